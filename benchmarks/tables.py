@@ -1,0 +1,65 @@
+"""The benchmark's tables: where they lie, and which rows are train and test in split i. Knows no models."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import polars
+
+SMALL = 2_000  # below, a table counts with the mean of its splits 0 to 4
+ADULT_TRAIN_ROWS = 32_561
+
+
+@dataclass(frozen=True)
+class Table:
+    """One data set; `frame` holds every cell as the text it is in the file."""
+
+    name: str
+    target: str
+    is_regression: bool
+    frame: polars.DataFrame
+    folder: Path
+
+    @property
+    def metric(self) -> str:
+        return "rmse" if self.is_regression else "logloss"
+
+    @property
+    def splits(self) -> range:
+        """The splits that count."""
+        return range(5 if self.frame.height < SMALL else 1)
+
+    def split(self, i: int) -> tuple[polars.DataFrame, polars.DataFrame]:
+        """Train and test rows of split `i`: the official one where there is one, else a seeded 80 / 20."""
+        train, test = self._rows(i)
+        return self.frame[train], self.frame[test]
+
+    def _rows(self, i: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        official = self.folder / f"{self.name}.splits.npz"
+        if official.exists():
+            rows = numpy.load(official)
+            return rows[f"train_{i}"], rows[f"test_{i}"]
+        height = self.frame.height
+        if self.name == "adult":
+            return numpy.arange(ADULT_TRAIN_ROWS), numpy.arange(ADULT_TRAIN_ROWS, height)
+        order = numpy.random.default_rng(1000 + i).permutation(height)
+        return order[: int(0.8 * height)], order[int(0.8 * height) :]
+
+
+def read_tables(folder: Path, names: list[str] | None = None) -> list[Table]:
+    """The tables of `folder`'s index, all or those named; raises SystemExit for a name that is not there."""
+    index = {entry["name"]: entry for entry in json.loads((folder / "index.json").read_text())}
+    if unknown := set(names or ()) - set(index):
+        raise SystemExit(f"There is no table {', '.join(sorted(unknown))}. There are: {', '.join(sorted(index))}.")
+    return [
+        Table(
+            name=name,
+            target=entry["target"],
+            is_regression=entry["task"] == "regression",
+            frame=polars.read_csv(folder / entry["file"], infer_schema=False),
+            folder=folder,
+        )
+        for name, entry in index.items()
+        if names is None or name in names
+    ]

@@ -1,0 +1,277 @@
+"""The commands: parse, call, print; and the exit status of everything that can go wrong. No logic of its own.
+
+Looking (`--help`, `--version`) imports nothing heavy: a command imports what it calls when it is called.
+"""
+
+import csv
+import errno
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+import trimtab
+from trimtab.errors import OptionError, TrimtabError
+from trimtab.interruption import Interruption
+from trimtab.terminal import LivePanel, Notices, PlainLines, Silent, console_on, print_schema, print_summary
+
+if TYPE_CHECKING:
+    from trimtab.results import Study
+
+TRACEBACK = "TRIMTAB_TRACEBACK"
+OWN_OPTIONS = ("data", "target", "test", "drop", "number", "category", "dry_run", "quiet", "as_json")
+
+app = typer.Typer(
+    name="trimtab",
+    help="Finds how to train a neural network for your table: a whole population of configurations at once.",
+    epilog="Example: trimtab fit houses.csv --target price --budget 5m. Nothing ever leaves this machine.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class FitCommand(TyperCommand):
+    """`fit` with the knobs' meanings in its help, read from the search space only when somebody asks."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from trimtab.tuning.space import KNOBS
+
+        meanings = {knob.name: f"{knob.meaning} ({knob.range_text})" for knob in KNOBS}
+        for option in self.params:
+            if option.name in meanings:
+                option.help = meanings[option.name]  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
+def _options_in(panel: str) -> Any:
+    def option(text: str = "", default: str | bool = False, name: str = "") -> Any:
+        return typer.Option(*([name] if name else []), help=text, show_default=default, rich_help_panel=panel)
+
+    return option
+
+
+_data, _search = _options_in("Data"), _options_in("Search")
+_knob, _output = _options_in("Knobs (fix any; the others are searched)")(), _options_in("Output")
+Text = str | None
+KnobName = Annotated[str | None, _knob]
+KnobNumber = Annotated[float | None, _knob]
+KnobCount = Annotated[int | None, _knob]
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"trimtab {trimtab.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _trimtab(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(cls=FitCommand, epilog="Example: trimtab fit houses.csv --target price --budget 5m --loss huber")
+def fit(
+    context: typer.Context,
+    data: Annotated[Text, typer.Argument(help="The table: CSV, Parquet, Arrow, JSON lines, Excel.")] = None,
+    target: Annotated[Text, _data("Column to predict; several as a,b.")] = None,
+    task: Annotated[Text, _data("regression or classification.", "auto")] = None,
+    split: Annotated[Text, _data("random, time:COL, group:COL, or a column of train/valid/test.", "random")] = None,
+    test: Annotated[Text, _data("Share of rows to test on, a file, or none.", "0.2")] = None,
+    weight: Annotated[Text, _data("Column of row weights.")] = None,
+    drop: Annotated[list[str] | None, _data("Columns to leave out, as a,b.")] = None,
+    number: Annotated[list[str] | None, _data("Columns to take as numbers.")] = None,
+    category: Annotated[list[str] | None, _data("Columns to take as categories.")] = None,
+    budget: Annotated[Text, _search("Wall-clock time for everything: 45s, 5m, 2h.", "5m")] = None,
+    metric: Annotated[Text, _search("What is optimised: rmse, mae, r2, log_loss, accuracy, ...", "by task")] = None,
+    trials: Annotated[int | None, _search("Stop after so many trials; makes a search repeatable.")] = None,
+    seed: Annotated[int | None, _search("Where chance starts.", "0")] = None,
+    threads: Annotated[int | None, _search("Threads to train with.", "all cores allowed")] = None,
+    device: Annotated[Text, _search("auto, cpu or cuda.", "auto")] = None,
+    single: Annotated[bool, _search("One network instead of an ensemble.", name="--single")] = False,
+    refit: Annotated[bool, _search("Train once more on all rows after the test.", name="--refit")] = False,
+    resume: Annotated[Text, _search("Folder of a study to go on with; the budget is new time.")] = None,
+    storage: Annotated[Text, _search("Database URL for the trials.", "a file in the study")] = None,
+    loss: KnobName = None,
+    delta: KnobNumber = None,
+    tau: KnobNumber = None,
+    gamma: KnobNumber = None,
+    optimizer: KnobName = None,
+    lr: KnobNumber = None,
+    schedule: KnobName = None,
+    batch_size: KnobCount = None,
+    epochs: KnobCount = None,
+    patience: KnobCount = None,
+    width: KnobCount = None,
+    depth: KnobCount = None,
+    activation: KnobName = None,
+    inputs: KnobName = None,
+    sigma: KnobNumber = None,
+    dropout: KnobNumber = None,
+    weight_decay: KnobNumber = None,
+    label_smoothing: KnobNumber = None,
+    out: Annotated[Text, _output("Folder of the study.", "trimtab-runs/DATA-DATE-N")] = None,
+    dry_run: Annotated[bool, _output("Show what each column is for, and stop.", name="--dry-run")] = False,
+    quiet: Annotated[bool, _output("Print the result only.", name="--quiet")] = False,
+    as_json: Annotated[bool, _output("Print the result as one JSON object.", name="--json")] = False,
+) -> None:
+    """Find the best network for a table, save it, and say how good it is on rows it never saw."""
+    given = {name: value for name, value in context.params.items() if name not in OWN_OPTIONS and value is not None}
+    given |= {"drop": _columns(drop), "number": _columns(number), "category": _columns(category)}
+    if target is not None:
+        given["target"] = _columns([target])
+    if test is not None:
+        given["test"] = _share_or_file(test)
+    if dry_run:
+        _print_columns(data, given)
+        return
+    study = _tune(_view(is_quiet=quiet, is_json=as_json), data=data, **given)
+    if as_json:
+        typer.echo(json.dumps(study.summary()))
+    else:
+        print_summary(console_on(sys.stdout), study)
+
+
+@app.command(epilog="Example: trimtab predict trimtab-runs/houses-2026-01-31-1 new.csv -o predictions.csv")
+def predict(
+    run: Annotated[str, typer.Argument(help="The study's folder, or the model folder in it.")],
+    data: Annotated[str, typer.Argument(help="The rows to predict: any file that fit reads.")],
+    out: Annotated[Text, typer.Option("-o", "--out", help="A .csv or .parquet file; left out: CSV on stdout.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no notes.")] = False,
+) -> None:
+    """Predict each row of a file with a trained model: as many rows out as in, in the same order."""
+    from trimtab.predictions import predict_file, predict_stream
+    from trimtab.results import load_model
+
+    notice = (Silent() if quiet else Notices(sys.stderr)).notice
+    model = load_model(run)
+    if out is None:
+        predict_stream(model, data, sys.stdout.buffer, notice=notice)
+    else:
+        rows = predict_file(model, data, out, notice=notice)
+        notice(f"{rows:,} predictions are in {out}.")
+
+
+@app.command(epilog="Example: trimtab demo --budget 45s")
+def demo(
+    budget: Annotated[str, typer.Option(help="Wall-clock time for everything.")] = "45s",
+    out: Annotated[Text, typer.Option(help="Folder of the study.", show_default="trimtab-runs/concrete-DATE-N")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the result only.")] = False,
+) -> None:
+    """The whole job on data that ships with trimtab: the strength of 1,030 samples of concrete."""
+    from trimtab.data import TARGETS, path
+
+    table = path("concrete")
+    study = _tune(_view(is_quiet=quiet), data=str(table), target=TARGETS["concrete"], budget=budget, out=out)
+    print_summary(console_on(sys.stdout), study)
+    typer.echo("\nTry next:")
+    typer.echo(f"  trimtab predict {study.out} {table} -o predictions.csv")
+    typer.echo(f"  trimtab fit --resume {study.out} --budget 1m")
+    typer.echo("  trimtab fit YOUR.csv --target COLUMN --budget 5m")
+
+
+def _tune(view: Silent, **arguments: Any) -> "Study":
+    """Search with Ctrl-C and SIGTERM under control; a stopped search exits with status 1 and says how to go on."""
+    started = time.monotonic()  # the budget is for the whole command: torch is not yet imported
+    with view, Interruption(view) as interruption:
+        from trimtab.tune import tune
+
+        try:
+            return tune(
+                **arguments, listeners=(view,), stop=interruption.stop, abort=interruption.abort, started=started
+            )
+        except TrimtabError:
+            if not interruption.abort.is_set():
+                raise
+        except OSError as error:
+            if error.errno != errno.ENOSPC or view.out is None:
+                raise
+            raise OSError(errno.ENOSPC, f"The disk is full. {interruption.farewell()}") from None
+        typer.echo(interruption.farewell(), err=True)
+        raise typer.Exit(1)
+
+
+def _view(*, is_quiet: bool, is_json: bool = False) -> Silent:
+    if is_quiet:
+        return Silent()
+    if is_json:
+        return Notices(sys.stderr)
+    return LivePanel(sys.stderr) if sys.stderr.isatty() else PlainLines(sys.stderr)
+
+
+def _print_columns(data: str | None, given: dict[str, Any]) -> None:
+    from trimtab.table.prepare import prepare
+
+    if data is None:
+        raise OptionError("There is no data: name the file whose columns are to be shown.")
+    names = ("target", "task", "split", "test", "drop", "number", "category", "weight", "seed")
+    prepared = prepare(data, **{name: given.get(name) for name in names if name in given or name == "target"})
+    print_schema(console_on(sys.stdout), prepared.schema)
+    for text in prepared.notices:
+        Notices(sys.stderr).notice(text)
+
+
+def _columns(texts: Sequence[str] | None) -> list[str]:
+    """The names in "a,b"; a name with a comma in it stands in double quotes, as in CSV."""
+    return [name for text in texts or () for name in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def _share_or_file(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 failed, 2 bad usage or bad input."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = app(arguments, standalone_mode=False) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Python flushes stdout once more when it ends: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _complain("Stopped.", 1)
+    except TrimtabError as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        return _complain(str(error), 2)
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    if hasattr(error, "format_message"):  # usage errors of typer, whichever click it brings
+        message = error.format_message()  # type: ignore[attr-defined]
+        return _complain(message, 2) if message else 2
+    if os.environ.get(TRACEBACK):
+        raise error
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return _complain(error.strerror or "The disk is full.", 1)
+    if isinstance(error, MemoryError):
+        return _complain("There is not enough memory: give fewer rows or columns (--drop), or a larger machine.", 1)
+    return _complain(
+        f"trimtab failed unexpectedly ({type(error).__name__}: {error}). Run again with {TRACEBACK}=1 to see where.", 1
+    )
+
+
+def _complain(text: str, status: int) -> int:
+    typer.echo(f"Error: {text}", err=True)
+    return status

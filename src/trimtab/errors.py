@@ -1,0 +1,39 @@
+"""Every error trimtab raises on purpose; each message says what happened, where, and what to do.
+
+Knows nothing of what it is raised for: everyone may import it.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TrimtabError(Exception):
+    """The root of all errors that trimtab raises on purpose."""
+
+
+class DataError(TrimtabError):
+    """A table, frame or tensor that cannot be used as it is."""
+
+
+class OptionError(TrimtabError):
+    """An option, knob or value that trimtab does not know or cannot accept."""
+
+
+class ModelError(TrimtabError):
+    """A saved model that cannot be read: damaged, newer than this trimtab, or not a model at all."""
+
+
+class StudyError(TrimtabError):
+    """A study folder that cannot be read, written or resumed."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """' Did you mean "price"?' when something in `known` is near `word`, else the empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f' Did you mean "{near[0]}"?' if near else ""
+
+
+def unknown_choice(what: str, word: str, known: Iterable[str]) -> OptionError:
+    """The error for a name that is not one of `known`: names the nearest one and lists them all."""
+    known = list(known)
+    return OptionError(f'Unknown {what} "{word}".{did_you_mean(word, known)} Choose one of: {", ".join(known)}.')

@@ -1,0 +1,127 @@
+"""From finished trials to the model that is saved, and to the figures it earns on rows it never saw.
+
+Knows trials, models and scores; it proposes and searches nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+import torch
+
+from trimtab.model import Member, Model
+from trimtab.table.prepare import Prepared
+from trimtab.training.config import Config, Stopping
+from trimtab.training.data import Fold, TrainingData
+from trimtab.training.engine import Engine
+from trimtab.training.metrics import Metric, all_scores, bootstrap_interval
+from trimtab.training.population import Structure
+from trimtab.training.run import OUT_OF_BUDGET, Request
+from trimtab.tuning.ensemble import select
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.trial import COMPLETE, TrialRecord
+
+CANDIDATES = 60
+CANDIDATE_BYTES = 512 << 20
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What will predict: trials with their shares, the best single one among them, and their out-of-fold predictions."""
+
+    winner: TrialRecord
+    members: tuple[tuple[TrialRecord, float], ...]
+    predictions: numpy.ndarray
+
+
+def choose(
+    trials: Sequence[TrialRecord], folder: StudyFolder, data: TrainingData, metric: Metric, *, single: bool
+) -> Chosen:
+    """The best trial, or the ensemble of the best where it is better by more than noise (never with `single`)."""
+    ranked = sorted((r for r in trials if numpy.isfinite(r.error) and r.state != "failed"), key=lambda r: r.error)
+    winner = next(record for record in ranked if record.state == COMPLETE)
+    limit = max(2, min(CANDIDATES, CANDIDATE_BYTES // max(1, data.rows * data.outputs * 4)))
+    candidates = [winner] + [record for record in ranked[:limit] if record is not winner]
+    loaded = [(record, weights) for record in candidates if (weights := folder.load_weights(record.number)) is not None]
+    records = [record for record, _ in loaded]
+    predictions = [weights.predictions for _, weights in loaded]
+    if single or len(records) == 1:
+        return Chosen(records[0], ((records[0], 1.0),), predictions[0])
+    truth = data.truth(torch.arange(data.rows, device=data.device)).numpy(force=True)
+    ensemble = select(predictions, truth, data.weights.numpy(force=True), metric)
+    if not ensemble.gain_is_beyond_noise:
+        return Chosen(winner, ((winner, 1.0),), predictions[0])
+    members = tuple((records[i], share) for i, share in ensemble.members)
+    mixed = sum(share * predictions[i].astype(numpy.float64) for i, share in ensemble.members)
+    return Chosen(winner, members, numpy.asarray(mixed))
+
+
+def network_arguments(config: Config) -> dict:
+    return config.module_arguments
+
+
+def as_model(prepared: Prepared, folder: StudyFolder, members: Sequence[tuple[TrialRecord, float]]) -> Model:
+    """The model of these trials: all their folds' networks, each trial with its share."""
+    parts = []
+    for record, share in members:
+        weights = folder.load_weights(record.number)
+        if weights is not None:
+            parts.append(Member(record.config.module_arguments, weights.parameters, share))
+    total = sum(part.share for part in parts)
+    parts = [Member(part.network, part.parameters, part.share / total) for part in parts]
+    return Model(prepared.encoder, prepared.target_encoder, tuple(parts))
+
+
+def trained_on_all_rows(
+    engine: Engine, data: TrainingData, members: Sequence[tuple[TrialRecord, float]], *, seed: int
+) -> list[tuple[TrialRecord, float, torch.Tensor]]:
+    """Each member trained once on every row, for as many epochs as its folds needed, without stopping; its weights.
+
+    A baseline that scikit-learn fitted cannot be trained on: its folds' mean weights stand for it, which for a linear
+    model is the mean of its predictions.
+    """
+    every = torch.arange(data.rows, device=data.device)
+    few = every[: min(data.rows, 256)]
+    whole = TrainingData(**{**vars(data), "folds": (Fold(every, few),)})
+    all_rows = Engine(whole, engine.metric, engine.factory, should_stop=engine.should_stop)
+    result = []
+    for record, share in members:
+        config = record.config
+        final = Config(**{
+            **vars(config), "epochs": max(1, record.best_epoch), "stopping": Stopping("none"),
+        })  # fmt: skip
+        population = all_rows.population(Structure.of(final), lanes=1)
+        all_rows.admit(population, [Request(record.number, final, 0, seed)])
+        while population.lanes and not population.lanes[0].ended:
+            if not all_rows.advance(population):
+                break
+        result.append((record, share, population.parameters[:1].clone().cpu()))
+        all_rows.retire(population, OUT_OF_BUDGET)
+    return result
+
+
+def scores(
+    model: Model, prepared: Prepared, metric: Metric, *, seed: int
+) -> tuple[dict[str, float], tuple[float, float]]:
+    """Every figure of `model` on the test rows, and the metric's bootstrap interval."""
+    assert prepared.test is not None
+    raw, _ = model.raw(prepared.test)
+    truth = prepared.target_encoder.encode(prepared.test)
+    return figures(raw, in_original_units(truth, prepared), prepared.test_weights, metric, seed=seed)
+
+
+def figures(
+    predictions: numpy.ndarray, truth: numpy.ndarray, weights: numpy.ndarray, metric: Metric, *, seed: int
+) -> tuple[dict[str, float], tuple[float, float]]:
+    """All scores of `predictions` [rows, outputs] and the metric's interval; rows without a prediction are left out."""
+    known = ~numpy.isnan(predictions).any(axis=1)
+    arguments = predictions[known], truth[known], weights[known]
+    return all_scores(*arguments, task=metric.task), bootstrap_interval(metric, *arguments, seed=seed)
+
+
+def in_original_units(targets: numpy.ndarray, prepared: Prepared) -> numpy.ndarray:
+    """Encoded targets as metrics read them: class numbers, or original units."""
+    encoder = prepared.target_encoder
+    if encoder.task == "classification":
+        return targets
+    return targets.astype(numpy.float64) * numpy.array(encoder.scale) + numpy.array(encoder.mean)

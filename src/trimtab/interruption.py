@@ -1,0 +1,56 @@
+"""Ctrl-C and SIGTERM as two events: finish with the best so far, or stop now.
+
+Knows signals and nothing of what is being stopped.
+"""
+
+import os
+import signal
+import threading
+
+from trimtab.terminal import Silent
+
+SECONDS_TO_LEAVE = 4.5
+
+
+class Interruption:
+    """While it is open, Ctrl-C sets `stop`; a second one, or SIGTERM, sets `abort` and ends the process within 5 s."""
+
+    def __init__(self, view: Silent) -> None:
+        self.view, self.stop, self.abort = view, threading.Event(), threading.Event()
+
+    def __enter__(self) -> "Interruption":
+        handlers = {signal.SIGINT: self._on_interrupt, signal.SIGTERM: self._on_terminate}
+        self._before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_interrupt(self, *_: object) -> None:
+        if self.stop.is_set():
+            self._on_terminate()
+            return
+        self.stop.set()
+        self.view.interrupted("Finishing with the best so far; Ctrl-C again stops now.")
+
+    def _on_terminate(self, *_: object) -> None:
+        if self.abort.is_set():
+            return
+        self.stop.set()
+        self.abort.set()
+        self.view.interrupted("Stopping now.")
+        # What is finished is already on disk, so leaving hard loses nothing when a long step does not end in time.
+        watchdog = threading.Timer(SECONDS_TO_LEAVE, self._leave)
+        watchdog.daemon = True
+        watchdog.start()
+
+    def _leave(self) -> None:
+        os.write(2, f"\n{self.farewell()}\n".encode())
+        os._exit(1)
+
+    def farewell(self) -> str:
+        """What a stopped search leaves behind, and how to go on."""
+        if self.view.out is None:
+            return "Stopped before the search began: nothing was written."
+        return f"Stopped. What was finished is kept: trimtab fit --resume {self.view.out} goes on from there."

@@ -1,0 +1,43 @@
+"""What this process may use of the machine: cores, memory, devices. Knows nothing of training."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from trimtab.errors import OptionError
+
+
+def cores() -> int:
+    """Cores this process may use: its affinity, and the quota of its control group where there is one."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return allowed
+    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
+
+
+def available_memory() -> int:
+    """Bytes of memory that are free for this process, 0 where the machine does not tell."""
+    free = []
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free.append(int(lines["MemAvailable"].split()[0]) * 1024)
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        if limit != "max":
+            free.append(int(limit) - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    except (OSError, ValueError, KeyError):
+        pass
+    return max(0, min(free, default=0))
+
+
+def device_named(name: str) -> torch.device:
+    """The device called `name` ("auto", "cpu", "cuda", "cuda:1"); raises OptionError with the list of what is here."""
+    there = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    there += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if name == "auto":
+        return torch.device("cuda" if "cuda" in there else "cpu")
+    if name not in there:
+        raise OptionError(f'There is no device "{name}" here. Choose one of: auto, {", ".join(there)}.')
+    return torch.device(name)

@@ -1,0 +1,54 @@
+"""What stands between the columns of a table and the first hidden layer: scales, periodic features, embeddings.
+
+Knows no training; each module is an ordinary torch module over `[batch, columns]`.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class ElementwiseScale(nn.Module):
+    """Multiplies each column by a learned factor, so that training can turn a column up or down cheaply."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(columns))
+
+    def forward(self, x: Float[Tensor, "batch columns"]) -> Float[Tensor, "batch columns"]:
+        return x * self.weight
+
+
+class PeriodicEmbedding(nn.Module):
+    """Turns each number x into (x, linear(cos(2 pi (w x + b)))) with learned w, b [Gorishniy et al. 2022, 2203.05556].
+
+    The variant with phases and the number itself beside its features is PBLD [Holzmüller et al. 2024, 2407.04491].
+    `sigma` is the standard deviation of the initial frequencies, in periods per unit of the scaled column.
+    """
+
+    def __init__(self, columns: int, *, frequencies: int = 16, size: int = 4, sigma: float = 0.1) -> None:
+        super().__init__()
+        self.frequency = nn.Parameter(torch.randn(columns, frequencies) * sigma)
+        self.phase = nn.Parameter(torch.rand(columns, frequencies) * 2 - 1)
+        bound = 1 / math.sqrt(frequencies)
+        self.weight = nn.Parameter((torch.rand(columns, frequencies, size - 1) * 2 - 1) * bound)
+        self.bias = nn.Parameter((torch.rand(columns, size - 1) * 2 - 1) * bound)
+
+    def forward(self, x: Float[Tensor, "batch columns"]) -> Float[Tensor, "batch features"]:
+        by_column = x.transpose(0, 1).unsqueeze(-1)
+        waves = torch.cos(2 * math.pi * (by_column * self.frequency.unsqueeze(1) + self.phase.unsqueeze(1)))
+        features = torch.baddbmm(self.bias.unsqueeze(1), waves, self.weight)
+        return torch.cat([by_column, features], dim=-1).transpose(0, 1).flatten(1)
+
+
+class CategoryEmbedding(nn.Module):
+    """Looks up a learned vector for the code of each categorical column and lays them side by side."""
+
+    def __init__(self, cardinalities: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList(nn.Embedding(count, size) for count, size in zip(cardinalities, sizes, strict=True))
+
+    def forward(self, codes: Int[Tensor, "batch columns"]) -> Float[Tensor, "batch features"]:
+        return torch.cat([table(codes[:, i]) for i, table in enumerate(self.tables)], dim=1)

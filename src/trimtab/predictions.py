@@ -1,0 +1,94 @@
+"""Predictions of a whole file: batches of rows in, CSV or Parquet out, in bounded memory.
+
+Knows files and the model's answer to a frame; it knows no options, no terminal and nothing of how a model was found.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import polars
+
+from trimtab.errors import DataError, OptionError
+from trimtab.model import Model
+from trimtab.table.read import BATCH_ROWS, read_batches
+
+SUFFIXES = (".csv", ".parquet")
+
+
+def predict_file(model: Model, data: str | Path, out: str | Path, *, notice: Callable[[str], None]) -> int:
+    """Predict every row of the file `data` into `out` (.csv or .parquet); returns the number of rows.
+
+    `out` appears only when it is whole. Raises DataError for rows the model cannot take, OptionError for a bad `out`.
+    """
+    data, out = Path(data), Path(out)
+    if out.suffix.lower() not in SUFFIXES:
+        raise OptionError(f'Predictions are written as .csv or .parquet, not as "{out.name}".')
+    if out.exists() and data.exists() and out.samefile(data):
+        raise OptionError(f"{out} is the table to predict for: write the predictions to another file.")
+    batches = _batches(model, data, notice)
+    write = _write_parquet if out.suffix.lower() == ".parquet" else _write_csv_file
+    with _beside(out) as part:
+        return write(batches, part)
+
+
+def predict_stream(model: Model, data: str | Path, stream: IO[bytes], *, notice: Callable[[str], None]) -> int:
+    """Predict every row of the file `data` as CSV into an open binary stream; returns the number of rows."""
+    return _write_csv(_batches(model, Path(data), notice), stream)
+
+
+def _batches(model: Model, data: Path, notice: Callable[[str], None]) -> Iterator[polars.DataFrame]:
+    reading: list[str] = []
+    first = 0
+    for frame in read_batches(data, notices=reading):
+        while reading:
+            notice(reading.pop(0))
+        predictions, notices = model.predict_frame(frame)
+        is_part = first > 0 or frame.height == BATCH_ROWS
+        for text in notices:
+            notice(f"Rows {first + 1:,} to {first + frame.height:,}: {text}" if is_part else text)
+        first += frame.height
+        yield predictions
+
+
+def _write_csv(batches: Iterator[polars.DataFrame], stream: IO[bytes]) -> int:
+    rows = 0
+    for frame in batches:
+        stream.write(frame.write_csv(include_header=rows == 0).encode())
+        rows += frame.height
+    stream.flush()
+    return rows
+
+
+def _write_csv_file(batches: Iterator[polars.DataFrame], part: Path) -> int:
+    with part.open("wb") as stream:
+        return _write_csv(batches, stream)
+
+
+def _write_parquet(batches: Iterator[polars.DataFrame], part: Path) -> int:
+    # Polars writes a Parquet file in one go: the batches become files of their own, then one scan streams over them.
+    rows = 0
+    with tempfile.TemporaryDirectory(dir=part.parent, prefix=part.name) as pieces:
+        for number, frame in enumerate(batches):
+            frame.write_parquet(Path(pieces) / f"{number:06d}.parquet")
+            rows += frame.height
+        polars.scan_parquet(Path(pieces) / "*.parquet").sink_parquet(part)
+    return rows
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """A file beside `out` to write into, which takes its place at the end, or vanishes when something goes wrong."""
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        part.touch()
+    except OSError as error:
+        raise DataError(f"{out} cannot be written: {error.strerror}.") from None
+    try:
+        yield part
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,176 @@
+"""What a cell says: nothing, a number, a moment, true or false. The same words hold for training and for prediction.
+
+Knows neither roles nor files; every function takes whole columns.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+MISSING_MARKS = ("", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "Null", "?", "<NA>", "#N/A", "NaT")
+# In a column of labels these are words (a damage of class "none"); among numbers and moments they are gaps.
+MISSING_NUMBER_MARKS = ("-", "--", ".", "none", "None", "NONE", "nil")
+
+_CLOCK = "%H:%M:%S%.f"
+_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
+MOMENT_FORMATS = (
+    *_DAYS,
+    *(f"{day}{gap}{clock}" for day in _DAYS for gap in (" ", "T") for clock in (_CLOCK, "%H:%M", f"{_CLOCK}%#z")),
+)
+_LOOKS_LIKE_MOMENT = r"^\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/. ]\d{2,4}|^[A-Za-z]{3} \d{1,2}, \d{4}"
+_LEADING_ZERO = r"^[+-]?0\d"
+_PLAIN_NUMBER = r"^[+-]?(0|[1-9]\d*)(\.\d+)?$"
+_DECIMAL_COMMA = r"^([+-]?\d+),(\d+([eE][+-]?\d+)?)$"
+
+_REAL = pl.Float64
+
+
+def without_marks(text: pl.Expr, *, extra: tuple[str, ...] = ()) -> pl.Expr:
+    """Stripped text, null where a missing mark stands."""
+    stripped = text.str.strip_chars()
+    return pl.when(stripped.is_in([*MISSING_MARKS, *extra])).then(None).otherwise(stripped).name.keep()
+
+
+def with_decimal_point(frame: pl.DataFrame) -> pl.DataFrame:
+    """Every cell like `1,5` becomes `1.5` (for files whose separator leaves the comma to the decimals)."""
+    return frame.with_columns(pl.col(pl.String).str.strip_chars().str.replace(_DECIMAL_COMMA, "$1.$2"))
+
+
+def settle_types(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Text columns become what all their cells say: integers, numbers, booleans or moments; the rest stays text.
+
+    Also returns the format of each column that became moments, so that later tables are read in the same way.
+    """
+    frame = frame.with_columns(without_marks(pl.col(pl.String)))
+    frame = _settle_numbers(frame)
+    formats: dict[str, str] = {}
+    settled: list[pl.Series] = []
+    for name in [name for name, dtype in frame.schema.items() if dtype == pl.String]:
+        column = frame[name]
+        sample = column.slice(0, 1000).drop_nulls().head(20)
+        sample = column.drop_nulls().head(20) if sample.is_empty() else sample
+        if sample.is_empty():
+            continue
+        if is_true_or_false(sample) and is_true_or_false(column):
+            settled.append(column.str.to_lowercase() == "true")
+        elif sample.str.contains(_LOOKS_LIKE_MOMENT).all():
+            moments, form = read_moments(column)
+            if form is not None:
+                formats[name] = form
+                settled.append(moments)
+    return frame.with_columns(settled), formats
+
+
+def _settle_numbers(frame: pl.DataFrame) -> pl.DataFrame:
+    names = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    if not names or frame.is_empty():
+        return frame
+    text = {name: without_marks(pl.col(name), extra=MISSING_NUMBER_MARKS) for name in names}
+    present = frame.select(text[name].count() for name in names).row(0)
+    read = frame.select(text[name].cast(_REAL, strict=False).count() for name in names).row(0)
+    names = [name for name, cells, numbers in zip(names, present, read, strict=True) if cells == numbers > 0]
+    if not names:
+        return frame
+    # A column with `007` in it holds codes, and a code loses its zeros as a number.
+    codes = frame.select(text[name].str.contains(_LEADING_ZERO + r"+$").any() for name in names).row(0)
+    names = [name for name, has_codes in zip(names, codes, strict=True) if not has_codes]
+    reals = frame.select(text[name].count() - text[name].cast(pl.Int64, strict=False).count() for name in names)
+    dtypes = [_REAL if fractions else pl.Int64 for fractions in (reals.row(0) if names else ())]
+    return frame.with_columns(text[name].cast(dtype) for name, dtype in zip(names, dtypes, strict=True))
+
+
+def is_true_or_false(text: pl.Series) -> bool:
+    return bool(text.drop_nulls().str.to_lowercase().is_in(["true", "false"]).all())
+
+
+def read_moments(text: pl.Series, form: str | None = None) -> tuple[pl.Series, str | None]:
+    """`text` as naive date-times, and the one format that read every cell (None when there is none)."""
+    sample = text.drop_nulls().head(20)
+    for candidate in (form,) if form else MOMENT_FORMATS:
+        if form is None and _parse(sample, candidate).null_count():
+            continue
+        moments = _parse(text, candidate)
+        if form is not None or moments.null_count() == text.null_count():
+            return moments, candidate
+    return pl.Series(text.name, [None] * len(text), dtype=pl.Datetime("us")), None
+
+
+def _parse(text: pl.Series, form: str) -> pl.Series:
+    if "%H" not in form:
+        return text.str.to_date(form, strict=False).cast(pl.Datetime("us"))
+    if "z" in form:
+        zoned = text.str.replace("Z$", "+00:00").str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC")
+        return zoned.dt.replace_time_zone(None)
+    return text.str.to_datetime(form, strict=False, time_unit="us")
+
+
+def as_numbers(column: pl.Series) -> tuple[np.ndarray, int]:
+    """The column as float64 with NaN for what is missing, and how many cells were there but are no numbers."""
+    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
+        return column.cast(_REAL, strict=False).fill_null(np.nan).to_numpy(), 0
+    if column.dtype == pl.Duration:
+        return column.dt.total_microseconds().cast(_REAL).fill_null(np.nan).to_numpy() / 1e6, 0
+    if column.dtype == pl.Time:
+        return column.cast(pl.Int64).cast(_REAL).fill_null(np.nan).to_numpy() / 1e9, 0
+    if column.dtype.is_temporal() or column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
+        return np.full(len(column), np.nan), int(column.count())
+    text = column.cast(pl.String).to_frame("cell").select(without_marks(pl.col("cell"), extra=MISSING_NUMBER_MARKS))
+    truth: Mapping[str, float] = {"true": 1.0, "false": 0.0}
+    numbers = text["cell"].cast(_REAL, strict=False)
+    if numbers.null_count() > text["cell"].null_count():
+        words = text["cell"].str.to_lowercase().replace_strict(truth, default=None, return_dtype=_REAL)
+        numbers = numbers.zip_with(numbers.is_not_null(), words)
+    return numbers.fill_null(np.nan).to_numpy(), numbers.null_count() - text["cell"].null_count()
+
+
+def as_moments(column: pl.Series, form: str | None, time_zone: str | None) -> tuple[pl.Series, int]:
+    """The column as naive date-times of `time_zone`'s clock, and how many cells were there but are no moments."""
+    if isinstance(column.dtype, pl.Datetime):
+        moments = column
+        if column.dtype.time_zone is not None:
+            moments = column.dt.convert_time_zone(time_zone or "UTC").dt.replace_time_zone(None)
+        return moments.dt.cast_time_unit("us"), 0
+    if column.dtype == pl.Date:
+        return column.cast(pl.Datetime("us")), 0
+    if column.dtype not in (pl.String, pl.Categorical) and not isinstance(column.dtype, pl.Enum):
+        return pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us")), int(column.count())
+    text = column.cast(pl.String).to_frame("cell")
+    text = text.select(without_marks(pl.col("cell"), extra=MISSING_NUMBER_MARKS))["cell"]
+    moments, _ = read_moments(text, form)
+    rest = text.filter(moments.is_null() & text.is_not_null())
+    if form is not None and len(rest):
+        others, _ = read_moments(text.set(moments.is_not_null(), None))
+        moments = moments.zip_with(moments.is_not_null(), others)
+    return moments, moments.null_count() - text.null_count()
+
+
+def as_labels(column: pl.Series) -> pl.Series:
+    """The column as text in one canonical form: 1, 1.0 and "1" are one label, as are True and "true"."""
+    if column.dtype.is_float():
+        column = column.cast(_REAL)
+        column = column.set(column.is_nan() | column.is_infinite(), None)
+        whole = column.cast(pl.Int64, strict=False)
+        is_whole = (whole.cast(_REAL) == column).fill_null(False)
+        return whole.cast(pl.String).zip_with(is_whole, column.cast(pl.String))
+    if column.dtype.is_integer() or column.dtype == pl.Boolean:
+        return column.cast(pl.String)
+    if column.dtype.is_decimal():
+        return as_labels(column.cast(_REAL))
+    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
+        return pl.Series(column.name, [None] * len(column), dtype=pl.String)
+    cells = column.cast(pl.String).to_frame("cell").select(without_marks(pl.col("cell")))["cell"]
+    distinct = cells.unique().drop_nulls()
+    canonical = _canonical_text(distinct)
+    changed = (distinct != canonical).fill_null(False)
+    if changed.any():
+        cells = cells.replace(distinct.filter(changed), canonical.filter(changed))
+    return cells.alias(column.name)
+
+
+def _canonical_text(distinct: pl.Series) -> pl.Series:
+    numbers = distinct.str.replace(r"^\+", "").str.replace(r"(\.\d*?)0+$", "$1").str.replace(r"\.$", "")
+    numbers = numbers.str.replace("^-0$", "0")
+    canonical = numbers.zip_with(distinct.str.contains(_PLAIN_NUMBER), distinct)
+    lower = distinct.str.to_lowercase()
+    return lower.zip_with(lower.is_in(["true", "false"]), canonical)

@@ -1,0 +1,201 @@
+"""Encoder: the features of a frame become tensors, by statistics and vocabulary of the training rows alone.
+
+It holds no row of the data. Knows neither targets nor splits: the caller chooses the rows it is fitted on.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from pydantic import ValidationError
+
+from trimtab.errors import DataError, ModelError
+from trimtab.table.categories import Labels
+from trimtab.table.cells import as_labels, as_moments, as_numbers
+from trimtab.table.frames import to_frame
+from trimtab.table.moments import Moments
+from trimtab.table.numbers import Document, Scaling
+from trimtab.table.schema import Column, Schema
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """float32 [rows, numbers] and int64 [rows, embedded columns], and what should be said about the cells."""
+
+    numbers: np.ndarray
+    codes: np.ndarray
+    notices: tuple[str, ...] = ()
+
+
+class Feature(Document):
+    """One column and its encoding: exactly one of `scaling`, `labels` and `moments`."""
+
+    name: str
+    scaling: Scaling | None = None
+    labels: Labels | None = None
+    moments: Moments | None = None
+    format: str | None = None
+    time_zone: str | None = None
+    has_indicator: bool = False
+
+    @property
+    def is_continuous(self) -> bool:
+        """It becomes one continuous column, the number or the time passed, and perhaps others that are not."""
+        return self.labels is None
+
+    @property
+    def is_embedded(self) -> bool:
+        return self.labels is not None and self.labels.kind == "embedding"
+
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """The columns of numbers beside the continuous one: one-hot, parts of the date, what was missing."""
+        if self.labels is not None:
+            return tuple(f"{self.name}: {label}" for label in self.labels.column_names)
+        parts = () if self.moments is None else tuple(f"{self.name}: {part}" for part in self.moments.column_names)
+        return (*parts, f"{self.name}: missing") if self.has_indicator else parts
+
+
+class Encoder(Document):
+    """The encodings of all features, in the order of the training table."""
+
+    features: tuple[Feature, ...]
+
+    @classmethod
+    def fit(cls, frame: pl.DataFrame, schema: Schema, weights: np.ndarray | None = None) -> "Encoder":
+        """From the training rows in `frame`; `weights` [rows] count like repeated rows, 0 for nothing."""
+        return cls(features=tuple(_fit_feature(frame[column.name], column, weights) for column in schema.features))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns a table must have."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """A name for each column of `Encoded.numbers`: the continuous ones first, then all others."""
+        continuous = tuple(feature.name for feature in self.features if feature.is_continuous)
+        return continuous + tuple(name for feature in self.features for name in feature.other_names)
+
+    @property
+    def n_continuous(self) -> int:
+        """How many columns of `Encoded.numbers`, its first, are scaled numbers and times."""
+        return sum(feature.is_continuous for feature in self.features)
+
+    @property
+    def n_numbers(self) -> int:
+        return len(self.column_names)
+
+    @property
+    def embedded_names(self) -> tuple[str, ...]:
+        """A name for each column of `Encoded.codes`."""
+        return tuple(feature.name for feature in self.features if feature.is_embedded)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """The entries of each embedded column: the unknown's, the missing's when there is one, one per label."""
+        return tuple(f.labels.entries for f in self.features if f.labels is not None and f.is_embedded)
+
+    def encode(self, frame: Any) -> Encoded:
+        """The rows of `frame`, any kind of frame, with the columns in any order and of any type.
+
+        Raises DataError that lists every column that is not there.
+        """
+        frame = to_frame(frame)
+        self._require_columns(frame)
+        # Column after column, because that is how both sides of the work lie in memory; turned once at the end.
+        numbers = np.empty((self.n_numbers, frame.height), dtype=np.float32)
+        codes = np.empty((len(self.cardinalities), frame.height), dtype=np.int64)
+        notices: list[str] = []
+        continuous, other, code = 0, self.n_continuous, 0
+        for feature in self.features:
+            column = frame[feature.name]
+            width = len(feature.other_names)
+            others = numbers[other : other + width]
+            if feature.labels is None:
+                numbers[continuous] = _encode_values(feature, column, others, notices)
+                continuous += 1
+            elif feature.is_embedded:
+                codes[code] = _entries(feature.name, feature.labels, column, notices)
+                code += 1
+            else:
+                entries = _entries(feature.name, feature.labels, column, notices)
+                others[:] = feature.labels.rows_of_entries().T[:, entries]
+            other += width
+        return Encoded(np.ascontiguousarray(numbers.T), np.ascontiguousarray(codes.T), tuple(notices))
+
+    def _require_columns(self, frame: pl.DataFrame) -> None:
+        there = set(frame.columns)
+        absent = [name for name in self.names if name not in there]
+        if absent:
+            listed = ", ".join(f'"{name}"' for name in absent)
+            raise DataError(f"The table lacks {len(absent)} of the columns that the model was trained on: {listed}.")
+
+    def to_json(self) -> dict:
+        """A plain dict that `from_json` turns into an equal encoder."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    @classmethod
+    def from_json(cls, document: dict) -> "Encoder":
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise ModelError(f"The model's encoding is damaged at {place or 'its root'}: {first['msg']}.") from error
+
+
+def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -> Feature:
+    if about.role in ("category", "boolean"):
+        return Feature(name=about.name, labels=Labels.fit(as_labels(column), weights))
+    if about.role == "date-time":
+        zone = column.dtype.time_zone if isinstance(column.dtype, pl.Datetime) else None
+        moments, _ = as_moments(column, about.format, zone)
+        absent = moments.is_null().to_numpy()
+        fitted = Moments.fit(moments, weights)
+        indicator = _counts(absent, weights)
+        return Feature(name=about.name, moments=fitted, format=about.format, time_zone=zone, has_indicator=indicator)
+    numbers, _ = as_numbers(column)
+    absent = ~np.isfinite(numbers)
+    return Feature(name=about.name, scaling=Scaling.fit(numbers, weights), has_indicator=_counts(absent, weights))
+
+
+def _counts(rows: np.ndarray, weights: np.ndarray | None) -> bool:
+    return bool(rows.any() if weights is None else (rows & (weights > 0)).any())
+
+
+def _entries(name: str, labels: Labels, column: pl.Series, notices: list[str]) -> np.ndarray:
+    canonical = as_labels(column)
+    entries, unseen = labels.entry_of(canonical)
+    if unseen:
+        notices.append(f'"{name}": {unseen} rows have a label that training did not see.')
+    missing = canonical.null_count()
+    if missing and not labels.has_missing:
+        notices.append(f'"{name}": {missing} values are missing, none were in training; taken as unknown labels.')
+    return entries
+
+
+def _encode_values(feature: Feature, column: pl.Series, others: np.ndarray, notices: list[str]) -> np.ndarray:
+    """The continuous column; the rest of what the feature becomes is written into `others`."""
+    infinite = 0
+    if feature.moments is not None:
+        moments, unreadable = as_moments(column, feature.format, feature.time_zone)
+        absent = moments.is_null().to_numpy()
+        values, parts = feature.moments.apply(moments)
+        others[: len(parts)] = parts
+    else:
+        numbers, unreadable = as_numbers(column)
+        absent, infinite = ~np.isfinite(numbers), int(np.isinf(numbers).sum())
+        values = (feature.scaling or Scaling()).apply(numbers)
+    if feature.has_indicator:
+        others[-1] = absent
+    if unreadable:
+        kind = "numbers" if feature.moments is None else "dates"
+        notices.append(f'"{feature.name}": {unreadable} values are no {kind}, and count as missing.')
+    if infinite:
+        notices.append(f'"{feature.name}": {infinite} values are infinite, and count as missing.')
+    missing = int(absent.sum()) - unreadable - infinite
+    if missing and not feature.has_indicator:
+        notices.append(f'"{feature.name}": {missing} values are missing, none were in training; the median stands in.')
+    return values

@@ -1,0 +1,229 @@
+"""Drawing rows: a test part and folds that keep copies and groups together and every class or quantile in proportion.
+
+Knows numbers only: which unit and which stratum each row belongs to.
+"""
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from trimtab.errors import DataError
+
+Fold = tuple[np.ndarray, np.ndarray]
+
+MOST_ROWS_FOR_FOLDS = 5_000
+FOLDS = 5
+VALIDATION_SHARE = 0.2
+MOST_VALIDATION_ROWS = 10_000
+_SMALL_UNIT = 5
+
+
+@dataclass(frozen=True)
+class Units:
+    """int64 [rows]: `together`, rows of one number stay on one side; `strata`, classes or quantiles of the target."""
+
+    together: np.ndarray
+    strata: np.ndarray
+    are_classes: bool
+
+    @cached_property
+    def all_rows(self) -> np.ndarray:
+        return np.arange(len(self.together))
+
+    @cached_property
+    def by_unit(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each unit: its first row, its size, and its stratum (that of its first row)."""
+        _, first, size = np.unique(self.together, return_index=True, return_counts=True)
+        return first, size, self.strata[first]
+
+    def within(self, rows: np.ndarray) -> "Units":
+        return Units(np.unique(self.together[rows], return_inverse=True)[1], self.strata[rows], self.are_classes)
+
+    def dealt(self, generator: np.random.Generator) -> np.ndarray:
+        """The units in the order in which they are dealt out: by stratum, then size, otherwise by chance."""
+        _, size, stratum = self.by_unit
+        return np.lexsort((generator.random(len(size)), size, stratum))
+
+    def is_alone(self) -> np.ndarray:
+        """bool [units]: no other unit has its class, so that it has to train."""
+        _, _, stratum = self.by_unit
+        return (np.bincount(stratum)[stratum] == 1) & self.are_classes
+
+
+def put_aside(units: Units, share: float, generator: np.random.Generator) -> Fold:
+    """(aside, rest): about `share` of the rows, of every stratum in proportion; every class keeps some row in the rest."""
+    order = units.dealt(generator)
+    alone = units.is_alone()
+    order = order[~alone[order]]
+    if len(order) < 2:
+        raise _too_few("different rows", len(alone), 2)
+    aside = np.zeros(len(alone), dtype=bool)
+    steps = np.floor(np.cumsum(_chances(units, share)[order]) + 0.5)
+    aside[order[np.diff(steps, prepend=0.0) > 0]] = True
+    if not aside.any():
+        aside[order[len(order) // 2]] = True
+    if aside[order].all():
+        aside[order[0]] = False
+    if units.are_classes:
+        aside[_first_of_emptied(units, aside)] = False
+    if not aside.any():
+        raise _too_few("different rows", len(alone), len(alone) + 1)
+    is_aside = aside[units.together]
+    return np.flatnonzero(is_aside), np.flatnonzero(~is_aside)
+
+
+def _chances(units: Units, share: float) -> np.ndarray:
+    """float64 [units]: the chance of each to be put aside, so that every stratum gives `share` of its rows.
+
+    A unit that is larger than what its stratum has to give stays, and the others make up for it.
+    """
+    _, size, stratum = units.by_unit
+    quota = share * np.bincount(stratum, weights=size)
+    gives = size <= np.maximum(quota[stratum], _SMALL_UNIT)
+    there = np.bincount(stratum, weights=size * gives, minlength=len(quota))
+    chance = np.minimum(quota / np.maximum(there, 1), max(share, 0.5))
+    return np.where(gives, chance[stratum], 0.0)
+
+
+def random_folds(units: Units, rows: np.ndarray, generator: np.random.Generator, notices: list[str]) -> list[Fold]:
+    """Folds over `rows`: up to 5,000 of them as cross-validation, above as one validation part."""
+    part = units.within(rows)
+    alone = part.is_alone()
+    _say_single_rows(part, alone, notices)
+    if len(rows) > MOST_ROWS_FOR_FOLDS:
+        valid, train = put_aside(part, _validation_share(len(rows)), generator)
+        return [(rows[train], rows[valid])]
+    order = part.dealt(generator)
+    order = order[~alone[order]]
+    number = _number_of_folds(part, order, notices)
+    fold_of_unit = np.full(len(alone), -1)
+    fold_of_unit[order] = np.arange(len(order)) % number
+    fold = fold_of_unit[part.together]
+    return [(rows[fold != i], rows[fold == i]) for i in range(number)]
+
+
+def put_groups_aside(units: Units, share: float, generator: np.random.Generator) -> Fold:
+    """(aside, rest): whole groups by chance, as near to `share` of the rows as they add up to."""
+    _, size, _ = units.by_unit
+    if len(size) < 2:
+        raise _too_few("groups", len(size), 2)
+    wanted = share * len(units.together)
+    aside = np.zeros(len(size), dtype=bool)
+    taken = 0
+    for group in generator.permutation(len(size)).tolist():
+        if taken + size[group] <= wanted or (taken == 0 and size[group] == size.min()):
+            aside[group] = True
+            taken += int(size[group])
+    if aside.all():
+        aside[int(np.argmax(size))] = False
+    is_aside = aside[units.together]
+    return np.flatnonzero(is_aside), np.flatnonzero(~is_aside)
+
+
+def group_folds(units: Units, rows: np.ndarray, generator: np.random.Generator, notices: list[str]) -> list[Fold]:
+    """Folds of whole groups, classes or quantiles balanced as well as the groups allow."""
+    part = units.within(rows)
+    groups = len(part.by_unit[0])
+    if groups < 2:
+        raise _too_few("groups to train on", groups, 2)
+    if len(rows) > MOST_ROWS_FOR_FOLDS:
+        valid, train = put_groups_aside(part, _validation_share(len(rows)), generator)
+        return [(rows[train], rows[valid])]
+    number = min(FOLDS, groups)
+    if number < FOLDS:
+        notices.append(f"There are {groups} groups to train on: {number} folds instead of {FOLDS}.")
+    fold = _balanced_groups(part, number, int(generator.integers(2**31)))
+    return [(rows[fold != i], rows[fold == i]) for i in range(number)]
+
+
+def by_time(times: np.ndarray, share: float | None, notices: list[str]) -> tuple[np.ndarray, list[Fold]]:
+    """(test, folds): the latest rows test, and every fold trains on what lies before its valid rows."""
+    order = np.argsort(times, kind="stable")
+    # A cut stands only where time moves on, so that rows of one time stay together.
+    ordered = times[order]
+    cuts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    needed = 2 if share else 1
+    if len(cuts) < needed:
+        raise _too_few("different times", len(cuts) + 1, needed + 1)
+    end = len(order)
+    if share:
+        end = int(_nearest(cuts[1:], (1 - share) * len(order)))
+    test, cuts = order[end:], cuts[cuts < end]
+    if end > MOST_ROWS_FOR_FOLDS:
+        wanted = [(1 - _validation_share(end)) * end]
+    else:
+        wanted = [end * (i + 1) / (FOLDS + 1) for i in range(FOLDS)]
+    starts = sorted({int(_nearest(cuts, place)) for place in wanted})
+    if len(starts) < len(wanted):
+        notices.append(f"There are {len(cuts) + 1} different times to train on: {len(starts)} folds, not {FOLDS}.")
+    bounds = [*starts, end]
+    return test, [(np.sort(order[:a]), np.sort(order[a:b])) for a, b in pairwise(bounds)]
+
+
+def _nearest(cuts: np.ndarray, place: float) -> int:
+    return cuts[int(np.argmin(np.abs(cuts - place)))]
+
+
+def _validation_share(rows: int) -> float:
+    return min(VALIDATION_SHARE, MOST_VALIDATION_ROWS / rows)
+
+
+def _first_of_emptied(units: Units, aside: np.ndarray) -> np.ndarray:
+    """One unit of each class all of whose units were put aside."""
+    _, _, stratum = units.by_unit
+    classes = np.bincount(stratum).shape[0]
+    kept = np.bincount(stratum[~aside], minlength=classes)
+    emptied = np.flatnonzero((kept == 0) & (np.bincount(stratum, minlength=classes) > 0))
+    return np.array([np.flatnonzero(stratum == label)[0] for label in emptied], dtype=np.int64)
+
+
+def _number_of_folds(part: Units, order: np.ndarray, notices: list[str]) -> int:
+    """Five, or fewer when a class (or the whole table) has fewer rows to deal out; at least two."""
+    if len(order) < 2:
+        raise _too_few("different rows to train on", len(part.by_unit[0]), 2)
+    number = min(FOLDS, len(order))
+    if part.are_classes:
+        counts = np.bincount(part.by_unit[2][order])
+        smallest = int(counts[counts > 0].min())
+        if smallest < number:
+            number = max(2, smallest)
+            notices.append(
+                f"A class has only {smallest} different rows to train on: {number} folds instead of {FOLDS}."
+            )
+    return number
+
+
+def _say_single_rows(part: Units, alone: np.ndarray, notices: list[str]) -> None:
+    count = int(alone.sum())
+    if count:
+        classes = "One class has" if count == 1 else f"{count} classes have"
+        notices.append(f"{classes} a single row to train on: it always trains, and no validation can judge it.")
+
+
+def _balanced_groups(part: Units, number: int, seed: int) -> np.ndarray:
+    """int64 [rows]: the fold in which each row is valid."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    splitter = StratifiedGroupKFold(n_splits=number, shuffle=True, random_state=seed)
+    fold = np.full(len(part.together), -1)
+    strata = part.strata if np.bincount(part.strata).max() >= number else np.zeros_like(part.strata)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for i, (_, valid) in enumerate(splitter.split(part.together, strata, part.together)):
+            fold[valid] = i
+    if len(np.unique(fold)) < number:
+        # Balancing the strata can leave a fold empty when groups are few: then sizes alone are balanced.
+        _, size, _ = part.by_unit
+        fold_of_group = np.empty(len(size), dtype=np.int64)
+        fold_of_group[np.argsort(-size, kind="stable")] = np.arange(len(size)) % number
+        fold = fold_of_group[part.together]
+    return fold
+
+
+def _too_few(what: str, there: int, needed: int) -> DataError:
+    return DataError(
+        f"There are {there} {what}, and a split needs at least {needed}: give more rows or another --split."
+    )

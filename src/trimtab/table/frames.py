@@ -1,0 +1,112 @@
+"""Any frame of any library, or arrays, become one polars frame. Knows no files and gives no meaning to columns."""
+
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import polars as pl
+
+from trimtab.errors import DataError
+
+
+def to_frame(data: Any, *, prefix: str = "x") -> pl.DataFrame:
+    """A polars frame from a pandas, polars, pyarrow, ... frame or series, a dict of columns, or a 2-D array.
+
+    The columns of an array are called `x0`, `x1`, ... (`prefix` and position). Raises DataError for anything else.
+    """
+    try:
+        frame = _to_polars(data, prefix)
+    except DataError:
+        raise
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise DataError(f"This {type(data).__name__} cannot be read as a table: {_first_line(error)}") from error
+    return frame
+
+
+def _to_polars(data: Any, prefix: str) -> pl.DataFrame:
+    if isinstance(data, pl.LazyFrame):
+        return data.collect()
+    if isinstance(data, pl.DataFrame):
+        return data
+    if isinstance(data, pl.Series):
+        return data.to_frame(data.name or prefix)
+    if isinstance(data, dict):
+        return pl.DataFrame({str(name): _column(column) for name, column in data.items()}, strict=False)
+    if hasattr(data, "__dataframe__") or nw.dependencies.is_into_dataframe(data):
+        return _from_narwhals(data)
+    if nw.dependencies.is_into_series(data):
+        series = nw.from_native(data, series_only=True)
+        name = str(series.name) if series.name not in (None, "") else prefix
+        return _from_narwhals(series.alias(name).to_frame().to_native())
+    return _from_array(data, prefix)
+
+
+def _from_narwhals(data: Any) -> pl.DataFrame:
+    if nw.dependencies.is_pandas_dataframe(data):
+        return _from_pandas(data)
+    frame = nw.from_native(data, eager_only=True)
+    return frame.to_polars()
+
+
+def _from_pandas(data: Any) -> pl.DataFrame:
+    names = [str(name) for name in data.columns]
+    _refuse_duplicates(names)
+    columns = []
+    for position, name in enumerate(names):
+        column = data.iloc[:, position]
+        if column.dtype == object:
+            columns.append(_from_objects(name, column.tolist()))
+            continue
+        plain = column.reset_index(drop=True).rename(name).to_frame()
+        columns.append(nw.from_native(plain, eager_only=True).to_polars().to_series(0))
+    return pl.DataFrame(columns)
+
+
+def _from_objects(name: str, cells: list) -> pl.Series:
+    """A column of Python objects: of one type when they agree, else each cell as its text."""
+    cells = [None if cell is None or cell != cell or str(cell) == "<NA>" else cell for cell in cells]
+    try:
+        column = pl.Series(name, cells, strict=True)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+        column = None
+    if column is None or column.dtype == pl.Object:
+        column = pl.Series(name, [None if cell is None else str(cell) for cell in cells], dtype=pl.String)
+    return column
+
+
+def _column(column: Any) -> Any:
+    array = np.asarray(column) if isinstance(column, (list, tuple)) else column
+    is_objects = isinstance(array, np.ndarray) and array.dtype == object
+    return _from_objects("", list(array)) if is_objects else column
+
+
+def _from_array(data: Any, prefix: str) -> pl.DataFrame:
+    if isinstance(data, (str, bytes)) or data is None or np.isscalar(data):
+        raise DataError(f"{data!r} is no table. Give a path, a frame, (X, y) or (train, valid, test).")
+    if hasattr(data, "toarray"):
+        raise DataError("Sparse matrices cannot be used. Convert it first with .toarray().")
+    if hasattr(data, "detach"):
+        data = data.detach().cpu().numpy()
+    array = np.asarray(data)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        raise DataError(f"An array of {array.ndim} dimensions is no table: it needs rows and columns.")
+    if np.iscomplexobj(array):
+        raise DataError("Complex numbers cannot be used: give real and imaginary parts as two columns.")
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
+    if array.dtype == object:
+        return pl.DataFrame([_from_objects(f"{prefix}{i}", array[:, i].tolist()) for i in range(array.shape[1])])
+    return pl.DataFrame({f"{prefix}{i}": np.ascontiguousarray(array[:, i]) for i in range(array.shape[1])})
+
+
+def _refuse_duplicates(names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise DataError(f"Column names stand twice: {', '.join(twice[:10])}. Give each column its own name.")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,240 @@
+"""prepare: a file, a frame or arrays become a schema, a split and the tensors that the engine trains on.
+
+The one place where reading, roles, splitting and encoding meet. Knows nothing of what is trained.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from trimtab.errors import DataError, OptionError, did_you_mean
+from trimtab.table.encode import Encoder
+from trimtab.table.fingerprint import fingerprint
+from trimtab.table.folds import Fold
+from trimtab.table.schema import Schema, infer_schema, require_column
+from trimtab.table.sources import Source, open_source, open_test, test_share
+from trimtab.table.split import Split, SplitRule, parts_of, plan_split
+from trimtab.table.target import TargetEncoder
+from trimtab.table.usable import ScorableTest, Usable, count_copies, keep_scorable, keep_usable, row_weights
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows as the user hears of them. A row that trains in one fold and is valid in another counts in both."""
+
+    source: int
+    train: int
+    valid: int
+    test: int
+    without_target: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A table ready to train on. "Rows" are the development rows: usable, and not put aside for the test.
+
+    `numbers` float32 [rows, n], `codes` int64 [rows, embedded columns], `targets` float32 [rows, outputs]
+    (standardised) or int64 [rows] (class numbers), `weights` float32 [rows]. `folds` are pairs of places in these rows,
+    `development_rows` their row numbers in the source (three frames count on from one to the next). `test` is the raw
+    frame of test rows, every one with a usable target, or None.
+    """
+
+    schema: Schema
+    split: Split
+    encoder: Encoder
+    target_encoder: TargetEncoder
+    numbers: np.ndarray
+    codes: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    folds: tuple[Fold, ...]
+    development: pl.DataFrame
+    development_rows: np.ndarray
+    test: pl.DataFrame | None
+    test_weights: np.ndarray
+    notices: tuple[str, ...]
+    fingerprint: str
+    source_name: str
+    counts: Counts
+
+    def estimated_bytes(self) -> int:
+        """The size of the tensors."""
+        return sum(array.nbytes for array in (self.numbers, self.codes, self.targets, self.weights))
+
+
+def prepare(
+    data: Any,
+    *,
+    target: str | Sequence[str] | None,
+    task: str = "auto",
+    split: str = "random",
+    test: Any = 0.2,
+    drop: Sequence[str] = (),
+    number: Sequence[str] = (),
+    category: Sequence[str] = (),
+    weight: str | None = None,
+    seed: int = 0,
+    minimum_rows: int = 10,
+) -> Prepared:
+    """Read, judge, split and encode a table.
+
+    Arguments:
+        data: a path, any frame, (X, y), or (train, valid, test) frames of which the last two may be None.
+        target: the column to predict, several as a sequence or `"a,b"`; (X, y) needs none.
+        task: "regression", "classification" or "auto" (the rule is `task.choose_task`'s).
+        split: "random", "time:COL", "group:COL", or a column that says train, valid or test.
+        test: the share of rows to put aside, a file or frame of test rows, or "none".
+        drop, number, category: columns to leave out, to read as numbers, to read as labels.
+        weight: the column of row weights; a row of weight 0 counts for nothing.
+        seed: the same data, options and seed give the same split.
+        minimum_rows: fewer usable rows than these are an error.
+
+    Raises DataError for a table, OptionError for an option that cannot be used, in one or two sentences.
+    """
+    source = open_source(data, target)
+    rule = SplitRule("column", source.parts) if source.parts else SplitRule.parse(split)
+    has_test_table, share = _kind_of_test(test, rule, source)
+    _require_columns(source, rule, weight)
+    usable = keep_usable(source, task=task, weight=weight, minimum_rows=minimum_rows)
+    schema = infer_schema(
+        usable.frame,
+        targets=source.targets,
+        task=task,
+        drop=drop,
+        number=number,
+        category=category,
+        weight=weight,
+        reserved=rule.reserved,
+        formats=source.formats,
+    )
+    plan = plan_split(usable.frame, schema, rule=rule, share=share, seed=seed)
+    fitted = _fit(usable, schema, plan)
+    if has_test_table:
+        part = _separate_test(test, source, usable, schema, fitted, weight)
+    else:
+        part = keep_scorable(usable.frame[plan.test], usable.weights[plan.test], fitted.target_encoder, "")
+    options = {
+        "target": source.targets,
+        "task": schema.task,
+        "split": split,
+        "test": "table" if has_test_table else share,
+        "drop": sorted(drop),
+        "number": sorted(number),
+        "category": sorted(category),
+        "weight": weight,
+        "seed": seed,
+    }
+    digest = fingerprint((source.frame, part.frame if has_test_table else None), options)
+    return _assemble(source, usable, schema, plan, fitted, part, digest)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """The encoders, the rows (places in the usable ones) they were fitted on, and those judged on in some fold."""
+
+    encoder: Encoder
+    target_encoder: TargetEncoder
+    trained: np.ndarray
+    judged: np.ndarray
+
+    @property
+    def development(self) -> np.ndarray:
+        return np.union1d(self.trained, self.judged)
+
+
+def _fit(usable: Usable, schema: Schema, plan: Split) -> _Fitted:
+    """Encoders of the rows that train in at least one fold; classes are those of all rows but the test's."""
+    trained = np.unique(np.concatenate([train for train, _ in plan.folds]))
+    judged = np.unique(np.concatenate([valid for _, valid in plan.folds]))
+    weights = usable.weights[trained] if schema.weight else None
+    encoder = Encoder.fit(usable.frame[trained], schema, weights)
+    seen = trained if schema.task == "regression" else np.union1d(trained, judged)
+    target_encoder = TargetEncoder.fit(usable.frame[seen], schema.targets, schema.task, weights=weights)
+    return _Fitted(encoder, target_encoder, trained, judged)
+
+
+def _assemble(
+    source: Source, usable: Usable, schema: Schema, plan: Split, fitted: _Fitted, part: ScorableTest, digest: str
+) -> Prepared:
+    development = fitted.development
+    frame = usable.frame[development]
+    encoded = fitted.encoder.encode(frame)
+    place = np.zeros(usable.frame.height, dtype=np.int64)
+    place[development] = np.arange(len(development))
+    notices = (*source.notices, *usable.notices, *schema.notices, *plan.notices, *part.notices, *encoded.notices)
+    return Prepared(
+        schema=schema,
+        split=plan,
+        encoder=fitted.encoder,
+        target_encoder=fitted.target_encoder,
+        numbers=encoded.numbers,
+        codes=encoded.codes,
+        targets=fitted.target_encoder.encode(frame),
+        weights=usable.weights[development].astype(np.float32),
+        folds=tuple((place[train], place[valid]) for train, valid in plan.folds),
+        development=frame,
+        development_rows=usable.rows[development],
+        test=part.frame if part.frame.height else None,
+        test_weights=part.weights.astype(np.float32),
+        notices=notices,
+        fingerprint=digest,
+        source_name=source.name,
+        counts=Counts(
+            source=source.frame.height,
+            train=len(fitted.trained),
+            valid=len(fitted.judged),
+            test=part.frame.height,
+            without_target=usable.without_target,
+        ),
+    )
+
+
+def _kind_of_test(test: Any, rule: SplitRule, source: Source) -> tuple[bool, float | None]:
+    """Whether the test rows are a table of their own, and else the share to put aside (None: no test)."""
+    if test is None or (isinstance(test, str) and test.strip().lower() == "none"):
+        return False, None
+    share = test_share(test)
+    if share is not None:
+        return False, share
+    has_parts = rule.kind == "column" and rule.column in source.frame.columns
+    if has_parts and "test" in parts_of(source.frame[rule.column]):
+        what = "the third frame" if source.parts else f'the rows of "{rule.column}" that say test'
+        raise OptionError(f"There are two test parts, {what} and --test: give one of them.")
+    return True, None
+
+
+def _require_columns(source: Source, rule: SplitRule, weight: str | None) -> None:
+    for name in source.targets:
+        require_column(source.frame, name, "the target")
+    if weight is not None:
+        require_column(source.frame, weight, "--weight")
+    if rule.column:
+        if rule.kind == "column" and rule.column not in source.frame.columns:
+            raise OptionError(
+                f'--split "{rule.column}" is neither random, time:COL, group:COL nor a column'
+                f" of the table.{did_you_mean(rule.column, ['random', *source.frame.columns])}"
+            )
+        require_column(source.frame, rule.column, "--split")
+        if rule.column in source.targets:
+            raise OptionError(f'"{rule.column}" cannot be the target and the column of --split at the same time.')
+
+
+def _separate_test(
+    test: Any, source: Source, usable: Usable, schema: Schema, fitted: _Fitted, weight: str | None
+) -> ScorableTest:
+    needed = [*fitted.encoder.names, *schema.targets, *([weight] if weight else [])]
+    frame, said = open_test(test, source, needed)
+    weights = row_weights(frame, weight)
+    part = keep_scorable(frame, weights, fitted.target_encoder, "; ".join(said))
+    if part.frame.height == 0:
+        raise DataError("No row of the test table can be scored: every target is missing or of an unknown class.")
+    copies = count_copies(usable.frame, part.frame, [*fitted.encoder.names, *schema.targets])
+    if not copies:
+        return part
+    text = (
+        f"{copies} of the {part.frame.height} test rows are exact copies of rows that train: their score is too good."
+    )
+    return replace(part, notices=(*part.notices, text))

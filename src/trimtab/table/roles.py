@@ -1,0 +1,124 @@
+"""The role of a feature column, by rules a person can check: counts in, a role and its reason out.
+
+Knows neither the target nor the other columns.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+NEAR_UNIQUE_SHARE = 0.5
+FEW_VALUES = 10
+LONG_TEXT = 40
+MANY_TEXTS = 20
+_ID_NAME = re.compile(
+    r"^(.*[_\s.-])?(id|ids|uid|uuid|guid|key|index|idx|rowid|row|rownum|nr|no|number|column_1)$", re.IGNORECASE
+)
+_CAMEL_ID = re.compile(r"^.*[a-z](Id|ID)$")
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a column is for, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules may look at. `missing` counts nulls, NaN and infinities; `length` is the mean of characters."""
+
+    name: str
+    dtype: pl.DataType
+    rows: int
+    missing: int
+    distinct: int
+    length: float = 0.0
+    steps_by_one: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        return self.dtype.is_numeric() or self.dtype in (pl.Duration, pl.Time)
+
+    @property
+    def present(self) -> int:
+        return self.rows - self.missing
+
+
+def collect_facts(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Facts]:
+    """The facts of the named columns, all counted in one pass."""
+    if not names:
+        return {}
+    countable = [name for name in names if not _is_unusable(frame.schema[name])]
+    clean = {name: _clean(name, frame.schema[name]) for name in countable}
+    counts = frame.select(clean[name].null_count() for name in countable).row(0) if countable else ()
+    distinct = frame.select(clean[name].drop_nulls().n_unique() for name in countable).row(0) if countable else ()
+    found = {name: [missing, unique] for name, missing, unique in zip(countable, counts, distinct, strict=True)}
+    facts = {}
+    for name in names:
+        dtype = frame.schema[name]
+        missing, unique = found.get(name, [frame[name].null_count(), 0])
+        length, steps = 0.0, False
+        if dtype == pl.String and unique > FEW_VALUES:
+            length = float(frame[name].str.len_chars().mean() or 0.0)  # type: ignore[arg-type]
+        if dtype.is_integer() and unique == frame.height > FEW_VALUES:
+            steps = _steps_by_one(frame[name])
+        facts[name] = Facts(name, dtype, frame.height, missing, unique, length, steps)
+    return facts
+
+
+def role_of(facts: Facts, *, number: bool = False, category: bool = False) -> Role:
+    """The role of a column; the user's word (`number`, `category`) comes before every rule."""
+    if number:
+        return Role("number", "--number")
+    if category:
+        return Role("category", "--category")
+    if _is_unusable(facts.dtype):
+        return Role("text", f"{facts.dtype} holds no single value per row")
+    if facts.present == 0:
+        return Role("constant", "every value is missing")
+    if facts.distinct <= 1 and facts.missing == 0:
+        return Role("constant", "one value in every row")
+    if facts.dtype == pl.Boolean:
+        return Role("boolean", "true and false")
+    if facts.dtype in (pl.Date, pl.Datetime):
+        return Role("date-time", "dates" if facts.dtype == pl.Date else "dates with time")
+    return _role_of_number(facts) if facts.is_number else _role_of_text(facts)
+
+
+def _role_of_number(facts: Facts) -> Role:
+    if facts.dtype.is_integer() and facts.distinct == facts.rows > FEW_VALUES:
+        if facts.steps_by_one:
+            return Role("identifier", "whole numbers that count the rows")
+        if _ID_NAME.match(facts.name) or _CAMEL_ID.match(facts.name):
+            return Role("identifier", "a different whole number in every row, and named like an identifier")
+    return Role("number", f"{'whole numbers' if facts.dtype.is_integer() else 'numbers'}, {facts.distinct} distinct")
+
+
+def _role_of_text(facts: Facts) -> Role:
+    if not isinstance(facts.dtype, (pl.Categorical, pl.Enum)) and facts.distinct > FEW_VALUES:
+        count = f"{facts.distinct} distinct in {facts.present} rows"
+        if facts.length >= LONG_TEXT and facts.distinct > max(MANY_TEXTS, facts.present / 10):
+            return Role("text", f"free text, {count}")
+        if facts.distinct > NEAR_UNIQUE_SHARE * facts.present:
+            return Role("identifier", f"nearly every value is different, {count}")
+    return Role("category", f"{facts.distinct} distinct labels")
+
+
+def _clean(name: str, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    return pl.when(column.is_finite()).then(column) if dtype.is_float() else column
+
+
+def _is_unusable(dtype: pl.DataType) -> bool:
+    return dtype.is_nested() or dtype in (pl.Object, pl.Binary)
+
+
+def _steps_by_one(column: pl.Series) -> bool:
+    first, last = column[0], column[-1]
+    if last - first != len(column) - 1:
+        return False
+    return bool((column.cast(pl.Int64, strict=False).diff().drop_nulls() == 1).all())

@@ -1,0 +1,161 @@
+"""What the caller hands over, made into frames: a file, any frame, (X, y), or (train, valid, test) frames.
+
+Knows the shapes data comes in, and nothing of roles, splits or encoding.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from trimtab.errors import DataError, OptionError
+from trimtab.table.cells import as_moments, as_numbers, settle_types
+from trimtab.table.frames import to_frame
+from trimtab.table.read import read_table
+
+PART_COLUMN = "trimtab_part"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One frame with its text settled, what it is called, and which columns are targets.
+
+    `formats` says how moments were written. `parts` is the column that tells rows of three frames apart, if any.
+    """
+
+    frame: pl.DataFrame
+    targets: tuple[str, ...]
+    name: str
+    formats: dict[str, str]
+    parts: str | None = None
+    notices: tuple[str, ...] = ()
+
+
+def open_source(data: Any, target: str | Sequence[str] | None) -> Source:
+    """The source of `data`; "a,b" names two targets unless it is itself the name of a column.
+
+    Raises DataError for what is no table, OptionError when the target is not named.
+    """
+    targets = () if target is None else (target,) if isinstance(target, str) else tuple(target)
+    name, parts, notices = "data", None, ()
+    if isinstance(data, (str, Path)):
+        read = read_table(data)
+        frame, notices, name = read.frame, read.notices, _stem(Path(data))
+    elif isinstance(data, tuple) and len(data) == 2:
+        frame, targets = _features_and_target(data[0], data[1], targets)
+    elif isinstance(data, tuple) and len(data) == 3:
+        frame, parts = _three_parts(data), PART_COLUMN
+    elif isinstance(data, tuple):
+        raise DataError(f"A tuple of {len(data)} is no table. Give (X, y) or (train, valid, test).")
+    else:
+        frame = to_frame(data)
+    _require_some_rows(frame, name)
+    if not targets:
+        listed = ", ".join(frame.columns[:12]) + (", ..." if frame.width > 12 else "")
+        raise OptionError(f"Which column is to be predicted? Name it with --target. The columns are: {listed}.")
+    if len(targets) == 1 and targets[0] not in frame.columns:
+        targets = tuple(part.strip() for part in targets[0].split(",") if part.strip()) or targets
+    frame, formats = settle_types(frame)
+    return Source(frame, targets, name, formats, parts, notices)
+
+
+def open_test(test: Any, source: Source, needed: Sequence[str]) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The separate test table, its columns of the types of the training table.
+
+    Raises DataError that lists the `needed` columns it lacks.
+    """
+    read = read_table(test) if isinstance(test, (str, Path)) else None
+    frame = read.frame if read else to_frame(test)
+    name = Path(test).name if isinstance(test, (str, Path)) else "The test table"
+    absent = [column for column in needed if column not in frame.columns]
+    if absent:
+        listed = ", ".join(f'"{column}"' for column in absent[:20])
+        raise DataError(
+            f"{name} has other columns than the training table: it lacks {listed}. Give a table with the same columns."
+        )
+    _require_some_rows(frame, name)
+    kept = [column for column in source.frame.columns if column in frame.columns]
+    columns = [_like(frame[column], source.frame.schema[column], source.formats.get(column)) for column in kept]
+    return pl.DataFrame(columns), read.notices if read else ()
+
+
+def test_share(test: Any) -> float | None:
+    """The share that `test` asks for; None when it is a table. Raises OptionError for a number outside (0, 1)."""
+    if isinstance(test, str):
+        try:
+            test = float(test)
+        except ValueError:
+            return None
+    if isinstance(test, (bool, np.bool_)) or not isinstance(test, (int, float, np.integer, np.floating)):
+        return None
+    if not (math.isfinite(test) and 0 < test < 1):
+        raise OptionError(f'--test {test:g} is no share of the rows: give a number between 0 and 1, a file, or "none".')
+    return float(test)
+
+
+def _like(column: pl.Series, dtype: pl.DataType, form: str | None) -> pl.Series:
+    """The column with the type it has in training, where its cells say so."""
+    if column.dtype == dtype or column.dtype != pl.String:
+        return column
+    if dtype.is_numeric():
+        numbers, unreadable = as_numbers(column)
+        return column if unreadable else pl.Series(column.name, numbers, nan_to_null=True).cast(dtype, strict=False)
+    if isinstance(dtype, pl.Datetime):
+        moments, unreadable = as_moments(column, form, None)
+        return column if unreadable else moments
+    return settle_types(column.to_frame())[0].to_series()
+
+
+def _features_and_target(x: Any, y: Any, targets: tuple[str, ...]) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    is_array = not hasattr(x, "columns")
+    features, labels = to_frame(x), to_frame(y, prefix="target")
+    if is_array:
+        # Every column of an array is a feature by intent: as a float it is never taken for an identifier.
+        features = features.cast({pl.selectors.integer(): pl.Float64})  # type: ignore[dict-item]
+    if features.height != labels.height:
+        raise DataError(f"X has {features.height} rows and y has {labels.height}: give one target for each row.")
+    if targets and len(targets) != labels.width:
+        raise OptionError(f"y has {labels.width} columns, and {len(targets)} targets are named.")
+    if not targets:
+        plain = labels.columns == ["target0"]
+        targets = ("target",) if plain or labels.columns == ["target"] else tuple(labels.columns)
+    twice = sorted(set(targets) & set(features.columns))
+    if twice:
+        raise DataError(f'The target "{twice[0]}" is also a column of X: leave it out of X or rename it.')
+    labels.columns = list(targets)
+    return pl.concat([features, labels], how="horizontal"), targets
+
+
+def _three_parts(data: tuple) -> pl.DataFrame:
+    """Train, valid and test frames below each other, with a column that says which is which (None is no part)."""
+    frames = []
+    for part, name in zip(data, ("train", "valid", "test"), strict=True):
+        if part is None:
+            continue
+        frame = to_frame(part)
+        if frames and set(frame.columns) != set(frames[0].columns) - {PART_COLUMN}:
+            other = sorted(set(frame.columns) ^ (set(frames[0].columns) - {PART_COLUMN}))
+            raise DataError(f"The {name} frame has other columns than the train frame: {', '.join(other[:10])}.")
+        frames.append(frame.with_columns(pl.lit(name).alias(PART_COLUMN)))
+    if data[0] is None:
+        raise DataError("The first of (train, valid, test) must be a frame: there is nothing to train on.")
+    try:
+        return pl.concat([frame.select(frames[0].columns) for frame in frames], how="vertical_relaxed")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        texts = [frame.select(pl.col(frames[0].columns).cast(pl.String, strict=False)) for frame in frames]
+        return pl.concat(texts)
+
+
+def _require_some_rows(frame: pl.DataFrame, name: str) -> None:
+    if frame.width == 0:
+        raise DataError(f"{name} has no columns.")
+    if frame.height == 0:
+        raise DataError(f"{name} has columns but no rows.")
+
+
+def _stem(path: Path) -> str:
+    return path.name.split(".")[0] or path.name

@@ -1,0 +1,197 @@
+"""Split: which rows train, which judge while training (folds), and which are put aside for the test.
+
+A function of the table, the options and the seed alone. Knows no encoding; what drawing rows means is in `folds`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from trimtab.errors import DataError, OptionError
+from trimtab.table import folds
+from trimtab.table.cells import as_labels, as_moments, as_numbers
+from trimtab.table.folds import Fold, Units
+from trimtab.table.schema import Schema, require_column
+
+PART_NAMES = {
+    "train": "train", "training": "train",
+    "valid": "valid", "validation": "valid", "val": "valid",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of the table: (train, valid) of every fold, and the test rows (sorted).
+
+    `kind` is random, time, group or column; the train rows of a fold never hold a copy of one of its valid rows.
+    """
+
+    kind: str
+    folds: tuple[Fold, ...]
+    test: np.ndarray
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How to split, as asked for: `random`, `time` or `group` by a column, or a `column` that names the parts."""
+
+    kind: str
+    column: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "SplitRule":
+        """`random`, `time:COL`, `group:COL` or `COL`."""
+        if text == "random":
+            return cls("random")
+        kind, colon, column = text.partition(":")
+        if colon and kind in ("time", "group"):
+            if not column:
+                raise OptionError(f'--split {text} names no column: write "{kind}:COL".')
+            return cls(kind, column)
+        return cls("column", text)
+
+    @property
+    def reserved(self) -> dict[str, str]:
+        """The column that is no feature because of the split, with the reason (time stays a feature)."""
+        if not self.column or self.kind == "time":
+            return {}
+        return {self.column: "groups of the split" if self.kind == "group" else "parts of the split"}
+
+
+def plan_split(
+    frame: pl.DataFrame,
+    schema: Schema,
+    *,
+    rule: SplitRule = SplitRule("random"),
+    share: float | None = 0.2,
+    seed: int = 0,
+) -> Split:
+    """The split of `frame`, whose rows all have a target; `share` None puts no test rows aside.
+
+    Raises DataError when the rows, groups or times are too few.
+    """
+    if rule.column:
+        require_column(frame, rule.column, "--split")
+    generator = np.random.default_rng([seed, 0x7AB1E])
+    notices: list[str] = []
+    if rule.kind == "time":
+        test, pairs = folds.by_time(_times(frame[rule.column], notices), share, notices)
+    elif rule.kind == "column":
+        test, pairs = _by_parts(frame, schema, rule.column, share, generator, notices)
+    else:
+        units = _units(frame, schema, rule)
+        single = np.zeros(0, dtype=np.int64)
+        if rule.kind == "group":
+            test, rest = folds.put_groups_aside(units, share, generator) if share else (single, units.all_rows)
+            pairs = folds.group_folds(units, rest, generator, notices)
+        else:
+            test, rest = folds.put_aside(units, share, generator) if share else (single, units.all_rows)
+            pairs = folds.random_folds(units, rest, generator, notices)
+        notices += _notices_of_dates(schema) if rule.kind == "random" else []
+    return Split(rule.kind, tuple(pairs), np.sort(test), tuple(notices))
+
+
+def parts_of(column: pl.Series) -> np.ndarray:
+    """ "train", "valid" or "test" for each row. Raises DataError for any other value."""
+    text = column.cast(pl.String, strict=False).str.strip_chars().str.to_lowercase()
+    parts = text.replace_strict(PART_NAMES, default=None, return_dtype=pl.String)
+    strange = column.filter(parts.is_null()).unique().head(5).to_list()
+    if strange:
+        shown = ", ".join("missing" if value is None else f'"{value}"' for value in strange)
+        raise DataError(
+            f"--split {column.name}: the column must say train, valid or test in every row, but holds {shown}. "
+            f"For groups write group:{column.name}, for time write time:{column.name}."
+        )
+    return parts.to_numpy()
+
+
+def duplicates(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
+    """int64 [rows]: one number for all rows that are equal in every column (one that only counts the rows aside)."""
+    counters = {column.name for column in schema.with_role("identifier") if column.dtype.startswith(("Int", "UInt"))}
+    used = [name for name, dtype in frame.schema.items() if name not in counters and not _is_unhashable(dtype)]
+    if not used:
+        return np.arange(frame.height)
+    return np.unique(frame.select(used).hash_rows(seed=1).to_numpy(), return_inverse=True)[1]
+
+
+def _is_unhashable(dtype: pl.DataType) -> bool:
+    return dtype.is_nested() or dtype == pl.Object
+
+
+def _units(frame: pl.DataFrame, schema: Schema, rule: SplitRule) -> Units:
+    """What must stay together: copies of a row, or whole groups; and the strata to balance."""
+    if rule.kind == "group":
+        labels = as_labels(frame[rule.column])
+        together = labels.fill_null("\0missing").rank("dense").to_numpy().astype(np.int64) - 1
+    else:
+        together = duplicates(frame, schema)
+    is_class = schema.task == "classification"
+    return Units(together, _classes(frame, schema) if is_class else _quantiles(frame, schema), is_class)
+
+
+def _classes(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
+    return as_labels(frame[schema.targets[0]]).rank("dense").to_numpy().astype(np.int64) - 1
+
+
+def _quantiles(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
+    """The twentieth of the target that a row belongs to (with several targets: of their mean rank)."""
+    ranks = [pl.Series(as_numbers(frame[name])[0]).rank("average").to_numpy() for name in schema.targets]
+    return np.floor(20 * (np.mean(ranks, axis=0) - 0.5) / frame.height).astype(np.int64)
+
+
+def _times(column: pl.Series, notices: list[str]) -> np.ndarray:
+    """float64 or int64 [rows] to sort by; a row without time counts as the earliest."""
+    if column.dtype.is_temporal() and column.dtype not in (pl.Duration, pl.Time):
+        moments, _ = as_moments(column, None, None)
+        times, unreadable = moments.dt.epoch("us").fill_null(np.iinfo(np.int64).min).to_numpy(), 0
+        missing = moments.null_count()
+    else:
+        numbers, unreadable = as_numbers(column)
+        missing = int(np.isnan(numbers).sum())
+        times = np.where(np.isnan(numbers), -np.inf, numbers)
+    if unreadable:
+        raise DataError(f'--split time:{column.name}: the column holds no times, for example "{column[0]}".')
+    if missing:
+        notices.append(f'{missing} rows have no time in "{column.name}", and count as the earliest.')
+    return times
+
+
+def _by_parts(
+    frame: pl.DataFrame,
+    schema: Schema,
+    column: str,
+    share: float | None,
+    generator: np.random.Generator,
+    notices: list[str],
+) -> tuple[np.ndarray, list[Fold]]:
+    parts = parts_of(frame[column])
+    train, valid, test = (np.flatnonzero(parts == part) for part in ("train", "valid", "test"))
+    if len(train) == 0:
+        raise DataError(f'--split {column}: no usable row says "train".')
+    if share is None and len(test):
+        notices.append(f"--test none: the {len(test)} rows that say test train as well.")
+        train, test = np.union1d(train, test), test[:0]
+    elif len(test) == 0 and share is not None:
+        notices.append(f'No row of "{column}" says "test": the score is that of the validation rows.')
+    copies = duplicates(frame.drop(column), schema)
+    for rows, part in ((valid, "valid"), (test, "test")):
+        shared = int(np.isin(copies[rows], copies[train]).sum())
+        if shared:
+            notices.append(
+                f'{shared} of the {len(rows)} rows of part "{part}" are exact copies of rows in "train": '
+                "their score is too good for rows never seen."
+            )
+    if len(valid):
+        return test, [(train, valid)]
+    return test, folds.random_folds(_units(frame, schema, SplitRule("random")), train, generator, notices)
+
+
+def _notices_of_dates(schema: Schema) -> list[str]:
+    return [
+        f'"{column.name}" is a time, and under a random split rows of the same time may be on both sides: '
+        f"--split time:{column.name} tests on the latest rows instead."
+        for column in schema.with_role("date-time")[:1]
+    ]

@@ -1,0 +1,149 @@
+"""TargetEncoder: what is to be predicted, standardised for training or numbered as classes; and the way back.
+
+Knows neither features nor splits.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import ValidationError
+
+from trimtab.errors import DataError, ModelError
+from trimtab.table.cells import as_labels, as_numbers
+from trimtab.table.frames import to_frame
+from trimtab.table.numbers import Document
+
+Label = bool | int | float | str
+
+
+class TargetEncoder(Document):
+    """The targets' names, and their mean and scale (regression) or classes (classification, in sorted order).
+
+    `classes` are of the type they had in the table; `labels` are the same as text, for columns and messages.
+    """
+
+    task: Literal["regression", "classification"]
+    names: tuple[str, ...]
+    classes: tuple[Label, ...] = ()
+    labels: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    @classmethod
+    def fit(
+        cls, frame: pl.DataFrame, names: tuple[str, ...], task: str, *, weights: np.ndarray | None = None
+    ) -> "TargetEncoder":
+        """From training rows whose targets are all there; `weights` [rows] count like repeated rows."""
+        if task == "classification":
+            return cls._fit_classes(frame[names[0]])
+        means, scales = [], []
+        for name in names:
+            mean, scale = _mean_and_scale(_finite(frame[name])[0], weights)
+            if scale == 0:
+                raise DataError(f'The target "{name}" has one and the same value in every row: nothing can be learnt.')
+            means.append(mean)
+            scales.append(scale)
+        return cls(task="regression", names=names, mean=tuple(means), scale=tuple(scales))
+
+    @classmethod
+    def _fit_classes(cls, column: pl.Series) -> "TargetEncoder":
+        labels = as_labels(column)
+        distinct = pl.DataFrame({"label": labels, "value": column}).drop_nulls("label").unique("label").sort("label")
+        if column.dtype.is_numeric() or column.dtype == pl.Boolean:
+            distinct = distinct.sort("value")
+        else:
+            distinct = distinct.with_columns(pl.col("label").alias("value"))
+        if distinct.height < 2:
+            only = f' "{distinct["label"][0]}"' if distinct.height else ""
+            raise DataError(f'The target "{column.name}" has one class only{only}: there is nothing to tell apart.')
+        classes = tuple(float(value) if column.dtype.is_decimal() else value for value in distinct["value"].to_list())
+        return cls(
+            task="classification", names=(column.name,), classes=classes, labels=tuple(distinct["label"].to_list())
+        )
+
+    @property
+    def outputs(self) -> int:
+        """How many columns a network has to return."""
+        return len(self.classes) if self.task == "classification" else len(self.names)
+
+    def usable(self, frame: pl.DataFrame) -> np.ndarray:
+        """bool [rows]: every target is there, finite, and (classification) one of the classes."""
+        if self.task == "classification":
+            return self._class_numbers(frame[self.names[0]]) >= 0
+        return np.logical_and.reduce([np.isfinite(_finite(frame[name])[0]) for name in self.names])
+
+    def encode(self, frame: Any) -> np.ndarray:
+        """float32 [rows, outputs], standardised, or int64 [rows] class numbers. Raises DataError for other rows."""
+        frame = to_frame(frame)
+        absent = [name for name in self.names if name not in frame.columns]
+        if absent:
+            raise DataError(f"The table lacks the target: {', '.join(absent)}.")
+        usable = self.usable(frame)
+        if not usable.all():
+            raise DataError(f"{int((~usable).sum())} rows have no usable target ({', '.join(self.names)}).")
+        if self.task == "classification":
+            return self._class_numbers(frame[self.names[0]])
+        columns = [
+            (_finite(frame[name])[0] / 4 - mean / 4) / (scale / 4)
+            for name, mean, scale in zip(self.names, self.mean, self.scale, strict=True)
+        ]
+        return np.clip(np.stack(columns, axis=1), -3e38, 3e38).astype(np.float32)
+
+    def decode(self, raw: np.ndarray) -> np.ndarray:
+        """What `raw` [rows, outputs], probabilities or values in original units, predicts: labels [rows] in their
+        original type, or values [rows] (several targets: [rows, targets])."""
+        if self.task == "classification":
+            return np.array(self.classes)[raw.argmax(axis=1)]
+        return raw[:, 0] if len(self.names) == 1 else raw
+
+    def _class_numbers(self, column: pl.Series) -> np.ndarray:
+        labels = as_labels(column)
+        numbers = pl.Series(np.arange(len(self.labels)), dtype=pl.Int64)
+        vocabulary = pl.Series(list(self.labels), dtype=pl.String)
+        return labels.replace_strict(vocabulary, numbers, default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy()
+
+    def to_json(self) -> dict:
+        """A plain dict that `from_json` turns into an equal target encoder."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, document: dict) -> "TargetEncoder":
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise ModelError(f"The model's target is damaged at {place or 'its root'}: {first['msg']}.") from error
+
+
+def has_target(frame: pl.DataFrame, names: tuple[str, ...], task: str) -> tuple[np.ndarray, int]:
+    """bool [rows]: the targets are there; and how many were infinite, which counts as missing."""
+    if task == "classification":
+        column = frame[names[0]]
+        infinite = int(column.is_infinite().sum() or 0) if column.dtype.is_float() else 0
+        return as_labels(column).is_not_null().to_numpy(), infinite
+    numbers = [_finite(frame[name]) for name in names]
+    return np.logical_and.reduce([np.isfinite(values) for values, _ in numbers]), sum(count for _, count in numbers)
+
+
+def _finite(column: pl.Series) -> tuple[np.ndarray, int]:
+    numbers, _ = as_numbers(column)
+    infinite = np.isinf(numbers)
+    return np.where(infinite, np.nan, numbers), int(infinite.sum())
+
+
+def _mean_and_scale(values: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
+    """Mean and standard deviation, of values as large as float64 has them; the scale is 0 when all are equal."""
+    weights = np.ones(len(values)) if weights is None else weights.astype(np.float64)
+    values, weights = values[weights > 0], weights[weights > 0]
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest == 0 or values.min() == values.max():
+        return float(values[0]) if len(values) else 0.0, 0.0
+    # Divided by a power of two, so that nothing overflows and nothing is rounded.
+    unit = float(2.0 ** np.floor(np.log2(largest)))
+    shares = weights / weights.sum()
+    small = values / unit
+    mean = float((shares * small).sum())
+    deviation = float(np.sqrt((shares * (small - mean) ** 2).sum()))
+    return mean * unit, deviation * unit

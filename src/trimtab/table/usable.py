@@ -1,0 +1,101 @@
+"""Rows that can be learnt from or scored on: with a target that is there and a weight above 0; the others are counted.
+
+Knows targets and weights only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from trimtab.errors import DataError
+from trimtab.table.cells import as_numbers
+from trimtab.table.sources import Source
+from trimtab.table.target import TargetEncoder, has_target
+from trimtab.table.task import choose_task
+
+
+@dataclass(frozen=True)
+class Usable:
+    """The rows that can be learnt from, their numbers in the source, and their weights (float64 [rows])."""
+
+    frame: pl.DataFrame
+    rows: np.ndarray
+    weights: np.ndarray
+    without_target: int
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ScorableTest:
+    """The test rows that can be scored (perhaps none), and their weights (float64 [rows])."""
+
+    frame: pl.DataFrame
+    weights: np.ndarray
+    notices: tuple[str, ...]
+
+
+def keep_usable(source: Source, *, task: str, weight: str | None, minimum_rows: int) -> Usable:
+    """The usable rows of the source. Raises DataError when they are fewer than `minimum_rows`."""
+    frame, names = source.frame, ", ".join(f'"{name}"' for name in source.targets)
+    chosen = choose_task(frame, source.targets, task)
+    there, infinite = has_target(frame, source.targets, chosen.task)
+    if not there.any():
+        how = "infinite or missing" if infinite else "missing"
+        raise DataError(f"The target {names} is {how} in every row: nothing can be learnt.")
+    notices = []
+    if infinite:
+        notices.append(f"{infinite} values of the target {names} are infinite, and count as missing.")
+    if not there.all():
+        notices.append(f"{int((~there).sum())} of {len(there)} rows have no target, and are left out.")
+    weights = row_weights(frame, weight)
+    is_light = there & (weights == 0)
+    if is_light.any():
+        notices.append(f"{int(is_light.sum())} rows have weight 0, and are left out.")
+    rows = np.flatnonzero(there & (weights > 0))
+    if len(rows) < minimum_rows:
+        raise DataError(
+            f"Only {len(rows)} rows can be learnt from (a target that is there"
+            f"{', a weight above 0' if weight else ''}): at least {minimum_rows} are needed."
+        )
+    kept = frame if len(rows) == frame.height else frame[rows]
+    return Usable(kept, rows, weights[rows], int((~there).sum()), tuple(notices))
+
+
+def row_weights(frame: pl.DataFrame, weight: str | None) -> np.ndarray:
+    """float64 [rows], ones when there is no weight column. Raises DataError for what is no weight."""
+    if weight is None:
+        return np.ones(frame.height)
+    numbers, unreadable = as_numbers(frame[weight])
+    wrong = ~np.isfinite(numbers) | (numbers < 0)
+    if wrong.any():
+        what = "text" if unreadable else "missing, negative or infinite"
+        raise DataError(f'The weight "{weight}" is {what} in {int(wrong.sum())} rows: give finite numbers from 0 on.')
+    if not (numbers > 0).any():
+        raise DataError(f'The weight "{weight}" is 0 in every row: nothing can be learnt.')
+    # Only ratios matter; float32 and sums of squares have to hold the largest.
+    return numbers / numbers.max() if numbers.max() > 1e30 else numbers
+
+
+def keep_scorable(frame: pl.DataFrame, weights: np.ndarray, target: TargetEncoder, said: str) -> ScorableTest:
+    """The test rows whose target is there, of a class that training knows, and whose weight is above 0."""
+    notices = [said] if said else []
+    there, _ = has_target(frame, target.names, target.task)
+    known = there & target.usable(frame)
+    if not there.all():
+        notices.append(f"{int((~there).sum())} of {len(there)} test rows have no target, and are left out.")
+    unknown = int((there & ~known).sum())
+    if unknown:
+        what = "are of a class that no training row has" if target.task == "classification" else "hold text as target"
+        notices.append(f"{unknown} test rows {what}, and are left out of the score.")
+    kept = known & (weights > 0)
+    return ScorableTest(frame if kept.all() else frame.filter(pl.Series(kept)), weights[kept], tuple(notices))
+
+
+def count_copies(train: pl.DataFrame, test: pl.DataFrame, columns: list[str]) -> int:
+    """How many test rows stand in the training table as well, equal in all `columns`."""
+    usable = [name for name in columns if not train.schema[name].is_nested() and train.schema[name] != pl.Object]
+    if any(train.schema[name] != test.schema[name] for name in usable):
+        return 0
+    hashes = [frame.select(usable).hash_rows(seed=1).to_numpy() for frame in (train, test)]
+    return int(np.isin(hashes[1], hashes[0]).sum())

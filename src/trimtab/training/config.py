@@ -1,0 +1,174 @@
+"""Config: one complete training configuration, and its parts; all frozen, all checked when made.
+
+Knows no tables, no tensors and no search: a config is data.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trimtab.errors import OptionError, unknown_choice
+
+Task = Literal["regression", "classification"]
+
+REGRESSION_LOSSES = ("mse", "mae", "huber", "log_cosh", "quantile")
+CLASSIFICATION_LOSSES = ("cross_entropy", "focal")
+OPTIMIZERS = ("gd", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion")
+SCHEDULES = ("constant", "step", "cosine", "one_cycle", "warmup_cosine", "plateau")
+STOPPING_RULES = ("none", "patience", "gl", "pq", "up")
+
+
+def losses_for(task: Task) -> tuple[str, ...]:
+    return REGRESSION_LOSSES if task == "regression" else CLASSIFICATION_LOSSES
+
+
+def require(name: str, value: float, low: float, high: float = math.inf, *, low_open: bool = False) -> None:
+    """Raise OptionError unless `value` is a finite number in [low, high] (or (low, high])."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or value < low or (low_open and value == low) or value > high:
+        bound = f"above {low:g}" if low_open else f"at least {low:g}"
+        upper = "" if math.isinf(high) else f" and at most {high:g}"
+        raise OptionError(f"{name} is {value!r}: it must be a number {bound}{upper}.")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The quantity that training minimises.
+
+    `parameter` is huber's delta (in units of the scaled target), quantile's tau or focal's gamma; others ignore it.
+    """
+
+    name: str = "mse"
+    parameter: float = 1.0
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name not in REGRESSION_LOSSES + CLASSIFICATION_LOSSES:
+            raise unknown_choice("loss", self.name, REGRESSION_LOSSES + CLASSIFICATION_LOSSES)
+        if self.name == "huber":
+            require("huber's delta", self.parameter, 0, low_open=True)
+        if self.name == "quantile":
+            require("quantile's tau", self.parameter, 0, 1, low_open=True)
+        if self.name == "focal":
+            require("focal's gamma", self.parameter, 0)
+        require("label smoothing", self.label_smoothing, 0, 0.999)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An update rule and its constants; `learning_rate` is the peak that a schedule scales.
+
+    `momentum` is SGD's momentum, or the decay of the first moment (beta 1); `second_decay` that of the second moment
+    (beta 2 of Adam and Lion, alpha of RMSprop). `weight_decay` is decoupled in adamw and lion, an L2 term in the rest.
+    """
+
+    name: str = "adamw"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    second_decay: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.name not in OPTIMIZERS:
+            raise unknown_choice("optimizer", self.name, OPTIMIZERS)
+        require("the learning rate", self.learning_rate, 0, low_open=True)
+        require("momentum", self.momentum, 0, 0.99999)
+        require("second_decay", self.second_decay, 0, 1)
+        require("epsilon", self.epsilon, 0)
+        require("weight decay", self.weight_decay, 0)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate moves over a run, as a factor on the optimizer's rate.
+
+    `warmup` is the share of all steps spent rising (one_cycle, warmup_cosine); `factor` what a step or a plateau
+    multiplies the rate by; `every` the share of all steps between two steps; `patience` (epochs) is plateau's.
+    """
+
+    name: str = "cosine"
+    warmup: float = 0.1
+    factor: float = 0.3
+    every: float = 0.3
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        if self.name not in SCHEDULES:
+            raise unknown_choice("schedule", self.name, SCHEDULES)
+        require("warmup", self.warmup, 0, 0.99)
+        require("factor", self.factor, 0, 1, low_open=True)
+        require("every", self.every, 0, 1, low_open=True)
+        require("patience", self.patience, 0)
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When a run ends before its last epoch; the best epoch's weights remain whatever the rule.
+
+    `patience` (epochs without relative improvement of `min_improvement`) belongs to "patience"; `threshold` is alpha
+    of GL and PQ, `strip` the length k of PQ and UP in epochs, `patience` also UP's number of strips [Prechelt 1998].
+    """
+
+    name: str = "patience"
+    patience: int = 20
+    min_improvement: float = 0.0
+    threshold: float = 5.0
+    strip: int = 5
+
+    def __post_init__(self) -> None:
+        if self.name not in STOPPING_RULES:
+            raise unknown_choice("stopping rule", self.name, STOPPING_RULES)
+        require("patience", self.patience, 1)
+        require("min_improvement", self.min_improvement, 0, 0.999)
+        require("threshold", self.threshold, 0, low_open=True)
+        require("strip", self.strip, 1)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One complete training configuration.
+
+    `network` holds the arguments of the module factory (for tables: width, depth, activation, ...), sorted by name, so
+    that equal structures compare equal; `initial` those that shape only its initial weights, so that runs which differ
+    in them can share a population. `batch_size` 0 means all rows (and is what optimizer "gd" always uses).
+    """
+
+    network: tuple[tuple[str, str | int | float], ...] = ()
+    initial: tuple[tuple[str, float], ...] = ()
+    loss: Loss = field(default_factory=Loss)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    stopping: Stopping = field(default_factory=Stopping)
+    batch_size: int = 128
+    epochs: int = 200
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "network", tuple(sorted(self.network)))
+        object.__setattr__(self, "initial", tuple(sorted(self.initial)))
+        require("batch_size", self.batch_size, 0)
+        require("epochs", self.epochs, 1)
+        require("dropout", self.dropout, 0, 0.95)
+        if self.optimizer.name == "gd":
+            object.__setattr__(self, "batch_size", 0)
+
+    @property
+    def module_arguments(self) -> dict[str, str | int | float]:
+        """What the module factory is called with."""
+        return dict(self.network) | dict(self.initial)
+
+    def to_json(self) -> dict:
+        """A plain dict that `from_json` turns into an equal config."""
+        return dataclasses.asdict(self) | {"network": dict(self.network), "initial": dict(self.initial)}
+
+    @classmethod
+    def from_json(cls, document: dict) -> "Config":
+        parts = {"loss": Loss, "optimizer": Optimizer, "schedule": Schedule, "stopping": Stopping}
+        values = {name: parts[name](**value) if name in parts else value for name, value in document.items()}
+        for name in ("network", "initial"):
+            values[name] = tuple(values[name].items())
+        values["loss"] = dataclasses.replace(values["loss"], class_weights=tuple(values["loss"].class_weights))
+        return cls(**values)

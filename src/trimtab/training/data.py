@@ -1,0 +1,63 @@
+"""TrainingData: the tensors that every lane reads, and the folds that say which rows each of them trains on.
+
+Knows no columns, files or lanes.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from trimtab.training.config import Task
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Row numbers (int64) to train on and to validate on."""
+
+    train: Int[Tensor, " train_rows"]
+    validation: Int[Tensor, " validation_rows"]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a population trains on.
+
+    `inputs` are tensors of `[rows, ...]`, handed to the module in this order. `targets` are float32 `[rows, outputs]`
+    (scaled) or int64 `[rows]` class numbers. `mean` and `scale` `[outputs]` lead from scaled targets to original units.
+    `cardinalities` are the entries of each column of category codes, where there are such columns.
+    """
+
+    task: Task
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+    weights: Float[Tensor, " rows"]
+    folds: tuple[Fold, ...]
+    outputs: int
+    mean: Float[Tensor, " outputs"]
+    scale: Float[Tensor, " outputs"]
+    cardinalities: tuple[int, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        return self.targets.device
+
+    @property
+    def rows(self) -> int:
+        return self.targets.shape[0]
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Network outputs `[..., outputs]` as class probabilities or values in original units, in float64."""
+        outputs = outputs.double()
+        return outputs.softmax(-1) if self.task == "classification" else outputs * self.scale + self.mean
+
+    def truth(self, rows: Tensor) -> Tensor:
+        """Targets of `rows` as the metric reads them: class numbers, or original units in float64."""
+        chosen = self.targets[rows]
+        return chosen if self.task == "classification" else chosen.double() * self.scale + self.mean
+
+    def gather(self, rows: Int[Tensor, "lanes batch"]) -> tuple[Tensor, ...]:
+        """Each input's rows as `[lanes, batch, ...]`."""
+        flat = rows.reshape(-1)
+        return tuple(x.index_select(0, flat).view(*rows.shape, *x.shape[1:]) for x in self.inputs)

@@ -1,0 +1,253 @@
+"""Metrics: how good predictions are, in original units, for all lanes at once; figures and intervals for one of them.
+
+Knows no losses, networks or tables. Inside, every metric is an error, lower is better; `shown` gives what users read.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from trimtab.errors import OptionError, unknown_choice
+from trimtab.training.config import Task
+
+Array = Tensor | numpy.ndarray
+Targets = Float[Tensor, "lanes rows outputs"] | Int[Tensor, "lanes rows"]
+# Errors [lanes, repetitions] of one prediction under many row weights [lanes, repetitions, rows].
+Reweighted = Callable[[Tensor], Tensor]
+
+_WEIGHTS_AT_ONCE = 2_000_000
+_MOST_WEIGHTS = 50_000_000
+_FEWEST_REPETITIONS = 200
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A way to score predictions; `prepare` does once what does not depend on row weights."""
+
+    name: str
+    task: Task
+    greater_is_better: bool
+    prepare: Callable[[Tensor, Tensor], Reweighted]
+    is_binary_only: bool = False
+
+    def error(
+        self, prediction: Float[Tensor, "lanes rows outputs"], target: Targets, weight: Float[Tensor, "lanes rows"]
+    ) -> Float[Tensor, " lanes"]:
+        """Each lane's error (float64), lower is better: 1 - the figure where greater figures are better.
+
+        `prediction` holds original units or class probabilities, `target` original units or class numbers. Rows of
+        weight 0 count for nothing, whatever they hold. NaN where a prediction that counts is not finite, where nothing
+        counts, and for roc_auc where only one class does.
+        """
+        return self.reweighted(prediction, target, weight)(weight.double().unsqueeze(1)).squeeze(1)
+
+    def reweighted(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Reweighted:
+        """Errors as a function of weights `[lanes, repetitions, rows]` (float64) that are 0 where `weight` is."""
+        counts = weight > 0
+        rows = counts.unsqueeze(2)
+        is_finite = (prediction.isfinite() | ~rows).all(2).all(1)
+        prediction = torch.where(rows, prediction, 0.0)
+        if target.is_floating_point():
+            target = torch.where(rows | target.isfinite(), target, 0.0)
+        measure = self.prepare(prediction, target)
+        return lambda weights: torch.where(is_finite.unsqueeze(1), measure(weights), torch.nan)
+
+    def shown(self, error: float) -> float:
+        """The figure users read: the error itself, or 1 - error for r2, accuracy and the like."""
+        return 1 - error if self.greater_is_better else error
+
+
+def _mean_of(
+    terms: Callable[[Tensor, Tensor], Tensor], finish: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor, Tensor], Reweighted]:
+    """A metric that is `finish` of weighted means over rows of `terms` [lanes, rows, terms]."""
+
+    def prepare(prediction: Tensor, target: Tensor) -> Reweighted:
+        values = terms(prediction, target)
+
+        def reweighted(weights: Tensor) -> Tensor:
+            return finish(torch.bmm(weights, values) / weights.sum(2, keepdim=True))
+
+        return reweighted
+
+    return prepare
+
+
+def _squares(prediction: Tensor, target: Tensor) -> Tensor:
+    return (prediction.double() - target.double()).square()
+
+
+def _sizes(prediction: Tensor, target: Tensor) -> Tensor:
+    return (prediction.double() - target.double()).abs()
+
+
+def _squares_and_spread(prediction: Tensor, target: Tensor) -> Tensor:
+    # Centred first, or the variance of a target far from 0 loses its digits.
+    centred = target.double() - target.double().mean(1, keepdim=True)
+    return torch.cat([_squares(prediction, target), centred, centred.square()], dim=2)
+
+
+def _unexplained(means: Tensor) -> Tensor:
+    """1 - R2, averaged over outputs; a constant target is explained by exact predictions and by nothing else."""
+    squares, centre, spread = means.chunk(3, dim=2)
+    variance = (spread - centre.square()).clamp_min(0)
+    is_constant = variance <= 1e-14 * spread
+    share = squares / torch.where(is_constant, 1.0, variance)
+    # Comparing keeps NaN out of sight, so it is added back for lanes of which no row counts.
+    return torch.where(is_constant, (squares > 0).double() + 0 * squares, share).mean(2)
+
+
+def _surprise(probability: Tensor, target: Tensor) -> Tensor:
+    precision = torch.finfo(probability.dtype).eps
+    of_label = probability.gather(2, target.unsqueeze(2))
+    return -of_label.clamp(precision, 1 - precision).double().log()
+
+
+def _misses(probability: Tensor, target: Tensor) -> Tensor:
+    return (probability.argmax(2) != target).double().unsqueeze(2)
+
+
+def _misses_by_class(probability: Tensor, target: Tensor) -> Tensor:
+    is_class = torch.nn.functional.one_hot(target, probability.shape[2]).double()
+    return torch.cat([is_class * _misses(probability, target), is_class], dim=2)
+
+
+def _mean_over_classes(means: Tensor) -> Tensor:
+    """The mean share of misses over the classes that have rows."""
+    misses, share = means.chunk(2, dim=2)
+    return torch.where(share > 0, misses / share, torch.where(share == 0, torch.nan, share)).nanmean(2)
+
+
+def _ranking(probability: Tensor, target: Tensor) -> Reweighted:
+    """1 - area under the ROC curve: the share of (negative, positive) pairs in the wrong order, ties counting half."""
+    scores, order = probability[:, :, 1].double().sort(dim=1)
+    is_positive = target.gather(1, order).double().unsqueeze(1)
+    first = torch.searchsorted(scores, scores)
+    behind = torch.searchsorted(scores, scores, right=True)
+
+    def reweighted(weights: Tensor) -> Tensor:
+        def spread(index: Tensor) -> Tensor:
+            return index.unsqueeze(1).expand_as(weights)
+
+        ordered = weights.gather(2, spread(order))
+        positive = ordered * is_positive
+        negative = torch.nn.functional.pad((ordered - positive).cumsum(2), (1, 0))
+        beaten = negative.gather(2, spread(first)) + negative.gather(2, spread(behind))
+        pairs = positive.sum(2) * negative[:, :, -1]
+        return 1 - (positive * beaten).sum(2) / 2 / torch.where(pairs > 0, pairs, torch.nan)
+
+    return reweighted
+
+
+def _average(means: Tensor) -> Tensor:
+    return means.mean(2)
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("rmse", "regression", False, _mean_of(_squares, lambda means: means.sqrt().mean(2))),
+        Metric("mae", "regression", False, _mean_of(_sizes, _average)),
+        Metric("r2", "regression", True, _mean_of(_squares_and_spread, _unexplained)),
+        Metric("log_loss", "classification", False, _mean_of(_surprise, _average)),
+        Metric("accuracy", "classification", True, _mean_of(_misses, _average)),
+        Metric("balanced_accuracy", "classification", True, _mean_of(_misses_by_class, _mean_over_classes)),
+        Metric("roc_auc", "classification", True, _ranking, is_binary_only=True),
+    )
+}
+ALIASES = {"logloss": "log_loss", "auc": "roc_auc"}
+
+
+def default_metric(task: Task) -> Metric:
+    """What a study is judged by when nothing is asked: RMSE, or log loss."""
+    return METRICS["rmse" if task == "regression" else "log_loss"]
+
+
+def metrics_for(task: Task, classes: int = 0) -> tuple[Metric, ...]:
+    """All metrics that fit `task` with this many classes, in the order in which they are shown."""
+    return tuple(m for m in METRICS.values() if m.task == task and (classes == 2 or not m.is_binary_only))
+
+
+def metric_for(name: str | None, task: Task, classes: int = 0) -> Metric:
+    """The metric a user calls `name` (None: the task's default); OptionError where it is unknown or does not fit."""
+    if name is None:
+        return default_metric(task)
+    fitting = metrics_for(task, classes)
+    metric = METRICS.get(ALIASES.get(name, name))
+    if metric is None:
+        raise unknown_choice("metric", name, [m.name for m in fitting])
+    if metric not in fitting:
+        here = f"target has {classes} classes" if metric.task == task else f"task is {task}"
+        kind = "two classes" if metric.task == task else metric.task
+        choices = ", ".join(m.name for m in fitting)
+        raise OptionError(f'Metric "{name}" is for {kind}, but this {here}. Choose one of: {choices}.')
+    return metric
+
+
+def all_scores(
+    prediction: Float[Array, "rows outputs"],
+    target: Float[Array, "rows outputs"] | Int[Array, " rows"],
+    weight: Float[Array, " rows"],
+    task: Task,
+) -> dict[str, float]:
+    """The figures that users read about one prediction, by metric name; roc_auc only where there are two classes."""
+    prediction, target, weight = _as_lane(prediction, target, weight)
+    metrics = metrics_for(task, prediction.shape[2])
+    return {m.name: m.shown(float(m.error(prediction, target, weight))) for m in metrics}
+
+
+def bootstrap_interval(
+    metric: Metric,
+    prediction: Float[Array, "rows outputs"],
+    target: Float[Array, "rows outputs"] | Int[Array, " rows"],
+    weight: Float[Array, " rows"],
+    *,
+    seed: int,
+    repetitions: int = 1000,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """The percentile bootstrap interval over rows of the shown figure, low and high [Efron & Tibshirani 1993].
+
+    Beyond 50,000 rows fewer repetitions are drawn, 200 at the least. (NaN, NaN) where the figure is not defined.
+    """
+    prediction, target, weight = _as_lane(prediction, target, weight)
+    errors = bootstrap_errors(metric, prediction, target, weight, seed=seed, repetitions=repetitions)[0]
+    errors = errors[~errors.isnan()]
+    if not len(errors):
+        return float("nan"), float("nan")
+    tail = (1 - level) / 2
+    low, high = sorted(metric.shown(float(errors.quantile(q))) for q in (tail, 1 - tail))
+    return low, high
+
+
+def bootstrap_errors(
+    metric: Metric,
+    prediction: Float[Tensor, "lanes rows outputs"],
+    target: Targets,
+    weight: Float[Tensor, "lanes rows"],
+    *,
+    seed: int,
+    repetitions: int = 1000,
+) -> Float[Tensor, "lanes repetitions"]:
+    """Errors on rows drawn with replacement, the same draws in every lane (so that lanes may be compared in pairs)."""
+    lanes, rows = weight.shape
+    repetitions = min(repetitions, max(_FEWEST_REPETITIONS, _MOST_WEIGHTS // rows))
+    reweighted = metric.reweighted(prediction, target, weight)
+    generator = numpy.random.default_rng(seed)
+    at_once = max(1, _WEIGHTS_AT_ONCE // (lanes * rows))
+    pieces = []
+    for start in range(0, repetitions, at_once):
+        count = min(at_once, repetitions - start)
+        drawn = generator.integers(0, rows, (count, rows)) + rows * numpy.arange(count)[:, None]
+        times = numpy.bincount(drawn.ravel(), minlength=count * rows).reshape(count, rows)
+        pieces.append(reweighted(weight.double().unsqueeze(1) * torch.from_numpy(times).to(weight)))
+    return torch.cat(pieces, dim=1)
+
+
+def _as_lane(prediction: Array, target: Array, weight: Array) -> tuple[Tensor, Tensor, Tensor]:
+    lane = [torch.as_tensor(array).unsqueeze(0) for array in (prediction, target, weight)]
+    return lane[0], lane[1], lane[2]

@@ -1,0 +1,95 @@
+"""The plain MLP for all lanes at once: batched products instead of vmap, the same numbers.
+
+Chosen by structure; its reference is `VmapProgram` over the same module (see tests/training/test_mlp_program.py).
+Activations lie as `[lanes, units, batch]`, so that every weight gradient comes out of its product in the layout of its
+weight and none has to be copied.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from trimtab.nets.mlp import MLP
+from trimtab.training.program import BatchedProgram, Buffers, Layout, Masks, Program, VmapProgram
+from trimtab.training.randomness import keep_mask, mask_key, place_numbers
+
+
+class MLPProgram(BatchedProgram):
+    """Forward of `nets.MLP` over `[lanes, batch, columns]`."""
+
+    def __init__(self, module: MLP) -> None:
+        self.module = module
+        self.layout = Layout.of(module)
+        self.buffers: Buffers = {}
+        self.mixes_rows = False
+        self.tables = len(module.categories.tables) if module.categories is not None else 0
+        self._places: dict[tuple[int, ...], Tensor] = {}
+
+    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
+        numbers, codes = inputs
+        numbers = numbers.transpose(1, 2)
+        if self.module.depth == 0:
+            result = _linear(numbers, parameters, "output")
+            for features in self._embedded(parameters, codes):
+                result = result + features
+            return result.transpose(1, 2)
+        features = self._features(parameters, numbers, codes)
+        for layer in range(self.module.depth):
+            features = self.module.activation(_linear(features, parameters, f"hidden.{layer}"))
+            if masks is not None and masks.any_dropout:
+                features = self._dropped(features, masks, layer)
+        return _linear(features, parameters, "output").transpose(1, 2)
+
+    def _features(self, parameters: Buffers, numbers: Tensor, codes: Tensor) -> Tensor:
+        if self.module.periodic is not None:
+            continuous = self.module.continuous
+            periodic = self._periodic(parameters, numbers[:, :continuous])
+            numbers = torch.cat([periodic, numbers[:, continuous:]], dim=1)
+        if self.module.scale is not None:
+            numbers = numbers * parameters["scale.weight"].unsqueeze(2)
+        return torch.cat([numbers, *self._embedded(parameters, codes)], dim=1) if self.tables else numbers
+
+    def _periodic(self, parameters: Buffers, x: Tensor) -> Tensor:
+        frequency, phase, weight, bias = (
+            parameters[f"periodic.{name}"] for name in ("frequency", "phase", "weight", "bias")
+        )
+        lanes, columns, batch = x.shape
+        by_column = x.unsqueeze(2)
+        turns = torch.addcmul(phase.unsqueeze(3), frequency.unsqueeze(3), by_column)
+        waves = torch.cos(turns.mul(2 * math.pi))
+        features = torch.baddbmm(
+            bias.reshape(lanes * columns, -1, 1),
+            weight.flatten(0, 1).transpose(1, 2),
+            waves.flatten(0, 1),
+        ).view(lanes, columns, -1, batch)
+        return torch.cat([by_column, features], dim=2).flatten(1, 2)
+
+    def _embedded(self, parameters: Buffers, codes: Tensor) -> list[Tensor]:
+        result = []
+        for i in range(self.tables):
+            table = parameters[f"categories.tables.{i}.weight"]
+            lanes, count, size = table.shape
+            first = torch.arange(lanes, device=codes.device).mul_(count).view(lanes, 1)
+            rows = nn.functional.embedding(codes[:, :, i] + first, table.reshape(lanes * count, size))
+            result.append(rows.transpose(1, 2))
+        return result
+
+    def _dropped(self, features: Tensor, masks: Masks, layer: int) -> Tensor:
+        assert masks.rate is not None
+        units, batch = features.shape[1:]
+        if (batch, units) not in self._places:
+            self._places[batch, units] = place_numbers((batch, units), features.device).T.contiguous()
+        rate = masks.rate.view(-1, 1, 1)
+        key = mask_key(masks.seed, masks.step, layer).view(-1, 1, 1)
+        kept = keep_mask(self._places[batch, units], key, rate)
+        return torch.where(kept, features, 0) * (1 / (1 - rate))
+
+
+def _linear(x: Tensor, parameters: Buffers, name: str) -> Tensor:
+    return torch.baddbmm(parameters[f"{name}.bias"].unsqueeze(2), parameters[f"{name}.weight"], x)
+
+
+def program_for(module: nn.Module) -> Program:
+    """The fastest program that gives this module's numbers."""
+    return MLPProgram(module) if type(module) is MLP else VmapProgram(module)

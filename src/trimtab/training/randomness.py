@@ -1,0 +1,61 @@
+"""Randomness that is counted, not drawn: a run's weights, row orders and masks follow from numbers alone.
+
+Nothing here advances torch's or numpy's global generators, and nothing depends on a lane or on the hour of admission.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+import numpy
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+_ODD = 0x9E3779B1 - (1 << 32)
+_MIX = 0x85EBCA6B - (1 << 32)
+
+
+def number_from(*parts: int | str) -> int:
+    """A 63-bit number that is the same for equal parts on every machine and in every process."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def initialised(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Build a module with initial weights that follow from `seed`; the caller's generators stay where they are."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(number_from("weights", seed))
+        return factory()
+
+
+def row_order(rows: int, *, seed: int, fold: int, epoch: int) -> numpy.ndarray:
+    """The order in which an epoch visits its training rows: a permutation of `rows`, int64 [rows]."""
+    return numpy.random.Generator(numpy.random.Philox(number_from("rows", seed, fold, epoch))).permutation(rows)
+
+
+def place_numbers(shape: tuple[int, ...], device: torch.device) -> Int[Tensor, "..."]:
+    """A scrambled 32-bit number for each place of one lane's activations; the same for every lane."""
+    count = int(numpy.prod(shape, dtype=numpy.int64))
+    places = torch.arange(count, dtype=torch.int32, device=device)
+    places = _scramble(_scramble(places * _ODD + 1))
+    return places.view(shape)
+
+
+def mask_key(seed: Int[Tensor, "*lanes"], step: Int[Tensor, "*lanes"], layer: int) -> Int[Tensor, "*lanes"]:
+    """The number that tells one mask from another: one per (run seed, step of the run, layer)."""
+    key = seed * 6364136223846793005 + step * 1442695040888963407 + layer * 2862933555777941757
+    key = key ^ (key >> 29)
+    key = key * -4658895280553007687
+    return (key ^ (key >> 32)).to(torch.int32)
+
+
+def keep_mask(places: Int[Tensor, "..."], key: Int[Tensor, "..."], rate: Tensor) -> Bool[Tensor, "..."]:
+    """True where an activation survives dropout of `rate`: an integer hash of its place, the same everywhere."""
+    drawn = _scramble((places ^ key) * _MIX) & 0x7FFFFFFF
+    return drawn >= (rate * 2147483648.0).to(torch.int32)
+
+
+def _scramble(x: Tensor) -> Tensor:
+    x = x ^ (x >> 15)
+    x = x * 0x2C1B3C6D
+    return x ^ (x >> 12)

@@ -1,0 +1,137 @@
+"""Early-stopping rules: when a run ends before its last epoch.
+
+Scores are errors, lower is better; one that is not finite is never an improvement. Knows no weights: whatever the rule,
+the engine keeps those of the best epoch.
+"""
+
+import math
+from collections import deque
+from typing import Protocol, runtime_checkable, runtime_checkable
+
+from trimtab.training.config import Stopping
+
+
+@runtime_checkable
+@runtime_checkable
+class StoppingRule(Protocol):
+    """Watches one run."""
+
+    def should_stop(self, epoch: int, train_loss: float, score: float) -> bool:
+        """True when the run should end after this epoch; called once per evaluated epoch, in order."""
+        ...
+
+
+def make(stopping: Stopping) -> StoppingRule:
+    """The rule that `stopping` describes, for one run."""
+    return _RULES[stopping.name](stopping)
+
+
+class Never:
+    """Train all epochs."""
+
+    def __init__(self, stopping: Stopping) -> None:
+        pass
+
+    def should_stop(self, epoch: int, train_loss: float, score: float) -> bool:
+        return False
+
+
+class Patience:
+    """Stop when no score has beaten the best by `min_improvement` of its size for `patience` epochs."""
+
+    def __init__(self, stopping: Stopping) -> None:
+        self._patience, self._min_improvement = stopping.patience, stopping.min_improvement
+        self._best, self._best_epoch = math.inf, 0
+
+    def should_stop(self, epoch: int, train_loss: float, score: float) -> bool:
+        margin = self._min_improvement * abs(self._best) if math.isfinite(self._best) else 0.0
+        if math.isfinite(score) and score < self._best - margin:
+            self._best, self._best_epoch = score, epoch
+        return epoch - self._best_epoch >= self._patience
+
+
+class GeneralizationLoss:
+    """GL of Prechelt (1998): stop when GL(t) = 100 (score / best score so far - 1) exceeds `threshold` (percent)."""
+
+    def __init__(self, stopping: Stopping) -> None:
+        self._threshold = stopping.threshold
+        self._best = math.inf
+
+    def should_stop(self, epoch: int, train_loss: float, score: float) -> bool:
+        return self.loss(score) > self._threshold
+
+    def loss(self, score: float) -> float:
+        """GL(t) in percent, this score included in the best; infinite for a score that is not finite."""
+        if not math.isfinite(score):
+            return math.inf
+        self._best = min(self._best, score)
+        if score == self._best:
+            return 0.0
+        return math.inf if self._best <= 0 else 100 * (score / self._best - 1)
+
+
+class ProgressQuotient:
+    """PQ of Prechelt (1998): stop when GL(t) / P_k(t) exceeds `threshold`.
+
+    P_k(t) = 1000 (mean of the last k training losses / their minimum - 1) is how much the training loss still moves
+    within a strip of k = `strip` epochs; the rule is asked at the end of each strip.
+    """
+
+    def __init__(self, stopping: Stopping) -> None:
+        self._threshold = stopping.threshold
+        self._generalization = GeneralizationLoss(stopping)
+        self._strip = _Strip(stopping.strip)
+
+    def should_stop(self, epoch: int, train_loss: float, score: float) -> bool:
+        loss = self._generalization.loss(score)
+        if not self._strip.is_complete(epoch, train_loss):
+            return False
+        progress = self._strip.progress()
+        return loss > 0 if progress == 0 else loss / progress > self._threshold
+
+
+class Upward:
+    """UP of Prechelt (1998): stop when the score went up in `patience` strips of `strip` epochs, one after the other.
+
+    UP_s: stop after epoch t, the end of a strip, when UP_(s-1) stops after epoch t - k and the score of t is above that
+    of t - k.
+    """
+
+    def __init__(self, stopping: Stopping) -> None:
+        self._strips = stopping.patience
+        self._strip = _Strip(stopping.strip)
+        self._previous, self._rises = math.inf, 0
+
+    def should_stop(self, epoch: int, train_loss: float, score: float) -> bool:
+        if not self._strip.is_complete(epoch, train_loss):
+            return False
+        rose = score > self._previous or not math.isfinite(score)
+        self._rises = self._rises + 1 if rose else 0
+        self._previous = score if math.isfinite(score) else self._previous
+        return self._rises >= self._strips
+
+
+class _Strip:
+    """The training losses of the last `length` evaluated epochs, and where the next strip ends."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._losses: deque[float] = deque(maxlen=length)
+        self._end = length
+
+    def is_complete(self, epoch: int, train_loss: float) -> bool:
+        self._losses.append(train_loss)
+        if epoch < self._end:
+            return False
+        self._end = (epoch // self._length + 1) * self._length
+        return True
+
+    def progress(self) -> float:
+        """P_k in thousandths; infinite where the losses are not all positive and finite."""
+        low = min(self._losses)
+        if not all(map(math.isfinite, self._losses)) or low <= 0:
+            return math.inf
+        return 1000 * (math.fsum(self._losses) / (len(self._losses) * low) - 1)
+
+
+_RULES = {"none": Never, "patience": Patience, "gl": GeneralizationLoss, "pq": ProgressQuotient, "up": Upward}

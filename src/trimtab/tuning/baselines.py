@@ -1,0 +1,139 @@
+"""The baselines that are trained before anything else: mean or majority, ridge or logistic, a careful beginner's MLP.
+
+The first two come from scikit-learn and are kept as depth-0 networks, so that they can be saved, compared and taken
+into an ensemble like any other trial. Knows no search.
+"""
+
+import warnings
+
+import numpy
+import torch
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from torch import Tensor
+
+from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping, Task
+from trimtab.training.data import Fold, TrainingData
+from trimtab.training.program import Layout
+from trimtab.tuning.trial import TrialWeights
+
+MEAN, LINEAR, DEFAULT_MLP = "mean", "linear", "default_mlp"
+LINEAR_NETWORK = (("activation", "relu"), ("depth", 0), ("inputs", "scaled"), ("width", 1))
+_PENALTIES = (0.03, 0.3, 3.0)
+_CELLS_FOR_ONE_PENALTY = 2_000_000
+
+
+def linear_config(task: Task) -> Config:
+    """The config that stands for a baseline without training of ours."""
+    return Config(network=LINEAR_NETWORK, loss=Loss("mse" if task == "regression" else "cross_entropy"), epochs=1)
+
+
+def default_mlp_config(task: Task, *, rows: int, epochs: int) -> Config:
+    """What a careful beginner would train: two layers of 128 ReLU units, Adam at 1e-3, early stopping."""
+    return Config(
+        network=(("activation", "relu"), ("depth", 2), ("inputs", "scaled"), ("width", 128)),
+        loss=Loss("mse" if task == "regression" else "cross_entropy"),
+        optimizer=Optimizer("adam", learning_rate=1e-3),
+        schedule=Schedule("constant"),
+        stopping=Stopping("patience", patience=max(10, epochs // 10)),
+        batch_size=64 if rows <= 5_000 else 256,
+        epochs=epochs,
+    )
+
+
+def fit_mean(data: TrainingData, layout: Layout) -> TrialWeights:
+    """The mean target (or the class shares) of each fold's training rows, as a linear network without slopes."""
+
+    def fit(fold: Fold) -> tuple[numpy.ndarray, numpy.ndarray]:
+        weights = data.weights[fold.train].double()
+        slopes = numpy.zeros((data.outputs, _design(data, fold.train[:1]).shape[1]))
+        if data.task == "classification":
+            counts = torch.zeros(data.outputs, dtype=torch.float64).index_add_(0, data.targets[fold.train].cpu(), weights.cpu())
+            return slopes, ((counts + 1e-3) / (counts + 1e-3).sum()).log().numpy()
+        targets = data.targets[fold.train].double()
+        return slopes, ((targets * weights.view(-1, 1)).sum(0) / weights.sum()).numpy(force=True)
+
+    return _as_networks(data, layout, [fit(fold) for fold in data.folds])
+
+
+def fit_linear(data: TrainingData, layout: Layout, *, seed: int) -> TrialWeights:
+    """Ridge (penalty by leave-one-out) or logistic regression (penalty by the folds themselves) on each fold."""
+    if data.task == "regression":
+        return _as_networks(data, layout, [_ridge(data, fold) for fold in data.folds])
+    cells = data.rows * _design(data, torch.zeros(1, dtype=torch.int64)).shape[1] * data.outputs
+    penalties = _PENALTIES if cells <= _CELLS_FOR_ONE_PENALTY else (1.0,)
+    fitted = [
+        _as_networks(data, layout, [_logistic(data, fold, c, seed) for fold in data.folds]) for c in penalties
+    ]
+    return min(fitted, key=lambda weights: _log_loss(data, weights.predictions))
+
+
+def linear_seconds(data: TrainingData) -> float:
+    """A rough upper estimate of what `fit_linear` takes, for budgets too short for it."""
+    columns = _design(data, torch.zeros(1, dtype=torch.int64)).shape[1]
+    rows = sum(len(fold.train) for fold in data.folds)
+    if data.task == "regression":
+        return rows * columns * min(columns, max(len(f.train) for f in data.folds)) / 2e9
+    return rows * columns * data.outputs * 200 / 1.5e9
+
+
+def _ridge(data: TrainingData, fold: Fold) -> tuple[numpy.ndarray, numpy.ndarray]:
+    model = RidgeCV(alphas=numpy.logspace(-3, 4, 15))
+    targets = data.targets[fold.train].double().numpy(force=True)
+    model.fit(_design(data, fold.train), targets, sample_weight=data.weights[fold.train].numpy(force=True))
+    return numpy.atleast_2d(model.coef_), numpy.atleast_1d(model.intercept_)
+
+
+def _logistic(data: TrainingData, fold: Fold, penalty: float, seed: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    targets = data.targets[fold.train].numpy(force=True)
+    design = _design(data, fold.train)
+    slopes = numpy.zeros((data.outputs, design.shape[1]))
+    bias = numpy.full(data.outputs, -20.0)
+    classes = numpy.unique(targets)
+    if len(classes) == 1:
+        bias[classes[0]] = 0.0
+        return slopes, bias
+    model = LogisticRegression(C=penalty, max_iter=200, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(design, targets, sample_weight=data.weights[fold.train].numpy(force=True))
+    if len(classes) == 2:
+        bias[classes[0]] = 0.0
+        slopes[classes[1]], bias[classes[1]] = model.coef_[0], model.intercept_[0]
+    else:
+        slopes[classes], bias[classes] = model.coef_, model.intercept_
+    return slopes, bias
+
+
+def _design(data: TrainingData, rows: Tensor) -> numpy.ndarray:
+    """Numbers and one-hot embedded categories of `rows`, float64 [rows, columns]."""
+    numbers, codes = (x[rows].numpy(force=True) for x in data.inputs)
+    pieces = [numbers.astype(numpy.float64)]
+    cardinalities = data.cardinalities
+    pieces += [numpy.eye(count)[codes[:, i]] for i, count in enumerate(cardinalities)]
+    return numpy.concatenate(pieces, axis=1)
+
+
+def _as_networks(
+    data: TrainingData, layout: Layout, fitted: list[tuple[numpy.ndarray, numpy.ndarray]]
+) -> TrialWeights:
+    predictions = numpy.full((data.rows, data.outputs), numpy.nan, dtype=numpy.float32)
+    rows = []
+    numbers = data.inputs[0].shape[1]
+    for fold, (slopes, bias) in zip(data.folds, fitted, strict=True):
+        parameters = {"output.weight": slopes[:, :numbers], "output.bias": bias}
+        start = numbers
+        for i, count in enumerate(data.cardinalities):
+            parameters[f"categories.tables.{i}.weight"] = slopes[:, start : start + count].T
+            start += count
+        tensors = {name: torch.tensor(value, dtype=torch.float32) for name, value in parameters.items()}
+        rows.append(layout.flatten(tensors))
+        outputs = torch.from_numpy(_design(data, fold.validation) @ slopes.T + bias)
+        predictions[fold.validation.numpy(force=True)] = data.predictions(outputs.to(data.device)).numpy(force=True)
+    return TrialWeights(torch.stack(rows), predictions)
+
+
+def _log_loss(data: TrainingData, predictions: numpy.ndarray) -> float:
+    known = ~numpy.isnan(predictions[:, 0])
+    targets = data.targets.numpy(force=True)[known]
+    chosen = predictions[known, targets].clip(1e-12)
+    return float(numpy.average(-numpy.log(chosen), weights=data.weights.numpy(force=True)[known]))

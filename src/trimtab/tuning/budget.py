@@ -1,0 +1,61 @@
+"""Budget: how much wall-clock time a study has, and what of it is left for searching.
+
+Knows clocks and stop events; it knows no trials.
+"""
+
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+
+from trimtab.errors import OptionError
+
+SHORTEST = 5.0
+_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_FORM = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)\s*(?:ms|min|s|m|h|d)")
+
+
+def parse_duration(text: str | float) -> float:
+    """Seconds of "45s", "5m", "1h30m" or a plain number of seconds; raises OptionError for anything else or below 5 s."""
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        seconds = float(text)
+    else:
+        compact = str(text).strip().lower()
+        parts = _FORM.findall(compact)
+        if compact.replace(".", "", 1).isdigit():
+            seconds = float(compact)
+        elif parts and re.sub(r"\s", "", compact) == re.sub(r"\s", "", "".join(parts)):
+            seconds = sum(float(re.match(r"[\d.]+", p)[0]) * _UNITS[re.sub(r"[\d.\s]", "", p)] for p in parts)  # type: ignore[index]
+        else:
+            raise OptionError(f'The budget "{text}" is not a duration: write for example 45s, 5m or 2h.')
+    if not SHORTEST <= seconds < 1e9:
+        raise OptionError(f"The budget is {seconds:g} s: it must be at least {SHORTEST:g} s.")
+    return seconds
+
+
+@dataclass
+class Budget:
+    """Wall-clock time from `started` (a `time.monotonic()` reading) on; `reserve` seconds are kept for finishing."""
+
+    seconds: float
+    started: float = field(default_factory=time.monotonic)
+    reserve: float = 2.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    abort: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def left(self) -> float:
+        """Seconds until the whole command should be done."""
+        return self.seconds - self.elapsed
+
+    @property
+    def search_left(self) -> float:
+        """Seconds until searching must end."""
+        return self.left - self.reserve
+
+    def is_over(self) -> bool:
+        return self.stop.is_set() or self.abort.is_set() or self.search_left <= 0

@@ -1,0 +1,144 @@
+"""Which config to try next: Optuna's TPE in memory, fed with first guesses and with every finished trial.
+
+Knows no training and no files.
+"""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from trimtab.tuning.space import STRUCTURAL, Choice, Domain, Space, Value
+from trimtab.tuning.trial import COMPLETE, TrialRecord
+
+FIRST_GUESSES = (
+    {"optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "width": 128, "depth": 2, "activation": "silu",
+     "inputs": "periodic", "sigma": 0.15, "dropout": 0.0, "weight_decay": 0.02, "label_smoothing": 0.0,
+     "loss": "mse", "delta": 1.0, "gamma": 1.0},
+    {"optimizer": "adamw", "lr": 3e-3, "schedule": "one_cycle", "width": 128, "depth": 3, "activation": "mish",
+     "inputs": "periodic", "sigma": 0.3, "dropout": 0.1, "weight_decay": 0.02, "label_smoothing": 0.05,
+     "loss": "huber", "delta": 0.8, "gamma": 1.0},
+    {"optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "width": 64, "depth": 2, "activation": "silu",
+     "inputs": "scaled", "sigma": 0.1, "dropout": 0.3, "weight_decay": 0.1, "label_smoothing": 0.1,
+     "loss": "mse", "delta": 1.0, "gamma": 1.0},
+    {"optimizer": "adamw", "lr": 2e-3, "schedule": "cosine", "width": 256, "depth": 3, "activation": "silu",
+     "inputs": "periodic", "sigma": 0.1, "dropout": 0.15, "weight_decay": 0.02, "label_smoothing": 0.05,
+     "loss": "mse", "delta": 1.0, "gamma": 1.0},
+)  # fmt: skip
+DRAWN_FIRST = 12
+DRAWN_LATER = 0.2
+REMEMBERED_BEST, REMEMBERED_LATEST = 200, 300
+
+
+class Proposer:
+    """Asks Optuna for the next values and tells it what became of them; the same calls give the same answers."""
+
+    def __init__(self, space: Space, *, seed: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.space = space
+        self.rng = numpy.random.default_rng(seed)
+        self.distributions = {name: distribution(domain) for name, domain in space.domains.items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.sampler = optuna.samplers.TPESampler(
+                seed=seed, multivariate=True, constant_liar=True, n_startup_trials=0
+            )
+        self.study = optuna.create_study(sampler=self.sampler)
+        self.guesses = [self._complete(guess) for guess in FIRST_GUESSES]
+        self.asked = 0
+        self.open: dict[int, optuna.trial.Trial] = {}
+
+    def propose(self, number: int, structure: Mapping[str, Value] | None = None) -> dict[str, Value]:
+        """Values for trial `number`; within `structure`'s structural knobs where it is given."""
+        fixed = {k: v for k, v in (structure or {}).items() if k in self.distributions}
+        guess = self._guess(fixed)
+        if guess is not None:
+            self.study.enqueue_trial(guess)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            sampler = optuna.samplers.PartialFixedSampler(fixed, self.sampler) if fixed else self.sampler
+            self.study.sampler = sampler
+            trial = self.study.ask(self.distributions)
+        self.asked += 1
+        self.open[number] = trial
+        return dict(trial.params)
+
+    def tell(self, record: TrialRecord) -> None:
+        """What became of a proposed trial; pruned and failed ones count as worse than those that finished."""
+        trial = self.open.pop(record.number, None)
+        if trial is None:
+            self._add(record)
+        elif record.state == COMPLETE and numpy.isfinite(record.error):
+            self.study.tell(trial, record.error)
+        else:
+            if numpy.isfinite(record.error):
+                trial.report(record.error, step=max(record.best_epochs, default=0))
+            self.study.tell(trial, state=TrialState.PRUNED)
+        if len(self.study.get_trials(deepcopy=False)) > 2 * (REMEMBERED_BEST + REMEMBERED_LATEST) and not self.open:
+            self._forget()
+
+    def forget(self, number: int) -> None:
+        """Take back a proposal that could not be tried."""
+        trial = self.open.pop(number, None)
+        if trial is not None:
+            self.study.tell(trial, state=TrialState.FAIL)
+
+    def _guess(self, fixed: Mapping[str, Value]) -> dict[str, Value] | None:
+        """Values drawn from the prior rather than from what was learnt: the first ones always, a few later."""
+        for i, guess in enumerate(self.guesses):
+            if all(guess.get(name) == value for name, value in fixed.items()):
+                return self.guesses.pop(i)
+        if self.asked >= DRAWN_FIRST and self.rng.random() >= DRAWN_LATER:
+            return None
+        return {**self.space.draw(self.rng), **fixed}
+
+    def _complete(self, guess: Mapping[str, Value]) -> dict[str, Value]:
+        values = self.space.draw(self.rng)
+        for name, value in guess.items():
+            domain = self.space.domains.get(name)
+            if domain is not None and _holds(domain, value):
+                values[name] = value
+        return values
+
+    def _add(self, record: TrialRecord) -> None:
+        """Learn from a trial of an earlier session, if it turned the same knobs."""
+        fits = record.values.keys() == self.distributions.keys() and all(
+            _holds(self.space.domains[name], value) for name, value in record.values.items()
+        )
+        if fits and record.state == COMPLETE:
+            self.study.add_trial(
+                optuna.trial.create_trial(
+                    value=record.error, params=dict(record.values), distributions=self.distributions
+                )
+            )
+            self.asked += 1
+
+    def _forget(self) -> None:
+        """Keep the best and the latest trials only, so that asking stays as quick as it was."""
+        trials = [t for t in self.study.get_trials(deepcopy=False) if t.state.is_finished()]
+        best = sorted((t for t in trials if t.state == TrialState.COMPLETE), key=lambda t: t.value)[:REMEMBERED_BEST]
+        kept = {t.number: t for t in best + trials[-REMEMBERED_LATEST:]}
+        self.study = optuna.create_study(sampler=self.sampler)
+        self.study.add_trials([kept[number] for number in sorted(kept)])
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """Optuna's form of a knob's domain."""
+    if isinstance(domain, Choice):
+        return CategoricalDistribution(domain.values)
+    if domain.integer:
+        return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
+    return FloatDistribution(domain.low, domain.high, log=domain.log)
+
+
+def structure_of(values: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: values[name] for name in STRUCTURAL if name in values}
+
+
+def _holds(domain: Domain, value: Value) -> bool:
+    if isinstance(domain, Choice):
+        return value in domain.values
+    return isinstance(value, (int, float)) and domain.low <= value <= domain.high

@@ -1,0 +1,368 @@
+"""The search: propose, train, judge, remember, until the budget or the number of trials is spent.
+
+Knows configs, lanes and trials; it knows no tables, and nothing of how results are shown.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy
+import torch
+
+from trimtab.training.config import Config
+from trimtab.training.data import TrainingData
+from trimtab.training.engine import Engine
+from trimtab.training.metrics import Metric
+from trimtab.training.population import Population, Structure
+from trimtab.training.run import NOT_FINITE, OUT_OF_BUDGET, PRUNED, Request, RunRecord
+from trimtab.tuning import baselines
+from trimtab.tuning.budget import Budget
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.halving import Halving
+from trimtab.tuning.proposer import Proposer, structure_of
+from trimtab.tuning.space import Space, Value
+from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights
+from trimtab.tuning.trial import PRUNED as PRUNED_TRIAL
+from trimtab.tuning.writer import TrialWriter
+
+WORK_IN_FLIGHT = 1.5e8
+SHARE_OF_A_TRIAL = 0.1
+SHARE_OF_DEFAULT_MLP = 0.12
+FEWEST_EPOCHS = 4
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a study stands; `best_score` is the metric as users read it."""
+
+    phase: str
+    seconds_left: float
+    trials_done: int
+    runs_done: int
+    lanes_alive: int
+    best_score: float | None
+    best_trial: TrialRecord | None
+    steps_per_second: float
+
+
+@dataclass
+class _Wave:
+    """The structure that new trials are proposed for, and how many more of them."""
+
+    structure: Mapping[str, Value] = field(default_factory=dict)
+    left: int = 0
+
+
+class Search:
+    """One study's search; `run()` returns every finished trial, earlier sessions' included."""
+
+    def __init__(
+        self,
+        *,
+        data: TrainingData,
+        metric: Metric,
+        space: Space,
+        engine: Engine,
+        folder: StudyFolder,
+        writer: TrialWriter,
+        budget: Budget,
+        seed: int,
+        max_trials: int | None,
+        earlier: list[TrialRecord],
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_baseline: Callable[[TrialRecord], None] = lambda record: None,
+        on_best: Callable[[TrialRecord, TrialWeights], None] = lambda record, weights: None,
+    ) -> None:
+        self.data, self.metric, self.space, self.engine = data, metric, space, engine
+        self.folder, self.writer, self.budget, self.seed, self.max_trials = folder, writer, budget, seed, max_trials
+        self.on_progress, self.on_baseline, self.on_best = on_progress, on_baseline, on_best
+        self.trials = list(earlier)
+        self.runs_done = 0
+        self.proposer = Proposer(space, seed=seed + len(earlier))
+        for record in earlier:
+            self.proposer.tell(record)
+        self.halving = Halving()
+        self.active: dict[int, ActiveTrial] = {}
+        self.waiting: list[dict[str, Value]] = []
+        self.wave = _Wave()
+        self.next_number = max((record.number for record in earlier), default=-1) + 1
+        self.best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
+        self.costs: dict[Structure, float] = {}
+        self.seconds: dict[Structure, float] = {}
+        self._started = time.monotonic()
+        self._shown = 0.0
+
+    # -- the whole of it
+
+    def run(self) -> list[TrialRecord]:
+        """Baselines, then trials until the budget ends or `max_trials` are done."""
+        self._run_baselines()
+        while not self.budget.is_over():
+            self._refill()
+            population = self._whose_turn()
+            if population is None:
+                break
+            self._advance(population)
+        self._end_all()
+        return self.trials
+
+    def resume_with(self, waiting: list[dict[str, Value]]) -> None:
+        """Configs that were in flight when an earlier session ended: they run first."""
+        self.waiting = [values for values in waiting if values.keys() >= self.space.domains.keys()]
+
+    # -- baselines
+
+    def _run_baselines(self) -> None:
+        done = {record.name for record in self.trials}
+        layout = self.engine.program(baselines.LINEAR_NETWORK).layout
+        config = baselines.linear_config(self.data.task)
+        if baselines.MEAN not in done:
+            self._keep_baseline(baselines.MEAN, config, baselines.fit_mean(self.data, layout))
+        if baselines.LINEAR not in done and baselines.linear_seconds(self.data) < 0.25 * self.budget.search_left:
+            started = time.monotonic()
+            weights = baselines.fit_linear(self.data, layout, seed=self.seed)
+            self._keep_baseline(baselines.LINEAR, config, weights, time.monotonic() - started)
+        if baselines.DEFAULT_MLP not in done:
+            self._run_default_mlp()
+
+    def _keep_baseline(self, name: str, config: Config, weights: TrialWeights, seconds: float = 0.0) -> None:
+        folds = len(self.data.folds)
+        record = TrialRecord(
+            self._take_number(), name, {}, config, COMPLETE, self._pooled_error(weights.predictions),
+            best_epochs=(0,) * folds, ended=("fitted",) * folds, seconds=seconds,
+        )  # fmt: skip
+        self._remember(record, weights, [])
+
+    def _run_default_mlp(self) -> None:
+        rows = len(self.data.folds[0].train)
+        natural = self.space.natural_epochs
+        config = baselines.default_mlp_config(self.data.task, rows=rows, epochs=natural)
+        trial = ActiveTrial(self._take_number(), baselines.DEFAULT_MLP, {}, config, len(self.data.folds))
+        self._admit(trial)
+        population = self.engine.populations[Structure.of(config)]
+        deadline = time.monotonic() + SHARE_OF_DEFAULT_MLP * self.budget.search_left
+        is_timed = self.max_trials is None
+        while trial.number in self.active and not self.budget.is_over():
+            self._advance(population)
+            if is_timed and time.monotonic() > deadline:
+                self._collect(self.engine.retire(population, OUT_OF_BUDGET))
+
+    # -- proposing
+
+    def _refill(self) -> None:
+        while self._has_room():
+            trial = self._next_trial()
+            if trial is None:
+                return
+            self._admit(trial)
+
+    def _has_room(self) -> bool:
+        tuned = sum(not record.name for record in self.trials) + sum(not t.name for t in self.active.values())
+        if self.max_trials is not None and tuned >= self.max_trials:
+            return False
+        work = sum(self.costs[s] * len(p.lanes) for s, p in self.engine.populations.items() if p.lanes)
+        return work < WORK_IN_FLIGHT
+
+    def _next_trial(self) -> ActiveTrial | None:
+        number = self.next_number
+        values = self.waiting.pop(0) if self.waiting else self._propose(number)
+        config = self.space.config(values)
+        epochs = self._affordable_epochs(config)
+        if epochs < min(FEWEST_EPOCHS, config.epochs):
+            self.proposer.forget(number)
+            return None
+        if epochs < config.epochs:
+            config = self.space.config({**values, "epochs": epochs}, may_shorten=True)
+        return ActiveTrial(self._take_number(), "", dict(values), config, len(self.data.folds))
+
+    def _propose(self, number: int) -> dict[str, Value]:
+        if self.wave.left > 0:
+            population = self.engine.populations.get(self._structure_now)
+            if population is None or population.free >= len(self.data.folds):
+                self.wave.left -= 1
+                return self.proposer.propose(number, self.wave.structure)
+        values = self.proposer.propose(number)
+        self._structure_now = Structure.of(self.space.config(values))
+        trials_at_once = self.engine.width(self._structure_now) // len(self.data.folds)
+        self.wave = _Wave(structure_of(values), left=max(0, 2 * trials_at_once - 1) if trials_at_once > 2 else 0)
+        return values
+
+    def _affordable_epochs(self, config: Config) -> int:
+        """Epochs this config may have: a tenth of the search, and what fits in the time that is left.
+
+        With a given number of trials time decides nothing.
+        """
+        if self.max_trials is not None:
+            return config.epochs
+        structure = Structure.of(config)
+        folds = len(self.data.folds)
+        rows = len(self.data.folds[0].train)
+        steps = -(-rows // (config.batch_size or rows))
+        epoch_seconds = steps * self._lane_step_seconds(structure)
+        a_tenth = SHARE_OF_A_TRIAL * (self.budget.seconds - self.budget.reserve) / (epoch_seconds * folds)
+        in_flight = sum(
+            self.costs[s] * len(p.lanes) for s, p in self.engine.populations.items() if p.lanes
+        ) / self._cost(structure)
+        what_is_left = self.budget.search_left / (epoch_seconds * (in_flight + folds))
+        return int(min(config.epochs, max(a_tenth, FEWEST_EPOCHS), what_is_left))
+
+    def _cost(self, structure: Structure) -> float:
+        """Floating-point operations of one lane-step: what a structure is worth in time, before any was measured."""
+        if structure not in self.costs:
+            size = self.engine.program(structure.network).layout.size
+            batch = structure.batch_size or max(len(fold.train) for fold in self.data.folds)
+            self.costs[structure] = 6.0 * size * batch + 40.0 * size + 2e5
+        return self.costs[structure]
+
+    def _lane_step_seconds(self, structure: Structure) -> float:
+        population = self.engine.populations.get(structure)
+        if population is not None and population.lane_steps > 500:
+            return self.seconds[structure] / population.lane_steps
+        done = sum(self.costs[s] * p.lane_steps for s, p in self.engine.populations.items())
+        return self._cost(structure) * sum(self.seconds.values()) / done if done else 1e-3
+
+    # -- training
+
+    def _admit(self, trial: ActiveTrial) -> None:
+        structure = Structure.of(trial.config)
+        self._cost(structure)
+        population = self.engine.population(structure)
+        self.seconds.setdefault(structure, 0.0)
+        self.active[trial.number] = trial
+        requests = [Request(trial.number, trial.config, fold, self.seed) for fold in range(trial.folds)]
+        self.engine.admit(population, requests)
+        self._note_in_flight()
+
+    def _whose_turn(self) -> Population | None:
+        """The population with lanes that has had the least work so far; work is counted, so the order repeats."""
+        alive = [p for p in self.engine.populations.values() if p.lanes]
+        return min(alive, key=lambda p: p.lane_steps * self.costs[p.structure], default=None)
+
+    def _advance(self, population: Population) -> None:
+        before = time.monotonic()
+        self.engine.advance(population)
+        seconds = time.monotonic() - before
+        self.seconds[population.structure] += seconds
+        for lane in population.lanes:
+            if trial := self.active.get(lane.request.trial):
+                trial.seconds += seconds / len(population.lanes)
+        self._judge(population)
+        self._collect(self.engine.retire(population))
+        self._show()
+
+    def _judge(self, population: Population) -> None:
+        """Prune the trials of `population` that reached a rung and are not among its best."""
+        by_trial: dict[int, list] = {}
+        for lane in population.lanes:
+            by_trial.setdefault(lane.request.trial, []).append(lane)
+        for number in sorted(by_trial):
+            trial, lanes = self.active[number], by_trial[number]
+            if any(lane.ended == NOT_FINITE for lane in lanes):
+                self._end(lanes, PRUNED)
+                continue
+            alive = [lane for lane in lanes if not lane.ended]
+            if trial.name or not alive:
+                continue
+            epoch = alive[0].epoch
+            if self.halving.rung_due(trial.rung, epoch, trial.config.epochs):
+                errors = [lane.error for lane in lanes] + [run.error for run in trial.runs]
+                keeps = self.halving.keeps(trial.rung, float(numpy.mean(errors)))
+                trial.rung += 1
+                if not keeps:
+                    self._end(alive, PRUNED)
+
+    @staticmethod
+    def _end(lanes: list, reason: str) -> None:
+        for lane in lanes:
+            lane.ended = lane.ended or reason
+
+    def _end_all(self) -> None:
+        for population in self.engine.populations.values():
+            self._collect(self.engine.retire(population, OUT_OF_BUDGET))
+
+    # -- remembering
+
+    def _collect(self, runs: list[RunRecord]) -> None:
+        for run in runs:
+            self.runs_done += 1
+            trial = self.active[run.request.trial]
+            trial.runs.append(run)
+            if trial.is_done:
+                del self.active[trial.number]
+                self._finish(trial)
+
+    def _finish(self, trial: ActiveTrial) -> None:
+        runs = sorted(trial.runs, key=lambda run: run.request.fold)
+        predictions = numpy.full((self.data.rows, self.data.outputs), numpy.nan, dtype=numpy.float32)
+        for run in runs:
+            predictions[self.data.folds[run.request.fold].validation.numpy(force=True)] = run.predictions
+        weights = TrialWeights(torch.stack([run.weights for run in runs]).cpu(), predictions)
+        is_finite = all(numpy.isfinite(run.error) for run in runs)
+        record = TrialRecord(
+            number=trial.number,
+            name=trial.name,
+            values=trial.values,
+            config=trial.config,
+            state=self._state(runs, is_finite),
+            error=self._pooled_error(predictions) if is_finite else float("inf"),
+            fold_errors=tuple(run.error for run in runs),
+            best_epochs=tuple(run.best_epoch for run in runs),
+            ended=tuple(run.ended for run in runs),
+            seconds=trial.seconds,
+        )
+        if not trial.name:
+            self.proposer.tell(record)
+        self._remember(record, weights if is_finite else None, runs)
+        self._note_in_flight()
+
+    @staticmethod
+    def _state(runs: list[RunRecord], is_finite: bool) -> str:
+        ended = {run.ended for run in runs}
+        if NOT_FINITE in ended or not is_finite:
+            return FAILED
+        return PRUNED_TRIAL if PRUNED in ended else COMPLETE
+
+    def _remember(self, record: TrialRecord, weights: TrialWeights | None, runs: list[RunRecord]) -> None:
+        self.trials.append(record)
+        self.writer.put(record, weights, runs)
+        if record.name:
+            self.on_baseline(record)
+        if record.state == COMPLETE and weights is not None and (self.best is None or record.error < self.best.error):
+            self.best = record
+            self.on_best(record, weights)
+        self._show(at_once=bool(record.name))
+
+    def _pooled_error(self, predictions: numpy.ndarray) -> float:
+        known = torch.from_numpy(~numpy.isnan(predictions).any(axis=1))
+        truth = self.data.truth(torch.arange(self.data.rows, device=self.data.device)).cpu()[known]
+        error = self.metric.error(
+            torch.from_numpy(predictions).double()[known][None], truth[None], self.data.weights.cpu().double()[known][None]
+        )
+        return float(error[0])
+
+    def _take_number(self) -> int:
+        self.next_number += 1
+        return self.next_number - 1
+
+    def _note_in_flight(self) -> None:
+        flying = [{"number": t.number, "values": t.values} for t in self.active.values() if not t.name]
+        self.folder.write("inflight.json", flying)
+
+    def _show(self, *, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if now - self._shown < 0.2 and not at_once:
+            return
+        self._shown = now
+        self.on_progress(
+            Progress(
+                phase="searching",
+                seconds_left=max(0.0, self.budget.left),
+                trials_done=len(self.trials),
+                runs_done=self.runs_done,
+                lanes_alive=sum(len(p.lanes) for p in self.engine.populations.values()),
+                best_score=None if self.best is None else self.metric.shown(self.best.error),
+                best_trial=self.best,
+                steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
+            )
+        )

@@ -1,0 +1,69 @@
+"""TrialRecord: one config over all its folds, and what remains of it.
+
+Knows no Optuna and no files: what a trial is, not where it is kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy
+from torch import Tensor
+
+from trimtab.training.config import Config
+from trimtab.training.run import RunRecord
+from trimtab.tuning.space import Value
+
+COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A finished trial.
+
+    `values` are the knobs the search turned (empty for a baseline, which has a `name` instead). `error` is the study's
+    metric over all out-of-fold predictions, lower is better; `seconds` its share of the training time.
+    """
+
+    number: int
+    name: str
+    values: Mapping[str, Value]
+    config: Config
+    state: str
+    error: float
+    fold_errors: tuple[float, ...] = ()
+    best_epochs: tuple[int, ...] = ()
+    ended: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        return round(sum(self.best_epochs) / len(self.best_epochs)) if self.best_epochs else 0
+
+
+@dataclass(frozen=True)
+class TrialWeights:
+    """What a trial learnt: float32 `[folds, parameters]`, and its predictions `[rows, outputs]` out of fold.
+
+    Predictions are in original units or probabilities; rows that were never in a validation part are NaN.
+    """
+
+    parameters: Tensor
+    predictions: numpy.ndarray
+
+
+@dataclass
+class ActiveTrial:
+    """A trial whose runs still train; `rung` is the next one it has to pass."""
+
+    number: int
+    name: str
+    values: dict[str, Value]
+    config: Config
+    folds: int
+    rung: int = 0
+    seconds: float = 0.0
+    runs: list[RunRecord] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        return len(self.runs) == self.folds

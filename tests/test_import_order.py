@@ -1,0 +1,157 @@
+"""The floors of the house: imports run downwards only, and looking at trimtab loads nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import trimtab
+
+PACKAGE = Path(trimtab.__file__).parent
+
+# Bottom to top. Neighbours on one floor do not import each other.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("data", "machine"),
+    ("table", "nets"),
+    ("training",),
+    ("model",),
+    ("tuning",),
+    ("findings",),
+    ("export",),
+    ("report",),
+    ("recorder",),
+    ("finish",),
+    ("results",),
+    ("fit", "sweep", "tune", "predictions"),
+    ("estimators",),
+    ("walkthrough",),
+    ("lab",),
+    ("terminal",),
+    ("interruption",),
+    ("cli",),
+)
+FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+
+# What a floor must not know although it lies below, or comes from outside.
+FORBIDDEN = {
+    "training": {"table", "tuning", "optuna", "polars", "narwhals", "pandas", "rich", "typer", "sqlite3"},
+    "nets": {"table", "training", "optuna", "polars", "narwhals"},
+    "table": {"nets", "training", "tuning", "torch", "optuna"},
+}
+HEAVY = ("torch", "polars", "optuna", "sklearn", "numpy", "scipy", "pandas", "narwhals")
+
+
+def place_of(file: Path) -> str:
+    """The name on FLOORS that a file of the package belongs to; "" for the package's own __init__."""
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return "" if parts == ("__init__",) else parts[0]
+
+
+def is_for_type_checkers(node: ast.AST) -> bool:
+    if not isinstance(node, ast.If):
+        return False
+    test = node.test
+    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
+        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
+    )
+
+
+def imports_in(node: ast.AST, package: tuple[str, ...]) -> set[str]:
+    """Dotted names of all that a syntax tree imports when it runs, in functions too."""
+    names: set[str] = set()
+    children: list[ast.AST] = node.orelse if is_for_type_checkers(node) else list(ast.iter_child_nodes(node))  # type: ignore[attr-defined]
+    for child in children:
+        if isinstance(child, ast.Import):
+            names |= {alias.name for alias in child.names}
+        elif isinstance(child, ast.ImportFrom):
+            above = package[: len(package) - child.level + 1] if child.level else ()
+            module = ".".join((*above, *([child.module] if child.module else [])))
+            names |= {f"{module}.{alias.name}" for alias in child.names}
+        else:
+            names |= imports_in(child, package)
+    return names
+
+
+def places_imported(source: str, package: tuple[str, ...] = ("trimtab",)) -> set[str]:
+    """Floors of trimtab (first name below the package) and outside packages (first name) that a source imports."""
+    found = set()
+    for name in imports_in(ast.parse(source), package):
+        first, *rest = name.split(".")
+        found.add(rest[0] if first == "trimtab" and rest and rest[0] in FLOOR_OF else first)
+    return found
+
+
+def complaints(place: str, imported: set[str]) -> list[str]:
+    """What is wrong with a file of floor `place` that imports these."""
+    wrong = [f"imports {name}, forbidden to {place}" for name in imported & FORBIDDEN.get(place, set())]
+    above = [name for name in (imported & set(FLOOR_OF)) - {place} if FLOOR_OF[name] >= FLOOR_OF[place]]
+    return wrong + [f"imports {name}, which is not below {place}" for name in above]
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_run_downwards_only(file: Path) -> None:
+    place = place_of(file)
+    imported = places_imported(file.read_text(encoding="utf-8"), ("trimtab", *file.relative_to(PACKAGE).parts[:-1]))
+    if place == "":
+        assert imported <= set(sys.stdlib_module_names), "trimtab/__init__ names things lazily"
+        return
+    assert place in FLOOR_OF, f"{place} stands on no floor: add it to FLOORS"
+    assert complaints(place, imported) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        ("training", "import polars as pl"),
+        ("training", "def f():\n    from trimtab.table import schema"),
+        ("training", "from trimtab import tuning"),
+        ("table", "import torch.nn"),
+        ("table", "from trimtab import nets"),
+        ("tuning", "if True:\n    import trimtab.results"),
+        ("tune", "from trimtab.sweep import sweep"),
+        ("nets", "from ..table import read"),
+    ],
+)
+def test_an_import_against_the_order_is_seen(place: str, source: str) -> None:
+    assert complaints(place, places_imported(source, ("trimtab", place)))
+
+
+def test_imports_for_type_checkers_do_not_count() -> None:
+    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from trimtab.results import Study\n"
+    assert complaints("tuning", places_imported(source)) == []
+
+
+LOOKING = {
+    "import trimtab": "import trimtab",
+    "trimtab.errors": "import trimtab; trimtab.DataError",
+    "--help": "from trimtab.cli import main; main(['--help'])",
+    "--version": "from trimtab.cli import main; main(['--version'])",
+    "fit --help": "from trimtab.cli import main; main(['fit', '--help'])",
+}
+
+
+def test_looking_at_trimtab_loads_nothing_heavy() -> None:
+    lines = ["import sys"]
+    for what, code in LOOKING.items():
+        heavy = f"[name for name in {HEAVY} if name in sys.modules]"
+        lines += [code, f"assert not {heavy}, ({what!r}, {heavy})"]
+    ended = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_names_stay_what_they_are_after_their_files_are_imported() -> None:
+    code = "import trimtab as tt; from trimtab.tune import tune; assert tt.tune is tune and callable(tt.tune)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_public_names_are_listed_and_unknown_ones_refused() -> None:
+    assert set(trimtab.__all__) <= set(dir(trimtab))
+    with pytest.raises(AttributeError, match="tunee"):
+        trimtab.tunee  # noqa: B018

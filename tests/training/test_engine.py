@@ -1,0 +1,218 @@
+import hypothesis
+import numpy
+import pytest
+import torch
+from hypothesis import strategies as st
+from torch import nn
+
+from trimtab.nets.mlp import MLP
+from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
+from trimtab.training.data import Fold, TrainingData
+from trimtab.training.engine import Engine
+from trimtab.training.metrics import METRICS
+from trimtab.training.population import Structure
+from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, PRUNED, Request
+
+ROWS = 120
+
+
+def regression_data(folds=3, rows=ROWS):
+    generator = numpy.random.default_rng(0)
+    x = generator.normal(size=(rows, 4)).astype(numpy.float32)
+    y = (x[:, :1] * 2 - x[:, 1:2] ** 2 + 0.1 * generator.normal(size=(rows, 1))).astype(numpy.float32)
+    places = numpy.arange(rows)
+    parts = [(places[places % folds != k], places[places % folds == k]) for k in range(folds)] if folds > 1 else [
+        (places[: rows * 3 // 4], places[rows * 3 // 4 :])
+    ]
+    return TrainingData(
+        task="regression",
+        inputs=(torch.from_numpy(x), torch.zeros(rows, 0, dtype=torch.int64)),
+        targets=torch.from_numpy(y),
+        weights=torch.ones(rows),
+        folds=tuple(Fold(torch.from_numpy(a), torch.from_numpy(b)) for a, b in parts),
+        outputs=1,
+        mean=torch.zeros(1, dtype=torch.float64),
+        scale=torch.ones(1, dtype=torch.float64),
+    )
+
+
+def mlp(**network):
+    return MLP(continuous=4, numbers=4, cardinalities=(), outputs=1, **network)
+
+
+def config(epochs=6, lr=0.01, optimizer="adamw", loss="mse", dropout=0.0, schedule="cosine", batch_size=32, **rest):
+    return Config(
+        network=(("activation", "relu"), ("depth", 2), ("inputs", "scaled"), ("width", 16)),
+        loss=Loss(loss),
+        optimizer=Optimizer(optimizer, learning_rate=lr, **rest),
+        schedule=Schedule(schedule),
+        stopping=Stopping("none"),
+        batch_size=batch_size,
+        epochs=epochs,
+        dropout=dropout,
+    )
+
+
+def engine_for(data, **options):
+    return Engine(data, METRICS["rmse"], mlp, **options)
+
+
+def train(engine, requests, *, lanes=None):
+    """Train `requests` through the lanes of their population, refilling as places fall free."""
+    population = engine.population(Structure.of(requests[0].config), lanes)
+    queue, records = list(requests), []
+    while queue or population.lanes:
+        engine.admit(population, [queue.pop(0) for _ in range(min(population.free, len(queue)))])
+        engine.advance(population)
+        records += engine.retire(population)
+    return {(r.request.trial, r.request.fold): r for r in records}
+
+
+def test_a_run_is_the_same_in_any_lane_beside_any_neighbour_and_whenever_admitted():
+    data = regression_data()
+    ours = config(epochs=20, dropout=0.2)
+    alone = train(engine_for(data), [Request(0, ours, 1, 7)], lanes=1)[0, 1]
+    others = [Request(k, config(epochs=3 + k, lr=10.0 ** -k, optimizer="momentum"), k % 3, k) for k in range(1, 6)]
+    crowd = train(engine_for(data), [*others, Request(0, ours, 1, 7), Request(9, ours, 2, 1)], lanes=3)[0, 1]
+    numpy.testing.assert_allclose(crowd.curves.train_loss, alone.curves.train_loss, rtol=1e-3)
+    numpy.testing.assert_allclose(crowd.curves.validation_loss, alone.curves.validation_loss, rtol=1e-3)
+    assert crowd.best_epoch == alone.best_epoch
+
+
+def test_the_weights_of_the_best_epoch_give_the_predictions_that_were_kept():
+    data = regression_data()
+    engine = engine_for(data)
+    record = train(engine, [Request(0, config(epochs=15, lr=0.3, schedule="constant"), 0, 0)])[0, 0]
+    assert record.best_epoch == record.curves.epoch[int(numpy.argmin(record.curves.validation_metric))]
+    program = engine.program(record.request.config.network)
+    rows = data.folds[0].validation
+    outputs = program.outputs(record.weights[None], data.gather(rows[None]))[0].numpy()
+    numpy.testing.assert_allclose(outputs, record.predictions, rtol=1e-5, atol=1e-6)
+    error = numpy.sqrt(numpy.mean((outputs - data.targets[rows].numpy()) ** 2))
+    assert error == pytest.approx(record.error, rel=1e-5) == pytest.approx(min(record.curves.validation_metric))
+
+
+def test_a_diverging_lane_ends_as_not_finite_and_changes_no_bit_beside_it():
+    data = regression_data()
+    tame = [Request(k, config(), k, 0) for k in range(3)]
+    wild = Request(3, config(lr=1e30, optimizer="sgd"), 0, 0)
+    without = train(engine_for(data), [*tame, Request(3, config(lr=1e-3, optimizer="sgd"), 0, 0)], lanes=4)
+    beside = train(engine_for(data), [*tame, wild], lanes=4)
+    assert beside[3, 0].ended == NOT_FINITE
+    for k in range(3):
+        assert beside[k, k].curves == without[k, k].curves
+        assert torch.equal(beside[k, k].weights, without[k, k].weights)
+
+
+@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=12),
+    lanes=st.integers(1, 5),
+    prune_at=st.integers(0, 12),
+)
+def test_whatever_comes_and_goes_each_run_gets_exactly_its_own_epochs(lengths, lanes, prune_at):
+    data = regression_data(rows=30)
+    engine = engine_for(data)
+    queue = [Request(k, config(epochs=n, batch_size=8), k % 3, k) for k, n in enumerate(lengths)]
+    population = engine.population(Structure.of(queue[0].config), lanes)
+    records, rounds = [], 0
+    while queue or population.lanes:
+        engine.admit(population, [queue.pop(0) for _ in range(min(population.free, len(queue)))])
+        engine.advance(population)
+        rounds += 1
+        if rounds == prune_at and population.lanes:
+            population.lanes[0].ended = population.lanes[0].ended or PRUNED
+        records += engine.retire(population)
+    assert sorted(r.request.trial for r in records) == list(range(len(lengths)))
+    for record in records:
+        planned = lengths[record.request.trial]
+        assert record.epochs == planned if record.ended == ALL_EPOCHS else record.epochs < planned + 1
+        assert record.curves.epoch == sorted(set(record.curves.epoch)) and record.curves.epoch[-1] == record.epochs
+        batches = -(-len(data.folds[record.request.fold].train) // 8)
+        assert record.steps == record.epochs * batches
+
+
+def test_an_epoch_visits_every_training_row_once_and_no_other():
+    data = regression_data()
+    engine = engine_for(data)
+    population = engine.population(Structure.of(config()), 3)
+    engine.admit(population, [Request(0, config(), fold, 0) for fold in range(3)])
+    rows, is_real = population.rows_of_epochs(2)
+    for i, fold in enumerate(data.folds):
+        visited = rows[:, i][is_real[:, i]]
+        assert sorted(visited) == sorted(numpy.repeat(fold.train.numpy(), 2))
+
+
+def test_row_order_follows_from_seed_fold_and_epoch_alone():
+    data = regression_data()
+    orders = []
+    for cfg in (config(lr=0.1), config(lr=1e-4, optimizer="lion", loss="mae")):
+        population = engine_for(data).population(Structure.of(cfg), 1)
+        engine_for(data).admit(population, [Request(0, cfg, 1, 5)])
+        orders.append(population.rows_of_epochs(1)[0])
+    assert numpy.array_equal(*orders)
+
+
+def test_the_callers_generators_are_not_advanced():
+    torch.manual_seed(3)
+    numpy.random.seed(3)
+    expected = torch.rand(1), numpy.random.rand()
+    torch.manual_seed(3)
+    numpy.random.seed(3)
+    train(engine_for(regression_data()), [Request(0, config(dropout=0.3), 0, 0)])
+    assert torch.equal(torch.rand(1), expected[0]) and numpy.random.rand() == expected[1]
+
+
+def test_gradient_descent_sees_all_rows_in_one_step():
+    data = regression_data()
+    record = train(engine_for(data), [Request(0, config(optimizer="gd", lr=0.1, epochs=5), 0, 0)])[0, 0]
+    assert record.steps == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": "mae"}, {"lr": 0.02}, {"optimizer": "sgd"}, {"schedule": "constant"}, {"dropout": 0.5},
+        {"weight_decay": 0.5}, {"momentum": 0.5}, {"second_decay": 0.9}, {"epochs": 9},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_coefficient_changes_the_training(change):
+    data = regression_data()
+    plain, changed = config(), config(**change)
+    records = train(engine_for(data), [Request(0, plain, 0, 0), Request(1, changed, 0, 0)], lanes=2)
+    assert not torch.allclose(records[0, 0].weights, records[1, 0].weights, rtol=1e-4, atol=1e-7)
+
+
+def test_a_stopped_engine_keeps_what_was_evaluated():
+    data = regression_data()
+    asked = iter(range(10**6))
+    engine = engine_for(data, should_stop=lambda: next(asked) > 40)
+    population = engine.population(Structure.of(config(epochs=500)), 3)
+    engine.admit(population, [Request(0, config(epochs=500), fold, 0) for fold in range(3)])
+    while engine.advance(population):
+        pass
+    records = engine.retire(population, "out of budget")
+    assert all(r.ended == "out of budget" and numpy.isfinite(r.error) for r in records)
+    assert all(numpy.isfinite(r.predictions).all() for r in records)
+
+
+def test_a_module_of_ones_own_learns_through_the_same_engine():
+    class Line(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 1)
+
+        def forward(self, x, codes):
+            return self.layer(x)
+
+    data = regression_data()
+    engine = Engine(data, METRICS["rmse"], lambda: Line())
+    cfg = Config(network=(), optimizer=Optimizer("sgd", learning_rate=0.1), epochs=60, batch_size=16,
+                 schedule=Schedule("cosine"), stopping=Stopping("none"))  # fmt: skip
+    record = train(engine, [Request(0, cfg, 0, 0)])[0, 0]
+    train_rows = data.folds[0].train
+    design = numpy.c_[data.inputs[0][train_rows].numpy(), numpy.ones(len(train_rows))]
+    exact = numpy.linalg.lstsq(design, data.targets[train_rows].numpy(), rcond=None)[0][:, 0]
+    assert record.epochs == 60
+    numpy.testing.assert_allclose(record.weights.numpy(), exact, atol=0.35)

@@ -1,0 +1,208 @@
+"""Metrics: equal to scikit-learn lane by lane, blind to rows of weight 0, isolated, with honest intervals."""
+
+import math
+
+import numpy
+import pytest
+import sklearn.metrics
+import torch
+
+from trimtab.errors import OptionError
+from trimtab.training.metrics import METRICS, all_scores, bootstrap_interval, default_metric, metric_for, metrics_for
+
+LANES, ROWS = 4, 60
+
+
+def labels_of(probability):
+    return probability.argmax(1)
+
+
+SKLEARN = {
+    "rmse": lambda t, p, w: sklearn.metrics.root_mean_squared_error(t, p, sample_weight=w),
+    "mae": lambda t, p, w: sklearn.metrics.mean_absolute_error(t, p, sample_weight=w),
+    "r2": lambda t, p, w: sklearn.metrics.r2_score(t, p, sample_weight=w),
+    "log_loss": lambda t, p, w: sklearn.metrics.log_loss(t, p, sample_weight=w, labels=range(p.shape[1])),
+    "accuracy": lambda t, p, w: sklearn.metrics.accuracy_score(t, labels_of(p), sample_weight=w),
+    "balanced_accuracy": lambda t, p, w: sklearn.metrics.balanced_accuracy_score(t, labels_of(p), sample_weight=w),
+    "roc_auc": lambda t, p, w: sklearn.metrics.roc_auc_score(t, p[:, 1], sample_weight=w),
+}
+
+
+def regression_case(outputs, seed=0):
+    generator = numpy.random.default_rng(seed)
+    target = 1e4 + generator.normal(size=(LANES, ROWS, outputs)) * [3.0, 0.5][:outputs]
+    prediction = target + generator.normal(size=target.shape)
+    return torch.from_numpy(prediction), torch.from_numpy(target)
+
+
+def classification_case(classes, seed=0, levels=None):
+    """Probabilities with ties (rounded to `levels`) and some that are exactly 0 and 1."""
+    generator = numpy.random.default_rng(seed)
+    probability = torch.from_numpy(generator.normal(size=(LANES, ROWS, classes)) * 2).softmax(2)
+    if levels:
+        first = (probability[..., :1] * levels).round() / levels
+        probability = torch.cat([first, 1 - first], dim=2)
+    return probability, torch.from_numpy(generator.integers(0, classes, (LANES, ROWS)))
+
+
+CASES = {
+    "one target": ("regression", regression_case(1)),
+    "two targets": ("regression", regression_case(2)),
+    "two classes": ("classification", classification_case(2)),
+    "two classes with ties": ("classification", classification_case(2, levels=5)),
+    "four classes": ("classification", classification_case(4)),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [
+        (case, metric.name)
+        for case, (task, (prediction, _)) in CASES.items()
+        for metric in metrics_for(task, prediction.shape[2])
+    ],
+)
+def test_equals_scikit_learn_in_every_lane(case, name, weighted):
+    prediction, target = CASES[case][1]
+    weight = torch.ones(LANES, ROWS, dtype=torch.float64)
+    if weighted:
+        weight = torch.from_numpy(numpy.random.default_rng(3).exponential(size=(LANES, ROWS)))
+    metric = METRICS[name]
+    errors = metric.error(prediction, target, weight)
+    for lane in range(LANES):
+        expected = SKLEARN[name](target[lane].numpy(), prediction[lane].numpy(), weight[lane].numpy())
+        assert metric.shown(float(errors[lane])) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("held", [math.nan, math.inf, 1e300])
+def test_rows_of_weight_0_count_for_nothing(name, held):
+    metric = METRICS[name]
+    prediction, target = CASES["two targets" if metric.task == "regression" else "two classes"][1]
+    weight = torch.ones(LANES, ROWS, dtype=torch.float64)
+    weight[:, 50:] = 0
+    spoiled = prediction.clone()
+    spoiled[:, 50:] = held
+    expected = metric.error(prediction[:, :50], target[:, :50], weight[:, :50])
+    torch.testing.assert_close(metric.error(spoiled, target, weight), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_lane_that_is_not_finite_is_nan_and_changes_no_bit_of_another(name, bad):
+    metric = METRICS[name]
+    prediction, target = CASES["one target" if metric.task == "regression" else "two classes"][1]
+    weight = torch.ones(LANES, ROWS, dtype=torch.float64)
+    clean = metric.error(prediction, target, weight)
+    spoiled = prediction.clone()
+    spoiled[2, 7] = bad
+    dirty = metric.error(spoiled, target, weight)
+    assert dirty[2].isnan()
+    assert torch.equal(dirty[[0, 1, 3]], clean[[0, 1, 3]])
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_where_no_row_counts_the_error_is_nan(name):
+    metric = METRICS[name]
+    prediction, target = CASES["one target" if metric.task == "regression" else "two classes"][1]
+    assert metric.error(prediction, target, torch.zeros(LANES, ROWS)).isnan().all()
+
+
+def test_certain_and_wrong_is_clipped_like_scikit_learn():
+    for dtype in (numpy.float32, numpy.float64):
+        probability = numpy.array([[1.0, 0.0], [0.0, 1.0]], dtype=dtype)
+        error = METRICS["log_loss"].error(
+            torch.from_numpy(probability)[None], torch.tensor([[1, 1]]), torch.ones(1, 2, dtype=torch.float64)
+        )
+        assert float(error) == pytest.approx(sklearn.metrics.log_loss([1, 1], probability, labels=[0, 1]), rel=1e-6)
+
+
+def test_absent_classes_do_not_count_in_balanced_accuracy():
+    probability = torch.eye(3)[[0, 1, 0, 2]][None]
+    error = METRICS["balanced_accuracy"].error(probability, torch.tensor([[0, 0, 1, 1]]), torch.ones(1, 4))
+    assert float(error) == pytest.approx(1 - (0.5 + 0.0) / 2)
+
+
+def test_r2_of_a_constant_target_is_1_for_exact_predictions_else_0():
+    target = torch.full((2, 5, 1), 0.3, dtype=torch.float64)
+    prediction = target.clone()
+    prediction[1, 0] += 1
+    assert METRICS["r2"].error(prediction, target, torch.ones(2, 5)).tolist() == [0.0, 1.0]
+
+
+def test_roc_auc_of_one_class_is_nan():
+    probability, _ = CASES["two classes"][1]
+    assert (
+        METRICS["roc_auc"]
+        .error(probability, torch.ones(LANES, ROWS, dtype=torch.int64), torch.ones(LANES, ROWS))
+        .isnan()
+        .all()
+    )
+
+
+def test_names_that_users_type():
+    assert metric_for(None, "regression") is default_metric("regression") is METRICS["rmse"]
+    assert metric_for(None, "classification", 3).name == "log_loss"
+    assert metric_for("auc", "classification", 2).name == "roc_auc"
+    assert metric_for("logloss", "classification", 5).name == "log_loss"
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "classes", "words"),
+    [
+        ("rsme", "regression", 0, 'Did you mean "rmse"?'),
+        ("roc_auc", "classification", 3, "two classes, but this target has 3 classes"),
+        ("rmse", "classification", 2, "for regression, but this task is classification"),
+        ("accuracy", "regression", 0, "Choose one of: rmse, mae, r2."),
+    ],
+)
+def test_a_metric_that_does_not_fit_is_refused_with_the_list(name, task, classes, words):
+    with pytest.raises(OptionError) as refusal:
+        metric_for(name, task, classes)
+    assert words in str(refusal.value)
+
+
+def test_all_scores_are_the_figures_users_read():
+    probability, target = (tensor[0] for tensor in CASES["two classes"][1])
+    scores = all_scores(probability.numpy(), target.numpy(), numpy.ones(ROWS), "classification")
+    assert list(scores) == ["log_loss", "accuracy", "balanced_accuracy", "roc_auc"]
+    assert scores["accuracy"] == pytest.approx(float((probability.argmax(1) == target).double().mean()))
+    prediction, values = (tensor[0] for tensor in CASES["two targets"][1])
+    assert list(all_scores(prediction, values, torch.ones(ROWS), "regression")) == ["rmse", "mae", "r2"]
+
+
+def test_the_bootstrap_interval_of_a_mean_is_as_wide_as_theory_says():
+    generator = torch.Generator().manual_seed(0)
+    rows = 2000
+    target = torch.zeros(rows, 1, dtype=torch.float64)
+    prediction = torch.randn(rows, 1, generator=generator, dtype=torch.float64)
+    low, high = bootstrap_interval(METRICS["mae"], prediction, target, torch.ones(rows), seed=1, repetitions=2000)
+    width = 2 * 1.96 * float(prediction.abs().std()) / math.sqrt(rows)
+    assert low < float(prediction.abs().mean()) < high
+    assert high - low == pytest.approx(width, rel=0.1)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_bootstrap_interval_holds_the_figure_and_repeats(name):
+    metric = METRICS[name]
+    prediction, target = (
+        tensor[0] for tensor in CASES["one target" if metric.task == "regression" else "two classes"][1]
+    )
+    weight = torch.from_numpy(numpy.random.default_rng(3).exponential(size=ROWS))
+    weight[:5] = 0
+    prediction = prediction.clone()
+    prediction[:5] = math.nan
+    figure = metric.shown(float(metric.error(prediction[None], target[None], weight[None])))
+    low, high = bootstrap_interval(metric, prediction, target, weight, seed=4)
+    assert low < figure < high
+    assert (low, high) == bootstrap_interval(metric, prediction, target, weight, seed=4)
+    assert (low, high) != bootstrap_interval(metric, prediction, target, weight, seed=5)
+
+
+def test_the_interval_of_an_undefined_figure_is_nan():
+    low, high = bootstrap_interval(
+        METRICS["roc_auc"], torch.rand(9, 2), torch.zeros(9, dtype=torch.int64), torch.ones(9), seed=0
+    )
+    assert math.isnan(low)
+    assert math.isnan(high)

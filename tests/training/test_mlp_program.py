@@ -1,0 +1,91 @@
+import pytest
+import torch
+from torch import nn
+
+from trimtab.nets.mlp import ACTIVATIONS, MLP
+from trimtab.training.mlp_program import MLPProgram, program_for
+from trimtab.training.program import Masks, VmapProgram
+
+LANES, BATCH, NUMBERS = 4, 16, 7
+
+
+def example(cardinalities, **network):
+    module = MLP(continuous=3, numbers=NUMBERS, cardinalities=cardinalities, outputs=2, **network)
+    generator = torch.Generator().manual_seed(0)
+    inputs = (
+        torch.randn(LANES, BATCH, NUMBERS, generator=generator),
+        torch.randint(0, 5, (LANES, BATCH, len(cardinalities)), generator=generator),
+    )
+    target = torch.randn(LANES, BATCH, 2, generator=generator)
+    return module, inputs, lambda out: (((out - target) ** 2).mean((1, 2)), (out - target) / BATCH)
+
+
+def masks(rate):
+    rates = torch.full((LANES,), rate) * torch.arange(LANES) / LANES
+    return Masks(rates, torch.arange(LANES) + 5, torch.arange(LANES) * 3, rate > 0)
+
+
+@pytest.mark.parametrize("inputs", ["scaled", "periodic"])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("cardinalities", [(), (5, 30)])
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_batched_mlp_is_the_mapped_module(inputs, depth, cardinalities, rate):
+    module, rows, derivative = example(cardinalities, depth=depth, width=12, inputs=inputs)
+    fast, reference = MLPProgram(module), VmapProgram(module)
+    flat = torch.randn(LANES, fast.layout.size, generator=torch.Generator().manual_seed(1)) * 0.3
+    results = []
+    for program in (fast, reference):
+        gradient = torch.full_like(flat, float("nan"))
+        loss = program.gradient(flat, rows, derivative, masks(rate), gradient, {})
+        results.append((loss, gradient, program.outputs(flat, rows)))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_gives_the_gradient_of_the_plain_module(activation):
+    module, rows, derivative = example((5,), depth=2, width=8, activation=activation)
+    program = program_for(module)
+    flat = program.layout.flatten(dict(module.named_parameters())).repeat(LANES, 1)
+    gradient = torch.empty_like(flat)
+    program.gradient(flat, rows, derivative, masks(0.0), gradient, {})
+    for lane in range(LANES):
+        module.zero_grad()
+        outputs = module(rows[0][lane], rows[1][lane])
+        outputs.backward(derivative(torch.stack([outputs.detach()] * LANES))[1][lane])
+        plain = torch.cat([p.grad.reshape(-1) for p in module.parameters()])
+        torch.testing.assert_close(gradient[lane], plain, rtol=1e-4, atol=1e-6)
+
+
+def test_a_module_of_ones_own_takes_the_way_through_vmap():
+    assert isinstance(program_for(nn.Linear(3, 1)), VmapProgram)
+
+
+def test_a_module_that_vmap_refuses_trains_lane_by_lane_and_says_so(caplog):
+    class Refusing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 1)
+
+        def forward(self, x):
+            return self.layer(x) * (2.0 if x.sum().item() > 1e9 else 1.0)
+
+    program = VmapProgram(Refusing())
+    flat = torch.randn(2, program.layout.size)
+    x = torch.randn(2, 5, 3)
+    outputs = program.outputs(flat, (x,))
+    expected = torch.stack([x[i] @ flat[i, :3].view(3, 1) + flat[i, 3] for i in range(2)])
+    torch.testing.assert_close(outputs, expected)
+    assert "lane by lane" in caplog.text
+
+
+def test_a_lane_of_nan_changes_no_bit_of_its_neighbours():
+    module, rows, derivative = example((5,), depth=2, width=8, inputs="periodic")
+    program = program_for(module)
+    flat = torch.randn(LANES, program.layout.size)
+    clean, dirty = torch.empty_like(flat), torch.empty_like(flat)
+    program.gradient(flat, rows, derivative, masks(0.5), clean, {})
+    flat[1] = float("nan")
+    program.gradient(flat, rows, derivative, masks(0.5), dirty, {})
+    others = [0, 2, 3]
+    assert torch.equal(clean[others], dirty[others])

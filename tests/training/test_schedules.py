@@ -1,0 +1,100 @@
+"""Schedules: parity with torch.optim.lr_scheduler, and a rate that never rises again beyond the plan."""
+
+import math
+import warnings
+
+import numpy
+import pytest
+import torch
+from torch.optim import lr_scheduler
+
+from trimtab.training.config import SCHEDULES, Schedule
+from trimtab.training.schedules import make
+
+STEPS = 120
+
+
+def torch_factors(make_scheduler, steps=STEPS):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = make_scheduler(optimizer)
+    factors = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(steps):
+            factors.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+    return numpy.array(factors)
+
+
+def factors(steps=STEPS, count=STEPS, **schedule):
+    return make(Schedule(**schedule), steps, 10).factors(0, count)
+
+
+def test_step_equals_torch():
+    expected = torch_factors(lambda o: lr_scheduler.StepLR(o, step_size=36, gamma=0.3))
+    numpy.testing.assert_allclose(factors(name="step", factor=0.3, every=0.3), expected)
+
+
+def test_cosine_equals_torch():
+    expected = torch_factors(lambda o: lr_scheduler.CosineAnnealingLR(o, STEPS))
+    numpy.testing.assert_allclose(factors(name="cosine"), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("warmup", [0.1, 0.3, 0.55])
+def test_one_cycle_equals_torch(warmup):
+    expected = torch_factors(
+        lambda o: lr_scheduler.OneCycleLR(o, 1.0, total_steps=STEPS, pct_start=warmup, cycle_momentum=False), STEPS - 1
+    )
+    numpy.testing.assert_allclose(factors(name="one_cycle", warmup=warmup)[:-1], expected, rtol=1e-9)
+    assert factors(name="one_cycle", warmup=warmup)[-1] == pytest.approx(1 / 25 / 1e4)
+
+
+def test_warmup_cosine_equals_torch_in_sequence():
+    warmup = 12
+    expected = torch_factors(
+        lambda o: lr_scheduler.SequentialLR(
+            o,
+            [
+                lr_scheduler.LinearLR(o, start_factor=1 / warmup, end_factor=1.0, total_iters=warmup - 1),
+                lr_scheduler.CosineAnnealingLR(o, STEPS - warmup),
+            ],
+            milestones=[warmup],
+        )
+    )
+    numpy.testing.assert_allclose(factors(name="warmup_cosine", warmup=0.1), expected, atol=1e-12)
+
+
+def test_plateau_equals_torch():
+    generator = numpy.random.default_rng(0)
+    scores = numpy.concatenate([numpy.linspace(1, 0.5, 10), 0.5 + 0.01 * generator.random(40), [0.1], [0.2] * 20])
+    ours = make(Schedule("plateau", factor=0.3, patience=4), STEPS, 10)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.3, patience=4, eps=0)
+    for epoch, score in enumerate(scores):
+        ours.observe(float(score))
+        theirs.step(score)
+        assert ours.factors(epoch * 10, 10) == pytest.approx([optimizer.param_groups[0]["lr"]] * 10)
+
+
+def test_plateau_counts_a_score_that_is_not_finite_as_no_improvement():
+    schedule = make(Schedule("plateau", factor=0.5, patience=1), STEPS, 10)
+    for score in (1.0, math.nan, -math.inf):
+        schedule.observe(score)
+    assert schedule.factors(0, 1)[0] == 0.5
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, STEPS])
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.99])
+def test_factors_lie_between_0_and_1_and_never_rise_after_the_plan(name, steps, warmup):
+    values = factors(steps, 3 * steps + 5, name=name, warmup=warmup)
+    assert ((values >= 0) & (values <= 1)).all()
+    assert (numpy.diff(values[steps - 1 :]) <= 0).all()
+    assert values[0] > 0
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_factors_of_a_part_equal_that_part_of_the_whole(name):
+    schedule = make(Schedule(name), STEPS, 10)
+    numpy.testing.assert_array_equal(schedule.factors(0, STEPS)[50:70], schedule.factors(50, 20))
