@@ -41,7 +41,7 @@ FORBIDDEN = {
     "nets": {"table", "training", "optuna", "polars", "narwhals"},
     "table": {"nets", "training", "tuning", "torch", "optuna"},
 }
-HEAVY = ("torch", "polars", "optuna", "sklearn", "numpy", "scipy", "pandas", "narwhals")
+HEAVY = ("torch", "polars", "optuna", "sklearn", "scipy", "pandas", "narwhals")
 
 
 def place_of(file: Path) -> str:

@@ -24,6 +24,7 @@ from trimtab.terminal import LivePanel, Notices, PlainLines, Silent, console_on,
 if TYPE_CHECKING:
     from trimtab.results import Study
 
+TYPERS_KEYBOARD_INTERRUPT = 130
 TRACEBACK = "TRIMTAB_TRACEBACK"
 OWN_OPTIONS = ("data", "target", "test", "drop", "number", "category", "dry_run", "quiet", "as_json")
 
@@ -184,9 +185,9 @@ def demo(
 def _tune(view: Silent, **arguments: Any) -> "Study":
     """Search with Ctrl-C and SIGTERM under control; a stopped search exits with status 1 and says how to go on."""
     started = time.monotonic()  # the budget is for the whole command: torch is not yet imported
-    with view, Interruption(view) as interruption:
-        from trimtab.tune import tune
+    from trimtab.tune import tune  # before the signals are taken: polars takes SIGINT when it is imported
 
+    with view, Interruption(view) as interruption:
         try:
             return tune(
                 **arguments, listeners=(view,), stop=interruption.stop, abort=interruption.abort, started=started
@@ -216,7 +217,8 @@ def _print_columns(data: str | None, given: dict[str, Any]) -> None:
     if data is None:
         raise OptionError("There is no data: name the file whose columns are to be shown.")
     names = ("target", "task", "split", "test", "drop", "number", "category", "weight", "seed")
-    prepared = prepare(data, **{name: given.get(name) for name in names if name in given or name == "target"})
+    options: dict[str, Any] = {"target": None} | {name: given[name] for name in names if name in given}
+    prepared = prepare(data, **options)
     print_schema(console_on(sys.stdout), prepared.schema)
     for text in prepared.notices:
         Notices(sys.stderr).notice(text)
@@ -242,12 +244,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = app(arguments, standalone_mode=False) or 0
         sys.stdout.flush()
-        return status
+        return status if status != TYPERS_KEYBOARD_INTERRUPT else _complain("Stopped.", 1)
     except BrokenPipeError:
         # Python flushes stdout once more when it ends: let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return _complain("Stopped.", 1)
     except TrimtabError as error:
         if os.environ.get(TRACEBACK):
@@ -273,5 +275,5 @@ def _unexpected(error: Exception) -> int:
 
 
 def _complain(text: str, status: int) -> int:
-    typer.echo(f"Error: {text}", err=True)
+    typer.echo(f"Error: {text}" + ("" if text.endswith((".", ")")) else "."), err=True)
     return status

@@ -4,14 +4,14 @@ Knows trials, models and scores; it proposes and searches nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy
 import torch
 
 from trimtab.model import Member, Model
 from trimtab.table.prepare import Prepared
-from trimtab.training.config import Config, Stopping
+from trimtab.training.config import Stopping
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.engine import Engine
 from trimtab.training.metrics import Metric, all_scores, bootstrap_interval
@@ -56,10 +56,6 @@ def choose(
     return Chosen(winner, members, numpy.asarray(mixed))
 
 
-def network_arguments(config: Config) -> dict:
-    return config.module_arguments
-
-
 def as_model(prepared: Prepared, folder: StudyFolder, members: Sequence[tuple[TrialRecord, float]]) -> Model:
     """The model of these trials: all their folds' networks, each trial with its share."""
     parts = []
@@ -74,28 +70,22 @@ def as_model(prepared: Prepared, folder: StudyFolder, members: Sequence[tuple[Tr
 
 def trained_on_all_rows(
     engine: Engine, data: TrainingData, members: Sequence[tuple[TrialRecord, float]], *, seed: int
-) -> list[tuple[TrialRecord, float, torch.Tensor]]:
-    """Each member trained once on every row, for as many epochs as its folds needed, without stopping; its weights.
+) -> list[Member]:
+    """Each member trained once on every row of `data`, for as many epochs as its folds needed, without stopping.
 
-    A baseline that scikit-learn fitted cannot be trained on: its folds' mean weights stand for it, which for a linear
-    model is the mean of its predictions.
+    A trial that scikit-learn fitted is trained in the same way, from its own config.
     """
     every = torch.arange(data.rows, device=data.device)
-    few = every[: min(data.rows, 256)]
-    whole = TrainingData(**{**vars(data), "folds": (Fold(every, few),)})
-    all_rows = Engine(whole, engine.metric, engine.factory, should_stop=engine.should_stop)
+    whole = replace(data, folds=(Fold(every, every[:1]),))
+    all_rows = Engine(whole, engine.metric, engine.factory, threads=engine.threads, should_stop=engine.should_stop)
     result = []
     for record, share in members:
-        config = record.config
-        final = Config(**{
-            **vars(config), "epochs": max(1, record.best_epoch), "stopping": Stopping("none"),
-        })  # fmt: skip
+        final = replace(record.config, epochs=max(1, record.best_epoch), stopping=Stopping("none"))
         population = all_rows.population(Structure.of(final), lanes=1)
         all_rows.admit(population, [Request(record.number, final, 0, seed)])
-        while population.lanes and not population.lanes[0].ended:
-            if not all_rows.advance(population):
-                break
-        result.append((record, share, population.parameters[:1].clone().cpu()))
+        while not population.lanes[0].ended and all_rows.advance(population):
+            pass
+        result.append(Member(record.config.module_arguments, population.parameters[:1].clone().cpu(), share))
         all_rows.retire(population, OUT_OF_BUDGET)
     return result
 
@@ -106,8 +96,8 @@ def scores(
     """Every figure of `model` on the test rows, and the metric's bootstrap interval."""
     assert prepared.test is not None
     raw, _ = model.raw(prepared.test)
-    truth = prepared.target_encoder.encode(prepared.test)
-    return figures(raw, in_original_units(truth, prepared), prepared.test_weights, metric, seed=seed)
+    truth = prepared.target_encoder.truth(prepared.test)
+    return figures(raw, truth, prepared.test_weights, metric, seed=seed)
 
 
 def figures(
@@ -117,11 +107,3 @@ def figures(
     known = ~numpy.isnan(predictions).any(axis=1)
     arguments = predictions[known], truth[known], weights[known]
     return all_scores(*arguments, task=metric.task), bootstrap_interval(metric, *arguments, seed=seed)
-
-
-def in_original_units(targets: numpy.ndarray, prepared: Prepared) -> numpy.ndarray:
-    """Encoded targets as metrics read them: class numbers, or original units."""
-    encoder = prepared.target_encoder
-    if encoder.task == "classification":
-        return targets
-    return targets.astype(numpy.float64) * numpy.array(encoder.scale) + numpy.array(encoder.mean)

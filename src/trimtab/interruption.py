@@ -26,6 +26,9 @@ class Interruption:
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self.stop.is_set():
+            # It is finishing as asked: one more Ctrl-C while Python ends would only print a traceback.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def _on_interrupt(self, *_: object) -> None:
         if self.stop.is_set():

@@ -57,10 +57,17 @@ def _batches(model: Model, data: Path, notice: Callable[[str], None]) -> Iterato
 def _write_csv(batches: Iterator[polars.DataFrame], stream: IO[bytes]) -> int:
     rows = 0
     for frame in batches:
-        stream.write(frame.write_csv(include_header=rows == 0).encode())
+        _write_all(stream, frame.write_csv(include_header=rows == 0).encode())
         rows += frame.height
     stream.flush()
     return rows
+
+
+def _write_all(stream: IO[bytes], content: bytes) -> None:
+    # Unbuffered (PYTHONUNBUFFERED), a stream may take a part and say how much.
+    left = memoryview(content)
+    while left:
+        left = left[stream.write(left) :]
 
 
 def _write_csv_file(batches: Iterator[polars.DataFrame], part: Path) -> int:

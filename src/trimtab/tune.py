@@ -3,7 +3,9 @@
 Checks what comes in, then asks the floors below: table, tuning, finish. Knows no terminal and no signals.
 """
 
+import dataclasses
 import datetime
+import json
 import os
 import threading
 import time
@@ -250,13 +252,13 @@ class _Session:
         chosen = finish.choose(trials, self.folder, self.tensors, self.metric, single=self.asked["single"])
         model = finish.as_model(self.prepared, self.folder, chosen.members)
         if self.asked["single"] and chosen.winner.name not in ("mean", "linear"):
-            model = self._on_all_rows(engine, chosen)
+            model = self._on_all_rows(engine, chosen, self.tensors)
         model.save(self.folder.model)
         model = Model.load(self.folder.model)
         result = self._result(chosen, trials, model, engine)
         if self.asked["refit"]:
-            self._on_all_rows(engine, chosen).save(self.folder.model)
-            self._notice("The model was trained once more on all rows, test rows excepted, after its test score.")
+            self._on_all_rows(engine, chosen, with_test_rows(self.tensors, self.prepared)).save(self.folder.model)
+            self._notice("After the test score the winner was trained once more, on all rows; the model is that one.")
         for notice in edge_notices(chosen.winner, space):
             self._notice(notice)
         result["seconds"] = round(self.budget.elapsed, 2)
@@ -266,17 +268,16 @@ class _Session:
         self.folder.write("study.json", document | {"result": result, "notices": self.notices})
         return Study(self.folder.path, result, chosen.winner, tuple(trials), tuple(self.notices))
 
-    def _on_all_rows(self, engine: Engine, chosen: finish.Chosen) -> Model:
+    def _on_all_rows(self, engine: Engine, chosen: finish.Chosen, data: TrainingData) -> Model:
         engine.should_stop = lambda: self.budget.abort.is_set() or self.budget.left < -0.05 * self.budget.seconds
-        trained = finish.trained_on_all_rows(engine, self.tensors, chosen.members, seed=self.asked["seed"])
-        members = tuple(finish.Member(r.config.module_arguments, w, share) for r, share, w in trained)
-        return Model(self.prepared.encoder, self.prepared.target_encoder, members)
+        members = finish.trained_on_all_rows(engine, data, chosen.members, seed=self.asked["seed"])
+        return Model(self.prepared.encoder, self.prepared.target_encoder, tuple(members))
 
     def _result(
         self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model, engine: Engine
     ) -> dict[str, Any]:
         seed, prepared = self.asked["seed"], self.prepared
-        truth = finish.in_original_units(numpy.asarray(prepared.targets), prepared)
+        truth = prepared.target_encoder.truth(prepared.development)
         validation, interval = finish.figures(chosen.predictions, truth, prepared.weights, self.metric, seed=seed)
         test = None
         if prepared.test is not None:
@@ -293,7 +294,7 @@ class _Session:
             "trials": len(trials),
             "runs": sum(len(record.ended) for record in trials),
             "seconds": round(self.budget.elapsed, 2),
-            "config": chosen.winner.config.to_json(),
+            "config": json.loads(json.dumps(chosen.winner.config.to_json())),
             "winner": chosen.winner.number,
             "ensemble": [{"trial": record.number, "share": share} for record, share in chosen.members],
             "networks": model.networks,
@@ -345,17 +346,32 @@ def training_data(prepared: Prepared, device: torch.device) -> TrainingData:
     ones = [1.0] * target.outputs
     return TrainingData(
         task=target.task,  # type: ignore[arg-type]
-        inputs=(torch.from_numpy(prepared.numbers).to(device), torch.from_numpy(prepared.codes).to(device)),
-        targets=torch.from_numpy(numpy.ascontiguousarray(prepared.targets)).to(device),
-        weights=torch.from_numpy(prepared.weights).to(device),
+        inputs=(torch.tensor(prepared.numbers, device=device), torch.tensor(prepared.codes, device=device)),
+        targets=torch.tensor(prepared.targets, device=device),
+        weights=torch.tensor(prepared.weights, device=device),
         folds=tuple(
-            Fold(*(torch.from_numpy(numpy.ascontiguousarray(part, dtype=numpy.int64)).to(device) for part in fold))
+            Fold(*(torch.tensor(part, dtype=torch.int64, device=device) for part in fold))
             for fold in prepared.folds
         ),
         outputs=target.outputs,
         mean=torch.tensor(target.mean if is_regression else ones, dtype=torch.float64, device=device),
         scale=torch.tensor(target.scale if is_regression else ones, dtype=torch.float64, device=device),
         cardinalities=tuple(prepared.encoder.cardinalities),
+    )
+
+
+def with_test_rows(data: TrainingData, prepared: Prepared) -> TrainingData:
+    """`data` with the test rows behind its own, for a last training on everything."""
+    if prepared.test is None:
+        return data
+    encoded = prepared.encoder.encode(prepared.test)
+    parts = (encoded.numbers, encoded.codes, prepared.target_encoder.encode(prepared.test), prepared.test_weights)
+    numbers, codes, targets, weights = (torch.tensor(part, device=data.device) for part in parts)
+    return dataclasses.replace(
+        data,
+        inputs=(torch.cat([data.inputs[0], numbers]), torch.cat([data.inputs[1], codes])),
+        targets=torch.cat([data.targets, targets]),
+        weights=torch.cat([data.weights, weights]),
     )
 
 

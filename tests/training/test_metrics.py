@@ -8,6 +8,7 @@ import sklearn.metrics
 import torch
 
 from trimtab.errors import OptionError
+from trimtab.training.config import Task
 from trimtab.training.metrics import METRICS, all_scores, bootstrap_interval, default_metric, metric_for, metrics_for
 
 LANES, ROWS = 4, 60
@@ -45,7 +46,7 @@ def classification_case(classes, seed=0, levels=None):
     return probability, torch.from_numpy(generator.integers(0, classes, (LANES, ROWS)))
 
 
-CASES = {
+CASES: dict[str, tuple[Task, tuple[torch.Tensor, torch.Tensor]]] = {
     "one target": ("regression", regression_case(1)),
     "two targets": ("regression", regression_case(2)),
     "two classes": ("classification", classification_case(2)),

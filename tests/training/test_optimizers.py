@@ -194,8 +194,21 @@ def test_the_gradient_is_only_read():
 def test_one_rule_serves_populations_of_any_size():
     rule = UpdateRule()
     for lanes, size in ((2, 8), (5, 30), (1, 3)):
-        tensors = [torch.ones(lanes, size) for _ in range(2)] + [torch.zeros(lanes, size) for _ in range(2)]
+        parameters, gradient = torch.ones(2, lanes, size)
+        first, second = torch.zeros(2, lanes, size)
         coefficients = OptimizerCoefficients.stack([Optimizer("adam", 0.5)] * lanes)
         steps = torch.ones(lanes, dtype=torch.int64)
-        rule.update(*tensors, coefficients, steps, torch.full((lanes,), 0.5))
-        torch.testing.assert_close(tensors[0], torch.full((lanes, size), 0.5))
+        rule.update(parameters, gradient, first, second, coefficients, steps, torch.full((lanes,), 0.5))
+        torch.testing.assert_close(parameters, torch.full((lanes, size), 0.5))
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "lion"])
+def test_a_gradient_whose_square_overflows_does_not_hurt_a_rule_without_squares(name):
+    """Beside a lane of Adam, which needs them."""
+    optimizers = [Optimizer(name, 1e-9), Optimizer("adam", 1e-3)]
+    parameters, gradients = start(2)
+    gradients = gradients[:5] * torch.tensor([1e25, 1.0]).view(1, 2, 1)
+    beside = trained(optimizers, parameters, gradients)[0]
+    alone = trained(optimizers[:1], parameters[:1], gradients[:, :1])[0]
+    assert beside.isfinite().all()
+    torch.testing.assert_close(beside[:1], alone)

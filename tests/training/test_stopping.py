@@ -36,7 +36,7 @@ def test_patience_counts_epochs_not_calls():
 
 
 def test_generalization_loss_is_the_rise_over_the_best_in_percent():
-    assert stopped_at([2, 1, 1.04, 1.05, 1.06], name="gl", threshold=5.0) == 5
+    assert stopped_at([2, 1, 1.04, 1.0499, 1.0501], name="gl", threshold=5.0) == 5
     assert stopped_at([2, 1, 1.04, 0.9, 0.94, 0.946], name="gl", threshold=5.0) == 6
 
 

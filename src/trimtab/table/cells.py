@@ -19,7 +19,7 @@ MOMENT_FORMATS = (
     *(f"{day}{gap}{clock}" for day in _DAYS for gap in (" ", "T") for clock in (_CLOCK, "%H:%M", f"{_CLOCK}%#z")),
 )
 _LOOKS_LIKE_MOMENT = r"^\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/. ]\d{2,4}|^[A-Za-z]{3} \d{1,2}, \d{4}"
-_LEADING_ZERO = r"^[+-]?0\d"
+_LEADING_ZERO = r"^[+-]?0\d+$"
 _PLAIN_NUMBER = r"^[+-]?(0|[1-9]\d*)(\.\d+)?$"
 _DECIMAL_COMMA = r"^([+-]?\d+),(\d+([eE][+-]?\d+)?)$"
 
@@ -42,58 +42,91 @@ def settle_types(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
 
     Also returns the format of each column that became moments, so that later tables are read in the same way.
     """
-    frame = frame.with_columns(without_marks(pl.col(pl.String)))
-    frame = _settle_numbers(frame)
-    formats: dict[str, str] = {}
-    settled: list[pl.Series] = []
-    for name in [name for name, dtype in frame.schema.items() if dtype == pl.String]:
-        column = frame[name]
-        sample = column.slice(0, 1000).drop_nulls().head(20)
-        sample = column.drop_nulls().head(20) if sample.is_empty() else sample
-        if sample.is_empty():
-            continue
-        if is_true_or_false(sample) and is_true_or_false(column):
-            settled.append(column.str.to_lowercase() == "true")
-        elif sample.str.contains(_LOOKS_LIKE_MOMENT).all():
-            moments, form = read_moments(column)
-            if form is not None:
-                formats[name] = form
-                settled.append(moments)
-    return frame.with_columns(settled), formats
-
-
-def _settle_numbers(frame: pl.DataFrame) -> pl.DataFrame:
     names = [name for name, dtype in frame.schema.items() if dtype == pl.String]
     if not names or frame.is_empty():
-        return frame
-    text = {name: without_marks(pl.col(name), extra=MISSING_NUMBER_MARKS) for name in names}
-    present = frame.select(text[name].count() for name in names).row(0)
-    read = frame.select(text[name].cast(_REAL, strict=False).count() for name in names).row(0)
-    names = [name for name, cells, numbers in zip(names, present, read, strict=True) if cells == numbers > 0]
-    if not names:
-        return frame
-    # A column with `007` in it holds codes, and a code loses its zeros as a number.
-    codes = frame.select(text[name].str.contains(_LEADING_ZERO + r"+$").any() for name in names).row(0)
-    names = [name for name, has_codes in zip(names, codes, strict=True) if not has_codes]
-    reals = frame.select(text[name].count() - text[name].cast(pl.Int64, strict=False).count() for name in names)
-    dtypes = [_REAL if fractions else pl.Int64 for fractions in (reals.row(0) if names else ())]
-    return frame.with_columns(text[name].cast(dtype) for name, dtype in zip(names, dtypes, strict=True))
+        return frame, {}
+    numbers = _settle_numbers(frame.select(names))
+    text = frame.select(without_marks(pl.col(name)) for name in names if name not in numbers)
+    formats: dict[str, str] = {}
+    settled = []
+    for column in text.iter_columns():
+        moments, form = _settle_text(column)
+        settled.append(moments)
+        if form is not None:
+            formats[column.name] = form
+    return frame.with_columns([*numbers.values(), *settled]), formats
+
+
+def _settle_text(column: pl.Series) -> tuple[pl.Series, str | None]:
+    sample = column.head(1000).drop_nulls().head(20)
+    sample = column.drop_nulls().head(20) if sample.is_empty() else sample
+    if sample.is_empty():
+        return column, None
+    if is_true_or_false(sample) and is_true_or_false(column):
+        return column.str.to_lowercase() == "true", None
+    if sample.str.contains(_LOOKS_LIKE_MOMENT).all():
+        moments, form = read_moments(column)
+        return (column, None) if form is None else (moments, form)
+    return column, None
+
+
+def _settle_numbers(text: pl.DataFrame) -> dict[str, pl.Series]:
+    """The columns whose every cell is a number, as numbers. Cells with marks and blanks are looked at last: few are."""
+    read = text.select(pl.all().cast(_REAL, strict=False))
+    gaps, failures = text.null_count().row(0), read.null_count().row(0)
+    counts = list(zip(text.columns, gaps, failures, strict=True))
+    plain = [name for name, gap, failure in counts if gap == failure < text.height]
+    doubtful = [name for name, gap, failure in counts if gap < failure]
+    doubtful = _all_numbers(text.select(doubtful).head(1000), or_empty=True)
+    marked = text.select(without_marks(pl.col(name), extra=MISSING_NUMBER_MARKS) for name in doubtful)
+    marked = marked.select(_all_numbers(marked))
+    candidates = text.select(plain).hstack(marked.get_columns()) if marked.width else text.select(plain)
+    found = read.select(plain).hstack(marked.select(pl.all().cast(_REAL, strict=False)).get_columns())
+    return _whole_or_real(candidates, found)
+
+
+def _all_numbers(text: pl.DataFrame, *, or_empty: bool = False) -> list[str]:
+    if text.width == 0:
+        return []
+    clean = text.select(without_marks(pl.col(name), extra=MISSING_NUMBER_MARKS) for name in text.columns)
+    present = clean.select(pl.all().count()).row(0)
+    numbers = clean.select(pl.all().cast(_REAL, strict=False).count()).row(0)
+    counts = zip(text.columns, present, numbers, strict=True)
+    return [name for name, cells, read in counts if cells == read and (read or or_empty)]
+
+
+def _whole_or_real(text: pl.DataFrame, numbers: pl.DataFrame) -> dict[str, pl.Series]:
+    """Integers where no cell has a point; nothing for a column with `007` in it: a code loses its zeros as a number."""
+    if numbers.width == 0:
+        return {}
+    is_whole = numbers.select((pl.all().round() == pl.all()).all()).row(0)
+    whole_names = [name for name, whole in zip(numbers.columns, is_whole, strict=True) if whole]
+    whole = text.select(pl.col(whole_names).cast(pl.Int64, strict=False))
+    codes = text.select(pl.col(whole_names).str.contains(_LEADING_ZERO).any()).row(0) if whole_names else ()
+    missing = text.select(whole_names).null_count().row(0) if whole_names else ()
+    lost = whole.null_count().row(0) if whole_names else ()
+    found = {column.name: column for column in numbers.select(pl.all().fill_nan(None)).iter_columns()}
+    for name, is_code, before, after in zip(whole_names, codes, missing, lost, strict=True):
+        if is_code:
+            del found[name]
+        elif before == after:
+            found[name] = whole[name]
+    return found
 
 
 def is_true_or_false(text: pl.Series) -> bool:
     return bool(text.drop_nulls().str.to_lowercase().is_in(["true", "false"]).all())
 
 
-def read_moments(text: pl.Series, form: str | None = None) -> tuple[pl.Series, str | None]:
-    """`text` as naive date-times, and the one format that read every cell (None when there is none)."""
+def read_moments(text: pl.Series) -> tuple[pl.Series, str | None]:
+    """`text` as naive date-times, and the one format that reads every cell (None when there is none)."""
     sample = text.drop_nulls().head(20)
-    for candidate in (form,) if form else MOMENT_FORMATS:
-        if form is None and _parse(sample, candidate).null_count():
-            continue
-        moments = _parse(text, candidate)
-        if form is not None or moments.null_count() == text.null_count():
-            return moments, candidate
-    return pl.Series(text.name, [None] * len(text), dtype=pl.Datetime("us")), None
+    for form in MOMENT_FORMATS:
+        if _parse(sample, form).null_count() == 0:
+            moments = _parse(text, form)
+            if moments.null_count() == text.null_count():
+                return moments, form
+    return text, None
 
 
 def _parse(text: pl.Series, form: str) -> pl.Series:
@@ -106,13 +139,13 @@ def _parse(text: pl.Series, form: str) -> pl.Series:
 
 
 def as_numbers(column: pl.Series) -> tuple[np.ndarray, int]:
-    """The column as float64 with NaN for what is missing, and how many cells were there but are no numbers."""
+    """The column as float64 (read only), NaN where missing, and how many cells were there but are no numbers."""
     if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
-        return column.cast(_REAL, strict=False).fill_null(np.nan).to_numpy(), 0
+        return column.cast(_REAL, strict=False).to_numpy(), 0
     if column.dtype == pl.Duration:
-        return column.dt.total_microseconds().cast(_REAL).fill_null(np.nan).to_numpy() / 1e6, 0
+        return column.dt.total_microseconds().cast(_REAL).to_numpy() / 1e6, 0
     if column.dtype == pl.Time:
-        return column.cast(pl.Int64).cast(_REAL).fill_null(np.nan).to_numpy() / 1e9, 0
+        return column.cast(pl.Int64).cast(_REAL).to_numpy() / 1e9, 0
     if column.dtype.is_temporal() or column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
         return np.full(len(column), np.nan), int(column.count())
     text = column.cast(pl.String).to_frame("cell").select(without_marks(pl.col("cell"), extra=MISSING_NUMBER_MARKS))
@@ -121,7 +154,7 @@ def as_numbers(column: pl.Series) -> tuple[np.ndarray, int]:
     if numbers.null_count() > text["cell"].null_count():
         words = text["cell"].str.to_lowercase().replace_strict(truth, default=None, return_dtype=_REAL)
         numbers = numbers.zip_with(numbers.is_not_null(), words)
-    return numbers.fill_null(np.nan).to_numpy(), numbers.null_count() - text["cell"].null_count()
+    return numbers.to_numpy(), numbers.null_count() - text["cell"].null_count()
 
 
 def as_moments(column: pl.Series, form: str | None, time_zone: str | None) -> tuple[pl.Series, int]:
@@ -137,12 +170,22 @@ def as_moments(column: pl.Series, form: str | None, time_zone: str | None) -> tu
         return pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us")), int(column.count())
     text = column.cast(pl.String).to_frame("cell")
     text = text.select(without_marks(pl.col("cell"), extra=MISSING_NUMBER_MARKS))["cell"]
-    moments, _ = read_moments(text, form)
-    rest = text.filter(moments.is_null() & text.is_not_null())
-    if form is not None and len(rest):
-        others, _ = read_moments(text.set(moments.is_not_null(), None))
-        moments = moments.zip_with(moments.is_not_null(), others)
+    moments = _read_each(text, form)
     return moments, moments.null_count() - text.null_count()
+
+
+def _read_each(text: pl.Series, form: str | None) -> pl.Series:
+    """Each cell by the first format that reads it, `form` before all others."""
+    moments = pl.Series(text.name, [None] * len(text), dtype=pl.Datetime("us")) if form is None else _parse(text, form)
+    rest = text.set(moments.is_not_null() | ~text.str.contains(_LOOKS_LIKE_MOMENT), None)
+    for other in MOMENT_FORMATS:
+        if rest.null_count() == len(rest):
+            break
+        found = _parse(rest, other)
+        if found.null_count() < len(found):
+            moments = moments.zip_with(moments.is_not_null(), found)
+            rest = rest.set(found.is_not_null(), None)
+    return moments
 
 
 def as_labels(column: pl.Series) -> pl.Series:

@@ -54,25 +54,28 @@ def read_blocks(stream: Iterable[bytes], name: str, notices: list[str]) -> Itera
         body = block
         if dialect is None:
             dialect, body = _open(block, name, notices)
+            line += block.count(b"\n", 0, len(block) - len(body))
         if body.strip(b"\n"):
-            yield _parse(body, dialect, name, line + block.count(b"\n") - body.count(b"\n"), notices)
-        line += block.count(b"\n")
+            yield _parse(body, dialect, name, line, notices)
+        line += body.count(b"\n")
     if dialect is None:
         raise DataError(f"{name} is empty.")
 
 
 def _decoded(stream: Iterable[bytes], name: str, notices: list[str]) -> Iterator[bytes]:
     """The same bytes as UTF-8 with `\\n` between lines; refuses what is no text."""
-    blocks = iter(stream)
+    blocks = filter(None, stream)
     first = next(blocks, b"")
     _refuse_other_than_text(first, name)
     first = first.removeprefix(b"\xef\xbb\xbf")
     lone_returns = b"\r" in first and b"\n" not in first
     kept = b""
     for block in chain([first], blocks):
+        block = kept + block
+        # A letter of several bytes may be cut in two, and never at the end of a line.
         cut = len(block) if block.isascii() else max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
-        block, kept = kept + block[:cut], block[cut:] if cut else kept + block
-        yield _as_utf8(block, name, notices, lone_returns)
+        kept = block[cut:]
+        yield _as_utf8(block[:cut], name, notices, lone_returns)
     yield _as_utf8(kept, name, notices, lone_returns)
 
 

@@ -28,8 +28,9 @@ def _add(digest, column: pl.Series) -> None:
         return
     if column.null_count():
         digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
+        column = column.fill_null(strategy="zero") if column.dtype.is_numeric() else column
     if column.dtype.is_float() or column.dtype.is_integer():
-        digest.update(np.ascontiguousarray(column.fill_null(0).to_numpy()))
+        digest.update(np.ascontiguousarray(column.to_numpy()))
         return
     text = column.cast(pl.Int64) if column.dtype.is_temporal() else column.cast(pl.String, strict=False)
     if text.dtype == pl.Int64:

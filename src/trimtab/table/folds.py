@@ -54,7 +54,7 @@ class Units:
 
 
 def put_aside(units: Units, share: float, generator: np.random.Generator) -> Fold:
-    """(aside, rest): about `share` of the rows, of every stratum in proportion; every class keeps some row in the rest."""
+    """(aside, rest): about `share` of the rows of every stratum; every class keeps some row in the rest."""
     order = units.dealt(generator)
     alone = units.is_alone()
     order = order[~alone[order]]

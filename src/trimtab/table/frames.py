@@ -1,5 +1,6 @@
 """Any frame of any library, or arrays, become one polars frame. Knows no files and gives no meaning to columns."""
 
+from collections import Counter
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -19,7 +20,7 @@ def to_frame(data: Any, *, prefix: str = "x") -> pl.DataFrame:
     except DataError:
         raise
     except (Exception, pl.exceptions.PanicException) as error:
-        raise DataError(f"This {type(data).__name__} cannot be read as a table: {_first_line(error)}") from error
+        raise DataError(f"This {type(data).__name__} cannot be read as a table: {_first_line(error)}.") from error
     return frame
 
 
@@ -43,35 +44,44 @@ def _to_polars(data: Any, prefix: str) -> pl.DataFrame:
 
 def _from_narwhals(data: Any) -> pl.DataFrame:
     if nw.dependencies.is_pandas_dataframe(data):
-        return _from_pandas(data)
-    frame = nw.from_native(data, eager_only=True)
-    return frame.to_polars()
+        names = [str(name) for name in data.columns]
+        _refuse_duplicates(names)
+        return pl.DataFrame([_from_pandas(name, data.iloc[:, i]) for i, name in enumerate(names)])
+    return nw.from_native(data, eager_only=True).to_polars()
 
 
-def _from_pandas(data: Any) -> pl.DataFrame:
-    names = [str(name) for name in data.columns]
-    _refuse_duplicates(names)
-    columns = []
-    for position, name in enumerate(names):
-        column = data.iloc[:, position]
-        if column.dtype == object:
-            columns.append(_from_objects(name, column.tolist()))
-            continue
-        plain = column.reset_index(drop=True).rename(name).to_frame()
-        columns.append(nw.from_native(plain, eager_only=True).to_polars().to_series(0))
-    return pl.DataFrame(columns)
+def _from_pandas(name: str, column: Any) -> pl.Series:
+    """A pandas series without pyarrow, which pandas and polars need between each other for all but plain numbers."""
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "iufbmM":
+        array = column.to_numpy()
+        return pl.Series(name, array.astype(np.float32) if dtype == np.float16 else array)
+    if getattr(dtype, "tz", None) is not None:
+        naive = pl.Series(name, column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
+        return naive.dt.replace_time_zone("UTC").dt.convert_time_zone(str(dtype.tz))
+    if getattr(dtype, "kind", "O") in "iuf" and str(dtype) != "category":
+        if not column.isna().any():
+            return pl.Series(name, column.to_numpy(dtype=np.dtype(f"{dtype.kind}8")))
+        return pl.Series(name, column.to_numpy(dtype=np.float64, na_value=np.nan), nan_to_null=True)
+    cells = _from_objects(name, column.tolist())
+    return cells.cast(pl.String).cast(pl.Categorical) if str(dtype) == "category" else cells
 
 
 def _from_objects(name: str, cells: list) -> pl.Series:
     """A column of Python objects: of one type when they agree, else each cell as its text."""
-    cells = [None if cell is None or cell != cell or str(cell) == "<NA>" else cell for cell in cells]
+    cells = [None if _is_missing(cell) else cell for cell in cells]
     try:
         column = pl.Series(name, cells, strict=True)
-    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+    except (TypeError, OverflowError, ValueError, pl.exceptions.PolarsError):
         column = None
     if column is None or column.dtype == pl.Object:
         column = pl.Series(name, [None if cell is None else str(cell) for cell in cells], dtype=pl.String)
     return column
+
+
+def _is_missing(cell: Any) -> bool:
+    """None, NaN, NaT and pandas' NA (which answers no comparison)."""
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and cell != cell)
 
 
 def _column(column: Any) -> Any:
@@ -102,11 +112,11 @@ def _from_array(data: Any, prefix: str) -> pl.DataFrame:
 
 
 def _refuse_duplicates(names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise DataError(f"Column names stand twice: {', '.join(twice[:10])}. Give each column its own name.")
 
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0][:200].rstrip(". ") if lines else type(error).__name__

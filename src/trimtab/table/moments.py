@@ -55,11 +55,11 @@ class Moments(Document):
         waves = np.zeros((2 * len(self.parts), len(moments)), dtype=np.float32)
         for i, part in enumerate(self.parts):
             share = moments.to_frame("moment").select(_SHARE_OF_CYCLE[part]).to_series()
-            angle = 2 * np.pi * share.cast(pl.Float64).fill_null(np.nan).to_numpy()
+            angle = 2 * np.pi * share.cast(pl.Float64).to_numpy()
             waves[2 * i], waves[2 * i + 1] = np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))
         return self.elapsed.apply(days(moments)), waves
 
 
 def days(moments: pl.Series) -> np.ndarray:
     """Days since 1970 as float64, NaN where missing."""
-    return moments.dt.epoch("us").cast(pl.Float64).fill_null(np.nan).to_numpy() / _MICROSECONDS_PER_DAY
+    return moments.dt.epoch("us").cast(pl.Float64).to_numpy() / _MICROSECONDS_PER_DAY

@@ -5,6 +5,7 @@ Where many values stand far out or most are one and the same, asinh(z), scaled a
 All in float64, finite for every float64. Knows arrays only.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,22 +55,24 @@ class Scaling(Document):
         """Half of the values or more are one value: the scale is how far the others typically lie from it."""
         distance = np.abs(ordered / 2 - median / 2)
         others = distance > 0
-        weights = np.diff(cumulative, prepend=0.0)[others]
+        weights = _weights_of(cumulative)
+        weights = None if weights is None else weights[others]
         typical = min(2 * quantiles(*_ordered(distance[others], weights), (0.5,))[0], _LARGEST_SCALE)
         heavy = cls._fit_heavy(ordered, cumulative, median, typical, HEAVY_TAIL_OF_ZERO_INFLATED)
         return heavy or cls(center=median, scale=half_range)
 
     @classmethod
     def _fit_heavy(cls, ordered, cumulative, center: float, scale: float, limit: float) -> "Scaling | None":
-        z = _moved(ordered, center, scale)
-        if max(-z[0], z[-1]) <= limit:
+        if np.abs(_moved(ordered[[0, -1]], center, scale)).max() <= limit:
             return None
-        tail = quantiles(*_ordered(np.abs(z), np.diff(cumulative, prepend=0.0)), (_TAIL_SHARE,))[0]
+        z = _moved(ordered, center, scale)
+        tail = quantiles(*_ordered(np.abs(z), _weights_of(cumulative)), (_TAIL_SHARE,))[0]
         if tail <= limit:
             return None
         logs = np.arcsinh(z)
-        median, low, high = quantiles(logs, cumulative, (0.5, 0.25, 0.75))
-        log_scale = (high - low) or (logs[-1] - logs[0]) / 2
+        median, low, high, first, last = quantiles(logs, cumulative, (0.5, 0.25, 0.75, 0.01, 0.99))
+        # A tail that is long even as logarithm would end up where the clip is flat.
+        log_scale = max(high - low, (last - first) / 4) or (logs[-1] - logs[0]) / 2
         return cls(center=center, scale=scale, is_log=True, log_center=median, log_scale=log_scale)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
@@ -83,30 +86,36 @@ class Scaling(Document):
         return (z / np.sqrt(1 + (z / _CLIP) ** 2)).astype(np.float32)
 
 
-def quantiles(ordered: np.ndarray, cumulative: np.ndarray, shares: Sequence[float]) -> list[float]:
-    """Quantiles of sorted values whose weights sum up to `cumulative`: the inverse of the distribution function, the
-    mean of both neighbours at its jumps [Hyndman & Fan 1996, type 2]; repeating a row is the same as weighing it."""
-    total = cumulative[-1]
+def quantiles(ordered: np.ndarray, cumulative: np.ndarray | None, shares: Sequence[float]) -> list[float]:
+    """Quantiles of sorted values whose weights sum up to `cumulative` (None: each counts once): the inverse of the
+    distribution function, the mean of both neighbours at its jumps [Hyndman & Fan 1996, type 2]. So weighing a row is
+    the same as repeating it."""
+    total = len(ordered) if cumulative is None else float(cumulative[-1])
+    last, slack = len(ordered) - 1, 1e-12 * total
     found = []
     for share in shares:
-        place = share * total
-        slack = 1e-12 * total
-        lower = min(int(np.searchsorted(cumulative, place - slack)), len(ordered) - 1)
-        upper = min(int(np.searchsorted(cumulative, place + slack)), len(ordered) - 1)
+        if cumulative is None:
+            lower, upper = math.ceil(share * total - slack) - 1, math.floor(share * total + slack)
+        else:
+            lower, upper = np.searchsorted(cumulative, (share * total - slack, share * total + slack)).tolist()
+        lower, upper = min(max(lower, 0), last), min(upper, last)
         found.append(float(ordered[lower] / 2 + ordered[upper] / 2) if upper > lower else float(ordered[lower]))
     return found
 
 
-def _ordered(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _ordered(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     """The finite values of positive weight, sorted, and the running sum of their weights."""
     is_used = np.isfinite(values)
     if weights is None:
-        ordered = np.sort(values[is_used])
-        return ordered, np.arange(1, len(ordered) + 1, dtype=np.float64)
+        return np.sort(values[is_used]), None
     is_used &= weights > 0
     values, weights = values[is_used], weights[is_used].astype(np.float64)
     order = np.argsort(values, kind="stable")
     return values[order], np.cumsum(weights[order])
+
+
+def _weights_of(cumulative: np.ndarray | None) -> np.ndarray | None:
+    return None if cumulative is None else np.diff(cumulative, prepend=0.0)
 
 
 def _difference(high: float, low: float) -> float:

@@ -142,18 +142,27 @@ class _Fitted:
 
     @property
     def development(self) -> np.ndarray:
-        return np.union1d(self.trained, self.judged)
+        last = max(self.trained.max(), self.judged.max())
+        return _distinct([self.trained, self.judged], int(last) + 1)
 
 
 def _fit(usable: Usable, schema: Schema, plan: Split) -> _Fitted:
     """Encoders of the rows that train in at least one fold; classes are those of all rows but the test's."""
-    trained = np.unique(np.concatenate([train for train, _ in plan.folds]))
-    judged = np.unique(np.concatenate([valid for _, valid in plan.folds]))
+    trained = _distinct([train for train, _ in plan.folds], usable.frame.height)
+    judged = _distinct([valid for _, valid in plan.folds], usable.frame.height)
     weights = usable.weights[trained] if schema.weight else None
     encoder = Encoder.fit(usable.frame[trained], schema, weights)
-    seen = trained if schema.task == "regression" else np.union1d(trained, judged)
+    seen = trained if schema.task == "regression" else _distinct([trained, judged], usable.frame.height)
     target_encoder = TargetEncoder.fit(usable.frame[seen], schema.targets, schema.task, weights=weights)
     return _Fitted(encoder, target_encoder, trained, judged)
+
+
+def _distinct(parts: list[np.ndarray], rows: int) -> np.ndarray:
+    """The row numbers in any of `parts`, rising."""
+    is_in = np.zeros(rows, dtype=bool)
+    for part in parts:
+        is_in[part] = True
+    return np.flatnonzero(is_in)
 
 
 def _assemble(

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import polars as pl
 
@@ -29,6 +28,7 @@ _SUFFIX_KINDS = {
     ".ipc": "arrow",
     ".jsonl": "json lines",
     ".ndjson": "json lines",
+    ".json": "json lines",
     ".xlsx": "excel",
     ".xls": "excel",
     ".xlsm": "excel",
@@ -59,7 +59,7 @@ def read_table(path: str | Path) -> ReadTable:
     """The whole table at `path`. Raises DataError when there is none, or none that can be read."""
     notices: list[str] = []
     frames = list(_frames(Path(path), notices))
-    frame = pl.concat(frames) if frames else pl.DataFrame()
+    frame = pl.concat(frames, rechunk=True) if frames else pl.DataFrame()
     if frame.width == 0 or frame.height == 0:
         raise DataError(f"{Path(path).name} has a header but no rows." if frame.width else f"{path} holds no table.")
     return ReadTable(frame, tuple(notices))
@@ -93,10 +93,9 @@ def _frames(path: Path, notices: list[str]) -> Iterator[pl.DataFrame]:
 
 def _delimited(path: Path, notices: list[str]) -> Iterator[pl.DataFrame]:
     header_only = True
-    with _open(path) as stream:
-        for frame in read_blocks(iter(lambda: stream.read(_BLOCK_BYTES), b""), path.name, notices):
-            header_only = False
-            yield frame
+    for frame in read_blocks(_blocks(path), path.name, notices):
+        header_only = False
+        yield frame
     if header_only:
         raise DataError(f"{path.name} has a header but no rows.")
 
@@ -113,8 +112,7 @@ def _parquet(path: Path) -> Iterator[pl.DataFrame]:
 def _whole(read, path: Path, head: bytes) -> pl.DataFrame:
     if _compression(head) is None:
         return read(path)
-    with _open(path) as stream:
-        return read(io.BytesIO(stream.read()))
+    return read(io.BytesIO(b"".join(_blocks(path))))
 
 
 def _excel(path: Path) -> pl.DataFrame:
@@ -167,25 +165,31 @@ def _compression(head: bytes) -> str | None:
     return "zstd" if head.startswith(b"\x28\xb5\x2f\xfd") else None
 
 
-def _open(path: Path) -> IO[bytes]:
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The unpacked content of `path`."""
     compression = _compression(_head(path))
-    if compression == "gzip":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    return _open_zstd(path) if compression == "zstd" else path.open("rb")
+    if compression == "zstd":
+        yield from _zstd_blocks(path)
+        return
+    with gzip.open(path, "rb") if compression == "gzip" else path.open("rb") as stream:
+        yield from iter(lambda: stream.read(_BLOCK_BYTES), b"")
 
 
-def _open_zstd(path: Path) -> IO[bytes]:
-    try:
-        from compression import zstd  # type: ignore[import-not-found]  # Python 3.14
-
-        return zstd.open(path, "rb")
-    except ImportError:
-        pass
+def _zstd_blocks(path: Path) -> Iterator[bytes]:
     try:
         import zstandard
     except ImportError as error:
         raise DataError(f"Reading {path.name} needs zstandard: pip install zstandard, or unpack it first.") from error
-    return zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True, closefd=True)  # type: ignore[return-value]
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    with path.open("rb") as stream:
+        for packed in iter(lambda: stream.read(_BLOCK_BYTES // 8), b""):
+            while packed:
+                if frame.eof:
+                    frame = zstandard.ZstdDecompressor().decompressobj()
+                yield frame.decompress(packed)
+                packed = frame.unused_data if frame.eof else b""
+    if not frame.eof:
+        raise EOFError
 
 
 @contextmanager
@@ -205,7 +209,8 @@ def _blaming(path: Path) -> Iterator[None]:
         if not _is_about_data(error):
             raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise DataError(f"{path.name} cannot be read, it may be damaged or cut off: {lines[0][:200]}") from error
+        reason = lines[0][:200].rstrip(". ")
+        raise DataError(f"{path.name} cannot be read, it may be damaged or cut off: {reason}.") from error
 
 
 def _is_about_data(error: BaseException) -> bool:

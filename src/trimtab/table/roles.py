@@ -52,15 +52,19 @@ def collect_facts(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Facts]
     """The facts of the named columns, all counted in one pass."""
     if not names:
         return {}
-    countable = [name for name in names if not _is_unusable(frame.schema[name])]
-    clean = {name: _clean(name, frame.schema[name]) for name in countable}
-    counts = frame.select(clean[name].null_count() for name in countable).row(0) if countable else ()
-    distinct = frame.select(clean[name].drop_nulls().n_unique() for name in countable).row(0) if countable else ()
-    found = {name: [missing, unique] for name, missing, unique in zip(countable, counts, distinct, strict=True)}
+    dtypes = frame.schema
+    floats = [name for name in names if dtypes[name].is_float()]
+    others = [name for name in names if not (dtypes[name].is_float() or _is_unusable(dtypes[name]))]
+    finite = pl.when(pl.col(floats).is_finite()).then(pl.col(floats))
+    counts = frame.select(finite.null_count(), pl.col(others).null_count())
+    distinct = frame.select(finite.drop_nulls().n_unique(), pl.col(others).drop_nulls().n_unique())
+    found = (
+        dict(zip(counts.columns, zip(counts.row(0), distinct.row(0), strict=True), strict=True)) if counts.width else {}
+    )
     facts = {}
     for name in names:
-        dtype = frame.schema[name]
-        missing, unique = found.get(name, [frame[name].null_count(), 0])
+        dtype = dtypes[name]
+        missing, unique = found[name] if name in found else (frame[name].null_count(), 0)
         length, steps = 0.0, False
         if dtype == pl.String and unique > FEW_VALUES:
             length = float(frame[name].str.len_chars().mean() or 0.0)  # type: ignore[arg-type]
@@ -106,11 +110,6 @@ def _role_of_text(facts: Facts) -> Role:
         if facts.distinct > NEAR_UNIQUE_SHARE * facts.present:
             return Role("identifier", f"nearly every value is different, {count}")
     return Role("category", f"{facts.distinct} distinct labels")
-
-
-def _clean(name: str, dtype: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    return pl.when(column.is_finite()).then(column) if dtype.is_float() else column
 
 
 def _is_unusable(dtype: pl.DataType) -> bool:

@@ -6,9 +6,11 @@ Decides names and roles only: it changes no cell, splits nothing and encodes not
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from trimtab.errors import DataError, OptionError, did_you_mean
+from trimtab.table.cells import as_labels, as_numbers
 from trimtab.table.roles import Facts, Role, collect_facts, role_of
 from trimtab.table.task import choose_task
 
@@ -73,6 +75,7 @@ def infer_schema(
     split (a mapping gives the reason). Raises DataError when no feature is left, OptionError for contradictions.
     """
     _check_names(frame, targets, drop, number, category, weight, reserved)
+    _check_overrides(frame, number, category)
     choice = choose_task(frame, targets, task)
     reserved = dict(reserved) if isinstance(reserved, Mapping) else dict.fromkeys(reserved, "belongs to the split")
     fixed = dict.fromkeys(drop, Role("dropped", "--drop")) | {
@@ -114,6 +117,16 @@ def _check_names(frame, targets, drop, number, category, weight, reserved) -> No
     for name, what in asked:
         if uses.setdefault(name, what) != what:
             raise OptionError(f'The column "{name}" cannot be {uses[name]} and {what} at the same time.')
+
+
+def _check_overrides(frame: pl.DataFrame, number: Sequence[str], category: Sequence[str]) -> None:
+    for name in number:
+        values, _ = as_numbers(frame[name])
+        if not np.isfinite(values).any():
+            raise OptionError(f"--number {name}: no cell of that column is a number ({frame[name].dtype}).")
+    for name in category:
+        if as_labels(frame[name]).null_count() == frame.height:
+            raise OptionError(f"--category {name}: no cell of that column is a label ({frame[name].dtype}).")
 
 
 def _with_a_feature(roles: dict[str, Role], facts: dict[str, Facts], frame: pl.DataFrame) -> dict[str, Role]:

@@ -71,15 +71,17 @@ def open_test(test: Any, source: Source, needed: Sequence[str]) -> tuple[pl.Data
     read = read_table(test) if isinstance(test, (str, Path)) else None
     frame = read.frame if read else to_frame(test)
     name = Path(test).name if isinstance(test, (str, Path)) else "The test table"
-    absent = [column for column in needed if column not in frame.columns]
+    there = set(frame.columns)
+    absent = [column for column in needed if column not in there]
     if absent:
         listed = ", ".join(f'"{column}"' for column in absent[:20])
         raise DataError(
             f"{name} has other columns than the training table: it lacks {listed}. Give a table with the same columns."
         )
     _require_some_rows(frame, name)
-    kept = [column for column in source.frame.columns if column in frame.columns]
-    columns = [_like(frame[column], source.frame.schema[column], source.formats.get(column)) for column in kept]
+    dtypes = source.frame.schema
+    kept = [column for column in dtypes if column in there]
+    columns = [_like(frame[column], dtypes[column], source.formats.get(column)) for column in kept]
     return pl.DataFrame(columns), read.notices if read else ()
 
 

@@ -3,6 +3,7 @@
 Knows neither features nor splits.
 """
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -82,13 +83,17 @@ class TargetEncoder(Document):
         usable = self.usable(frame)
         if not usable.all():
             raise DataError(f"{int((~usable).sum())} rows have no usable target ({', '.join(self.names)}).")
+        truth = self.truth(frame)
+        if self.task == "classification":
+            return truth
+        mean, scale = np.array(self.mean), np.array(self.scale)
+        return np.clip((truth / 4 - mean / 4) / (scale / 4), -3e38, 3e38).astype(np.float32)
+
+    def truth(self, frame: pl.DataFrame) -> np.ndarray:
+        """What predictions are compared with: values in original units, float64 [rows, targets], or class numbers."""
         if self.task == "classification":
             return self._class_numbers(frame[self.names[0]])
-        columns = [
-            (_finite(frame[name])[0] / 4 - mean / 4) / (scale / 4)
-            for name, mean, scale in zip(self.names, self.mean, self.scale, strict=True)
-        ]
-        return np.clip(np.stack(columns, axis=1), -3e38, 3e38).astype(np.float32)
+        return np.stack([_finite(frame[name])[0] for name in self.names], axis=1)
 
     def decode(self, raw: np.ndarray) -> np.ndarray:
         """What `raw` [rows, outputs], probabilities or values in original units, predicts: labels [rows] in their
@@ -141,7 +146,7 @@ def _mean_and_scale(values: np.ndarray, weights: np.ndarray | None) -> tuple[flo
     if largest == 0 or values.min() == values.max():
         return float(values[0]) if len(values) else 0.0, 0.0
     # Divided by a power of two, so that nothing overflows and nothing is rounded.
-    unit = float(2.0 ** np.floor(np.log2(largest)))
+    unit = math.ldexp(1.0, math.frexp(largest)[1] - 1)
     shares = weights / weights.sum()
     small = values / unit
     mean = float((shares * small).sum())

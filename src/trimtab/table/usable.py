@@ -94,8 +94,9 @@ def keep_scorable(frame: pl.DataFrame, weights: np.ndarray, target: TargetEncode
 
 def count_copies(train: pl.DataFrame, test: pl.DataFrame, columns: list[str]) -> int:
     """How many test rows stand in the training table as well, equal in all `columns`."""
-    usable = [name for name in columns if not train.schema[name].is_nested() and train.schema[name] != pl.Object]
-    if any(train.schema[name] != test.schema[name] for name in usable):
+    dtypes, dtypes_of_test = train.schema, test.schema
+    usable = [name for name in columns if not dtypes[name].is_nested() and dtypes[name] != pl.Object]
+    if any(dtypes[name] != dtypes_of_test[name] for name in usable):
         return 0
     hashes = [frame.select(usable).hash_rows(seed=1).to_numpy() for frame in (train, test)]
     return int(np.isin(hashes[1], hashes[0]).sum())

@@ -23,10 +23,10 @@ def losses_for(task: Task) -> tuple[str, ...]:
     return REGRESSION_LOSSES if task == "regression" else CLASSIFICATION_LOSSES
 
 
-def require(name: str, value: float, low: float, high: float = math.inf, *, low_open: bool = False) -> None:
+def require(name: str, value: object, low: float, high: float = math.inf, *, low_open: bool = False) -> None:
     """Raise OptionError unless `value` is a finite number in [low, high] (or (low, high])."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or value < low or (low_open and value == low) or value > high:
+    if not is_number or not low <= value <= high or (low_open and value == low):
         bound = f"above {low:g}" if low_open else f"at least {low:g}"
         upper = "" if math.isinf(high) else f" and at most {high:g}"
         raise OptionError(f"{name} is {value!r}: it must be a number {bound}{upper}.")
@@ -166,9 +166,9 @@ class Config:
 
     @classmethod
     def from_json(cls, document: dict) -> "Config":
-        parts = {"loss": Loss, "optimizer": Optimizer, "schedule": Schedule, "stopping": Stopping}
-        values = {name: parts[name](**value) if name in parts else value for name, value in document.items()}
-        for name in ("network", "initial"):
-            values[name] = tuple(values[name].items())
-        values["loss"] = dataclasses.replace(values["loss"], class_weights=tuple(values["loss"].class_weights))
+        values = dict(document)
+        loss = {**values["loss"], "class_weights": tuple(values["loss"]["class_weights"])}
+        parts = {"optimizer": Optimizer, "schedule": Schedule, "stopping": Stopping}
+        values |= {name: part(**values[name]) for name, part in parts.items()} | {"loss": Loss(**loss)}
+        values |= {name: tuple(values[name].items()) for name in ("network", "initial")}
         return cls(**values)

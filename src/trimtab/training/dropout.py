@@ -36,7 +36,7 @@ class CountedDropout(nn.Module):
         kept = x.shape if not self.whole_channels else (*x.shape[:2], *(1,) * (x.dim() - 2))
         places = place_numbers(tuple(kept), x.device)
         mask = keep_mask(places, mask_key(self.seed, self.step, self.layer), self.rate)
-        return x * mask / (1 - self.rate)
+        return x * (mask * (1 / (1 - self.rate)))
 
 
 def with_counted_dropout(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:

@@ -126,8 +126,7 @@ def _ranking(probability: Tensor, target: Tensor) -> Reweighted:
     """1 - area under the ROC curve: the share of (negative, positive) pairs in the wrong order, ties counting half."""
     scores, order = probability[:, :, 1].double().sort(dim=1)
     is_positive = target.gather(1, order).double().unsqueeze(1)
-    first = torch.searchsorted(scores, scores)
-    behind = torch.searchsorted(scores, scores, right=True)
+    first, behind = _ties(scores)
 
     def reweighted(weights: Tensor) -> Tensor:
         def spread(index: Tensor) -> Tensor:
@@ -141,6 +140,16 @@ def _ranking(probability: Tensor, target: Tensor) -> Reweighted:
         return 1 - (positive * beaten).sum(2) / 2 / torch.where(pairs > 0, pairs, torch.nan)
 
     return reweighted
+
+
+def _ties(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """For each place in sorted rows of scores: the first place of its ties, and the first behind them."""
+    rows = scores.shape[1]
+    places = torch.arange(rows, device=scores.device)
+    differs = torch.nn.functional.pad(scores[:, 1:] != scores[:, :-1], (1, 1), value=True)
+    first = torch.where(differs[:, :-1], places, 0).cummax(1).values
+    behind = torch.where(differs[:, 1:], places + 1, rows).flip(1).cummin(1).values.flip(1)
+    return first, behind
 
 
 def _average(means: Tensor) -> Tensor:

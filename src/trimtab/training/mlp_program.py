@@ -82,8 +82,7 @@ class MLPProgram(BatchedProgram):
             self._places[batch, units] = place_numbers((batch, units), features.device).T.contiguous()
         rate = masks.rate.view(-1, 1, 1)
         key = mask_key(masks.seed, masks.step, layer).view(-1, 1, 1)
-        kept = keep_mask(self._places[batch, units], key, rate)
-        return torch.where(kept, features, 0) * (1 / (1 - rate))
+        return features * (keep_mask(self._places[batch, units], key, rate) * (1 / (1 - rate)))
 
 
 def _linear(x: Tensor, parameters: Buffers, name: str) -> Tensor:

@@ -4,6 +4,7 @@ Nothing here advances torch's or numpy's global generators, and nothing depends 
 """
 
 import hashlib
+import threading
 from collections.abc import Callable
 
 import numpy
@@ -11,8 +12,11 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
+# torch initialises weights from one generator per process: two studies in two threads must not draw at once.
+_GLOBAL_GENERATOR = threading.Lock()
 _ODD = 0x9E3779B1 - (1 << 32)
 _MIX = 0x85EBCA6B - (1 << 32)
+_MULTIPLIER = 0x2C1B3C6D
 
 
 def number_from(*parts: int | str) -> int:
@@ -23,7 +27,7 @@ def number_from(*parts: int | str) -> int:
 
 def initialised(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a module with initial weights that follow from `seed`; the caller's generators stay where they are."""
-    with torch.random.fork_rng(devices=[]):
+    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.manual_seed(number_from("weights", seed))
         return factory()
 
@@ -50,12 +54,16 @@ def mask_key(seed: Int[Tensor, "*lanes"], step: Int[Tensor, "*lanes"], layer: in
 
 
 def keep_mask(places: Int[Tensor, "..."], key: Int[Tensor, "..."], rate: Tensor) -> Bool[Tensor, "..."]:
-    """True where an activation survives dropout of `rate`: an integer hash of its place, the same everywhere."""
-    drawn = _scramble((places ^ key) * _MIX) & 0x7FFFFFFF
-    return drawn >= (rate * 2147483648.0).to(torch.int32)
+    """True where an activation survives dropout of `rate`: an integer hash of its place, the same everywhere.
+
+    The product's high bits decide, so the hash is compared as it stands, over all of int32.
+    """
+    drawn = (places ^ key).mul_(_MIX)
+    drawn = drawn.bitwise_xor_(drawn >> 15).mul_(_MULTIPLIER)
+    return drawn >= (rate.double() * 4294967296.0 - 2147483648.0).to(torch.int32)
 
 
 def _scramble(x: Tensor) -> Tensor:
     x = x ^ (x >> 15)
-    x = x * 0x2C1B3C6D
+    x = x * _MULTIPLIER
     return x ^ (x >> 12)

@@ -5,8 +5,7 @@ Knows no optimizers and no lanes. Beyond the planned steps every schedule stays 
 
 import math
 from collections.abc import Callable
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy
 from jaxtyping import Float

@@ -6,7 +6,7 @@ the engine keeps those of the best epoch.
 
 import math
 from collections import deque
-from typing import Protocol, runtime_checkable, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from trimtab.training.config import Stopping
 

@@ -18,9 +18,9 @@ from trimtab.training.metrics import Metric, bootstrap_errors
 Array = Tensor | numpy.ndarray
 
 # Numbers looked at per round; beyond it only the best candidates stay in the pool.
-_LARGEST_POOL = 20_000_000
+_LARGEST_POOL = 4_000_000
 _SMALLEST_POOL = 10
-_NUMBERS_AT_ONCE = 300_000
+_NUMBERS_AT_ONCE = 200_000
 _REPETITIONS = 500
 
 
@@ -56,6 +56,9 @@ def select(
     equals. Raises StudyError where no candidate can be used.
     """
     pool, target, weight, numbers = _usable(predictions, target, weight)
+    if metric.name == "log_loss":
+        # Only the label's probability counts, and it averages like any other: the rest need not be carried along.
+        pool, target = pool.gather(2, target.expand(len(pool), -1).unsqueeze(2)), torch.zeros_like(target)
     singles = _errors(metric, pool, 1, target, weight)
     order = singles.nan_to_num(torch.inf).argsort(stable=True)
     size = max(_SMALLEST_POOL, _LARGEST_POOL // pool[0].numel())
@@ -65,8 +68,8 @@ def select(
     chosen = _grow(metric, pool, target, weight, rounds=rounds, start=min(start_best, len(pool)))
     counts = Counter(chosen)
     members = sorted(((place, count / len(chosen)) for place, count in counts.items()), key=lambda m: (-m[1], m[0]))
-    blend = sum(share * pool[place].double() for place, share in members)
-    pair = torch.stack([torch.as_tensor(blend), pool[0].double()])
+    blend = torch.stack([share * pool[place].double() for place, share in members]).sum(0)
+    pair = torch.stack([blend, pool[0].double()])
     targets, weights = target.expand(2, *target.shape), weight.expand(2, -1)
     error, best_single_error = metric.error(pair, targets, weights).tolist()
     return Ensemble(

@@ -148,7 +148,7 @@ def _check_numbers(fixed: Mapping[str, Value]) -> None:
               "label_smoothing": (0.0, 0.9, False)}  # fmt: skip
     for name, (low, high, low_open) in limits.items():
         if name in fixed:
-            require(f"--{name.replace('_', '-')}", fixed[name], low, high, low_open=low_open)  # type: ignore[arg-type]
+            require(f"--{name.replace('_', '-')}", fixed[name], low, high, low_open=low_open)
 
 
 @dataclass(frozen=True)

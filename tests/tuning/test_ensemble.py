@@ -1,0 +1,144 @@
+"""Greedy ensembles: better than the best member where members differ, alone where nothing is to be gained."""
+
+import numpy
+import pytest
+import torch
+
+from trimtab.errors import StudyError
+from trimtab.training.metrics import METRICS
+from trimtab.tuning.ensemble import select
+
+ROWS = 400
+
+
+def regression_case(candidates=6, noise=0.5, seed=0):
+    generator = numpy.random.default_rng(seed)
+    target = generator.normal(size=(ROWS, 1))
+    noises = noise * generator.normal(size=(candidates, ROWS, 1)) * numpy.linspace(1, 1.3, candidates)[:, None, None]
+    return (target + noises).astype(numpy.float32), target, numpy.ones(ROWS)
+
+
+def classification_case(classes=3, candidates=6, seed=0):
+    generator = numpy.random.default_rng(seed)
+    target = generator.integers(0, classes, ROWS)
+    logits = generator.normal(size=(candidates, ROWS, classes))
+    logits[:, numpy.arange(ROWS), target] += 1
+    return torch.from_numpy(logits).softmax(2).float(), target, numpy.ones(ROWS)
+
+
+def case_for(metric):
+    return regression_case() if metric.task == "regression" else classification_case(2)
+
+
+def blended(ensemble, predictions):
+    predictions = torch.as_tensor(predictions).double()
+    return torch.stack([share * predictions[place] for place, share in ensemble.members]).sum(0)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_independent_candidates_together_beat_the_best(name):
+    predictions, target, weight = case_for(METRICS[name])
+    ensemble = select(predictions, target, weight, METRICS[name])
+    assert ensemble.error < ensemble.best_single_error
+    assert ensemble.gain_is_beyond_noise
+    assert sum(share for _, share in ensemble.members) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_errors_are_those_of_the_weighted_mean_and_of_the_best_candidate(name):
+    metric = METRICS[name]
+    predictions, target, weight = case_for(metric)
+    ensemble = select(predictions, target, weight, metric)
+    target, weight = torch.as_tensor(target), torch.as_tensor(weight)
+    error = metric.error(blended(ensemble, predictions)[None], target[None], weight[None])
+    assert ensemble.error == pytest.approx(float(error), rel=1e-6)
+    singles = [float(metric.error(torch.as_tensor(p).double()[None], target[None], weight[None])) for p in predictions]
+    assert ensemble.best_single_error == pytest.approx(min(singles), rel=1e-6)
+    assert singles[ensemble.best_single] == pytest.approx(min(singles), rel=1e-6)
+
+
+def plain_greedy(predictions, target, rounds):
+    """Caruana's algorithm for RMSE, written without running sums."""
+    chosen, best = [], (numpy.inf, [])
+    for _ in range(rounds):
+        errors = [
+            numpy.sqrt(numpy.mean((predictions[[*chosen, i]].mean(0) - target) ** 2)) for i in range(len(predictions))
+        ]
+        chosen.append(int(numpy.argmin(errors)))
+        best = min(best, (min(errors), chosen.copy()), key=lambda pair: pair[0])
+    return best
+
+
+def test_equals_the_algorithm_of_the_paper():
+    predictions, target, weight = regression_case(candidates=9)
+    ensemble = select(predictions, target, weight, METRICS["rmse"], rounds=12)
+    error, chosen = plain_greedy(predictions.astype(numpy.float64), target, rounds=12)
+    assert ensemble.error == pytest.approx(error, rel=1e-6)
+    assert dict(ensemble.members) == pytest.approx({i: chosen.count(i) / len(chosen) for i in chosen})
+
+
+def test_equal_candidates_stay_single_and_nothing_is_gained():
+    predictions, target, weight = regression_case(candidates=1)
+    ensemble = select([predictions[0]] * 4, target, weight, METRICS["rmse"])
+    assert ensemble.members == ((0, 1.0),)
+    assert ensemble.error == ensemble.best_single_error
+    assert not ensemble.gain_is_beyond_noise
+
+
+def test_a_gain_within_noise_is_not_beyond_it():
+    """Two candidates that differ by next to nothing on few rows."""
+    generator = numpy.random.default_rng(1)
+    target = generator.normal(size=(30, 1))
+    first = target + generator.normal(size=(30, 1))
+    predictions = numpy.stack([first, first + 0.3 * generator.normal(size=(30, 1))]).astype(numpy.float32)
+    ensemble = select(predictions, target, numpy.ones(30), METRICS["rmse"])
+    assert ensemble.error <= ensemble.best_single_error
+    assert not ensemble.gain_is_beyond_noise
+
+
+def test_rows_never_predicted_and_rows_without_weight_are_left_out():
+    predictions, target, weight = regression_case()
+    expected = select(predictions[:, 100:], target[100:], weight[100:], METRICS["rmse"])
+    predictions[:, :50] = numpy.nan
+    weight[50:100] = 0
+    predictions[2, 50:100] = numpy.inf
+    assert select(predictions, target, weight, METRICS["rmse"]) == expected
+
+
+def test_a_candidate_that_is_not_finite_is_never_a_member():
+    predictions, target, weight = regression_case()
+    alone = select(predictions[1:], target, weight, METRICS["rmse"])
+    predictions[0, 7] = numpy.nan
+    ensemble = select(predictions, target, weight, METRICS["rmse"])
+    assert ensemble.members == tuple((place + 1, share) for place, share in alone.members)
+    assert ensemble.best_single == alone.best_single + 1
+
+
+def test_nothing_usable_is_said():
+    predictions, target, weight = regression_case()
+    with pytest.raises(StudyError, match="finite predictions"):
+        select(numpy.full_like(predictions, numpy.nan), target, weight, METRICS["rmse"])
+
+
+def test_row_weights_decide():
+    target = numpy.zeros((ROWS, 1))
+    halves = (numpy.arange(ROWS) < ROWS // 2)[None, :, None]
+    predictions = numpy.concatenate([numpy.where(halves, 0.1, 3.0), numpy.where(halves, 3.0, 0.1)])
+    weight = numpy.where(halves[0, :, 0], 1.0, 1e-6)
+    assert select(predictions.astype(numpy.float32), target, weight, METRICS["rmse"], rounds=3).members == ((0, 1.0),)
+
+
+def test_a_start_from_the_best_few_includes_them():
+    predictions, target, weight = regression_case()
+    ensemble = select(predictions, target, weight, METRICS["rmse"], rounds=4, start_best=4)
+    assert len(ensemble.members) == 4
+    assert {share for _, share in ensemble.members} == {0.25}
+
+
+def test_a_large_pool_keeps_its_best(monkeypatch):
+    monkeypatch.setattr("trimtab.tuning.ensemble._LARGEST_POOL", 1)
+    monkeypatch.setattr("trimtab.tuning.ensemble._SMALLEST_POOL", 2)
+    predictions, target, weight = regression_case()
+    singles = numpy.sqrt(((predictions - target) ** 2).mean((1, 2)))
+    members = {place for place, _ in select(predictions, target, weight, METRICS["rmse"]).members}
+    assert members == set(numpy.argsort(singles)[:2].tolist())
