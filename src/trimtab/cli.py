@@ -185,7 +185,10 @@ def demo(
 def _tune(view: Silent, **arguments: Any) -> "Study":
     """Search with Ctrl-C and SIGTERM under control; a stopped search exits with status 1 and says how to go on."""
     started = time.monotonic()  # the budget is for the whole command: torch is not yet imported
+    from trimtab.machine import keep_freed_memory
     from trimtab.tune import tune  # before the signals are taken: polars takes SIGINT when it is imported
+
+    keep_freed_memory()
 
     with view, Interruption(view) as interruption:
         try:

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -107,7 +108,7 @@ def tune(
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise OptionError(f"threads is {threads!r}: it must be a whole number of at least 1.")
     session = _Session(clock, tuple(listeners), asked, trials, device_named(device), threads or cores())
-    with one_thread_per_product():
+    with lanes_in_threads():
         return session.run(data, test, folder, out)
 
 
@@ -415,14 +416,17 @@ def _new_folder_name(source: str) -> Path:
 
 
 @contextmanager
-def one_thread_per_product() -> Iterator[None]:
-    """Keep torch from dividing single products among threads, which our lanes share already; the setting comes back.
+def lanes_in_threads() -> Iterator[None]:
+    """Set torch and Python up for lanes that share the cores, and put both settings back.
 
-    Two threads per product wait for each other at every one of them, which on a shared machine costs up to tenfold.
+    Two threads per product wait for each other at every one of them, which on a shared machine costs up to tenfold; and
+    a thread that comes back from a product should not wait 5 ms for the interpreter.
     """
-    before = torch.get_num_threads()
+    threads, interval = torch.get_num_threads(), sys.getswitchinterval()
     torch.set_num_threads(1)
+    sys.setswitchinterval(5e-5)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        sys.setswitchinterval(interval)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from trimtab.errors import DataError, OptionError
+from trimtab.errors import DataError, OptionError, TrimtabError
 from trimtab.table.prepare import prepare
 
 
@@ -19,7 +19,7 @@ def table(rows=60, **columns):
     )
 
 
-def refuses(match, data, kind=DataError, **options):
+def refuses(match, data, kind: type[TrimtabError] = DataError, **options):
     with pytest.raises(kind, match=match) as caught:
         prepare(data, **({"target": "y"} | options))
     message = str(caught.value)

@@ -110,6 +110,7 @@ def test_a_missing_label_has_an_entry_of_its_own_where_training_had_one():
 def test_many_labels_become_codes_and_the_rarest_train_the_entry_of_the_unknown():
     labels = next(feature.labels for feature in ENCODER.features if feature.name == "city")
     counts = dict(FRAME["city"].value_counts().iter_rows())
+    assert labels is not None
     assert labels.kind == "embedding"
     assert labels.pooled
     assert max(counts[label] for label in labels.pooled) <= min(counts[label] for label in labels.labels)

@@ -80,9 +80,11 @@ def _settle_numbers(text: pl.DataFrame) -> dict[str, pl.Series]:
     doubtful = _all_numbers(text.select(doubtful).head(1000), or_empty=True)
     marked = text.select(without_marks(pl.col(name), extra=MISSING_NUMBER_MARKS) for name in doubtful)
     marked = marked.select(_all_numbers(marked))
-    candidates = text.select(plain).hstack(marked.get_columns()) if marked.width else text.select(plain)
-    found = read.select(plain).hstack(marked.select(pl.all().cast(_REAL, strict=False)).get_columns())
-    return _whole_or_real(candidates, found)
+    candidates = pl.DataFrame([*text.select(plain).get_columns(), *marked.get_columns()])
+    read = pl.DataFrame(
+        [*read.select(plain).get_columns(), *marked.select(pl.all().cast(_REAL, strict=False)).get_columns()]
+    )
+    return _whole_or_real(candidates, read)
 
 
 def _all_numbers(text: pl.DataFrame, *, or_empty: bool = False) -> list[str]:
@@ -200,6 +202,8 @@ def as_labels(column: pl.Series) -> pl.Series:
         return column.cast(pl.String)
     if column.dtype.is_decimal():
         return as_labels(column.cast(_REAL))
+    if column.dtype == pl.Duration:
+        return as_labels(pl.Series(column.name, as_numbers(column)[0], nan_to_null=True))
     if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
         return pl.Series(column.name, [None] * len(column), dtype=pl.String)
     cells = column.cast(pl.String).to_frame("cell").select(without_marks(pl.col("cell")))["cell"]

@@ -114,7 +114,10 @@ def duplicates(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
     used = [name for name, dtype in frame.schema.items() if name not in counters and not _is_unhashable(dtype)]
     if not used:
         return np.arange(frame.height)
-    return np.unique(frame.select(used).hash_rows(seed=1).to_numpy(), return_inverse=True)[1]
+    hashes = frame.select(used).hash_rows(seed=1).to_numpy()
+    _, first, together = np.unique(hashes, return_index=True, return_inverse=True)
+    # Numbered as they appear, so that nothing that is drawn later depends on how rows are hashed.
+    return np.argsort(np.argsort(first))[together]
 
 
 def _is_unhashable(dtype: pl.DataType) -> bool:

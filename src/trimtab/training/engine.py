@@ -24,7 +24,7 @@ from trimtab.training.shard import Plan, Shard, Trained, shards_of
 Result = TypeVar("Result")
 Factory = Callable[..., nn.Module]
 MAX_LANES = 64
-OPERATIONS_AT_ONCE = 1.5e8
+OPERATIONS_AT_ONCE = 4e8
 STEPS_PER_ROUND = 12
 
 
@@ -111,10 +111,11 @@ class Engine:
         factors = numpy.stack([lane.schedule.factors(lane.step, len(rows)) for lane in population.lanes])
         peaks = numpy.array([lane.request.config.optimizer.learning_rate for lane in population.lanes])
         device = self.data.device
+        row_index = torch.from_numpy(rows).to(device)
         return Plan(
-            torch.from_numpy(rows).to(device),
-            torch.from_numpy(is_real).to(device),
-            torch.from_numpy((factors.T * peaks).astype(numpy.float32)).to(device),
+            row_index,
+            self.data.weights[row_index] * torch.from_numpy(is_real).to(device),
+            torch.from_numpy(factors.T * peaks).to(device),
             torch.from_numpy(is_real.any(axis=2).sum(axis=0)).to(device),
         )
 

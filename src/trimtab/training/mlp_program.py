@@ -26,6 +26,9 @@ class MLPProgram(BatchedProgram):
         self.tables = len(module.categories.tables) if module.categories is not None else 0
         self._places: dict[tuple[int, ...], Tensor] = {}
 
+    def for_another_thread(self) -> "MLPProgram":
+        return MLPProgram(self.module)
+
     def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
         numbers, codes = inputs
         numbers = numbers.transpose(1, 2)

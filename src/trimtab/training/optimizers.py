@@ -10,6 +10,7 @@ Every rule is written with two running means, so that one in-place `lerp_` serve
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -130,15 +131,32 @@ class UpdateRule:
     ) -> None:
         """One step of every active lane (None: of all); nothing of the others changes by one bit.
 
-        `step` counts from 1. `first` and `second` are the rule's state and start at 0; `gradient` is only read.
+        `step` counts from 1. As `apply`, which takes what follows from step and learning rate ready made.
+        """
+        rates = step_rates(coefficients, step.unsqueeze(0), learning_rate.unsqueeze(0))[0]
+        self.apply(parameters, gradient, first, second, coefficients, rates, active)
+
+    def apply(
+        self,
+        parameters: Float[Tensor, "lanes size"],
+        gradient: Float[Tensor, "lanes size"],
+        first: Float[Tensor, "lanes size"],
+        second: Float[Tensor, "lanes size"],
+        coefficients: OptimizerCoefficients,
+        rates: "StepRates",
+        active: Bool[Tensor, " lanes"] | None = None,
+    ) -> None:
+        """One step of every active lane (None: of all) at `rates`.
+
+        `first` and `second` are the rule's state and start at 0; `gradient` is only read.
         SGD as in torch.optim; Adam [Kingma & Ba 2015], AdamW [Loshchilov & Hutter 2019], Lion [Chen et al. 2023].
         """
         if active is None or bool(active.all()):
-            self._update(parameters, gradient, first, second, coefficients, step, learning_rate)
+            self._update(parameters, gradient, first, second, coefficients, rates)
             return
         lanes = active.nonzero().squeeze(1)
         p, g, m, v = (tensor.index_select(0, lanes) for tensor in (parameters, gradient, first, second))
-        self._update(p, g, m, v, coefficients.select(lanes), step[lanes], learning_rate[lanes])
+        self._update(p, g, m, v, coefficients.select(lanes), StepRates(*(value[lanes] for value in rates)))
         for whole, part in ((parameters, p), (first, m), (second, v)):
             whole.index_copy_(0, lanes, part)
 
@@ -149,14 +167,12 @@ class UpdateRule:
         first: Tensor,
         second: Tensor,
         c: OptimizerCoefficients,
-        step: Tensor,
-        learning_rate: Tensor,
+        rates: "StepRates",
     ) -> None:
-        rate, epsilon, second_weight = _rates(c, step, learning_rate)
         if c.any_coupled_decay:
             gradient = torch.addcmul(gradient, parameters, c.coupled_decay, out=self._scratch("gradient", gradient))
         if c.any_decoupled_decay:
-            parameters.mul_(1 - learning_rate.unsqueeze(1) * c.decoupled_decay)
+            parameters.mul_(rates.kept)
         direction = self._direction(gradient, first, c)
         if c.any_adaptive:
             divisor = self._scratch("divisor", gradient)
@@ -166,10 +182,10 @@ class UpdateRule:
                 divisor.square_()
             else:
                 torch.mul(gradient, gradient, out=divisor)
-            second.lerp_(divisor, second_weight)
-            torch.sqrt(second, out=divisor).add_(epsilon)
+            second.lerp_(divisor, rates.second_weight)
+            torch.sqrt(second, out=divisor).add_(rates.epsilon)
             direction = torch.div(direction, divisor, out=divisor)
-        parameters.addcmul_(direction, rate, value=-1)
+        parameters.addcmul_(direction, rates.rate, value=-1)
 
     def _direction(self, gradient: Tensor, first: Tensor, c: OptimizerCoefficients) -> Tensor:
         """Where the parameters go before scaling; brings the first moment up to date."""
@@ -191,21 +207,38 @@ class UpdateRule:
         return room[: like.numel()].view(like.shape)
 
 
-def _rates(c: OptimizerCoefficients, step: Tensor, learning_rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rate, epsilon and weight of the second moment as [lanes, 1], bias correction included.
+class StepRates(NamedTuple):
+    """What follows from a step's number and learning rate, float32 [lanes, 1] each.
+
+    `rate` multiplies the direction, `epsilon` is added to the root of the second moment, `second_weight` is the weight
+    of a new square in it, `kept` the share of the weights that decoupled decay leaves.
+    """
+
+    rate: Tensor
+    epsilon: Tensor
+    second_weight: Tensor
+    kept: Tensor
+
+
+def step_rates(
+    c: OptimizerCoefficients, steps: Int[Tensor, "steps lanes"], learning_rates: Float[Tensor, "steps lanes"]
+) -> list[StepRates]:
+    """The rates of many steps at once, bias correction included; step numbers count from 1.
 
     lr / correction1 * m / (sqrt(v / correction2) + eps) is rate * m / (sqrt(v) + epsilon) with one division less. In
     float64, for 1 - b2 keeps too few digits in float32.
     """
-    rate = learning_rate * c.gain
-    if not c.any_adaptive:
-        return rate.float().unsqueeze(1), c.is_adaptive, c.second_weight
-    steps = step.double()
-    correction1, correction2 = 1 - c.bias_bases**steps
-    second_weight = c.second_weight
-    if c.any_adagrad:
-        correction2 = torch.where(c.is_adagrad, 1 / steps, correction2)
-        second_weight = torch.where(c.is_adagrad, 1 / steps, second_weight.squeeze(1)).float().unsqueeze(1)
-    root = correction2.sqrt()
-    rate = (rate * root / correction1).float().unsqueeze(1)
-    return rate, (c.epsilon * root).float().unsqueeze(1), second_weight
+    rate = learning_rates * c.gain
+    second_weight = c.second_weight.squeeze(1).double().expand_as(rate)
+    epsilon = c.epsilon.expand_as(rate)
+    if c.any_adaptive:
+        counts = steps.double()
+        correction1, correction2 = 1 - c.bias_bases[0] ** counts, 1 - c.bias_bases[1] ** counts
+        if c.any_adagrad:
+            correction2 = torch.where(c.is_adagrad, 1 / counts, correction2)
+            second_weight = torch.where(c.is_adagrad, 1 / counts, second_weight)
+        root = correction2.sqrt()
+        rate, epsilon = rate * root / correction1, epsilon * root
+    kept = 1 - learning_rates * c.decoupled_decay.squeeze(1)
+    columns = [value.float().unsqueeze(2).unbind(0) for value in (rate, epsilon, second_weight, kept)]
+    return [StepRates(*values) for values in zip(*columns, strict=True)]

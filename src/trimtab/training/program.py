@@ -89,6 +89,10 @@ class Program(Protocol):
         """The outputs `[lanes, rows, outputs]` in evaluation mode, without gradients."""
         ...
 
+    def for_another_thread(self) -> "Program":
+        """The same program over a module of its own: running one swaps parameters on its module."""
+        ...
+
 
 class BatchedProgram(ABC):
     """The shared half of every program: leaves, pullback, and the gradient laid flat.
@@ -100,6 +104,7 @@ class BatchedProgram(ABC):
     layout: Layout
     buffers: Buffers
     mixes_rows: bool
+    _leaves: tuple[Tensor, Buffers] | None = None
 
     @abstractmethod
     def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
@@ -109,7 +114,10 @@ class BatchedProgram(ABC):
         self, flat: Tensor, inputs: tuple[Tensor, ...], derivative: Derivative, masks: Masks, out: Tensor,
         buffers: Buffers,
     ) -> Tensor:
-        leaves = {name: view.detach().requires_grad_() for name, view in self.layout.views(flat).items()}
+        if self._leaves is None or self._leaves[0] is not flat:
+            views = self.layout.views(flat)
+            self._leaves = flat, {name: view.detach().requires_grad_() for name, view in views.items()}
+        leaves = self._leaves[1]
         outputs = self.forward(leaves, inputs, masks, buffers)
         loss, slope = derivative(outputs.detach())
         gradients = torch.autograd.grad(outputs, list(leaves.values()), slope, allow_unused=True)
@@ -130,6 +138,7 @@ class VmapProgram(BatchedProgram):
     """Any module through `torch.func.vmap`; lane by lane, said once, where vmap cannot take it."""
 
     def __init__(self, module: nn.Module) -> None:
+        self._original = module
         self.module, self.dropout_names = with_counted_dropout(module)
         self.layout = Layout.of(self.module)
         counted = {f"{name}.{part}" for name in self.dropout_names for part in ("rate", "seed", "step")}
@@ -157,6 +166,9 @@ class VmapProgram(BatchedProgram):
                 for i in lanes
             ]
         )
+
+    def for_another_thread(self) -> "VmapProgram":
+        return VmapProgram(self._original)
 
     def _one_lane(self, parameters: Buffers, settings: Buffers, inputs: tuple) -> Tensor:
         return functional_call(self.module, {**parameters, **settings}, inputs)

@@ -4,7 +4,6 @@ Threads that each take some lanes through a whole round need not wait for one an
 them fast on a machine that others use too. Knows no trials and decides nothing.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from trimtab.training.data import TrainingData
 from trimtab.training.losses import LossCoefficients, classification_loss, regression_loss
-from trimtab.training.optimizers import OptimizerCoefficients, UpdateRule
+from trimtab.training.optimizers import OptimizerCoefficients, UpdateRule, step_rates
 from trimtab.training.population import Population
 from trimtab.training.program import Masks
 
@@ -25,11 +24,12 @@ ROWS_PER_EVALUATION = 16_384
 class Plan:
     """What all lanes of a population do in one round.
 
-    `rows` int64 and `is_real` bool [steps, lanes, batch]; `rates` float32 [steps, lanes]; `own_steps` int64 [lanes].
+    `rows` int64 and `weights` float32 (0 where a batch is padded) [steps, lanes, batch]; `rates` float64 [steps, lanes];
+    `own_steps` int64 [lanes].
     """
 
     rows: Tensor
-    is_real: Tensor
+    weights: Tensor
     rates: Tensor
     own_steps: Tensor
 
@@ -50,7 +50,7 @@ class Shard:
         self.population, self.first, self.last = population, first, last
         self.data: TrainingData = population.data
         # functional_call swaps parameters on the module: each thread needs a program of its own.
-        self.program = copy.deepcopy(population.program) if first else population.program
+        self.program = population.program.for_another_thread() if first else population.program
         self.rule = UpdateRule()
         lanes = population.lanes[first:last]
         configs = [lane.request.config for lane in lanes]
@@ -76,37 +76,43 @@ class Shard:
             self._own(t) for t in (population.parameters, population.first, population.second, population.gradient)
         )
         buffers = {name: self._own(value) for name, value in population.buffers.items()}
-        rows, is_real = plan.rows[:, self.first : self.last], plan.is_real[:, self.first : self.last]
-        rates, own_steps = plan.rates[:, self.first : self.last], self._own(plan.own_steps)
-        lanes = population.lanes[self.first : self.last]
-        step = torch.tensor([lane.step for lane in lanes], device=data.device)
-        total, weight_total = (torch.zeros(len(lanes), device=data.device) for _ in range(2))
+        rows, weights = plan.rows[:, self.first : self.last], plan.weights[:, self.first : self.last]
+        own_steps = self._own(plan.own_steps)
+        steps = self._step_numbers(len(rows), own_steps)
+        rates = step_rates(self.optimizers, steps, plan.rates[:, self.first : self.last])
         fewest = int(own_steps.min())
-        done = 0
+        losses = []
         for s in range(int(own_steps.max())):
             if should_stop():
                 break
             active = None if s < fewest else s < own_steps
-            step = step + 1 if active is None else step + active
-            weight = data.weights[rows[s]] * is_real[s]
-            target = data.targets[rows[s]]
             kept = {} if active is None else {name: value.clone() for name, value in buffers.items()}
+            target = data.targets[rows[s]]
             loss = self.program.gradient(
                 parameters,
                 data.gather(rows[s]),
-                lambda outputs, t=target, w=weight: self.loss(outputs, t, w, self.losses),
-                Masks(self.dropout_rates, self.seeds, step, self.any_dropout),
+                lambda outputs, t=target, w=weights[s]: self.loss(outputs, t, w, self.losses),
+                Masks(self.dropout_rates, self.seeds, steps[s], self.any_dropout),
                 gradient,
                 buffers,
             )
-            self.rule.update(parameters, gradient, first, second, self.optimizers, step, rates[s], active)
+            self.rule.apply(parameters, gradient, first, second, self.optimizers, rates[s], active)
             for name, before in kept.items():
                 buffers[name][~active] = before[~active]  # type: ignore[operator]
-            batch_weight = weight.sum(1)
-            total += loss * batch_weight
-            weight_total += batch_weight
-            done += 1
-        return Trained(total / weight_total, torch.linalg.vector_norm(gradient, dim=1), done)
+            losses.append(loss)
+        norms = torch.linalg.vector_norm(gradient, dim=1)
+        if not losses:
+            return Trained(torch.full_like(norms, torch.nan), norms, 0)
+        # A padded step's loss and weight are 0. Summed lane by lane, so that the lanes beside it change no bit.
+        batch_weights = weights[: len(losses)].sum(2).T.contiguous()
+        total = (torch.stack(losses, dim=1) * batch_weights).sum(1)
+        return Trained(total / batch_weights.sum(1), norms, len(losses))
+
+    def _step_numbers(self, count: int, own_steps: Tensor) -> Tensor:
+        """Each lane's own count of steps, from 1 on, at each step of the round; it stands still in idle steps."""
+        before = torch.tensor([lane.step for lane in self.population.lanes[self.first : self.last]])
+        made = torch.arange(1, count + 1, device=own_steps.device).unsqueeze(1).minimum(own_steps)
+        return before.to(own_steps.device) + made
 
     def validate(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """On each lane's validation rows: outputs [lanes, rows, outputs], rows, weights (padding: 0), own loss [lanes]."""

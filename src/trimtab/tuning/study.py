@@ -26,8 +26,8 @@ from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, Tri
 from trimtab.tuning.trial import PRUNED as PRUNED_TRIAL
 from trimtab.tuning.writer import TrialWriter
 
-WORK_IN_FLIGHT = 1.5e8
-SHARE_OF_A_TRIAL = 0.1
+WORK_IN_FLIGHT = 4e8
+SHARE_OF_A_TRIAL = 0.2
 SHARE_OF_DEFAULT_MLP = 0.12
 FEWEST_EPOCHS = 4
 
@@ -189,7 +189,7 @@ class Search:
         return values
 
     def _affordable_epochs(self, config: Config) -> int:
-        """Epochs this config may have: a tenth of the search, and what fits in the time that is left.
+        """Epochs this config may have: a fifth of the search, and what fits in the time that is left.
 
         With a given number of trials time decides nothing.
         """
@@ -200,12 +200,12 @@ class Search:
         rows = len(self.data.folds[0].train)
         steps = -(-rows // (config.batch_size or rows))
         epoch_seconds = steps * self._lane_step_seconds(structure)
-        a_tenth = SHARE_OF_A_TRIAL * (self.budget.seconds - self.budget.reserve) / (epoch_seconds * folds)
+        a_share = SHARE_OF_A_TRIAL * (self.budget.seconds - self.budget.reserve) / (epoch_seconds * folds)
         in_flight = sum(
             self.costs[s] * len(p.lanes) for s, p in self.engine.populations.items() if p.lanes
         ) / self._cost(structure)
-        what_is_left = self.budget.search_left / (epoch_seconds * (in_flight + folds))
-        return int(min(config.epochs, max(a_tenth, FEWEST_EPOCHS), what_is_left))
+        what_is_left = self.budget.search_left / (epoch_seconds * (0.5 * in_flight + folds))
+        return int(min(config.epochs, max(a_share, FEWEST_EPOCHS), what_is_left))
 
     def _cost(self, structure: Structure) -> float:
         """Floating-point operations of one lane-step: what a structure is worth in time, before any was measured."""
