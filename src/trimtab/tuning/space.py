@@ -241,7 +241,7 @@ def natural_epochs(rows: int) -> int:
 
 def _batch_sizes(rows: int) -> Choice:
     if rows <= 2_000:
-        return Choice((32, 64, 128), (0.3, 0.35, 0.35))
+        return Choice((32, 64, 128), (0.15, 0.4, 0.45))
     if rows <= 12_000:
         return Choice((64, 128, 256), (0.3, 0.4, 0.3))
     return Choice((128, 256, 512), (0.2, 0.5, 0.3))

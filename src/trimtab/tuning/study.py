@@ -30,6 +30,7 @@ WORK_IN_FLIGHT = 4e8
 SHARE_OF_A_TRIAL = 0.2
 SHARE_OF_DEFAULT_MLP = 0.12
 FEWEST_EPOCHS = 4
+FULL_ENOUGH = 0.35
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Search:
         rows = len(self.data.folds[0].train)
         natural = self.space.natural_epochs
         config = baselines.default_mlp_config(self.data.task, rows=rows, epochs=natural)
-        trial = ActiveTrial(self._take_number(), baselines.DEFAULT_MLP, {}, config, len(self.data.folds))
+        trial = ActiveTrial(self._take_number(), baselines.DEFAULT_MLP, {}, config, len(self.data.folds), may_be_pruned=False)
         self._admit(trial)
         population = self.engine.populations[Structure.of(config)]
         deadline = time.monotonic() + SHARE_OF_DEFAULT_MLP * self.budget.search_left
@@ -172,9 +173,12 @@ class Search:
         if epochs < min(FEWEST_EPOCHS, config.epochs):
             self.proposer.forget(number)
             return None
+        is_short = epochs < FULL_ENOUGH * config.epochs
         if epochs < config.epochs:
             config = self.space.config({**values, "epochs": epochs}, may_shorten=True)
-        return ActiveTrial(self._take_number(), "", dict(values), config, len(self.data.folds))
+        folds = len(self.data.folds)
+        # The last trials have no time for a full run: a rung would judge them by how little they had.
+        return ActiveTrial(self._take_number(), "", dict(values), config, folds, may_be_pruned=not is_short)
 
     def _propose(self, number: int) -> dict[str, Value]:
         if self.wave.left > 0:
@@ -262,7 +266,7 @@ class Search:
                 self._end(lanes, PRUNED)
                 continue
             alive = [lane for lane in lanes if not lane.ended]
-            if trial.name or not alive:
+            if not trial.may_be_pruned or not alive:
                 continue
             epoch = alive[0].epoch
             if self.halving.rung_due(trial.rung, epoch, trial.config.epochs):

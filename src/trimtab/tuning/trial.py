@@ -60,6 +60,7 @@ class ActiveTrial:
     values: dict[str, Value]
     config: Config
     folds: int
+    may_be_pruned: bool = True
     rung: int = 0
     seconds: float = 0.0
     runs: list[RunRecord] = field(default_factory=list)
