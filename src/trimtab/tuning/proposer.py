@@ -18,7 +18,7 @@ FIRST_GUESSES = (
     {"optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "width": 128, "depth": 2, "activation": "silu",
      "inputs": "periodic", "sigma": 0.15, "dropout": 0.0, "weight_decay": 0.02, "label_smoothing": 0.0,
      "loss": "mse", "delta": 1.0, "gamma": 1.0},
-    {"optimizer": "adamw", "lr": 3e-3, "schedule": "one_cycle", "width": 128, "depth": 3, "activation": "mish",
+    {"optimizer": "adamw", "lr": 3e-3, "schedule": "one_cycle", "width": 128, "depth": 3, "activation": "silu",
      "inputs": "periodic", "sigma": 0.3, "dropout": 0.1, "weight_decay": 0.02, "label_smoothing": 0.05,
      "loss": "huber", "delta": 0.8, "gamma": 1.0},
     {"optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "width": 64, "depth": 2, "activation": "silu",

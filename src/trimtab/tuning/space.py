@@ -225,7 +225,7 @@ def space_for(task: Task, metric: str, *, rows: int, columns: int, fixed: Mappin
     domains["epochs"] = Range(max(2, natural // 3), natural * 2, log=True, integer=True, center=natural, spread=0.4)
     domains["width"] = Choice((32, 64, 128, 256), (0.1, 0.25, 0.45, 0.2))
     domains["depth"] = Choice((1, 2, 3, 4), (0.2, 0.4, 0.3, 0.1))
-    domains["activation"] = Choice(("silu", "relu", "mish", "selu", "tanh"), (0.35, 0.25, 0.15, 0.15, 0.1))
+    domains["activation"] = Choice(("silu", "relu", "selu", "tanh", "mish"), (0.4, 0.3, 0.13, 0.1, 0.07))
     domains["inputs"] = Choice(INPUTS, (0.35, 0.65) if columns <= 200 else (0.9, 0.1))
     domains["sigma"] = Range(0.02, 1.0, log=True, center=0.15, spread=0.7)
     domains["dropout"] = Range(0.0, 0.5)
