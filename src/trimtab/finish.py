@@ -27,7 +27,7 @@ CANDIDATE_BYTES = 512 << 20
 
 @dataclass(frozen=True)
 class Chosen:
-    """What will predict: trials with their shares, the best single one among them, and their out-of-fold predictions."""
+    """What will predict: trials with their shares, the best single one, and their out-of-fold predictions."""
 
     winner: TrialRecord
     members: tuple[tuple[TrialRecord, float], ...]

@@ -83,7 +83,7 @@ class Model:
         return numpy.concatenate(pieces), encoded.notices
 
     def predict_frame(self, frame: polars.DataFrame) -> tuple[polars.DataFrame, tuple[str, ...]]:
-        """`prediction` (one column per target where there are several) and `probability_<class>` columns, with notices."""
+        """`prediction` (one column per target if there are several) and `probability_<class>` columns; notices."""
         raw, notices = self.raw(frame)
         decoded = self.target.decode(raw)
         if self.task == "classification":
@@ -107,7 +107,7 @@ class Model:
         )
 
     def save(self, folder: Path) -> None:
-        """Write `model.json` and `weights.safetensors` into `folder`; the old model stays until the new one is whole."""
+        """Write `model.json` and `weights.safetensors` into `folder`; the old model stays until the new is whole."""
         weights = save_tensors({f"member.{i}": m.parameters.contiguous() for i, m in enumerate(self.members)})
         body = {
             "kind": _KIND,

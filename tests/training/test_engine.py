@@ -21,9 +21,11 @@ def regression_data(folds=3, rows=ROWS):
     x = generator.normal(size=(rows, 4)).astype(numpy.float32)
     y = (x[:, :1] * 2 - x[:, 1:2] ** 2 + 0.1 * generator.normal(size=(rows, 1))).astype(numpy.float32)
     places = numpy.arange(rows)
-    parts = [(places[places % folds != k], places[places % folds == k]) for k in range(folds)] if folds > 1 else [
-        (places[: rows * 3 // 4], places[rows * 3 // 4 :])
-    ]
+    parts = (
+        [(places[places % folds != k], places[places % folds == k]) for k in range(folds)]
+        if folds > 1
+        else [(places[: rows * 3 // 4], places[rows * 3 // 4 :])]
+    )
     return TrainingData(
         task="regression",
         inputs=(torch.from_numpy(x), torch.zeros(rows, 0, dtype=torch.int64)),
@@ -72,7 +74,7 @@ def test_a_run_is_the_same_in_any_lane_beside_any_neighbour_and_whenever_admitte
     data = regression_data()
     ours = config(epochs=20, dropout=0.2)
     alone = train(engine_for(data), [Request(0, ours, 1, 7)], lanes=1)[0, 1]
-    others = [Request(k, config(epochs=3 + k, lr=10.0 ** -k, optimizer="momentum"), k % 3, k) for k in range(1, 6)]
+    others = [Request(k, config(epochs=3 + k, lr=10.0**-k, optimizer="momentum"), k % 3, k) for k in range(1, 6)]
     crowd = train(engine_for(data), [*others, Request(0, ours, 1, 7), Request(9, ours, 2, 1)], lanes=3)[0, 1]
     numpy.testing.assert_allclose(crowd.curves.train_loss, alone.curves.train_loss, rtol=1e-3)
     numpy.testing.assert_allclose(crowd.curves.validation_loss, alone.curves.validation_loss, rtol=1e-3)
@@ -207,7 +209,7 @@ def test_a_module_of_ones_own_learns_through_the_same_engine():
             return self.layer(x)
 
     data = regression_data()
-    engine = Engine(data, METRICS["rmse"], lambda: Line())
+    engine = Engine(data, METRICS["rmse"], Line)
     cfg = Config(network=(), optimizer=Optimizer("sgd", learning_rate=0.1), epochs=60, batch_size=16,
                  schedule=Schedule("cosine"), stopping=Stopping("none"))  # fmt: skip
     record = train(engine, [Request(0, cfg, 0, 0)])[0, 0]

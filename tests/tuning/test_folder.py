@@ -19,7 +19,9 @@ def weights(value=1.0):
 
 def record(number, error, state=COMPLETE):
     values = SPACE.draw(numpy.random.default_rng(number))
-    return TrialRecord(number, "", values, SPACE.config(values), state, error, (error,) * 5, (3,) * 5, ("pruned",) * 5, 0.5)
+    return TrialRecord(
+        number, "", values, SPACE.config(values), state, error, (error,) * 5, (3,) * 5, ("pruned",) * 5, 0.5
+    )
 
 
 @pytest.fixture
@@ -28,8 +30,8 @@ def folder(tmp_path):
 
 
 def test_a_config_survives_its_document():
-    config = Config((("width", 3), ("activation", "relu")), (("sigma", 0.2),), Loss("focal", 2.0, class_weights=(1.0, 2.0)),
-                    Optimizer("lion"))  # fmt: skip
+    loss = Loss("focal", 2.0, class_weights=(1.0, 2.0))
+    config = Config((("width", 3), ("activation", "relu")), (("sigma", 0.2),), loss, Optimizer("lion"))
     assert Config.from_json(config.to_json()) == config
 
 

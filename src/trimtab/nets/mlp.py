@@ -85,7 +85,7 @@ class MLP(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
         for table in self.categories.tables if self.categories is not None else ():
-            nn.init.zeros_(table.weight)
+            nn.init.zeros_(table.weight)  # type: ignore[arg-type]
 
     def forward(
         self, numbers: Float[Tensor, "batch numbers"], codes: Int[Tensor, "batch categories"]

@@ -58,7 +58,7 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
         return pl.Series(name, array.astype(np.float32) if dtype == np.float16 else array)
     if getattr(dtype, "tz", None) is not None:
         naive = pl.Series(name, column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
-        return naive.dt.replace_time_zone("UTC").dt.convert_time_zone(str(dtype.tz))
+        return naive.dt.replace_time_zone("UTC").dt.convert_time_zone(str(dtype.tz))  # type: ignore[union-attr]
     if getattr(dtype, "kind", "O") in "iuf" and str(dtype) != "category":
         if not column.isna().any():
             return pl.Series(name, column.to_numpy(dtype=np.dtype(f"{dtype.kind}8")))

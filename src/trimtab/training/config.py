@@ -26,7 +26,7 @@ def losses_for(task: Task) -> tuple[str, ...]:
 def require(name: str, value: object, low: float, high: float = math.inf, *, low_open: bool = False) -> None:
     """Raise OptionError unless `value` is a finite number in [low, high] (or (low, high])."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or not low <= value <= high or (low_open and value == low):
+    if not is_number or not low <= float(value) <= high or (low_open and value == low):  # type: ignore[arg-type]
         bound = f"above {low:g}" if low_open else f"at least {low:g}"
         upper = "" if math.isinf(high) else f" and at most {high:g}"
         raise OptionError(f"{name} is {value!r}: it must be a number {bound}{upper}.")

@@ -48,6 +48,7 @@ def with_counted_dropout(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]
         if isinstance(old, nn.AlphaDropout | nn.FeatureAlphaDropout):
             warnings.warn(f"{name}: alpha dropout is trained as plain dropout of the same rate.", stacklevel=3)
         whole = int(isinstance(old, nn.Dropout1d | nn.Dropout2d | nn.Dropout3d))
+        rate = float(old.p)  # type: ignore[arg-type]
         parent, _, leaf = name.rpartition(".")
-        setattr(module.get_submodule(parent), leaf, CountedDropout(layer, float(old.p), whole_channels=whole))
+        setattr(module.get_submodule(parent), leaf, CountedDropout(layer, rate, whole_channels=whole))
     return module, tuple(names)

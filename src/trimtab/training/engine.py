@@ -6,6 +6,7 @@ what is pruned; `should_stop` is asked before every step.
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import numpy
@@ -71,7 +72,7 @@ class Engine:
         """Start each request in a free lane, from weights that follow from its seed and fold."""
         for request in requests:
             seed = number_from("run", request.seed, request.fold)
-            module = initialised(lambda: self.factory(**request.config.module_arguments), seed)
+            module = initialised(partial(self.factory, **request.config.module_arguments), seed)
             weights = population.program.layout.flatten(dict(module.named_parameters()))
             population.admit(request, weights.to(self.data.device))
 

@@ -15,7 +15,9 @@ from trimtab.training.data import TrainingData
 from trimtab.training.program import Program
 from trimtab.training.randomness import row_order
 from trimtab.training.run import Curves, Request, RunRecord
+from trimtab.training.schedules import RateSchedule
 from trimtab.training.schedules import make as make_schedule
+from trimtab.training.stopping import StoppingRule
 from trimtab.training.stopping import make as make_stopping
 
 
@@ -37,8 +39,8 @@ class Lane:
 
     request: Request
     batches: int
-    schedule: object
-    stopping: object
+    schedule: RateSchedule
+    stopping: StoppingRule
     epoch: int = 0
     step: int = 0
     error: float = float("inf")

@@ -79,7 +79,12 @@ class Program(Protocol):
     mixes_rows: bool
 
     def gradient(
-        self, flat: Tensor, inputs: tuple[Tensor, ...], derivative: Derivative, masks: Masks, out: Tensor,
+        self,
+        flat: Tensor,
+        inputs: tuple[Tensor, ...],
+        derivative: Derivative,
+        masks: Masks,
+        out: Tensor,
         buffers: Buffers,
     ) -> Tensor:
         """Write the gradient `[lanes, size]` into `out`, move `buffers` on; returns each lane's loss `[lanes]`."""
@@ -111,7 +116,12 @@ class BatchedProgram(ABC):
         """The outputs of all lanes; in training mode where `masks` are given."""
 
     def gradient(
-        self, flat: Tensor, inputs: tuple[Tensor, ...], derivative: Derivative, masks: Masks, out: Tensor,
+        self,
+        flat: Tensor,
+        inputs: tuple[Tensor, ...],
+        derivative: Derivative,
+        masks: Masks,
+        out: Tensor,
         buffers: Buffers,
     ) -> Tensor:
         if self._leaves is None or self._leaves[0] is not flat:

@@ -6,6 +6,7 @@ them fast on a machine that others use too. Knows no trials and decides nothing.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy
 import torch
@@ -24,8 +25,8 @@ ROWS_PER_EVALUATION = 16_384
 class Plan:
     """What all lanes of a population do in one round.
 
-    `rows` int64 and `weights` float32 (0 where a batch is padded) [steps, lanes, batch]; `rates` float64 [steps, lanes];
-    `own_steps` int64 [lanes].
+    `rows` int64 and `weights` float32 (0 where a batch is padded) [steps, lanes, batch]; `rates` float64
+    [steps, lanes]; `own_steps` int64 [lanes].
     """
 
     rows: Tensor
@@ -115,7 +116,7 @@ class Shard:
         return before.to(own_steps.device) + made
 
     def validate(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """On each lane's validation rows: outputs [lanes, rows, outputs], rows, weights (padding: 0), own loss [lanes]."""
+        """On each lane's validation rows: outputs [lanes, rows, outputs], rows, weights (padding: 0), loss [lanes]."""
         population, data = self.population, self.data
         rows = population.validation_rows[self.folds].to(data.device)
         counts = population.validation_counts[self.folds].view(-1, 1)
@@ -135,4 +136,4 @@ class Shard:
 def shards_of(population: Population, threads: int) -> list[Shard]:
     """`population` divided among `threads` as evenly as its lanes allow."""
     edges = numpy.linspace(0, len(population.lanes), min(threads, len(population.lanes)) + 1).round().astype(int)
-    return [Shard(population, int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [Shard(population, int(a), int(b)) for a, b in pairwise(edges)]

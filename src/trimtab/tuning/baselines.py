@@ -47,7 +47,9 @@ def fit_mean(data: TrainingData, layout: Layout) -> TrialWeights:
         weights = data.weights[fold.train].double()
         slopes = numpy.zeros((data.outputs, _design(data, fold.train[:1]).shape[1]))
         if data.task == "classification":
-            counts = torch.zeros(data.outputs, dtype=torch.float64).index_add_(0, data.targets[fold.train].cpu(), weights.cpu())
+            counts = torch.zeros(data.outputs, dtype=torch.float64).index_add_(
+                0, data.targets[fold.train].cpu(), weights.cpu()
+            )
             return slopes, ((counts + 1e-3) / (counts + 1e-3).sum()).log().numpy()
         targets = data.targets[fold.train].double()
         return slopes, ((targets * weights.view(-1, 1)).sum(0) / weights.sum()).numpy(force=True)
@@ -61,9 +63,7 @@ def fit_linear(data: TrainingData, layout: Layout, *, seed: int) -> TrialWeights
         return _as_networks(data, layout, [_ridge(data, fold) for fold in data.folds])
     cells = data.rows * _design(data, torch.zeros(1, dtype=torch.int64)).shape[1] * data.outputs
     penalties = _PENALTIES if cells <= _CELLS_FOR_ONE_PENALTY else (1.0,)
-    fitted = [
-        _as_networks(data, layout, [_logistic(data, fold, c, seed) for fold in data.folds]) for c in penalties
-    ]
+    fitted = [_as_networks(data, layout, [_logistic(data, fold, c, seed) for fold in data.folds]) for c in penalties]
     return min(fitted, key=lambda weights: _log_loss(data, weights.predictions))
 
 
@@ -80,7 +80,8 @@ def _ridge(data: TrainingData, fold: Fold) -> tuple[numpy.ndarray, numpy.ndarray
     model = RidgeCV(alphas=numpy.logspace(-3, 4, 15))
     targets = data.targets[fold.train].double().numpy(force=True)
     model.fit(_design(data, fold.train), targets, sample_weight=data.weights[fold.train].numpy(force=True))
-    return numpy.atleast_2d(model.coef_), numpy.atleast_1d(model.intercept_)
+    slopes, intercept = numpy.asarray(model.coef_), numpy.asarray(model.intercept_)
+    return numpy.atleast_2d(slopes), numpy.atleast_1d(intercept)
 
 
 def _logistic(data: TrainingData, fold: Fold, penalty: float, seed: int) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -98,7 +99,7 @@ def _logistic(data: TrainingData, fold: Fold, penalty: float, seed: int) -> tupl
         model.fit(design, targets, sample_weight=data.weights[fold.train].numpy(force=True))
     if len(classes) == 2:
         bias[classes[0]] = 0.0
-        slopes[classes[1]], bias[classes[1]] = model.coef_[0], model.intercept_[0]
+        slopes[classes[1]], bias[classes[1]] = model.coef_[0], numpy.ravel(model.intercept_)[0]
     else:
         slopes[classes], bias[classes] = model.coef_, model.intercept_
     return slopes, bias
@@ -113,9 +114,7 @@ def _design(data: TrainingData, rows: Tensor) -> numpy.ndarray:
     return numpy.concatenate(pieces, axis=1)
 
 
-def _as_networks(
-    data: TrainingData, layout: Layout, fitted: list[tuple[numpy.ndarray, numpy.ndarray]]
-) -> TrialWeights:
+def _as_networks(data: TrainingData, layout: Layout, fitted: list[tuple[numpy.ndarray, numpy.ndarray]]) -> TrialWeights:
     predictions = numpy.full((data.rows, data.outputs), numpy.nan, dtype=numpy.float32)
     rows = []
     numbers = data.inputs[0].shape[1]

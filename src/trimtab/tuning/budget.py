@@ -16,7 +16,7 @@ _FORM = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)\s*(?:ms|min|s|m|h|d)")
 
 
 def parse_duration(text: str | float) -> float:
-    """Seconds of "45s", "5m", "1h30m" or a plain number of seconds; raises OptionError for anything else or below 5 s."""
+    """Seconds of "45s", "5m", "1h30m" or a number of seconds; raises OptionError for anything else or below 5 s."""
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         seconds = float(text)
     else:

@@ -43,7 +43,9 @@ class StudyFolder:
             folder.curves.mkdir(exist_ok=True)
             folder.write("study.json", {"kind": _MARK, "format": FORMAT, "asked": dict(asked), "result": None})
         except OSError as error:
-            raise StudyError(f"{path} cannot be written ({error.strerror}): choose another folder with --out.") from None
+            raise StudyError(
+                f"{path} cannot be written ({error.strerror}): choose another folder with --out."
+            ) from None
         return folder
 
     @classmethod

@@ -27,5 +27,7 @@ def edge_notices(winner: TrialRecord, space: Space) -> list[str]:
             continue
         flag = f"--{name.replace('_', '-')}"
         beyond = "beyond it" if edge != getattr(domain, "low", None) else "below it"
-        notices.append(f"The best {name} ({value:.3g}) is at the edge of what was tried: try {flag} with a value {beyond}.")
+        notices.append(
+            f"The best {name} ({value:.3g}) is at the edge of what was tried: try {flag} with a value {beyond}."
+        )
     return notices

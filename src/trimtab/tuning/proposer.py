@@ -119,7 +119,8 @@ class Proposer:
     def _forget(self) -> None:
         """Keep the best and the latest trials only, so that asking stays as quick as it was."""
         trials = [t for t in self.study.get_trials(deepcopy=False) if t.state.is_finished()]
-        best = sorted((t for t in trials if t.state == TrialState.COMPLETE), key=lambda t: t.value)[:REMEMBERED_BEST]
+        finished = (t for t in trials if t.state == TrialState.COMPLETE)
+        best = sorted(finished, key=lambda t: t.value or 0.0)[:REMEMBERED_BEST]
         kept = {t.number: t for t in best + trials[-REMEMBERED_LATEST:]}
         self.study = optuna.create_study(sampler=self.sampler)
         self.study.add_trials([kept[number] for number in sorted(kept)])

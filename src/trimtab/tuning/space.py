@@ -44,7 +44,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Range:
-    """A number between `low` and `high`; on a logarithmic scale where `log`, with `center` drawn most before learning."""
+    """A number between `low` and `high`, on a logarithmic scale where `log`; `center` is drawn most before learning."""
 
     low: float
     high: float
@@ -161,7 +161,7 @@ class Space:
     fixed: Mapping[str, Value] = field(default_factory=dict)
 
     def draw(self, rng: numpy.random.Generator) -> dict[str, Value]:
-        """Values for all knobs before anything has been learnt; the rate is drawn around the optimizer's typical one."""
+        """Values for all knobs before anything is learnt; the rate is drawn around the optimizer's typical one."""
         values = {name: domain.draw(rng) for name, domain in self.domains.items()}
         domain = self.domains.get("lr")
         if isinstance(domain, Range):
@@ -235,7 +235,7 @@ def space_for(task: Task, metric: str, *, rows: int, columns: int, fixed: Mappin
 
 
 def natural_epochs(rows: int) -> int:
-    """Epochs that suit `rows` training rows: 200 at 1,000 rows, fewer with more, as each epoch then holds more steps."""
+    """Epochs that suit `rows` training rows: 200 at 1,000 rows, fewer with more, as each then holds more steps."""
     return int(min(250, max(12, 200 * (1_000 / rows) ** 0.5)))
 
 

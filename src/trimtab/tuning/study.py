@@ -20,6 +20,7 @@ from trimtab.tuning import baselines
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
+from trimtab.tuning.pace import FEWEST_EPOCHS, Pace
 from trimtab.tuning.proposer import Proposer, structure_of
 from trimtab.tuning.space import Space, Value
 from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights
@@ -27,9 +28,7 @@ from trimtab.tuning.trial import PRUNED as PRUNED_TRIAL
 from trimtab.tuning.writer import TrialWriter
 
 WORK_IN_FLIGHT = 4e8
-SHARE_OF_A_TRIAL = 0.2
 SHARE_OF_DEFAULT_MLP = 0.12
-FEWEST_EPOCHS = 4
 FULL_ENOUGH = 0.35
 
 
@@ -89,8 +88,7 @@ class Search:
         self.wave = _Wave()
         self.next_number = max((record.number for record in earlier), default=-1) + 1
         self.best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
-        self.costs: dict[Structure, float] = {}
-        self.seconds: dict[Structure, float] = {}
+        self.pace = Pace(engine)
         self._started = time.monotonic()
         self._shown = 0.0
 
@@ -139,7 +137,9 @@ class Search:
         rows = len(self.data.folds[0].train)
         natural = self.space.natural_epochs
         config = baselines.default_mlp_config(self.data.task, rows=rows, epochs=natural)
-        trial = ActiveTrial(self._take_number(), baselines.DEFAULT_MLP, {}, config, len(self.data.folds), may_be_pruned=False)
+        trial = ActiveTrial(
+            self._take_number(), baselines.DEFAULT_MLP, {}, config, len(self.data.folds), may_be_pruned=False
+        )
         self._admit(trial)
         population = self.engine.populations[Structure.of(config)]
         deadline = time.monotonic() + SHARE_OF_DEFAULT_MLP * self.budget.search_left
@@ -162,14 +162,13 @@ class Search:
         tuned = sum(not record.name for record in self.trials) + sum(not t.name for t in self.active.values())
         if self.max_trials is not None and tuned >= self.max_trials:
             return False
-        work = sum(self.costs[s] * len(p.lanes) for s, p in self.engine.populations.items() if p.lanes)
-        return work < WORK_IN_FLIGHT
+        return self.pace.work_in_flight() < WORK_IN_FLIGHT
 
     def _next_trial(self) -> ActiveTrial | None:
         number = self.next_number
         values = self.waiting.pop(0) if self.waiting else self._propose(number)
         config = self.space.config(values)
-        epochs = self._affordable_epochs(config)
+        epochs = config.epochs if self.max_trials is not None else self.pace.affordable_epochs(config, self.budget)
         if epochs < min(FEWEST_EPOCHS, config.epochs):
             self.proposer.forget(number)
             return None
@@ -192,47 +191,11 @@ class Search:
         self.wave = _Wave(structure_of(values), left=max(0, 2 * trials_at_once - 1) if trials_at_once > 2 else 0)
         return values
 
-    def _affordable_epochs(self, config: Config) -> int:
-        """Epochs this config may have: a fifth of the search, and what fits in the time that is left.
-
-        With a given number of trials time decides nothing.
-        """
-        if self.max_trials is not None:
-            return config.epochs
-        structure = Structure.of(config)
-        folds = len(self.data.folds)
-        rows = len(self.data.folds[0].train)
-        steps = -(-rows // (config.batch_size or rows))
-        epoch_seconds = steps * self._lane_step_seconds(structure)
-        a_share = SHARE_OF_A_TRIAL * (self.budget.seconds - self.budget.reserve) / (epoch_seconds * folds)
-        in_flight = sum(
-            self.costs[s] * len(p.lanes) for s, p in self.engine.populations.items() if p.lanes
-        ) / self._cost(structure)
-        what_is_left = self.budget.search_left / (epoch_seconds * (0.5 * in_flight + folds))
-        return int(min(config.epochs, max(a_share, FEWEST_EPOCHS), what_is_left))
-
-    def _cost(self, structure: Structure) -> float:
-        """Floating-point operations of one lane-step: what a structure is worth in time, before any was measured."""
-        if structure not in self.costs:
-            size = self.engine.program(structure.network).layout.size
-            batch = structure.batch_size or max(len(fold.train) for fold in self.data.folds)
-            self.costs[structure] = 6.0 * size * batch + 40.0 * size + 2e5
-        return self.costs[structure]
-
-    def _lane_step_seconds(self, structure: Structure) -> float:
-        population = self.engine.populations.get(structure)
-        if population is not None and population.lane_steps > 500:
-            return self.seconds[structure] / population.lane_steps
-        done = sum(self.costs[s] * p.lane_steps for s, p in self.engine.populations.items())
-        return self._cost(structure) * sum(self.seconds.values()) / done if done else 1e-3
-
     # -- training
 
     def _admit(self, trial: ActiveTrial) -> None:
         structure = Structure.of(trial.config)
-        self._cost(structure)
         population = self.engine.population(structure)
-        self.seconds.setdefault(structure, 0.0)
         self.active[trial.number] = trial
         requests = [Request(trial.number, trial.config, fold, self.seed) for fold in range(trial.folds)]
         self.engine.admit(population, requests)
@@ -241,13 +204,13 @@ class Search:
     def _whose_turn(self) -> Population | None:
         """The population with lanes that has had the least work so far; work is counted, so the order repeats."""
         alive = [p for p in self.engine.populations.values() if p.lanes]
-        return min(alive, key=lambda p: p.lane_steps * self.costs[p.structure], default=None)
+        return min(alive, key=lambda p: p.lane_steps * self.pace.cost(p.structure), default=None)
 
     def _advance(self, population: Population) -> None:
         before = time.monotonic()
         self.engine.advance(population)
         seconds = time.monotonic() - before
-        self.seconds[population.structure] += seconds
+        self.pace.note(population.structure, seconds)
         for lane in population.lanes:
             if trial := self.active.get(lane.request.trial):
                 trial.seconds += seconds / len(population.lanes)
@@ -341,7 +304,9 @@ class Search:
         known = torch.from_numpy(~numpy.isnan(predictions).any(axis=1))
         truth = self.data.truth(torch.arange(self.data.rows, device=self.data.device)).cpu()[known]
         error = self.metric.error(
-            torch.from_numpy(predictions).double()[known][None], truth[None], self.data.weights.cpu().double()[known][None]
+            torch.from_numpy(predictions).double()[known][None],
+            truth[None],
+            self.data.weights.cpu().double()[known][None],
         )
         return float(error[0])
 

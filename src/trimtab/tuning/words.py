@@ -50,7 +50,7 @@ def network_in_words(config: Config) -> str:
 
 
 def config_in_words(config: Config) -> str:
-    """ "AdamW, learning rate 0.0031 with cosine decay, Huber loss with delta 0.8, 2 hidden layers of 128 (silu), ..." """
+    """ "AdamW, learning rate 0.0031 with cosine decay, Huber loss with delta 0.8, 2 hidden layers of 128, ..." """
     optimizer = config.optimizer
     parts = [
         _OPTIMIZERS[optimizer.name],

@@ -100,9 +100,7 @@ class TrialWriter:
         self._url, self._greater = url, greater_is_better
         self._queue: queue.Queue[_Finished | None] = queue.Queue()
         self._error: BaseException | None = None
-        self._sizes = {
-            r.number: size for r in earlier if (size := _size(folder, r.number)) is not None
-        }
+        self._sizes = {r.number: size for r in earlier if (size := _size(folder, r.number)) is not None}
         self._errors = {r.number: r.error for r in earlier}
         self._rows: list[polars.DataFrame] = []
         self._curves_at = time.monotonic()

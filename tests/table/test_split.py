@@ -1,0 +1,252 @@
+"""Splits: nothing on two sides, every class in proportion, time in order, groups whole, and the same next time."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimtab.table.prepare import prepare
+from trimtab.table.schema import infer_schema
+from trimtab.table.split import SplitRule, duplicates, plan_split
+
+
+def frame_of(rows, seed=0, **columns):
+    generator = np.random.default_rng(seed)
+    return pl.DataFrame({"x": generator.normal(size=rows), "y": generator.normal(size=rows), **columns})
+
+
+def plan(frame, split="random", share=0.2, seed=0, targets=("y",), task="auto"):
+    rule = SplitRule.parse(split)
+    schema = infer_schema(frame, targets=targets, task=task, reserved=rule.reserved)
+    return plan_split(frame, schema, rule=rule, share=share, seed=seed)
+
+
+def check(split, rows):
+    """What holds for every split of `rows` rows whose column is not the user's own."""
+    test = set(split.test.tolist())
+    development = set(range(rows)) - test
+    for train, valid in split.folds:
+        assert len(train)
+        assert len(valid)
+        assert not set(train.tolist()) & set(valid.tolist())
+        assert set(train.tolist()) | set(valid.tolist()) <= development
+        assert len(set(train.tolist())) == len(train)
+    assert set().union(*(set(train.tolist()) | set(valid.tolist()) for train, valid in split.folds)) == development
+
+
+@pytest.mark.parametrize(("rows", "folds"), [(10, 5), (57, 5), (1000, 5), (6250, 5), (6260, 1), (20_000, 1)])
+def test_random_splits_have_folds_up_to_5000_rows_and_one_validation_part_above(rows, folds):
+    split = plan(frame_of(rows))
+    check(split, rows)
+    assert len(split.folds) == folds
+    assert len(split.test) == pytest.approx(0.2 * rows, abs=2)
+    if folds == 1:
+        assert len(split.folds[0][1]) == pytest.approx(0.16 * rows, abs=2)
+    else:
+        assert sum(len(valid) for _, valid in split.folds) == rows - len(split.test)
+
+
+def test_the_validation_part_of_a_large_table_is_bounded():
+    split = plan(frame_of(200_000))
+    assert len(split.folds[0][1]) == pytest.approx(10_000, abs=20)
+
+
+def test_classes_are_in_proportion_everywhere():
+    frame = frame_of(1000).with_columns(y=pl.Series(["a"] * 900 + ["b"] * 75 + ["c"] * 25))
+    split = plan(frame)
+    labels = frame["y"].to_numpy()
+    for part, rows in [(split.test, 0.2), *((valid, 0.16) for _, valid in split.folds)]:
+        for label, count in (("a", 900), ("b", 75), ("c", 25)):
+            assert (labels[part] == label).sum() == pytest.approx(rows * count, abs=2)
+
+
+def test_quantiles_of_the_target_are_in_proportion_everywhere():
+    frame = frame_of(1000).with_columns(y=np.exp(3 * pl.col("y")))
+    split = plan(frame)
+    ranks = frame["y"].rank().to_numpy()
+    for part, rows in [(split.test, 200), *((valid, 160) for _, valid in split.folds)]:
+        assert (ranks[part] > 900).sum() == pytest.approx(rows / 10, abs=3)
+        assert (ranks[part] <= 100).sum() == pytest.approx(rows / 10, abs=3)
+
+
+def test_a_class_with_a_single_row_always_trains_and_is_said():
+    frame = frame_of(200).with_columns(y=pl.Series(["a", "b"] * 99 + ["a", "rare"]))
+    for seed in range(5):
+        split = plan(frame, seed=seed)
+        assert all(199 in train for train, _ in split.folds)
+        assert any("single row" in notice for notice in split.notices)
+
+
+def test_a_class_with_fewer_rows_than_folds_means_fewer_folds_and_is_said():
+    frame = frame_of(200).with_columns(y=pl.Series(["a", "b"] * 98 + ["rare"] * 4))
+    split = plan(frame, share=None)
+    assert len(split.folds) == 4
+    assert any("4 folds instead of 5" in notice for notice in split.notices)
+    labels = frame["y"].to_numpy()
+    assert all("rare" in labels[train] and "rare" in labels[valid] for train, valid in split.folds)
+
+
+def test_every_class_of_the_test_part_trains():
+    frame = frame_of(300).with_columns(y=pl.Series([f"class {i // 2}" for i in range(300)]))
+    labels = frame["y"].to_numpy()
+    split = plan(frame, share=0.4)
+    train = np.concatenate([train for train, _ in split.folds])
+    assert set(labels[split.test]) <= set(labels[train])
+
+
+def test_copies_of_a_row_are_never_on_both_sides():
+    frame = frame_of(100)[np.random.default_rng(1).integers(0, 100, 1500)]
+    schema = infer_schema(frame, targets=["y"])
+    copies = duplicates(frame, schema)
+    for share in (0.2, None):
+        split = plan(frame, share=share)
+        check(split, 1500)
+        for train, valid in split.folds:
+            assert not set(copies[train]) & set(copies[valid])
+            assert not set(copies[split.test]) & set(copies[np.concatenate([train, valid])])
+
+
+def test_a_running_number_does_not_hide_copies():
+    frame = frame_of(50)[np.arange(200) % 50].with_row_index("number")
+    assert len(set(duplicates(frame, infer_schema(frame, targets=["y"])))) == 50
+
+
+def test_one_row_repeated_a_thousand_times_leaves_the_shares_as_asked():
+    frame = pl.concat([frame_of(1000), frame_of(1)[np.zeros(1000, dtype=int)]])
+    frame = frame.with_columns(
+        y=pl.when(pl.int_range(2000) % 10 < 3, pl.int_range(2000) < 1000).then(pl.lit("b")).otherwise(pl.lit("a"))
+    )
+    split = plan(frame)
+    assert (frame["y"].to_numpy()[split.test] == "a").sum() == pytest.approx(340, abs=5)
+    assert (frame["y"].to_numpy()[split.test] == "b").sum() == pytest.approx(60, abs=5)
+
+
+def test_the_latest_rows_test_and_every_fold_looks_back():
+    generator = np.random.default_rng(0)
+    times = generator.permutation(np.repeat(np.arange(300), 3))
+    split = plan(frame_of(900, when=times), "time:when")
+    check(split, 900)
+    assert len(split.folds) == 5
+    assert len(split.test) == pytest.approx(180, abs=3)
+    latest = -1
+    for train, valid in split.folds:
+        assert times[train].max() < times[valid].min()
+        assert len(train) > latest
+        latest = len(train)
+    assert times[split.folds[-1][1]].max() < times[split.test].min()
+
+
+def test_time_splits_of_large_tables_have_one_validation_part_the_latest():
+    times = np.random.default_rng(0).normal(size=20_000)
+    split = plan(frame_of(20_000, when=times), "time:when")
+    (train, valid), test = split.folds[0], split.test
+    assert times[train].max() < times[valid].min() <= times[valid].max() < times[test].min()
+
+
+def test_rows_without_a_time_are_the_earliest_and_counted():
+    times = [None] * 5 + list(range(95))
+    split = plan(frame_of(100).with_columns(when=pl.Series(times)), "time:when")
+    assert any("5 rows have no time" in notice for notice in split.notices)
+    assert all(set(range(5)) <= set(train.tolist()) for train, _ in split.folds)
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+@pytest.mark.parametrize("rows", [600, 9000])
+def test_groups_are_whole(task, rows):
+    generator = np.random.default_rng(0)
+    groups = generator.integers(0, 40, rows)
+    frame = frame_of(rows, who=pl.Series(groups).cast(pl.String))
+    if task == "classification":
+        frame = frame.with_columns(y=pl.Series(generator.integers(0, 3, rows)).cast(pl.String))
+    split = plan(frame, "group:who")
+    check(split, rows)
+    assert len(split.test) == pytest.approx(0.2 * rows, rel=0.3)
+    assert len(split.folds) == (5 if rows == 600 else 1)
+    for train, valid in split.folds:
+        assert not set(groups[train]) & set(groups[valid])
+        assert not set(groups[split.test]) & set(groups[np.concatenate([train, valid])])
+
+
+def test_the_column_of_groups_is_no_feature_and_the_column_of_time_is():
+    frame = frame_of(100, who=[f"g{i % 9}" for i in range(100)], when=np.arange(100) ** 2)
+    assert "who" not in prepare(frame, target="y", split="group:who").encoder.names
+    assert "when" in prepare(frame, target="y", split="time:when").encoder.names
+
+
+def test_few_groups_mean_fewer_folds_and_are_said():
+    split = plan(frame_of(90, who=[f"g{i % 4}" for i in range(90)]), "group:who")
+    assert len(split.folds) == 3
+    assert any("3 folds instead of 5" in notice for notice in split.notices)
+
+
+def test_a_column_of_parts_is_followed():
+    parts = (["train"] * 6 + ["valid"] * 2 + ["test"] * 2) * 10
+    frame = frame_of(100, part=[part.upper() for part in parts])
+    prepared = prepare(frame, target="y", split="part")
+    assert prepared.counts.test == 20
+    assert [len(rows) for rows in prepared.folds[0]] == [60, 20]
+    assert "part" not in prepared.encoder.names
+    rows = prepared.development_rows
+    assert {parts[i] for i in rows[prepared.folds[0][0]]} == {"train"}
+    assert {parts[i] for i in rows[prepared.folds[0][1]]} == {"valid"}
+
+
+def test_a_column_of_parts_without_valid_rows_is_cross_validated_within_train():
+    prepared = prepare(frame_of(100, part=["train"] * 80 + ["test"] * 20), target="y", split="part")
+    assert len(prepared.folds) == 5
+    assert prepared.counts.test == 20
+
+
+def test_three_frames():
+    parts = [frame_of(rows, seed=rows) for rows in (60, 20, 30)]
+    prepared = prepare(tuple(parts), target="y")
+    assert prepared.test is not None
+    assert prepared.test["x"].to_list() == parts[2]["x"].to_list()
+    train, valid = prepared.folds[0]
+    assert prepared.development["x"].gather(train).to_list() == parts[0]["x"].to_list()
+    assert prepared.development["x"].gather(valid).to_list() == parts[1]["x"].to_list()
+    assert prepare((parts[0], parts[1], None), target="y").test is None
+
+
+def test_copies_across_parts_that_the_user_drew_are_counted():
+    frame = frame_of(50)
+    prepared = prepare(frame, target="y", test=frame.head(7))
+    assert any("7 of the 7 test rows are exact copies" in notice for notice in prepared.notices)
+
+
+def test_the_same_seed_gives_the_same_split_and_another_gives_another():
+    frame = frame_of(300)
+    again = [plan(frame, seed=seed).test.tolist() for seed in (1, 1, 2)]
+    assert again[0] == again[1] != again[2]
+
+
+def test_a_time_under_a_random_split_is_said():
+    frame = frame_of(60).with_columns(when=pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 2, 29), eager=True))
+    assert any("--split time:when" in notice for notice in prepare(frame, target="y").notices)
+    assert not any("--split" in notice for notice in prepare(frame, target="y", split="time:when").notices)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 4), min_size=8, max_size=60),
+    st.lists(st.integers(0, 3), min_size=60, max_size=60),
+    st.floats(0.05, 0.95),
+    st.sampled_from(["random", "time:x", "group:x"]),
+    st.integers(0, 5),
+)
+def test_whatever_the_rows_no_copy_is_on_both_sides(labels, values, share, split, seed):
+    from trimtab.errors import DataError
+
+    frame = pl.DataFrame(
+        {"x": values[: len(labels)], "z": np.arange(len(labels)) % 7 * 1.5, "y": [f"c{i}" for i in labels]}
+    )
+    try:
+        found = plan(frame, split, share=share, seed=seed)
+    except DataError:
+        return
+    check(found, len(labels))
+    rows = frame.rows()
+    for train, valid in found.folds:
+        assert not {rows[i] for i in train} & {rows[i] for i in valid}
+        assert not {rows[i] for i in found.test} & {rows[i] for i in np.concatenate([train, valid])}
