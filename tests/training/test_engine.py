@@ -218,3 +218,56 @@ def test_a_module_of_ones_own_learns_through_the_same_engine():
     exact = numpy.linalg.lstsq(design, data.targets[train_rows].numpy(), rcond=None)[0][:, 0]
     assert record.epochs == 60
     numpy.testing.assert_allclose(record.weights.numpy(), exact, atol=0.35)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_run_on_a_gpu_is_the_run_on_the_cpu():
+    data = regression_data()
+    moved = TrainingData(
+        **{
+            **vars(data),
+            "inputs": tuple(x.cuda() for x in data.inputs),
+            "targets": data.targets.cuda(),
+            "weights": data.weights.cuda(),
+            "folds": tuple(Fold(fold.train.cuda(), fold.validation.cuda()) for fold in data.folds),
+            "mean": data.mean.cuda(),
+            "scale": data.scale.cuda(),
+        }
+    )
+    requests = [Request(k, config(epochs=10, dropout=0.2 * k), k, 0) for k in range(3)]
+    here, there = (train(engine_for(d), requests, lanes=3) for d in (data, moved))
+    for key, record in here.items():
+        numpy.testing.assert_allclose(there[key].curves.train_loss, record.curves.train_loss, rtol=1e-2)
+
+
+def test_threads_that_share_the_lanes_change_nothing():
+    data = regression_data()
+    requests = [Request(k, config(epochs=8, dropout=0.1 * k, lr=0.01 / (k + 1)), k % 3, k) for k in range(5)]
+    one, three = (train(engine_for(data, threads=n), requests, lanes=5) for n in (1, 3))
+    for key, record in one.items():
+        numpy.testing.assert_allclose(three[key].curves.validation_loss, record.curves.validation_loss, rtol=1e-4)
+
+
+def test_a_module_with_batch_norm_keeps_running_means_per_lane():
+    class Normed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+
+        def forward(self, x, codes):
+            return self.layers(x)
+
+    data = regression_data()
+    cfg = Config(network=(), optimizer=Optimizer("adam", learning_rate=0.02), epochs=20, batch_size=16,
+                 schedule=Schedule("constant"), stopping=Stopping("none"))  # fmt: skip
+    other = Config(**{**vars(cfg), "optimizer": Optimizer("adam", learning_rate=0.2)})
+    alone = train(Engine(data, METRICS["rmse"], Normed), [Request(0, cfg, 0, 0)])[0, 0]
+    engine = Engine(data, METRICS["rmse"], Normed)
+    beside = train(engine, [Request(0, cfg, 0, 0), Request(1, other, 1, 0)], lanes=2)[0, 0]
+    numpy.testing.assert_allclose(beside.curves.validation_loss, alone.curves.validation_loss, rtol=1e-3)
+    module = Normed()
+    weights = engine.program(()).layout.views(beside.weights)
+    module.load_state_dict(weights | beside.buffers)
+    outputs = module.eval()(data.inputs[0][data.folds[0].validation], None).detach().numpy()
+    numpy.testing.assert_allclose(outputs, beside.predictions, rtol=1e-4, atol=1e-5)
+    assert not torch.equal(beside.buffers["layers.1.running_mean"], torch.zeros(8))
