@@ -17,6 +17,7 @@ from trimtab.training.engine import Engine
 from trimtab.training.metrics import Metric, all_scores, bootstrap_interval
 from trimtab.training.population import Structure
 from trimtab.training.run import OUT_OF_BUDGET, Request
+from trimtab.tuning import baselines
 from trimtab.tuning.ensemble import select
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import COMPLETE, TrialRecord
@@ -70,24 +71,39 @@ def as_model(prepared: Prepared, folder: StudyFolder, members: Sequence[tuple[Tr
 
 def trained_on_all_rows(
     engine: Engine, data: TrainingData, members: Sequence[tuple[TrialRecord, float]], *, seed: int
-) -> list[Member]:
+) -> list[Member] | None:
     """Each member trained once on every row of `data`, for as many epochs as its folds needed, without stopping.
 
-    A trial that scikit-learn fitted is trained in the same way, from its own config.
+    A trial that scikit-learn fitted is fitted anew. None where the engine was stopped before the last epoch.
     """
     every = torch.arange(data.rows, device=data.device)
     whole = replace(data, folds=(Fold(every, every[:1]),))
     all_rows = Engine(whole, engine.metric, engine.factory, threads=engine.threads, should_stop=engine.should_stop)
     result = []
     for record, share in members:
+        if record.name in baselines.FITTED:
+            layout = engine.program(record.config.network).layout
+            fitted = baselines.FITTED[record.name](whole, layout, seed=seed)
+            result.append(Member(record.config.module_arguments, fitted.parameters, share))
+            continue
         final = replace(record.config, epochs=max(1, record.best_epoch), stopping=Stopping("none"))
         population = all_rows.population(Structure.of(final), lanes=1)
         all_rows.admit(population, [Request(record.number, final, 0, seed)])
-        while not population.lanes[0].ended and all_rows.advance(population):
-            pass
+        while not population.lanes[0].ended:
+            if not all_rows.advance(population):
+                return None
         result.append(Member(record.config.module_arguments, population.parameters[:1].clone().cpu(), share))
         all_rows.retire(population, OUT_OF_BUDGET)
     return result
+
+
+def best_network(prepared: Prepared, folder: StudyFolder, winner: TrialRecord) -> Model:
+    """The winner's network of the fold it did best on, alone."""
+    weights = folder.load_weights(winner.number)
+    assert weights is not None
+    place = int(numpy.argmin(winner.fold_errors)) if winner.fold_errors else 0
+    member = Member(winner.config.module_arguments, weights.parameters[place : place + 1], 1.0)
+    return Model(prepared.encoder, prepared.target_encoder, (member,))
 
 
 def scores(

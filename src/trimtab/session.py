@@ -33,6 +33,8 @@ from trimtab.tuning.writer import TrialStore, TrialWriter
 
 DATA_OPTIONS = ("task", "split", "drop", "number", "category", "weight", "seed")
 MODEL_EVERY = 8.0
+ALONE = 3.0
+REFITTED = 6
 
 
 class Session:
@@ -118,7 +120,9 @@ class Session:
         """Keep enough time for the ensemble, the test and saving; the test's share grows with its rows."""
         rows = 0 if self.prepared.test is None else self.prepared.test.height
         cells = (rows + 0.3 * self.tensors.rows) * max(8, self.prepared.encoder.n_numbers)
-        self.budget.reserve = min(0.12 * self.budget.seconds, 0.8 + 0.02 * self.budget.seconds + cells * 1.5e-6)
+        self.reserve = self.budget.reserve = min(
+            0.12 * self.budget.seconds, 0.8 + 0.02 * self.budget.seconds + cells * 1.5e-6
+        )
 
     def _earlier(self, space: Space) -> list[TrialRecord]:
         if not (self.folder.path / "study.db").exists() and not self.asked["storage"]:
@@ -163,11 +167,18 @@ class Session:
 
     def _save_best_so_far(self, record: TrialRecord, weights: TrialWeights) -> None:
         """Keep a usable model in the folder while the search runs, so that a killed study can predict."""
+        self._reserve_for_all_rows(record)
         if self._model_saved and time.monotonic() - self._model_saved < MODEL_EVERY:
             return
         member = Member(record.config.module_arguments, weights.parameters, 1.0)
         Model(self.prepared.encoder, self.prepared.target_encoder, (member,)).save(self.folder.model)
         self._model_saved = time.monotonic()
+
+    def _reserve_for_all_rows(self, best: TrialRecord) -> None:
+        """Keep time for training the best once more on all rows, alone in its population and so less quick."""
+        networks = ALONE * (bool(self.asked["single"]) + REFITTED * bool(self.asked["refit"]))
+        wanted = self.reserve + networks * best.seconds / len(self.tensors.folds)
+        self.reserve = self.budget.reserve = min(wanted, max(self.reserve, 0.4 * self.budget.seconds))
 
     # -- after
 
@@ -175,14 +186,16 @@ class Session:
         self._tell_phase(trials, engine)
         chosen = finish.choose(trials, self.folder, self.tensors, self.metric, single=self.asked["single"])
         model = finish.as_model(self.prepared, self.folder, chosen.members)
-        if self.asked["single"] and chosen.winner.name not in ("mean", "linear"):
+        if self.asked["single"]:
             model = self._on_all_rows(engine, chosen, self.tensors)
+            if model is None:
+                model = finish.best_network(self.prepared, self.folder, chosen.winner)
+                self._notice("No time was left to train the winner on all rows: its best fold's network is the model.")
         model.save(self.folder.model)
         model = Model.load(self.folder.model)
         result = self._result(chosen, trials, model, engine)
         if self.asked["refit"]:
-            self._on_all_rows(engine, chosen, with_test_rows(self.tensors, self.prepared)).save(self.folder.model)
-            self._notice("After the test score the winner was trained once more, on all rows; the model is that one.")
+            self._refit(engine, chosen)
         for notice in edge_notices(chosen.winner, space):
             self._notice(notice)
         result["seconds"] = round(self.budget.elapsed, 2)
@@ -192,9 +205,20 @@ class Session:
         self.folder.write("study.json", document | {"result": result, "notices": self.notices})
         return Study(self.folder.path, result, chosen.winner, tuple(trials), tuple(self.notices))
 
-    def _on_all_rows(self, engine: Engine, chosen: finish.Chosen, data: TrainingData) -> Model:
-        engine.should_stop = lambda: self.budget.abort.is_set() or self.budget.left < -0.05 * self.budget.seconds
+    def _refit(self, engine: Engine, chosen: finish.Chosen) -> None:
+        model = self._on_all_rows(engine, chosen, with_test_rows(self.tensors, self.prepared))
+        if model is None:
+            self._notice("No time was left for --refit: the model is the one that was scored. Give a larger --budget.")
+            return
+        model.save(self.folder.model)
+        self._notice("After the test score the winner was trained once more, on all rows; the model is that one.")
+
+    def _on_all_rows(self, engine: Engine, chosen: finish.Chosen, data: TrainingData) -> Model | None:
+        latest = -0.05 * self.budget.seconds if self.max_trials is None else -float("inf")
+        engine.should_stop = lambda: self.budget.abort.is_set() or self.budget.left < latest
         members = finish.trained_on_all_rows(engine, data, chosen.members, seed=self.asked["seed"])
+        if members is None:
+            return None
         return Model(self.prepared.encoder, self.prepared.target_encoder, tuple(members))
 
     def _result(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model, engine: Engine) -> dict[str, Any]:

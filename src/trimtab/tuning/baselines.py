@@ -40,8 +40,9 @@ def default_mlp_config(task: Task, *, rows: int, epochs: int) -> Config:
     )
 
 
-def fit_mean(data: TrainingData, layout: Layout) -> TrialWeights:
+def fit_mean(data: TrainingData, layout: Layout, *, seed: int = 0) -> TrialWeights:
     """The mean target (or the class shares) of each fold's training rows, as a linear network without slopes."""
+    del seed
 
     def fit(fold: Fold) -> tuple[numpy.ndarray, numpy.ndarray]:
         weights = data.weights[fold.train].double()
@@ -65,6 +66,9 @@ def fit_linear(data: TrainingData, layout: Layout, *, seed: int) -> TrialWeights
     penalties = _PENALTIES if cells <= _CELLS_FOR_ONE_PENALTY else (1.0,)
     fitted = [_as_networks(data, layout, [_logistic(data, fold, c, seed) for fold in data.folds]) for c in penalties]
     return min(fitted, key=lambda weights: _log_loss(data, weights.predictions))
+
+
+FITTED = {MEAN: fit_mean, LINEAR: fit_linear}
 
 
 def linear_seconds(data: TrainingData) -> float:

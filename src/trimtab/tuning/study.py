@@ -30,6 +30,7 @@ from trimtab.tuning.writer import TrialWriter
 WORK_IN_FLIGHT = 4e8
 SHARE_OF_DEFAULT_MLP = 0.12
 FULL_ENOUGH = 0.35
+LAST_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Search:
         self.active: dict[int, ActiveTrial] = {}
         self.waiting: list[dict[str, Value]] = []
         self.wave = _Wave()
+        self.is_too_late = False
         self.next_number = max((record.number for record in earlier), default=-1) + 1
         self.best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
         self.pace = Pace(engine)
@@ -118,12 +120,16 @@ class Search:
         config = baselines.linear_config(self.data.task)
         if baselines.MEAN not in done:
             self._keep_baseline(baselines.MEAN, config, baselines.fit_mean(self.data, layout))
-        if baselines.LINEAR not in done and baselines.linear_seconds(self.data) < 0.25 * self.budget.search_left:
+        if baselines.LINEAR not in done and self._has_time_for(baselines.linear_seconds(self.data)):
             started = time.monotonic()
             weights = baselines.fit_linear(self.data, layout, seed=self.seed)
             self._keep_baseline(baselines.LINEAR, config, weights, time.monotonic() - started)
         if baselines.DEFAULT_MLP not in done:
             self._run_default_mlp()
+
+    def _has_time_for(self, seconds: float) -> bool:
+        """With a given number of trials time decides nothing."""
+        return self.max_trials is not None or seconds < 0.25 * self.budget.search_left
 
     def _keep_baseline(self, name: str, config: Config, weights: TrialWeights, seconds: float = 0.0) -> None:
         folds = len(self.data.folds)
@@ -159,6 +165,8 @@ class Search:
             self._admit(trial)
 
     def _has_room(self) -> bool:
+        if self.is_too_late and self.pace.work_in_flight():
+            return False
         tuned = sum(not record.name for record in self.trials) + sum(not t.name for t in self.active.values())
         if self.max_trials is not None and tuned >= self.max_trials:
             return False
@@ -168,10 +176,16 @@ class Search:
         number = self.next_number
         values = self.waiting.pop(0) if self.waiting else self._propose(number)
         config = self.space.config(values)
+        if self._is_full(Structure.of(config)):
+            self.waiting.insert(0, values)
+            return None
         epochs = config.epochs if self.max_trials is not None else self.pace.affordable_epochs(config, self.budget)
         if epochs < min(FEWEST_EPOCHS, config.epochs):
-            self.proposer.forget(number)
-            return None
+            if self.pace.work_in_flight() or self.budget.search_left < LAST_SHARE * self.budget.seconds:
+                self.proposer.forget(number)
+                self.is_too_late = True
+                return None
+            epochs = max(1, epochs)
         is_short = epochs < FULL_ENOUGH * config.epochs
         if epochs < config.epochs:
             config = self.space.config({**values, "epochs": epochs}, may_shorten=True)
@@ -179,12 +193,14 @@ class Search:
         # The last trials have no time for a full run: a rung would judge them by how little they had.
         return ActiveTrial(self._take_number(), "", dict(values), config, folds, may_be_pruned=not is_short)
 
+    def _is_full(self, structure: Structure) -> bool:
+        population = self.engine.populations.get(structure)
+        return population is not None and population.free < len(self.data.folds)
+
     def _propose(self, number: int) -> dict[str, Value]:
         if self.wave.left > 0:
-            population = self.engine.populations.get(self._structure_now)
-            if population is None or population.free >= len(self.data.folds):
-                self.wave.left -= 1
-                return self.proposer.propose(number, self.wave.structure)
+            self.wave.left -= 1
+            return self.proposer.propose(number, self.wave.structure)
         values = self.proposer.propose(number)
         self._structure_now = Structure.of(self.space.config(values))
         trials_at_once = self.engine.width(self._structure_now) // len(self.data.folds)
