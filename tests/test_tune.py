@@ -181,7 +181,7 @@ def _numbers_in(document):
 
 def test_a_finished_study_goes_on_and_keeps_what_it_had(diabetes, tmp_path):
     first = tune(diabetes, tmp_path / "s", trials=2)
-    second = tt.tune(resume=first.out, trials=4, budget=BUDGET)
+    second = tt.tune(diabetes, ("target",), resume=first.out, trials=4, budget=BUDGET)
     assert [r.number for r in second.trials][: len(first.trials)] == [r.number for r in first.trials]
     assert len(second.trials) == 7 and second.trials[: len(first.trials)] == first.trials
     assert second.curves.height > first.summary()["runs"]

@@ -100,13 +100,20 @@ def _reference(data: Any) -> str | float | None:
     return data if isinstance(data, float) else None
 
 
+def _as_written(value: Any) -> Any:
+    """An option as it stands in a document, so that "a,b", ("a", "b") and ["a", "b"] are the same columns."""
+    if isinstance(value, str):
+        return value.split(",")
+    return list(value) if isinstance(value, (tuple, list)) else value
+
+
 def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> tuple[dict, Any, Any]:
     """The options of the study being resumed; refuses those that would change its data, split or metric."""
     before = folder.read("study.json")["asked"]
     defaults = {"target": None, "task": "auto", "split": "random", "test": 0.2, "weight": None, "seed": 0}
     defaults |= {"drop": [], "number": [], "category": [], "metric": None, "storage": None}
     for name, default in defaults.items():
-        if asked[name] != default and asked[name] != before.get(name):
+        if asked[name] != default and _as_written(asked[name]) != _as_written(before.get(name)):
             raise StudyError(
                 f"--{name} {asked[name]} differs from the study in {folder.path} ({before.get(name)}): a resumed study "
                 "keeps its data, split and metric. Leave the option out, or start a new study."
