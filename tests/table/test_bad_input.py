@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,8 +21,9 @@ def table(rows=60, **columns):
 
 
 def refuses(match, data, kind: type[TrimtabError] = DataError, **options):
+    asked: dict[str, Any] = {"target": "y", **options}
     with pytest.raises(kind, match=match) as caught:
-        prepare(data, **({"target": "y"} | options))
+        prepare(data, **asked)
     message = str(caught.value)
     assert len(message) < 400
     assert message.endswith((".", "?"))
@@ -175,6 +177,7 @@ def test_a_test_table_without_a_usable_row():
 
 
 def test_options_that_name_no_column():
+    option: dict[str, Any]
     for option in ({"drop": ["c"]}, {"number": ["c"]}, {"category": ["c"]}, {"weight": "c"}, {"split": "time:c"}):
         refuses(r'no column "c".*columns are: a, b, y', table(), **option)
     refuses("neither random, time:COL, group:COL nor a column", table(), OptionError, split="c")

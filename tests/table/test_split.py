@@ -16,7 +16,7 @@ def frame_of(rows, seed=0, **columns):
     return pl.DataFrame({"x": generator.normal(size=rows), "y": generator.normal(size=rows), **columns})
 
 
-def plan(frame, split="random", share=0.2, seed=0, targets=("y",), task="auto"):
+def plan(frame, split="random", share: float | None = 0.2, seed=0, targets=("y",), task="auto"):
     rule = SplitRule.parse(split)
     schema = infer_schema(frame, targets=targets, task=task, reserved=rule.reserved)
     return plan_split(frame, schema, rule=rule, share=share, seed=seed)

@@ -172,7 +172,7 @@ def as_moments(column: pl.Series, form: str | None, time_zone: str | None) -> tu
         return pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us")), int(column.count())
     text = column.cast(pl.String).to_frame("cell")
     text = text.select(without_marks(pl.col("cell"), extra=MISSING_NUMBER_MARKS))["cell"]
-    moments = _read_each(text, form)
+    moments = _read_each(text, form).alias(column.name)
     return moments, moments.null_count() - text.null_count()
 
 

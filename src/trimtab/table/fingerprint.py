@@ -23,7 +23,7 @@ def fingerprint(frames: Iterable[pl.DataFrame | None], options: Mapping[str, obj
 
 def _add(digest, column: pl.Series) -> None:
     digest.update(f"\n{column.name}\n{column.dtype}\n{len(column)}\n".encode())
-    if column.dtype.is_nested() or column.dtype == pl.Object:
+    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
         digest.update(repr(column.to_list()).encode())
         return
     if column.null_count():

@@ -96,9 +96,9 @@ def plan_split(
 
 def parts_of(column: pl.Series) -> np.ndarray:
     """ "train", "valid" or "test" for each row. Raises DataError for any other value."""
-    text = column.cast(pl.String, strict=False).str.strip_chars().str.to_lowercase()
-    parts = text.replace_strict(PART_NAMES, default=None, return_dtype=pl.String)
-    strange = column.filter(parts.is_null()).unique().head(5).to_list()
+    labels = as_labels(column)
+    parts = labels.str.to_lowercase().replace_strict(PART_NAMES, default=None, return_dtype=pl.String)
+    strange = labels.filter(parts.is_null()).unique(maintain_order=True).head(5).to_list()
     if strange:
         shown = ", ".join("missing" if value is None else f'"{value}"' for value in strange)
         raise DataError(
