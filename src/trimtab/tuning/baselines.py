@@ -8,7 +8,6 @@ import warnings
 
 import numpy
 import torch
-from sklearn.linear_model import LogisticRegression, RidgeCV
 from torch import Tensor
 
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping, Task
@@ -81,6 +80,8 @@ def linear_seconds(data: TrainingData) -> float:
 
 
 def _ridge(data: TrainingData, fold: Fold) -> tuple[numpy.ndarray, numpy.ndarray]:
+    from sklearn.linear_model import RidgeCV  # takes seconds to import: the mean baseline comes before it
+
     model = RidgeCV(alphas=numpy.logspace(-3, 4, 15))
     targets = data.targets[fold.train].double().numpy(force=True)
     model.fit(_design(data, fold.train), targets, sample_weight=data.weights[fold.train].numpy(force=True))
@@ -89,6 +90,8 @@ def _ridge(data: TrainingData, fold: Fold) -> tuple[numpy.ndarray, numpy.ndarray
 
 
 def _logistic(data: TrainingData, fold: Fold, penalty: float, seed: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    from sklearn.linear_model import LogisticRegression
+
     targets = data.targets[fold.train].numpy(force=True)
     design = _design(data, fold.train)
     slopes = numpy.zeros((data.outputs, design.shape[1]))
