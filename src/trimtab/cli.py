@@ -177,7 +177,7 @@ def demo(
     study = _tune(_view(is_quiet=quiet), data=str(table), target=TARGETS["concrete"], budget=budget, out=out)
     print_summary(console_on(sys.stdout), study)
     typer.echo("\nTry next:")
-    typer.echo(f"  trimtab predict {study.out} {table} -o predictions.csv")
+    typer.echo(f"  trimtab predict {study.out} {os.path.relpath(table)} -o predictions.csv")
     typer.echo(f"  trimtab fit --resume {study.out} --budget 1m")
     typer.echo("  trimtab fit YOUR.csv --target COLUMN --budget 5m")
 
