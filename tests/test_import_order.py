@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("recorder",),
     ("finish", "tensors"),
     ("results",),
-    ("session",),
+    ("job",),
     ("fit", "sweep", "tune", "predictions"),
     ("estimators",),
     ("walkthrough",),

@@ -1,6 +1,6 @@
 """tt.tune: a table in; a tuned model, its test score and the reasons out.
 
-Checks what comes in and hands it to a session. Knows no terminal and no signals.
+Checks what comes in and hands it to a job. Knows no terminal and no signals.
 """
 
 import os
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import OptionError, StudyError
+from trimtab.job import Job
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.results import Study
-from trimtab.session import Session
 from trimtab.tuning.budget import Budget, parse_duration
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.space import Value
@@ -87,9 +87,9 @@ def tune(
         raise OptionError("There is no data: name a file, or a study to go on from with --resume.")
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise OptionError(f"threads is {threads!r}: it must be a whole number of at least 1.")
-    session = Session(clock, tuple(listeners), asked, trials, device_named(device), threads or cores())
+    job = Job(clock, tuple(listeners), asked, trials, device_named(device), threads or cores())
     with lanes_in_threads():
-        return session.run(data, test, folder, Path(out) if out is not None else None)
+        return job.run(data, test, folder, Path(out) if out is not None else None)
 
 
 def _reference(data: Any) -> str | float | None:

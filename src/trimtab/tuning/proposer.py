@@ -104,7 +104,7 @@ class Proposer:
         return values
 
     def _add(self, record: TrialRecord) -> None:
-        """Learn from a trial of an earlier session, if it turned the same knobs."""
+        """Learn from a trial of an earlier call, if it turned the same knobs."""
         fits = record.values.keys() == self.distributions.keys() and all(
             _holds(self.space.domains[name], value) for name, value in record.values.items()
         )

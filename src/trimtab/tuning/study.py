@@ -56,7 +56,7 @@ class _Wave:
 
 
 class Search:
-    """One study's search; `run()` returns every finished trial, earlier sessions' included."""
+    """One study's search; `run()` returns every finished trial, earlier calls' included."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Search:
         return self.trials
 
     def resume_with(self, waiting: list[dict[str, Value]]) -> None:
-        """Configs that were in flight when an earlier session ended: they run first."""
+        """Configs that were in flight when an earlier call ended: they run first."""
         self.waiting = [values for values in waiting if values.keys() >= self.space.domains.keys()]
 
     # -- baselines

@@ -1,4 +1,4 @@
-"""Session: one call of `tune` at work, from the prepared table to the saved model and its figures.
+"""Job: one call of `tune` at work, from the prepared table to the saved model and its figures.
 
 Puts the floors below to work on what was asked; it parses no options and knows no terminal.
 """
@@ -37,7 +37,7 @@ ALONE = 3.0
 REFITTED = 6
 
 
-class Session:
+class Job:
     """One call of `tune`: what was asked, and the floors below put to work on it."""
 
     def __init__(
