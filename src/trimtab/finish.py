@@ -10,6 +10,7 @@ import numpy
 import torch
 
 from trimtab.model import Member, Model
+from trimtab.table.encode import Encoded
 from trimtab.table.prepare import Prepared
 from trimtab.training.config import Stopping
 from trimtab.training.data import Fold, TrainingData
@@ -107,11 +108,11 @@ def best_network(prepared: Prepared, folder: StudyFolder, winner: TrialRecord) -
 
 
 def scores(
-    model: Model, prepared: Prepared, metric: Metric, *, seed: int
+    model: Model, prepared: Prepared, metric: Metric, *, seed: int, encoded: Encoded | None = None
 ) -> tuple[dict[str, float], tuple[float, float]]:
-    """Every figure of `model` on the test rows, and the metric's bootstrap interval."""
+    """Every figure of `model` on the test rows (`encoded` where they are already), and the metric's interval."""
     assert prepared.test is not None
-    raw, _ = model.raw(prepared.test)
+    raw = model.raw(prepared.test)[0] if encoded is None else model.raw_of(encoded)
     truth = prepared.target_encoder.truth(prepared.test)
     return figures(raw, truth, prepared.test_weights, metric, seed=seed)
 

@@ -254,6 +254,8 @@ class Job:
     def _baseline_scores(self, trials: list[TrialRecord], truth: numpy.ndarray) -> dict[str, dict[str, float]]:
         """Each baseline on the test rows; without a test part, out of fold."""
         result = {}
+        test = self.prepared.test
+        encoded = None if test is None else self.prepared.encoder.encode(test)
         for record in trials:
             weights = self.folder.load_weights(record.number) if record.name else None
             if weights is None:
@@ -263,7 +265,7 @@ class Job:
                 result[record.name] = finish.figures(*arguments, self.metric, seed=0)[0]
             else:
                 model = finish.as_model(self.prepared, self.folder, [(record, 1.0)])
-                result[record.name] = finish.scores(model, self.prepared, self.metric, seed=0)[0]
+                result[record.name] = finish.scores(model, self.prepared, self.metric, seed=0, encoded=encoded)[0]
         return result
 
     # -- telling

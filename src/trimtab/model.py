@@ -22,7 +22,7 @@ from torch import Tensor
 
 from trimtab.errors import ModelError
 from trimtab.nets.mlp import MLP
-from trimtab.table.encode import Encoder
+from trimtab.table.encode import Encoded, Encoder
 from trimtab.table.frames import to_frame
 from trimtab.table.target import TargetEncoder
 from trimtab.training.mlp_program import MLPProgram
@@ -70,6 +70,10 @@ class Model:
     def raw(self, frame: polars.DataFrame) -> tuple[numpy.ndarray, tuple[str, ...]]:
         """Probabilities or values in original units, float64 [rows, outputs], and notices about the rows."""
         encoded = self.encoder.encode(frame)
+        return self.raw_of(encoded), encoded.notices
+
+    def raw_of(self, encoded: Encoded) -> numpy.ndarray:
+        """The same for rows that this model's encoder has encoded already."""
         numbers, codes = torch.from_numpy(encoded.numbers), torch.from_numpy(encoded.codes)
         programs = [MLPProgram(build(self.encoder, self.target, member.network)) for member in self.members]
         pieces = [numpy.zeros((0, self.target.outputs))]
@@ -80,7 +84,7 @@ class Model:
                 for program, member in zip(programs, self.members, strict=True)
             ]
             pieces.append(torch.stack(parts).sum(0).numpy())
-        return numpy.concatenate(pieces), encoded.notices
+        return numpy.concatenate(pieces)
 
     def predict_frame(self, frame: polars.DataFrame) -> tuple[polars.DataFrame, tuple[str, ...]]:
         """`prediction` (one column per target if there are several) and `probability_<class>` columns; notices."""
