@@ -178,7 +178,7 @@ class Job:
         """Keep time for training the best once more on all rows, alone in its population and so less quick."""
         networks = ALONE * (bool(self.asked["single"]) + REFITTED * bool(self.asked["refit"]))
         wanted = self.reserve + networks * best.seconds / len(self.tensors.folds)
-        self.reserve = self.budget.reserve = min(wanted, max(self.reserve, 0.4 * self.budget.seconds))
+        self.budget.reserve = min(wanted, max(self.reserve, 0.4 * self.budget.seconds))
 
     # -- after
 
