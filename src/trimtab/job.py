@@ -4,7 +4,6 @@ Puts the floors below to work on what was asked; it parses no options and knows 
 """
 
 import datetime
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -56,23 +55,20 @@ class Job:
 
     def run(self, data: Any, test: Any, folder: StudyFolder | None, out: Path | None) -> Study:
         asked = self.asked
-        fixed = asked["fixed"]
         prepared = self._prepare(data, test)
         task: Task = prepared.target_encoder.task  # type: ignore[assignment]
         metric = metric_for(asked["metric"], task, prepared.target_encoder.outputs)
-        fixed = check_fixed(fixed, task)
+        fixed = check_fixed(asked["fixed"], task)
         tensors = training_data(prepared, self.device)
         self._warn_of_memory(prepared)
         space = space_for(
             task, metric.name, rows=len(tensors.folds[0].train), columns=prepared.encoder.n_numbers, fixed=fixed
         )
-        is_new = folder is None
-        asked["greater_is_better"] = metric.greater_is_better
-        asked["fingerprint"] = prepared.fingerprint if is_new else asked.get("fingerprint")
         if folder is None:
+            asked |= {"greater_is_better": metric.greater_is_better, "fingerprint": prepared.fingerprint}
             path = out or _new_folder_name(prepared.source_name)
             folder = StudyFolder.create(path, asked)
-        elif asked["fingerprint"] != prepared.fingerprint:
+        elif asked.get("fingerprint") != prepared.fingerprint:
             raise StudyError(
                 f"{folder.path} was made with other data or another split: resume it with the same data, "
                 "or start a new study without --resume."
@@ -80,7 +76,7 @@ class Job:
         self.folder, self.prepared, self.metric, self.tensors = folder, prepared, metric, tensors
         self._tell("started", folder.path)
         self._set_reserve()
-        earlier = self._earlier(space)
+        earlier = self._earlier()
         engine = Engine(
             tensors,
             metric,
@@ -124,7 +120,7 @@ class Job:
             0.12 * self.budget.seconds, 0.8 + 0.02 * self.budget.seconds + cells * 1.5e-6
         )
 
-    def _earlier(self, space: Space) -> list[TrialRecord]:
+    def _earlier(self) -> list[TrialRecord]:
         if not (self.folder.path / "study.db").exists() and not self.asked["storage"]:
             return []
         store = TrialStore(self.folder, url=self.asked["storage"], greater_is_better=self.metric.greater_is_better)
@@ -183,7 +179,7 @@ class Job:
     # -- after
 
     def _finish(self, engine: Engine, space: Space, trials: list[TrialRecord]) -> Study:
-        self._tell_phase(trials, engine)
+        self._tell_finishing(trials)
         chosen = finish.choose(trials, self.folder, self.tensors, self.metric, single=self.asked["single"])
         model = finish.as_model(self.prepared, self.folder, chosen.members)
         if self.asked["single"]:
@@ -193,7 +189,7 @@ class Job:
                 self._notice("No time was left to train the winner on all rows: its best fold's network is the model.")
         model.save(self.folder.model)
         model = Model.load(self.folder.model)
-        result = self._result(chosen, trials, model, engine)
+        result = self._result(chosen, trials, model)
         if self.asked["refit"]:
             self._refit(engine, chosen)
         for notice in edge_notices(chosen.winner, space):
@@ -221,7 +217,7 @@ class Job:
             return None
         return Model(self.prepared.encoder, self.prepared.target_encoder, tuple(members))
 
-    def _result(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model, engine: Engine) -> dict[str, Any]:
+    def _result(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model) -> dict[str, Any]:
         seed, prepared = self.asked["seed"], self.prepared
         truth = prepared.target_encoder.truth(prepared.development)
         validation, interval = finish.figures(chosen.predictions, truth, prepared.weights, self.metric, seed=seed)
@@ -240,7 +236,7 @@ class Job:
             "trials": len(trials),
             "runs": sum(len(record.ended) for record in trials),
             "seconds": round(self.budget.elapsed, 2),
-            "config": json.loads(json.dumps(chosen.winner.config.to_json())),
+            "config": chosen.winner.config.to_json(),
             "winner": chosen.winner.number,
             "ensemble": [{"trial": record.number, "share": share} for record, share in chosen.members],
             "networks": model.networks,
@@ -260,7 +256,7 @@ class Job:
             weights = self.folder.load_weights(record.number) if record.name else None
             if weights is None:
                 continue
-            if self.prepared.test is None:
+            if test is None:
                 arguments = weights.predictions, truth, self.prepared.weights
                 result[record.name] = finish.figures(*arguments, self.metric, seed=0)[0]
             else:
@@ -279,7 +275,7 @@ class Job:
             if method := getattr(listener, what, None):
                 method(*details)
 
-    def _tell_phase(self, trials: list[TrialRecord], engine: Engine) -> None:
+    def _tell_finishing(self, trials: list[TrialRecord]) -> None:
         best = min((r for r in trials if r.state == "complete"), key=lambda r: r.error, default=None)
         runs = sum(len(record.ended) for record in trials)
         score = None if best is None else self.metric.shown(best.error)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trimtab.training.config import OPTIMIZERS, Optimizer
-from trimtab.training.optimizers import OptimizerCoefficients, UpdateRule
+from trimtab.training.optimizers import OptimizerCoefficients, StepRates, UpdateRule, step_rates
 
 SIZE = 57
 STEPS = 100
@@ -69,6 +69,10 @@ def start(lanes):
     return torch.randn(lanes, SIZE, generator=generator), torch.randn(STEPS, lanes, SIZE, generator=generator)
 
 
+def rates_at(coefficients, step, learning_rate) -> StepRates:
+    return step_rates(coefficients, step.unsqueeze(0), learning_rate.unsqueeze(0))[0]
+
+
 def rates_of(optimizers):
     return torch.tensor([optimizer.learning_rate for optimizer in optimizers])
 
@@ -81,7 +85,7 @@ def trained(optimizers, parameters, gradients, *, active=None, rates=None):
     rates = rates_of(optimizers) if rates is None else rates
     for gradient in gradients:
         step += 1
-        rule.update(state[0], gradient, state[1], state[2], coefficients, step, rates, active)
+        rule.update(state[0], gradient, state[1], state[2], coefficients, rates_at(coefficients, step, rates), active)
     return state
 
 
@@ -120,7 +124,8 @@ def test_adam_and_gradients_that_follow_the_parameters():
     theirs = torch.nn.Parameter(parameters.clone())
     reference = torch.optim.Adam([theirs], 0.05)
     for step in range(1, STEPS + 1):
-        rule.update(ours, curvature * ours, first, second, coefficients, torch.tensor([step]), torch.tensor([0.05]))
+        rates = rates_at(coefficients, torch.tensor([step]), torch.tensor([0.05]))
+        rule.update(ours, curvature * ours, first, second, coefficients, rates)
         theirs.grad = curvature * theirs.detach()
         reference.step()
     torch.testing.assert_close(ours, theirs.detach(), rtol=1e-4, atol=1e-5)
@@ -174,7 +179,9 @@ def test_lanes_may_be_at_different_steps():
     for late, early in ((4, 0), (5, 1)):
         gradient = torch.stack([gradients[late, 0], gradients[early, 1]])
         step = torch.tensor([late + 1, early + 1])
-        rule.update(state[0], gradient, state[1], state[2], coefficients, step, rates_of(optimizers))
+        rule.update(
+            state[0], gradient, state[1], state[2], coefficients, rates_at(coefficients, step, rates_of(optimizers))
+        )
     torch.testing.assert_close(state[0][0], together[0][0])
     torch.testing.assert_close(state[0][1], trained(optimizers[1:], parameters[1:], gradients[:2, 1:])[0][0])
 
@@ -198,7 +205,9 @@ def test_one_rule_serves_populations_of_any_size():
         first, second = torch.zeros(2, lanes, size)
         coefficients = OptimizerCoefficients.stack([Optimizer("adam", 0.5)] * lanes)
         steps = torch.ones(lanes, dtype=torch.int64)
-        rule.update(parameters, gradient, first, second, coefficients, steps, torch.full((lanes,), 0.5))
+        rule.update(
+            parameters, gradient, first, second, coefficients, rates_at(coefficients, steps, torch.full((lanes,), 0.5))
+        )
         torch.testing.assert_close(parameters, torch.full((lanes, size), 0.5))
 
 

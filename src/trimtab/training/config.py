@@ -162,7 +162,9 @@ class Config:
 
     def to_json(self) -> dict:
         """A plain dict that `from_json` turns into an equal config."""
-        return dataclasses.asdict(self) | {"network": dict(self.network), "initial": dict(self.initial)}
+        document = dataclasses.asdict(self) | {"network": dict(self.network), "initial": dict(self.initial)}
+        document["loss"]["class_weights"] = list(self.loss.class_weights)
+        return document
 
     @classmethod
     def from_json(cls, document: dict) -> "Config":

@@ -125,28 +125,10 @@ class UpdateRule:
         first: Float[Tensor, "lanes size"],
         second: Float[Tensor, "lanes size"],
         coefficients: OptimizerCoefficients,
-        step: Int[Tensor, " lanes"],
-        learning_rate: Float[Tensor, " lanes"],
-        active: Bool[Tensor, " lanes"] | None = None,
-    ) -> None:
-        """One step of every active lane (None: of all); nothing of the others changes by one bit.
-
-        `step` counts from 1. As `apply`, which takes what follows from step and learning rate ready made.
-        """
-        rates = step_rates(coefficients, step.unsqueeze(0), learning_rate.unsqueeze(0))[0]
-        self.apply(parameters, gradient, first, second, coefficients, rates, active)
-
-    def apply(
-        self,
-        parameters: Float[Tensor, "lanes size"],
-        gradient: Float[Tensor, "lanes size"],
-        first: Float[Tensor, "lanes size"],
-        second: Float[Tensor, "lanes size"],
-        coefficients: OptimizerCoefficients,
         rates: "StepRates",
         active: Bool[Tensor, " lanes"] | None = None,
     ) -> None:
-        """One step of every active lane (None: of all) at `rates`.
+        """One step of every active lane (None: of all) at `rates`; nothing of the others changes by one bit.
 
         `first` and `second` are the rule's state and start at 0; `gradient` is only read.
         SGD as in torch.optim; Adam [Kingma & Ba 2015], AdamW [Loshchilov & Hutter 2019], Lion [Chen et al. 2023].

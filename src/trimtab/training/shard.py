@@ -97,7 +97,7 @@ class Shard:
                 gradient,
                 buffers,
             )
-            self.rule.apply(parameters, gradient, first, second, self.optimizers, rates[s], active)
+            self.rule.update(parameters, gradient, first, second, self.optimizers, rates[s], active)
             for name, before in kept.items():
                 buffers[name][~active] = before[~active]  # type: ignore[operator]
             losses.append(loss)

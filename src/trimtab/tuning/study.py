@@ -78,6 +78,8 @@ class Search:
         self.data, self.metric, self.space, self.engine = data, metric, space, engine
         self.folder, self.writer, self.budget, self.seed, self.max_trials = folder, writer, budget, seed, max_trials
         self.on_progress, self.on_baseline, self.on_best = on_progress, on_baseline, on_best
+        self.truth = data.truth(torch.arange(data.rows, device=data.device)).cpu()
+        self.weights = data.weights.cpu().double()
         self.trials = list(earlier)
         self.runs_done = 0
         self.proposer = Proposer(space, seed=seed + len(earlier))
@@ -202,8 +204,7 @@ class Search:
             self.wave.left -= 1
             return self.proposer.propose(number, self.wave.structure)
         values = self.proposer.propose(number)
-        self._structure_now = Structure.of(self.space.config(values))
-        trials_at_once = self.engine.width(self._structure_now) // len(self.data.folds)
+        trials_at_once = self.engine.width(Structure.of(self.space.config(values))) // len(self.data.folds)
         self.wave = _Wave(structure_of(values), left=max(0, 2 * trials_at_once - 1) if trials_at_once > 2 else 0)
         return values
 
@@ -318,21 +319,16 @@ class Search:
 
     def _pooled_error(self, predictions: numpy.ndarray) -> float:
         known = torch.from_numpy(~numpy.isnan(predictions).any(axis=1))
-        truth = self.data.truth(torch.arange(self.data.rows, device=self.data.device)).cpu()[known]
-        error = self.metric.error(
-            torch.from_numpy(predictions).double()[known][None],
-            truth[None],
-            self.data.weights.cpu().double()[known][None],
-        )
-        return float(error[0])
+        lane = torch.from_numpy(predictions).double(), self.truth, self.weights
+        return float(self.metric.error(*(part[known].unsqueeze(0) for part in lane))[0])
 
     def _take_number(self) -> int:
         self.next_number += 1
         return self.next_number - 1
 
     def _note_in_flight(self) -> None:
-        flying = [{"number": t.number, "values": t.values} for t in self.active.values() if not t.name]
-        self.folder.write("inflight.json", flying)
+        flying = [trial.values for trial in self.active.values() if not trial.name]
+        self.folder.write("inflight.json", [{"values": values} for values in flying + self.waiting])
 
     def _show(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
