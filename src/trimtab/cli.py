@@ -100,6 +100,7 @@ def fit(
     seed: Annotated[int | None, _search("Where chance starts.", "0")] = None,
     threads: Annotated[int | None, _search("Threads to train with.", "all cores allowed")] = None,
     device: Annotated[Text, _search("auto, cpu or cuda.", "auto")] = None,
+    precision: Annotated[Text, _search("high, or auto: bfloat16 where quicker and harmless.", "high")] = None,
     single: Annotated[bool, _search("One network instead of an ensemble.", name="--single")] = False,
     refit: Annotated[bool, _search("Train once more on all rows after the test.", name="--refit")] = False,
     resume: Annotated[Text, _search("Folder of a study to go on with; the budget is new time.")] = None,

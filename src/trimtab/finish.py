@@ -93,7 +93,7 @@ def trained_on_all_rows(
         while not population.lanes[0].ended:
             if not all_rows.advance(population):
                 return None
-        result.append(Member(record.config.module_arguments, population.parameters[:1].clone().cpu(), share))
+        result.append(Member(record.config.module_arguments, population.evaluated[:1].clone().cpu(), share))
         all_rows.retire(population, OUT_OF_BUDGET)
     return result
 

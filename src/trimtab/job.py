@@ -22,6 +22,7 @@ from trimtab.training.config import Task
 from trimtab.training.data import TrainingData
 from trimtab.training.engine import Engine
 from trimtab.training.metrics import metric_for
+from trimtab.training.step import Features
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.notices import edge_notices
@@ -82,9 +83,15 @@ class Job:
             metric,
             lambda **network: build(prepared.encoder, prepared.target_encoder, network),
             threads=self.threads,
+            always=Features(dropout=True),
+            precision=self.asked.get("precision", "high"),
+            measures_widths=self.max_trials is None,
             should_stop=self.budget.is_over,
         )
-        trials = self._search(engine, space, earlier)
+        try:
+            trials = self._search(engine, space, earlier)
+        finally:
+            engine.compiler.close()
         if self.budget.abort.is_set():
             raise StudyError(f"Stopped at once. What was finished is kept: go on with --resume {folder.path}.")
         return self._finish(engine, space, trials)
@@ -189,7 +196,7 @@ class Job:
                 self._notice("No time was left to train the winner on all rows: its best fold's network is the model.")
         model.save(self.folder.model)
         model = Model.load(self.folder.model)
-        result = self._result(chosen, trials, model)
+        result = self._result(chosen, trials, model, engine)
         if self.asked["refit"]:
             self._refit(engine, chosen)
         for notice in edge_notices(chosen.winner, space):
@@ -217,7 +224,19 @@ class Job:
             return None
         return Model(self.prepared.encoder, self.prepared.target_encoder, tuple(members))
 
-    def _result(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model) -> dict[str, Any]:
+    @staticmethod
+    def _engine_report(engine: Engine) -> dict[str, Any]:
+        """How the training went, in lane-steps."""
+        populations = engine.populations.values()
+        useful, possible = (sum(getattr(p, name) for p in populations) for name in ("lane_steps", "place_steps"))
+        return {
+            "lane_steps": useful,
+            "utilisation": round(useful / max(1, possible), 4),
+            "compiled_share": round(sum(p.compiled_steps for p in populations) / max(1, useful), 4),
+            "structures": len(populations),
+        }
+
+    def _result(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model, engine: Engine) -> dict[str, Any]:
         seed, prepared = self.asked["seed"], self.prepared
         truth = prepared.target_encoder.truth(prepared.development)
         validation, interval = finish.figures(chosen.predictions, truth, prepared.weights, self.metric, seed=seed)
@@ -236,6 +255,7 @@ class Job:
             "trials": len(trials),
             "runs": sum(len(record.ended) for record in trials),
             "seconds": round(self.budget.elapsed, 2),
+            "engine": self._engine_report(engine),
             "config": chosen.winner.config.to_json(),
             "winner": chosen.winner.number,
             "ensemble": [{"trial": record.number, "share": share} for record, share in chosen.members],

@@ -26,6 +26,7 @@ from trimtab.table.encode import Encoded, Encoder
 from trimtab.table.frames import to_frame
 from trimtab.table.target import TargetEncoder
 from trimtab.training.mlp_program import MLPProgram
+from trimtab.training.program import outputs_of
 
 FORMAT = 1
 _KIND = "trimtab model"
@@ -103,7 +104,7 @@ class Model:
     def _member(self, program: MLPProgram, member: Member, numbers: Tensor, codes: Tensor) -> Tensor:
         networks = member.parameters.shape[0]
         inputs = tuple(x.unsqueeze(0).expand(networks, *x.shape) for x in (numbers, codes))
-        outputs = program.outputs(member.parameters, inputs).double()
+        outputs = outputs_of(program, member.parameters, inputs).double()
         if self.task == "classification":
             return outputs.softmax(-1).mean(0)
         return outputs.mean(0) * torch.tensor(self.target.scale, dtype=torch.float64) + torch.tensor(

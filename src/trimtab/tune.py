@@ -10,13 +10,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trimtab.errors import OptionError, StudyError
+from trimtab.errors import OptionError, StudyError, unknown_choice
 from trimtab.job import Job
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.results import Study
 from trimtab.tuning.budget import Budget, parse_duration
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.space import Value
+
+PRECISIONS = ("high", "auto")
 
 
 def tune(
@@ -34,6 +36,7 @@ def tune(
     trials: int | None = None,
     threads: int | None = None,
     device: str = "auto",
+    precision: str = "high",
     single: bool = False,
     resume: str | Path | None = None,
     drop: Sequence[str] = (),
@@ -57,6 +60,8 @@ def tune(
         test: the share of rows put aside for the final score, a file or frame of them, or "none".
         refit: train the winner once more on all rows after the test score is taken.
         trials: stop after this many trials; the same seed then gives the same trials, scores and model again.
+        precision: "high" multiplies in float32; "auto" in bfloat16 where the processor is quicker at it and a check on
+            the first epochs finds the validation score unharmed.
         single: one network instead of an ensemble.
         resume: the folder of an earlier study to go on from; `data` and `target` may then be left out.
         listeners: objects with any of the methods notice, schema, baseline, progress.
@@ -76,9 +81,12 @@ def tune(
         "data": _reference(data), "target": target, "task": task, "split": split, "test": _reference(test),
         "drop": list(drop), "number": list(number), "category": list(category), "weight": weight, "seed": seed,
         "metric": metric, "fixed": dict(fixed), "storage": storage, "refit": refit, "single": single,
+        "precision": precision,
     }  # fmt: skip
     if trials is not None and (not isinstance(trials, int) or trials < 1):
         raise OptionError(f"trials is {trials!r}: it must be a whole number of at least 1.")
+    if precision not in PRECISIONS:
+        raise unknown_choice("precision", precision, PRECISIONS)
     folder = None
     if resume is not None:
         folder = StudyFolder.open(Path(resume))
@@ -118,7 +126,12 @@ def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> 
                 f"--{name} {asked[name]} differs from the study in {folder.path} ({before.get(name)}): a resumed study "
                 "keeps its data, split and metric. Leave the option out, or start a new study."
             )
-    merged = {**before, "refit": asked["refit"] or before["refit"], "single": asked["single"] or before["single"]}
+    merged = {
+        **before,
+        "precision": asked["precision"],
+        "refit": asked["refit"] or before["refit"],
+        "single": asked["single"] or before["single"],
+    }
     merged["fixed"] = {**before["fixed"], **asked["fixed"]}
     if data is None:
         data = before["data"]

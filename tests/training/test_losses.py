@@ -202,14 +202,3 @@ def test_a_lane_that_is_not_finite_changes_no_bit_of_another(bad):
         for (value, derivative), (expected, slope) in zip(dirty, clean, strict=True):
             assert torch.equal(value[others], expected[others])
             assert torch.equal(derivative[others], slope[others])
-
-
-def test_selected_lanes_keep_their_losses():
-    output, weight = stacked((6, 5, 1))
-    target = torch.zeros_like(output)
-    value, derivative = regression_loss(output, target, weight, LossCoefficients.stack(REGRESSION))
-    lanes = torch.tensor([3, 0, 4])
-    chosen = LossCoefficients.stack(REGRESSION).select(lanes)
-    selected = regression_loss(output[lanes], target[lanes], weight[lanes], chosen)
-    torch.testing.assert_close(selected[0], value[lanes])
-    torch.testing.assert_close(selected[1], derivative[lanes])

@@ -4,7 +4,8 @@ from torch import nn
 
 from trimtab.nets.mlp import ACTIVATIONS, MLP
 from trimtab.training.mlp_program import MLPProgram, program_for
-from trimtab.training.program import Masks, VmapProgram
+from trimtab.training.program import Masks, VmapProgram, outputs_of
+from trimtab.training.step import backward
 
 LANES, BATCH, NUMBERS = 4, 16, 7
 
@@ -18,6 +19,13 @@ def example(cardinalities, **network):
     )
     target = torch.randn(LANES, BATCH, 2, generator=generator)
     return module, inputs, lambda out: (((out - target) ** 2).mean((1, 2)), (out - target) / BATCH)
+
+
+def gradient_of(program, flat, rows, derivative, masks):
+    """Each lane's loss and flat gradient."""
+    leaves = {name: view.detach().requires_grad_() for name, view in program.layout.views(flat).items()}
+    loss, pieces = backward(program, leaves, rows, derivative, masks, {})
+    return loss, torch.cat(pieces, dim=1)
 
 
 def masks(rate):
@@ -35,9 +43,8 @@ def test_batched_mlp_is_the_mapped_module(inputs, depth, cardinalities, rate):
     flat = torch.randn(LANES, fast.layout.size, generator=torch.Generator().manual_seed(1)) * 0.3
     results = []
     for program in (fast, reference):
-        gradient = torch.full_like(flat, float("nan"))
-        loss = program.gradient(flat, rows, derivative, masks(rate), gradient, {})
-        results.append((loss, gradient, program.outputs(flat, rows)))
+        loss, gradient = gradient_of(program, flat, rows, derivative, masks(rate))
+        results.append((loss, gradient, outputs_of(program, flat, rows)))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
@@ -47,8 +54,7 @@ def test_every_activation_gives_the_gradient_of_the_plain_module(activation):
     module, rows, derivative = example((5,), depth=2, width=8, activation=activation)
     program = program_for(module)
     flat = program.layout.flatten(dict(module.named_parameters())).repeat(LANES, 1)
-    gradient = torch.empty_like(flat)
-    program.gradient(flat, rows, derivative, masks(0.0), gradient, {})
+    gradient = gradient_of(program, flat, rows, derivative, masks(0.0))[1]
     for lane in range(LANES):
         module.zero_grad()
         outputs = module(rows[0][lane], rows[1][lane])
@@ -73,7 +79,7 @@ def test_a_module_that_vmap_refuses_trains_lane_by_lane_and_says_so(caplog):
     program = VmapProgram(Refusing())
     flat = torch.randn(2, program.layout.size)
     x = torch.randn(2, 5, 3)
-    outputs = program.outputs(flat, (x,))
+    outputs = outputs_of(program, flat, (x,))
     expected = torch.stack([x[i] @ flat[i, :3].view(3, 1) + flat[i, 3] for i in range(2)])
     torch.testing.assert_close(outputs, expected)
     assert "lane by lane" in caplog.text
@@ -83,9 +89,8 @@ def test_a_lane_of_nan_changes_no_bit_of_its_neighbours():
     module, rows, derivative = example((5,), depth=2, width=8, inputs="periodic")
     program = program_for(module)
     flat = torch.randn(LANES, program.layout.size)
-    clean, dirty = torch.empty_like(flat), torch.empty_like(flat)
-    program.gradient(flat, rows, derivative, masks(0.5), clean, {})
+    clean = gradient_of(program, flat, rows, derivative, masks(0.5))[1]
     flat[1] = float("nan")
-    program.gradient(flat, rows, derivative, masks(0.5), dirty, {})
+    dirty = gradient_of(program, flat, rows, derivative, masks(0.5))[1]
     others = [0, 2, 3]
     assert torch.equal(clean[others], dirty[others])

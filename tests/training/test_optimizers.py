@@ -1,12 +1,16 @@
 """Optimizers: parity with torch.optim, Lion with its paper, and lanes that never touch each other."""
 
-import math
-
 import pytest
 import torch
 
-from trimtab.training.config import OPTIMIZERS, Optimizer
-from trimtab.training.optimizers import OptimizerCoefficients, StepRates, UpdateRule, step_rates
+from trimtab.training.config import OPTIMIZERS, Config, Group, Optimizer
+from trimtab.training.optimizers import (
+    GroupCoefficients,
+    OptimizerCoefficients,
+    StepRates,
+    UpdateRule,
+    step_rates,
+)
 
 SIZE = 57
 STEPS = 100
@@ -64,20 +68,28 @@ PAIRS["lion"] = (
 )
 
 
+PAIRS_WITH_RATES = {
+    "sgd": torch.optim.SGD,
+    "momentum": lambda groups: torch.optim.SGD(groups, momentum=0.9),
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+
+
 def start(lanes):
     generator = torch.Generator().manual_seed(0)
     return torch.randn(lanes, SIZE, generator=generator), torch.randn(STEPS, lanes, SIZE, generator=generator)
 
 
 def rates_at(coefficients, step, learning_rate) -> StepRates:
-    return step_rates(coefficients, step.unsqueeze(0), learning_rate.unsqueeze(0))[0]
+    return StepRates.of(step_rates(coefficients, step.unsqueeze(1), learning_rate.unsqueeze(1))[:, 0])
 
 
 def rates_of(optimizers):
     return torch.tensor([optimizer.learning_rate for optimizer in optimizers])
 
 
-def trained(optimizers, parameters, gradients, *, active=None, rates=None):
+def trained(optimizers, parameters, gradients, *, rates=None, groups=None):
     """Parameters and both moments after the steps in `gradients`."""
     state = [parameters.clone(), torch.zeros_like(parameters), torch.zeros_like(parameters)]
     rule, coefficients = UpdateRule(), OptimizerCoefficients.stack(optimizers)
@@ -85,7 +97,7 @@ def trained(optimizers, parameters, gradients, *, active=None, rates=None):
     rates = rates_of(optimizers) if rates is None else rates
     for gradient in gradients:
         step += 1
-        rule.update(state[0], gradient, state[1], state[2], coefficients, rates_at(coefficients, step, rates), active)
+        rule.update(state[0], gradient, state[1], state[2], coefficients, rates_at(coefficients, step, rates), groups)
     return state
 
 
@@ -152,19 +164,24 @@ def test_a_lane_that_breaks_changes_no_bit_of_another(spoil, lane):
         assert torch.equal(tensor[others], expected[others])
 
 
-@pytest.mark.parametrize("optimizers", [MIXED, [Optimizer("adamw", weight_decay=0.1)] * 9], ids=["mixed", "adamw"])
-def test_an_inactive_lane_keeps_every_bit(optimizers):
-    parameters, gradients = start(len(optimizers))
-    idle = [1, 4, 8]
-    gradients[:, idle] = math.nan
-    active = torch.tensor([lane not in idle for lane in range(len(optimizers))])
-    clean = trained(optimizers, parameters, gradients[:7])
-    masked = trained(optimizers, parameters, gradients[:7], active=active)
-    assert torch.equal(masked[0][idle], parameters[idle])
-    assert (masked[1][idle] == 0).all()
-    assert (masked[2][idle] == 0).all()
-    for tensor, expected in zip(masked, clean, strict=True):
-        torch.testing.assert_close(tensor[active], expected[active])
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "adamw"])
+def test_groups_have_their_own_rate_and_decay_as_in_torch(name):
+    parameters, gradients = start(1)
+    ours, theirs = Optimizer(name, 0.01, weight_decay=0.1), PAIRS_WITH_RATES[name]
+    config = Config(optimizer=ours, groups=(Group("*.bias", rate=0.5, decay=0.0), Group("slow.*", rate=0.1)))
+    names, sizes = ("slow.weight", "fast.weight", "fast.bias"), (20, 30, 7)
+    groups = GroupCoefficients.stack([config], names).over_flat(sizes)
+    result = trained([ours], parameters, gradients[:50], groups=groups)[0][0]
+    pieces = [torch.nn.Parameter(piece.clone()) for piece in parameters[0].split(sizes)]
+    rates, decays = (0.001, 0.01, 0.005), (0.1, 0.1, 0.0)
+    optimizer = theirs(
+        [{"params": [p], "lr": lr, "weight_decay": wd} for p, lr, wd in zip(pieces, rates, decays, strict=True)]
+    )
+    for gradient in gradients[:50, 0]:
+        for piece, part in zip(pieces, gradient.split(sizes), strict=True):
+            piece.grad = part.clone()
+        optimizer.step()
+    torch.testing.assert_close(result, torch.cat([p.detach() for p in pieces]), rtol=1e-4, atol=1e-5)
 
 
 def test_lanes_may_be_at_different_steps():

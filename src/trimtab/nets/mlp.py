@@ -61,6 +61,10 @@ class MLP(nn.Module):
         if inputs not in NUMBER_INPUTS:
             raise unknown_choice("inputs", inputs, NUMBER_INPUTS)
         self.continuous, self.numbers, self.depth = continuous, numbers, depth
+        self.arguments = {
+            "continuous": continuous, "numbers": numbers, "cardinalities": cardinalities, "outputs": outputs,
+            "width": width, "depth": depth, "activation": activation, "inputs": inputs,
+        }  # fmt: skip
         sizes = tuple(outputs if depth == 0 else embedding_size(count) for count in cardinalities)
         self.categories = CategoryEmbedding(cardinalities, sizes) if cardinalities else None
         self.periodic = None

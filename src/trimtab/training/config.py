@@ -17,6 +17,7 @@ CLASSIFICATION_LOSSES = ("cross_entropy", "focal")
 OPTIMIZERS = ("gd", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion")
 SCHEDULES = ("constant", "step", "cosine", "one_cycle", "warmup_cosine", "plateau")
 STOPPING_RULES = ("none", "patience", "gl", "pq", "up")
+COURSES = ("constant", "linear", "cosine", "flat_cosine")
 
 
 def losses_for(task: Task) -> tuple[str, ...]:
@@ -128,12 +129,33 @@ class Stopping:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Parameters with a rate and a decay of their own: those whose names match `pattern` (as file names do: `*.bias`).
+
+    `rate` multiplies the learning rate and `decay` the weight decay; 0 leaves the parameters still, or out of decay.
+    A parameter belongs to the first group whose pattern it matches.
+    """
+
+    pattern: str
+    rate: float = 1.0
+    decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(f"the rate multiplier of {self.pattern}", self.rate, 0)
+        require(f"the decay multiplier of {self.pattern}", self.decay, 0)
+
+
+@dataclass(frozen=True)
 class Config:
     """One complete training configuration.
 
     `network` holds the arguments of the module factory (for tables: width, depth, activation, ...), sorted by name, so
     that equal structures compare equal; `initial` those that shape only its initial weights, so that runs which differ
     in them can share a population. `batch_size` 0 means all rows (and is what optimizer "gd" always uses).
+
+    `dropout_course` and `decay_course` say how dropout and weight decay fall over the planned steps. `gradient_clip` is
+    the largest norm of a gradient (0: as it comes). `averaging` is the decay of an exponential moving average of the
+    weights, which is then evaluated and kept instead of the weights themselves (0: none).
     """
 
     network: tuple[tuple[str, str | int | float], ...] = ()
@@ -145,6 +167,11 @@ class Config:
     batch_size: int = 128
     epochs: int = 200
     dropout: float = 0.0
+    dropout_course: str = "constant"
+    decay_course: str = "constant"
+    gradient_clip: float = 0.0
+    averaging: float = 0.0
+    groups: tuple[Group, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", tuple(sorted(self.network)))
@@ -152,6 +179,11 @@ class Config:
         require("batch_size", self.batch_size, 0)
         require("epochs", self.epochs, 1)
         require("dropout", self.dropout, 0, 0.95)
+        require("gradient_clip", self.gradient_clip, 0)
+        require("averaging", self.averaging, 0, 0.99999)
+        for course in (self.dropout_course, self.decay_course):
+            if course not in COURSES:
+                raise unknown_choice("course", course, COURSES)
         if self.optimizer.name == "gd":
             object.__setattr__(self, "batch_size", 0)
 
@@ -164,6 +196,7 @@ class Config:
         """A plain dict that `from_json` turns into an equal config."""
         document = dataclasses.asdict(self) | {"network": dict(self.network), "initial": dict(self.initial)}
         document["loss"]["class_weights"] = list(self.loss.class_weights)
+        document["groups"] = list(document["groups"])
         return document
 
     @classmethod
@@ -173,4 +206,5 @@ class Config:
         parts = {"optimizer": Optimizer, "schedule": Schedule, "stopping": Stopping}
         values |= {name: part(**values[name]) for name, part in parts.items()} | {"loss": Loss(**loss)}
         values |= {name: tuple(values[name].items()) for name in ("network", "initial")}
+        values["groups"] = tuple(Group(**group) for group in values.get("groups", ()))
         return cls(**values)

@@ -4,33 +4,52 @@ Knows configs, folds and lanes; it knows no trials, tables, files or clocks. Who
 what is pruned; `should_stop` is asked before every step.
 """
 
+import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from trimtab.training import plans, signals
+from trimtab.training.arguments import Signature
+from trimtab.training.chunk import Chunk, Validated, Worker, chunks_of
+from trimtab.training.compiler import Compiled, Compiler, cache_folder
 from trimtab.training.data import TrainingData
 from trimtab.training.metrics import Metric
 from trimtab.training.mlp_program import program_for
-from trimtab.training.population import Lane, Population, Structure
+from trimtab.training.plans import Lane
+from trimtab.training.population import Population, Structure
+from trimtab.training.precision import Precision, PrecisionCheck, gains_from_bfloat16
 from trimtab.training.program import Program
 from trimtab.training.randomness import initialised, number_from
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, STOPPED_EARLY, Request, RunRecord
-from trimtab.training.shard import Plan, Shard, Trained, shards_of
+from trimtab.training.step import Features, Rows
+from trimtab.training.widths import RememberedWidths, WidthTuner, lanes_at_once
 
 Result = TypeVar("Result")
 Factory = Callable[..., nn.Module]
+Compiling = Literal["never", "found", "beside", "wait"]
 MAX_LANES = 64
 OPERATIONS_AT_ONCE = 4e8
-STEPS_PER_ROUND = 12
+NOTHING = Features(norms=False)
 
 
 class Engine:
-    """Trains runs of many structures over one data set, each structure as one population."""
+    """Trains runs of many structures over one data set, each structure as one population.
+
+    `compiling` says how the steps of a population are compiled: "never"; only where they are "found" on disk; "beside"
+    the training, which goes on uncompiled meanwhile; or before the first of them, which has to "wait". Every compiled
+    step has the features `always`, that it may serve whatever comes. `precision` "medium" multiplies matrices in
+    bfloat16 where the processor can, "auto" where that is quicker and a check on the first rounds finds no harm. With
+    `keeps_signals` off only losses, metric and rate are noted. An engine that `measures_widths` works in an order that
+    hangs on the clock.
+    """
 
     def __init__(
         self,
@@ -39,16 +58,28 @@ class Engine:
         factory: Factory,
         *,
         threads: int = 1,
+        compiling: Compiling | Callable[[Population], Compiling] = "never",
+        always: Features = NOTHING,
+        precision: Precision = "high",
+        keeps_signals: bool = True,
+        measures_widths: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.data, self.metric, self.factory, self.should_stop = data, metric, factory, should_stop
+        self.threads, self.compiling, self.precision, self.keeps_signals = threads, compiling, precision, keeps_signals
+        self.always, self.measures_widths = always, measures_widths
+        self.compiler = Compiler(threads=threads)
         self.populations: dict[Structure, Population] = {}
-        self.threads = threads
         self.lane_steps = 0
+        self.rows = Rows(data.inputs, data.targets, torch.cat([data.weights, data.weights.new_zeros(1)]))
         self._programs: dict[tuple, Program] = {}
+        self._workers: dict[tuple, list[Worker]] = {}
+        self._compiled: dict[Structure, Compiled | None] = {}
+        self._checks: dict[Structure, PrecisionCheck] = {}
+        self._tuners: dict[str, WidthTuner] = {}
 
     def population(self, structure: Structure, lanes: int | None = None) -> Population:
-        """The population of `structure`, opened on first use with `lanes` places (default: what stays in cache)."""
+        """The population of `structure`, opened on first use with `lanes` places (default: `width`)."""
         if structure not in self.populations:
             program = self.program(structure.network)
             capacity = lanes or self.width(structure)
@@ -58,7 +89,9 @@ class Engine:
     def program(self, network: tuple) -> Program:
         if network not in self._programs:
             module = initialised(lambda: self.factory(**dict(network)), seed=0)
-            self._programs[network] = program_for(module.to(self.data.device))
+            program = self._programs[network] = program_for(module.to(self.data.device))
+            others = [program.for_another_thread() for _ in range(self.threads - 1)]
+            self._workers[network] = [Worker(each) for each in (program, *others)]
         return self._programs[network]
 
     def width(self, structure: Structure) -> int:
@@ -78,23 +111,24 @@ class Engine:
 
     def advance(self, population: Population) -> bool:
         """Train every lane for one round (an epoch, or several short ones) and evaluate; False when told to stop."""
-        if population.is_changed:
-            population.shards = shards_of(population, self.threads)
-            population.is_changed = False
-        epochs = self.epochs_per_round(population)
-        plan = self._plan(population, epochs)
-        trained = self._on_shards(population, lambda shard: shard.train(plan, self.should_stop))
-        is_whole = self._count_steps(population, plan, trained)
+        population.arrange()
+        compiled, features = self._path(population)
+        width, note = self._width(population, is_compiled=compiled is not None)
+        if population.is_changed or width != population.chunk_width:
+            population.chunks = chunks_of(population, width, self.threads)
+            population.is_changed, population.chunk_width = False, width
+        before, started = population.lane_steps, time.perf_counter()
+        is_whole = self._train_as_precise_as_needed(population, compiled, features)
+        if compiled is not None:
+            population.compiled_steps += population.lane_steps - before
+        if is_whole:
+            note(width, (time.perf_counter() - started) / (population.lane_steps - before))
         if not is_whole and all(lane.curves.epoch for lane in population.lanes):
             return False
         for lane in population.lanes:
-            lane.epoch = min(lane.epoch + epochs, lane.request.config.epochs)
-        self._evaluate(population, plan, trained)
+            lane.epoch = min(lane.epoch + population.epochs_per_round, lane.request.config.epochs)
+        self._evaluate(population)
         return is_whole
-
-    @staticmethod
-    def epochs_per_round(population: Population) -> int:
-        return -(-STEPS_PER_ROUND // max(lane.batches for lane in population.lanes))
 
     def retire(self, population: Population, reason: str = "") -> list[RunRecord]:
         """Take the lanes that have ended (all of them, with `reason`, if one is given) out of the population."""
@@ -107,56 +141,183 @@ class Engine:
                 population.remove(place)
         return sorted(records, key=lambda record: (record.request.trial, record.request.fold))
 
-    def _plan(self, population: Population, epochs: int) -> Plan:
-        rows, is_real = population.rows_of_epochs(epochs)
-        factors = numpy.stack([lane.schedule.factors(lane.step, len(rows)) for lane in population.lanes])
-        peaks = numpy.array([lane.request.config.optimizer.learning_rate for lane in population.lanes])
-        device = self.data.device
-        row_index = torch.from_numpy(rows).to(device)
-        return Plan(
-            row_index,
-            self.data.weights[row_index] * torch.from_numpy(is_real).to(device),
-            torch.from_numpy(factors.T * peaks).to(device),
-            torch.from_numpy(is_real.any(axis=2).sum(axis=0)).to(device),
-        )
+    # -- training
 
-    def _on_shards(self, population: Population, work: Callable[[Shard], Result]) -> list[Result]:
-        """What `work` gives for each shard, each in a thread of its own."""
-        if len(population.shards) == 1:
-            return [work(population.shards[0])]
-        with ThreadPoolExecutor(len(population.shards), thread_name_prefix="trimtab-lanes") as pool:
-            return list(pool.map(work, population.shards))
+    def _path(self, population: Population) -> tuple[Compiled | None, Features]:
+        """The compiled step that serves this population's lanes, if there is one, and what a step has to do."""
+        needed = population.features | Features(norms=self.keeps_signals)
+        held = self._compiled.get(population.structure)
+        if held is not None and held.features.covers(needed) and held.features.averaging == needed.averaging:
+            return held, held.features
+        how = self.compiling(population) if callable(self.compiling) else self.compiling
+        if how == "never" or self.data.device.type != "cpu":
+            return None, needed
+        dtype = torch.int32 if population.orders.dtype == numpy.int32 else torch.int64
+        wanted = needed | self.always | Features(norms=True)
+        # An average is a tensor of its own: a step writes one exactly where the population has one.
+        wanted = replace(wanted, averaging=needed.averaging)
+        signature = Signature.of(self.data.task, self.data.outputs, self.rows, dtype, wanted)
+        if how == "wait":
+            found = self.compiler.made(population.program, signature)
+        else:
+            found = self.compiler.ready(population.program, signature)
+            if found is None and how == "beside" and not self.compiler.is_busy():
+                self.compiler.prepare(population.program, signature)
+        self._compiled[population.structure] = found
+        return (None, needed) if found is None else (found, found.features)
 
-    def _count_steps(self, population: Population, plan: Plan, trained: list[Trained]) -> bool:
-        """Add the steps that were made to every lane's count; whether that was all of them."""
-        is_whole = True
-        for shard, result in zip(population.shards, trained, strict=True):
-            for place in range(shard.first, shard.last):
-                own = int(plan.own_steps[place])
-                made = min(result.steps, own)
-                population.lanes[place].step += made
-                population.lane_steps += made
-                self.lane_steps += made
-                is_whole = is_whole and made == own
+    def _width(self, population: Population, *, is_compiled: bool) -> tuple[int, Callable[[int, float], None]]:
+        """Lanes that a thread takes at once in the coming round, and whom to tell how long it took per lane-step."""
+        if not self.measures_widths or population.free > population.capacity // 4:
+            return lanes_at_once(population), lambda width, seconds: None
+        key = f"{population.structure} {population.program.key} {is_compiled} {self.threads} {self.precision}"
+        if key not in self._tuners:
+            remembered = RememberedWidths(cache_folder() / "widths.json")
+            self._tuners[key] = WidthTuner(population, self.threads, remembered=remembered, key=key)
+        return self._tuners[key].width(), self._tuners[key].note
+
+    def _train_as_precise_as_needed(
+        self, population: Population, compiled: Compiled | None, features: Features
+    ) -> bool:
+        """A round in the precision that was asked for; with "auto" the first rounds are made both ways."""
+        if self.precision != "auto":
+            return self._train(population, compiled, features, self.precision)
+        check = self._checks.setdefault(population.structure, PrecisionCheck())
+        if check.chosen is not None or not gains_from_bfloat16(population):
+            return self._train(population, compiled, features, check.chosen or "high")
+        start, steps = population.snapshot(), self.lane_steps
+        is_whole = self._train(population, compiled, features, "medium")
+        medium, made = self._errors(population), self.lane_steps - steps
+        population.restore(start)
+        self.lane_steps -= made
+        is_whole = is_whole and self._train(population, compiled, features, "high")
+        if is_whole:
+            check.note(self._errors(population), medium)
         return is_whole
 
-    def _evaluate(self, population: Population, plan: Plan, trained: list[Trained]) -> None:
-        pieces = self._on_shards(population, lambda shard: shard.validate())
-        outputs, rows, weight, losses = (torch.cat(parts) for parts in zip(*pieces, strict=True))
-        predictions = self.data.predictions(outputs)
-        errors = self.metric.error(predictions, self.data.truth(rows), weight.double()).tolist()
-        improved = numpy.array([e < lane.error for e, lane in zip(errors, population.lanes, strict=True)])
-        population.keep_best(improved, predictions)
-        train_losses = torch.cat([result.train_loss for result in trained]).tolist()
-        norms = torch.cat([result.gradient_norm for result in trained]).tolist()
-        rates = plan.rates[-1].tolist()
-        signals = zip(population.lanes, errors, losses.tolist(), train_losses, norms, rates, strict=True)
-        for place, (lane, error, loss, train_loss, norm, rate) in enumerate(signals):
-            if improved[place]:
+    def _errors(self, population: Population) -> numpy.ndarray:
+        """The metric's error of every lane as it stands."""
+
+        def errors(chunk: Chunk, worker: Worker) -> Tensor:
+            return self._error_of(chunk.validate(worker, watch=False))[0]
+
+        return torch.cat(self._over_chunks(population, errors)).numpy(force=True)
+
+    def _error_of(self, seen: Validated) -> tuple[Tensor, Tensor]:
+        """Each lane's error, and its predictions in original units."""
+        predictions = self.data.predictions(seen.outputs)
+        return self.metric.error(predictions, self.data.truth(seen.rows), seen.weights.double()), predictions
+
+    def _train(self, population: Population, compiled: Compiled | None, features: Features, precision: str) -> bool:
+        """Take every lane through a round; whether all of it was made."""
+        population.totals.zero_()
+        epochs = population.epochs_per_round
+        own = numpy.array([lane.steps_of(epochs) for lane in population.lanes])
+        optimizers = population.coefficients(0, len(population.lanes)).optimizers
+        population.place_steps += population.capacity * int(own.max())
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium" if precision == "medium" else "highest")
+        try:
+            for window in plans.windows(population.lanes, epochs):
+                plan = plans.plan(population.lanes, optimizers, population.orders, epochs, window, self.data.device)
+                steps = numpy.clip(own - window[0], 0, window[1] - window[0])
+
+                def train(chunk: Chunk, worker: Worker, plan=plan, steps=steps) -> int:
+                    part = slice(chunk.first, chunk.last)
+                    here = plan.of_lanes(part)
+                    return chunk.train(worker, compiled, features, self.rows, here, steps[part], self.should_stop)
+
+                if not self._count_steps(population, steps, self._over_chunks(population, train)):
+                    return False
+        finally:
+            torch.set_float32_matmul_precision(before)
+        return True
+
+    def _over_chunks(self, population: Population, work: Callable[[Chunk, Worker], Result]) -> list[Result]:
+        """What `work` gives for each chunk; each thread takes the next one that is left."""
+        workers = self._workers[population.structure.network]
+        chunks = population.chunks
+        if len(chunks) == 1 or len(workers) == 1:
+            return [work(chunk, workers[0]) for chunk in chunks]
+        results: list = [None] * len(chunks)
+        left = deque(range(len(chunks)))
+
+        def take_turns(worker: Worker) -> None:
+            while left:
+                try:
+                    number = left.popleft()
+                except IndexError:  # another thread was quicker
+                    return
+                results[number] = work(chunks[number], worker)
+
+        with ThreadPoolExecutor(len(workers), thread_name_prefix="trimtab-lanes") as pool:
+            list(pool.map(take_turns, workers))
+        return results
+
+    def _count_steps(self, population: Population, planned: numpy.ndarray, made: list[int]) -> bool:
+        """Add the steps that were made to every lane's count; whether those were all that were planned."""
+        done = numpy.concatenate([numpy.full(len(c), m) for c, m in zip(population.chunks, made, strict=True)])
+        done = numpy.minimum(done, planned)
+        for lane, steps in zip(population.lanes, done.tolist(), strict=True):
+            lane.step += steps
+        population.lane_steps += int(done.sum())
+        self.lane_steps += int(done.sum())
+        return bool((done == planned).all())
+
+    # -- evaluating
+
+    def _evaluate(self, population: Population) -> None:
+        watch = self.keeps_signals
+        pieces = self._over_chunks(population, lambda chunk, worker: self._validated(chunk, worker, watch=watch))
+        errors = torch.cat([error for error, _ in pieces]).tolist()
+        losses = torch.cat([seen.losses for _, seen in pieces]).tolist()
+        noted = self._noted(population, [seen for _, seen in pieces])
+        for place, (lane, error, loss) in enumerate(zip(population.lanes, errors, losses, strict=True)):
+            if error < lane.error:
                 lane.error, lane.best_epoch = error, lane.epoch
-            lane.curves.append(lane.epoch, train_loss, loss, self.metric.shown(error), rate, norm)
+            values = {name: column[place] for name, column in noted.items()}
+            values |= {"epoch": lane.epoch, "validation_loss": loss, "validation_metric": self.metric.shown(error)}
+            lane.curves.append(values)
             lane.schedule.observe(error)
-            lane.ended = self._why_ended(lane, error, train_loss)
+            lane.ended = self._why_ended(lane, error, values["train_loss"])
+
+    def _validated(self, chunk: Chunk, worker: Worker, *, watch: bool) -> tuple[Tensor, Validated]:
+        """The error of each of the chunk's lanes; keeps the weights of those that just did their best."""
+        population = chunk.population
+        seen = chunk.validate(worker, watch=watch)
+        errors, predictions = self._error_of(seen)
+        before = torch.tensor([lane.error for lane in population.lanes[chunk.first : chunk.last]], dtype=torch.float64)
+        population.keep_best(chunk.first, (errors.cpu() < before).numpy(), predictions)
+        return errors, seen.without_rows()
+
+    def _noted(self, population: Population, seen: list[Validated]) -> dict[str, list]:
+        """The signals of all lanes since their last evaluation, by name."""
+        lanes, count = population.lanes, len(population.lanes)
+        totals = population.totals[:count].cpu()
+        steps = torch.tensor([lane.steps_since_evaluation() for lane in lanes], dtype=torch.float32)
+        rates = [lane.last_rate() for lane in lanes]
+        nothing = [float("nan")] * count
+        noted: dict[str, list] = {"train_loss": signals.train_loss(totals).tolist(), "learning_rate": rates}
+        if not self.keeps_signals:
+            scalars = ("gradient_norm", "update_ratio", "noise_scale", "dead_units", "saturated_units")
+            parts = ("gradient_norms", "dead_by_layer", "saturated_by_layer")
+            return noted | dict.fromkeys(scalars, nothing) | dict.fromkeys(parts, [[]] * count)
+        squares = signals.squared_norms(totals, steps)
+        configs = [lane.request.config for lane in lanes]
+        rows = torch.tensor([float(lane.size) for lane in lanes])
+        made = torch.tensor([lane.step for lane in lanes])
+        first = torch.linalg.vector_norm(population.first[:count], dim=1).cpu()
+        dead, saturated, units = signals.of_layers([piece.activity for piece in seen], count)
+        return noted | {
+            "gradient_norm": squares.sum(1).sqrt().tolist(),
+            "gradient_norms": squares.sqrt().tolist(),
+            "update_ratio": torch.cat([chunk.update_ratio for chunk in population.chunks]).tolist(),
+            "noise_scale": signals.noise_scale(configs, squares.sum(1), first, made, rows).tolist(),
+            "dead_by_layer": dead.tolist(),
+            "saturated_by_layer": saturated.tolist(),
+            "dead_units": signals.mean_over_layers(dead, units).tolist(),
+            "saturated_units": signals.mean_over_layers(saturated, units).tolist(),
+        }
 
     @staticmethod
     def _why_ended(lane: Lane, error: float, train_loss: float) -> str:

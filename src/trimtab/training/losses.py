@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from trimtab.training.coefficients import Coefficients
 from trimtab.training.config import Loss
 
 # Large enough that any error but 0 ends up at a bound, so that clamping is the sign.
@@ -20,24 +21,24 @@ _TINY = 1e-30
 
 
 @dataclass(frozen=True)
-class LossCoefficients:
+class LossCoefficients(Coefficients):
     """The losses of all lanes side by side.
 
     Regression reads `[lanes, 1, 1]` tensors: mse, mae, huber and quantile have the derivative
     `clamp(steepness * error, low, high)`, and their value is `derivative * (error - bend * derivative)`; log_cosh has
-    formulas of its own and `log_cosh_lanes` says where. Classification reads `gamma` (0 where a lane has no focal
+    formulas of its own and `is_log_cosh` says where. Classification reads `gamma` (0 where a lane has no focal
     loss), `smoothing` `[lanes, 1, 1]` and `class_weights` `[lanes, classes]`.
     """
 
-    losses: tuple[Loss, ...]
     steepness: Float[Tensor, "lanes 1 1"]
     low: Float[Tensor, "lanes 1 1"]
     high: Float[Tensor, "lanes 1 1"]
     bend: Float[Tensor, "lanes 1 1"]
-    log_cosh_lanes: Int[Tensor, " log_cosh_lanes"]
+    is_log_cosh: Bool[Tensor, "lanes 1 1"]
     gamma: Float[Tensor, "lanes 1 1"]
     smoothing: Float[Tensor, "lanes 1 1"]
     class_weights: Float[Tensor, "lanes classes"]
+    any_log_cosh: bool
     any_smoothing: bool
     any_focal: bool
     any_class_weights: bool
@@ -47,29 +48,24 @@ class LossCoefficients:
         """Lay `losses`, one per lane, side by side; `classes` is the number of classes, 0 for regression."""
         shapes = torch.tensor([_shape(loss) for loss in losses], dtype=torch.float32, device=device)
         steepness, low, high, bend = (shapes[:, i].view(-1, 1, 1) for i in range(4))
-        log_cosh = [lane for lane, loss in enumerate(losses) if loss.name == "log_cosh"]
+        log_cosh = [loss.name == "log_cosh" for loss in losses]
         gamma = [loss.parameter if loss.name == "focal" else 0.0 for loss in losses]
         smoothing = [loss.label_smoothing for loss in losses]
         weights = [loss.class_weights or (1.0,) * classes for loss in losses]
         return cls(
-            losses=tuple(losses),
             steepness=steepness,
             low=low,
             high=high,
             bend=bend,
-            log_cosh_lanes=torch.tensor(log_cosh, dtype=torch.int64, device=device),
+            is_log_cosh=torch.tensor(log_cosh, device=device).view(-1, 1, 1),
             gamma=torch.tensor(gamma, dtype=torch.float32, device=device).view(-1, 1, 1),
             smoothing=torch.tensor(smoothing, dtype=torch.float32, device=device).view(-1, 1, 1),
             class_weights=torch.tensor(weights, dtype=torch.float32, device=device).view(len(losses), classes),
+            any_log_cosh=any(log_cosh),
             any_smoothing=any(smoothing),
             any_focal=any(gamma),
             any_class_weights=any(loss.class_weights for loss in losses),
         )
-
-    def select(self, lanes: Int[Tensor, " chosen"]) -> "LossCoefficients":
-        """The coefficients of `lanes` alone, in that order."""
-        chosen = [self.losses[lane] for lane in lanes.tolist()]
-        return self.stack(chosen, self.class_weights.shape[1], self.steepness.device)
 
 
 def _shape(loss: Loss) -> tuple[float, float, float, float]:
@@ -99,17 +95,15 @@ def regression_loss(
     """
     error = output - target
     share = _shares(weight, weight.sum(1, keepdim=True) * output.shape[2])
-    log_cosh_lanes = coefficients.log_cosh_lanes
-    if len(log_cosh_lanes) == len(error):
-        return _log_cosh(error, share)
     slope = torch.clamp(error * coefficients.steepness, coefficients.low, coefficients.high)
     derivative = slope * share
     # The weight multiplies before the error does, so that a huge error in a row of weight 0 stays 0.
     value = (derivative * (error - coefficients.bend * slope)).sum((1, 2))
-    if len(log_cosh_lanes):
-        values, derivatives = _log_cosh(error[log_cosh_lanes], share[log_cosh_lanes])
-        value.index_copy_(0, log_cosh_lanes, values)
-        derivative.index_copy_(0, log_cosh_lanes, derivatives)
+    if coefficients.any_log_cosh:
+        # Chosen by number, not by gradient: what the other formula makes of a huge error is dropped here.
+        values, derivatives = _log_cosh(error, share)
+        value = torch.where(coefficients.is_log_cosh.flatten(), values, value)
+        derivative = torch.where(coefficients.is_log_cosh, derivatives, derivative)
     return value, derivative
 
 

@@ -6,16 +6,17 @@ weight and none has to be copied.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from trimtab.nets.mlp import MLP
-from trimtab.training.program import BatchedProgram, Buffers, Layout, Masks, Program, VmapProgram
+from trimtab.training.program import Activity, Buffers, Layout, Masks, Program, VmapProgram, bounds_of
 from trimtab.training.randomness import keep_mask, mask_key, place_numbers
 
 
-class MLPProgram(BatchedProgram):
+class MLPProgram:
     """Forward of `nets.MLP` over `[lanes, batch, columns]`."""
 
     def __init__(self, module: MLP) -> None:
@@ -24,12 +25,32 @@ class MLPProgram(BatchedProgram):
         self.buffers: Buffers = {}
         self.mixes_rows = False
         self.tables = len(module.categories.tables) if module.categories is not None else 0
+        self.activations = tuple(f"hidden.{layer}" for layer in range(module.depth))
+        self.key = f"MLP {module.arguments}"
         self._places: dict[tuple[int, ...], Tensor] = {}
 
     def for_another_thread(self) -> "MLPProgram":
         return MLPProgram(self.module)
 
     def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
+        return self._forward(parameters, inputs, masks, lambda activations: None)
+
+    @torch.no_grad()
+    def watched(
+        self, parameters: Buffers, inputs: tuple[Tensor, ...], buffers: Buffers
+    ) -> tuple[Tensor, tuple[Activity, ...]]:
+        layers: list[Activity] = []
+        bounds = bounds_of(self.module.activation)
+        outputs = self._forward(parameters, inputs, None, lambda units: layers.append(Activity.of(units, bounds)))
+        return outputs, tuple(layers)
+
+    def _forward(
+        self,
+        parameters: Buffers,
+        inputs: tuple[Tensor, ...],
+        masks: Masks | None,
+        note: Callable[[Tensor], None],
+    ) -> Tensor:
         numbers, codes = inputs
         numbers = numbers.transpose(1, 2)
         if self.module.depth == 0:
@@ -40,6 +61,7 @@ class MLPProgram(BatchedProgram):
         features = self._features(parameters, numbers, codes)
         for layer in range(self.module.depth):
             features = self.module.activation(_linear(features, parameters, f"hidden.{layer}"))
+            note(features)
             if masks is not None and masks.any_dropout:
                 features = self._dropped(features, masks, layer)
         return _linear(features, parameters, "output").transpose(1, 2)
@@ -81,11 +103,16 @@ class MLPProgram(BatchedProgram):
     def _dropped(self, features: Tensor, masks: Masks, layer: int) -> Tensor:
         assert masks.rate is not None
         units, batch = features.shape[1:]
-        if (batch, units) not in self._places:
-            self._places[batch, units] = place_numbers((batch, units), features.device).T.contiguous()
         rate = masks.rate.view(-1, 1, 1)
         key = mask_key(masks.seed, masks.step, layer).view(-1, 1, 1)
-        return features * (keep_mask(self._places[batch, units], key, rate) * (1 / (1 - rate)))
+        return features * (keep_mask(self._place_numbers(batch, units, features.device), key, rate) * (1 / (1 - rate)))
+
+    def _place_numbers(self, batch: int, units: int, device: torch.device) -> Tensor:
+        if not isinstance(batch, int):  # traced for a compiler: a batch of any size
+            return place_numbers((batch, units), device).T
+        if (batch, units) not in self._places:
+            self._places[batch, units] = place_numbers((batch, units), device).T.contiguous()
+        return self._places[batch, units]
 
 
 def _linear(x: Tensor, parameters: Buffers, name: str) -> Tensor:

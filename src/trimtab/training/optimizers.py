@@ -1,6 +1,6 @@
 """Optimizers: one rule whose coefficients make each lane's SGD, momentum, Nesterov, Adagrad, RMSprop, Adam or Lion.
 
-Sees flat buffers `[lanes, parameters]`, learning rates and step numbers; knows no modules, losses or schedules.
+Sees buffers `[lanes, parameters]`, learning rates and step numbers; knows no modules, losses or schedules.
 
 Every rule is written with two running means, so that one in-place `lerp_` serves each of them:
     first  += (1 - b1) (gradient   - first)       momentum keeps (1 - b1) times torch's buffer, undone in the rate
@@ -9,14 +9,16 @@ Every rule is written with two running means, so that one in-place `lerp_` serve
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from trimtab.training.config import Optimizer
+from trimtab.training.coefficients import Coefficients
+from trimtab.training.config import Config, Group, Optimizer
 
 _HAS_MOMENTUM = ("momentum", "nesterov", "adam", "adamw", "lion")
 _IS_ADAPTIVE = ("adagrad", "rmsprop", "adam", "adamw")
@@ -25,11 +27,11 @@ _HAS_BIAS_CORRECTION = ("adam", "adamw")
 
 
 @dataclass(frozen=True)
-class OptimizerCoefficients:
+class OptimizerCoefficients(Coefficients):
     """The optimizers of all lanes side by side, `[lanes, 1]` float32 unless said otherwise.
 
     A lane that does not need a term has the coefficient that leaves it out exactly; the flags say what no lane needs.
-    `gain` float64 [lanes] is what the rate is multiplied by; `bias_bases` float64 [2, lanes] are b1 and b2 of lanes
+    `gain` float64 [lanes] is what the rate is multiplied by; `bias_bases` float64 [lanes, 2] are b1 and b2 of lanes
     with bias correction and 0 in the others.
     """
 
@@ -38,12 +40,12 @@ class OptimizerCoefficients:
     second_weight: Float[Tensor, "lanes 1"]
     is_adaptive: Float[Tensor, "lanes 1"]
     is_adagrad: Bool[Tensor, " lanes"]
-    is_lion: Bool[Tensor, " lanes"]
+    is_lion: Bool[Tensor, "lanes 1"]
     coupled_decay: Float[Tensor, "lanes 1"]
     decoupled_decay: Float[Tensor, "lanes 1"]
     epsilon: Float[Tensor, " lanes"]
     gain: Float[Tensor, " lanes"]
-    bias_bases: Float[Tensor, "2 lanes"]
+    bias_bases: Float[Tensor, "lanes 2"]
     any_momentum: bool
     any_look_ahead: bool
     any_adaptive: bool
@@ -58,19 +60,19 @@ class OptimizerCoefficients:
         """Lay `optimizers`, one per lane, side by side."""
         rows = torch.tensor([_row(optimizer) for optimizer in optimizers], dtype=torch.float64, device=device)
         names = [optimizer.name for optimizer in optimizers]
-        column = rows.float().split(1, dim=1)
+        column = rows.float().T.contiguous().unsqueeze(2).unbind(0)
         return cls(
             first_weight=column[0],
             look_weight=column[1],
             second_weight=column[2],
             is_adaptive=column[3],
             is_adagrad=torch.tensor([name == "adagrad" for name in names], device=device),
-            is_lion=torch.tensor([name == "lion" for name in names], device=device),
+            is_lion=torch.tensor([[name == "lion"] for name in names], device=device),
             coupled_decay=column[4],
             decoupled_decay=column[5],
             epsilon=rows[:, 6],
             gain=rows[:, 7],
-            bias_bases=rows[:, 8:].T.contiguous(),
+            bias_bases=rows[:, 8:],
             any_momentum=any(optimizer.name in _HAS_MOMENTUM and optimizer.momentum > 0 for optimizer in optimizers),
             any_look_ahead=any(name in ("nesterov", "lion") for name in names),
             any_adaptive=any(name in _IS_ADAPTIVE for name in names),
@@ -80,15 +82,6 @@ class OptimizerCoefficients:
             any_coupled_decay=any(o.weight_decay > 0 and o.name not in _IS_DECOUPLED for o in optimizers),
             any_decoupled_decay=any(o.weight_decay > 0 and o.name in _IS_DECOUPLED for o in optimizers),
         )
-
-    def select(self, lanes: Int[Tensor, " chosen"]) -> "OptimizerCoefficients":
-        """The coefficients of `lanes` alone, in that order; flags stay, for a term too many changes nothing."""
-        chosen = {
-            name: value.index_select(1 if name == "bias_bases" else 0, lanes)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor)
-        }
-        return replace(self, **chosen)
 
 
 def _row(optimizer: Optimizer) -> tuple[float, ...]:
@@ -112,10 +105,101 @@ def _row(optimizer: Optimizer) -> tuple[float, ...]:
     )
 
 
-class UpdateRule:
-    """Advances the parameters of all lanes by one step, in place; holds nothing but room to compute in."""
+@dataclass(frozen=True)
+class GroupCoefficients(Coefficients):
+    """What multiplies learning rate and weight decay of each parameter tensor, float32 [lanes, tensors]."""
 
-    def __init__(self) -> None:
+    rate: Float[Tensor, "lanes tensors"]
+    decay: Float[Tensor, "lanes tensors"]
+    any_groups: bool
+
+    @classmethod
+    def stack(
+        cls, configs: Sequence[Config], names: Sequence[str], device: torch.device | str = "cpu"
+    ) -> "GroupCoefficients":
+        """The groups of each lane's config over the parameters called `names`."""
+        chosen = [[_group_of(name, config.groups) for name in names] for config in configs]
+        return cls(
+            rate=torch.tensor([[group.rate for group in row] for row in chosen], device=device),
+            decay=torch.tensor([[group.decay for group in row] for row in chosen], device=device),
+            any_groups=any(config.groups for config in configs),
+        )
+
+    def of_tensor(self, place: int) -> "GroupCoefficients":
+        """The column of the parameter tensor number `place`, [lanes, 1]."""
+        return self.mapped(lambda value: value[:, place : place + 1])
+
+    def over_flat(self, sizes: Sequence[int]) -> "GroupCoefficients":
+        """For flat rows of parameters: [lanes, 1] where no lane has groups, else one column per parameter."""
+        if not self.any_groups:
+            return self.of_tensor(0)
+        counts = torch.tensor(list(sizes), device=self.rate.device)
+        return self.mapped(lambda value: value.repeat_interleave(counts, dim=1))
+
+
+_PLAIN = Group("*")
+
+
+def _group_of(name: str, groups: Sequence[Group]) -> Group:
+    return next((group for group in groups if fnmatchcase(name, group.pattern)), _PLAIN)
+
+
+class StepRates(NamedTuple):
+    """What follows from a step's number and schedules, float32 [lanes, 1] each.
+
+    `rate` multiplies the direction, `epsilon` is added to the root of the second moment, `second_weight` is the weight
+    of a new square in it; `decoupled` multiplies the decay that shrinks the weights themselves, `coupled` the decay
+    that enters the gradient.
+    """
+
+    rate: Tensor
+    epsilon: Tensor
+    second_weight: Tensor
+    decoupled: Tensor
+    coupled: Tensor
+
+    @classmethod
+    def of(cls, row: Float[Tensor, "lanes columns"]) -> "StepRates":
+        """From the columns that `step_rates` lays side by side."""
+        return cls(*(row[:, i : i + 1] for i in range(len(cls._fields))))
+
+
+def step_rates(
+    c: OptimizerCoefficients,
+    steps: Int[Tensor, "lanes steps"],
+    learning_rates: Float[Tensor, "lanes steps"],
+    decays: Float[Tensor, "lanes steps"] | None = None,
+) -> Float[Tensor, "lanes steps columns"]:
+    """The columns of `StepRates` for many steps at once, bias correction included; step numbers count from 1.
+
+    lr / correction1 * m / (sqrt(v / correction2) + eps) is rate * m / (sqrt(v) + epsilon) with one division less. In
+    float64, for 1 - b2 keeps too few digits in float32. `decays` are factors on the weight decay (None: 1).
+    """
+    learning_rates = learning_rates.double()
+    decays = torch.ones_like(learning_rates) if decays is None else decays.double()
+    rate = learning_rates * c.gain.unsqueeze(1)
+    second_weight = c.second_weight.double().expand_as(rate)
+    epsilon = c.epsilon.unsqueeze(1).expand_as(rate)
+    if c.any_adaptive:
+        counts = steps.double()
+        correction1, correction2 = (1 - c.bias_bases[:, i : i + 1] ** counts for i in range(2))
+        if c.any_adagrad:
+            is_adagrad = c.is_adagrad.unsqueeze(1)
+            correction2 = torch.where(is_adagrad, 1 / counts, correction2)
+            second_weight = torch.where(is_adagrad, 1 / counts, second_weight)
+        root = correction2.sqrt()
+        rate, epsilon = rate * root / correction1, epsilon * root
+    return torch.stack([rate, epsilon, second_weight, learning_rates * decays, decays], dim=2).float()
+
+
+class UpdateRule:
+    """Advances the parameters of all lanes by one step, in place; holds nothing but room to compute in.
+
+    Without `keeps_room` every result is a new tensor, as a compiler wants to see it.
+    """
+
+    def __init__(self, *, keeps_room: bool = True) -> None:
+        self._keeps_room = keeps_room
         self._room: dict[str, Tensor] = {}
 
     def update(
@@ -124,50 +208,38 @@ class UpdateRule:
         gradient: Float[Tensor, "lanes size"],
         first: Float[Tensor, "lanes size"],
         second: Float[Tensor, "lanes size"],
-        coefficients: OptimizerCoefficients,
-        rates: "StepRates",
-        active: Bool[Tensor, " lanes"] | None = None,
+        c: OptimizerCoefficients,
+        rates: StepRates,
+        groups: GroupCoefficients | None = None,
     ) -> None:
-        """One step of every active lane (None: of all) at `rates`; nothing of the others changes by one bit.
+        """One step of every lane at `rates`, times those of `groups` ([lanes, 1] or [lanes, size]).
 
         `first` and `second` are the rule's state and start at 0; `gradient` is only read.
         SGD as in torch.optim; Adam [Kingma & Ba 2015], AdamW [Loshchilov & Hutter 2019], Lion [Chen et al. 2023].
         """
-        if active is None or bool(active.all()):
-            self._update(parameters, gradient, first, second, coefficients, rates)
-            return
-        lanes = active.nonzero().squeeze(1)
-        p, g, m, v = (tensor.index_select(0, lanes) for tensor in (parameters, gradient, first, second))
-        self._update(p, g, m, v, coefficients.select(lanes), StepRates(*(value[lanes] for value in rates)))
-        for whole, part in ((parameters, p), (first, m), (second, v)):
-            whole.index_copy_(0, lanes, part)
-
-    def _update(
-        self,
-        parameters: Tensor,
-        gradient: Tensor,
-        first: Tensor,
-        second: Tensor,
-        c: OptimizerCoefficients,
-        rates: "StepRates",
-    ) -> None:
+        if groups is not None and not groups.any_groups:
+            groups = None
         if c.any_coupled_decay:
-            gradient = torch.addcmul(gradient, parameters, c.coupled_decay, out=self._scratch("gradient", gradient))
+            decay = c.coupled_decay * rates.coupled
+            decay = decay * groups.decay if groups is not None else decay
+            gradient = torch.addcmul(gradient, parameters, decay, out=self._out("gradient", gradient))
         if c.any_decoupled_decay:
-            parameters.mul_(rates.kept)
+            decay = c.decoupled_decay * rates.decoupled
+            parameters.mul_(1 - (decay * groups.decay * groups.rate if groups is not None else decay))
         direction = self._direction(gradient, first, c)
         if c.any_adaptive:
-            divisor = self._scratch("divisor", gradient)
-            if not c.all_adaptive:
-                # A lane without second moment keeps 0 there even where the square of its gradient overflows.
-                torch.mul(gradient, c.is_adaptive, out=divisor)
-                divisor.square_()
-            else:
-                torch.mul(gradient, gradient, out=divisor)
+            divisor = self._squares(gradient, c)
             second.lerp_(divisor, rates.second_weight)
-            torch.sqrt(second, out=divisor).add_(rates.epsilon)
-            direction = torch.div(direction, divisor, out=divisor)
-        parameters.addcmul_(direction, rates.rate, value=-1)
+            divisor = torch.sqrt(second, out=self._out("divisor", gradient)).add_(rates.epsilon)
+            direction = torch.div(direction, divisor, out=self._out("divisor", gradient))
+        parameters.addcmul_(direction, rates.rate * groups.rate if groups is not None else rates.rate, value=-1)
+
+    def _squares(self, gradient: Tensor, c: OptimizerCoefficients) -> Tensor:
+        out = self._out("divisor", gradient)
+        if c.all_adaptive:
+            return torch.mul(gradient, gradient, out=out)
+        # A lane without second moment keeps 0 there even where the square of its gradient overflows.
+        return torch.mul(gradient, c.is_adaptive, out=out).square_()
 
     def _direction(self, gradient: Tensor, first: Tensor, c: OptimizerCoefficients) -> Tensor:
         """Where the parameters go before scaling; brings the first moment up to date."""
@@ -175,52 +247,16 @@ class UpdateRule:
             return gradient
         if not c.any_look_ahead:
             return first.lerp_(gradient, c.first_weight)
-        direction = torch.lerp(first, gradient, c.look_weight, out=self._scratch("direction", gradient))
+        direction = torch.lerp(first, gradient, c.look_weight, out=self._out("direction", gradient))
         first.lerp_(gradient, c.first_weight)
         if c.any_lion:
-            lions = c.is_lion.nonzero().squeeze(1)
-            direction.index_copy_(0, lions, direction.index_select(0, lions).sign_())
+            direction = torch.where(c.is_lion, direction.sign(), direction)
         return direction
 
-    def _scratch(self, name: str, like: Tensor) -> Tensor:
+    def _out(self, name: str, like: Tensor) -> Tensor | None:
+        if not self._keeps_room:
+            return None
         room = self._room.get(name)
         if room is None or room.numel() < like.numel() or room.device != like.device or room.dtype != like.dtype:
             room = self._room[name] = torch.empty(like.numel(), dtype=like.dtype, device=like.device)
         return room[: like.numel()].view(like.shape)
-
-
-class StepRates(NamedTuple):
-    """What follows from a step's number and learning rate, float32 [lanes, 1] each.
-
-    `rate` multiplies the direction, `epsilon` is added to the root of the second moment, `second_weight` is the weight
-    of a new square in it, `kept` the share of the weights that decoupled decay leaves.
-    """
-
-    rate: Tensor
-    epsilon: Tensor
-    second_weight: Tensor
-    kept: Tensor
-
-
-def step_rates(
-    c: OptimizerCoefficients, steps: Int[Tensor, "steps lanes"], learning_rates: Float[Tensor, "steps lanes"]
-) -> list[StepRates]:
-    """The rates of many steps at once, bias correction included; step numbers count from 1.
-
-    lr / correction1 * m / (sqrt(v / correction2) + eps) is rate * m / (sqrt(v) + epsilon) with one division less. In
-    float64, for 1 - b2 keeps too few digits in float32.
-    """
-    rate = learning_rates * c.gain
-    second_weight = c.second_weight.squeeze(1).double().expand_as(rate)
-    epsilon = c.epsilon.expand_as(rate)
-    if c.any_adaptive:
-        counts = steps.double()
-        correction1, correction2 = 1 - c.bias_bases[0] ** counts, 1 - c.bias_bases[1] ** counts
-        if c.any_adagrad:
-            correction2 = torch.where(c.is_adagrad, 1 / counts, correction2)
-            second_weight = torch.where(c.is_adagrad, 1 / counts, second_weight)
-        root = correction2.sqrt()
-        rate, epsilon = rate * root / correction1, epsilon * root
-    kept = 1 - learning_rates * c.decoupled_decay.squeeze(1)
-    columns = [value.float().unsqueeze(2).unbind(0) for value in (rate, epsilon, second_weight, kept)]
-    return [StepRates(*values) for values in zip(*columns, strict=True)]

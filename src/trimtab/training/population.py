@@ -1,24 +1,28 @@
 """Population: the stacked state of all lanes of one structure; the only state that changes while training.
 
-Lanes in use are always the first ones: a lane that leaves is overwritten by the last, so every step works on a
-contiguous prefix. Knows no trials, budgets or listeners.
+Lanes in use are always the first ones, those with the most steps to make before those with fewer, so that every step
+works on a contiguous prefix and no idle lane is computed. Knows no trials, budgets or listeners.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy
 import torch
 from torch import Tensor
 
+from trimtab.training.coefficients import joined_flags
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
+from trimtab.training.plans import Lane, RowOrders
 from trimtab.training.program import Program
-from trimtab.training.randomness import row_order
-from trimtab.training.run import Curves, Request, RunRecord
-from trimtab.training.schedules import RateSchedule
+from trimtab.training.run import Request, RunRecord
 from trimtab.training.schedules import make as make_schedule
-from trimtab.training.stopping import StoppingRule
+from trimtab.training.step import FIRST_TENSOR, Features, LaneCoefficients, State
 from trimtab.training.stopping import make as make_stopping
+
+STEPS_PER_ROUND = 12
+# Of the rows that an evaluation visits each costs a third of a training row: it has a forward and no backward.
+SHARE_OF_EVALUATION, COST_OF_EVALUATED_ROW = 0.15, 1 / 3
 
 
 @dataclass(frozen=True)
@@ -33,107 +37,165 @@ class Structure:
         return cls(config.network, config.batch_size)
 
 
-@dataclass
-class Lane:
-    """One place in a population and the run that lives there."""
-
-    request: Request
-    batches: int
-    schedule: RateSchedule
-    stopping: StoppingRule
-    epoch: int = 0
-    step: int = 0
-    error: float = float("inf")
-    best_epoch: int = 0
-    ended: str = ""
-    curves: Curves = field(default_factory=Curves)
-
-
 class Population:
     """Stacked lanes of one structure over one data set.
 
-    `capacity` lanes at most; tensors are `[capacity, parameters]` and grow only when a lane is first used.
+    `capacity` lanes at most; `lane_steps` are the steps that lanes made, `place_steps` those that all places together
+    could have made meanwhile, empty ones included; `compiled_steps` those of the former that a compiled step made.
     """
 
     def __init__(self, structure: Structure, program: Program, data: TrainingData, capacity: int) -> None:
         self.structure, self.program, self.data, self.capacity = structure, program, data, capacity
         self.lanes: list[Lane] = []
-        size = program.layout.size
-        self.parameters, self.first, self.second, self.best, self.gradient = (
-            torch.zeros(capacity, size, device=data.device) for _ in range(5)
+        layout, device = program.layout, data.device
+        self.parameters, self.first, self.second, self.best = (
+            torch.zeros(capacity, layout.size, device=device) for _ in range(4)
         )
+        self.average: Tensor | None = None
+        self.totals = torch.zeros(capacity, FIRST_TENSOR + len(layout.names), device=device)
         self.buffers, self.best_buffers = (
-            {name: _repeated(value, capacity, data.device) for name, value in program.buffers.items()} for _ in range(2)
+            {name: _repeated(value, capacity, device) for name, value in program.buffers.items()} for _ in range(2)
         )
-        validation = max(len(fold.validation) for fold in data.folds)
-        self.validation_rows = torch.stack([_padded(fold.validation, validation) for fold in data.folds])
+        self.classes = data.outputs if data.task == "classification" else 0
+        self.table = LaneCoefficients.stack([Config()], [0], layout.names, self.classes, device).mapped(
+            lambda value: value.repeat(capacity, *(1,) * (value.dim() - 1))
+        )
+        self.validation_rows = _stacked([fold.validation for fold in data.folds])
         self.validation_counts = torch.tensor([len(fold.validation) for fold in data.folds])
-        self.best_predictions = numpy.zeros((capacity, validation, data.outputs), dtype=numpy.float32)
+        self.best_predictions = numpy.zeros((capacity, self.validation_rows.shape[1], data.outputs), numpy.float32)
+        self.orders = RowOrders(data)
+        self.epochs_per_round = self._epochs_per_round()
         self.is_changed = True
-        self.shards: list = []
-        self.lane_steps = 0
+        self.chunks: list = []
+        self.chunk_width = 0
+        self.lane_steps = self.place_steps = self.compiled_steps = 0
 
     @property
     def free(self) -> int:
         return self.capacity - len(self.lanes)
 
+    @property
+    def utilisation(self) -> float:
+        """Useful lane-steps out of those that all places could have made."""
+        return self.lane_steps / max(1, self.place_steps)
+
+    @property
+    def features(self) -> Features:
+        """What the lanes in use need of a step, signals apart."""
+        configs = [lane.request.config for lane in self.lanes]
+        return Features(
+            dropout=any(config.dropout > 0 for config in configs),
+            averaging=self.average is not None,
+            norms=any(config.gradient_clip > 0 for config in configs),
+        )
+
+    @property
+    def evaluated(self) -> Tensor:
+        """The weights that are evaluated and kept: averages where lanes have them (and the weights where not)."""
+        return self.parameters if self.average is None else self.average
+
     def batch_size(self, fold: int) -> int:
         rows = len(self.data.folds[fold].train)
         return rows if self.structure.batch_size == 0 else min(self.structure.batch_size, rows)
 
-    def _batches(self, fold: int) -> int:
+    def batches(self, fold: int) -> int:
         """Steps of one epoch; a module that mixes rows leaves out a short last batch."""
         rows, size = len(self.data.folds[fold].train), self.batch_size(fold)
         return rows // size if self.program.mixes_rows else -(-rows // size)
 
+    def _epochs_per_round(self) -> int:
+        """Epochs between evaluations: enough steps to be worth a round, and few enough rows to evaluate."""
+        folds = range(len(self.data.folds))
+        rounds = -(-STEPS_PER_ROUND // max(self.batches(fold) for fold in folds))
+        evaluated = max(len(fold.validation) for fold in self.data.folds) * COST_OF_EVALUATED_ROW
+        trained = max(self.batches(fold) * self.batch_size(fold) for fold in folds)
+        return max(rounds, -(-int(evaluated * (1 - SHARE_OF_EVALUATION)) // max(1, int(SHARE_OF_EVALUATION * trained))))
+
     def admit(self, request: Request, weights: Tensor) -> None:
         """Give the next free lane to `request`, starting from `weights` `[parameters]`."""
-        place = len(self.lanes)
-        batches = self._batches(request.fold)
-        config = request.config
+        place, config = len(self.lanes), request.config
+        batches, names = self.batches(request.fold), self.program.layout.names
+        own = LaneCoefficients.stack([config], [request.seed], names, self.classes, self.data.device)
         schedule = make_schedule(config.schedule, batches * config.epochs, batches)
-        self.lanes.append(Lane(request, batches, schedule, make_stopping(config.stopping)))
-        self.parameters[place] = weights
-        self.best[place] = weights
-        self.first[place] = 0
-        self.second[place] = 0
+        size = self.batch_size(request.fold)
+        self.lanes.append(Lane(request, batches, size, schedule, make_stopping(config.stopping), own.flags()))
+        if config.averaging and self.average is None:
+            self.average = self.parameters.clone()
+        values = own.tensors()
+        for name, tensor in self.table.tensors().items():
+            tensor[place] = values[name][0]
+        self.first[place] = self.second[place] = 0
+        for tensor in (self.parameters, self.best, self.average):
+            if tensor is not None:
+                tensor[place] = weights
         for name, value in self.program.buffers.items():
             self.buffers[name][place] = self.best_buffers[name][place] = value
         self.best_predictions[place] = numpy.nan
         self.is_changed = True
 
-    def rows_of_epochs(self, epochs: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """The next `epochs` epochs of every lane: row numbers int64 [steps, lanes, batch] and which of them are real.
+    def coefficients(self, first: int, last: int) -> LaneCoefficients:
+        """Those of the lanes from `first` to `last` (exclusive)."""
+        flags = joined_flags(lane.flags for lane in self.lanes[first:last])
+        return self.table.mapped(lambda value: value[first:last]).replaced(flags)
 
-        A short last batch is padded with row 0 and False, as is a lane that has fewer batches than its neighbours.
-        """
-        batch = max(self.batch_size(lane.request.fold) for lane in self.lanes)
-        steps = max(lane.batches for lane in self.lanes) * epochs
-        rows = numpy.zeros((steps, len(self.lanes), batch), dtype=numpy.int64)
-        is_real = numpy.zeros(rows.shape, dtype=bool)
-        orders: dict[tuple[int, int, int], numpy.ndarray] = {}
-        for i, lane in enumerate(self.lanes):
-            train = self.data.folds[lane.request.fold].train
-            size = self.batch_size(lane.request.fold)
-            for k in range(min(epochs, lane.request.config.epochs - lane.epoch)):
-                key = (lane.request.seed, lane.request.fold, lane.epoch + k)
-                if key not in orders:
-                    order = row_order(len(train), seed=key[0], fold=key[1], epoch=key[2])
-                    orders[key] = train.numpy()[order] if train.device.type == "cpu" else train.cpu().numpy()[order]
-                for b in range(lane.batches):
-                    piece = orders[key][b * size : (b + 1) * size]
-                    rows[k * lane.batches + b, i, : len(piece)] = piece
-                    is_real[k * lane.batches + b, i, : len(piece)] = True
-        return rows, is_real
+    def state(self, first: int, last: int, *, is_flat: bool) -> State:
+        """What a step changes of those lanes, as views; averages too, once a lane has one."""
+        layout = self.program.layout
 
-    def keep_best(self, improved: numpy.ndarray, predictions: Tensor) -> None:
-        """Copy parameters and predictions `[lanes, validation_rows, outputs]` of the lanes that just did their best."""
-        index = torch.from_numpy(numpy.flatnonzero(improved))
-        if len(index):
-            self.best[index] = self.parameters[index]
-            for name, value in self.buffers.items():
-                self.best_buffers[name][index] = value[index]
-            self.best_predictions[index.numpy()] = predictions[index].float().numpy(force=True)
+        def own(tensor: Tensor) -> tuple[Tensor, ...]:
+            # `.data` has a version counter of its own: autograd would take another thread's step for a change of ours.
+            rows = tensor.data[first:last]
+            return (rows,) if is_flat else layout.pieces(rows)
+
+        return State(
+            own(self.parameters),
+            own(self.first),
+            own(self.second),
+            () if self.average is None else own(self.average),
+            {name: value.data[first:last] for name, value in self.buffers.items()},
+            self.totals[first:last],
+            layout,
+            is_flat,
+        )
+
+    def snapshot(self) -> tuple[list[Tensor], list[int], tuple[int, int]]:
+        """What a round changes, to be restored."""
+        count = len(self.lanes)
+        steps = [lane.step for lane in self.lanes]
+        return [t[:count].clone() for t in self._by_lane()], steps, (self.lane_steps, self.place_steps)
+
+    def restore(self, snapshot: tuple[list[Tensor], list[int], tuple[int, int]]) -> None:
+        tensors, steps, (self.lane_steps, self.place_steps) = snapshot
+        for tensor, before in zip(self._by_lane(), tensors, strict=True):
+            tensor[: len(self.lanes)] = before
+        for lane, step in zip(self.lanes, steps, strict=True):
+            lane.step = step
+
+    def arrange(self) -> None:
+        """Put the lanes with most steps in the coming round first; most rounds find them so."""
+        steps = numpy.array([lane.steps_of(self.epochs_per_round) for lane in self.lanes])
+        if (steps[:-1] >= steps[1:]).all():
+            return
+        order = numpy.argsort(-steps, kind="stable")
+        places = numpy.flatnonzero(order != numpy.arange(len(order)))
+        source, target = torch.from_numpy(order[places]), torch.from_numpy(places)
+        for tensor in self._by_lane():
+            tensor[target.to(tensor.device)] = tensor[source.to(tensor.device)]
+        self.best_predictions[places] = self.best_predictions[order[places]]
+        self.lanes = [self.lanes[place] for place in order]
+        self.is_changed = True
+
+    def keep_best(self, first: int, improved: numpy.ndarray, predictions: Tensor) -> None:
+        """Copy weights and predictions `[lanes, validation_rows, outputs]` of those lanes from `first` on that just
+        did their best."""
+        chosen = numpy.flatnonzero(improved)
+        if not len(chosen):
+            return
+        index = torch.from_numpy(chosen + first).to(self.best.device)
+        self.best[index] = self.evaluated[index]
+        for name, value in self.buffers.items():
+            self.best_buffers[name][index] = value[index]
+        self.best_predictions[chosen + first] = predictions[torch.from_numpy(chosen)].float().numpy(force=True)
 
     def record(self, place: int) -> RunRecord:
         """What remains of the run in lane `place`."""
@@ -156,18 +218,24 @@ class Population:
         """Free lane `place`: the last lane moves there."""
         last = len(self.lanes) - 1
         if place != last:
-            stacked = (self.parameters, self.first, self.second, self.best)
-            for tensor in (*stacked, *self.buffers.values(), *self.best_buffers.values()):
+            for tensor in self._by_lane():
                 tensor[place] = tensor[last]
             self.best_predictions[place] = self.best_predictions[last]
             self.lanes[place] = self.lanes[last]
         self.lanes.pop()
         self.is_changed = True
 
+    def _by_lane(self) -> list[Tensor]:
+        stacked = [self.parameters, self.first, self.second, self.best, *self.table.tensors().values()]
+        stacked += [*self.buffers.values(), *self.best_buffers.values()]
+        return stacked if self.average is None else [*stacked, self.average]
+
 
 def _repeated(value: Tensor, count: int, device: torch.device) -> Tensor:
     return value.to(device).unsqueeze(0).repeat(count, *(1,) * value.dim())
 
 
-def _padded(rows: Tensor, length: int) -> Tensor:
-    return torch.cat([rows, rows.new_zeros(length - len(rows))])
+def _stacked(rows: list[Tensor]) -> Tensor:
+    """Row numbers of folds side by side [folds, rows], short ones filled up with row 0."""
+    longest = max(len(part) for part in rows)
+    return torch.stack([torch.cat([part, part.new_zeros(longest - len(part))]) for part in rows])

@@ -1,15 +1,14 @@
-"""A module made into one forward and backward for all lanes.
+"""A module made into one forward for all lanes.
 
 The way through `vmap` is the reference and takes any module; the lane-batched MLP in `mlp_program` stands beside it.
-Knows no losses, optimizers, epochs or data: outputs out, derivative in, gradient out.
+Knows no losses, optimizers, epochs or data: outputs out, and what the activations did.
 """
 
 import logging
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -20,7 +19,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from trimtab.training.dropout import with_counted_dropout
 
 log = logging.getLogger(__name__)
-Derivative = Callable[[Tensor], tuple[Tensor, Tensor]]
+Buffers = dict[str, Tensor]
+
+ACTIVATION_MODULES = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Tanh,
+    nn.Sigmoid, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Softsign, nn.PReLU,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,45 +57,85 @@ class Layout:
             size=sum(value.numel() for _, value in named),
         )
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    def pieces(self, flat: Float[Tensor, "*lanes size"]) -> tuple[Tensor, ...]:
+        """Each parameter as a view `[lanes, numbers]` into `flat`."""
+        return torch.split(flat, list(self.sizes), dim=-1)
+
     def views(self, flat: Float[Tensor, "*lanes size"]) -> dict[str, Tensor]:
         """The parameters as views into `flat`; a leading lane dimension stays in front."""
-        pieces = torch.split(flat, [math.prod(shape) for shape in self.shapes], dim=-1)
         lanes = flat.shape[:-1]
-        return {n: p.view(*lanes, *s) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
+        return {n: p.view(*lanes, *s) for n, p, s in zip(self.names, self.pieces(flat), self.shapes, strict=True)}
+
+    def shaped(self, pieces: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """`pieces` `[lanes, numbers]` in the shapes of their parameters."""
+        return {n: p.view(p.shape[0], *s) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
 
     def flatten(self, parameters: dict[str, Tensor]) -> Float[Tensor, " size"]:
         return torch.cat([parameters[name].detach().reshape(-1) for name in self.names])
 
 
-Buffers = dict[str, Tensor]
+Bounds = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What the units of one layer did over `rows` rows, [lanes, units] each: lowest and highest activation, and in how
+    many rows it lay in the flat part near a bound (of tanh: beyond +-0.99)."""
+
+    low: Tensor
+    high: Tensor
+    flat: Tensor
+    rows: int
+
+    @classmethod
+    def of(cls, activations: Float[Tensor, "*lanes units rows"], bounds: Bounds | None) -> "Activity":
+        low, high = torch.aminmax(activations, dim=-1)
+        flat = torch.zeros_like(low)
+        if bounds is not None:
+            near = 0.005 * (bounds[1] - bounds[0])
+            flat = ((activations > bounds[1] - near) | (activations < bounds[0] + near)).sum(-1).to(low)
+        return cls(low, high, flat, activations.shape[-1])
+
+    def __or__(self, other: "Activity") -> "Activity":
+        """Over the rows of both."""
+        low, high = torch.minimum(self.low, other.low), torch.maximum(self.high, other.high)
+        return Activity(low, high, self.flat + other.flat, self.rows + other.rows)
+
+
+def bounds_of(activation: nn.Module) -> Bounds | None:
+    """Between which values an activation is confined, where it is flat near both."""
+    if isinstance(activation, nn.Tanh | nn.Softsign | nn.Hardtanh):
+        return (-1.0, 1.0)
+    return (0.0, 1.0) if isinstance(activation, nn.Sigmoid | nn.Hardsigmoid) else None
 
 
 @runtime_checkable
 class Program(Protocol):
-    """One structure's forward and backward for a stack of lanes.
+    """One structure's forward for a stack of lanes.
 
     `buffers` are what the module carries beside its parameters (running means), as one lane starts with them;
-    `mixes_rows` says that a row's output depends on its batch, so that no batch may be padded.
+    `mixes_rows` says that a row's output depends on its batch, so that no batch may be padded; `activations` names the
+    activation layers; `key` is equal for programs that compute the same from the same tensors, "" where nobody knows.
     """
 
     layout: Layout
     buffers: Buffers
     mixes_rows: bool
+    activations: tuple[str, ...]
+    key: str
 
-    def gradient(
-        self,
-        flat: Tensor,
-        inputs: tuple[Tensor, ...],
-        derivative: Derivative,
-        masks: Masks,
-        out: Tensor,
-        buffers: Buffers,
-    ) -> Tensor:
-        """Write the gradient `[lanes, size]` into `out`, move `buffers` on; returns each lane's loss `[lanes]`."""
+    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
+        """The outputs `[lanes, rows, outputs]`; in training mode, moving `buffers` on, where `masks` are given."""
         ...
 
-    def outputs(self, flat: Tensor, inputs: tuple[Tensor, ...], buffers: Buffers | None = None) -> Tensor:
-        """The outputs `[lanes, rows, outputs]` in evaluation mode, without gradients."""
+    def watched(
+        self, parameters: Buffers, inputs: tuple[Tensor, ...], buffers: Buffers
+    ) -> tuple[Tensor, tuple[Activity, ...]]:
+        """The outputs in evaluation mode, and what each activation layer did on these rows."""
         ...
 
     def for_another_thread(self) -> "Program":
@@ -99,52 +143,15 @@ class Program(Protocol):
         ...
 
 
-class BatchedProgram(ABC):
-    """The shared half of every program: leaves, pullback, and the gradient laid flat.
-
-    Gradients come from autograd over a forward of all lanes at once, fed with the loss's derivative by formula; no lane
-    enters another lane's outputs, so none enters its gradient.
-    """
-
-    layout: Layout
-    buffers: Buffers
-    mixes_rows: bool
-    _leaves: tuple[Tensor, Buffers] | None = None
-
-    @abstractmethod
-    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
-        """The outputs of all lanes; in training mode where `masks` are given."""
-
-    def gradient(
-        self,
-        flat: Tensor,
-        inputs: tuple[Tensor, ...],
-        derivative: Derivative,
-        masks: Masks,
-        out: Tensor,
-        buffers: Buffers,
-    ) -> Tensor:
-        if self._leaves is None or self._leaves[0] is not flat:
-            views = self.layout.views(flat)
-            self._leaves = flat, {name: view.detach().requires_grad_() for name, view in views.items()}
-        leaves = self._leaves[1]
-        outputs = self.forward(leaves, inputs, masks, buffers)
-        loss, slope = derivative(outputs.detach())
-        gradients = torch.autograd.grad(outputs, list(leaves.values()), slope, allow_unused=True)
-        lanes = flat.shape[0]
-        pieces = [
-            (g if g is not None else torch.zeros_like(leaf)).reshape(lanes, -1)
-            for g, leaf in zip(gradients, leaves.values(), strict=True)
-        ]
-        torch.cat(pieces, dim=1, out=out)
-        return loss
-
-    @torch.no_grad()
-    def outputs(self, flat: Tensor, inputs: tuple[Tensor, ...], buffers: Buffers | None = None) -> Tensor:
-        return self.forward(self.layout.views(flat), inputs, None, buffers or {})
+@torch.no_grad()
+def outputs_of(
+    program: Program, flat: Tensor, inputs: tuple[Tensor, ...], buffers: Buffers | None = None
+) -> Float[Tensor, "lanes rows outputs"]:
+    """The outputs in evaluation mode of lanes whose parameters lie flat."""
+    return program.forward(program.layout.views(flat), inputs, None, buffers or {})
 
 
-class VmapProgram(BatchedProgram):
+class VmapProgram:
     """Any module through `torch.func.vmap`; lane by lane, said once, where vmap cannot take it."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -153,35 +160,83 @@ class VmapProgram(BatchedProgram):
         self.layout = Layout.of(self.module)
         counted = {f"{name}.{part}" for name in self.dropout_names for part in ("rate", "seed", "step")}
         self.buffers = {n: b.detach().clone() for n, b in self.module.named_buffers() if n not in counted}
-        self.mixes_rows = any(isinstance(child, _BatchNorm) for child in self.module.modules())
+        modules = list(self.module.named_modules())
+        self.mixes_rows = any(isinstance(child, _BatchNorm) for _, child in modules)
+        self.activations = tuple(name for name, child in modules if isinstance(child, ACTIVATION_MODULES))
+        self._has_channels = any(isinstance(child, nn.Conv1d | nn.Conv2d | nn.Conv3d) for _, child in modules)
+        self.key = ""
         self.is_mapped = True
+        self.is_counted = True
+        self._rows: list[int] = []
 
     def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
         self.module.train(masks is not None)
         settings = buffers | (self._dropout_buffers(masks) if masks is not None else {})
-        if self.is_mapped:
-            try:
-                return torch.vmap(self._one_lane)(parameters, settings, inputs)
-            except (RuntimeError, ValueError) as error:
-                self.is_mapped = False
-                log.warning("This module trains lane by lane, since vmap cannot take it: %s", error)
-        lanes = range(inputs[0].shape[0])
-        return torch.stack(
-            [
-                self._one_lane(
-                    {n: p[i] for n, p in parameters.items()},
-                    {n: s[i] for n, s in settings.items()},
-                    tuple(x[i] for x in inputs),
-                )
-                for i in lanes
-            ]
-        )
+        return self._over_lanes(self._one_lane, parameters, settings, inputs)
+
+    @torch.no_grad()
+    def watched(
+        self, parameters: Buffers, inputs: tuple[Tensor, ...], buffers: Buffers
+    ) -> tuple[Tensor, tuple[Activity, ...]]:
+        self.module.eval()
+        outputs, *parts = self._over_lanes(self._one_lane_watched, parameters, buffers, inputs)
+        layers = zip(*parts, self._rows, strict=True)
+        return outputs, tuple(Activity(low, high, flat, rows) for low, high, flat, rows in layers)
 
     def for_another_thread(self) -> "VmapProgram":
-        return VmapProgram(self._original)
+        other = VmapProgram(self._original)
+        other.is_mapped, other.is_counted = self.is_mapped, self.is_counted
+        return other
+
+    def _over_lanes(self, function: Callable[..., Any], parameters: Buffers, settings: Buffers, inputs: tuple) -> Any:
+        if self.is_mapped:
+            try:
+                return torch.vmap(function, randomness="error" if self.is_counted else "different")(
+                    parameters, settings, inputs
+                )
+            except (RuntimeError, ValueError) as error:
+                if self.is_counted and "randomness" in str(error):
+                    self.is_counted = False
+                    log.warning("Dropout inside this module's own functions keeps its rate: only nn.Dropout is a knob.")
+                    return self._over_lanes(function, parameters, settings, inputs)
+                self.is_mapped = False
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                log.warning("This module trains lane by lane, since vmap cannot take it: %s", reason)
+        each = [
+            function(
+                {n: p[i] for n, p in parameters.items()},
+                {n: s[i] for n, s in settings.items()},
+                tuple(x[i] for x in inputs),
+            )
+            for i in range(inputs[0].shape[0])
+        ]
+        if isinstance(each[0], Tensor):
+            return torch.stack(each)
+        outputs, *parts = zip(*each, strict=True)
+        layers = ([torch.stack(layer) for layer in zip(*part, strict=True)] for part in parts)
+        return torch.stack(outputs), *layers
 
     def _one_lane(self, parameters: Buffers, settings: Buffers, inputs: tuple) -> Tensor:
-        return functional_call(self.module, {**parameters, **settings}, inputs)
+        outputs = functional_call(self.module, {**parameters, **settings}, inputs)
+        return outputs.unsqueeze(-1) if outputs.dim() == 1 else outputs
+
+    def _one_lane_watched(
+        self, parameters: Buffers, settings: Buffers, inputs: tuple
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+        seen: list[Activity] = []
+
+        def note(module: nn.Module, arguments: tuple, output: Tensor) -> None:
+            units = 1 if self._has_channels and output.dim() > 2 else output.dim() - 1
+            seen.append(Activity.of(output.movedim(units, 0).flatten(1), bounds_of(module)))
+
+        hooks = [self.module.get_submodule(name).register_forward_hook(note) for name in self.activations]
+        try:
+            outputs = self._one_lane(parameters, settings, inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self._rows = [layer.rows for layer in seen]
+        return outputs, [a.low for a in seen], [a.high for a in seen], [a.flat for a in seen]
 
     def _dropout_buffers(self, masks: Masks) -> dict[str, Tensor]:
         buffers = {}

@@ -4,6 +4,7 @@ Nothing here advances torch's or numpy's global generators, and nothing depends 
 """
 
 import hashlib
+import math
 import threading
 from collections.abc import Callable
 
@@ -39,8 +40,7 @@ def row_order(rows: int, *, seed: int, fold: int, epoch: int) -> numpy.ndarray:
 
 def place_numbers(shape: tuple[int, ...], device: torch.device) -> Int[Tensor, "..."]:
     """A scrambled 32-bit number for each place of one lane's activations; the same for every lane."""
-    count = int(numpy.prod(shape, dtype=numpy.int64))
-    places = torch.arange(count, dtype=torch.int32, device=device)
+    places = torch.arange(math.prod(shape), dtype=torch.int32, device=device)
     places = _scramble(_scramble(places * _ODD + 1))
     return places.view(shape)
 

@@ -3,7 +3,9 @@
 Knows no trials and no files: curves, the best epoch, and why it ended.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy
 from torch import Tensor
@@ -15,7 +17,11 @@ ALL_EPOCHS = "all epochs"
 NOT_FINITE = "not finite"
 PRUNED = "pruned"
 OUT_OF_BUDGET = "out of budget"
-CURVES = ("epoch", "train_loss", "validation_loss", "validation_metric", "learning_rate", "gradient_norm")
+CURVES = (
+    "epoch", "train_loss", "validation_loss", "validation_metric", "learning_rate", "gradient_norm", "update_ratio",
+    "noise_scale", "dead_units", "saturated_units",
+)  # fmt: skip
+PARTS = ("gradient_norms", "dead_by_layer", "saturated_by_layer")
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,14 @@ class Request:
 
 @dataclass
 class Curves:
-    """The signals of a run, one entry per evaluated epoch; `validation_metric` is the metric as users read it."""
+    """The signals of a run, one entry per evaluated epoch; NaN where one was switched off or cannot be told.
+
+    `validation_metric` is the metric as users read it. `gradient_norm` is the root mean square over the steps since the
+    last entry, before clipping; `update_ratio` the length of the last update relative to that of the weights;
+    `noise_scale` the gradient noise scale in rows; `dead_units` and `saturated_units` are shares of all units behind
+    activations. `gradient_norms` has one number per parameter tensor, `dead_by_layer` and `saturated_by_layer` one per
+    activation layer.
+    """
 
     epoch: list[int] = field(default_factory=list)
     train_loss: list[float] = field(default_factory=list)
@@ -38,10 +51,18 @@ class Curves:
     validation_metric: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
     gradient_norm: list[float] = field(default_factory=list)
+    update_ratio: list[float] = field(default_factory=list)
+    noise_scale: list[float] = field(default_factory=list)
+    dead_units: list[float] = field(default_factory=list)
+    saturated_units: list[float] = field(default_factory=list)
+    gradient_norms: list[list[float]] = field(default_factory=list)
+    dead_by_layer: list[list[float]] = field(default_factory=list)
+    saturated_by_layer: list[list[float]] = field(default_factory=list)
 
-    def append(self, *values: float) -> None:
-        for name, value in zip(CURVES, values, strict=True):
-            getattr(self, name).append(value)
+    def append(self, values: Mapping[str, Any]) -> None:
+        """One entry, by the names of the fields."""
+        for name in (*CURVES, *PARTS):
+            getattr(self, name).append(values[name])
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the factor on an optimizer's peak rate, as a function of the step.
+"""Schedules: the factor on an optimizer's peak rate, and the course of dropout and weight decay, by the step.
 
 Knows no optimizers and no lanes. Beyond the planned steps every schedule stays where it ended.
 """
@@ -19,7 +19,6 @@ PLATEAU_THRESHOLD = 1e-4
 Shape = Callable[[numpy.ndarray, int, Schedule], numpy.ndarray]
 
 
-@runtime_checkable
 @runtime_checkable
 class RateSchedule(Protocol):
     """The rate of one run over its steps; only some schedules listen to scores."""
@@ -120,4 +119,21 @@ _SHAPES = {
     "cosine": _cosine,
     "one_cycle": _one_cycle,
     "warmup_cosine": _warmup_cosine,
+}
+
+
+def course_factors(course: str, first_step: int, count: int, total_steps: int) -> Float[numpy.ndarray, " count"]:
+    """Factors on dropout or weight decay of the steps from `first_step` on: 1 at a run's start, 0 at its planned end.
+
+    `flat_cosine` stays at 1 for the first half and then falls along a cosine [Holzmüller et al. 2024, 2407.04491].
+    """
+    share = numpy.minimum(numpy.arange(first_step, first_step + count) / max(1, total_steps), 1.0)
+    return _COURSES[course](share)
+
+
+_COURSES = {
+    "constant": numpy.ones_like,
+    "linear": lambda share: 1 - share,
+    "cosine": lambda share: 0.5 * (1 + numpy.cos(numpy.pi * share)),
+    "flat_cosine": lambda share: 0.5 * (1 + numpy.cos(numpy.pi * numpy.clip(2 * share - 1, 0, 1))),
 }

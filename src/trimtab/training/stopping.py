@@ -12,7 +12,6 @@ from trimtab.training.config import Stopping
 
 
 @runtime_checkable
-@runtime_checkable
 class StoppingRule(Protocol):
     """Watches one run."""
 

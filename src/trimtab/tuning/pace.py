@@ -3,6 +3,8 @@
 Knows populations and clocks; it proposes nothing.
 """
 
+from dataclasses import dataclass
+
 from trimtab.training.config import Config
 from trimtab.training.engine import Engine
 from trimtab.training.population import Structure
@@ -11,6 +13,12 @@ from trimtab.tuning.budget import Budget
 SHARE_OF_A_TRIAL = 0.2
 FEWEST_EPOCHS = 4
 STEPS_TO_TRUST = 500
+FADING = 0.9
+# Compiling takes this long beside a search, and saves about this share of a step's time (benchmarks/engine.py).
+COMPILE_SECONDS, SHARE_SAVED = 25.0, 0.5
+SECONDS_BEFORE_COMPILING = 1.0
+# For searches of a given number of trials: what a typical machine needs, and how many structures share the trials.
+SECONDS_PER_OPERATION, STRUCTURES_OF_A_SEARCH = 1e-11, 5
 
 
 class Pace:
@@ -19,11 +27,11 @@ class Pace:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._costs: dict[Structure, float] = {}
-        self._seconds: dict[Structure, float] = {}
+        self._spent: dict[Structure, _Spent] = {}
 
-    def note(self, structure: Structure, seconds: float) -> None:
-        """A round of `structure` took so long."""
-        self._seconds[structure] = self._seconds.get(structure, 0.0) + seconds
+    def note(self, structure: Structure, seconds: float, steps: int) -> None:
+        """A round of `structure` made so many lane-steps in so long."""
+        self._spent.setdefault(structure, _Spent()).add(seconds, steps)
 
     def cost(self, structure: Structure) -> float:
         """Operations of one lane-step: products, the optimizer's passes, and the overhead of calling both."""
@@ -52,8 +60,43 @@ class Pace:
         return int(min(config.epochs, max(a_share, FEWEST_EPOCHS), what_is_left))
 
     def _lane_step_seconds(self, structure: Structure) -> float:
-        population = self.engine.populations.get(structure)
-        if population is not None and population.lane_steps > STEPS_TO_TRUST:
-            return self._seconds[structure] / population.lane_steps
-        done = sum(self.cost(s) * p.lane_steps for s, p in self.engine.populations.items())
-        return self.cost(structure) * sum(self._seconds.values()) / done if done else 1e-3
+        spent = self._spent.get(structure)
+        if spent is not None and spent.steps > STEPS_TO_TRUST:
+            return spent.seconds_per_step
+        done = sum(self.cost(s) * spent.recent_steps for s, spent in self._spent.items())
+        seconds = sum(spent.recent_seconds for spent in self._spent.values())
+        return self.cost(structure) * seconds / done if done else 1e-3
+
+    def repays_compiling(self, structure: Structure, budget: Budget) -> bool:
+        """Whether a compiled step would win back, in what is left of the search, the time that compiling it takes."""
+        spent = self._spent.get(structure, _Spent())
+        everything = sum(each.seconds for each in self._spent.values())
+        if spent.seconds < SECONDS_BEFORE_COMPILING or not everything:
+            return False
+        to_come = spent.seconds / everything * max(0.0, budget.search_left - COMPILE_SECONDS)
+        return SHARE_SAVED * to_come > COMPILE_SECONDS / self.engine.threads
+
+    def repays_compiling_planned(self, structure: Structure, runs: int, epochs: int) -> bool:
+        """The same for a search of a given number of runs, from what they hold and never from a clock."""
+        rows = max(len(fold.train) for fold in self.engine.data.folds)
+        steps = runs / STRUCTURES_OF_A_SEARCH * epochs * -(-rows // (structure.batch_size or rows))
+        return SHARE_SAVED * steps * self.cost(structure) * SECONDS_PER_OPERATION > COMPILE_SECONDS
+
+
+@dataclass
+class _Spent:
+    """Seconds and lane-steps of one structure; the recent ones fade, since a step may become quicker."""
+
+    seconds: float = 0.0
+    steps: int = 0
+    recent_seconds: float = 0.0
+    recent_steps: float = 0.0
+
+    def add(self, seconds: float, steps: int) -> None:
+        self.seconds, self.steps = self.seconds + seconds, self.steps + steps
+        self.recent_seconds = FADING * self.recent_seconds + seconds
+        self.recent_steps = FADING * self.recent_steps + steps
+
+    @property
+    def seconds_per_step(self) -> float:
+        return self.recent_seconds / max(1.0, self.recent_steps)

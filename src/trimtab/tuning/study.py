@@ -12,7 +12,7 @@ import torch
 
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
-from trimtab.training.engine import Engine
+from trimtab.training.engine import Compiling, Engine
 from trimtab.training.metrics import Metric
 from trimtab.training.population import Population, Structure
 from trimtab.training.run import NOT_FINITE, OUT_OF_BUDGET, PRUNED, Request, RunRecord
@@ -30,6 +30,7 @@ from trimtab.tuning.writer import TrialWriter
 WORK_IN_FLIGHT = 4e8
 SHARE_OF_DEFAULT_MLP = 0.12
 FULL_ENOUGH = 0.35
+FAVOUR = 2.0
 LAST_SHARE = 0.1
 
 
@@ -93,6 +94,7 @@ class Search:
         self.next_number = max((record.number for record in earlier), default=-1) + 1
         self.best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
         self.pace = Pace(engine)
+        engine.compiling = self._how_to_compile
         self._started = time.monotonic()
         self._shown = 0.0
 
@@ -218,16 +220,35 @@ class Search:
         self.engine.admit(population, requests)
         self._note_in_flight()
 
+    def _how_to_compile(self, population: Population) -> Compiling:
+        """Beside a search against the clock, where it pays; before the first step, or not at all, where the number of
+        trials is given: what a run comes to must not hang on when a compiler was ready, or on what lay on disk."""
+        if self.max_trials is None:
+            pays = self.pace.repays_compiling(population.structure, self.budget)
+            return "beside" if pays else "found"
+        runs = self.max_trials * len(self.data.folds)
+        pays = self.pace.repays_compiling_planned(population.structure, runs, self.space.natural_epochs)
+        return "wait" if pays else "never"
+
     def _whose_turn(self) -> Population | None:
-        """The population with lanes that has had the least work so far; work is counted, so the order repeats."""
+        """The population with lanes that has had the least work so far, the best trial's counting half.
+
+        Work is counted, not timed, so that the order repeats.
+        """
         alive = [p for p in self.engine.populations.values() if p.lanes]
-        return min(alive, key=lambda p: p.lane_steps * self.pace.cost(p.structure), default=None)
+        favoured = Structure.of(self.best.config) if self.best is not None else None
+        return min(
+            alive,
+            key=lambda p: p.lane_steps * self.pace.cost(p.structure) / (FAVOUR if p.structure == favoured else 1.0),
+            default=None,
+        )
 
     def _advance(self, population: Population) -> None:
         before = time.monotonic()
+        steps = population.lane_steps
         self.engine.advance(population)
         seconds = time.monotonic() - before
-        self.pace.note(population.structure, seconds)
+        self.pace.note(population.structure, seconds, population.lane_steps - steps)
         for lane in population.lanes:
             if trial := self.active.get(lane.request.trial):
                 trial.seconds += seconds / len(population.lanes)

@@ -1,0 +1,127 @@
+"""Arguments: all tensors of a step side by side and by name, as a compiled step is called with them.
+
+Knows the parts of a step; it knows no compiler.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from trimtab.training.config import Config, Optimizer, Task
+from trimtab.training.program import Program
+from trimtab.training.step import AVERAGE, FIRST_TENSOR, Features, LaneCoefficients, Plan, Rows, State
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What the tensors of a step look like apart from the sizes that may vary: dtypes and trailing shapes."""
+
+    task: Task
+    outputs: int
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]
+    index: str
+    features: Features
+
+    @classmethod
+    def of(cls, task: Task, outputs: int, data: Rows, index: torch.dtype, features: Features) -> "Signature":
+        inputs = tuple((_name(x.dtype), tuple(x.shape[1:])) for x in data.inputs)
+        return cls(task, outputs, inputs, _name(index), features)
+
+    @classmethod
+    def from_json(cls, document: dict) -> "Signature":
+        inputs = tuple((dtype, tuple(shape)) for dtype, shape in document["inputs"])
+        return cls(**{**document, "inputs": inputs, "features": Features(**document["features"])})
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Everything a step reads and writes, in pieces: what a compiled step is called with."""
+
+    state: State
+    coefficients: LaneCoefficients
+    data: Rows
+    plan: Plan
+    place: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, always in this order."""
+        return dict(self._named())
+
+    def _named(self) -> Iterator[tuple[str, Tensor]]:
+        state = self.state
+        for part in ("parameters", "first", "second", "average"):
+            for i, piece in enumerate(getattr(state, part)):
+                yield f"{part}.{i}", piece
+        for name, value in state.buffers.items():
+            yield f"buffers.{name}", value
+        yield "totals", state.totals
+        yield from self.coefficients.tensors().items()
+        for i, value in enumerate(self.data.inputs):
+            yield f"inputs.{i}", value
+        yield "targets", self.data.targets
+        yield "weights", self.data.weights
+        yield "rows", self.plan.rows
+        yield "rates", self.plan.rates
+        yield "before", self.plan.before
+        yield "place", self.place
+
+    def replaced(self, tensors: dict[str, Tensor]) -> "Arguments":
+        """The same over other tensors, given by name."""
+        state = self.state
+        pieces = {
+            part: tuple(tensors[f"{part}.{i}"] for i in range(len(getattr(state, part))))
+            for part in ("parameters", "first", "second", "average")
+        }
+        buffers = {name: tensors[f"buffers.{name}"] for name in state.buffers}
+        inputs = tuple(tensors[f"inputs.{i}"] for i in range(len(self.data.inputs)))
+        return Arguments(
+            replace(state, **pieces, buffers=buffers, totals=tensors["totals"]),
+            self.coefficients.replaced({name: tensors[name] for name in self.coefficients.tensors()}),
+            Rows(inputs, tensors["targets"], tensors["weights"]),
+            Plan(tensors["rows"], tensors["rates"], tensors["before"]),
+            tensors["place"],
+        )
+
+
+# Sizes that stand for any size while a step is traced; larger than 1, or a compiler would take them for constants.
+_LANES, _ROWS, _STEPS, _BATCH = 3, 23, 7, 5
+
+
+def example(program: Program, signature: Signature) -> Arguments:
+    """Arguments of a step of `program`, of sizes that stand for any."""
+    layout, is_regression = program.layout, signature.task == "regression"
+    state = [tuple(_apart(piece) for piece in layout.pieces(torch.zeros(_LANES, layout.size))) for _ in range(4)]
+    config = Config(optimizer=Optimizer("adam"))
+    inputs = tuple(torch.zeros(_ROWS, *shape, dtype=getattr(torch, dtype)) for dtype, shape in signature.inputs)
+    targets = torch.zeros(_ROWS, signature.outputs) if is_regression else torch.zeros(_ROWS, dtype=torch.int64)
+    return Arguments(
+        State(
+            *state[:3],
+            average=state[3] if signature.features.averaging else (),
+            buffers={name: torch.stack([value] * _LANES) for name, value in program.buffers.items()},
+            totals=torch.zeros(_LANES, FIRST_TENSOR + len(layout.names)),
+            layout=layout,
+            is_flat=False,
+        ),
+        LaneCoefficients.stack(
+            [config] * _LANES, [0] * _LANES, layout.names, 0 if is_regression else signature.outputs
+        ),
+        Rows(inputs, targets, torch.zeros(_ROWS + 1)),
+        Plan(
+            torch.zeros(_LANES, _STEPS, _BATCH, dtype=getattr(torch, signature.index)),
+            torch.zeros(_LANES, _STEPS, AVERAGE + 1),
+            torch.zeros(_LANES, dtype=torch.int64),
+        ),
+        torch.zeros(1, dtype=torch.int64),
+    )
+
+
+def _apart(piece: Tensor) -> Tensor:
+    """A tensor of the same sizes and strides with a storage of its own, as tracing needs it."""
+    return torch.empty_strided(piece.size(), piece.stride(), dtype=piece.dtype, device=piece.device)

@@ -1,0 +1,161 @@
+"""Chunk: a contiguous range of a population's lanes that one thread takes through a round, so small that it stays in
+the processor's cache.
+
+Threads that each take some lanes through all their steps need not wait for one another at every product, which keeps
+them fast on a machine that others use too. Knows no trials and decides nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy
+import torch
+from torch import Tensor
+
+from trimtab.training.arguments import Arguments
+from trimtab.training.compiler import Compiled
+from trimtab.training.losses import classification_loss, regression_loss
+from trimtab.training.population import Population
+from trimtab.training.program import Activity, Program
+from trimtab.training.step import Features, Plan, Rows, Step
+
+ROWS_PER_EVALUATION = 16_384
+
+
+@dataclass
+class Worker:
+    """What a thread needs for itself: running a program swaps parameters on its module, and rules keep their room."""
+
+    program: Program
+    steps: dict[Features, Step] = field(default_factory=dict)
+
+    def step(self, task, features: Features) -> Step:
+        if features not in self.steps:
+            self.steps[features] = Step(self.program, task, features)
+        return self.steps[features]
+
+
+@dataclass(frozen=True)
+class Validated:
+    """A chunk on its lanes' validation rows: outputs [lanes, rows, outputs], rows, weights (padding: 0), loss [lanes],
+    and what each activation layer did."""
+
+    outputs: Tensor
+    rows: Tensor
+    weights: Tensor
+    losses: Tensor
+    activity: tuple[Activity, ...]
+
+    def without_rows(self) -> "Validated":
+        """What takes little memory: a chunk's outputs are read while they are in the cache, and then dropped."""
+        empty = self.losses.new_empty(0)
+        return Validated(empty, empty, empty, self.losses, self.activity)
+
+
+class Chunk:
+    """Lanes `first` to `last` (exclusive) of `population` with their coefficients side by side."""
+
+    def __init__(self, population: Population, first: int, last: int) -> None:
+        self.population, self.first, self.last = population, first, last
+        self.coefficients = population.coefficients(first, last)
+        lanes = population.lanes[first:last]
+        self.folds = torch.tensor([lane.request.fold for lane in lanes])
+        self.update_ratio = torch.full((last - first,), torch.nan)
+
+    def train(
+        self,
+        worker: Worker,
+        compiled: Compiled | None,
+        features: Features,
+        rows: Rows,
+        plan: Plan,
+        steps: numpy.ndarray,
+        should_stop: Callable[[], bool],
+    ) -> int:
+        """Take each lane through its first `steps` [lanes] (falling) of `plan`, or as many as come before
+        `should_stop`; the number of steps made."""
+        made, lanes = 0, int((steps > 0).sum())
+        while lanes:
+            until = int(steps[lanes - 1])
+            staying = int((steps > until).sum())
+            advance = self._advance(worker, compiled, features, rows, plan, lanes, made)
+            while made < until:
+                if should_stop():
+                    return made
+                is_last = made == until - 1 and features.norms
+                before = self._parameters(staying, lanes).clone() if is_last else None
+                advance()
+                if before is not None:
+                    change = self._parameters(staying, lanes) - before
+                    sizes = torch.linalg.vector_norm(before, dim=1)
+                    self.update_ratio[staying:lanes] = (torch.linalg.vector_norm(change, dim=1) / sizes).cpu()
+                made += 1
+            lanes = staying
+        return made
+
+    def _parameters(self, first: int, last: int) -> Tensor:
+        return self.population.parameters.data[self.first + first : self.first + last]
+
+    def _advance(
+        self,
+        worker: Worker,
+        compiled: Compiled | None,
+        features: Features,
+        rows: Rows,
+        plan: Plan,
+        lanes: int,
+        place: int,
+    ) -> Callable[[], None]:
+        """What makes one step of the first `lanes` lanes at each call, from `place` of the plan on."""
+        coefficients = self.coefficients if lanes == len(self) else self._head(lanes)
+        first, last = self.first, self.first + lanes
+        if compiled is not None:
+            state = self.population.state(first, last, is_flat=False)
+            here = torch.full((1,), place)
+            tensors = Arguments(state, coefficients, rows, plan.head(lanes), here).tensors()
+            return compiled.step.bound_to([tensors[name] for name in compiled.names])
+        step = worker.step(self.population.data.task, features)
+        state, head = self.population.state(first, last, is_flat=True), plan.head(lanes)
+        places = iter(range(place, plan.rows.shape[1]))
+        return lambda: step(state, coefficients, rows, head, next(places))
+
+    def _head(self, lanes: int):
+        return self.population.coefficients(self.first, self.first + lanes)
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def validate(self, worker: Worker, *, watch: bool) -> Validated:
+        population, data = self.population, self.population.data
+        rows = population.validation_rows[self.folds].to(data.device)
+        counts = population.validation_counts[self.folds].view(-1, 1)
+        is_real = (torch.arange(rows.shape[1]).view(1, -1) < counts).to(data.device)
+        own = slice(self.first, self.last)
+        parameters = population.program.layout.views(population.evaluated.data[own])
+        buffers = {name: value.data[own] for name, value in population.buffers.items()}
+        at_once = max(1, ROWS_PER_EVALUATION // len(rows))
+        outputs, activity = [], ()
+        for start in range(0, rows.shape[1], at_once):
+            inputs = data.gather(rows[:, start : start + at_once])
+            if watch:
+                piece, seen = worker.program.watched(parameters, inputs, buffers)
+                activity = tuple(a | b for a, b in zip(activity, seen, strict=True)) if activity else seen
+            else:
+                with torch.no_grad():
+                    piece = worker.program.forward(parameters, inputs, None, buffers)
+            outputs.append(piece)
+        weights = data.weights[rows] * is_real
+        loss_of = classification_loss if data.task == "classification" else regression_loss
+        result = torch.cat(outputs, dim=1)
+        losses, _ = loss_of(result, data.targets[rows], weights, self.coefficients.losses)
+        return Validated(result, rows, weights, losses, activity)
+
+
+def chunks_of(population: Population, at_once: int, threads: int) -> list[Chunk]:
+    """`population` in chunks of at most `at_once` lanes, as equal as they can be and a multiple of `threads` many."""
+    lanes = len(population.lanes)
+    count = -(-lanes // at_once)
+    count = min(lanes, -(-count // threads) * threads)
+    edges = numpy.linspace(0, lanes, count + 1).round().astype(int)
+    return [Chunk(population, int(a), int(b)) for a, b in pairwise(edges)]

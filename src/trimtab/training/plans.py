@@ -1,0 +1,154 @@
+"""Plans: which rows each lane sees in its next steps, and at which rates.
+
+Row order follows from (seed, fold, epoch) alone, so that two configs can be compared on the same batches. Knows
+configs and row numbers; it knows no networks and no threads.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy
+import torch
+
+from trimtab.training.data import TrainingData
+from trimtab.training.optimizers import OptimizerCoefficients, step_rates
+from trimtab.training.randomness import row_order
+from trimtab.training.run import Curves, Request
+from trimtab.training.schedules import RateSchedule, course_factors
+from trimtab.training.step import AVERAGE, DROPOUT, Plan
+from trimtab.training.stopping import StoppingRule
+
+BYTES_OF_ORDERS = 64 << 20
+NUMBERS_AT_ONCE = 8 << 20
+
+
+@dataclass
+class Lane:
+    """One place in a population and the run that lives there: `batches` of `size` rows in each epoch."""
+
+    request: Request
+    batches: int
+    size: int
+    schedule: RateSchedule
+    stopping: StoppingRule
+    flags: dict[str, bool]
+    epoch: int = 0
+    step: int = 0
+    evaluated_step: int = 0
+    error: float = float("inf")
+    best_epoch: int = 0
+    ended: str = ""
+    curves: Curves = field(default_factory=Curves)
+
+    def steps_of(self, epochs: int) -> int:
+        """Steps of this lane's next `epochs` epochs, or of those that it has left."""
+        return self.batches * min(epochs, self.request.config.epochs - self.epoch)
+
+    def steps_since_evaluation(self) -> int:
+        """Steps since this was last asked, at least 1."""
+        steps, self.evaluated_step = self.step - self.evaluated_step, self.step
+        return max(1, steps)
+
+    def last_rate(self) -> float:
+        """The learning rate of the step made last."""
+        factor = self.schedule.factors(max(0, self.step - 1), 1)[0]
+        return float(self.request.config.optimizer.learning_rate * factor)
+
+
+class RowOrders:
+    """The rows of each epoch in the order of their batches, the latest kept: runs of one seed share them."""
+
+    def __init__(self, data: TrainingData) -> None:
+        self.padding = data.rows
+        self.dtype = numpy.int32 if data.rows < 2**31 - 1 else numpy.int64
+        self._train = [fold.train.cpu().numpy() for fold in data.folds]
+        self._kept: OrderedDict[tuple[int, ...], numpy.ndarray] = OrderedDict()
+        self._bytes = 0
+
+    def batches(self, lane: Lane, epoch: int) -> numpy.ndarray:
+        """Row numbers [batches, size] of `epoch` of the run in `lane`; a short last batch ends in padding."""
+        request = lane.request
+        key = (request.seed, request.fold, epoch, lane.size)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        train = self._train[request.fold]
+        rows = numpy.full(lane.batches * lane.size, self.padding, dtype=self.dtype)
+        order = train[row_order(len(train), seed=request.seed, fold=request.fold, epoch=epoch)][: len(rows)]
+        rows[: len(order)] = order
+        self._keep(key, rows.reshape(lane.batches, lane.size))
+        return self._kept[key]
+
+    def _keep(self, key: tuple[int, ...], rows: numpy.ndarray) -> None:
+        self._kept[key] = rows
+        self._bytes += rows.nbytes
+        while self._bytes > BYTES_OF_ORDERS and len(self._kept) > 1:
+            self._bytes -= self._kept.popitem(last=False)[1].nbytes
+
+
+def windows(lanes: Sequence[Lane], epochs: int) -> list[tuple[int, int]]:
+    """First and last (exclusive) step of pieces of a round that fit in memory."""
+    steps = max(lane.steps_of(epochs) for lane in lanes)
+    at_once = max(16, NUMBERS_AT_ONCE // (len(lanes) * max(lane.size for lane in lanes)))
+    return [(start, min(start + at_once, steps)) for start in range(0, steps, at_once)]
+
+
+def plan(
+    lanes: Sequence[Lane],
+    optimizers: OptimizerCoefficients,
+    orders: RowOrders,
+    epochs: int,
+    window: tuple[int, int],
+    device: torch.device,
+) -> Plan:
+    """What `lanes` do in the steps of `window` of a round of `epochs`; beyond a lane's own steps there is nothing."""
+    count = window[1] - window[0]
+    shape = (len(lanes), count)
+    rows = numpy.full((*shape, max(lane.size for lane in lanes)), orders.padding, dtype=orders.dtype)
+    rates, decays, dropout = (numpy.ones(shape) for _ in range(3))
+    before = numpy.array([lane.step for lane in lanes])
+    for i, lane in enumerate(lanes):
+        _fill(rows[i], lane, orders, epochs, window)
+        config = lane.request.config
+        # `step` counts up while the windows of a round pass, so a window's first step is the lane's next one.
+        rates[i] = lane.schedule.factors(lane.step, count)
+        rates[i] *= config.optimizer.learning_rate
+        total = lane.batches * config.epochs
+        if config.decay_course != "constant":
+            decays[i] = course_factors(config.decay_course, lane.step, count, total)
+        if config.dropout:
+            dropout[i] = config.dropout * course_factors(config.dropout_course, lane.step, count, total)
+        else:
+            dropout[i] = 0.0
+    numbers = torch.from_numpy(before[:, None] + numpy.arange(1, count + 1))
+    columns = torch.empty(*shape, AVERAGE + 1)
+    columns[:, :, :DROPOUT] = step_rates(
+        optimizers, numbers.to(device), torch.from_numpy(rates).to(device), torch.from_numpy(decays).to(device)
+    ).to(columns.device)
+    columns[:, :, DROPOUT] = torch.from_numpy(dropout)
+    columns[:, :, AVERAGE] = _average_weights(lanes, numbers)
+    return Plan(torch.from_numpy(rows).to(device), columns.to(device), torch.from_numpy(before).to(device))
+
+
+def _fill(rows: numpy.ndarray, lane: Lane, orders: RowOrders, epochs: int, window: tuple[int, int]) -> None:
+    """Lay the lane's batches of the steps of `window` into `rows` [steps, batch]."""
+    last = min(window[1], lane.steps_of(epochs))
+    at = window[0]
+    while at < last:
+        k, first = divmod(at, lane.batches)
+        until = min(last, (k + 1) * lane.batches)
+        # The epochs of a round begin at the lane's epoch, whatever was stepped since.
+        pieces = orders.batches(lane, lane.epoch + k)[first : first + until - at]
+        rows[at - window[0] : until - window[0], : lane.size] = pieces
+        at = until
+
+
+def _average_weights(lanes: Sequence[Lane], numbers: torch.Tensor) -> torch.Tensor:
+    """The weight of the newest parameters in a lane's moving average, 1 where it has none.
+
+    The decay grows with the steps up to its own value, min(decay, (1 + t) / (10 + t)), so that an average soon forgets
+    its start, as TensorFlow's ExponentialMovingAverage does with `num_updates`.
+    """
+    decays = torch.tensor([lane.request.config.averaging for lane in lanes], dtype=torch.float64).unsqueeze(1)
+    return 1 - torch.minimum(decays, (1 + numbers) / (10 + numbers))

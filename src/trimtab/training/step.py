@@ -1,0 +1,216 @@
+"""Step: what every lane does between two batches: gather, forward, backward, clip, update, note.
+
+One function of tensors, run as it stands or traced for a compiler. Knows no epochs, runs, folds or threads.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from trimtab.training.coefficients import Coefficients
+from trimtab.training.config import Config, Task
+from trimtab.training.losses import LossCoefficients, classification_loss, regression_loss
+from trimtab.training.optimizers import GroupCoefficients, OptimizerCoefficients, StepRates, UpdateRule
+from trimtab.training.program import Buffers, Layout, Masks, Program
+
+Derivative = Callable[[Tensor], tuple[Tensor, Tensor]]
+# The columns of a plan's rates behind those of `StepRates`.
+DROPOUT, AVERAGE = len(StepRates._fields), len(StepRates._fields) + 1
+LOSS, WEIGHT, FIRST_TENSOR = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a step does beside its plain work; a program that does more serves lanes that need less."""
+
+    dropout: bool = False
+    averaging: bool = False
+    norms: bool = True
+
+    def covers(self, other: "Features") -> bool:
+        return all(getattr(self, name) or not getattr(other, name) for name in ("dropout", "averaging", "norms"))
+
+    def __or__(self, other: "Features") -> "Features":
+        return Features(*(a or b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+
+@dataclass(frozen=True)
+class State:
+    """What a step changes: parameters, moments and average as one flat tensor each, or as one piece per parameter.
+
+    `totals` `[lanes, 2 + tensors]` grow by each step's weighted loss, its weight, and the squared gradient norm of each
+    parameter tensor.
+    """
+
+    parameters: tuple[Tensor, ...]
+    first: tuple[Tensor, ...]
+    second: tuple[Tensor, ...]
+    average: tuple[Tensor, ...]
+    buffers: Buffers
+    totals: Tensor
+    layout: Layout
+    is_flat: bool = True
+
+    @cached_property
+    def room(self) -> Tensor:
+        """Room for the flat gradient."""
+        return torch.empty_like(self.parameters[0])
+
+    @cached_property
+    def leaves(self) -> Buffers:
+        """The parameters by name, each in its shape, as autograd's leaves."""
+        views = self.layout.views(self.parameters[0]) if self.is_flat else self.layout.shaped(self.parameters)
+        return {name: view.detach().requires_grad_() for name, view in views.items()}
+
+
+@dataclass(frozen=True)
+class LaneCoefficients(Coefficients):
+    """Everything in which lanes differ; `clip` float32 [lanes, 1] (infinite where nothing is clipped)."""
+
+    optimizers: OptimizerCoefficients
+    groups: GroupCoefficients
+    losses: LossCoefficients
+    clip: Float[Tensor, "lanes 1"]
+    seeds: Int[Tensor, " lanes"]
+    any_clip: bool
+
+    @classmethod
+    def stack(
+        cls,
+        configs: Sequence[Config],
+        seeds: Sequence[int],
+        names: Sequence[str],
+        classes: int,
+        device: torch.device | str = "cpu",
+    ) -> "LaneCoefficients":
+        """Lay configs and run seeds side by side for parameters called `names`; `classes` is 0 for regression."""
+        clips = [config.gradient_clip or math.inf for config in configs]
+        return cls(
+            OptimizerCoefficients.stack([config.optimizer for config in configs], device),
+            GroupCoefficients.stack(configs, names, device),
+            LossCoefficients.stack([config.loss for config in configs], classes, device),
+            torch.tensor(clips, dtype=torch.float32, device=device).view(-1, 1),
+            torch.tensor(seeds, device=device),
+            any_clip=any(config.gradient_clip for config in configs),
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The data that batches are gathered from; `weights` ends with a 0 for the row number that pads a batch."""
+
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+    weights: Tensor
+
+    def batch(self, rows: Int[Tensor, "lanes batch"]) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+        """Inputs `[lanes, batch, ...]`, targets and weights of `rows`."""
+        weights = self.weights.index_select(0, rows.reshape(-1)).view(rows.shape)
+        flat = rows.clamp_max(self.targets.shape[0] - 1).reshape(-1)
+        inputs, targets = (
+            tuple(x.index_select(0, flat).view(*rows.shape, *x.shape[1:]) for x in tensors)
+            for tensors in (self.inputs, (self.targets,))
+        )
+        return inputs, targets[0], weights
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What lanes do in the steps of one round, lane by lane.
+
+    `rows` are row numbers [lanes, steps, batch], the number of rows itself where a batch is padded; `rates` float32
+    [lanes, steps, columns]; `before` int64 [lanes], the steps that each lane made before.
+    """
+
+    rows: Tensor
+    rates: Tensor
+    before: Tensor
+
+    def head(self, lanes: int) -> "Plan":
+        return self.of_lanes(slice(lanes))
+
+    def of_lanes(self, lanes: slice) -> "Plan":
+        return Plan(self.rows[lanes], self.rates[lanes], self.before[lanes])
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of `program` on batches of a `task`."""
+
+    program: Program
+    task: Task
+    features: Features
+    rule: UpdateRule = field(default_factory=UpdateRule)
+
+    def __call__(self, state: State, c: LaneCoefficients, data: Rows, plan: Plan, place: int | Tensor) -> None:
+        """Advance every lane by the batch at `place` of its plan, in place."""
+        rows, rates = _at(plan.rows, place), _at(plan.rates, place)
+        inputs, targets, weights = data.batch(rows)
+        masks = Masks(rates[:, DROPOUT], c.seeds, plan.before + (place + 1), self.features.dropout)
+        loss_of = classification_loss if self.task == "classification" else regression_loss
+        loss, pieces = backward(
+            self.program, state.leaves, inputs, lambda outputs: loss_of(outputs, targets, weights, c.losses), masks,
+            state.buffers,
+        )  # fmt: skip
+        weight = weights.sum(1, keepdim=True)
+        totals = [loss.unsqueeze(1) * weight, weight]
+        if self.features.norms:
+            squares = torch.cat([g.square().sum(1, keepdim=True) for g in pieces], dim=1)
+            pieces = self._clipped(pieces, squares, c)
+            totals.append(squares)
+        noted = torch.cat(totals, dim=1)
+        state.totals[:, : noted.shape[1]].add_(noted)
+        self._update(state, pieces, c, rates)
+
+    @staticmethod
+    def _clipped(pieces: list[Tensor], squares: Tensor, c: LaneCoefficients) -> list[Tensor]:
+        """Gradients of a norm of at most `clip`, as `torch.nn.utils.clip_grad_norm_` leaves them."""
+        if not c.any_clip:
+            return pieces
+        norm = squares.sum(1, keepdim=True).sqrt()
+        scale = torch.where(norm > c.clip, c.clip / (norm + 1e-6), 1.0)
+        return [g * scale for g in pieces]
+
+    def _update(self, state: State, pieces: list[Tensor], c: LaneCoefficients, rates: Tensor) -> None:
+        step_rates = StepRates.of(rates)
+        if state.is_flat and len(pieces) > 1:
+            sizes = [piece.shape[1] for piece in pieces]
+            pieces = [torch.cat(pieces, dim=1, out=state.room)]
+            groups = [c.groups.over_flat(sizes)]
+        else:
+            groups = [c.groups.of_tensor(i) for i in range(len(pieces))]
+        moved = zip(state.parameters, pieces, state.first, state.second, groups, strict=True)
+        for parameters, gradient, first, second, group in moved:
+            self.rule.update(parameters, gradient, first, second, c.optimizers, step_rates, group)
+        if self.features.averaging:
+            weight = rates[:, AVERAGE].unsqueeze(1)
+            for average, parameters in zip(state.average, state.parameters, strict=True):
+                average.lerp_(parameters, weight)
+
+
+def backward(
+    program: Program, leaves: Buffers, inputs: tuple[Tensor, ...], loss_of: Derivative, masks: Masks, buffers: Buffers
+) -> tuple[Float[Tensor, " lanes"], list[Tensor]]:
+    """Each lane's loss, and its derivative by each of `leaves`, [lanes, numbers].
+
+    From autograd over a forward of all lanes at once, fed with the loss's derivative by formula; no lane enters another
+    lane's outputs, so none enters its gradient.
+    """
+    outputs = program.forward(leaves, inputs, masks, buffers)
+    loss, slope = loss_of(outputs.detach())
+    gradients = torch.autograd.grad(outputs, list(leaves.values()), slope, allow_unused=True)
+    pieces = [
+        # Not len(loss), which would fix the number of lanes while a compiler watches.
+        (g if g is not None else torch.zeros_like(leaf)).reshape(loss.shape[0], -1)
+        for g, leaf in zip(gradients, leaves.values(), strict=True)
+    ]
+    return loss, pieces
+
+
+def _at(planned: Tensor, place: int | Tensor) -> Tensor:
+    return planned.select(1, place) if isinstance(place, int) else planned.index_select(1, place).squeeze(1)

@@ -1,0 +1,79 @@
+"""Tracing: a step written down as a graph of torch's own operations, for any number of lanes, rows, steps and batches.
+
+Imports torch's compiler, which takes a second: import it where it is needed. Knows no files and no compiled code.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, fx
+from torch._dynamo.source import ConstantSource
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+
+from trimtab.training.arguments import Signature, example
+from trimtab.training.optimizers import UpdateRule
+from trimtab.training.program import Program
+from trimtab.training.step import Step
+
+# How many leading dimensions of a tensor may have any size; 1 for what is not listed.
+_DYNAMIC = {"rows": 3, "rates": 2, "place": 0}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A traced step: it writes into its inputs, called `names`, and returns nothing."""
+
+    module: fx.GraphModule
+    fakes: tuple[Tensor, ...]
+    names: tuple[str, ...]
+
+
+def traced(program: Program, signature: Signature) -> Graph:
+    """The graph of a step of `program` over tensors like `signature`, that serves every lane there can be."""
+    step = Step(program.for_another_thread(), signature.task, signature.features, UpdateRule(keeps_room=False))
+    given = example(program, signature)
+    mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+    fakes = {name: _fake(mode, name, value) for name, value in given.tensors().items()}
+
+    def run(*tensors: Tensor) -> tuple:
+        now = given.replaced(dict(zip(fakes, tensors, strict=True)))
+        step(now.state, now.coefficients.for_any_lane(), now.data, now.plan, now.place)
+        now.place.add_(1)
+        return ()
+
+    module = make_fx(run, tracing_mode="symbolic")(*fakes.values())
+    _check_any_size(fakes)
+    used = _without_unused_inputs(module)
+    return Graph(
+        module,
+        tuple(fake for fake, is_used in zip(fakes.values(), used, strict=True) if is_used),
+        tuple(name for name, is_used in zip(fakes, used, strict=True) if is_used),
+    )
+
+
+def _check_any_size(fakes: dict[str, Tensor]) -> None:
+    """Raise where the step turned out to be right for the example's sizes alone."""
+    for name, fake in fakes.items():
+        for i in range(min(_DYNAMIC.get(name, 1), fake.dim())):
+            size = fake.shape[i]
+            if isinstance(size, int) or size.node.maybe_as_int() is not None:
+                raise RuntimeError(f"the module fixes dimension {i} of {name} to {int(size)}")
+
+
+def _without_unused_inputs(module: fx.GraphModule) -> list[bool]:
+    """Take the inputs that nothing reads out of the graph, for each costs time at each call; which were used."""
+    inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
+    used = [bool(node.users) for node in inputs]
+    for node, is_used in zip(inputs, used, strict=True):
+        if not is_used:
+            module.graph.erase_node(node)
+    module.recompile()
+    return used
+
+
+def _fake(mode: FakeTensorMode, name: str, value: Tensor) -> Tensor:
+    dynamic = _DYNAMIC.get(name, 1)
+    sizes = [DimDynamic.DYNAMIC if i < dynamic else DimDynamic.STATIC for i in range(value.dim())]
+    context = StatelessSymbolicContext(dynamic_sizes=sizes)
+    return mode.from_tensor(value, symbolic_context=context, source=ConstantSource(name.replace(".", "_")))
