@@ -16,13 +16,17 @@ from trimtab.training.step import AVERAGE, FIRST_TENSOR, Features, LaneCoefficie
 
 @dataclass(frozen=True)
 class Signature:
-    """What the tensors of a step look like apart from the sizes that may vary: dtypes and trailing shapes."""
+    """What the tensors of a step look like apart from the sizes that may vary: dtypes and trailing shapes.
+
+    `fixed` are the only lanes and batch size there may be, for modules that vmap takes with sizes it knows alone.
+    """
 
     task: Task
     outputs: int
     inputs: tuple[tuple[str, tuple[int, ...]], ...]
     index: str
     features: Features
+    fixed: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, task: Task, outputs: int, data: Rows, index: torch.dtype, features: Features) -> "Signature":
@@ -96,7 +100,8 @@ _LANES, _ROWS, _STEPS, _BATCH = 3, 23, 7, 5
 def example(program: Program, signature: Signature) -> Arguments:
     """Arguments of a step of `program`, of sizes that stand for any."""
     layout, is_regression = program.layout, signature.task == "regression"
-    state = [tuple(_apart(piece) for piece in layout.pieces(torch.zeros(_LANES, layout.size))) for _ in range(4)]
+    lanes, batch = signature.fixed or (_LANES, _BATCH)
+    state = [tuple(_apart(piece) for piece in layout.pieces(torch.zeros(lanes, layout.size))) for _ in range(4)]
     config = Config(optimizer=Optimizer("adam"))
     inputs = tuple(torch.zeros(_ROWS, *shape, dtype=getattr(torch, dtype)) for dtype, shape in signature.inputs)
     targets = torch.zeros(_ROWS, signature.outputs) if is_regression else torch.zeros(_ROWS, dtype=torch.int64)
@@ -104,19 +109,17 @@ def example(program: Program, signature: Signature) -> Arguments:
         State(
             *state[:3],
             average=state[3] if signature.features.averaging else (),
-            buffers={name: torch.stack([value] * _LANES) for name, value in program.buffers.items()},
-            totals=torch.zeros(_LANES, FIRST_TENSOR + len(layout.names)),
+            buffers={name: torch.stack([value] * lanes) for name, value in program.buffers.items()},
+            totals=torch.zeros(lanes, FIRST_TENSOR + len(layout.names)),
             layout=layout,
             is_flat=False,
         ),
-        LaneCoefficients.stack(
-            [config] * _LANES, [0] * _LANES, layout.names, 0 if is_regression else signature.outputs
-        ),
+        LaneCoefficients.stack([config] * lanes, [0] * lanes, layout.names, 0 if is_regression else signature.outputs),
         Rows(inputs, targets, torch.zeros(_ROWS + 1)),
         Plan(
-            torch.zeros(_LANES, _STEPS, _BATCH, dtype=getattr(torch, signature.index)),
-            torch.zeros(_LANES, _STEPS, AVERAGE + 1),
-            torch.zeros(_LANES, dtype=torch.int64),
+            torch.zeros(lanes, _STEPS, batch, dtype=getattr(torch, signature.index)),
+            torch.zeros(lanes, _STEPS, AVERAGE + 1),
+            torch.zeros(lanes, dtype=torch.int64),
         ),
         torch.zeros(1, dtype=torch.int64),
     )

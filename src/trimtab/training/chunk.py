@@ -110,7 +110,7 @@ class Chunk:
         """What makes one step of the first `lanes` lanes at each call, from `place` of the plan on."""
         coefficients = self.coefficients if lanes == len(self) else self._head(lanes)
         first, last = self.first, self.first + lanes
-        if compiled is not None:
+        if compiled is not None and compiled.fixed in (None, (lanes, plan.rows.shape[2])):
             state = self.population.state(first, last, is_flat=False)
             here = torch.full((1,), place)
             tensors = Arguments(state, coefficients, rows, plan.head(lanes), here).tensors()
@@ -153,9 +153,12 @@ class Chunk:
 
 
 def chunks_of(population: Population, at_once: int, threads: int) -> list[Chunk]:
-    """`population` in chunks of at most `at_once` lanes, as equal as they can be and a multiple of `threads` many."""
+    """`population` in chunks of at most `at_once` lanes, as equal as they can be and a multiple of `threads` many;
+    without `threads`, all but the last of exactly `at_once`."""
     lanes = len(population.lanes)
-    count = -(-lanes // at_once)
-    count = min(lanes, -(-count // threads) * threads)
-    edges = numpy.linspace(0, lanes, count + 1).round().astype(int)
-    return [Chunk(population, int(a), int(b)) for a, b in pairwise(edges)]
+    if threads:
+        count = min(lanes, -(-(-(-lanes // at_once)) // threads) * threads)
+        edges = numpy.linspace(0, lanes, count + 1).round().astype(int).tolist()
+    else:
+        edges = [*range(0, lanes, at_once), lanes]
+    return [Chunk(population, first, last) for first, last in pairwise(edges)]

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,11 +42,13 @@ _OPTIONS = {"aot_inductor.compile_wrapper_opt_level": "O0", "max_autotune": Fals
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled step, the names of the tensors it takes, and the features it has."""
+    """A compiled step, the names of the tensors it takes, the features it has, and the only lanes and batch size that
+    it serves, if it does not serve all."""
 
     step: CompiledStep
     names: tuple[str, ...]
     features: Features
+    fixed: tuple[int, int] | None = None
 
 
 class Compiler:
@@ -81,7 +83,7 @@ class Compiler:
     def is_busy(self) -> bool:
         return any(not future.done() for future in self._pending.values())
 
-    def prepare(self, program: Program, signature: Signature) -> None:
+    def prepare(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> None:
         """Have the step compiled in a process of its own; `ready` gives it when it is there.
 
         A module that only this process knows is compiled in a thread.
@@ -89,25 +91,28 @@ class Compiler:
         if not can_compile():
             return
         if not program.key:
-            self._prepare_here(program, signature)
+            self._prepare_here(program, signature, sizes)
             return
         name = self._name(program.key, signature)
         if name not in self._pending and name not in self._loaded and not self._library(name).exists():
             self._pending[name] = future = Future()
             threading.Thread(target=self._in_child, args=(name, program, signature, future), daemon=True).start()
 
-    def made(self, program: Program, signature: Signature) -> Compiled | None:
-        """The compiled step, compiled now if need be; None where it cannot be (said once)."""
+    def made(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> Compiled | None:
+        """The compiled step, compiled now if need be; None where it cannot be (said once).
+
+        A module that cannot be traced for any number of lanes and rows is compiled for `sizes`, lanes and batch size.
+        """
         if not can_compile():
             return None
         if program.key:
-            self.prepare(program, signature)
+            self.prepare(program, signature, sizes)
             name = self._name(program.key, signature)
             with contextlib.suppress(Exception):  # said by `ready`
                 if name in self._pending:
                     self._pending[name].result()
             return self.ready(program, signature)
-        return self._made_here(program, signature)
+        return self._made_here(program, signature, sizes)
 
     def close(self) -> None:
         """Stop compiling."""
@@ -115,31 +120,38 @@ class Compiler:
             if child.owner is self:
                 child.process.kill()
 
-    def _made_here(self, program: Program, signature: Signature) -> Compiled | None:
+    def _made_here(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> Compiled | None:
         """Trace a module that no other process can build; its graph is its name."""
         memo = _memo(program, signature)
         if memo not in self._loaded:
             try:
-                from trimtab.training.tracing import traced
-
-                graph = traced(program, signature)
-                name = self._name(graph.module.code + _constants_of(graph.module), signature)
-                if not self._library(name).exists():
-                    _compile(graph, self._library(name))
-                self._loaded[memo] = self._load(name, signature)
+                self._loaded[memo] = self._traced_and_made(program, signature, sizes)
             except Exception as error:
                 log.warning("This module's step cannot be compiled and runs as it is: %s", _first_line(error))
                 self._loaded[memo] = None
         return self._loaded[memo]
 
-    def _prepare_here(self, program: Program, signature: Signature) -> None:
+    def _traced_and_made(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> Compiled | None:
+        from trimtab.training.tracing import traced
+
+        try:
+            graph = traced(program, signature)
+        except Exception:  # of any kind: what vmap takes with sizes that it knows it may still refuse without
+            signature = replace(signature, fixed=sizes)
+            graph = traced(program, signature)
+        name = self._name(graph.module.code + _constants_of(graph.module), signature)
+        if not self._library(name).exists():
+            _compile(graph, self._library(name))
+        return self._load(name, signature)
+
+    def _prepare_here(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> None:
         memo = _memo(program, signature)
         if memo in self._loaded or memo in self._pending:
             return
         self._pending[memo] = future = Future()
 
         def compile_and_tell() -> None:
-            self._made_here(program, signature)
+            self._made_here(program, signature, sizes)
             future.set_result(None)
 
         threading.Thread(target=compile_and_tell, daemon=True, name="trimtab-compiler").start()
@@ -151,11 +163,23 @@ class Compiler:
     def _library(self, name: str) -> Path:
         return self.folder / f"{name}.so"
 
-    def _load(self, name: str, signature: Signature) -> Compiled:
+    def _load(self, name: str, signature: Signature) -> Compiled | None:
+        """The step in the library `name`; one that is damaged is deleted, so that it is compiled again next time."""
         path = self._library(name)
-        path.touch()
-        names = json.loads(path.with_suffix(".json").read_text())
-        return Compiled(CompiledStep(path, threads=self.threads), tuple(names), signature.features)
+        try:
+            path.touch()
+            document = json.loads(path.with_suffix(".json").read_text())
+            # The system's loader does not survive a library that ends too soon.
+            if hashlib.sha256(path.read_bytes()).hexdigest() != document["sha256"]:
+                raise OSError(f"{path.name} is damaged")
+            return Compiled(
+                CompiledStep(path, threads=self.threads), tuple(document["names"]), signature.features, signature.fixed
+            )
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+            log.warning("A compiled step on disk cannot be used and is dropped: %s", _first_line(error))
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
 
     def _in_child(self, name: str, program: Program, signature: Signature, future: Future) -> None:
         assert isinstance(program, MLPProgram)
@@ -233,8 +257,9 @@ def _compile(graph: "Graph", out: Path) -> None:
         part = Path(folder) / "step.so"
         options = {**_OPTIONS, "aot_inductor.output_path": str(part)}
         torch._inductor.aot_compile(graph.module, graph.fakes, options=options)
-        (Path(folder) / "names").write_text(json.dumps(graph.names))
-        os.replace(Path(folder) / "names", out.with_suffix(".json"))
+        document = {"names": graph.names, "sha256": hashlib.sha256(part.read_bytes()).hexdigest()}
+        (Path(folder) / "step.json").write_text(json.dumps(document))
+        os.replace(Path(folder) / "step.json", out.with_suffix(".json"))
         os.replace(part, out)
     _drop_oldest(out.parent)
 

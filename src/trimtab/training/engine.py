@@ -113,9 +113,10 @@ class Engine:
         """Train every lane for one round (an epoch, or several short ones) and evaluate; False when told to stop."""
         population.arrange()
         compiled, features = self._path(population)
-        width, note = self._width(population, is_compiled=compiled is not None)
+        width, note = self._width(population, compiled)
         if population.is_changed or width != population.chunk_width:
-            population.chunks = chunks_of(population, width, self.threads)
+            is_exact = compiled is not None and compiled.fixed is not None
+            population.chunks = chunks_of(population, width, 0 if is_exact else self.threads)
             population.is_changed, population.chunk_width = False, width
         before, started = population.lane_steps, time.perf_counter()
         is_whole = self._train_as_precise_as_needed(population, compiled, features)
@@ -158,19 +159,26 @@ class Engine:
         wanted = replace(wanted, averaging=needed.averaging)
         signature = Signature.of(self.data.task, self.data.outputs, self.rows, dtype, wanted)
         if how == "wait":
-            found = self.compiler.made(population.program, signature)
+            found = self.compiler.made(population.program, signature, self._usual_sizes(population))
         else:
             found = self.compiler.ready(population.program, signature)
             if found is None and how == "beside" and not self.compiler.is_busy():
-                self.compiler.prepare(population.program, signature)
+                self.compiler.prepare(population.program, signature, self._usual_sizes(population))
         self._compiled[population.structure] = found
         return (None, needed) if found is None else (found, found.features)
 
-    def _width(self, population: Population, *, is_compiled: bool) -> tuple[int, Callable[[int, float], None]]:
+    def _usual_sizes(self, population: Population) -> tuple[int, int]:
+        """Lanes that a thread takes at once where the population is full, and rows of a batch."""
+        lanes = min(lanes_at_once(population), max(1, population.capacity // self.threads))
+        return lanes, max(lane.size for lane in population.lanes)
+
+    def _width(self, population: Population, compiled: Compiled | None) -> tuple[int, Callable[[int, float], None]]:
         """Lanes that a thread takes at once in the coming round, and whom to tell how long it took per lane-step."""
+        if compiled is not None and compiled.fixed is not None:
+            return compiled.fixed[0], lambda width, seconds: None
         if not self.measures_widths or population.free > population.capacity // 4:
             return lanes_at_once(population), lambda width, seconds: None
-        key = f"{population.structure} {population.program.key} {is_compiled} {self.threads} {self.precision}"
+        key = f"{population.structure} {population.program.key} {compiled is not None} {self.threads} {self.precision}"
         if key not in self._tuners:
             remembered = RememberedWidths(cache_folder() / "widths.json")
             self._tuners[key] = WidthTuner(population, self.threads, remembered=remembered, key=key)

@@ -167,6 +167,7 @@ class VmapProgram:
         self.key = ""
         self.is_mapped = True
         self.is_counted = True
+        self.falls_back = True
         self._rows: list[int] = []
 
     def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
@@ -199,6 +200,8 @@ class VmapProgram:
                     self.is_counted = False
                     log.warning("Dropout inside this module's own functions keeps its rate: only nn.Dropout is a knob.")
                     return self._over_lanes(function, parameters, settings, inputs)
+                if not self.falls_back:
+                    raise
                 self.is_mapped = False
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 log.warning("This module trains lane by lane, since vmap cannot take it: %s", reason)

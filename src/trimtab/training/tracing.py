@@ -13,11 +13,13 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 
 from trimtab.training.arguments import Signature, example
 from trimtab.training.optimizers import UpdateRule
-from trimtab.training.program import Program
+from trimtab.training.program import Program, VmapProgram
 from trimtab.training.step import Step
 
-# How many leading dimensions of a tensor may have any size; 1 for what is not listed.
-_DYNAMIC = {"rows": 3, "rates": 2, "place": 0}
+# Dimensions of a tensor that may have any size: of data the rows, of a plan the steps, of everything else the lanes.
+_LANES, _STEPS, _BATCH = "lanes", "steps", "batch"
+_DIMENSIONS = {"rows": (_LANES, _STEPS, _BATCH), "rates": (_LANES, _STEPS), "place": ()}
+_OF_DATA = ("inputs", "targets", "weights")
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,18 @@ class Graph:
 
 
 def traced(program: Program, signature: Signature) -> Graph:
-    """The graph of a step of `program` over tensors like `signature`, that serves every lane there can be."""
-    step = Step(program.for_another_thread(), signature.task, signature.features, UpdateRule(keeps_room=False))
+    """The graph of a step of `program` over tensors like `signature`, that serves every lane there can be.
+
+    Raises RuntimeError where the module takes other sizes only than those of `signature`.
+    """
+    program = program.for_another_thread()
+    if isinstance(program, VmapProgram):
+        program.falls_back = False
+    step = Step(program, signature.task, signature.features, UpdateRule(keeps_room=False))
     given = example(program, signature)
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
-    fakes = {name: _fake(mode, name, value) for name, value in given.tensors().items()}
+    dynamic = {name: _dynamic(name, is_fixed=signature.fixed is not None) for name in given.tensors()}
+    fakes = {name: _fake(mode, name, value, dynamic[name]) for name, value in given.tensors().items()}
 
     def run(*tensors: Tensor) -> tuple:
         now = given.replaced(dict(zip(fakes, tensors, strict=True)))
@@ -43,7 +52,7 @@ def traced(program: Program, signature: Signature) -> Graph:
         return ()
 
     module = make_fx(run, tracing_mode="symbolic")(*fakes.values())
-    _check_any_size(fakes)
+    _check_any_size(fakes, dynamic)
     used = _without_unused_inputs(module)
     return Graph(
         module,
@@ -52,10 +61,18 @@ def traced(program: Program, signature: Signature) -> Graph:
     )
 
 
-def _check_any_size(fakes: dict[str, Tensor]) -> None:
+def _dynamic(name: str, *, is_fixed: bool) -> tuple[int, ...]:
+    """Which dimensions of a tensor may have any size."""
+    if name.partition(".")[0] in _OF_DATA:
+        return (0,)
+    sizes = _DIMENSIONS.get(name, (_LANES,))
+    return tuple(i for i, size in enumerate(sizes) if size == _STEPS or not is_fixed)
+
+
+def _check_any_size(fakes: dict[str, Tensor], dynamic: dict[str, tuple[int, ...]]) -> None:
     """Raise where the step turned out to be right for the example's sizes alone."""
     for name, fake in fakes.items():
-        for i in range(min(_DYNAMIC.get(name, 1), fake.dim())):
+        for i in dynamic[name]:
             size = fake.shape[i]
             if isinstance(size, int) or size.node.maybe_as_int() is not None:
                 raise RuntimeError(f"the module fixes dimension {i} of {name} to {int(size)}")
@@ -72,8 +89,7 @@ def _without_unused_inputs(module: fx.GraphModule) -> list[bool]:
     return used
 
 
-def _fake(mode: FakeTensorMode, name: str, value: Tensor) -> Tensor:
-    dynamic = _DYNAMIC.get(name, 1)
-    sizes = [DimDynamic.DYNAMIC if i < dynamic else DimDynamic.STATIC for i in range(value.dim())]
+def _fake(mode: FakeTensorMode, name: str, value: Tensor, dynamic: tuple[int, ...]) -> Tensor:
+    sizes = [DimDynamic.DYNAMIC if i in dynamic else DimDynamic.STATIC for i in range(value.dim())]
     context = StatelessSymbolicContext(dynamic_sizes=sizes)
     return mode.from_tensor(value, symbolic_context=context, source=ConstantSource(name.replace(".", "_")))

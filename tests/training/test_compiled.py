@@ -1,0 +1,246 @@
+"""Compiled steps: the numbers of the uncompiled ones, for every lane, size and thread; and what happens without them."""
+
+import logging
+from dataclasses import replace
+
+import numpy
+import pytest
+import torch
+from torch import nn
+
+from training.test_engine import config, engine_for, regression_data, train
+from trimtab.nets.mlp import MLP
+from trimtab.training import compiler, plans
+from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
+from trimtab.training.data import Fold, TrainingData
+from trimtab.training.engine import Engine
+from trimtab.training.metrics import METRICS
+from trimtab.training.population import Structure
+from trimtab.training.run import NOT_FINITE, Request
+from trimtab.training.step import Features
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not compiler.can_compile(), reason="there is no C++ compiler"),
+]
+SIGNALS = ("train_loss", "validation_loss", "gradient_norm", "update_ratio", "dead_units")
+
+
+@pytest.fixture(autouse=True)
+def steps_on_disk(tmp_path_factory, monkeypatch):
+    """One folder of compiled steps for all tests of this file, so that each structure is compiled once."""
+    folder = tmp_path_factory.getbasetemp() / "steps"
+    monkeypatch.setenv(compiler.CACHE_VARIABLE, str(folder))
+    return folder
+
+
+def all_kinds():
+    """Runs that use every coefficient there is, side by side."""
+    kinds = [
+        ("adamw", "mse", 0, 0), ("adam", "huber", 0.5, 0.9), ("lion", "log_cosh", 0, 0.5),
+        ("nesterov", "mae", 1.0, 0), ("sgd", "mse", 0, 0), ("adagrad", "quantile", 0, 0.99),
+    ]  # fmt: skip
+    return [
+        replace(
+            config(epochs=20, dropout=0.1 * k, lr=0.01 / (k + 1), optimizer=optimizer, loss=loss, weight_decay=0.01 * k),
+            gradient_clip=clip, averaging=averaging, dropout_course="linear", decay_course="flat_cosine",
+        )
+        for k, (optimizer, loss, clip, averaging) in enumerate(kinds)
+    ]  # fmt: skip
+
+
+def requests_of(configs, folds=3):
+    return [Request(k, c, k % folds, k) for k, c in enumerate(configs)]
+
+
+def assert_same_curves(ours, theirs, rtol=1e-3):
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        for name in SIGNALS:
+            values = [numpy.array(getattr(side[key].curves, name)) for side in (ours, theirs)]
+            numpy.testing.assert_allclose(*values, rtol=rtol, atol=1e-5, err_msg=f"{name} of run {key}")
+
+
+def is_compiled(engine):
+    return bool(engine._compiled) and all(found is not None for found in engine._compiled.values())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("lanes", [1, 2, 6])
+def test_whatever_the_lanes_and_threads_runs_are_those_of_the_uncompiled_step(threads, lanes):
+    data, requests = regression_data(), requests_of(all_kinds())
+    expected = train(engine_for(data), requests, lanes=6)
+    # The lane that has no average of its own is not to have one because a neighbour has: alone, it trains without.
+    engine = engine_for(data, compiling="wait", threads=threads, always=Features(dropout=True))
+    assert_same_curves(train(engine, requests, lanes=lanes), expected)
+    assert is_compiled(engine)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
+def test_one_compiled_step_serves_every_batch_size(batch_size, steps_on_disk):
+    data = regression_data(rows=60)
+    requests = requests_of([config(epochs=3, batch_size=batch_size, dropout=0.2)] * 3)
+    expected = train(engine_for(data), requests, lanes=3)
+    engine = engine_for(data, compiling="wait", always=Features(dropout=True))
+    assert_same_curves(train(engine, requests, lanes=3), expected)
+    assert is_compiled(engine)
+
+
+def test_a_lane_that_breaks_changes_no_bit_beside_it():
+    data = regression_data()
+    tame = requests_of([config(dropout=0.1), config(optimizer="lion"), config(loss="log_cosh")])
+    records = []
+    for lr in (1e-3, 1e30):
+        engine = engine_for(data, compiling="wait", always=Features(dropout=True))
+        records.append(train(engine, [*tame, Request(3, config(lr=lr, optimizer="sgd"), 0, 0)], lanes=4))
+        assert is_compiled(engine)
+    assert records[1][3, 0].ended == NOT_FINITE
+    for k in range(3):
+        assert repr(records[0][k, k].curves) == repr(records[1][k, k].curves)
+        assert torch.equal(records[0][k, k].weights, records[1][k, k].weights)
+
+
+@pytest.mark.parametrize(
+    "loss", [Loss("cross_entropy", label_smoothing=0.1), Loss("focal", 2.0)], ids=["smooth", "focal"]
+)
+def test_classes_train_compiled_as_they_do_uncompiled(loss):
+    regression = regression_data()
+    labels = (regression.targets[:, 0] > 0).long() + (regression.targets[:, 0] > 1).long()
+    data = TrainingData(**{**vars(regression), "task": "classification", "targets": labels, "outputs": 3})
+    requests = requests_of([replace(config(epochs=20, dropout=0.1 * k), loss=loss) for k in range(3)])
+    records = []
+    for compiling in ("never", "wait"):
+        engine = Engine(data, METRICS["log_loss"], _classifier, compiling=compiling, always=Features(dropout=True))
+        records.append(train(engine, requests, lanes=3))
+    assert is_compiled(engine)
+    assert_same_curves(*records)
+
+
+def _classifier(**network):
+    return MLP(continuous=4, numbers=4, cardinalities=(), outputs=3, **network)
+
+
+def test_forty_structures_in_one_process_all_run_compiled():
+    data = regression_data(rows=30)
+    engine = engine_for(data, compiling="wait", always=Features(dropout=True))
+    for batch_size in range(1, 41):
+        train(engine, requests_of([config(epochs=1, batch_size=batch_size)] * 3), lanes=3)
+    assert len(engine.populations) == 40
+    assert is_compiled(engine)
+
+
+def test_training_goes_on_while_a_step_is_compiled_and_takes_it_when_it_is_there(steps_on_disk, monkeypatch):
+    data = regression_data()
+    run = config(epochs=60, dropout=0.3)
+    train(engine_for(data, compiling="wait"), requests_of([run] * 3), lanes=3)
+    expected = train(engine_for(data), requests_of([run] * 3), lanes=3)
+    engine = engine_for(data, compiling="beside", always=Features(dropout=True))
+    compiled_after = []
+    ready = engine.compiler.ready
+
+    def ready_after_five_rounds(*asked):
+        compiled_after.append(len(compiled_after))
+        return ready(*asked) if len(compiled_after) > 5 else None
+
+    monkeypatch.setattr(engine.compiler, "ready", ready_after_five_rounds)
+    assert_same_curves(train(engine, requests_of([run] * 3), lanes=3), expected)
+    population = engine.populations[Structure.of(run)]
+    assert 0 < population.compiled_steps < population.lane_steps
+
+
+def test_what_was_compiled_once_is_found_by_the_next_process(steps_on_disk, monkeypatch):
+    data, requests = regression_data(), requests_of([config(epochs=2, dropout=0.3)] * 3)
+    train(engine_for(data, compiling="wait", always=Features(dropout=True)), requests, lanes=3)
+    monkeypatch.setattr(compiler.subprocess, "Popen", lambda *a, **k: pytest.fail("compiled again"))
+    for compiling in ("found", "wait"):
+        engine = engine_for(data, compiling=compiling, always=Features(dropout=True))
+        train(engine, requests, lanes=3)
+        assert is_compiled(engine)
+
+
+def test_a_damaged_library_is_dropped_and_said(steps_on_disk, tmp_path, monkeypatch, caplog):
+    data, requests = regression_data(), requests_of([config(epochs=2, dropout=0.3)] * 3)
+    train(engine_for(data, compiling="wait", always=Features(dropout=True)), requests, lanes=3)
+    (tmp_path / "steps").mkdir()
+    for path in (steps_on_disk / "steps").iterdir():
+        (tmp_path / "steps" / path.name).write_bytes(path.read_bytes()[:2000])
+    monkeypatch.setenv(compiler.CACHE_VARIABLE, str(tmp_path))
+    records = train(engine_for(data, compiling="found", always=Features(dropout=True)), requests, lanes=3)
+    assert len(records) == 3
+    assert "cannot be used and is dropped" in caplog.text
+
+
+def test_without_a_compiler_everything_runs_and_says_so_once(monkeypatch, caplog):
+    compiler.can_compile.cache_clear()
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
+    try:
+        data, requests = regression_data(), requests_of([config(epochs=2)] * 3)
+        for compiling in ("wait", "beside", "found"):
+            assert len(train(engine_for(data, compiling=compiling), requests, lanes=3)) == 3
+    finally:
+        compiler.can_compile.cache_clear()
+    assert caplog.text.count("no C++ compiler") == 1
+
+
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1)
+        )
+
+    def forward(self, x, codes):
+        return self.layers(x)
+
+
+def test_a_module_of_ones_own_is_compiled_too():
+    data = regression_data()
+    runs = [
+        Config(network=(), optimizer=Optimizer("adam", learning_rate=0.01 / (k + 1)), epochs=20, batch_size=16,
+               schedule=Schedule("constant"), stopping=Stopping("none"), dropout=0.1 * k)
+        for k in range(3)
+    ]  # fmt: skip
+    records = []
+    for compiling in ("never", "wait"):
+        engine = Engine(data, METRICS["rmse"], Normed, compiling=compiling, threads=2)
+        records.append(train(engine, requests_of(runs), lanes=3))
+    assert is_compiled(engine)
+    assert_same_curves(*records)
+
+
+def test_a_module_that_cannot_be_traced_runs_uncompiled_and_says_why(caplog):
+    class Asking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 1)
+
+        def forward(self, x, codes):
+            return self.layer(x) * (2.0 if x.sum().item() > 1e9 else 1.0)
+
+    caplog.set_level(logging.WARNING)
+    engine = Engine(regression_data(), METRICS["rmse"], Asking, compiling="wait")
+    run = replace(config(epochs=2), network=())
+    assert len(train(engine, requests_of([run] * 3), lanes=3)) == 3
+    assert "runs as it is" in caplog.text
+
+
+def test_many_rows_are_planned_in_windows_and_trained_as_in_one(monkeypatch):
+    generator = numpy.random.default_rng(0)
+    x = torch.from_numpy(generator.normal(size=(2000, 4)).astype(numpy.float32))
+    base = regression_data()
+    places = torch.arange(2000)
+    data = TrainingData(
+        **{
+            **vars(base),
+            "inputs": (x, torch.zeros(2000, 0, dtype=torch.int64)),
+            "targets": x[:, :1].square().contiguous(),
+            "weights": torch.ones(2000),
+            "folds": (Fold(places[:1600], places[1600:]),),
+        }
+    )
+    requests = requests_of([config(epochs=3, batch_size=16, dropout=0.1 * k) for k in range(3)], folds=1)
+    expected = train(engine_for(data), requests, lanes=3)
+    monkeypatch.setattr(plans, "NUMBERS_AT_ONCE", 1)
+    for compiling in ("never", "wait"):
+        engine = engine_for(data, compiling=compiling, always=Features(dropout=True))
+        assert_same_curves(train(engine, requests, lanes=3), expected)
