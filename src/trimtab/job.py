@@ -91,7 +91,7 @@ class Job:
         try:
             trials = self._search(engine, space, earlier)
         finally:
-            engine.compiler.close()
+            engine.close()
         if self.budget.abort.is_set():
             raise StudyError(f"Stopped at once. What was finished is kept: go on with --resume {folder.path}.")
         return self._finish(engine, space, trials)

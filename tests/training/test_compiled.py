@@ -1,4 +1,4 @@
-"""Compiled steps: the numbers of the uncompiled ones, for every lane, size and thread; and what happens without them."""
+"""Compiled steps: the numbers of the uncompiled ones, for every lane, size and thread; and what happens without."""
 
 import logging
 from dataclasses import replace
@@ -42,7 +42,7 @@ def all_kinds():
     ]  # fmt: skip
     return [
         replace(
-            config(epochs=20, dropout=0.1 * k, lr=0.01 / (k + 1), optimizer=optimizer, loss=loss, weight_decay=0.01 * k),
+            config(epochs=20, dropout=0.1 * k, lr=0.01 / (k + 1), optimizer=optimizer, loss=loss, weight_decay=k / 99),
             gradient_clip=clip, averaging=averaging, dropout_course="linear", decay_course="flat_cosine",
         )
         for k, (optimizer, loss, clip, averaging) in enumerate(kinds)

@@ -2,12 +2,12 @@ import torch
 from torch import nn
 
 from trimtab.training.dropout import CountedDropout, with_counted_dropout
-from trimtab.training.randomness import keep_mask, mask_key, place_numbers
+from trimtab.training.randomness import keep_mask, mask_key, place_numbers, threshold_of
 
 
 def kept_share(rate, seed=0, step=0, layer=0, shape=(200, 300)):
     key = mask_key(torch.tensor(seed), torch.tensor(step), layer)
-    return keep_mask(place_numbers(shape, torch.device("cpu")), key, torch.tensor(rate))
+    return keep_mask(place_numbers(shape, torch.device("cpu")), key, threshold_of(torch.tensor(rate)))
 
 
 def test_the_share_of_units_that_survive_is_one_minus_the_rate():
@@ -36,7 +36,7 @@ def test_the_callers_module_keeps_its_own_dropout():
 
 
 def test_evaluation_drops_nothing_and_training_keeps_the_mean():
-    layer = CountedDropout(0, 0.4)
+    layer = CountedDropout(0.4)
     x = torch.ones(100, 100)
     assert torch.equal(layer.eval()(x), x)
     assert abs(layer.train()(x).mean().item() - 1.0) < 0.03

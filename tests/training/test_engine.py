@@ -141,7 +141,7 @@ def rows_of(population, epochs):
     lanes = population.lanes
     window = (0, max(lane.steps_of(epochs) for lane in lanes))
     optimizers = population.coefficients(0, len(lanes)).optimizers
-    return plan(lanes, optimizers, population.orders, epochs, window, torch.device("cpu")).rows.numpy()
+    return plan(lanes, optimizers, population.orders, epochs, window, torch.device("cpu"), 0).rows.numpy()
 
 
 def test_an_epoch_visits_every_training_row_once_and_no_other():

@@ -30,7 +30,7 @@ def gradient_of(program, flat, rows, derivative, masks):
 
 def masks(rate):
     rates = torch.full((LANES,), rate) * torch.arange(LANES) / LANES
-    return Masks(rates, torch.arange(LANES) + 5, torch.arange(LANES) * 3, rate > 0)
+    return Masks.of(rates, torch.arange(LANES) + 5, torch.arange(LANES) * 3, layers=3)
 
 
 @pytest.mark.parametrize("inputs", ["scaled", "periodic"])

@@ -12,6 +12,7 @@ from trimtab.training.data import Fold, TrainingData
 from trimtab.training.engine import Engine
 from trimtab.training.metrics import METRICS
 from trimtab.training.population import Structure
+from trimtab.training.program import Masks, outputs_of
 from trimtab.training.randomness import initialised, number_from, row_order
 from trimtab.training.run import Request
 
@@ -77,7 +78,7 @@ class OneNumber(nn.Module):
 
 
 FACTORIES = {
-    # A bias before a normalisation has a gradient of 0 but for rounding, which Adam would blow up to steps of full size.
+    # A bias before a normalisation has a gradient of 0 but for rounding, which Adam would blow up to full steps.
     "batch norm": lambda: Parts(nn.Linear(6, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1)),
     "layer norm": lambda: Parts(nn.Linear(6, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 1)),
     "conv1d": lambda: Parts(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 1)),
@@ -164,14 +165,12 @@ def test_dropout_scales_what_it_keeps_and_is_off_when_evaluating():
     program = engine.program(())
     module = initialised(with_dropout, 0)
     flat = program.layout.flatten(dict(module.named_parameters())).unsqueeze(0)
-    from trimtab.training.program import Masks, outputs_of
-
     inputs = (data.inputs[0].unsqueeze(0),)
     evaluated = outputs_of(program, flat, inputs)[0]
     torch.testing.assert_close(evaluated, module.eval()(data.inputs[0]))
     rate, seed = torch.tensor([0.5]), torch.tensor([3])
     drawn = torch.stack(
-        [program.forward(program.layout.views(flat), inputs, Masks(rate, seed, torch.tensor([s]), True), {})[0]
+        [program.forward(program.layout.views(flat), inputs, Masks.of(rate, seed, torch.tensor([s]), layers=1), {})[0]
          for s in range(400)]
     )  # fmt: skip
     torch.testing.assert_close(drawn.mean(0), evaluated, atol=0.06, rtol=0.1)

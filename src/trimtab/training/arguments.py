@@ -72,7 +72,8 @@ class Arguments:
         yield "weights", self.data.weights
         yield "rows", self.plan.rows
         yield "rates", self.plan.rates
-        yield "before", self.plan.before
+        yield "thresholds", self.plan.thresholds
+        yield "keys", self.plan.keys
         yield "place", self.place
 
     def replaced(self, tensors: dict[str, Tensor]) -> "Arguments":
@@ -88,7 +89,7 @@ class Arguments:
             replace(state, **pieces, buffers=buffers, totals=tensors["totals"]),
             self.coefficients.replaced({name: tensors[name] for name in self.coefficients.tensors()}),
             Rows(inputs, tensors["targets"], tensors["weights"]),
-            Plan(tensors["rows"], tensors["rates"], tensors["before"]),
+            Plan(*(tensors[name] for name in ("rows", "rates", "thresholds", "keys"))),
             tensors["place"],
         )
 
@@ -114,12 +115,13 @@ def example(program: Program, signature: Signature) -> Arguments:
             layout=layout,
             is_flat=False,
         ),
-        LaneCoefficients.stack([config] * lanes, [0] * lanes, layout.names, 0 if is_regression else signature.outputs),
+        LaneCoefficients.stack([config] * lanes, layout.names, 0 if is_regression else signature.outputs),
         Rows(inputs, targets, torch.zeros(_ROWS + 1)),
         Plan(
             torch.zeros(lanes, _STEPS, batch, dtype=getattr(torch, signature.index)),
             torch.zeros(lanes, _STEPS, AVERAGE + 1),
-            torch.zeros(lanes, dtype=torch.int64),
+            torch.zeros(lanes, _STEPS, dtype=torch.int32),
+            torch.zeros(lanes, _STEPS, program.dropouts, dtype=torch.int32),
         ),
         torch.zeros(1, dtype=torch.int64),
     )

@@ -157,7 +157,8 @@ def chunks_of(population: Population, at_once: int, threads: int) -> list[Chunk]
     without `threads`, all but the last of exactly `at_once`."""
     lanes = len(population.lanes)
     if threads:
-        count = min(lanes, -(-(-(-lanes // at_once)) // threads) * threads)
+        needed = -(-lanes // at_once)
+        count = min(lanes, -(-needed // threads) * threads)
         edges = numpy.linspace(0, lanes, count + 1).round().astype(int).tolist()
     else:
         edges = [*range(0, lanes, at_once), lanes]

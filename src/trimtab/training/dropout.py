@@ -10,32 +10,32 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from trimtab.training.randomness import keep_mask, mask_key, place_numbers
+from trimtab.training.randomness import keep_mask, place_numbers, threshold_of
 
 _KINDS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 log = logging.getLogger(__name__)
 
 
 class CountedDropout(nn.Module):
-    """Dropout with a mask that follows from (seed, step, layer, place); `rate`, `seed` and `step` are buffers."""
+    """Dropout with a mask that follows from a key and each place; `rate`, its `threshold` and the `key` are buffers."""
 
     rate: Tensor
-    seed: Tensor
-    step: Tensor
+    threshold: Tensor
+    key: Tensor
 
-    def __init__(self, layer: int, rate: float, *, whole_channels: int = 0) -> None:
+    def __init__(self, rate: float, *, whole_channels: int = 0) -> None:
         super().__init__()
-        self.layer, self.whole_channels = layer, whole_channels
+        self.whole_channels = whole_channels
         self.register_buffer("rate", torch.tensor(rate, dtype=torch.float32))
-        self.register_buffer("seed", torch.tensor(0))
-        self.register_buffer("step", torch.tensor(0))
+        self.register_buffer("threshold", threshold_of(torch.tensor(rate)))
+        self.register_buffer("key", torch.tensor(0, dtype=torch.int32))
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
         kept = x.shape if not self.whole_channels else (*x.shape[:2], *(1,) * (x.dim() - 2))
         places = place_numbers(tuple(kept), x.device)
-        mask = keep_mask(places, mask_key(self.seed, self.step, self.layer), self.rate)
+        mask = keep_mask(places, self.key, self.threshold)
         return x * (mask * (1 / (1 - self.rate)))
 
 
@@ -43,12 +43,12 @@ def with_counted_dropout(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]
     """A copy of `module` whose dropout layers are counted ones, and the names of those layers."""
     module = copy.deepcopy(module)
     names = [name for name, child in module.named_modules() if isinstance(child, _KINDS)]
-    for layer, name in enumerate(names):
+    for name in names:
         old = module.get_submodule(name)
         if isinstance(old, nn.AlphaDropout | nn.FeatureAlphaDropout):
             warnings.warn(f"{name}: alpha dropout is trained as plain dropout of the same rate.", stacklevel=3)
         whole = int(isinstance(old, nn.Dropout1d | nn.Dropout2d | nn.Dropout3d))
         rate = float(old.p)  # type: ignore[arg-type]
         parent, _, leaf = name.rpartition(".")
-        setattr(module.get_submodule(parent), leaf, CountedDropout(layer, rate, whole_channels=whole))
+        setattr(module.get_submodule(parent), leaf, CountedDropout(rate, whole_channels=whole))
     return module, tuple(names)

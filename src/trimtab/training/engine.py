@@ -71,9 +71,12 @@ class Engine:
         self.compiler = Compiler(threads=threads)
         self.populations: dict[Structure, Population] = {}
         self.lane_steps = 0
-        self.rows = Rows(data.inputs, data.targets, torch.cat([data.weights, data.weights.new_zeros(1)]))
+        # A compiled step reads numbers row by row, whatever way a tensor lies.
+        inputs = tuple(x.contiguous() for x in data.inputs)
+        self.rows = Rows(inputs, data.targets.contiguous(), torch.cat([data.weights, data.weights.new_zeros(1)]))
         self._programs: dict[tuple, Program] = {}
         self._workers: dict[tuple, list[Worker]] = {}
+        self._pool: ThreadPoolExecutor | None = None
         self._compiled: dict[Structure, Compiled | None] = {}
         self._checks: dict[Structure, PrecisionCheck] = {}
         self._tuners: dict[str, WidthTuner] = {}
@@ -178,7 +181,8 @@ class Engine:
             return compiled.fixed[0], lambda width, seconds: None
         if not self.measures_widths or population.free > population.capacity // 4:
             return lanes_at_once(population), lambda width, seconds: None
-        key = f"{population.structure} {population.program.key} {compiled is not None} {self.threads} {self.precision}"
+        how = (compiled is not None, self.threads, self.precision)
+        key = f"{population.structure} {population.capacity} {population.program.key} {how}"
         if key not in self._tuners:
             remembered = RememberedWidths(cache_folder() / "widths.json")
             self._tuners[key] = WidthTuner(population, self.threads, remembered=remembered, key=key)
@@ -227,7 +231,10 @@ class Engine:
         torch.set_float32_matmul_precision("medium" if precision == "medium" else "highest")
         try:
             for window in plans.windows(population.lanes, epochs):
-                plan = plans.plan(population.lanes, optimizers, population.orders, epochs, window, self.data.device)
+                plan = plans.plan(
+                    population.lanes, optimizers, population.orders, epochs, window, self.data.device,
+                    population.program.dropouts,
+                )  # fmt: skip
                 steps = numpy.clip(own - window[0], 0, window[1] - window[0])
 
                 def train(chunk: Chunk, worker: Worker, plan=plan, steps=steps) -> int:
@@ -258,9 +265,17 @@ class Engine:
                     return
                 results[number] = work(chunks[number], worker)
 
-        with ThreadPoolExecutor(len(workers), thread_name_prefix="trimtab-lanes") as pool:
-            list(pool.map(take_turns, workers))
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="trimtab-lanes")
+        list(self._pool.map(take_turns, workers))
         return results
+
+    def close(self) -> None:
+        """End the threads, and what is still being compiled; the engine may be used again all the same."""
+        self.compiler.close()
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
     def _count_steps(self, population: Population, planned: numpy.ndarray, made: list[int]) -> bool:
         """Add the steps that were made to every lane's count; whether those were all that were planned."""

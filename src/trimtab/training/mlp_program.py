@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trimtab.nets.mlp import MLP
 from trimtab.training.program import Activity, Buffers, Layout, Masks, Program, VmapProgram, bounds_of
-from trimtab.training.randomness import keep_mask, mask_key, place_numbers
+from trimtab.training.randomness import keep_mask, place_numbers
 
 
 class MLPProgram:
@@ -26,6 +26,7 @@ class MLPProgram:
         self.mixes_rows = False
         self.tables = len(module.categories.tables) if module.categories is not None else 0
         self.activations = tuple(f"hidden.{layer}" for layer in range(module.depth))
+        self.dropouts = module.depth
         self.key = f"MLP {module.arguments}"
         self._places: dict[tuple[int, ...], Tensor] = {}
 
@@ -101,11 +102,11 @@ class MLPProgram:
         return result
 
     def _dropped(self, features: Tensor, masks: Masks, layer: int) -> Tensor:
-        assert masks.rate is not None
         units, batch = features.shape[1:]
         rate = masks.rate.view(-1, 1, 1)
-        key = mask_key(masks.seed, masks.step, layer).view(-1, 1, 1)
-        return features * (keep_mask(self._place_numbers(batch, units, features.device), key, rate) * (1 / (1 - rate)))
+        key, threshold = masks.keys[:, layer].view(-1, 1, 1), masks.threshold.view(-1, 1, 1)
+        mask = keep_mask(self._place_numbers(batch, units, features.device), key, threshold)
+        return features * (mask * (1 / (1 - rate)))
 
     def _place_numbers(self, batch: int, units: int, device: torch.device) -> Tensor:
         if not isinstance(batch, int):  # traced for a compiler: a batch of any size

@@ -13,13 +13,13 @@ import torch
 
 from trimtab.training.data import TrainingData
 from trimtab.training.optimizers import OptimizerCoefficients, step_rates
-from trimtab.training.randomness import row_order
+from trimtab.training.randomness import mask_keys, row_order, threshold_of
 from trimtab.training.run import Curves, Request
 from trimtab.training.schedules import RateSchedule, course_factors
 from trimtab.training.step import AVERAGE, DROPOUT, Plan
 from trimtab.training.stopping import StoppingRule
 
-BYTES_OF_ORDERS = 64 << 20
+BYTES_OF_ORDERS, BYTES_OF_AN_ENTRY = 8 << 20, 500
 NUMBERS_AT_ONCE = 8 << 20
 
 
@@ -82,9 +82,9 @@ class RowOrders:
 
     def _keep(self, key: tuple[int, ...], rows: numpy.ndarray) -> None:
         self._kept[key] = rows
-        self._bytes += rows.nbytes
+        self._bytes += rows.nbytes + BYTES_OF_AN_ENTRY
         while self._bytes > BYTES_OF_ORDERS and len(self._kept) > 1:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes
+            self._bytes -= self._kept.popitem(last=False)[1].nbytes + BYTES_OF_AN_ENTRY
 
 
 def windows(lanes: Sequence[Lane], epochs: int) -> list[tuple[int, int]]:
@@ -101,8 +101,12 @@ def plan(
     epochs: int,
     window: tuple[int, int],
     device: torch.device,
+    dropouts: int,
 ) -> Plan:
-    """What `lanes` do in the steps of `window` of a round of `epochs`; beyond a lane's own steps there is nothing."""
+    """What `lanes` do in the steps of `window` of a round of `epochs`, with masks for so many dropout layers.
+
+    Beyond a lane's own steps there is nothing.
+    """
     count = window[1] - window[0]
     shape = (len(lanes), count)
     rows = numpy.full((*shape, max(lane.size for lane in lanes)), orders.padding, dtype=orders.dtype)
@@ -128,7 +132,10 @@ def plan(
     ).to(columns.device)
     columns[:, :, DROPOUT] = torch.from_numpy(dropout)
     columns[:, :, AVERAGE] = _average_weights(lanes, numbers)
-    return Plan(torch.from_numpy(rows).to(device), columns.to(device), torch.from_numpy(before).to(device))
+    seeds = torch.tensor([lane.request.seed for lane in lanes]).unsqueeze(1).expand_as(numbers)
+    keys = mask_keys(seeds, numbers, dropouts)
+    thresholds = threshold_of(columns[:, :, DROPOUT])
+    return Plan(*(part.to(device) for part in (torch.from_numpy(rows), columns, thresholds, keys)))
 
 
 def _fill(rows: numpy.ndarray, lane: Lane, orders: RowOrders, epochs: int, window: tuple[int, int]) -> None:

@@ -57,7 +57,7 @@ class Population:
             {name: _repeated(value, capacity, device) for name, value in program.buffers.items()} for _ in range(2)
         )
         self.classes = data.outputs if data.task == "classification" else 0
-        self.table = LaneCoefficients.stack([Config()], [0], layout.names, self.classes, device).mapped(
+        self.table = LaneCoefficients.stack([Config()], layout.names, self.classes, device).mapped(
             lambda value: value.repeat(capacity, *(1,) * (value.dim() - 1))
         )
         self.validation_rows = _stacked([fold.validation for fold in data.folds])
@@ -115,7 +115,7 @@ class Population:
         """Give the next free lane to `request`, starting from `weights` `[parameters]`."""
         place, config = len(self.lanes), request.config
         batches, names = self.batches(request.fold), self.program.layout.names
-        own = LaneCoefficients.stack([config], [request.seed], names, self.classes, self.data.device)
+        own = LaneCoefficients.stack([config], names, self.classes, self.data.device)
         schedule = make_schedule(config.schedule, batches * config.epochs, batches)
         size = self.batch_size(request.fold)
         self.lanes.append(Lane(request, batches, size, schedule, make_stopping(config.stopping), own.flags()))

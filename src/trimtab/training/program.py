@@ -17,6 +17,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trimtab.training.dropout import with_counted_dropout
+from trimtab.training.randomness import mask_keys, threshold_of
 
 log = logging.getLogger(__name__)
 Buffers = dict[str, Tensor]
@@ -29,15 +30,21 @@ ACTIVATION_MODULES = (
 
 @dataclass(frozen=True)
 class Masks:
-    """What dropout needs beside its input: per-lane rates, run seeds and step numbers, and whether any rate is above 0.
+    """What dropout needs beside its input, and whether any rate is above 0.
 
-    `rate` is float32 [lanes], or None where every layer keeps the rate that its module came with.
+    `rate` float32 [lanes]; `threshold` int32 [lanes], below which a hash drops its place; `keys` int32 [lanes, layers],
+    one for each dropout layer.
     """
 
-    rate: Tensor | None
-    seed: Tensor
-    step: Tensor
+    rate: Tensor
+    threshold: Tensor
+    keys: Tensor
     any_dropout: bool
+
+    @classmethod
+    def of(cls, rate: Float[Tensor, " lanes"], seed: Tensor, step: Tensor, *, layers: int) -> "Masks":
+        """Those of a step (its number in each lane's run) of runs with these seeds."""
+        return cls(rate, threshold_of(rate), mask_keys(seed, step, layers), bool((rate > 0).any()))
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ class Activity:
 
     @classmethod
     def of(cls, activations: Float[Tensor, "*lanes units rows"], bounds: Bounds | None) -> "Activity":
-        low, high = torch.aminmax(activations, dim=-1)
+        low, high = activations.amin(-1), activations.amax(-1)  # six times as quick as aminmax
         flat = torch.zeros_like(low)
         if bounds is not None:
             near = 0.005 * (bounds[1] - bounds[0])
@@ -119,13 +126,15 @@ class Program(Protocol):
 
     `buffers` are what the module carries beside its parameters (running means), as one lane starts with them;
     `mixes_rows` says that a row's output depends on its batch, so that no batch may be padded; `activations` names the
-    activation layers; `key` is equal for programs that compute the same from the same tensors, "" where nobody knows.
+    activation layers, `dropouts` counts those of dropout; `key` is equal for programs that
+    compute the same from the same tensors, "" where nobody knows.
     """
 
     layout: Layout
     buffers: Buffers
     mixes_rows: bool
     activations: tuple[str, ...]
+    dropouts: int
     key: str
 
     def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
@@ -157,8 +166,9 @@ class VmapProgram:
     def __init__(self, module: nn.Module) -> None:
         self._original = module
         self.module, self.dropout_names = with_counted_dropout(module)
+        self.dropouts = len(self.dropout_names)
         self.layout = Layout.of(self.module)
-        counted = {f"{name}.{part}" for name in self.dropout_names for part in ("rate", "seed", "step")}
+        counted = {f"{name}.{part}" for name in self.dropout_names for part in ("rate", "threshold", "key")}
         self.buffers = {n: b.detach().clone() for n, b in self.module.named_buffers() if n not in counted}
         modules = list(self.module.named_modules())
         self.mixes_rows = any(isinstance(child, _BatchNorm) for _, child in modules)
@@ -243,8 +253,7 @@ class VmapProgram:
 
     def _dropout_buffers(self, masks: Masks) -> dict[str, Tensor]:
         buffers = {}
-        for name in self.dropout_names:
-            buffers[f"{name}.seed"], buffers[f"{name}.step"] = masks.seed, masks.step
-            if masks.rate is not None:
-                buffers[f"{name}.rate"] = masks.rate
+        for layer, name in enumerate(self.dropout_names):
+            buffers[f"{name}.key"] = masks.keys[:, layer]
+            buffers[f"{name}.rate"], buffers[f"{name}.threshold"] = masks.rate, masks.threshold
         return buffers

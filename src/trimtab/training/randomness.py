@@ -29,7 +29,8 @@ def number_from(*parts: int | str) -> int:
 def initialised(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a module with initial weights that follow from `seed`; the caller's generators stay where they are."""
     with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(number_from("weights", seed))
+        # Not torch.manual_seed, which also seeds every accelerator and takes as long as building the module.
+        torch.default_generator.manual_seed(number_from("weights", seed))
         return factory()
 
 
@@ -53,14 +54,27 @@ def mask_key(seed: Int[Tensor, "*lanes"], step: Int[Tensor, "*lanes"], layer: in
     return (key ^ (key >> 32)).to(torch.int32)
 
 
-def keep_mask(places: Int[Tensor, "..."], key: Int[Tensor, "..."], rate: Tensor) -> Bool[Tensor, "..."]:
-    """True where an activation survives dropout of `rate`: an integer hash of its place, the same everywhere.
+def mask_keys(seed: Int[Tensor, "*lanes"], step: Int[Tensor, "*lanes"], layers: int) -> Int[Tensor, "*lanes layers"]:
+    """The keys of all dropout layers side by side."""
+    if not layers:
+        return torch.zeros(*step.shape, 0, dtype=torch.int32, device=step.device)
+    return torch.stack([mask_key(seed, step, layer) for layer in range(layers)], dim=-1)
 
-    The product's high bits decide, so the hash is compared as it stands, over all of int32.
+
+def threshold_of(rate: Tensor) -> Int[Tensor, "..."]:
+    """Where in int32 a hash must lie at least to be kept at dropout of `rate`."""
+    return (rate.double() * 4294967296.0 - 2147483648.0).to(torch.int32)
+
+
+def keep_mask(places: Int[Tensor, "..."], key: Int[Tensor, "..."], threshold: Tensor) -> Bool[Tensor, "..."]:
+    """True where an activation survives dropout: an integer hash of its place, the same everywhere.
+
+    The product's high bits decide, so the hash is compared as it stands, over all of int32. Nothing here is wider than
+    32 bits, or a compiled step would work on one number at a time.
     """
     drawn = (places ^ key).mul_(_MIX)
     drawn = drawn.bitwise_xor_(drawn >> 15).mul_(_MULTIPLIER)
-    return drawn >= (rate.double() * 4294967296.0 - 2147483648.0).to(torch.int32)
+    return drawn >= threshold
 
 
 def _scramble(x: Tensor) -> Tensor:

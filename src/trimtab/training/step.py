@@ -76,26 +76,23 @@ class LaneCoefficients(Coefficients):
     groups: GroupCoefficients
     losses: LossCoefficients
     clip: Float[Tensor, "lanes 1"]
-    seeds: Int[Tensor, " lanes"]
     any_clip: bool
 
     @classmethod
     def stack(
         cls,
         configs: Sequence[Config],
-        seeds: Sequence[int],
         names: Sequence[str],
         classes: int,
         device: torch.device | str = "cpu",
     ) -> "LaneCoefficients":
-        """Lay configs and run seeds side by side for parameters called `names`; `classes` is 0 for regression."""
+        """Lay configs side by side for parameters called `names`; `classes` is 0 for regression."""
         clips = [config.gradient_clip or math.inf for config in configs]
         return cls(
             OptimizerCoefficients.stack([config.optimizer for config in configs], device),
             GroupCoefficients.stack(configs, names, device),
             LossCoefficients.stack([config.loss for config in configs], classes, device),
             torch.tensor(clips, dtype=torch.float32, device=device).view(-1, 1),
-            torch.tensor(seeds, device=device),
             any_clip=any(config.gradient_clip for config in configs),
         )
 
@@ -124,18 +121,19 @@ class Plan:
     """What lanes do in the steps of one round, lane by lane.
 
     `rows` are row numbers [lanes, steps, batch], the number of rows itself where a batch is padded; `rates` float32
-    [lanes, steps, columns]; `before` int64 [lanes], the steps that each lane made before.
+    [lanes, steps, columns]; `thresholds` int32 [lanes, steps] and `keys` int32 [lanes, steps, layers] are dropout's.
     """
 
     rows: Tensor
     rates: Tensor
-    before: Tensor
+    thresholds: Tensor
+    keys: Tensor
 
     def head(self, lanes: int) -> "Plan":
         return self.of_lanes(slice(lanes))
 
     def of_lanes(self, lanes: slice) -> "Plan":
-        return Plan(self.rows[lanes], self.rates[lanes], self.before[lanes])
+        return Plan(self.rows[lanes], self.rates[lanes], self.thresholds[lanes], self.keys[lanes])
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,8 @@ class Step:
         """Advance every lane by the batch at `place` of its plan, in place."""
         rows, rates = _at(plan.rows, place), _at(plan.rates, place)
         inputs, targets, weights = data.batch(rows)
-        masks = Masks(rates[:, DROPOUT], c.seeds, plan.before + (place + 1), self.features.dropout)
+        thresholds, keys = _at(plan.thresholds, place), _at(plan.keys, place)
+        masks = Masks(rates[:, DROPOUT], thresholds, keys, self.features.dropout)
         loss_of = classification_loss if self.task == "classification" else regression_loss
         loss, pieces = backward(
             self.program, state.leaves, inputs, lambda outputs: loss_of(outputs, targets, weights, c.losses), masks,

@@ -18,7 +18,13 @@ from trimtab.training.step import Step
 
 # Dimensions of a tensor that may have any size: of data the rows, of a plan the steps, of everything else the lanes.
 _LANES, _STEPS, _BATCH = "lanes", "steps", "batch"
-_DIMENSIONS = {"rows": (_LANES, _STEPS, _BATCH), "rates": (_LANES, _STEPS), "place": ()}
+_DIMENSIONS = {
+    "rows": (_LANES, _STEPS, _BATCH),
+    "rates": (_LANES, _STEPS),
+    "thresholds": (_LANES, _STEPS),
+    "keys": (_LANES, _STEPS),
+    "place": (),
+}
 _OF_DATA = ("inputs", "targets", "weights")
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from trimtab.training.population import Population
 
-BYTES_IN_CACHE = 1.6e6
-# A call of a step costs tens of microseconds whatever it holds: a step shorter than ten times that is mostly overhead.
-OPERATIONS_PER_CALL = 4e7
+BYTES_IN_CACHE = 3e6
+# A call costs tens of microseconds whatever it holds, and a round as much again: a step is to be far longer than that.
+OPERATIONS_PER_CALL = 1.5e8
 MOST = 512
 FACTORS = (1, 2, 0.5, 4)
 MEASURED_TIMES = 3
