@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo test check bench
+.PHONY: venv demo test check bench speed
 
 venv: $(STAMP)
 
@@ -26,3 +26,6 @@ check: venv
 
 bench: venv
 	$(BIN)/python benchmarks/quality.py --json benchmarks/quality.jsonl
+
+speed: venv
+	$(BIN)/python benchmarks/engine.py --json benchmarks/engine.json

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import hypothesis
 import numpy
 import pytest
@@ -12,7 +14,9 @@ from trimtab.training.engine import Engine
 from trimtab.training.metrics import METRICS
 from trimtab.training.plans import plan
 from trimtab.training.population import Structure
+from trimtab.training.precision import CHECKED_ROUNDS, PrecisionCheck
 from trimtab.training.program import outputs_of
+from trimtab.training.randomness import initialised, number_from, row_order
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, PRUNED, Request
 
 ROWS = 120
@@ -281,3 +285,132 @@ def test_a_module_with_batch_norm_keeps_running_means_per_lane():
     outputs = module.eval()(data.inputs[0][data.folds[0].validation], None).detach().numpy()
     numpy.testing.assert_allclose(outputs, beside.predictions, rtol=1e-4, atol=1e-5)
     assert not torch.equal(beside.buffers["layers.1.running_mean"], torch.zeros(8))
+
+
+def test_signals_say_what_a_run_did_between_two_evaluations():
+    data = regression_data()
+    record = train(engine_for(data), [Request(0, config(epochs=12, lr=0.01, optimizer="adam"), 0, 0)])[0, 0]
+    curves, layout = record.curves, engine_for(data).program(record.request.config.network).layout
+    for norms, whole in zip(curves.gradient_norms, curves.gradient_norm, strict=True):
+        assert len(norms) == len(layout.names)
+        assert numpy.sqrt(numpy.sum(numpy.square(norms))) == pytest.approx(whole, rel=1e-4)
+    assert all(0 < ratio < 1 for ratio in curves.update_ratio)
+    assert [len(layers) for layers in curves.dead_by_layer] == [2] * len(curves.epoch)
+    without = train(engine_for(data, keeps_signals=False), [Request(0, record.request.config, 0, 0)])[0, 0]
+    assert without.curves.validation_loss == curves.validation_loss
+    assert numpy.isnan(without.curves.gradient_norm).all()
+
+
+def test_units_that_never_move_are_dead_and_those_at_a_bound_saturated():
+    class Halves(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.relu = nn.Linear(4, 4), nn.ReLU()
+            self.second, self.tanh, self.last = nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1)
+            with torch.no_grad():
+                self.first.bias.copy_(torch.tensor([-100.0, 100.0, 100.0, 100.0]))
+                self.second.weight.zero_()
+                self.second.weight[0] = 0.001
+                self.second.bias.copy_(torch.tensor([0.0, 50.0, -50.0, 0.0]))
+
+        def forward(self, x, codes):
+            return self.last(self.tanh(self.second(self.relu(self.first(x)))))
+
+    engine = Engine(regression_data(), METRICS["rmse"], Halves)
+    cfg = Config(network=(), optimizer=Optimizer("sgd", learning_rate=1e-9), epochs=4, batch_size=32)
+    curves = train(engine, [Request(0, cfg, 0, 0)])[0, 0].curves
+    assert curves.dead_by_layer[-1] == [0.25, 0.75]
+    assert curves.saturated_by_layer[-1] == [0.0, 0.5]
+    assert curves.dead_units[-1] == 0.5
+
+
+def test_the_noise_scale_is_that_of_the_gradients_themselves():
+    """Against tr(S) / |G|^2 of single rows' gradients, at weights that hardly move."""
+    data = regression_data(folds=1, rows=4000)
+
+    class Line(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 1)
+
+        def forward(self, x, codes):
+            return self.layer(x)
+
+    engine = Engine(data, METRICS["rmse"], Line)
+    cfg = Config(network=(), optimizer=Optimizer("momentum", learning_rate=1e-8, momentum=0.98), epochs=12,
+                 batch_size=16, schedule=Schedule("constant"), stopping=Stopping("none"))  # fmt: skip
+    record = train(engine, [Request(0, cfg, 0, 0)])[0, 0]
+    rows = data.folds[0].train
+    x = torch.cat([data.inputs[0][rows], torch.ones(len(rows), 1)], dim=1).double()
+    error = x @ record.weights.double() - data.targets[rows, 0].double()
+    gradients = 2 * error.unsqueeze(1) * x
+    mean = gradients.mean(0)
+    exact = float((gradients - mean).square().sum(1).mean() / mean.square().sum())
+    assert numpy.median(record.curves.noise_scale) == pytest.approx(exact, rel=0.25)
+
+
+def test_a_clipped_gradient_and_averaged_weights_are_those_of_torch():
+    data = regression_data(folds=1)
+    cfg = replace(config(epochs=4, lr=0.05, optimizer="sgd", schedule="constant", batch_size=16), gradient_clip=0.3,
+                  averaging=0.9)  # fmt: skip
+    engine = engine_for(data)
+    population = engine.population(Structure.of(cfg), 1)
+    population.epochs_per_round = 1
+    engine.admit(population, [Request(0, cfg, 0, 3)])
+    while not population.lanes[0].ended:
+        engine.advance(population)
+    module = initialised(lambda: mlp(**dict(cfg.network)), number_from("run", 3, 0))
+    average = [p.detach().clone() for p in module.parameters()]
+    optimizer = torch.optim.SGD(module.parameters(), 0.05)
+    train_rows, step = data.folds[0].train, 0
+    for epoch in range(4):
+        for order in torch.from_numpy(row_order(len(train_rows), seed=3, fold=0, epoch=epoch)).split(16):
+            rows = train_rows[order]
+            optimizer.zero_grad()
+            nn.functional.mse_loss(module(data.inputs[0][rows], data.inputs[1][rows]), data.targets[rows]).backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 0.3)
+            optimizer.step()
+            step += 1
+            decay = min(0.9, (1 + step) / (10 + step))
+            for mean, p in zip(average, module.parameters(), strict=True):
+                mean.lerp_(p.detach(), 1 - decay)
+    flat = torch.cat([p.detach().reshape(-1) for p in module.parameters()])
+    torch.testing.assert_close(population.parameters[0], flat, rtol=1e-4, atol=1e-6)
+    assert population.average is not None
+    torch.testing.assert_close(population.average[0], torch.cat([a.reshape(-1) for a in average]), rtol=1e-4, atol=1e-6)
+
+
+def test_folds_of_different_size_share_a_population_without_idle_steps():
+    data = regression_data(folds=1)
+    places = torch.arange(ROWS)
+    uneven = TrainingData(**{**vars(data), "folds": (Fold(places[:100], places[100:]), Fold(places[90:], places[:90]))})
+    alone = {fold: train(engine_for(uneven), [Request(0, config(epochs=9), fold, 1)])[0, fold] for fold in (0, 1)}
+    engine = engine_for(uneven, threads=2)
+    both = train(engine, [Request(0, config(epochs=9), fold, 1) for fold in (1, 0)], lanes=2)
+    for fold, record in alone.items():
+        assert both[0, fold].steps == record.steps == 9 * (4 if fold == 0 else 1)
+        numpy.testing.assert_allclose(
+            both[0, fold].curves.validation_loss[-1], record.curves.validation_loss[-1], rtol=1e-3
+        )
+
+
+def test_bfloat16_is_checked_on_the_first_rounds_and_taken_only_where_it_does_no_harm(monkeypatch):
+    from trimtab.training import engine as module
+
+    monkeypatch.setattr(module, "gains_from_bfloat16", lambda population: True)
+    data, requests = regression_data(), [Request(k, config(epochs=40), k, 0) for k in range(3)]
+    engine = engine_for(data, precision="auto")
+    records = train(engine, requests)
+    check = engine._checks[Structure.of(requests[0].config)]
+    assert check.rounds == 3 and check.chosen in ("high", "medium")
+    assert engine.lane_steps == sum(record.steps for record in records.values())
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.parametrize(("lost", "chosen"), [(0.0, "medium"), (0.05, "high"), (float("nan"), "high")])
+def test_a_precision_that_costs_score_is_not_chosen(lost, chosen):
+    check = PrecisionCheck()
+    for _ in range(CHECKED_ROUNDS):
+        assert check.chosen is None
+        check.note(numpy.array([1.0, 2.0, 3.0]), numpy.array([1.0, 2.0, 3.0]) * (1 + lost))
+    assert check.chosen == chosen

@@ -7,6 +7,7 @@ turns; called through ctypes they run side by side. Knows addresses and sizes of
 
 import ctypes
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -54,6 +55,9 @@ class BoundStep:
 
     def __init__(self, step: CompiledStep, tensors: Sequence[Tensor]) -> None:
         self._step, self._tensors = step, tensors  # alive as long as their handles are
+        self._make_handle = step._torch.aoti_torch_create_tensor_from_blob
+        self._make_handle.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64,
+                                      ctypes.c_int32, ctypes.c_int32, ctypes.c_int32, ctypes.c_void_p]  # fmt: skip
         self._handles = [self._handle(tensor) for tensor in tensors]
         self._given = (ctypes.c_void_p * len(tensors))()
         self._none = (ctypes.c_void_p * 1)()
@@ -71,18 +75,23 @@ class BoundStep:
         _check(step._run(step._container, self._given, len(self._given), self._none, 0, None, None))
 
     def _handle(self, tensor: Tensor) -> ctypes.c_void_p:
-        count = tensor.dim()
-        sizes, strides = (ctypes.c_int64 * count)(*tensor.shape), (ctypes.c_int64 * count)(*tensor.stride())
         handle = ctypes.c_void_p()
-        make = self._step._torch.aoti_torch_create_tensor_from_blob
-        numbers = (ctypes.c_int32(_DTYPES[tensor.dtype]), ctypes.c_int32(_CPU), ctypes.c_int32(0))
-        data, offset = ctypes.c_void_p(tensor.data_ptr()), ctypes.c_int64(0)
-        _check(make(data, ctypes.c_int64(count), sizes, strides, offset, *numbers, ctypes.byref(handle)))
+        _check(
+            self._make_handle(
+                tensor.data_ptr(), tensor.dim(), _numbers(tensor.shape), _numbers(tensor.stride()), 0,
+                _DTYPES[tensor.dtype], _CPU, 0, ctypes.byref(handle),
+            )
+        )  # fmt: skip
         return handle
 
     def __del__(self) -> None:
         for handle in getattr(self, "_handles", ()):
             self._step._torch.aoti_torch_delete_tensor_object(handle)
+
+
+@lru_cache(maxsize=4096)
+def _numbers(values: tuple[int, ...]) -> ctypes.Array:
+    return (ctypes.c_int64 * len(values))(*values)
 
 
 def _check(code: int) -> None:

@@ -4,6 +4,7 @@ Knows configs, folds and lanes; it knows no trials, tables, files or clocks. Who
 what is pruned; `should_stop` is asked before every step.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -76,6 +77,7 @@ class Engine:
         self.rows = Rows(inputs, data.targets.contiguous(), torch.cat([data.weights, data.weights.new_zeros(1)]))
         self._programs: dict[tuple, Program] = {}
         self._workers: dict[tuple, list[Worker]] = {}
+        self._building = threading.Lock()  # whoever proposes asks for widths from a thread of its own
         self._pool: ThreadPoolExecutor | None = None
         self._compiled: dict[Structure, Compiled | None] = {}
         self._checks: dict[Structure, PrecisionCheck] = {}
@@ -90,12 +92,16 @@ class Engine:
         return self.populations[structure]
 
     def program(self, network: tuple) -> Program:
+        with self._building:
+            self._build(network)
+        return self._programs[network]
+
+    def _build(self, network: tuple) -> None:
         if network not in self._programs:
             module = initialised(lambda: self.factory(**dict(network)), seed=0)
             program = self._programs[network] = program_for(module.to(self.data.device))
             others = [program.for_another_thread() for _ in range(self.threads - 1)]
             self._workers[network] = [Worker(each) for each in (program, *others)]
-        return self._programs[network]
 
     def width(self, structure: Structure) -> int:
         """Lanes that together make a step worth its overhead, a multiple of the folds: a rule, not a measurement."""

@@ -117,7 +117,11 @@ class MLPProgram:
 
 
 def _linear(x: Tensor, parameters: Buffers, name: str) -> Tensor:
-    return torch.baddbmm(parameters[f"{name}.bias"].unsqueeze(2), parameters[f"{name}.weight"], x)
+    bias, weight = parameters[f"{name}.bias"].unsqueeze(2), parameters[f"{name}.weight"]
+    if isinstance(x.shape[2], int):
+        return torch.baddbmm(bias, weight, x)
+    # While a compiler watches: it adds the bias together with what comes next, where baddbmm first copies it.
+    return torch.bmm(weight, x) + bias
 
 
 def program_for(module: nn.Module) -> Program:

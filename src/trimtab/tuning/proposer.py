@@ -31,6 +31,7 @@ FIRST_GUESSES = (
 DRAWN_FIRST = 12
 DRAWN_LATER = 0.2
 REMEMBERED_BEST, REMEMBERED_LATEST = 200, 300
+MOST_REMEMBERED = 600
 
 
 class Proposer:
@@ -50,6 +51,7 @@ class Proposer:
         self.guesses = [self._complete(guess) for guess in FIRST_GUESSES]
         self.asked = 0
         self.open: dict[int, optuna.trial.Trial] = {}
+        self.adrift: dict[int, dict[str, Value]] = {}
 
     def propose(self, number: int, structure: Mapping[str, Value] | None = None) -> dict[str, Value]:
         """Values for trial `number`; within `structure`'s structural knobs where it is given."""
@@ -69,7 +71,9 @@ class Proposer:
     def tell(self, record: TrialRecord) -> None:
         """What became of a proposed trial; pruned and failed ones count as worse than those that finished."""
         trial = self.open.pop(record.number, None)
-        if trial is None:
+        if record.number in self.adrift:
+            self._add_adrift(self.adrift.pop(record.number), record)
+        elif trial is None:
             self._add(record)
         elif record.state == COMPLETE and numpy.isfinite(record.error):
             self.study.tell(trial, record.error)
@@ -77,14 +81,19 @@ class Proposer:
             if numpy.isfinite(record.error):
                 trial.report(record.error, step=max(record.best_epochs, default=0))
             self.study.tell(trial, state=TrialState.PRUNED)
-        if len(self.study.get_trials(deepcopy=False)) > 2 * (REMEMBERED_BEST + REMEMBERED_LATEST) and not self.open:
+        if len(self.study.get_trials(deepcopy=False)) > MOST_REMEMBERED:
             self._forget()
 
     def forget(self, number: int) -> None:
         """Take back a proposal that could not be tried."""
+        self.adrift.pop(number, None)
         trial = self.open.pop(number, None)
         if trial is not None:
             self.study.tell(trial, state=TrialState.FAIL)
+
+    @staticmethod
+    def structure_of(values: Mapping[str, Value]) -> dict[str, Value]:
+        return structure_of(values)
 
     def _guess(self, fixed: Mapping[str, Value]) -> dict[str, Value] | None:
         """Values drawn from the prior rather than from what was learnt: the first ones always, a few later."""
@@ -116,8 +125,24 @@ class Proposer:
             )
             self.asked += 1
 
+    def _add_adrift(self, values: dict[str, Value], record: TrialRecord) -> None:
+        """A trial that was open when the study it was asked from was left behind."""
+        is_complete = record.state == COMPLETE and numpy.isfinite(record.error)
+        reached = {max(record.best_epochs, default=0): record.error} if numpy.isfinite(record.error) else {}
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.COMPLETE if is_complete else TrialState.PRUNED,
+                value=record.error if is_complete else None,
+                params=dict(values),
+                distributions=self.distributions,
+                intermediate_values={} if is_complete else reached,
+            )
+        )
+
     def _forget(self) -> None:
         """Keep the best and the latest trials only, so that asking stays as quick as it was."""
+        self.adrift |= {number: dict(trial.params) for number, trial in self.open.items()}
+        self.open.clear()
         trials = [t for t in self.study.get_trials(deepcopy=False) if t.state.is_finished()]
         finished = (t for t in trials if t.state == TrialState.COMPLETE)
         best = sorted(finished, key=lambda t: t.value or 0.0)[:REMEMBERED_BEST]

@@ -5,7 +5,7 @@ Knows configs, lanes and trials; it knows no tables, and nothing of how results 
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy
 import torch
@@ -17,11 +17,12 @@ from trimtab.training.metrics import Metric
 from trimtab.training.population import Population, Structure
 from trimtab.training.run import NOT_FINITE, OUT_OF_BUDGET, PRUNED, Request, RunRecord
 from trimtab.tuning import baselines
+from trimtab.tuning.ahead import Ahead, Source, Waves
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.pace import FEWEST_EPOCHS, Pace
-from trimtab.tuning.proposer import Proposer, structure_of
+from trimtab.tuning.proposer import Proposer
 from trimtab.tuning.space import Space, Value
 from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights
 from trimtab.tuning.trial import PRUNED as PRUNED_TRIAL
@@ -46,14 +47,6 @@ class Progress:
     best_score: float | None
     best_trial: TrialRecord | None
     steps_per_second: float
-
-
-@dataclass
-class _Wave:
-    """The structure that new trials are proposed for, and how many more of them."""
-
-    structure: Mapping[str, Value] = field(default_factory=dict)
-    left: int = 0
 
 
 class Search:
@@ -89,7 +82,8 @@ class Search:
         self.halving = Halving()
         self.active: dict[int, ActiveTrial] = {}
         self.waiting: list[dict[str, Value]] = []
-        self.wave = _Wave()
+        waves = Waves(self.proposer, self._trials_at_once)
+        self.source: Source = waves if max_trials is not None else Ahead(waves, seed=seed)
         self.is_too_late = False
         self.next_number = max((record.number for record in earlier), default=-1) + 1
         self.best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
@@ -102,14 +96,17 @@ class Search:
 
     def run(self) -> list[TrialRecord]:
         """Baselines, then trials until the budget ends or `max_trials` are done."""
-        self._run_baselines()
-        while not self.budget.is_over():
-            self._refill()
-            population = self._whose_turn()
-            if population is None:
-                break
-            self._advance(population)
-        self._end_all()
+        try:
+            self._run_baselines()
+            while not self.budget.is_over():
+                self._refill()
+                population = self._whose_turn()
+                if population is None:
+                    break
+                self._advance(population)
+            self._end_all()
+        finally:
+            self.source.close()
         return self.trials
 
     def resume_with(self, waiting: list[dict[str, Value]]) -> None:
@@ -178,7 +175,7 @@ class Search:
 
     def _next_trial(self) -> ActiveTrial | None:
         number = self.next_number
-        values = self.waiting.pop(0) if self.waiting else self._propose(number)
+        values = self.waiting.pop(0) if self.waiting else self.source.next(number)
         config = self.space.config(values)
         if self._is_full(Structure.of(config)):
             self.waiting.insert(0, values)
@@ -186,7 +183,7 @@ class Search:
         epochs = config.epochs if self.max_trials is not None else self.pace.affordable_epochs(config, self.budget)
         if epochs < min(FEWEST_EPOCHS, config.epochs):
             if self.pace.work_in_flight() or self.budget.search_left < LAST_SHARE * self.budget.seconds:
-                self.proposer.forget(number)
+                self.source.forget(number)
                 self.is_too_late = True
                 return None
             epochs = max(1, epochs)
@@ -201,14 +198,9 @@ class Search:
         population = self.engine.populations.get(structure)
         return population is not None and population.free < len(self.data.folds)
 
-    def _propose(self, number: int) -> dict[str, Value]:
-        if self.wave.left > 0:
-            self.wave.left -= 1
-            return self.proposer.propose(number, self.wave.structure)
-        values = self.proposer.propose(number)
-        trials_at_once = self.engine.width(Structure.of(self.space.config(values))) // len(self.data.folds)
-        self.wave = _Wave(structure_of(values), left=max(0, 2 * trials_at_once - 1) if trials_at_once > 2 else 0)
-        return values
+    def _trials_at_once(self, values: Mapping[str, Value]) -> int:
+        """How many trials of this structure a population holds."""
+        return self.engine.width(Structure.of(self.space.config(values))) // len(self.data.folds)
 
     # -- training
 
@@ -317,7 +309,7 @@ class Search:
             seconds=trial.seconds,
         )
         if not trial.name:
-            self.proposer.tell(record)
+            self.source.tell(record)
         self._remember(record, weights if is_finite else None, runs)
         self._note_in_flight()
 

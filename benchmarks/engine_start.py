@@ -1,0 +1,73 @@
+"""How soon the engine trains: to the first step, to the first compiled step, and the whole time of compiling.
+
+Each line is a new process, the compiler's with an empty cache folder and again with the folder it left. Knows nothing
+of what happens inside those processes (see `engine_first_step`).
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from engine_page import table, verdict
+from engine_shapes import Shape
+from engine_turns import Terms
+
+SCRIPT = Path(__file__).with_name("engine_first_step.py")
+SHOWN_WHEN_QUICK = 2
+MOST_SECONDS_TO_FIRST_STEP = 1.5
+CACHES = ("TRIMTAB_CACHE", "TORCHINDUCTOR_CACHE_DIR")
+Figures = dict[str, float]
+
+
+def page(shapes: list[Shape], terms: Terms) -> str:
+    head = [
+        "d, width, layers, batch", "`import torch`, s", "then to the first step (eager), s", "within 1.5 s",
+        "to the first compiled round, s: waiting, empty cache", "training meanwhile, empty cache",
+        "waiting, filled cache", "compiling, s", "eager, us per lane-step", "compiled",
+    ]  # fmt: skip
+    return table(head, [_row(shape, terms) for shape in shapes[: SHOWN_WHEN_QUICK if terms.is_quick else None]])
+
+
+def _row(shape: Shape, terms: Terms) -> list[str | float]:
+    times = range(1 if terms.is_quick else terms.repetitions)
+    eager = _typical([_started(shape, "never", terms) for _ in times])
+    with tempfile.TemporaryDirectory() as folder:
+        empty = _started(shape, "wait", terms, folder)
+        _drop(folder)
+        beside = _started(shape, "beside", terms, folder)
+        filled = _typical([_started(shape, "wait", terms, folder) for _ in times])
+    return [
+        shape.words,
+        eager["torch"],
+        eager["first_step"],
+        verdict(eager["first_step"] <= MOST_SECONDS_TO_FIRST_STEP),
+        empty["compiled"],
+        beside["compiled"],
+        filled["compiled"],
+        empty["first_step"] - eager["first_step"],
+        eager["pace"],
+        filled["pace"],
+    ]
+
+
+def _drop(folder: str) -> None:
+    for path in Path(folder).iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _typical(figures: list[Figures]) -> Figures:
+    return {name: median(each[name] for each in figures) for name in figures[0]}
+
+
+def _started(shape: Shape, compiling: str, terms: Terms, cache: str = "") -> Figures:
+    environment = os.environ | (dict.fromkeys(CACHES, cache) if cache else {})
+    command = [sys.executable, str(SCRIPT), shape.name, compiling, str(terms.threads)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        raise RuntimeError(f"{SCRIPT.name} ended with {ended.returncode}: {ended.stderr[-2000:]}")
+    return json.loads(ended.stdout.splitlines()[-1])

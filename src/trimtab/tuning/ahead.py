@@ -1,0 +1,148 @@
+"""Ahead: the proposer at work in a thread of its own, so that no lane waits for it.
+
+What becomes of a trial is told at once and heeded as soon as the thread gets to it. Where proposals cannot keep up
+with the trials, values are drawn from the prior instead of waiting. Which of both happens hangs on the clock: searches
+of a given number of trials ask the proposer itself. Knows values and records; it trains nothing.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import numpy
+
+from trimtab.tuning.proposer import Proposer
+from trimtab.tuning.space import Value
+from trimtab.tuning.trial import TrialRecord
+
+READY = 6
+# A proposal that is nearly done is worth a moment; a lane's round takes longer.
+PATIENCE = 0.003
+
+
+class Source(Protocol):
+    """Where the values of the next trial come from."""
+
+    def next(self, number: int) -> dict[str, Value]: ...
+
+    def tell(self, record: TrialRecord) -> None: ...
+
+    def forget(self, number: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Waves:
+    """The proposer asked in waves: a structure that is opened gets a whole population of trials, never one alone."""
+
+    def __init__(self, proposer: Proposer, trials_at_once: Callable[[Mapping[str, Value]], int]) -> None:
+        self.proposer, self.trials_at_once = proposer, trials_at_once
+        self._structure: Mapping[str, Value] = {}
+        self._left = 0
+
+    def next(self, number: int) -> dict[str, Value]:
+        if self._left > 0:
+            self._left -= 1
+            return self.proposer.propose(number, self._structure)
+        values = self.proposer.propose(number)
+        at_once = self.trials_at_once(values)
+        self._structure = self.proposer.structure_of(values)
+        self._left = max(0, 2 * at_once - 1) if at_once > 2 else 0
+        return values
+
+    def drawn(self, rng: numpy.random.Generator) -> dict[str, Value]:
+        """Values from the prior, within the structure of the wave."""
+        return {**self.proposer.space.draw(rng), **(self._structure if self._left > 0 else {})}
+
+    def tell(self, record: TrialRecord) -> None:
+        self.proposer.tell(record)
+
+    def forget(self, number: int) -> None:
+        self.proposer.forget(number)
+
+    def close(self) -> None:
+        pass
+
+
+class Ahead:
+    """`waves`, a few proposals ahead. `waited` counts the seconds that `next` took, `drawn` the trials that did not
+    wait for a proposal."""
+
+    def __init__(self, waves: Waves, *, seed: int) -> None:
+        self.waves, self.waited, self.drawn = waves, 0.0, 0
+        self._rng = numpy.random.default_rng(seed)
+        self._ready: deque[tuple[int, dict[str, Value]]] = deque()
+        self._told: deque[Callable[[], None]] = deque()
+        self._tokens: dict[int, int] = {}
+        self._changed = threading.Condition()
+        self._error: BaseException | None = None
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._work, name="trimtab-proposer", daemon=True)
+        self._thread.start()
+
+    def next(self, number: int) -> dict[str, Value]:
+        """Values for trial `number`; raises what the thread has met."""
+        started = time.perf_counter()
+        with self._changed:
+            # The first one is worth waiting for: a search begins with the configs that are known to be good.
+            patience = PATIENCE if self._tokens or self.drawn else None
+            self._changed.wait_for(lambda: self._ready or self._error, timeout=patience)
+            if self._error is not None:
+                raise self._error
+            if self._ready:
+                token, values = self._ready.popleft()
+                self._tokens[number] = token
+                self._changed.notify_all()
+            else:
+                self.drawn += 1
+                values = self.waves.drawn(self._rng)
+        self.waited += time.perf_counter() - started
+        return values
+
+    def tell(self, record: TrialRecord) -> None:
+        """What became of a trial; of one that was drawn, too: the proposer learns from it as from an earlier one."""
+        known = replace(record, number=self._tokens.pop(record.number, -1 - record.number))
+        self._put(lambda: self.waves.tell(known))
+
+    def forget(self, number: int) -> None:
+        token = self._tokens.pop(number, None)
+        if token is not None:
+            self._put(lambda: self.waves.forget(token))
+
+    def close(self) -> None:
+        """End the thread, after the proposal that it is at."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _put(self, command: Callable[[], None]) -> None:
+        with self._changed:
+            self._told.append(command)
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        token = 0
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._is_closed or self._told or len(self._ready) < READY)
+                    if self._is_closed:
+                        return
+                    told = list(self._told)
+                    self._told.clear()
+                for command in told:
+                    command()
+                if len(self._ready) < READY:
+                    values = self.waves.next(token)
+                    with self._changed:
+                        self._ready.append((token, values))
+                        self._changed.notify_all()
+                    token += 1
+        except BaseException as error:
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()

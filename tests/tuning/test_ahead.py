@@ -1,0 +1,88 @@
+import threading
+import time
+
+import pytest
+
+from trimtab.tuning.ahead import Ahead, Waves
+from trimtab.tuning.proposer import FIRST_GUESSES, MOST_REMEMBERED, Proposer, structure_of
+from trimtab.tuning.space import space_for
+from trimtab.tuning.trial import COMPLETE, PRUNED, TrialRecord
+
+SPACE = space_for("regression", "rmse", rows=500, columns=8, fixed={})
+
+
+def record(number, values, error=1.0, state=COMPLETE):
+    return TrialRecord(number, "", values, SPACE.config(values), state, error, best_epochs=(3,), ended=("all epochs",))
+
+
+class Slow(Waves):
+    """Takes its time to propose."""
+
+    def next(self, number):
+        if number > 2:
+            time.sleep(0.2)
+        return super().next(number)
+
+
+def test_the_first_trials_are_the_proposers_own():
+    ahead = Ahead(Waves(Proposer(SPACE, seed=0), lambda values: 1), seed=0)
+    first = ahead.next(7)
+    ahead.close()
+    assert first["lr"] == FIRST_GUESSES[0]["lr"] and first["width"] == FIRST_GUESSES[0]["width"]
+
+
+def test_nobody_waits_for_a_slow_proposer():
+    ahead = Ahead(Slow(Proposer(SPACE, seed=0), lambda values: 1), seed=0)
+    values = [ahead.next(number) for number in range(30)]
+    ahead.close()
+    assert all(v.keys() == SPACE.domains.keys() for v in values)
+    assert ahead.drawn >= 20
+
+
+def test_what_became_of_every_trial_is_told_to_the_proposer_drawn_ones_too():
+    proposer = Proposer(SPACE, seed=0)
+    ahead = Ahead(Slow(proposer, lambda values: 1), seed=0)
+    values = {number: ahead.next(number) for number in range(100, 112)}
+    for number, given in values.items():
+        ahead.tell(record(number, given, error=number / 100))
+    deadline = time.monotonic() + 20
+    finished = []
+    while len(finished) < 12 and time.monotonic() < deadline:
+        finished = [t for t in proposer.study.get_trials(deepcopy=False) if t.value is not None]
+        time.sleep(0.05)
+    ahead.close()
+    told = {(t.value, t.params["lr"]) for t in finished}
+    assert told == {(number / 100, given["lr"]) for number, given in values.items()}
+
+
+def test_a_wave_keeps_to_one_structure():
+    waves = Waves(Proposer(SPACE, seed=0), lambda values: 4)
+    structures = [structure_of(waves.next(number)) for number in range(9)]
+    assert all(structure == structures[0] for structure in structures[:8])
+    assert structure_of(waves.drawn(waves.proposer.rng)) == structures[8]
+
+
+def test_an_error_of_the_proposer_reaches_whoever_asks():
+    class Broken(Waves):
+        def next(self, number):
+            raise ValueError("no more")
+
+    ahead = Ahead(Broken(Proposer(SPACE, seed=0), lambda values: 1), seed=0)
+    with pytest.raises(ValueError, match="no more"):
+        ahead.next(0)
+    ahead.close()
+    assert not any(thread.name == "trimtab-proposer" for thread in threading.enumerate())
+
+
+def test_the_proposer_forgets_while_trials_are_open_and_still_learns_from_them():
+    proposer = Proposer(SPACE, seed=0)
+    values = proposer.propose(0)
+    pruned = proposer.propose(1)
+    for number in range(2, MOST_REMEMBERED + 5):
+        proposer.tell(record(-number, SPACE.draw(proposer.rng), error=float(number)))
+    assert len(proposer.study.get_trials(deepcopy=False)) < MOST_REMEMBERED
+    proposer.tell(record(0, values, error=0.25))
+    proposer.tell(record(1, pruned, error=9.0, state=PRUNED))
+    latest = proposer.study.get_trials(deepcopy=False)[-2:]
+    assert latest[0].value == 0.25 and latest[0].params == values
+    assert latest[1].state.name == "PRUNED" and latest[1].params == pruned
