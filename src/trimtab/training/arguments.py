@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trimtab.training.config import Config, Optimizer, Task
 from trimtab.training.program import Program
-from trimtab.training.step import AVERAGE, FIRST_TENSOR, Features, LaneCoefficients, Plan, Rows, State
+from trimtab.training.step import COLUMNS, FIRST_TENSOR, Features, LaneCoefficients, Plan, Rows, State
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def example(program: Program, signature: Signature) -> Arguments:
         Rows(inputs, targets, torch.zeros(_ROWS + 1)),
         Plan(
             torch.zeros(lanes, _STEPS, batch, dtype=getattr(torch, signature.index)),
-            torch.zeros(lanes, _STEPS, AVERAGE + 1),
+            torch.zeros(lanes, _STEPS, COLUMNS),
             torch.zeros(lanes, _STEPS, dtype=torch.int32),
             torch.zeros(lanes, _STEPS, program.dropouts, dtype=torch.int32),
         ),

@@ -6,7 +6,7 @@ them fast on a machine that others use too. Knows no trials and decides nothing.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy
@@ -18,7 +18,7 @@ from trimtab.training.compiler import Compiled
 from trimtab.training.losses import classification_loss, regression_loss
 from trimtab.training.population import Population
 from trimtab.training.program import Activity, Program
-from trimtab.training.step import Features, Plan, Rows, Step
+from trimtab.training.step import NOTED_EVERY, Features, Plan, Rows, Step
 
 ROWS_PER_EVALUATION = 16_384
 
@@ -115,10 +115,17 @@ class Chunk:
             here = torch.full((1,), place)
             tensors = Arguments(state, coefficients, rows, plan.head(lanes), here).tensors()
             return compiled.step.bound_to([tensors[name] for name in compiled.names])
-        step = worker.step(self.population.data.task, features)
+        task = self.population.data.task
+        noting = worker.step(task, features)
+        plain = noting if coefficients.any_clip else worker.step(task, replace(features, norms=False))
         state, head = self.population.state(first, last, is_flat=True), plan.head(lanes)
         places = iter(range(place, plan.rows.shape[1]))
-        return lambda: step(state, coefficients, rows, head, next(places))
+
+        def advance() -> None:
+            at = next(places)
+            (plain if at % NOTED_EVERY else noting)(state, coefficients, rows, head, at)
+
+        return advance
 
     def _head(self, lanes: int):
         return self.population.coefficients(self.first, self.first + lanes)

@@ -11,10 +11,12 @@ import logging
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 CACHE_VARIABLE = "TRIMTAB_CACHE"
 KEPT_LIBRARIES = 256
+SECONDS_OF_AN_ATTEMPT = 3600
 # The wrapper around the kernels is long and runs once a step: compiling it without optimisation costs nothing there.
 _OPTIONS = {"aot_inductor.compile_wrapper_opt_level": "O0", "max_autotune": False}
 
@@ -118,7 +121,8 @@ class Compiler:
         """Stop compiling."""
         for child in _children:
             if child.owner is self:
-                child.process.kill()
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(child.process.pid, signal.SIGKILL)  # with the C++ compiler that it waits for
 
     def _made_here(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> Compiled | None:
         """Trace a module that no other process can build; its graph is its name."""
@@ -269,6 +273,10 @@ def _drop_oldest(folder: Path) -> None:
     for path in libraries[:-KEPT_LIBRARIES]:
         path.unlink(missing_ok=True)
         path.with_suffix(".json").unlink(missing_ok=True)
+    for left in folder.glob("tmp*"):  # by compilers that were stopped
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > SECONDS_OF_AN_ATTEMPT:
+                shutil.rmtree(left)
 
 
 def _constants_of(graph: torch.fx.GraphModule) -> str:

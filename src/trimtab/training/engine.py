@@ -30,7 +30,7 @@ from trimtab.training.precision import Precision, PrecisionCheck, gains_from_bfl
 from trimtab.training.program import Program
 from trimtab.training.randomness import initialised, number_from
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, STOPPED_EARLY, Request, RunRecord
-from trimtab.training.step import Features, Rows
+from trimtab.training.step import NOTED_EVERY, Features, Rows
 from trimtab.training.widths import RememberedWidths, WidthTuner, lanes_at_once
 
 Result = TypeVar("Result")
@@ -331,7 +331,7 @@ class Engine:
             scalars = ("gradient_norm", "update_ratio", "noise_scale", "dead_units", "saturated_units")
             parts = ("gradient_norms", "dead_by_layer", "saturated_by_layer")
             return noted | dict.fromkeys(scalars, nothing) | dict.fromkeys(parts, [[]] * count)
-        squares = signals.squared_norms(totals, steps)
+        squares = signals.squared_norms(totals, (steps / NOTED_EVERY).ceil())
         configs = [lane.request.config for lane in lanes]
         rows = torch.tensor([float(lane.size) for lane in lanes])
         made = torch.tensor([lane.step for lane in lanes])

@@ -130,11 +130,11 @@ class GroupCoefficients(Coefficients):
         return self.mapped(lambda value: value[:, place : place + 1])
 
     def over_flat(self, sizes: Sequence[int]) -> "GroupCoefficients":
-        """For flat rows of parameters: [lanes, 1] where no lane has groups, else one column per parameter."""
-        if not self.any_groups:
-            return self.of_tensor(0)
-        counts = torch.tensor(list(sizes), device=self.rate.device)
-        return self.mapped(lambda value: value.repeat_interleave(counts, dim=1))
+        """For flat rows of parameters: one column per parameter; laid out once, for it takes longer than a step."""
+        if "_over_flat" not in self.__dict__:
+            counts = torch.tensor(list(sizes), device=self.rate.device)
+            self.__dict__["_over_flat"] = self.mapped(lambda value: value.repeat_interleave(counts, dim=1))
+        return self.__dict__["_over_flat"]
 
 
 _PLAIN = Group("*")

@@ -16,7 +16,7 @@ from trimtab.training.optimizers import OptimizerCoefficients, step_rates
 from trimtab.training.randomness import mask_keys, row_order, threshold_of
 from trimtab.training.run import Curves, Request
 from trimtab.training.schedules import RateSchedule, course_factors
-from trimtab.training.step import AVERAGE, DROPOUT, Plan
+from trimtab.training.step import AVERAGE, COLUMNS, DROPOUT, NOTED, NOTED_EVERY, Plan
 from trimtab.training.stopping import StoppingRule
 
 BYTES_OF_ORDERS, BYTES_OF_AN_ENTRY = 8 << 20, 500
@@ -91,6 +91,7 @@ def windows(lanes: Sequence[Lane], epochs: int) -> list[tuple[int, int]]:
     """First and last (exclusive) step of pieces of a round that fit in memory."""
     steps = max(lane.steps_of(epochs) for lane in lanes)
     at_once = max(16, NUMBERS_AT_ONCE // (len(lanes) * max(lane.size for lane in lanes)))
+    at_once -= at_once % NOTED_EVERY  # so that a place in a window is noted where it is in the round
     return [(start, min(start + at_once, steps)) for start in range(0, steps, at_once)]
 
 
@@ -126,12 +127,13 @@ def plan(
         else:
             dropout[i] = 0.0
     numbers = torch.from_numpy(before[:, None] + numpy.arange(1, count + 1))
-    columns = torch.empty(*shape, AVERAGE + 1)
+    columns = torch.empty(*shape, COLUMNS)
     columns[:, :, :DROPOUT] = step_rates(
         optimizers, numbers.to(device), torch.from_numpy(rates).to(device), torch.from_numpy(decays).to(device)
     ).to(columns.device)
     columns[:, :, DROPOUT] = torch.from_numpy(dropout)
     columns[:, :, AVERAGE] = _average_weights(lanes, numbers)
+    columns[:, :, NOTED] = (torch.arange(window[0], window[1]) % NOTED_EVERY == 0).float()
     seeds = torch.tensor([lane.request.seed for lane in lanes]).unsqueeze(1).expand_as(numbers)
     keys = mask_keys(seeds, numbers, dropouts)
     thresholds = threshold_of(columns[:, :, DROPOUT])

@@ -38,8 +38,8 @@ class Request:
 class Curves:
     """The signals of a run, one entry per evaluated epoch; NaN where one was switched off or cannot be told.
 
-    `validation_metric` is the metric as users read it. `gradient_norm` is the root mean square over the steps since the
-    last entry, before clipping; `update_ratio` the length of the last update relative to that of the weights;
+    `validation_metric` is the metric as users read it. `gradient_norm` is the root mean square over every fourth step
+    since the last entry, before clipping; `update_ratio` the length of the last update relative to that of the weights;
     `noise_scale` the gradient noise scale in rows; `dead_units` and `saturated_units` are shares of all units behind
     activations. `gradient_norms` has one number per parameter tensor, `dead_by_layer` and `saturated_by_layer` one per
     activation layer.

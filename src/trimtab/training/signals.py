@@ -23,7 +23,7 @@ def train_loss(totals: Float[Tensor, "lanes columns"]) -> Float[Tensor, " lanes"
 
 
 def squared_norms(totals: Tensor, steps: Float[Tensor, " lanes"]) -> Float[Tensor, "lanes tensors"]:
-    """Mean squared gradient norm of each parameter tensor over a lane's `steps`."""
+    """Mean squared gradient norm of each parameter tensor over the `steps` at which it was noted."""
     return totals[:, FIRST_TENSOR:] / steps.unsqueeze(1)
 
 

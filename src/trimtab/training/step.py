@@ -20,7 +20,10 @@ from trimtab.training.program import Buffers, Layout, Masks, Program
 
 Derivative = Callable[[Tensor], tuple[Tensor, Tensor]]
 # The columns of a plan's rates behind those of `StepRates`.
-DROPOUT, AVERAGE = len(StepRates._fields), len(StepRates._fields) + 1
+DROPOUT, AVERAGE, NOTED = range(len(StepRates._fields), len(StepRates._fields) + 3)
+COLUMNS = NOTED + 1
+# Gradient norms are noted at every fourth step of a round: uncompiled, they cost as much as the update.
+NOTED_EVERY = 4
 LOSS, WEIGHT, FIRST_TENSOR = 0, 1, 2
 
 
@@ -43,8 +46,8 @@ class Features:
 class State:
     """What a step changes: parameters, moments and average as one flat tensor each, or as one piece per parameter.
 
-    `totals` `[lanes, 2 + tensors]` grow by each step's weighted loss, its weight, and the squared gradient norm of each
-    parameter tensor.
+    `totals` `[lanes, 2 + tensors]` grow by each step's weighted loss, its weight, and, where it is noted, the squared
+    gradient norm of each parameter tensor.
     """
 
     parameters: tuple[Tensor, ...]
@@ -161,7 +164,7 @@ class Step:
         if self.features.norms:
             squares = torch.cat([g.square().sum(1, keepdim=True) for g in pieces], dim=1)
             pieces = self._clipped(pieces, squares, c)
-            totals.append(squares)
+            totals.append(squares * rates[:, NOTED].unsqueeze(1))
         noted = torch.cat(totals, dim=1)
         state.totals[:, : noted.shape[1]].add_(noted)
         self._update(state, pieces, c, rates)
@@ -180,9 +183,9 @@ class Step:
         if state.is_flat and len(pieces) > 1:
             sizes = [piece.shape[1] for piece in pieces]
             pieces = [torch.cat(pieces, dim=1, out=state.room)]
-            groups = [c.groups.over_flat(sizes)]
+            groups = [c.groups.over_flat(sizes) if c.groups.any_groups else None]
         else:
-            groups = [c.groups.of_tensor(i) for i in range(len(pieces))]
+            groups = [c.groups.of_tensor(i) if c.groups.any_groups else None for i in range(len(pieces))]
         moved = zip(state.parameters, pieces, state.first, state.second, groups, strict=True)
         for parameters, gradient, first, second, group in moved:
             self.rule.update(parameters, gradient, first, second, c.optimizers, step_rates, group)
