@@ -21,8 +21,10 @@ from trimtab.training.step import FIRST_TENSOR, Features, LaneCoefficients, Stat
 from trimtab.training.stopping import make as make_stopping
 
 STEPS_PER_ROUND = 12
-# Of the rows that an evaluation visits each costs a third of a training row: it has a forward and no backward.
-SHARE_OF_EVALUATION, COST_OF_EVALUATED_ROW = 0.15, 1 / 3
+# Evaluating is to stay below this share of the time. A row that is evaluated costs a third of one that is trained on by
+# its products (a forward, no backward); in small networks all that is done beside them costs more than a row does.
+SHARE_OF_EVALUATION = 0.15
+PRODUCTS_OF_EVALUATION, REST_OF_EVALUATION, SMALL_NETWORK = 1 / 3, 1.1, 50_000
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class Population:
         """Epochs between evaluations: enough steps to be worth a round, and few enough rows to evaluate."""
         folds = range(len(self.data.folds))
         rounds = -(-STEPS_PER_ROUND // max(self.batches(fold) for fold in folds))
-        evaluated = max(len(fold.validation) for fold in self.data.folds) * COST_OF_EVALUATED_ROW
+        cost = PRODUCTS_OF_EVALUATION + REST_OF_EVALUATION / (1 + self.program.layout.size / SMALL_NETWORK)
+        evaluated = max(len(fold.validation) for fold in self.data.folds) * cost
         trained = max(self.batches(fold) * self.batch_size(fold) for fold in folds)
         return max(rounds, -(-int(evaluated * (1 - SHARE_OF_EVALUATION)) // max(1, int(SHARE_OF_EVALUATION * trained))))
 
