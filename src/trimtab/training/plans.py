@@ -39,6 +39,7 @@ class Lane:
     error: float = float("inf")
     best_epoch: int = 0
     ended: str = ""
+    errors: list[float] = field(default_factory=list)
     curves: Curves = field(default_factory=Curves)
 
     def steps_of(self, epochs: int) -> int:
