@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("estimators",),
     ("walkthrough",),
     ("lab",),
-    ("terminal",),
+    ("terminal", "sweep_terminal", "knob_text"),
     ("interruption",),
     ("cli",),
 )
