@@ -83,6 +83,8 @@ class Fitting:
         if name is None:
             return None
         if self.objective is not None and len(columns) > 1:
+            if name == BY_TASK:
+                return None
             raise OptionError(f"metric={name!r} reads one number per row and output; the network returns more.")
         if name == BY_TASK:
             return default_metric(self.task)
