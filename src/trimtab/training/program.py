@@ -157,7 +157,8 @@ class Program(Protocol):
     key: str
 
     def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Any:
-        """The outputs `[lanes, rows, outputs]` (or as they come, see `ModuleUse`); in training mode, moving `buffers` on, where `masks` are given."""
+        """The outputs `[lanes, rows, outputs]` (or as they come, see `ModuleUse`); in training mode, moving `buffers`
+        on, where `masks` are given."""
         ...
 
     def watched(
