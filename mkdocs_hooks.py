@@ -1,4 +1,4 @@
-"""What mkdocs does beside mkdocs.yml: a block of Python that is marked `no-run`, for the tests, is shown as any other."""
+"""What mkdocs does beside mkdocs.yml: a block of Python marked `no-run`, for the tests, is shown as any other."""
 
 from typing import Any
 

@@ -13,8 +13,10 @@ SHELL = ("sh", "console")
 NOT_RUN = "no-run"
 # What a shell block may call beside trimtab; it is left alone.
 OTHER_COMMANDS = ("git", "make", "pip", "tensorboard")
-SHORTEST_BUDGET = "5s"
-SHORT_SEARCH = {"budget": "60s", "trials": 2, "epochs": 3}
+# Searches and trainings take as long as they are given, and a page gives what a reader would.
+FEW_EPOCHS = 3
+SHORT_SEARCH = {"budget": "5s", "trials": 1}
+SHORT_SEARCH_OF_NETWORKS = {"budget": "60s", "trials": 2, "epochs": FEW_EPOCHS}
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```[ ]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -44,16 +46,16 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def run_python(block: Block, namespace: dict) -> None:
-    """Run a block of Python as it stands, budgets aside; a traceback shows the page and its line."""
-    tree = _ShortBudgets().visit(ast.parse("\n" * (block.line - 1) + block.text, filename=str(block.page)))
-    exec(compile(ast.fix_missing_locations(tree), str(block.page), "exec"), namespace)
+    """Run a block of Python, shortened; a traceback shows the page and its line."""
+    tree = _Shortened().visit(ast.parse("\n" * (block.line - 1) + block.text, filename=str(block.page)))
+    exec(compile(ast.fix_missing_locations(tree), str(block.page), "exec"), namespace)  # noqa: S102
 
 
 def run_shell(block: Block) -> None:
     """Run each call of trimtab in a shell block through the command line's own `main`; it has to succeed."""
     for words in commands(block):
         if words[0] == "trimtab":
-            arguments = _with_short_budget(words[1:])
+            arguments = _shortened(words[1:])
             status = cli.main(arguments)
             assert status == 0, f"{block.page}:{block.line}: trimtab {shlex.join(arguments)} ended with {status}"
         else:
@@ -70,22 +72,27 @@ def commands(block: Block) -> Iterator[list[str]]:
             yield words
 
 
-def _with_short_budget(arguments: list[str]) -> list[str]:
-    if arguments[0] == "demo" and "--budget" not in arguments:
-        return [*arguments, "--budget", SHORTEST_BUDGET]
-    return [SHORTEST_BUDGET if before == "--budget" else word
-            for before, word in zip(["", *arguments], arguments, strict=False)]  # fmt: skip
+def _shortened(arguments: list[str]) -> list[str]:
+    """The same command with the shortest budget, one trial and few epochs."""
+    shorter = [re.sub(r"^epochs=\d+$", f"epochs={FEW_EPOCHS}", word) for word in arguments]
+    if "--budget" in shorter:
+        shorter[shorter.index("--budget") + 1] = SHORT_SEARCH["budget"]
+        return [*shorter, "--trials", str(SHORT_SEARCH["trials"])]
+    return [*shorter, "--budget", SHORT_SEARCH["budget"]] if shorter[0] == "demo" else shorter
 
 
-class _ShortBudgets(ast.NodeTransformer):
-    """`budget=` of a call becomes the shortest there is; a search over networks of one's own (`space=`), which has
-    no quick baseline to fall back on, two short trials instead."""
+class _Shortened(ast.NodeTransformer):
+    """Calls with `budget=` get the shortest there is and one trial; those that also have `space=`, and so no quick
+    baseline to fall back on, two short trials. `epochs=` becomes at most `FEW_EPOCHS`."""
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        given = {keyword.arg for keyword in node.keywords}
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        wanted: dict[str, object] = {}
         if "budget" in given:
-            wanted = SHORT_SEARCH if "space" in given else {"budget": SHORTEST_BUDGET}
-            kept = [keyword for keyword in node.keywords if keyword.arg not in wanted]
-            node.keywords = kept + [ast.keyword(name, ast.Constant(value)) for name, value in wanted.items()]
+            wanted = dict(SHORT_SEARCH_OF_NETWORKS if "space" in given else SHORT_SEARCH)
+        elif isinstance(epochs := given.get("epochs"), ast.Constant) and epochs.value > FEW_EPOCHS:
+            wanted = {"epochs": FEW_EPOCHS}
+        kept = [keyword for keyword in node.keywords if keyword.arg not in wanted]
+        node.keywords = kept + [ast.keyword(name, ast.Constant(value)) for name, value in wanted.items()]
         return node

@@ -4,8 +4,9 @@ Blocks of a page run in order, in one namespace and an empty folder: `python` as
 the command line's `main` (calls of pip, make and the like are left alone). A block without a language is what something
 printed. README's reader has a houses.csv and a new_houses.csv; every other page brings what it reads.
 
-One thing is changed: searches take as long as they are given, so `budget=` and `--budget` become the shortest budget
-there is, and a search with `space=` two trials of three epochs (`documentation.py`).
+Searches and trainings take as long as they are given, and pages give what a reader would. So `budget=` and `--budget`
+become the shortest budget there is, for one trial; a search with `space=` makes two trials; and `epochs=` is at most 3.
+Nothing else is changed (`documentation.py`).
 """
 
 import os
@@ -17,9 +18,9 @@ from pathlib import Path
 import numpy
 import polars
 import pytest
-from documentation import NOT_RUN, Block, blocks, run_python, run_shell
 
 import trimtab
+from documentation import NOT_RUN, Block, blocks, run_python, run_shell
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
