@@ -11,11 +11,11 @@ class TrimtabError(Exception):
     """The root of all errors that trimtab raises on purpose."""
 
 
-class DataError(TrimtabError):
+class DataError(TrimtabError, ValueError):
     """A table, frame or tensor that cannot be used as it is."""
 
 
-class OptionError(TrimtabError):
+class OptionError(TrimtabError, ValueError):
     """An option, knob or value that trimtab does not know or cannot accept."""
 
 
