@@ -32,7 +32,7 @@ from trimtab.training.program import ModuleUse, Program
 from trimtab.training.randomness import initialised, number_from
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, STOPPED_EARLY, Request, RunRecord
 from trimtab.training.step import NOTED_EVERY, Features, Rows
-from trimtab.training.widths import RememberedWidths, WidthTuner, lanes_at_once
+from trimtab.training.widths import RememberedWidths, WidthTuner, lanes_at_once, threads_worth_it
 
 Result = TypeVar("Result")
 Factory = Callable[..., nn.Module]
@@ -137,10 +137,11 @@ class Engine:
         population.arrange()
         compiled, features = self._path(population)
         width, note = self._width(population, compiled)
-        if population.is_changed or width != population.chunk_width:
+        threads = self.threads if compiled is not None else threads_worth_it(population, self.threads)
+        if population.is_changed or (width, threads) != population.chunked_for:
             is_exact = compiled is not None and compiled.fixed is not None
-            population.chunks = chunks_of(population, width, 0 if is_exact else self.threads)
-            population.is_changed, population.chunk_width = False, width
+            population.chunks = chunks_of(population, width, 0 if is_exact else threads)
+            population.is_changed, population.chunked_for = False, (width, threads)
         before, started = population.lane_steps, time.perf_counter()
         is_whole = self._train_as_precise_as_needed(population, compiled, features)
         if compiled is not None:
