@@ -18,6 +18,7 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from trimtab.machine import no_denormals
 from trimtab.training import plans, signals
 from trimtab.training.arguments import Signature
 from trimtab.training.chunk import Chunk, Validated, Worker, chunks_of
@@ -280,7 +281,8 @@ class Engine:
         workers = self._workers[population.structure.network]
         chunks = population.chunks
         if len(chunks) == 1 or len(workers) == 1:
-            return [work(chunk, workers[0]) for chunk in chunks]
+            with no_denormals():
+                return [work(chunk, workers[0]) for chunk in chunks]
         results: list = [None] * len(chunks)
         left = deque(range(len(chunks)))
 
@@ -293,7 +295,9 @@ class Engine:
                 results[number] = work(chunks[number], worker)
 
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="trimtab-lanes")
+            self._pool = ThreadPoolExecutor(
+                self.threads, "trimtab-lanes", initializer=torch.set_flush_denormal, initargs=(True,)
+            )
         list(self._pool.map(take_turns, workers))
         return results
 
