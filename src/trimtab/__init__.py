@@ -25,8 +25,11 @@ if TYPE_CHECKING:
         UnknownKnobError,
     )
     from trimtab.fit import fit
+    from trimtab.interop.mlflow import MLflowLogger
+    from trimtab.interop.tensorboard import TensorBoardLogger
     from trimtab.model import Model
     from trimtab.modules.recipe import EarlyStopping
+    from trimtab.recorder import Recorder
     from trimtab.results import Run, Study, load, load_model
     from trimtab.training.config import Group, Schedule
     from trimtab.tune import tune
@@ -41,16 +44,19 @@ __all__ = [
     "Group",
     "LabelError",
     "LossError",
+    "MLflowLogger",
     "Model",
     "ModelError",
     "ModuleError",
     "NotFiniteError",
     "OptionError",
+    "Recorder",
     "Run",
     "Schedule",
     "ShapeError",
     "Study",
     "StudyError",
+    "TensorBoardLogger",
     "TrimtabError",
     "UnknownKnobError",
     "__version__",
@@ -68,16 +74,19 @@ _HOME = {
     "Group": "trimtab.training.config",
     "LabelError": "trimtab.errors",
     "LossError": "trimtab.errors",
+    "MLflowLogger": "trimtab.interop.mlflow",
     "Model": "trimtab.model",
     "ModelError": "trimtab.errors",
     "ModuleError": "trimtab.errors",
     "NotFiniteError": "trimtab.errors",
     "OptionError": "trimtab.errors",
+    "Recorder": "trimtab.recorder",
     "Run": "trimtab.results",
     "Schedule": "trimtab.training.config",
     "ShapeError": "trimtab.errors",
     "Study": "trimtab.results",
     "StudyError": "trimtab.errors",
+    "TensorBoardLogger": "trimtab.interop.tensorboard",
     "TrimtabError": "trimtab.errors",
     "UnknownKnobError": "trimtab.errors",
     "fit": "trimtab.fit",
