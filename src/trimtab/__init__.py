@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from trimtab.modules.recipe import EarlyStopping
     from trimtab.recorder import Recorder
     from trimtab.results import Run, Study, load, load_model
+    from trimtab.sweep import sweep
+    from trimtab.swept import Sweep
     from trimtab.training.config import Group, Schedule
     from trimtab.tune import tune
 
@@ -56,6 +58,7 @@ __all__ = [
     "ShapeError",
     "Study",
     "StudyError",
+    "Sweep",
     "TensorBoardLogger",
     "TrimtabError",
     "UnknownKnobError",
@@ -63,6 +66,7 @@ __all__ = [
     "fit",
     "load",
     "load_model",
+    "sweep",
     "tune",
 ]
 
@@ -85,6 +89,7 @@ _HOME = {
     "Schedule": "trimtab.training.config",
     "ShapeError": "trimtab.errors",
     "Study": "trimtab.results",
+    "Sweep": "trimtab.swept",
     "StudyError": "trimtab.errors",
     "TensorBoardLogger": "trimtab.interop.tensorboard",
     "TrimtabError": "trimtab.errors",
@@ -92,6 +97,7 @@ _HOME = {
     "fit": "trimtab.fit",
     "load": "trimtab.results",
     "load_model": "trimtab.results",
+    "sweep": "trimtab.sweep",
     "tune": "trimtab.tune",
 }
 
