@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from trimtab.errors import OptionError
 from trimtab.training import signals
@@ -37,20 +38,24 @@ class Watcher:
         if not self._parameters():
             raise OptionError("The optimizer to watch trains no parameter of the module.")
         self._has_channels = any(isinstance(child, nn.Conv1d | nn.Conv2d | nn.Conv3d) for child in module.modules())
-        self._squares: dict[nn.Parameter, Tensor] = {}
-        self._before: list[tuple[Tensor, Tensor]] = []
+        self._watched: list[nn.Parameter] = []
+        self._norms: dict[nn.Parameter, Tensor] = {}
+        # Kept from step to step: fresh memory for all weights would cost more than what is done with it.
+        self._room: list[Tensor] = []
         self._rate: Any = None
         self._calls: dict[str, int] = {}
         self._depth = 0
+        self._hooks: list[Any] = []
+        self._gradient_hooks: list[Any] = []
         self._forget()
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
-            *(p.register_post_accumulate_grad_hook(self._note_gradient) for p in self._parameters()),
         ]
         # The compiler would look into forward hooks, and make other code because of them.
         if not hasattr(module, "_orig_mod"):
             self._hooks += self._forward_hooks(module)
+        self._begin_step()
 
     def noted(self) -> tuple[dict[str, float], dict[str, list[float]]]:
         """The signals since the last call by their columns, and those with a number per part of the network.
@@ -61,8 +66,8 @@ class Watcher:
         parts: dict[str, list[float]] = {}
         if self._rate is not None:
             numbers["learning_rate"] = float(self._rate)
-        if self._noted_steps:
-            squares = [float(self._totals.get(p, 0.0)) / self._noted_steps for p in self._parameters()]
+        if self._squares is not None:
+            squares = (self._squares / self._noted_steps).tolist()
             parts["gradient_norms"] = [math.sqrt(square) for square in squares]
             numbers["gradient_norm"] = math.sqrt(math.fsum(squares))
         if self._ratio is not None:
@@ -78,15 +83,16 @@ class Watcher:
 
     def remove(self) -> None:
         """Take all hooks off again."""
-        for hook in self._hooks:
+        for hook in (*self._hooks, *self._gradient_hooks):
             hook.remove()
-        self._hooks = []
+        self._hooks, self._gradient_hooks = [], []
 
     def _forget(self) -> None:
         self._steps = self._noted_steps = 0
-        self._totals: dict[nn.Parameter, Tensor] = {}
+        self._squares: Tensor | None = None
         self._ratio: Tensor | None = None
         self._activities: dict[_Layer, Activity] = {}
+        self._begin_step()
 
     # -- steps
 
@@ -95,41 +101,57 @@ class Watcher:
         trained = {id(p) for group in self._optimizer.param_groups for p in group["params"] if p.requires_grad}
         return [p for p in self._module.parameters() if id(p) in trained]
 
-    @property
-    def _is_noted(self) -> bool:
-        return self._steps % NOTED_EVERY == 0
+    def _begin_step(self) -> None:
+        """See gradients as they come, before they are clipped, in the steps that are noted and in no others."""
+        if self._gradient_hooks:
+            for hook in self._gradient_hooks:
+                hook.remove()
+            self._gradient_hooks = []
+        if self._hooks and self._steps % NOTED_EVERY == 0:
+            note = self._note_gradient
+            self._gradient_hooks = [p.register_post_accumulate_grad_hook(note) for p in self._parameters()]
 
     def _note_gradient(self, parameter: nn.Parameter) -> None:
-        if self._is_noted and parameter.grad is not None:
-            self._squares[parameter] = _squared_norm(parameter.grad)
+        if parameter.grad is not None:
+            self._norms[parameter] = _norm(parameter.grad)
 
-    @torch.no_grad()
     def _before_step(self, optimizer: torch.optim.Optimizer, arguments: tuple, named: dict) -> None:
         rate = optimizer.param_groups[0].get("lr")
         self._rate = rate.clone() if isinstance(rate, Tensor) else rate  # a tensor would be changed in place
-        if not self._is_noted:
+        if not self._gradient_hooks:
             return
-        scale = self._scaler.get_scale() if self._scaler is not None else 1.0
-        parameters = self._parameters()
-        for p in parameters:
-            if p in self._squares:
-                square = self._squares[p] / scale**2
-            elif p.grad is not None:  # thawed after the hooks were set: as the optimizer gets it
-                square = _squared_norm(p.grad)
-            else:
-                continue
-            self._totals[p] = self._totals[p] + square if p in self._totals else square
-        self._noted_steps += 1
-        self._squares = {}
-        self._before = [(p, p.detach().clone()) for p in parameters]
+        with torch.no_grad():
+            self._add_squares(self._parameters())
+            for room, p in zip(self._room, self._watched, strict=True):
+                room.copy_(p.detach())
 
-    @torch.no_grad()
+    def _add_squares(self, parameters: list[nn.Parameter]) -> None:
+        """Add the squared norm of each parameter's gradient to those of the steps before."""
+        is_moved = bool(self._room) and self._room[0].device != parameters[0].device
+        if is_moved or len(parameters) != len(self._watched):  # some were thawed
+            self._watched, self._squares, self._noted_steps = parameters, None, 0
+            self._room = [torch.empty_like(_wide(p)) for p in parameters]
+        scale = 1.0 if self._scaler is None else self._scaler.get_scale()
+        squares = torch.stack([self._norm_of(p, scale).to(parameters[0].device) for p in parameters]).square()
+        self._squares = squares if self._squares is None else self._squares + squares
+        self._noted_steps += 1
+        self._norms = {}
+
+    def _norm_of(self, parameter: nn.Parameter, scale: float) -> Tensor:
+        """That of its gradient, without the scaler's `scale`; as the optimizer gets it if it was thawed since."""
+        if parameter in self._norms:
+            return self._norms[parameter] if scale == 1 else self._norms[parameter] / scale
+        return torch.zeros(()) if parameter.grad is None else _norm(parameter.grad)
+
     def _after_step(self, optimizer: torch.optim.Optimizer, arguments: tuple, named: dict) -> None:
-        if self._before:
-            change = _sum([_squared_norm(p.detach() - before) for p, before in self._before])
-            self._ratio = (change / _sum([_squared_norm(before) for _, before in self._before])).sqrt()
-            self._before = []
+        if self._gradient_hooks:
+            with torch.no_grad():
+                size = get_total_norm(self._room)
+                for before, p in zip(self._room, self._watched, strict=True):
+                    before.sub_(p.detach())
+                self._ratio = get_total_norm(self._room) / size
         self._steps += 1
+        self._begin_step()
 
     # -- passes
 
@@ -186,15 +208,15 @@ def _has_units(output: Any) -> bool:
     return isinstance(output, Tensor) and output.is_floating_point() and output.dim() > 1 and output.numel() > 0
 
 
-def _squared_norm(tensor: Tensor) -> Tensor:
+def _wide(tensor: Tensor) -> Tensor:
+    """Its values, in a precision that sums well."""
     values = tensor.detach()
-    values = values.coalesce().values() if values.is_sparse else values
-    is_narrow = values.dtype in (torch.float16, torch.bfloat16)
-    return torch.linalg.vector_norm(values.float() if is_narrow else values).square()
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-def _sum(squares: list[Tensor]) -> Tensor:
-    return torch.stack([square.to(squares[0]) for square in squares]).sum()
+def _norm(gradient: Tensor) -> Tensor:
+    values = _wide(gradient.coalesce().values() if gradient.is_sparse else gradient)
+    return torch.linalg.vector_norm(values).float()
 
 
 def _on_cpu(activity: Activity) -> Activity:
