@@ -59,12 +59,20 @@ class TrainingData:
     def predictions(self, outputs: Tensor) -> Tensor:
         """Network outputs `[..., outputs]` as class probabilities or values in original units, in float64."""
         outputs = outputs.double()
+        if self.loss is not None and outputs.dim() == 2:  # one number per row, left just as it came
+            outputs = outputs.unsqueeze(-1)
         return outputs.softmax(-1) if self.task == "classification" else outputs * self.scale + self.mean
 
     def truth(self, rows: Tensor) -> Tensor:
         """Targets of `rows` as the metric reads them: class numbers, or original units in float64."""
-        chosen = self.targets[rows]
-        return chosen if self.task == "classification" else chosen.double() * self.scale + self.mean
+        return self.truth_of(self.targets[rows])
+
+    def truth_of(self, targets: Tensor) -> Tensor:
+        """The same of targets `[lanes, rows, ...]`."""
+        if self.task == "classification":
+            return targets
+        columns = targets.unsqueeze(-1) if self.targets.dim() == 1 else targets
+        return columns.double() * self.scale + self.mean
 
     def gather(self, rows: Int[Tensor, "lanes batch"]) -> tuple[Tensor, ...]:
         """Each input's rows as `[lanes, batch, ...]`."""

@@ -63,6 +63,7 @@ class Engine:
         factory: Factory,
         *,
         use: ModuleUse | None = None,
+        start: Callable[[Request], nn.Module] | None = None,
         threads: int = 1,
         compiling: Compiling | Callable[[Population], Compiling] = "never",
         always: Features = NOTHING,
@@ -75,7 +76,7 @@ class Engine:
     ) -> None:
         self.data, self.metric, self.factory, self.should_stop = data, metric, factory, should_stop
         self.threads, self.compiling, self.precision, self.keeps_signals = threads, compiling, precision, keeps_signals
-        self.always, self.measures_widths, self.use = always, measures_widths, use
+        self.always, self.measures_widths, self.use, self.start = always, measures_widths, use, start
         self.epochs_per_round, self.training_rows = epochs_per_round, training_rows
         self.compiler = Compiler(threads=threads)
         self.populations: dict[Structure, Population] = {}
@@ -123,14 +124,17 @@ class Engine:
         return max(folds, self.threads, int(min(MAX_LANES, OPERATIONS_AT_ONCE // operations)) // folds * folds)
 
     def admit(self, population: Population, requests: Iterable[Request]) -> None:
-        """Start each request in a free lane, from weights that follow from its seed and fold."""
+        """Start each request in a free lane, from the weights that `start` gives, or that follow from seed and fold."""
         for request in requests:
-            seed = number_from("run", request.seed, request.fold)
-            module = initialised(partial(self.factory, **request.config.module_arguments), seed)
+            module = self.start(request) if self.start is not None else self._initial(request)
             tensors = dict(module.named_parameters()) | dict(module.named_buffers())
             weights = population.program.layout.flatten(tensors)
             buffers = {name: tensors[name].detach() for name in population.program.buffers}
             population.admit(request, weights.to(self.data.device), buffers)
+
+    def _initial(self, request: Request) -> nn.Module:
+        seed = number_from("run", request.seed, request.fold)
+        return initialised(partial(self.factory, **request.config.module_arguments), seed)
 
     def advance(self, population: Population) -> bool:
         """Train every lane for one round (an epoch, or several short ones) and evaluate; False when told to stop."""
@@ -326,7 +330,7 @@ class Engine:
             lane.curves.append(values)
             lane.errors.append(error)
             lane.schedule.observe(error)
-            lane.ended = self._why_ended(lane, error, values["train_loss"])
+            lane.ended = why_ended(lane, error, values["train_loss"])
 
     def shown(self, error: float) -> float:
         """The figure users read."""
@@ -380,10 +384,11 @@ class Engine:
             "saturated_units": signals.mean_over_layers(saturated, units).tolist(),
         }
 
-    @staticmethod
-    def _why_ended(lane: Lane, error: float, train_loss: float) -> str:
-        if not (numpy.isfinite(error) and numpy.isfinite(train_loss)):
-            return NOT_FINITE
-        if lane.epoch >= lane.request.config.epochs:
-            return ALL_EPOCHS
-        return STOPPED_EARLY if lane.stopping.should_stop(lane.epoch, train_loss, error) else ""
+
+def why_ended(lane: Lane, error: float, train_loss: float) -> str:
+    """Why the run in `lane` is over after this evaluation; "" where it goes on."""
+    if not (numpy.isfinite(error) and numpy.isfinite(train_loss)):
+        return NOT_FINITE
+    if lane.epoch >= lane.request.config.epochs:
+        return ALL_EPOCHS
+    return STOPPED_EARLY if lane.stopping.should_stop(lane.epoch, train_loss, error) else ""

@@ -5,6 +5,7 @@ works on a contiguous prefix and no idle lane is computed. Knows no trials, budg
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 import torch
@@ -200,6 +201,16 @@ class Population:
             tensor[: len(self.lanes)] = before
         for lane, step in zip(self.lanes, steps, strict=True):
             lane.step = step
+
+    def taken_out(self, place: int) -> dict[str, Any]:
+        """A copy of all that lane `place` holds, for `put_back`."""
+        tensors = [tensor[place].clone().cpu() for tensor in self._by_lane()]
+        return {"by_lane": tensors, "best_predictions": torch.from_numpy(self.best_predictions[place].copy())}
+
+    def put_back(self, place: int, taken: dict[str, Any]) -> None:
+        for tensor, value in zip(self._by_lane(), taken["by_lane"], strict=True):
+            tensor[place] = value
+        self.best_predictions[place] = taken["best_predictions"].numpy()
 
     def arrange(self) -> None:
         """Put the lanes with most steps in the coming round first; most rounds find them so."""

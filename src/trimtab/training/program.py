@@ -50,12 +50,20 @@ class Masks:
 
 @dataclass(frozen=True)
 class ModuleUse:
-    """How a module is to be called: with its inputs by name where they have `names`, its dropout layers at rates of
-    their own, its outputs left just as they come (for a loss that reads them so)."""
+    """How a module is to be called: with its inputs by name where they have `names` (in one dict: `as_dict`), its
+    dropout layers at rates of their own, its outputs left just as they come (for a loss that reads them so)."""
 
     names: tuple[str, ...] = ()
     own_dropout: bool = False
     keeps_outputs: bool = False
+    as_dict: bool = False
+
+    def arguments(self, inputs: tuple[Tensor, ...]) -> tuple[tuple, dict]:
+        """What `forward` is called with."""
+        if not self.names:
+            return inputs, {}
+        named = dict(zip(self.names, inputs, strict=True))
+        return ((named,), {}) if self.as_dict else ((), named)
 
 
 @dataclass(frozen=True)
@@ -238,9 +246,7 @@ class VmapProgram:
         return pytree.tree_map(lambda *lanes: torch.stack(lanes), *each)
 
     def _one_lane(self, parameters: Buffers, settings: Buffers, inputs: tuple) -> Any:
-        names = self.use.names
-        given = ((), dict(zip(names, inputs, strict=True))) if names else (inputs, {})
-        outputs = functional_call(self.module, {**parameters, **settings}, *given)
+        outputs = functional_call(self.module, {**parameters, **settings}, *self.use.arguments(inputs))
         if self.use.keeps_outputs or not isinstance(outputs, Tensor):
             return outputs
         return outputs.unsqueeze(-1) if outputs.dim() == 1 else outputs

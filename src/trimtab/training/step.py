@@ -156,6 +156,15 @@ class Step:
 
     def __call__(self, state: State, c: LaneCoefficients, data: Rows, plan: Plan, place: int | Tensor) -> None:
         """Advance every lane by the batch at `place` of its plan, in place."""
+        rates = _at(plan.rates, place)
+        totals, pieces = self.gradients(state, c, data, plan, place)
+        state.totals[:, : totals.shape[1]].add_(totals)
+        self._update(state, pieces, c, rates)
+
+    def gradients(
+        self, state: State, c: LaneCoefficients, data: Rows, plan: Plan, place: int | Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """What the batch adds to the totals, and the gradient by each parameter `[lanes, numbers]`, clipped."""
         rows, rates = _at(plan.rows, place), _at(plan.rates, place)
         inputs, targets, weights = data.batch(rows)
         thresholds, keys = _at(plan.thresholds, place), _at(plan.keys, place)
@@ -170,9 +179,7 @@ class Step:
             squares = torch.cat([g.square().sum(1, keepdim=True) for g in pieces], dim=1)
             pieces = self._clipped(pieces, squares, c)
             totals.append(squares * rates[:, NOTED].unsqueeze(1))
-        noted = torch.cat(totals, dim=1)
-        state.totals[:, : noted.shape[1]].add_(noted)
-        self._update(state, pieces, c, rates)
+        return torch.cat(totals, dim=1), pieces
 
     @staticmethod
     def _clipped(pieces: list[Tensor], squares: Tensor, c: LaneCoefficients) -> list[Tensor]:
