@@ -5,6 +5,7 @@ Knows how to read a study folder back; it trains nothing.
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
 from trimtab.tuning.writer import TrialStore
+
+Place = str | PathLike[str] | None
 
 if TYPE_CHECKING:
     import torch
@@ -93,6 +96,25 @@ class Study:
         """The best single config in words."""
         return trial_in_words(self.winner)
 
+    def code(self) -> str:
+        """A plain PyTorch script that trains the best single config on the same table, without trimtab.
+
+        It prints its validation score beside the study's. Raises DataError where the table cannot be read any more.
+        """
+        from trimtab.export.scripts.study import study_script
+
+        return study_script(StudyFolder(self.out), self.winner, self.model)
+
+    def export(self, *, python: Place = None, onnx: Place = None, pt2: Place = None) -> dict[str, Path]:
+        """Write files that need no trimtab: `code()`, the model as an ONNX graph or as a PT2 program (see the guide).
+
+        Returns the files by kind. Raises OptionError where nothing is asked for or onnx is not installed, DataError
+        where a file cannot be written.
+        """
+        from trimtab.export.files import export_files
+
+        return export_files(self.model, self.code, python=python, onnx=onnx, pt2=pt2)
+
     def summary(self) -> dict[str, Any]:
         """What was found, as one plain dict: the object that `trimtab fit --json` prints."""
         return dict(self.result)
@@ -111,6 +133,17 @@ def load(path: str | Path) -> Study:
     result = document["result"] or {"out": str(path), "trials": len(trials), "test": None}
     winner = next((r for r in finished if r.number == result.get("winner")), min(finished, key=lambda r: r.error))
     return Study(Path(path), result, winner, tuple(trials), tuple(document.get("notices", ())))
+
+
+def export_run(path: str | Path, *, python: Place = None, onnx: Place = None, pt2: Place = None) -> dict[str, Path]:
+    """Export what lies in a study folder; for ONNX and PT2 the `model` folder inside one will do. See Study.export."""
+    if python is not None:
+        if (Path(path) / "model.json").exists():
+            raise StudyError(f"{path} is a model without its study: a script needs the study's folder.")
+        return load(path).export(python=python, onnx=onnx, pt2=pt2)
+    from trimtab.export.files import export_files
+
+    return export_files(load_model(path), onnx=onnx, pt2=pt2)
 
 
 def load_model(path: str | Path) -> Model:

@@ -176,15 +176,15 @@ def _embedded(columns: Columns, *, has_weights: bool) -> Iterator[str]:
     missing = [f.name for f in columns.embedded if f.labels is not None and f.labels.has_missing]
     yield "# Columns of many labels: so many of the most frequent have an entry of their own, the others share entry 0."
     yield table("EMBEDDED", kept)
-    yield "trained = numpy.unique(numpy.concatenate([train for train, _ in folds]))"
+    yield "trains = numpy.unique(numpy.concatenate([train for train, _ in folds]))"
     yield "codes = []"
     yield "for name, kept in EMBEDDED.items():"
     yield '    cells = label(name).alias("label")'
     if has_weights:
-        yield '    counts = polars.DataFrame({"label": cells[trained], "count": weight[trained]}).drop_nulls("label")'
+        yield '    counts = polars.DataFrame({"label": cells[trains], "count": weight[trains]}).drop_nulls("label")'
         yield '    counts = counts.group_by("label").agg(polars.col("count").sum())'
     else:
-        yield "    counts = cells[trained].drop_nulls().value_counts()"
+        yield "    counts = cells[trains].drop_nulls().value_counts()"
     yield '    known = counts.sort(["count", "label"], descending=[True, False])["label"].head(kept).to_list()'
     if missing:
         which = "" if len(missing) == len(kept) else f" if name in {literal(missing)} else []"

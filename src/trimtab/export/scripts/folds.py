@@ -6,7 +6,7 @@ Knows split options and counts; what a row holds is none of its business.
 from dataclasses import dataclass
 
 from trimtab.export.scripts.literals import literal
-from trimtab.table.folds import FOLDS, MOST_ROWS_FOR_FOLDS, MOST_VALIDATION_ROWS, VALIDATION_SHARE
+from trimtab.table.folds import FOLDS, MOST_ROWS_FOR_FOLDS, MOST_VALIDATION_ROWS, SMALL_UNIT, VALIDATION_SHARE
 from trimtab.table.split import SplitRule
 
 _COPIES = '''\
@@ -15,7 +15,7 @@ _COPIES = '''\
 
 
 def dealt(rows):
-    """The first row of each set of copies among `rows`, as they are dealt out: by {strata}, otherwise by chance."""
+    """The first row of each set of copies, as they are dealt out: by {strata}, otherwise by chance."""
     heads, copies = numpy.unique(first[rows], return_counts=True)
     {result}heads[numpy.lexsort((chance.random(len(heads)), copies, stratum[heads]))]
 '''
@@ -33,6 +33,17 @@ def spread(heads, share):
     """`share` of `heads`, taken evenly."""
     return heads[numpy.diff(numpy.floor(numpy.cumsum(numpy.full(len(heads), share)) + 0.5), prepend=0.0) > 0]
 '''
+_SHARE_OF_COPIES = '''
+
+def spread(heads, share):
+    """`share` of the rows of `heads`, taken evenly; large sets of copies stay, and the others make up for them."""
+    copies, own = numpy.bincount(first)[heads], stratum[heads]
+    wanted = share * numpy.bincount(own, weights=copies)
+    gives = copies <= numpy.maximum(wanted[own], 5)
+    there = numpy.bincount(own, weights=copies * gives, minlength=len(wanted))
+    rate = gives * numpy.minimum(wanted / numpy.maximum(there, 1), max(share, 0.5))[own]
+    return heads[numpy.diff(numpy.floor(numpy.cumsum(rate) + 0.5), prepend=0.0) > 0]
+'''
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,8 @@ class Division:
     """How a study divided its rows.
 
     `test_share` is None where no row of the table was put aside by chance; `count` the number of folds;
-    `has_copies`: some rows are equal in every column (`counters` aside); `has_single_classes`: a class may have one row.
+    `most_copies` is how many rows at most are equal in every column (`counters` aside), 1 where none are;
+    `has_single_classes`: some class may have a single row.
     """
 
     rule: SplitRule
@@ -49,9 +61,17 @@ class Division:
     tests_nothing: bool
     count: int
     is_classification: bool
-    has_copies: bool
+    most_copies: int
     has_single_classes: bool
     counters: tuple[str, ...] = ()
+
+    @property
+    def puts_test_aside(self) -> bool:
+        return self.rule.kind == "random" and self.test_share is not None
+
+    @property
+    def has_copies(self) -> bool:
+        return self.most_copies > 1
 
     @property
     def of_rows(self) -> str:
@@ -95,7 +115,8 @@ def _drawing(division: Division) -> str:
     result = "heads = " if division.has_single_classes else "return "
     text = text.format(strata=strata, result=result, first=_first(division))
     text += _SINGLE if division.has_single_classes else ""
-    text += _SHARE if _puts_aside(division) else ""
+    if division.puts_test_aside or division.count == 1:
+        text += _SHARE_OF_COPIES if division.most_copies > SMALL_UNIT else _SHARE
     return f"chance = numpy.random.default_rng([{division.seed}, 0x7AB1E])\n{stratum}\n{text}\n"
 
 
@@ -107,13 +128,9 @@ def _first(division: Division) -> str:
     return f"{start}first = {rows}.to_series().to_numpy()"
 
 
-def _puts_aside(division: Division) -> bool:
-    return (division.rule.kind == "random" and division.test_share is not None) or division.count == 1
-
-
 def _random(division: Division) -> list[str]:
     lines, of_rows = [], division.of_rows
-    if division.rule.kind == "random" and division.test_share is not None:
+    if division.puts_test_aside:
         test = f"spread(dealt(rows), {literal(division.test_share)})"
         lines.append(f"rows = rows[~numpy.isin({of_rows}, {test})]  # the study's test rows stay out")
     if division.count == 1:

@@ -22,22 +22,31 @@ def literal(value: object) -> str:
 
 def table(name: str, entries: Mapping[str, object] | Iterable[object]) -> str:
     """`name = {...}` (or `[...]`), on one line where it fits, else filled up to the width of a line."""
-    is_mapping = isinstance(entries, Mapping)
-    if isinstance(entries, Mapping):
-        items = [f"{literal(key)}: {literal(value)}" for key, value in entries.items()]
-    else:
-        items = [literal(value) for value in entries]
-    opening, closing = "{}" if is_mapping else "[]"
-    whole = f"{name} = {opening}{', '.join(items)}{closing}"
-    if len(whole) <= WIDTH:
+    return _filled(f"{name} = ", entries, "")
+
+
+def _filled(start: str, entries: Mapping[str, object] | Iterable[object], indent: str) -> str:
+    entries = entries if isinstance(entries, Mapping) else list(entries)
+    pairs = entries.items() if isinstance(entries, Mapping) else [(None, value) for value in entries]
+    opening, closing = "{}" if isinstance(entries, Mapping) else "[]"
+    keys = ["" if key is None else f"{literal(key)}: " for key, _ in pairs]
+    items = [key + literal(value) for key, (_, value) in zip(keys, pairs, strict=True)]
+    whole = f"{indent}{start}{opening}{', '.join(items)}{closing}"
+    if len(whole) <= WIDTH or not items:
         return whole
+    inner = indent + "    "
     lines, line = [], ""
-    for item in items:
-        if line and len(line) + len(item) + 6 > WIDTH:
-            lines.append(line)
+    for key, item, (_, value) in zip(keys, items, pairs, strict=True):
+        is_long = isinstance(value, list) and len(inner) + len(item) + 1 > WIDTH
+        if line and (is_long or len(inner) + len(line) + len(item) + 2 > WIDTH):
+            lines.append(inner + line)
             line = ""
-        line += f"{' ' if line else ''}{item},"
-    return "\n".join([f"{name} = {opening}", *(f"    {each}" for each in [*lines, line]), closing])
+        if is_long:
+            lines.append(_filled(key, value, inner) + ",")  # type: ignore[arg-type]
+        else:
+            line += f"{' ' if line else ''}{item},"
+    lines += [inner + line] if line else []
+    return "\n".join([f"{indent}{start}{opening}", *lines, f"{indent}{closing}"])
 
 
 def comment(text: str) -> str:

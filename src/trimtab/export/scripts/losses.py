@@ -132,8 +132,7 @@ def error_function(metric: str, *, has_weights: bool) -> str:
     body = "\n".join(f"    {line}" for line in _METRICS[metric])
     for mark, text in words.items():
         body = body.replace(mark, text)
-    shown = metric if metric not in GREATER_IS_BETTER else f"1 - {metric}"
-    return f'def error({given}):\n    """{shown}, in original units; lower is better."""\n{body}\n'
+    return f'def error({given}):\n    """{shown(metric, metric)}; lower is better."""\n{body}\n'
 
 
 def shown(metric: str, value: str) -> str:

@@ -22,6 +22,8 @@ from trimtab.training.metrics import Metric, metric_for
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 
+# What is assumed of a table that is not there; below so many rows a class may have a single one on one side.
+_MANY, _FEW = 1_000, 20
 _PREPARED = ("task", "split", "drop", "number", "category", "weight", "seed")
 
 
@@ -93,24 +95,29 @@ def _division(
 ) -> Division:
     test = asked["test"]
     is_share = isinstance(test, (int, float)) and not isinstance(test, bool)
-    if prepared is None:
-        has_copies, counters, has_singles = True, (), target.task == "classification"
-    else:
+    is_classification = target.task == "classification"
+    counters, most_copies, has_singles = (), _MANY, is_classification
+    if prepared is not None and reading.frame is not None:
         identifiers = prepared.schema.with_role("identifier")
         counters = tuple(column.name for column in identifiers if column.dtype.startswith(("Int", "UInt")))
-        has_copies = reading.frame is not None and bool(reading.frame.drop(counters).is_duplicated().any())
-        has_singles = target.task == "classification" and _fewest_of_a_class(prepared) < 2 * len(trial.best_epochs) + 10
+        most_copies = _most_copies(reading.frame.drop(counters))
+        has_singles = is_classification and _fewest_of_a_class(prepared) < _FEW
     return Division(
         rule=SplitRule.parse(asked["split"]),
         seed=asked["seed"],
         test_share=float(test) if is_share else None,
         tests_nothing=test == "none",
         count=len(trial.best_epochs),
-        is_classification=target.task == "classification",
-        has_copies=has_copies,
+        is_classification=is_classification,
+        most_copies=most_copies,
         has_single_classes=has_singles,
         counters=counters,
     )
+
+
+def _most_copies(frame: polars.DataFrame) -> int:
+    """How often the most frequent row stands in `frame`."""
+    return int(frame.hash_rows(seed=1).value_counts()["count"].max() or 1)  # type: ignore[arg-type]
 
 
 def _fewest_of_a_class(prepared: Prepared) -> int:
@@ -120,5 +127,9 @@ def _fewest_of_a_class(prepared: Prepared) -> int:
 
 def _epochs_between_evaluations(folder: StudyFolder, trial: TrialRecord) -> int:
     curves = folder.read_curves()
-    own = curves.filter(polars.col("trial") == trial.number)["epoch"] if curves.height else polars.Series([], dtype=int)
+    own = (
+        curves.filter(polars.col("trial") == trial.number)["epoch"]
+        if curves.height
+        else polars.Series(dtype=polars.Int64)
+    )
     return 1 if own.is_empty() else min(int(own.min()), trial.config.epochs)  # type: ignore[arg-type]

@@ -3,7 +3,6 @@
 Puts pieces together, each only where this configuration and this table need it.
 """
 
-import re
 from pathlib import Path
 
 import trimtab
@@ -16,12 +15,17 @@ from trimtab.export.scripts.network import has_waves, network_class
 from trimtab.export.scripts.optimizers import LION, groups_function, schedule_function
 from trimtab.export.scripts.reading import durations, label_function, moment_statements, number_function
 from trimtab.export.scripts.recipe import Recipe
+from trimtab.export.scripts.text import imported, tidy
 from trimtab.export.scripts.training import KEPT, Loop, constants
 from trimtab.model import Model
 from trimtab.tuning.baselines import LINEAR, MEAN
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
+
+# Multiplications of a layer below which a second thread costs more than it brings.
+SMALL = 1 << 23
+ONE_THREAD = "torch.set_num_threads(1)  # products this small are quickest so"
 
 
 def study_script(folder: StudyFolder, trial: TrialRecord, model: Model) -> str:
@@ -38,8 +42,8 @@ def study_script(folder: StudyFolder, trial: TrialRecord, model: Model) -> str:
         pieces.append(columns_code(recipe.columns, recipe.reading, has_weights=recipe.weight is not None))
         pieces += [_linear(recipe)] if trial.name == LINEAR else [_network(recipe), _training(recipe)]
     pieces.append(_score(recipe))
-    body = _tidy("\n".join(pieces))
-    return f"{_about(recipe)}\n\n{_imports(body)}\n\n{body}"
+    body = tidy("\n".join(pieces))
+    return f"{_about(recipe)}\n\n{imported(body)}\n\n{body}"
 
 
 # -- the head
@@ -56,8 +60,8 @@ def _about(recipe: Recipe) -> str:
     if recipe.ensemble > 1:
         scores = f" ({metric} {_shown(recipe.ensemble_score)} on validation rows)" if recipe.ensemble_score else ""
         paragraphs.append(
-            f"The study's model is an ensemble of {recipe.ensemble} configurations{scores}; this script trains the best "
-            f"one alone ({metric} {_shown(recipe.score)})."
+            f"The study's model is an ensemble of {recipe.ensemble} configurations{scores}; this script trains the "
+            f"best one alone ({metric} {_shown(recipe.score)})."
         )
     paragraphs.append(
         f"Needs torch, polars and numpy, no trimtab. Prints the {metric} on validation rows beside the study's."
@@ -72,20 +76,6 @@ def _about(recipe: Recipe) -> str:
     if recipe.has_changed:
         paragraphs.append("The table has changed since the study was made: scores will differ.")
     return "\n#\n".join(comment(paragraph) for paragraph in paragraphs)
-
-
-def _imports(body: str) -> str:
-    """The imports that `body` uses."""
-    standard = [f"import {name}" for name in ("copy", "fnmatch", "math") if re.search(rf"\b{name}\.", body)]
-    others = [f"import {name}" for name in ("numpy", "polars", "torch") if re.search(rf"\b{name}\.", body)]
-    others += ["from torch import nn"] if re.search(r"\bnn\.", body) else []
-    return "\n\n".join("\n".join(group) for group in (standard, others) if group)
-
-
-def _tidy(text: str) -> str:
-    """At most two empty lines in a row, and those around functions and classes."""
-    text = re.sub(r"\n{3,}(?=(def|class) )", "\n\n\n", text)
-    return re.sub(r"\n{4,}", "\n\n\n", text).strip() + "\n"
 
 
 # -- table and target
@@ -114,9 +104,14 @@ def _table(recipe: Recipe) -> str:
 
 def _target(recipe: Recipe) -> str:
     lines = ["", "# -- the target, of the rows that have one", ""]
+    is_one = len(recipe.target.names) == 1
+    if is_one:
+        lines.append(f"TARGET = {literal(recipe.target.names[0])}")
     if recipe.is_classification:
-        lines += [f"TARGET = {literal(recipe.target.names[0])}", table("CLASSES", list(recipe.target.labels))]
+        lines.append(table("CLASSES", list(recipe.target.labels)))
         lines.append("table = table.filter(label(TARGET).is_not_null())")
+    elif is_one:
+        lines.append("table = table.filter(numpy.isfinite(number(TARGET)))")
     else:
         lines.append(table("TARGETS", list(recipe.target.names)))
         lines.append("table = table.filter(numpy.isfinite([number(name) for name in TARGETS]).all(axis=0))")
@@ -126,6 +121,8 @@ def _target(recipe: Recipe) -> str:
     if recipe.is_classification:
         lines.append("places = list(range(len(CLASSES)))")
         lines.append("target = label(TARGET).replace_strict(CLASSES, places, default=-1).to_numpy().astype(int)")
+    elif is_one:
+        lines.append("target = number(TARGET)[:, None]")
     else:
         lines.append("target = numpy.stack([number(name) for name in TARGETS], axis=1)")
     return "\n".join([*lines, ""])
@@ -189,8 +186,14 @@ def trained(train, valid, seed):
     return {loop.kept}, best_found
 
 '''
-    pieces = ["# -- training\n", constants(config), *_targets(recipe), ""]
+    pieces = ["# -- training\n", *_threads(recipe), constants(config), *_targets(recipe), ""]
     return "\n".join([*pieces, *(f"\n{function}\n" for function in functions if function), trained])
+
+
+def _threads(recipe: Recipe) -> list[str]:
+    network, batch = dict(recipe.trial.config.network), recipe.trial.config.batch_size
+    is_small = 0 < batch * int(network["width"]) ** 2 <= SMALL
+    return [ONE_THREAD] if is_small else []
 
 
 def _targets(recipe: Recipe) -> list[str]:
@@ -224,7 +227,7 @@ def _linear(recipe: Recipe) -> str:
         function = fitted.ridge_function(has_weights=has_weights)
     design = fitted.design(has_numbers=bool(inputs.numbers), has_codes=bool(inputs.cardinalities))
     error = error_function(recipe.metric.name, has_weights=has_weights)
-    return "\n".join(["# -- a linear model\n", design, "", function, "", error, ""])
+    return "\n".join(["# -- a linear model\n", ONE_THREAD, design, "", function, "", error, ""])
 
 
 # -- the score

@@ -19,7 +19,7 @@ class Loop:
     `loss` is the expression for the loss of the batch `rows`; `order` that for all row numbers in a new order, `count`
     that for how many they are; `judge` are statements that set `score` (lower is better) from the network that stands
     for KEPT in them, `keep` what else to do where it is the best so far; `every` the epochs between two evaluations;
-    `drops_last` leaves out a short last batch.
+    `drops_last` leaves out a short last batch; `optimizer` is an expression in the place of the config's.
     """
 
     config: Config
@@ -30,6 +30,7 @@ class Loop:
     keep: tuple[str, ...] = ()
     every: int = 1
     drops_last: bool = False
+    optimizer: str = ""
 
     @property
     def kept(self) -> str:
@@ -41,6 +42,11 @@ class Loop:
         courses = (self.config.dropout_course, self.config.decay_course)
         return bool(self.config.averaging) or any(course != "constant" for course in courses)
 
+    @property
+    def counts_from_best(self) -> bool:
+        """Whether stopping asks how long ago the best epoch was."""
+        return self.config.stopping.name == "patience" and not self.config.stopping.min_improvement
+
     def text(self) -> str:
         """The body of a function, from the optimizer to the best epoch's weights."""
         lines = [*self._before(), "for epoch in range(1, EPOCHS + 1):", indented("\n".join(self._epoch()))]
@@ -48,7 +54,7 @@ class Loop:
 
     def _before(self) -> list[str]:
         config = self.config
-        lines = [f"optimizer = {optimizer_call(config)}"]
+        lines = [f"optimizer = {self.optimizer or optimizer_call(config)}"]
         schedule = schedule_lines(config)
         if self.counts_steps or any("steps" in line for line in schedule):
             lines.append(f"steps = EPOCHS * {self._batches()}")
@@ -56,7 +62,7 @@ class Loop:
         if config.averaging:
             lines.append("average = copy.deepcopy(network)  # a moving average of the weights, which is what is kept")
         lines += ["step = 0"] if self.counts_steps else []
-        lines.append("best_score, best_epoch = math.inf, 0")
+        lines.append("best_score, best_epoch = math.inf, 0" if self.counts_from_best else "best_score = math.inf")
         return lines + _BEFORE[config.stopping.name](config)
 
     def _batches(self) -> str:
@@ -79,7 +85,7 @@ class Loop:
         return lines + _AFTER[self.config.stopping.name](self.config)
 
     def _keep(self) -> list[str]:
-        first = "best_score, best_epoch = score, epoch"
+        first = "best_score, best_epoch = score, epoch" if self.counts_from_best else "best_score = score"
         return [first, *self.keep, f"best_weights = copy.deepcopy({self.kept}.state_dict())"]
 
     @property
