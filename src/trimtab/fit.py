@@ -101,7 +101,7 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe) -> 
         curves=curves_frame(record.curves),
         config=record.request.config,
         metric=None if fitting.metric is None else fitting.metric.name,
-        score=fitting.shown(record.error),
+        score=fitting.best_score(record),
         best_epoch=record.best_epoch,
         epochs=record.epochs,
         ended=record.ended,

@@ -14,14 +14,14 @@ Place = str | PathLike[str] | None
 
 
 def export_files(
-    model: Model,
+    model: Model | None,
     script: Callable[[], str] | None = None,
     *,
     python: Place = None,
     onnx: Place = None,
     pt2: Place = None,
 ) -> dict[str, Path]:
-    """Write what is asked for, a script as `script` makes it; files that are there are replaced.
+    """Write what is asked for, a script as `script` makes it (None: nobody can); files that are there are replaced.
 
     Returns the files by kind. Raises OptionError where nothing is asked for, two files are one, or onnx is not
     installed; DataError where a file cannot be written.
@@ -32,7 +32,9 @@ def export_files(
         raise OptionError("Name what to write: --python FILE, --onnx FILE or --pt2 FILE (or several of them).")
     if len({place.resolve() for place in places.values()}) < len(places):
         raise OptionError("Two exports cannot be one file: give each its own.")
-    makers: dict[str, Callable[[], bytes]] = {"onnx": lambda: as_onnx(model), "pt2": lambda: as_pt2(model)}
+    makers: dict[str, Callable[[], bytes]] = {}
+    if model is not None:
+        makers |= {"onnx": lambda: as_onnx(model), "pt2": lambda: as_pt2(model)}
     if script is not None:
         makers["python"] = lambda: script().encode()
     contents = {kind: makers[kind]() for kind in places}
