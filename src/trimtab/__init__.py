@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         TrimtabError,
         UnknownKnobError,
     )
+    from trimtab.estimators import TrimtabClassifier, TrimtabRegressor
     from trimtab.fit import fit
     from trimtab.model import Model
     from trimtab.modules.recipe import EarlyStopping
@@ -51,7 +52,9 @@ __all__ = [
     "ShapeError",
     "Study",
     "StudyError",
+    "TrimtabClassifier",
     "TrimtabError",
+    "TrimtabRegressor",
     "UnknownKnobError",
     "__version__",
     "fit",
@@ -78,7 +81,9 @@ _HOME = {
     "ShapeError": "trimtab.errors",
     "Study": "trimtab.results",
     "StudyError": "trimtab.errors",
+    "TrimtabClassifier": "trimtab.estimators",
     "TrimtabError": "trimtab.errors",
+    "TrimtabRegressor": "trimtab.estimators",
     "UnknownKnobError": "trimtab.errors",
     "fit": "trimtab.fit",
     "load": "trimtab.results",
