@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     )
     from trimtab.estimators import TrimtabClassifier, TrimtabRegressor
     from trimtab.fit import fit
+    from trimtab.interop.mlflow import MLflowLogger
+    from trimtab.interop.tensorboard import TensorBoardLogger
     from trimtab.model import Model
     from trimtab.modules.recipe import EarlyStopping
+    from trimtab.recorder import Recorder
     from trimtab.results import Run, Study, load, load_model
+    from trimtab.sweep import sweep
+    from trimtab.swept import Sweep
     from trimtab.training.config import Group, Schedule
     from trimtab.tune import tune
 
@@ -42,16 +47,20 @@ __all__ = [
     "Group",
     "LabelError",
     "LossError",
+    "MLflowLogger",
     "Model",
     "ModelError",
     "ModuleError",
     "NotFiniteError",
     "OptionError",
+    "Recorder",
     "Run",
     "Schedule",
     "ShapeError",
     "Study",
     "StudyError",
+    "Sweep",
+    "TensorBoardLogger",
     "TrimtabClassifier",
     "TrimtabError",
     "TrimtabRegressor",
@@ -60,6 +69,7 @@ __all__ = [
     "fit",
     "load",
     "load_model",
+    "sweep",
     "tune",
 ]
 
@@ -71,16 +81,20 @@ _HOME = {
     "Group": "trimtab.training.config",
     "LabelError": "trimtab.errors",
     "LossError": "trimtab.errors",
+    "MLflowLogger": "trimtab.interop.mlflow",
     "Model": "trimtab.model",
     "ModelError": "trimtab.errors",
     "ModuleError": "trimtab.errors",
     "NotFiniteError": "trimtab.errors",
     "OptionError": "trimtab.errors",
+    "Recorder": "trimtab.recorder",
     "Run": "trimtab.results",
     "Schedule": "trimtab.training.config",
     "ShapeError": "trimtab.errors",
     "Study": "trimtab.results",
+    "Sweep": "trimtab.swept",
     "StudyError": "trimtab.errors",
+    "TensorBoardLogger": "trimtab.interop.tensorboard",
     "TrimtabClassifier": "trimtab.estimators",
     "TrimtabError": "trimtab.errors",
     "TrimtabRegressor": "trimtab.estimators",
@@ -88,6 +102,7 @@ _HOME = {
     "fit": "trimtab.fit",
     "load": "trimtab.results",
     "load_model": "trimtab.results",
+    "sweep": "trimtab.sweep",
     "tune": "trimtab.tune",
 }
 

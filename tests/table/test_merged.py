@@ -17,7 +17,8 @@ def frame_of(cells) -> pl.DataFrame:
 
 
 def same(one, other):
-    assert one.frame.with_columns(pl.col("l").cast(pl.String)).equals(other.frame.with_columns(pl.col("l").cast(pl.String)))
+    ours, theirs = (side.frame.with_columns(pl.col("l").cast(pl.String)) for side in (one, other))
+    assert ours.equals(theirs)
     assert np.array_equal(one.weights, other.weights)
     assert all(
         np.array_equal(a, b) for f, g in zip(one.folds, other.folds, strict=True) for a, b in zip(f, g, strict=True)

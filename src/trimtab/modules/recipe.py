@@ -10,8 +10,10 @@ from typing import Any
 import torch
 
 from trimtab.errors import OptionError, unknown_choice, unknown_knob
+from trimtab.modules.networks import Networks
 from trimtab.training.config import (
     CLASSIFICATION_LOSSES,
+    CUSTOM,
     OPTIMIZERS,
     REGRESSION_LOSSES,
     SCHEDULES,
@@ -36,6 +38,9 @@ DEFAULTS: dict[str, Any] = {
     "dropout_course": "constant", "decay_course": "constant", "gradient_clip": 0.0, "averaging": 0.0,
 }  # fmt: skip
 KNOBS = tuple(DEFAULTS)
+# Knobs whose one value is a sequence already, and those that change what a loss is.
+PLAIN_SEQUENCES = ("groups", "class_weights")
+LOSS_KNOBS = frozenset({"loss", "delta", "tau", "gamma", "class_weights", "label_smoothing"})
 # Which losses read a parameter of their own, and what it is called.
 # What torch.optim uses where it differs from the defaults above.
 _OWN_DEFAULTS = {"rmsprop": {"second_decay": 0.99}, "lion": {"second_decay": 0.99}, "adagrad": {"epsilon": 1e-10}}
@@ -127,6 +132,18 @@ def recipe(knobs: Mapping[str, Any], network: Mapping[str, Any] | None = None) -
     return Recipe(config, given, function, make_optimizer)  # type: ignore[arg-type]
 
 
+def split_knobs(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The knobs that the factory of networks takes, and those that belong to training; raises UnknownKnobError."""
+    network = {name: plain(value) for name, value in knobs.items() if name in networks.knobs}
+    training = {name: value for name, value in knobs.items() if name not in network}
+    if networks.takes_any_knob:
+        network |= {name: plain(training.pop(name)) for name in list(training) if name not in DEFAULTS}
+    unknown = next((name for name in training if name not in DEFAULTS), None)
+    if unknown is not None:
+        raise unknown_knob(unknown, (*networks.knobs, *KNOBS))
+    return network, training
+
+
 def plain(value: Any) -> Any:
     """A numpy or torch number as Python's own."""
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
@@ -136,7 +153,9 @@ def plain(value: Any) -> Any:
 
 def _loss(v: Mapping[str, Any], given: frozenset[str]) -> Loss:
     name = v["loss"]
-    if name is None or callable(name):
+    if callable(name):
+        return Loss(CUSTOM)
+    if name is None:
         return Loss(label_smoothing=v["label_smoothing"], class_weights=tuple(v["class_weights"]))
     if not isinstance(name, str) or name not in REGRESSION_LOSSES + CLASSIFICATION_LOSSES:
         raise unknown_choice("loss", str(name), REGRESSION_LOSSES + CLASSIFICATION_LOSSES)
@@ -157,8 +176,8 @@ def _refuse_loss_knobs(given: frozenset[str]) -> None:
 def _optimizer(v: Mapping[str, Any], given: frozenset[str]) -> Optimizer:
     name = v["optimizer"]
     if callable(name):
-        name = "sgd"  # never steps: the caller's optimizer does
-    if not isinstance(name, str) or name not in OPTIMIZERS:
+        name = CUSTOM
+    elif not isinstance(name, str) or name not in OPTIMIZERS:
         raise unknown_choice("optimizer", str(name), OPTIMIZERS)
     v = {**v, **{knob: value for knob, value in _OWN_DEFAULTS.get(name, {}).items() if knob not in given}}
     return Optimizer(name, v["lr"], v["momentum"], v["second_decay"], v["epsilon"], v["weight_decay"])

@@ -18,7 +18,7 @@ from trimtab.training.config import Config
 from trimtab.training.run import RunRecord
 from trimtab.tuning.curves import curves_frame
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.space import Space
+from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 
 KEPT_TRIALS, KEPT_BYTES = 256, 2 << 30
@@ -100,7 +100,7 @@ class TrialWriter:
     def __init__(
         self,
         folder: StudyFolder,
-        space: Space,
+        space: SearchSpace,
         *,
         url: str | None,
         greater_is_better: bool,
