@@ -37,7 +37,8 @@ class Run:
     `trimtab.training.run.Curves`); `score` is the metric on the validation rows at the best epoch, as users read it,
     where `metric` names it, and the validation loss where that is None. `ended` says why training ended: "all epochs",
     "stopped early", "stopped" (by a callback) or "not finite"; `best_epoch` is 0 where no epoch gave a finite score,
-    and the module then has the weights it started from. `given` is the recipe, with functions where names were not.
+    and the module then has the weights it started from. `given` is the recipe, with functions where names were not;
+    `share` of the rows was set aside to judge by (None where they were given), every `evaluate_every` epochs.
     """
 
     name: str
@@ -52,6 +53,8 @@ class Run:
     seed: int
     task: str
     given: Recipe
+    share: float | None = None
+    evaluate_every: int = 1
 
     @property
     def findings(self) -> tuple[()]:
@@ -63,6 +66,16 @@ class Run:
         from trimtab.report.figures import curves_figure
 
         return curves_figure(self.curves, metric=self.metric, best_epoch=self.best_epoch, title=self.name)
+
+    def code(self) -> str:
+        """A plain PyTorch script that trains as this run was trained, without trimtab; the data's place is marked."""
+        from trimtab.export.scripts.module import module_script
+
+        own: dict[str, Any] = {"loss": self.given.function, "optimizer": self.given.make_optimizer}
+        return module_script(
+            self.config, task=self.task, module=self.module, **own, metric=self.metric, seed=self.seed,
+            share=self.share, every=self.evaluate_every, keeps_dropout=self.given.has_own_dropout,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         score = f"{self.metric or 'validation loss'} {self.score:.4g}"
