@@ -116,8 +116,8 @@ def _target(subject: Subject) -> str:
         lines.append(f"table = table.filter(number({literal(subject.weight)}) > 0)")
         lines.append(f"weight = number({literal(subject.weight)})")
     if subject.is_classification:
-        lines.append("places = list(range(len(CLASSES)))")
-        lines.append("target = label(TARGET).replace_strict(CLASSES, places, default=-1).to_numpy().astype(int)")
+        lines.append("numbers_of = {one: place for place, one in enumerate(CLASSES)}")
+        lines.append("target = label(TARGET).replace_strict(numbers_of, default=-1).to_numpy().astype(int)")
     elif is_one:
         lines.append("target = number(TARGET)[:, None]")
     else:
