@@ -15,13 +15,14 @@ PACKAGE = Path(trimtab.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("data", "machine", "whole_file"),
-    ("table", "nets"),
+    ("table", "nets", "recording"),
     ("training",),
     ("model",),
     ("tuning",),
     ("findings",),
     ("export",),
     ("report",),
+    ("watcher", "interop"),
     ("recorder",),
     ("finish", "tensors", "modules"),
     ("results",),
@@ -43,6 +44,9 @@ FORBIDDEN = {
     "training": {"table", "tuning", "optuna", "polars", "narwhals", "pandas", "rich", "typer", "sqlite3"},
     "nets": {"table", "training", "optuna", "polars", "narwhals"},
     "table": {"nets", "training", "tuning", "torch", "optuna"},
+    "recording": {"training", "torch"},
+    "watcher": {"tuning", "polars"},
+    "interop": {"training", "tuning", "table", "polars"},
 }
 HEAVY = ("torch", "polars", "optuna", "sklearn", "scipy", "pandas", "narwhals")
 

@@ -16,7 +16,7 @@ from trimtab.errors import StudyError
 from trimtab.model import Model
 from trimtab.modules.networks import Networks, filled
 from trimtab.modules.recipe import Recipe
-from trimtab.training.config import Config
+from trimtab.training.config import Config, Task
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
@@ -37,7 +37,8 @@ class Run:
     `trimtab.training.run.Curves`); `score` is the metric on the validation rows at the best epoch, as users read it,
     where `metric` names it, and the validation loss where that is None. `ended` says why training ended: "all epochs",
     "stopped early", "stopped" (by a callback) or "not finite"; `best_epoch` is 0 where no epoch gave a finite score,
-    and the module then has the weights it started from. `given` is the recipe, with functions where names were not.
+    and the module then has the weights it started from. `given` is the recipe, with functions where names were not;
+    `share` of the rows was set aside to judge by (None where they were given), every `evaluate_every` epochs.
     """
 
     name: str
@@ -50,8 +51,10 @@ class Run:
     epochs: int
     ended: str
     seed: int
-    task: str
+    task: Task
     given: Recipe
+    share: float | None = None
+    evaluate_every: int = 1
 
     @property
     def findings(self) -> tuple[()]:
@@ -63,6 +66,16 @@ class Run:
         from trimtab.report.figures import curves_figure
 
         return curves_figure(self.curves, metric=self.metric, best_epoch=self.best_epoch, title=self.name)
+
+    def code(self) -> str:
+        """A plain PyTorch script that trains as this run was trained, without trimtab; the data's place is marked."""
+        from trimtab.export.scripts.module import module_script
+
+        own: dict[str, Any] = {"loss": self.given.function, "optimizer": self.given.make_optimizer}
+        return module_script(
+            self.config, task=self.task, module=self.module, **own, metric=self.metric, seed=self.seed,
+            share=self.share, every=self.evaluate_every, keeps_dropout=self.given.has_own_dropout,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         score = f"{self.metric or 'validation loss'} {self.score:.4g}"
@@ -158,7 +171,7 @@ def _module_study_script(study: Study, folder: StudyFolder) -> str:
 
     fixed = folder.read("study.json")["asked"]["fixed"]
     # A function was noted by its repr: its place in the script is marked.
-    own = {name: object() for name in ("loss", "optimizer") if fixed.get(name, "").startswith("<")}
+    own: dict[str, Any] = {name: object() for name in ("loss", "optimizer") if fixed.get(name, "").startswith("<")}
     curves = study.curves
     epochs = curves.filter(polars.col("trial") == study.winner.number)["epoch"] if curves.height else None
     return module_script(

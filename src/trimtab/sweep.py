@@ -12,7 +12,7 @@ import numpy
 from torch import nn
 
 from trimtab.errors import OptionError
-from trimtab.fit import finished, whole
+from trimtab.fit import finished, share_of, whole
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.modules.comparison import Predicted
 from trimtab.modules.fitting import BY_TASK, Fitting
@@ -83,6 +83,7 @@ def sweep(
             {"metric": BY_TASK if by_task else metric, "judges_by_loss": by_task, "seed": whole("seed", seed),
              "device": device_named(device), "threads": threads or cores(),
              "evaluate_every": whole("evaluate_every", evaluate_every, least=1)},
+            share_of(valid),
         )  # fmt: skip
     by_value = [outcomes[i : i + seeds] for i in range(0, len(outcomes), seeds)]
     return summarised(
@@ -125,7 +126,12 @@ def _named(combination: Mapping[str, Any], seed: int, seeds: int) -> str:
 
 
 def _trained(
-    networks: Networks, material: Material, jobs: Sequence[Job], listening: Listening, how: dict[str, Any]
+    networks: Networks,
+    material: Material,
+    jobs: Sequence[Job],
+    listening: Listening,
+    how: dict[str, Any],
+    share: float | None,
 ) -> tuple[list[Outcome], tuple, Fitting]:
     """What each job came to; jobs with different functions as loss or optimizer are fitted apart."""
     families: dict[tuple, list[int]] = {}
@@ -137,7 +143,7 @@ def _trained(
         own = [jobs[place] for place in places]
         fitting = Fitting(networks, material, own[0].recipe, **how)
         for place, job, record in zip(places, own, Runs(fitting, listening).made(own), strict=True):
-            run = finished(fitting, record, job.name, job.recipe)
+            run = finished(fitting, record, job.name, job.recipe, share=share)
             outcomes[place] = _outcome(fitting, record), run
     assert fitting is not None
     ordered = [outcomes[place] for place in range(len(jobs))]

@@ -18,6 +18,7 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from trimtab.machine import no_denormals
 from trimtab.training import plans, signals
 from trimtab.training.arguments import Signature
 from trimtab.training.chunk import Chunk, Validated, Worker, chunks_of
@@ -32,7 +33,7 @@ from trimtab.training.program import ModuleUse, Program
 from trimtab.training.randomness import initialised, number_from
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, STOPPED_EARLY, Request, RunRecord
 from trimtab.training.step import NOTED_EVERY, Features, Rows
-from trimtab.training.widths import RememberedWidths, WidthTuner, lanes_at_once
+from trimtab.training.widths import RememberedWidths, WidthTuner, lanes_at_once, threads_worth_it
 
 Result = TypeVar("Result")
 Factory = Callable[..., nn.Module]
@@ -144,10 +145,11 @@ class Engine:
         population.arrange()
         compiled, features = self._path(population)
         width, note = self._width(population, compiled)
-        if population.is_changed or width != population.chunk_width:
+        threads = self.threads if compiled is not None else threads_worth_it(population, self.threads)
+        if population.is_changed or (width, threads) != population.chunked_for:
             is_exact = compiled is not None and compiled.fixed is not None
-            population.chunks = chunks_of(population, width, 0 if is_exact else self.threads)
-            population.is_changed, population.chunk_width = False, width
+            population.chunks = chunks_of(population, width, 0 if is_exact else threads)
+            population.is_changed, population.chunked_for = False, (width, threads)
         before, started = population.lane_steps, time.perf_counter()
         is_whole = self._train_as_precise_as_needed(population, compiled, features)
         if compiled is not None:
@@ -282,7 +284,8 @@ class Engine:
         workers = self._workers[population.structure.network]
         chunks = population.chunks
         if len(chunks) == 1 or len(workers) == 1:
-            return [work(chunk, workers[0]) for chunk in chunks]
+            with no_denormals():
+                return [work(chunk, workers[0]) for chunk in chunks]
         results: list = [None] * len(chunks)
         left = deque(range(len(chunks)))
 
@@ -295,7 +298,9 @@ class Engine:
                 results[number] = work(chunks[number], worker)
 
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="trimtab-lanes")
+            self._pool = ThreadPoolExecutor(
+                self.threads, "trimtab-lanes", initializer=torch.set_flush_denormal, initargs=(True,)
+            )
         list(self._pool.map(take_turns, workers))
         return results
 

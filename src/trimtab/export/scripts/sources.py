@@ -108,7 +108,10 @@ def _with_names(source: Source, functions: Iterable[Callable], known: Iterable[s
             found = inspect.getclosurevars(function)
         except (TypeError, ValueError):
             continue
-        for name, value in {**found.globals, **found.nonlocals}.items():
+        # `super()` without arguments closes over the class.
+        names = {**found.globals, **found.nonlocals}
+        names.pop("__class__", None)
+        for name, value in names.items():
             if name in skipped:
                 continue
             skipped.add(name)
