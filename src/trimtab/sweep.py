@@ -12,7 +12,7 @@ import numpy
 from torch import nn
 
 from trimtab.errors import OptionError
-from trimtab.fit import finished, for_training, recipe_of, whole
+from trimtab.fit import finished, for_training, recipe_of, share_of, whole
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.modules.comparison import Predicted, metric_of_loss
 from trimtab.modules.fitting import BY_TASK, Fitting
@@ -54,7 +54,8 @@ def sweep(
         seeds: how many runs each value gets; they begin at `seed`. Runs of one seed see the same batches, so that
             values are compared in pairs.
         metric: what values are compared by; None: the validation loss, or the task's default metric where the loss
-            itself is swept (values of different losses cannot be compared).
+            itself is swept: values of different losses cannot be compared. (Each run's best epoch is chosen by its own
+            loss then.)
         threads: threads to train with (all cores).
         knobs: as in `tt.fit`; one or two of them as a list, array or range of values.
 
@@ -68,8 +69,8 @@ def sweep(
     combinations = [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
     if len(combinations) * seeds > MOST_RUNS:
         raise OptionError(f"{len(combinations) * seeds} runs are asked for: at most {MOST_RUNS} at once.")
-    if metric is None and set(swept) & LOSS_KNOBS:
-        metric = BY_TASK
+    # Values of different losses cannot be compared; each run's best epoch is still its own loss's.
+    by_task = metric is None and bool(set(swept) & LOSS_KNOBS)
     with lanes_in_threads(), for_training():
         recipes = [recipe_of(networks, held | combination) for combination in combinations]
         refuse_idle(recipes)
@@ -84,8 +85,10 @@ def sweep(
         ]
         outcomes, runs, fitting = _trained(
             networks, material, jobs, listening,
-            {"metric": metric, "seed": seed, "device": device_named(device), "threads": threads,
+            {"metric": BY_TASK if by_task else metric, "judges_by_loss": by_task, "seed": seed,
+             "device": device_named(device), "threads": threads,
              "evaluate_every": whole("evaluate_every", evaluate_every, least=1)},
+            share_of(valid),
         )  # fmt: skip
     by_value = [outcomes[i : i + seeds] for i in range(0, len(outcomes), seeds)]
     return summarised(
@@ -133,7 +136,12 @@ def _named(combination: Mapping[str, Any], seed: int, seeds: int) -> str:
 
 
 def _trained(
-    networks: Networks, material: Material, jobs: Sequence[Job], listening: Listening, how: dict[str, Any]
+    networks: Networks,
+    material: Material,
+    jobs: Sequence[Job],
+    listening: Listening,
+    how: dict[str, Any],
+    share: float | None,
 ) -> tuple[list[Outcome], tuple, Fitting]:
     """What each job came to; jobs with different functions as loss or optimizer are fitted apart."""
     families: dict[tuple, list[int]] = {}
@@ -144,10 +152,12 @@ def _trained(
     for places in families.values():
         own = [jobs[place] for place in places]
         fitting = Fitting(networks, material, own[0].recipe, **how)
+        if fitting.judges_by_loss and fitting.metric is None:
+            raise OptionError("Values of different losses cannot be compared: name a metric= that reads the outputs.")
         for job in own[1:]:
             fitting.check(job.recipe)
         for place, job, record in zip(places, own, Runs(fitting, listening).made(own), strict=True):
-            run = finished(fitting, record, job.name, job.recipe)
+            run = finished(fitting, record, job.name, job.recipe, share=share)
             outcomes[place] = _outcome(fitting, record), run
     assert fitting is not None
     ordered = [outcomes[place] for place in range(len(jobs))]
@@ -160,7 +170,8 @@ def _outcome(fitting: Fitting, record: RunRecord) -> Outcome:
     # A little above what it began with is noise, and far above on validation rows alone is overfitting.
     ends = zip(fitting.untrained(record.request), (curves.train_loss[-1], curves.validation_loss[-1]), strict=True)
     failed = record.ended == NOT_FINITE or all(end > start + CLEARLY * abs(start) for start, end in ends)
-    return Outcome(record.error, last, failed, record.best_epoch, record.predictions)
+    best = fitting.error_of(fitting.best_score(record))
+    return Outcome(best, last, failed, record.best_epoch, record.predictions)
 
 
 def _predicted(fitting: Fitting, wanted: Recipe, by_value: Sequence[Sequence[Outcome]]) -> Predicted | None:

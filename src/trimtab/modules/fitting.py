@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
-from trimtab.errors import OptionError, ShapeError
+from trimtab.errors import DataError, OptionError, ShapeError
 from trimtab.modules.examples import Examples
 from trimtab.modules.material import Material, joined
 from trimtab.modules.networks import Networks
@@ -58,9 +58,10 @@ class Fitting:
         device: torch.device,
         threads: int = 1,
         evaluate_every: int = 1,
+        judges_by_loss: bool = False,
     ) -> None:
         self.networks, self.material, self.device, self.threads = networks, material, device, threads
-        self.evaluate_every, self.seed = evaluate_every, seed
+        self.evaluate_every, self.seed, self.judges_by_loss = evaluate_every, seed, judges_by_loss
         self._untrained: dict[tuple, tuple[float, float]] = {}
         self._named = first.config.module_arguments
         module, some = networks.made(self._named, seed), material.first
@@ -96,11 +97,25 @@ class Fitting:
     def _metric(self, name: str | None, columns: tuple[int, ...]) -> Metric | None:
         if name is None:
             return None
+        if self.objective is not None and name == BY_TASK:
+            return self._comparable_metric(columns)
         if self.objective is not None and len(columns) > 1:
             raise OptionError(f"metric={name!r} reads one number per row and output; the network returns more.")
         if name == BY_TASK:
             return default_metric(self.task)
         return metric_for(name, self.task, columns[0] if columns else 1)
+
+    def _comparable_metric(self, columns: tuple[int, ...]) -> Metric | None:
+        """The task's default metric, where it can read what a loss of the caller's own reads."""
+        metric = default_metric(self.task)
+        if len(columns) > 1:
+            return None
+        try:
+            part = in_shape_of(self._tried.outputs, self._tried.prepared(self.material.first))
+            check_for_metric(self._tried.outputs, part, metric)
+        except (DataError, OptionError):
+            return None
+        return metric
 
     def check(self, recipe: Recipe) -> None:
         """Raise where a run of this recipe, of the same family as the first, cannot work."""
@@ -167,12 +182,18 @@ class Fitting:
 
     def engine(self, **options: Any) -> Engine:
         """An engine over the material, which must not be streamed; `options` are the engine's."""
-        usual: dict[str, Any] = {"epochs_per_round": self.evaluate_every, "training_rows": TRAINING_ROWS_JUDGED}
+        usual: dict[str, Any] = {"epochs_per_round": self.evaluate_every, "training_rows": TRAINING_ROWS_JUDGED,
+                                 "judges_by_loss": self.judges_by_loss}  # fmt: skip
         return Engine(
             self.training_data, self.metric,
             lambda **arguments: copy.deepcopy(self.networks.made(arguments, self.seed)),
             use=self._tried.use, start=self.start, threads=self.threads, draws=self.draws, **(usual | options),
         )  # fmt: skip
+
+    def best_score(self, record: RunRecord) -> float:
+        """The metric at the run's best epoch, as users read it; without a metric its validation loss."""
+        curves = dict(zip(record.curves.epoch, record.curves.validation_metric, strict=True))
+        return curves.get(record.best_epoch, self.shown(record.error))
 
     def error_of(self, shown: float) -> float:
         """The error behind a figure that users read."""

@@ -6,7 +6,7 @@ stands beside it. Knows no losses, optimizers, epochs or data.
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -151,13 +151,14 @@ class Program(Protocol):
     dropouts: int
     key: str
 
-    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
-        """The outputs `[lanes, rows, outputs]`; in training mode, moving `buffers` on, where `masks` are given."""
+    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Any:
+        """The outputs `[lanes, rows, outputs]` (or as they come, see `ModuleUse`); in training mode, moving `buffers`
+        on, where `masks` are given."""
         ...
 
     def watched(
         self, parameters: Buffers, inputs: tuple[Tensor, ...], buffers: Buffers
-    ) -> tuple[Tensor, tuple[Activity, ...]]:
+    ) -> tuple[Any, tuple[Activity, ...]]:
         """The outputs in evaluation mode, and what each activation layer did on these rows."""
         ...
 

@@ -56,7 +56,7 @@ class VmapProgram:
         self.falls_back = True
         self._rows: list[int] = []
 
-    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
+    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Any:
         self.module.train(masks is not None)
         settings = buffers | (self._dropout_buffers(masks) if masks is not None else {})
         return self._over_lanes(self._one_lane, parameters, settings, inputs)
@@ -64,7 +64,7 @@ class VmapProgram:
     @torch.no_grad()
     def watched(
         self, parameters: Buffers, inputs: tuple[Tensor, ...], buffers: Buffers
-    ) -> tuple[Tensor, tuple[Activity, ...]]:
+    ) -> tuple[Any, tuple[Activity, ...]]:
         self.module.eval()
         outputs, *parts = self._over_lanes(self._one_lane_watched, parameters, buffers, inputs)
         layers = zip(*parts, self._rows, strict=True)
@@ -135,7 +135,7 @@ class VmapProgram:
 
     def _one_lane_watched(
         self, parameters: Buffers, settings: Buffers, inputs: tuple
-    ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+    ) -> tuple[Any, list[Tensor], list[Tensor], list[Tensor]]:
         seen: list[Activity] = []
 
         def note(module: nn.Module, arguments: tuple, output: Tensor) -> None:
