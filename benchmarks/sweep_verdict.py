@@ -29,8 +29,8 @@ def _explained(terms: Terms) -> str:
     return (
         f"{len(terms.rates)} rates from {terms.rates[0]:g} to {terms.rates[-1]:g}, {terms.epochs} epochs, {SEEDS} "
         f"seeds for the sweep (the others: the middle of {SEEDS} suggestions) and {FRESH_SEEDS} fresh ones for every "
-        "full training. A cell: the suggested rate, and its mean validation RMSE at the best epoch relative to the best of "
-        "the exhaustive search; 'like': seeds, in pairs, cannot tell the two apart at 95 %."
+        "full training. A cell: the suggested rate, and its mean validation RMSE at the best epoch relative to the "
+        "best of the exhaustive search; 'like': seeds, in pairs, cannot tell the two apart at 95 %."
     )
 
 
