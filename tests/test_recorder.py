@@ -437,7 +437,7 @@ def test_copies_start_with_what_was_told_and_write_no_file(tmp_path: Path) -> No
     recorder = tt.Recorder(tmp_path / "run.parquet")
     recorder.epoch(train_loss=1.0)
     pickled = pickle.dumps(recorder)
-    for other in (copy.deepcopy(recorder), pickle.loads(pickled)):  # noqa: S301
+    for other in (copy.deepcopy(recorder), pickle.loads(pickled)):
         other.epoch(train_loss=0.5)
         other.close()
         assert other.last_epoch == 2

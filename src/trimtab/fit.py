@@ -64,9 +64,16 @@ def fit(
         lr: the learning rate (0.001).
         schedule: constant, step, cosine, one_cycle, warmup_cosine, plateau, or a `tt.Schedule`.
         batch_size: rows of a step (32, or that of the DataLoader); 0 is all rows.
+        epochs: how often training sees every row, at most.
         stop: None (all epochs run; the best epoch's weights remain), a patience in epochs, or `tt.EarlyStopping`.
+        weight_decay: how strongly weights are pulled towards zero (0): decoupled in adamw and lion, an L2 term in the
+            others.
         metric: what validation rows are judged by (rmse, mae, r2; log_loss, accuracy, ...); None: the loss.
-        callbacks: functions of an epoch's values (answering True ends the run), or listeners: see the guide.
+        seed: where chance starts: the rows set aside, the order of rows, dropout, and the weights of a function's
+            networks.
+        device: auto (a GPU where there is one), cpu or cuda.
+        callbacks: functions of an epoch's values (answering True ends the run), or objects with any of the methods
+            `started(run, config)`, `epoch_ended(run, values)` and `ended(run, result)`.
         checkpoint: a folder; the same call goes on from there after an interruption, as if there had been none.
         evaluate_every: epochs between two evaluations.
         knobs: the function's own arguments, where `module` is one that takes some; and momentum, second_decay, epsilon,

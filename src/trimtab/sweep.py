@@ -50,13 +50,18 @@ def sweep(
     Arguments:
         module: a `torch.nn.Module`, copied with its weights (seeds then differ in row order and dropout), or a function
             that makes one, called once for each seed; its own arguments are knobs too.
-        train, valid, device, callbacks, evaluate_every: as in `tt.fit`.
+        train: as in `tt.fit`.
+        valid: as in `tt.fit`.
         seeds: how many runs each value gets; they begin at `seed`. Runs of one seed see the same batches, so that
             values are compared in pairs.
         metric: what values are compared by; None: the validation loss, or the task's default metric where the loss
             itself is swept: values of different losses cannot be compared. (Each run's best epoch is chosen by its own
             loss then.)
+        seed: where chance starts.
+        device: as in `tt.fit`.
         threads: threads to train with (all cores).
+        callbacks: as in `tt.fit`, told of every run by its name.
+        evaluate_every: as in `tt.fit`.
         knobs: as in `tt.fit`; one or two of them as a list, array or range of values.
 
     Raises a TrimtabError that says what cannot be used and what to do.

@@ -37,10 +37,18 @@ class Sweep:
     clearly above those they began with on both training and validation rows. Scores are the `metric` as users read it,
     or the validation loss where that is None.
 
-    `best` is the value with the best mean, by knob, empty where all values diverged; `like_best` are the values that
-    cannot be told apart from it (pairs as dicts). `edge` is the largest value of a numeric knob beyond which every
-    value diverged, None where the largest one still trains. `runs` are all runs, seed by seed for each value; `place`
-    is the row of the best value. `is_noise_known` is False where nothing tells a difference from chance.
+    Attributes:
+        knobs: the names of the one or two knobs.
+        table: a polars frame with a row per value.
+        best: the value with the best mean, by knob; empty where all values diverged.
+        like_best: the values that cannot be told apart from it, itself included (pairs as dicts).
+        edge: the largest value of a numeric knob beyond which every value diverged, None where the largest one still
+            trains.
+        metric: what values are compared by, None for the validation loss.
+        seconds: how long it took.
+        runs: all runs, seed by seed for each value.
+        place: the row of the best value in `table`.
+        is_noise_known: False where nothing tells a difference from chance.
     """
 
     knobs: tuple[str, ...]

@@ -112,5 +112,5 @@ def test_searches_and_pickles_copy_it() -> None:
     assert recorder.last_epoch == 0
     best = dict(search.best_estimator_.callbacks_)["RecorderCallback"]
     assert best.recorder.last_epoch == 4
-    again = pickle.loads(pickle.dumps(search.best_estimator_))  # noqa: S301
+    again = pickle.loads(pickle.dumps(search.best_estimator_))
     assert dict(again.callbacks_)["RecorderCallback"].recorder.curves.equals(best.recorder.curves)
