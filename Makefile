@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo docs test check bench speed
+.PHONY: venv demo docs test check bench speed rates
 
 venv: $(STAMP)
 
@@ -32,3 +32,6 @@ bench: venv
 
 speed: venv
 	$(BIN)/python benchmarks/engine.py --json benchmarks/engine.json
+
+rates: venv
+	$(BIN)/python benchmarks/sweep.py --json benchmarks/sweep.json

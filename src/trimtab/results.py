@@ -14,7 +14,7 @@ import polars
 
 from trimtab.errors import StudyError
 from trimtab.model import Model
-from trimtab.modules.networks import Networks, filled
+from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import Recipe
 from trimtab.training.config import Config, Task
 from trimtab.tuning.folder import StudyFolder
@@ -123,9 +123,9 @@ class Study:
         weights = StudyFolder(self.out).load_weights(self.winner.number)
         if weights is None:
             raise StudyError(f"The weights of trial {self.winner.number} cannot be read from {self.out / 'runs'}.")
-        made = self.networks.made(self.winner.config.module_arguments, self.result.get("seed", 0))
+        arguments, seed = self.winner.config.module_arguments, self.result.get("seed", 0)
         buffers = {name: value[0] for name, value in weights.buffers.items()}
-        return filled(made, weights.parameters[0], buffers).to(self.networks.dtype)
+        return self.networks.filled(arguments, seed, weights.parameters[0], buffers)
 
     @cached_property
     def model(self) -> Model:

@@ -167,7 +167,7 @@ def _tune_networks(
     both = next((name for name in domains if name in held), None)
     if both is not None:
         raise OptionError(f"{both} is in space and held still: leave one of them out.")
-    knobs = ModuleSpace(networks, domains, held, rows=len(material.first().weights))
+    knobs = ModuleSpace(networks, domains, held, rows=len(material.first.weights))
     return job.run(knobs, material, test, None if resume is None else Path(resume), None if out is None else Path(out))
 
 
