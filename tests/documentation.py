@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from trimtab import cli
 
 SHELL = ("sh", "console")
@@ -15,7 +17,7 @@ NOT_RUN = "no-run"
 OTHER_COMMANDS = ("git", "make", "pip", "tensorboard")
 # Searches and trainings take as long as they are given, and a page gives what a reader would.
 FEW_EPOCHS = 3
-SHORT_SEARCH = {"budget": "5s", "trials": 1}
+SHORT_SEARCH = {"budget": "2s", "trials": 1}
 SHORT_SEARCH_OF_NETWORKS = {"budget": "60s", "trials": 2, "epochs": FEW_EPOCHS}
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```[ ]*$", re.MULTILINE | re.DOTALL)
 
@@ -48,8 +50,15 @@ def blocks(page: Path) -> Iterator[Block]:
 def run_page(page: Path, *, is_short: bool = True) -> dict:
     """Run all blocks of a page in order, in this folder; gives the namespace of its Python.
 
-    `is_short` makes searches and trainings as short as they can be.
+    `is_short` makes searches and trainings as short as they can be, and shorter than a user may ask for.
     """
+    with pytest.MonkeyPatch.context() as patch:
+        if is_short:
+            patch.setattr("trimtab.tuning.budget.SHORTEST", 1.0)
+        return _run(page, is_short=is_short)
+
+
+def _run(page: Path, *, is_short: bool) -> dict:
     namespace: dict = {"__name__": "__main__"}
     for block in blocks(page):
         if block.is_run and block.language == "python":
@@ -88,7 +97,7 @@ def _commands(block: Block) -> Iterator[list[str]]:
 
 
 def _shortened(arguments: list[str]) -> list[str]:
-    """The same command with the shortest budget, one trial and few epochs."""
+    """The same command with a very short budget, one trial and few epochs."""
     shorter = [re.sub(r"^epochs=\d+$", f"epochs={FEW_EPOCHS}", word) for word in arguments]
     if "--budget" in shorter:
         shorter[shorter.index("--budget") + 1] = SHORT_SEARCH["budget"]
@@ -97,7 +106,7 @@ def _shortened(arguments: list[str]) -> list[str]:
 
 
 class _Shortened(ast.NodeTransformer):
-    """Calls with `budget=` get the shortest there is and one trial; those that also have `space=`, and so no quick
+    """Calls with `budget=` get a very short one and one trial; those that also have `space=`, and so no quick
     baseline to fall back on, two short trials. `epochs=` becomes at most `FEW_EPOCHS`."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:

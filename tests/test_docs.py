@@ -5,8 +5,8 @@ the command line's `main` (calls of pip, make and the like are left alone). A bl
 printed. README's reader has a houses.csv and a new_houses.csv; every other page brings what it reads.
 
 Searches and trainings take as long as they are given, and pages give what a reader would. So `budget=` and `--budget`
-become the shortest budget there is, for one trial; a search with `space=` makes two trials; and `epochs=` is at most 3.
-Nothing else is changed (`documentation.py`).
+become 2 seconds, less than a user may ask for, and one trial; a search with `space=` makes two trials; and `epochs=` is
+at most 3. Nothing else is changed (`documentation.py`).
 """
 
 import os
