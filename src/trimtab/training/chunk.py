@@ -15,9 +15,11 @@ from torch import Tensor
 
 from trimtab.training.arguments import Arguments
 from trimtab.training.compiler import Compiled
+from trimtab.training.data import gathered
+from trimtab.training.evaluation import Evaluation
 from trimtab.training.losses import classification_loss, regression_loss
 from trimtab.training.population import Population
-from trimtab.training.program import Activity, Program
+from trimtab.training.program import Activity, Buffers, Program
 from trimtab.training.step import NOTED_EVERY, Features, Plan, Rows, Step
 
 ROWS_PER_EVALUATION = 16_384
@@ -110,7 +112,7 @@ class Chunk:
         """What makes one step of the first `lanes` lanes at each call, from `place` of the plan on."""
         coefficients = self.coefficients if lanes == len(self) else self._head(lanes)
         first, last = self.first, self.first + lanes
-        if compiled is not None and compiled.fixed in (None, (lanes, plan.rows.shape[2])):
+        if compiled is not None and compiled.serves(lanes, plan.rows.shape[2]):
             state = self.population.state(first, last, is_flat=False)
             here = torch.full((1,), place)
             tensors = Arguments(state, coefficients, rows, plan.head(lanes), here).tensors()
@@ -133,30 +135,62 @@ class Chunk:
     def __len__(self) -> int:
         return self.last - self.first
 
-    def validate(self, worker: Worker, *, watch: bool) -> Validated:
+    def validate(
+        self, worker: Worker, compiled: Compiled | None, inputs: tuple[Tensor, ...], *, watch: bool
+    ) -> Validated:
+        """The chunk on its lanes' validation rows of `inputs`, by the compiled evaluation if there is one."""
         population, data = self.population, self.population.data
         rows = population.validation_rows[self.folds].to(data.device)
         counts = population.validation_counts[self.folds].view(-1, 1)
         is_real = (torch.arange(rows.shape[1]).view(1, -1) < counts).to(data.device)
-        own = slice(self.first, self.last)
-        parameters = population.program.layout.views(population.evaluated.data[own])
-        buffers = {name: value.data[own] for name, value in population.buffers.items()}
-        at_once = max(1, ROWS_PER_EVALUATION // len(rows))
+        at_once = rows_at_once(len(rows))
         outputs, activity = [], ()
         for start in range(0, rows.shape[1], at_once):
-            inputs = data.gather(rows[:, start : start + at_once])
-            if watch:
-                piece, seen = worker.program.watched(parameters, inputs, buffers)
-                activity = tuple(a | b for a, b in zip(activity, seen, strict=True)) if activity else seen
+            these = rows[:, start : start + at_once]
+            if compiled is not None and compiled.serves(*these.shape):
+                piece, seen = self._evaluated(compiled, inputs, these.contiguous())
             else:
-                with torch.no_grad():
-                    piece = worker.program.forward(parameters, inputs, None, buffers)
+                piece, seen = self._evaluated_eagerly(worker, inputs, these, watch=watch)
+            activity = tuple(a | b for a, b in zip(activity, seen, strict=True)) if activity else seen
             outputs.append(piece)
         weights = data.weights[rows] * is_real
         loss_of = classification_loss if data.task == "classification" else regression_loss
-        result = torch.cat(outputs, dim=1)
+        result = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
         losses, _ = loss_of(result, data.targets[rows], weights, self.coefficients.losses)
         return Validated(result, rows, weights, losses, activity)
+
+    def _evaluated(
+        self, compiled: Compiled, inputs: tuple[Tensor, ...], rows: Tensor
+    ) -> tuple[Tensor, tuple[Activity, ...]]:
+        flat, buffers = self._own_weights()
+        given = Evaluation.over(
+            self.population.program.layout.pieces(flat), buffers, inputs, rows,
+            outputs=self.population.data.outputs, layers=compiled.layers,
+        )  # fmt: skip
+        tensors = given.tensors()
+        compiled.step.bound_to([tensors[name] for name in compiled.names])()
+        return given.outputs, given.layers
+
+    def _evaluated_eagerly(
+        self, worker: Worker, inputs: tuple[Tensor, ...], rows: Tensor, *, watch: bool
+    ) -> tuple[Tensor, tuple[Activity, ...]]:
+        flat, buffers = self._own_weights()
+        parameters, chosen = self.population.program.layout.views(flat), gathered(inputs, rows)
+        if watch:
+            return worker.program.watched(parameters, chosen, buffers)
+        with torch.no_grad():
+            return worker.program.forward(parameters, chosen, None, buffers), ()
+
+    def _own_weights(self) -> tuple[Tensor, Buffers]:
+        """What is evaluated of the chunk's lanes, flat, and their buffers."""
+        own = slice(self.first, self.last)
+        population = self.population
+        return population.evaluated.data[own], {name: value.data[own] for name, value in population.buffers.items()}
+
+
+def rows_at_once(lanes: int) -> int:
+    """Validation rows of so many lanes that are evaluated in one call."""
+    return max(1, ROWS_PER_EVALUATION // lanes)
 
 
 def chunks_of(population: Population, at_once: int, threads: int) -> list[Chunk]:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from trimtab.training.arguments import Signature
 from trimtab.training.compiled import CompiledStep
+from trimtab.training.evaluation import Layers
 from trimtab.training.mlp_program import MLPProgram
 from trimtab.training.program import Program
 from trimtab.training.step import Features
@@ -45,77 +47,97 @@ _OPTIONS = {"aot_inductor.compile_wrapper_opt_level": "O0", "max_autotune": Fals
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled step, the names of the tensors it takes, the features it has, and the only lanes and batch size that
-    it serves, if it does not serve all."""
+    """A compiled step or evaluation, the names of the tensors it takes, the features it has, the only lanes and batch
+    size that it serves, if it does not serve all, and an evaluation's activation layers."""
 
     step: CompiledStep
     names: tuple[str, ...]
     features: Features
     fixed: tuple[int, int] | None = None
+    layers: Layers = ()
+
+    def serves(self, lanes: int, batch: int) -> bool:
+        return self.fixed in (None, (lanes, batch))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be compiled, for any sizes; where a module cannot be traced for any, for `sizes`, lanes and batch."""
+
+    signature: Signature
+    sizes: tuple[int, int]
 
 
 class Compiler:
-    """Finds compiled steps on disk, or has them made; an attempt that failed is not repeated."""
+    """Finds compiled steps and evaluations on disk, or has them made; an attempt that failed is not repeated.
+
+    What is wanted together is made one after the other; the first that fails ends the attempt.
+    """
 
     def __init__(self, *, threads: int = 1, folder: Path | None = None) -> None:
         self.threads = threads
         self.folder = folder or cache_folder() / "steps"
         self._pending: dict[str, Future] = {}
         self._loaded: dict[str, Compiled | None] = {}
+        self._told: set[Future] = set()
         self.seconds = 0.0
 
     def ready(self, program: Program, signature: Signature) -> Compiled | None:
-        """The compiled step, if it is here already; never waits."""
+        """What was compiled for this signature, if it is here already; never waits."""
         if not can_compile():
             return None
         if not program.key:
             return self._loaded.get(_memo(program, signature))
         name = self._name(program.key, signature)
-        if name in self._loaded:
-            return self._loaded[name]
-        if name in self._pending and not self._pending[name].done():
-            return None
-        failed = name in self._pending and self._pending[name].exception() is not None
-        if failed:
-            log.warning("A step could not be compiled and runs as it is: %s", self._pending[name].exception())
-            self._loaded[name] = None
-        elif self._library(name).exists():
-            self._loaded[name] = self._load(name, signature)
+        if name not in self._loaded:
+            attempt = self._pending.get(name)
+            if self._library(name).exists():  # and whole, though its attempt may go on with what else is wanted
+                self._loaded[name] = self._load(name, signature)
+            elif attempt is not None and attempt.done() and attempt.exception() is not None:
+                self._tell(attempt)
+                self._loaded[name] = None
         return self._loaded.get(name)
+
+    def _tell(self, attempt: Future) -> None:
+        if attempt not in self._told:
+            self._told.add(attempt)
+            log.warning("A step could not be compiled and runs as it is: %s", attempt.exception())
 
     def is_busy(self) -> bool:
         return any(not future.done() for future in self._pending.values())
 
-    def prepare(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> None:
-        """Have the step compiled in a process of its own; `ready` gives it when it is there.
+    def prepare(self, program: Program, wanted: Sequence[Wanted]) -> None:
+        """Have what is wanted compiled in a process of its own; `ready` gives each when it is there.
 
         A module that only this process knows is compiled in a thread.
         """
         if not can_compile():
             return
         if not program.key:
-            self._prepare_here(program, signature, sizes)
+            self._prepare_here(program, wanted)
             return
-        name = self._name(program.key, signature)
-        if name not in self._pending and name not in self._loaded and not self._library(name).exists():
-            self._pending[name] = future = Future()
-            threading.Thread(target=self._in_child, args=(name, program, signature, future), daemon=True).start()
+        missing = {name: each for each in wanted if self._is_missing(name := self._name(program.key, each.signature))}
+        if missing:
+            future: Future = Future()
+            self._pending |= dict.fromkeys(missing, future)
+            threading.Thread(target=self._in_child, args=(program, missing, future), daemon=True).start()
 
-    def made(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> Compiled | None:
-        """The compiled step, compiled now if need be; None where it cannot be (said once).
+    def _is_missing(self, name: str) -> bool:
+        return name not in self._pending and name not in self._loaded and not self._library(name).exists()
 
-        A module that cannot be traced for any number of lanes and rows is compiled for `sizes`, lanes and batch size.
-        """
+    def made(self, program: Program, wanted: Sequence[Wanted]) -> None:
+        """Have what is wanted compiled now if need be, so that `ready` gives it, or None where it cannot be compiled
+        (said once)."""
         if not can_compile():
-            return None
-        if program.key:
-            self.prepare(program, signature, sizes)
-            name = self._name(program.key, signature)
+            return
+        if not program.key:
+            self._make_here(program, wanted)
+            return
+        self.prepare(program, wanted)
+        for each in wanted:
             with contextlib.suppress(Exception):  # said by `ready`
-                if name in self._pending:
-                    self._pending[name].result()
-            return self.ready(program, signature)
-        return self._made_here(program, signature, sizes)
+                if attempt := self._pending.get(self._name(program.key, each.signature)):
+                    attempt.result()
 
     def close(self) -> None:
         """Stop compiling."""
@@ -124,16 +146,22 @@ class Compiler:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(child.process.pid, signal.SIGKILL)  # with the C++ compiler that it waits for
 
-    def _made_here(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> Compiled | None:
+    def _make_here(self, program: Program, wanted: Sequence[Wanted]) -> None:
         """Trace a module that no other process can build; its graph is its name."""
-        memo = _memo(program, signature)
-        if memo not in self._loaded:
+        for each in wanted:
+            memo = _memo(program, each.signature)
+            if memo in self._loaded:
+                if self._loaded[memo] is None:
+                    return
+                continue
             try:
-                self._loaded[memo] = self._traced_and_made(program, signature, sizes)
+                self._loaded[memo] = self._traced_and_made(program, each.signature, each.sizes)
             except Exception as error:
-                log.warning("This module's step cannot be compiled and runs as it is: %s", _first_line(error))
-                self._loaded[memo] = None
-        return self._loaded[memo]
+                log.warning(
+                    "This module's %s cannot be compiled and runs as it is: %s", each.signature.kind, _first_line(error)
+                )
+                self._loaded |= dict.fromkeys((_memo(program, left.signature) for left in wanted[wanted.index(each) :]))
+                return
 
     def _traced_and_made(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> Compiled | None:
         from trimtab.training.tracing import traced
@@ -148,14 +176,17 @@ class Compiler:
             _compile(graph, self._library(name))
         return self._load(name, signature)
 
-    def _prepare_here(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> None:
-        memo = _memo(program, signature)
-        if memo in self._loaded or memo in self._pending:
+    def _prepare_here(self, program: Program, wanted: Sequence[Wanted]) -> None:
+        missing = [
+            memo for each in wanted if (memo := _memo(program, each.signature)) not in {**self._loaded, **self._pending}
+        ]
+        if not missing:
             return
-        self._pending[memo] = future = Future()
+        future: Future = Future()
+        self._pending |= dict.fromkeys(missing, future)
 
         def compile_and_tell() -> None:
-            self._made_here(program, signature, sizes)
+            self._make_here(program, wanted)
             future.set_result(None)
 
         threading.Thread(target=compile_and_tell, daemon=True, name="trimtab-compiler").start()
@@ -177,7 +208,11 @@ class Compiler:
             if hashlib.sha256(path.read_bytes()).hexdigest() != document["sha256"]:
                 raise OSError(f"{path.name} is damaged")
             return Compiled(
-                CompiledStep(path, threads=self.threads), tuple(document["names"]), signature.features, signature.fixed
+                CompiledStep(path, threads=self.threads),
+                tuple(document["names"]),
+                signature.features,
+                signature.fixed,
+                tuple((units, places) for units, places in document["layers"]),
             )
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
             log.warning("A compiled step on disk cannot be used and is dropped: %s", _first_line(error))
@@ -185,9 +220,12 @@ class Compiler:
                 path.unlink()
             return None
 
-    def _in_child(self, name: str, program: Program, signature: Signature, future: Future) -> None:
+    def _in_child(self, program: Program, missing: dict[str, Wanted], future: Future) -> None:
         assert isinstance(program, MLPProgram)
-        spec = {"network": program.module.arguments, "signature": asdict(signature), "out": str(self._library(name))}
+        libraries = [
+            {"signature": asdict(each.signature), "out": str(self._library(name))} for name, each in missing.items()
+        ]
+        spec = {"network": program.module.arguments, "libraries": libraries}
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "trimtab.training.compiler"],
@@ -261,7 +299,11 @@ def _compile(graph: "Graph", out: Path) -> None:
         part = Path(folder) / "step.so"
         options = {**_OPTIONS, "aot_inductor.output_path": str(part)}
         torch._inductor.aot_compile(graph.module, graph.fakes, options=options)
-        document = {"names": graph.names, "sha256": hashlib.sha256(part.read_bytes()).hexdigest()}
+        document = {
+            "names": graph.names,
+            "layers": graph.layers,
+            "sha256": hashlib.sha256(part.read_bytes()).hexdigest(),
+        }
         (Path(folder) / "step.json").write_text(json.dumps(document))
         os.replace(Path(folder) / "step.json", out.with_suffix(".json"))
         os.replace(part, out)
@@ -301,7 +343,8 @@ def _main() -> None:
     torch.set_num_threads(1)
     spec["network"]["cardinalities"] = tuple(spec["network"]["cardinalities"])
     program = MLPProgram(MLP(**spec["network"]))
-    _compile(traced(program, Signature.from_json(spec["signature"])), Path(spec["out"]))
+    for library in spec["libraries"]:
+        _compile(traced(program, Signature.from_json(library["signature"])), Path(library["out"]))
 
 
 if __name__ == "__main__":

@@ -59,5 +59,10 @@ class TrainingData:
 
     def gather(self, rows: Int[Tensor, "lanes batch"]) -> tuple[Tensor, ...]:
         """Each input's rows as `[lanes, batch, ...]`."""
-        flat = rows.reshape(-1)
-        return tuple(x.index_select(0, flat).view(*rows.shape, *x.shape[1:]) for x in self.inputs)
+        return gathered(self.inputs, rows)
+
+
+def gathered(inputs: tuple[Tensor, ...], rows: Int[Tensor, "lanes batch"]) -> tuple[Tensor, ...]:
+    """The `rows` of each of `inputs` as `[lanes, batch, ...]`."""
+    flat = rows.reshape(-1)
+    return tuple(x.index_select(0, flat).view(*rows.shape, *x.shape[1:]) for x in inputs)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from trimtab.training import plans, signals
 from trimtab.training.arguments import Signature
-from trimtab.training.chunk import Chunk, Validated, Worker, chunks_of
-from trimtab.training.compiler import Compiled, Compiler, cache_folder
+from trimtab.training.chunk import Chunk, Validated, Worker, chunks_of, rows_at_once
+from trimtab.training.compiler import Compiled, Compiler, Wanted, cache_folder
 from trimtab.training.data import TrainingData
 from trimtab.training.metrics import Metric
 from trimtab.training.mlp_program import program_for
@@ -80,6 +80,7 @@ class Engine:
         self._building = threading.Lock()  # whoever proposes asks for widths from a thread of its own
         self._pool: ThreadPoolExecutor | None = None
         self._compiled: dict[Structure, Compiled | None] = {}
+        self._evaluations: dict[Structure, Signature] = {}
         self._checks: dict[Structure, PrecisionCheck] = {}
         self._tuners: dict[str, WidthTuner] = {}
 
@@ -167,19 +168,29 @@ class Engine:
         # An average is a tensor of its own: a step writes one exactly where the population has one.
         wanted = replace(wanted, averaging=needed.averaging)
         signature = Signature.of(self.data.task, self.data.outputs, self.rows, dtype, wanted)
+        self._evaluations[population.structure] = signature.for_evaluation()
+        sizes, of_evaluation = self._usual_sizes(population)
+        both = (Wanted(signature, sizes), Wanted(signature.for_evaluation(), of_evaluation))
         if how == "wait":
-            found = self.compiler.made(population.program, signature, self._usual_sizes(population))
-        else:
-            found = self.compiler.ready(population.program, signature)
-            if found is None and how == "beside" and not self.compiler.is_busy():
-                self.compiler.prepare(population.program, signature, self._usual_sizes(population))
+            self.compiler.made(population.program, both)
+        elif how == "beside" and not self.compiler.is_busy():
+            self.compiler.prepare(population.program, both)
+        found = self.compiler.ready(population.program, signature)
         self._compiled[population.structure] = found
         return (None, needed) if found is None else (found, found.features)
 
-    def _usual_sizes(self, population: Population) -> tuple[int, int]:
-        """Lanes that a thread takes at once where the population is full, and rows of a batch."""
+    def _usual_sizes(self, population: Population) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Lanes that a thread takes at once where the population is full, with the rows of a batch and those that are
+        evaluated in one call."""
         lanes = min(lanes_at_once(population), max(1, population.capacity // self.threads))
-        return lanes, max(lane.size for lane in population.lanes)
+        rows = min(rows_at_once(lanes), population.validation_rows.shape[1])
+        return (lanes, max(lane.size for lane in population.lanes)), (lanes, rows)
+
+    def _validated_rows(self, population: Population, chunk: Chunk, worker: Worker, *, watch: bool) -> Validated:
+        """The chunk on its validation rows, compiled where the population's evaluation is."""
+        wanted = self._evaluations.get(population.structure)
+        compiled = None if wanted is None else self.compiler.ready(population.program, wanted)
+        return chunk.validate(worker, compiled, self.rows.inputs, watch=watch)
 
     def _width(self, population: Population, compiled: Compiled | None) -> tuple[int, Callable[[int, float], None]]:
         """Lanes that a thread takes at once in the coming round, and whom to tell how long it took per lane-step."""
@@ -217,7 +228,7 @@ class Engine:
         """The metric's error of every lane as it stands."""
 
         def errors(chunk: Chunk, worker: Worker) -> Tensor:
-            return self._error_of(chunk.validate(worker, watch=False))[0]
+            return self._error_of(self._validated_rows(population, chunk, worker, watch=False))[0]
 
         return torch.cat(self._over_chunks(population, errors)).numpy(force=True)
 
@@ -313,7 +324,7 @@ class Engine:
     def _validated(self, chunk: Chunk, worker: Worker, *, watch: bool) -> tuple[Tensor, Validated]:
         """The error of each of the chunk's lanes; keeps the weights of those that just did their best."""
         population = chunk.population
-        seen = chunk.validate(worker, watch=watch)
+        seen = self._validated_rows(population, chunk, worker, watch=watch)
         errors, predictions = self._error_of(seen)
         before = torch.tensor([lane.error for lane in population.lanes[chunk.first : chunk.last]], dtype=torch.float64)
         population.keep_best(chunk.first, (errors.cpu() < before).numpy(), predictions)
