@@ -7,7 +7,7 @@ them fast on a machine that others use too. Knows no trials and decides nothing.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy
 import torch
@@ -194,13 +194,15 @@ def rows_at_once(lanes: int) -> int:
 
 
 def chunks_of(population: Population, at_once: int, threads: int) -> list[Chunk]:
-    """`population` in chunks of at most `at_once` lanes, as equal as they can be and a multiple of `threads` many;
-    without `threads`, all but the last of exactly `at_once`."""
+    """`population` in chunks of at most `at_once` lanes, a multiple of `threads` many, as equal as they can be and the
+    larger ones first, so that no thread is left with a large one at the end; without `threads`, all but the last of
+    exactly `at_once`."""
     lanes = len(population.lanes)
     if threads:
         needed = -(-lanes // at_once)
         count = min(lanes, -(-needed // threads) * threads)
-        edges = numpy.linspace(0, lanes, count + 1).round().astype(int).tolist()
+        sizes = [lanes // count + (place < lanes % count) for place in range(count)]
+        edges = [0, *accumulate(sizes)]
     else:
         edges = [*range(0, lanes, at_once), lanes]
     return [Chunk(population, first, last) for first, last in pairwise(edges)]
