@@ -17,7 +17,7 @@ from trimtab.training.step import COLUMNS, FIRST_TENSOR, Features, LaneCoefficie
 
 @dataclass(frozen=True)
 class Signature:
-    """What the tensors of a step, or of an evaluation, look like apart from the sizes that may vary: dtypes and trailing
+    """What the tensors of a step or an evaluation look like apart from the sizes that may vary: dtypes and trailing
     shapes.
 
     `fixed` are the only lanes and batch size there may be, for modules that vmap takes with sizes it knows alone.
@@ -106,7 +106,7 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes that stand for any while something is traced; larger than 1, or a compiler would take them for constants."""
+    """Sizes that stand for any while something is traced; above 1, or a compiler would take them for constants."""
 
     lanes: int = 3
     rows: int = 23

@@ -1,6 +1,6 @@
-"""Compiler: steps compiled by torch into shared libraries, beside the training or before it, and kept on disk.
+"""Compiler: steps and evaluations compiled by torch into shared libraries, beside the training or before it.
 
-A step is compiled once for any number of lanes, rows and steps and any batch size. Knows programs and files; it knows
+Each is compiled once for any number of lanes, rows and steps and any batch size. Knows programs and processes; it knows
 no runs, and nothing of when compiling is worth its time.
 """
 
@@ -9,55 +9,27 @@ import hashlib
 import json
 import logging
 import os
-import platform
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from trimtab.training import libraries
 from trimtab.training.arguments import Signature
-from trimtab.training.compiled import CompiledStep
-from trimtab.training.evaluation import Layers
+from trimtab.training.libraries import Compiled, cache_folder, name_of
 from trimtab.training.mlp_program import MLPProgram
 from trimtab.training.program import Program
-from trimtab.training.step import Features
-
-if TYPE_CHECKING:
-    from trimtab.training.tracing import Graph
 
 log = logging.getLogger(__name__)
-CACHE_VARIABLE = "TRIMTAB_CACHE"
-KEPT_LIBRARIES = 256
-SECONDS_OF_AN_ATTEMPT = 3600
-# The wrapper around the kernels is long and runs once a step: compiling it without optimisation costs nothing there.
-_OPTIONS = {"aot_inductor.compile_wrapper_opt_level": "O0", "max_autotune": False}
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A compiled step or evaluation, the names of the tensors it takes, the features it has, the only lanes and batch
-    size that it serves, if it does not serve all, and an evaluation's activation layers."""
-
-    step: CompiledStep
-    names: tuple[str, ...]
-    features: Features
-    fixed: tuple[int, int] | None = None
-    layers: Layers = ()
-
-    def serves(self, lanes: int, batch: int) -> bool:
-        return self.fixed in (None, (lanes, batch))
 
 
 @dataclass(frozen=True)
@@ -69,7 +41,7 @@ class Wanted:
 
 
 class Compiler:
-    """Finds compiled steps and evaluations on disk, or has them made; an attempt that failed is not repeated.
+    """Finds what was compiled on disk, or has it made; an attempt that failed is not repeated.
 
     What is wanted together is made one after the other; the first that fails ends the attempt.
     """
@@ -80,7 +52,6 @@ class Compiler:
         self._pending: dict[str, Future] = {}
         self._loaded: dict[str, Compiled | None] = {}
         self._told: set[Future] = set()
-        self.seconds = 0.0
 
     def ready(self, program: Program, signature: Signature) -> Compiled | None:
         """What was compiled for this signature, if it is here already; never waits."""
@@ -88,11 +59,11 @@ class Compiler:
             return None
         if not program.key:
             return self._loaded.get(_memo(program, signature))
-        name = self._name(program.key, signature)
+        name = name_of(program.key, signature)
         if name not in self._loaded:
             attempt = self._pending.get(name)
             if self._library(name).exists():  # and whole, though its attempt may go on with what else is wanted
-                self._loaded[name] = self._load(name, signature)
+                self._loaded[name] = libraries.load(self._library(name), signature, threads=self.threads)
             elif attempt is not None and attempt.done() and attempt.exception() is not None:
                 self._tell(attempt)
                 self._loaded[name] = None
@@ -116,14 +87,12 @@ class Compiler:
         if not program.key:
             self._prepare_here(program, wanted)
             return
-        missing = {name: each for each in wanted if self._is_missing(name := self._name(program.key, each.signature))}
+        missing = {name_of(program.key, each.signature): each for each in wanted}
+        missing = {name: each for name, each in missing.items() if self._is_missing(name)}
         if missing:
-            future: Future = Future()
-            self._pending |= dict.fromkeys(missing, future)
-            threading.Thread(target=self._in_child, args=(program, missing, future), daemon=True).start()
-
-    def _is_missing(self, name: str) -> bool:
-        return name not in self._pending and name not in self._loaded and not self._library(name).exists()
+            attempt: Future = Future()
+            self._pending |= dict.fromkeys(missing, attempt)
+            threading.Thread(target=self._in_child, args=(program, missing, attempt), daemon=True).start()
 
     def made(self, program: Program, wanted: Sequence[Wanted]) -> None:
         """Have what is wanted compiled now if need be, so that `ready` gives it, or None where it cannot be compiled
@@ -136,7 +105,7 @@ class Compiler:
         self.prepare(program, wanted)
         for each in wanted:
             with contextlib.suppress(Exception):  # said by `ready`
-                if attempt := self._pending.get(self._name(program.key, each.signature)):
+                if attempt := self._pending.get(name_of(program.key, each.signature)):
                     attempt.result()
 
     def close(self) -> None:
@@ -148,20 +117,16 @@ class Compiler:
 
     def _make_here(self, program: Program, wanted: Sequence[Wanted]) -> None:
         """Trace a module that no other process can build; its graph is its name."""
-        for each in wanted:
+        for place, each in enumerate(wanted):
             memo = _memo(program, each.signature)
-            if memo in self._loaded:
-                if self._loaded[memo] is None:
+            if memo not in self._loaded:
+                try:
+                    self._loaded[memo] = self._traced_and_made(program, each.signature, each.sizes)
+                except Exception as error:
+                    kind = each.signature.kind
+                    log.warning("This module's %s cannot be compiled and runs as it is: %s", kind, _first_line(error))
+                    self._loaded |= {_memo(program, left.signature): None for left in wanted[place:]}
                     return
-                continue
-            try:
-                self._loaded[memo] = self._traced_and_made(program, each.signature, each.sizes)
-            except Exception as error:
-                log.warning(
-                    "This module's %s cannot be compiled and runs as it is: %s", each.signature.kind, _first_line(error)
-                )
-                self._loaded |= dict.fromkeys((_memo(program, left.signature) for left in wanted[wanted.index(each) :]))
-                return
 
     def _traced_and_made(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> Compiled | None:
         from trimtab.training.tracing import traced
@@ -171,61 +136,36 @@ class Compiler:
         except Exception:  # of any kind: what vmap takes with sizes that it knows it may still refuse without
             signature = replace(signature, fixed=sizes)
             graph = traced(program, signature)
-        name = self._name(graph.module.code + _constants_of(graph.module), signature)
-        if not self._library(name).exists():
-            _compile(graph, self._library(name))
-        return self._load(name, signature)
+        library = self._library(name_of(graph.module.code + _constants_of(graph.module), signature))
+        if not library.exists():
+            libraries.compile_into(library, graph)
+        return libraries.load(library, signature, threads=self.threads)
 
     def _prepare_here(self, program: Program, wanted: Sequence[Wanted]) -> None:
-        missing = [
-            memo for each in wanted if (memo := _memo(program, each.signature)) not in {**self._loaded, **self._pending}
-        ]
-        if not missing:
+        memos = [_memo(program, each.signature) for each in wanted]
+        if all(memo in self._loaded or memo in self._pending for memo in memos):
             return
-        future: Future = Future()
-        self._pending |= dict.fromkeys(missing, future)
+        attempt: Future = Future()
+        self._pending |= dict.fromkeys(memos, attempt)
 
         def compile_and_tell() -> None:
             self._make_here(program, wanted)
-            future.set_result(None)
+            attempt.set_result(None)
 
         threading.Thread(target=compile_and_tell, daemon=True, name="trimtab-compiler").start()
 
-    def _name(self, key: str, signature: Signature) -> str:
-        parts = (key, repr(signature), _machine(), _sources())
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    def _is_missing(self, name: str) -> bool:
+        return name not in self._pending and name not in self._loaded and not self._library(name).exists()
 
     def _library(self, name: str) -> Path:
         return self.folder / f"{name}.so"
 
-    def _load(self, name: str, signature: Signature) -> Compiled | None:
-        """The step in the library `name`; one that is damaged is deleted, so that it is compiled again next time."""
-        path = self._library(name)
-        try:
-            path.touch()
-            document = json.loads(path.with_suffix(".json").read_text())
-            # The system's loader does not survive a library that ends too soon.
-            if hashlib.sha256(path.read_bytes()).hexdigest() != document["sha256"]:
-                raise OSError(f"{path.name} is damaged")
-            return Compiled(
-                CompiledStep(path, threads=self.threads),
-                tuple(document["names"]),
-                signature.features,
-                signature.fixed,
-                tuple((units, places) for units, places in document["layers"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
-            log.warning("A compiled step on disk cannot be used and is dropped: %s", _first_line(error))
-            with contextlib.suppress(OSError):
-                path.unlink()
-            return None
-
-    def _in_child(self, program: Program, missing: dict[str, Wanted], future: Future) -> None:
+    def _in_child(self, program: Program, missing: dict[str, Wanted], attempt: Future) -> None:
         assert isinstance(program, MLPProgram)
-        libraries = [
+        outs = [
             {"signature": asdict(each.signature), "out": str(self._library(name))} for name, each in missing.items()
         ]
-        spec = {"network": program.module.arguments, "libraries": libraries}
+        spec = {"network": program.module.arguments, "libraries": outs}
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "trimtab.training.compiler"],
@@ -238,9 +178,9 @@ class Compiler:
             _children.remove(child)
             if process.returncode != 0:
                 raise RuntimeError((errors.strip().splitlines() or ["the compiler was stopped"])[-1])
-            future.set_result(None)
+            attempt.set_result(None)
         except Exception as error:
-            future.set_exception(error)
+            attempt.set_exception(error)
 
 
 @dataclass(frozen=True)
@@ -263,62 +203,6 @@ def can_compile() -> bool:
     if not found:
         log.warning("There is no C++ compiler (g++) here: training runs uncompiled, which is slower.")
     return found
-
-
-def cache_folder() -> Path:
-    """Where compiled steps and measured widths are kept: $TRIMTAB_CACHE, or the user's cache folder."""
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trimtab"
-
-
-@cache
-def _machine() -> str:
-    """What a compiled step depends on besides its source: torch, and what this processor can do."""
-    flags = ""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        flags = next(line for line in lines if line.startswith(("flags", "Features")))
-    return f"{torch.__version__} {platform.machine()} {flags}"
-
-
-@cache
-def _sources() -> str:
-    """A digest of the code that a step is traced from: another trimtab compiles anew."""
-    package = Path(__file__).parent.parent
-    files = sorted([*(package / "training").glob("*.py"), *(package / "nets").glob("*.py")])
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-
-
-def _compile(graph: "Graph", out: Path) -> None:
-    """Compile into `out`, which appears when it is whole, the names of its inputs before it."""
-    import torch._inductor
-
-    out.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        part = Path(folder) / "step.so"
-        options = {**_OPTIONS, "aot_inductor.output_path": str(part)}
-        torch._inductor.aot_compile(graph.module, graph.fakes, options=options)
-        document = {
-            "names": graph.names,
-            "layers": graph.layers,
-            "sha256": hashlib.sha256(part.read_bytes()).hexdigest(),
-        }
-        (Path(folder) / "step.json").write_text(json.dumps(document))
-        os.replace(Path(folder) / "step.json", out.with_suffix(".json"))
-        os.replace(part, out)
-    _drop_oldest(out.parent)
-
-
-def _drop_oldest(folder: Path) -> None:
-    libraries = sorted(folder.glob("*.so"), key=lambda path: path.stat().st_mtime)
-    for path in libraries[:-KEPT_LIBRARIES]:
-        path.unlink(missing_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
-    for left in folder.glob("tmp*"):  # by compilers that were stopped
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > SECONDS_OF_AN_ATTEMPT:
-                shutil.rmtree(left)
 
 
 def _constants_of(graph: torch.fx.GraphModule) -> str:
@@ -344,7 +228,7 @@ def _main() -> None:
     spec["network"]["cardinalities"] = tuple(spec["network"]["cardinalities"])
     program = MLPProgram(MLP(**spec["network"]))
     for library in spec["libraries"]:
-        _compile(traced(program, Signature.from_json(library["signature"])), Path(library["out"]))
+        libraries.compile_into(Path(library["out"]), traced(program, Signature.from_json(library["signature"])))
 
 
 if __name__ == "__main__":

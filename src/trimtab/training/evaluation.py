@@ -1,4 +1,4 @@
-"""Evaluation: what every lane makes of its validation rows: gather, forward, note what the activations did.
+"""Evaluation: what every lane makes of rows without training on them: gather, forward, note what activations did.
 
 The tensors of one call by name, and the function of them that is traced for a compiler. Knows no losses and no metric.
 """
@@ -58,7 +58,7 @@ class Evaluation:
             yield f"buffers.{name}", value
         for i, value in enumerate(self.inputs):
             yield f"inputs.{i}", value
-        yield "validation_rows", self.rows
+        yield "evaluated_rows", self.rows
         yield "outputs", self.outputs
         for i, layer in enumerate(self.layers):
             for name in ("low", "high", "flat"):
@@ -70,7 +70,7 @@ class Evaluation:
             tuple(tensors[f"parameters.{i}"] for i in range(len(self.parameters))),
             {name: tensors[f"buffers.{name}"] for name in self.buffers},
             tuple(tensors[f"inputs.{i}"] for i in range(len(self.inputs))),
-            tensors["validation_rows"],
+            tensors["evaluated_rows"],
             tensors["outputs"],
             tuple(
                 Activity(tensors[f"low.{i}"], tensors[f"high.{i}"], tensors[f"flat.{i}"], layer.rows)

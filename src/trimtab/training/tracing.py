@@ -17,6 +17,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from trimtab.training import arguments, evaluation
 from trimtab.training.arguments import Arguments, Signature
 from trimtab.training.evaluation import Evaluation, Layers
+from trimtab.training.objective import FormulaLoss
 from trimtab.training.optimizers import UpdateRule
 from trimtab.training.program import Program, VmapProgram
 from trimtab.training.step import Step
@@ -29,7 +30,7 @@ _DIMENSIONS = {
     "thresholds": (_LANES, _STEPS),
     "keys": (_LANES, _STEPS),
     "place": (),
-    "validation_rows": (_LANES, _BATCH),
+    "evaluated_rows": (_LANES, _BATCH),
     "outputs": (_LANES, _BATCH),
 }
 _OF_DATA = ("inputs", "targets", "weights")
@@ -46,7 +47,8 @@ class Graph:
 
 
 def traced(program: Program, signature: Signature) -> Graph:
-    """The graph of a step of `program` over tensors like `signature`, or of its evaluation, for every lane there can be.
+    """The graph of a step or an evaluation of `program` over tensors like `signature`, that serves every lane there can
+    be.
 
     Raises RuntimeError where the module takes other sizes only than those of `signature`.
     """
@@ -56,7 +58,7 @@ def traced(program: Program, signature: Signature) -> Graph:
     if signature.kind == "evaluation":
         given, layers = evaluation.example(program, signature)
         return _traced(given, signature, lambda now: now.write(program), layers)
-    step = Step(program, signature.task, signature.features, UpdateRule(keeps_room=False))
+    step = Step(program, FormulaLoss(signature.task), signature.features, UpdateRule(keeps_room=False))
 
     def advance(now: Arguments) -> None:
         step(now.state, now.coefficients.for_any_lane(), now.data, now.plan, now.place)
