@@ -52,6 +52,9 @@ class Compiler:
         self._pending: dict[str, Future] = {}
         self._loaded: dict[str, Compiled | None] = {}
         self._told: set[Future] = set()
+        self._waiting: list[threading.Thread] = []
+        self._children: list[subprocess.Popen] = []
+        self._starting, self._is_closing = threading.Lock(), False
 
     def ready(self, program: Program, signature: Signature) -> Compiled | None:
         """What was compiled for this signature, if it is here already; never waits."""
@@ -92,7 +95,10 @@ class Compiler:
         if missing:
             attempt: Future = Future()
             self._pending |= dict.fromkeys(missing, attempt)
-            threading.Thread(target=self._in_child, args=(program, missing, attempt), daemon=True).start()
+            arguments = (program, missing, attempt)
+            thread = threading.Thread(target=self._in_child, args=arguments, daemon=True, name="trimtab-compiler")
+            self._waiting.append(thread)
+            thread.start()
 
     def made(self, program: Program, wanted: Sequence[Wanted]) -> None:
         """Have what is wanted compiled now if need be, so that `ready` gives it, or None where it cannot be compiled
@@ -109,11 +115,16 @@ class Compiler:
                     attempt.result()
 
     def close(self) -> None:
-        """Stop compiling."""
-        for child in _children:
-            if child.owner is self:
+        """Stop what compiles in a process of its own, and the threads that wait for it."""
+        with self._starting:
+            self._is_closing = True
+            for process in self._children:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(child.process.pid, signal.SIGKILL)  # with the C++ compiler that it waits for
+                    os.killpg(process.pid, signal.SIGKILL)  # with the C++ compiler that it waits for
+        for thread in self._waiting:
+            thread.join()
+        self._waiting.clear()
+        self._is_closing = False
 
     def _make_here(self, program: Program, wanted: Sequence[Wanted]) -> None:
         """Trace a module that no other process can build; its graph is its name."""
@@ -167,29 +178,29 @@ class Compiler:
         ]
         spec = {"network": program.module.arguments, "libraries": outs}
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "trimtab.training.compiler"],
-                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                start_new_session=True,
-            )  # fmt: skip
-            child = _Child(self, process)
-            _children.append(child)
-            _, errors = process.communicate(json.dumps(spec))
-            _children.remove(child)
+            process, errors = self._run_child(json.dumps(spec))
             if process.returncode != 0:
                 raise RuntimeError((errors.strip().splitlines() or ["the compiler was stopped"])[-1])
             attempt.set_result(None)
         except Exception as error:
             attempt.set_exception(error)
 
-
-@dataclass(frozen=True)
-class _Child:
-    owner: Compiler
-    process: subprocess.Popen
-
-
-_children: list[_Child] = []
+    def _run_child(self, spec: str) -> tuple[subprocess.Popen, str]:
+        """The process when it has ended, and what it complained of."""
+        with self._starting:
+            if self._is_closing:
+                raise RuntimeError("the compiler was stopped")
+            process = subprocess.Popen(
+                [sys.executable, "-m", "trimtab.training.compiler"],
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                start_new_session=True,
+            )  # fmt: skip
+            self._children.append(process)
+        try:
+            return process, process.communicate(spec)[1]
+        finally:
+            with self._starting:
+                self._children.remove(process)
 
 
 def _memo(program: Program, signature: Signature) -> str:

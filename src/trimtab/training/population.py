@@ -97,7 +97,7 @@ class Population:
         self.epochs_per_round = epochs_per_round or self._epochs_per_round()
         self.is_changed = True
         self.chunks: list = []
-        self.chunk_width = 0
+        self.chunked_for: tuple[int, int] = (0, 0)
         self.lane_steps = self.place_steps = self.compiled_steps = self.bfloat16_steps = 0
 
     @property

@@ -4,7 +4,7 @@ Knows configs, lanes and trials; it knows no tables, and nothing of how results 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -21,10 +21,10 @@ from trimtab.tuning.ahead import Ahead, Source, Waves
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
-from trimtab.tuning.pace import FEWEST_EPOCHS, Pace
+from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
 from trimtab.tuning.proposer import Proposer
-from trimtab.tuning.space import Space, Value
-from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights
+from trimtab.tuning.space import SearchSpace, Value
+from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights, out_of_fold
 from trimtab.tuning.trial import PRUNED as PRUNED_TRIAL
 from trimtab.tuning.writer import TrialWriter
 
@@ -56,8 +56,8 @@ class Search:
         self,
         *,
         data: TrainingData,
-        metric: Metric,
-        space: Space,
+        metric: Metric | None,
+        space: SearchSpace,
         engine: Engine,
         folder: StudyFolder,
         writer: TrialWriter,
@@ -65,6 +65,7 @@ class Search:
         seed: int,
         max_trials: int | None,
         earlier: list[TrialRecord],
+        baseline_names: Sequence[str] = baselines.BASELINES,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         on_baseline: Callable[[TrialRecord], None] = lambda record: None,
         on_best: Callable[[TrialRecord, TrialWeights], None] = lambda record, weights: None,
@@ -72,9 +73,10 @@ class Search:
         self.data, self.metric, self.space, self.engine = data, metric, space, engine
         self.folder, self.writer, self.budget, self.seed, self.max_trials = folder, writer, budget, seed, max_trials
         self.on_progress, self.on_baseline, self.on_best = on_progress, on_baseline, on_best
-        self.truth = data.truth(torch.arange(data.rows, device=data.device)).cpu()
+        self.truth = data.truth(torch.arange(data.rows, device=data.device)).cpu() if data.outputs else torch.empty(0)
         self.weights = data.weights.cpu().double()
         self.trials = list(earlier)
+        self.baseline_names = set(baseline_names) - {record.name for record in earlier}
         self.runs_done = 0
         self.proposer = Proposer(space, seed=seed + len(earlier))
         for record in earlier:
@@ -88,7 +90,7 @@ class Search:
         self.next_number = max((record.number for record in earlier), default=-1) + 1
         self.best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
         self.pace = Pace(engine)
-        engine.compiling = self._how_to_compile
+        engine.compiling, engine.evaluations = self._how_to_compile, self._repays_compiled_evaluations
         self._started = time.monotonic()
         self._shown = 0.0
 
@@ -97,7 +99,8 @@ class Search:
     def run(self) -> list[TrialRecord]:
         """Baselines, then trials until the budget ends or `max_trials` are done."""
         try:
-            self._run_baselines()
+            if self.baseline_names:
+                self._run_baselines()
             while not self.budget.is_over():
                 self._refill()
                 population = self._whose_turn()
@@ -116,16 +119,15 @@ class Search:
     # -- baselines
 
     def _run_baselines(self) -> None:
-        done = {record.name for record in self.trials}
         layout = self.engine.program(baselines.LINEAR_NETWORK).layout
         config = baselines.linear_config(self.data.task)
-        if baselines.MEAN not in done:
+        if baselines.MEAN in self.baseline_names:
             self._keep_baseline(baselines.MEAN, config, baselines.fit_mean(self.data, layout))
-        if baselines.LINEAR not in done and self._has_time_for(baselines.linear_seconds(self.data)):
+        if baselines.LINEAR in self.baseline_names and self._has_time_for(baselines.linear_seconds(self.data)):
             started = time.monotonic()
             weights = baselines.fit_linear(self.data, layout, seed=self.seed)
             self._keep_baseline(baselines.LINEAR, config, weights, time.monotonic() - started)
-        if baselines.DEFAULT_MLP not in done:
+        if baselines.DEFAULT_MLP in self.baseline_names:
             self._run_default_mlp()
 
     def _has_time_for(self, seconds: float) -> bool:
@@ -215,12 +217,19 @@ class Search:
     def _how_to_compile(self, population: Population) -> Compiling:
         """Beside a search against the clock, where it pays; before the first step, or not at all, where the number of
         trials is given: what a run comes to must not hang on when a compiler was ready, or on what lay on disk."""
+        pays = self._repays(population, STEP)
         if self.max_trials is None:
-            pays = self.pace.repays_compiling(population.structure, self.budget)
             return "beside" if pays else "found"
-        runs = self.max_trials * len(self.data.folds)
-        pays = self.pace.repays_compiling_planned(population.structure, runs, self.space.natural_epochs)
         return "wait" if pays else "never"
+
+    def _repays_compiled_evaluations(self, population: Population) -> bool:
+        return self._repays(population, EVALUATION)
+
+    def _repays(self, population: Population, what: CompilingCost) -> bool:
+        if self.max_trials is None:
+            return self.pace.repays_compiling(what, population.structure, self.budget)
+        runs = self.max_trials * len(self.data.folds)
+        return self.pace.repays_compiling_planned(what, population.structure, runs, self.space.natural_epochs)
 
     def _whose_turn(self) -> Population | None:
         """The population with lanes that has had the least work so far, the best trial's counting half.
@@ -291,10 +300,9 @@ class Search:
 
     def _finish(self, trial: ActiveTrial) -> None:
         runs = sorted(trial.runs, key=lambda run: run.request.fold)
-        predictions = numpy.full((self.data.rows, self.data.outputs), numpy.nan, dtype=numpy.float32)
-        for run in runs:
-            predictions[self.data.folds[run.request.fold].validation.numpy(force=True)] = run.predictions
-        weights = TrialWeights(torch.stack([run.weights for run in runs]).cpu(), predictions)
+        predictions = out_of_fold(self.data, [run.predictions for run in runs])
+        buffers = {name: torch.stack([run.buffers[name] for run in runs]).cpu() for name in runs[0].buffers}
+        weights = TrialWeights(torch.stack([run.weights for run in runs]).cpu(), predictions, buffers)
         is_finite = all(numpy.isfinite(run.error) for run in runs)
         record = TrialRecord(
             number=trial.number,
@@ -302,7 +310,7 @@ class Search:
             values=trial.values,
             config=trial.config,
             state=self._state(runs, is_finite),
-            error=self._pooled_error(predictions) if is_finite else float("inf"),
+            error=self._error(runs, predictions) if is_finite else float("inf"),
             fold_errors=tuple(run.error for run in runs),
             best_epochs=tuple(run.best_epoch for run in runs),
             ended=tuple(run.ended for run in runs),
@@ -330,7 +338,14 @@ class Search:
             self.on_best(record, weights)
         self._show(at_once=bool(record.name))
 
+    def _error(self, runs: list[RunRecord], predictions: numpy.ndarray) -> float:
+        """The metric over all out-of-fold predictions; without a metric the mean of the runs' validation losses."""
+        if self.metric is None or not self.data.outputs:
+            return float(numpy.mean([run.error for run in runs]))
+        return self._pooled_error(predictions)
+
     def _pooled_error(self, predictions: numpy.ndarray) -> float:
+        assert self.metric is not None
         known = torch.from_numpy(~numpy.isnan(predictions).any(axis=1))
         lane = torch.from_numpy(predictions).double(), self.truth, self.weights
         return float(self.metric.error(*(part[known].unsqueeze(0) for part in lane))[0])
@@ -355,7 +370,7 @@ class Search:
                 trials_done=len(self.trials),
                 runs_done=self.runs_done,
                 lanes_alive=sum(len(p.lanes) for p in self.engine.populations.values()),
-                best_score=None if self.best is None else self.metric.shown(self.best.error),
+                best_score=None if self.best is None else self.engine.shown(self.best.error),
                 best_trial=self.best,
                 steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
             )
