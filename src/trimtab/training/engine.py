@@ -187,7 +187,7 @@ class Engine:
         held = self._compiled.get(population.structure)
         if held is not None and held.features.covers(needed) and held.features.averaging == needed.averaging:
             return held, held.features
-        how = self.compiling(population) if callable(self.compiling) else self.compiling
+        how: Compiling = self.compiling(population) if callable(self.compiling) else self.compiling
         if how == "never" or self.data.device.type != "cpu" or self.data.loss is not None:
             return None, needed
         dtype = torch.int32 if population.orders.dtype == numpy.int32 else torch.int64
