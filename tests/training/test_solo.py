@@ -16,7 +16,15 @@ ROWS, BATCH, EPOCHS = 48, 16, 4
 _generator = numpy.random.default_rng(2)
 X = _generator.normal(size=(ROWS + 16, 3)).astype(numpy.float32)
 Y = (X.sum(1) + 0.2 * _generator.normal(size=len(X))).astype(numpy.float32)
-CURVES = ("train_loss", "train_metric", "validation_loss", "learning_rate", "gradient_norm", "update_ratio", "dead_units")
+CURVES = (
+    "train_loss",
+    "train_metric",
+    "validation_loss",
+    "learning_rate",
+    "gradient_norm",
+    "update_ratio",
+    "dead_units",
+)
 
 
 def net():
