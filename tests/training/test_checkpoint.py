@@ -22,7 +22,7 @@ X = _generator.normal(size=(ROWS + 16, 3)).astype(numpy.float32)
 Y = (X.sum(1) + 0.3 * _generator.normal(size=len(X))).astype(numpy.float32)
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818
     pass
 
 

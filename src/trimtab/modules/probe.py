@@ -92,8 +92,13 @@ def _draws_and_mixes(module: nn.Module, use: ModuleUse, inputs: tuple[Tensor, ..
     except Exception:  # said with all its reasons where it happens in training
         return generators.have_drawn, False
     pairs = zip(pytree.tree_leaves(alone), pytree.tree_leaves(beside), strict=True)
-    same = all(torch.allclose(a, b[: len(a)], rtol=1e-3, atol=1e-4, equal_nan=True) for a, b in pairs)
-    return generators.have_drawn, not same
+    return generators.have_drawn, not all(_begins_with(b, a) for a, b in pairs)
+
+
+def _begins_with(rows: Tensor, some: Tensor) -> bool:
+    if some.dim() < rows.dim():  # a `squeeze()` took the dimension of a single row
+        some = some.unsqueeze(0)
+    return torch.allclose(some, rows[: len(some)], rtol=1e-3, atol=1e-4, equal_nan=True)
 
 
 def _called(module: nn.Module, use: ModuleUse, inputs: tuple[Tensor, ...]) -> Any:
