@@ -46,7 +46,7 @@ class Part:
 class Structure:
     """What runs must share to share a population."""
 
-    network: tuple[tuple[str, str | int | float], ...]
+    network: tuple[tuple[str, Any], ...]
     batch_size: int
 
     @classmethod
