@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 CACHE_VARIABLE = "TRIMTAB_CACHE"
 KEPT_LIBRARIES = 256
 SECONDS_OF_AN_ATTEMPT = 3600
+SECONDS_BETWEEN_LOOKS = 0.2
 # The wrapper around the kernels is long and runs once a step: compiling it without optimisation costs nothing there.
 _OPTIONS = {"aot_inductor.compile_wrapper_opt_level": "O0", "max_autotune": False}
 
@@ -117,9 +118,10 @@ class Compiler:
         if program.key:
             self.prepare(program, signature, sizes)
             name = self._name(program.key, signature)
-            with contextlib.suppress(Exception):  # said by `ready`
-                if name in self._pending:
-                    self._pending[name].result()
+            future = self._pending.get(name)
+            while future is not None and not future.done():
+                # Not without end, which would keep Ctrl-C waiting too where another thread is told of it.
+                wait([future], timeout=SECONDS_BETWEEN_LOOKS)
             return self.ready(program, signature)
         return self._made_here(program, signature, sizes)
 
