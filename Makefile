@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo test check bench speed
+.PHONY: venv demo docs test check bench speed rates
 
 venv: $(STAMP)
 
@@ -14,6 +14,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: venv
 	$(BIN)/trimtab demo
+
+docs: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 test: venv
 	$(BIN)/python -m pytest
@@ -29,3 +32,6 @@ bench: venv
 
 speed: venv
 	$(BIN)/python benchmarks/engine.py --json benchmarks/engine.json
+
+rates: venv
+	$(BIN)/python benchmarks/sweep.py --json benchmarks/sweep.json
