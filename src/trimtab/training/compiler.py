@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,7 @@ from trimtab.training.program import Program
 from trimtab.training.vmap_program import VmapProgram
 
 log = logging.getLogger(__name__)
+SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,10 @@ class Compiler:
             return
         self.prepare(program, wanted)
         for each in wanted:
-            with contextlib.suppress(Exception):  # said by `ready`
-                if attempt := self._pending.get(name_of(program.key, each.signature)):
-                    attempt.result()
+            attempt = self._pending.get(name_of(program.key, each.signature))
+            while attempt is not None and not attempt.done():
+                # Not without end, which would keep Ctrl-C waiting too where another thread is told of it.
+                wait([attempt], timeout=SECONDS_BETWEEN_LOOKS)
 
     def close(self) -> None:
         """Stop what compiles in a process of its own, and the threads that wait for it."""
