@@ -45,24 +45,39 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(page, language, tuple(marks), body, content.count("\n", 0, found.start()) + 2)
 
 
-def run_python(block: Block, namespace: dict) -> None:
-    """Run a block of Python, shortened; a traceback shows the page and its line."""
-    tree = _Shortened().visit(ast.parse("\n" * (block.line - 1) + block.text, filename=str(block.page)))
-    exec(compile(ast.fix_missing_locations(tree), str(block.page), "exec"), namespace)  # noqa: S102
+def run_page(page: Path, *, is_short: bool = True) -> dict:
+    """Run all blocks of a page in order, in this folder; gives the namespace of its Python.
+
+    `is_short` makes searches and trainings as short as they can be.
+    """
+    namespace: dict = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.is_run and block.language == "python":
+            _run_python(block, namespace, is_short=is_short)
+        elif block.is_run:
+            _run_shell(block, is_short=is_short)
+    return namespace
 
 
-def run_shell(block: Block) -> None:
-    """Run each call of trimtab in a shell block through the command line's own `main`; it has to succeed."""
-    for words in commands(block):
+def _run_python(block: Block, namespace: dict, *, is_short: bool) -> None:
+    """A traceback shows the page and its line."""
+    tree = ast.parse("\n" * (block.line - 1) + block.text, filename=str(block.page))
+    tree = ast.fix_missing_locations(_Shortened().visit(tree)) if is_short else tree
+    exec(compile(tree, str(block.page), "exec"), namespace)  # noqa: S102
+
+
+def _run_shell(block: Block, *, is_short: bool) -> None:
+    """Each call of trimtab, through the command line's own `main`; it has to succeed."""
+    for words in _commands(block):
         if words[0] == "trimtab":
-            arguments = _shortened(words[1:])
+            arguments = _shortened(words[1:]) if is_short else words[1:]
             status = cli.main(arguments)
             assert status == 0, f"{block.page}:{block.line}: trimtab {shlex.join(arguments)} ended with {status}"
         else:
             assert words[0] in OTHER_COMMANDS, f"{block.page}:{block.line}: how is {words[0]} to be run?"
 
 
-def commands(block: Block) -> Iterator[list[str]]:
+def _commands(block: Block) -> Iterator[list[str]]:
     """The words of each command; in a `console` block commands stand behind "$ ", and all else is what they print."""
     lines = block.text.replace("\\\n", " ").splitlines()
     if block.language == "console":
