@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("export",),
     ("report",),
     ("recorder",),
-    ("finish", "tensors"),
+    ("finish", "tensors", "modules"),
     ("results",),
     ("job",),
     ("fit", "sweep", "tune", "predictions"),

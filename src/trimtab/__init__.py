@@ -9,35 +9,78 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trimtab.errors import DataError, ModelError, OptionError, StudyError, TrimtabError
+    from trimtab.errors import (
+        CheckpointError,
+        DataError,
+        FactoryError,
+        LabelError,
+        LossError,
+        ModelError,
+        ModuleError,
+        NotFiniteError,
+        OptionError,
+        ShapeError,
+        StudyError,
+        TrimtabError,
+        UnknownKnobError,
+    )
+    from trimtab.fit import fit
     from trimtab.model import Model
-    from trimtab.results import Study, load, load_model
+    from trimtab.modules.recipe import EarlyStopping
+    from trimtab.results import Run, Study, load, load_model
+    from trimtab.training.config import Group, Schedule
     from trimtab.tune import tune
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CheckpointError",
     "DataError",
+    "EarlyStopping",
+    "FactoryError",
+    "Group",
+    "LabelError",
+    "LossError",
     "Model",
     "ModelError",
+    "ModuleError",
+    "NotFiniteError",
     "OptionError",
+    "Run",
+    "Schedule",
+    "ShapeError",
     "Study",
     "StudyError",
     "TrimtabError",
+    "UnknownKnobError",
     "__version__",
+    "fit",
     "load",
     "load_model",
     "tune",
 ]
 
 _HOME = {
+    "CheckpointError": "trimtab.errors",
     "DataError": "trimtab.errors",
+    "EarlyStopping": "trimtab.modules.recipe",
+    "FactoryError": "trimtab.errors",
+    "Group": "trimtab.training.config",
+    "LabelError": "trimtab.errors",
+    "LossError": "trimtab.errors",
     "Model": "trimtab.model",
     "ModelError": "trimtab.errors",
+    "ModuleError": "trimtab.errors",
+    "NotFiniteError": "trimtab.errors",
     "OptionError": "trimtab.errors",
+    "Run": "trimtab.results",
+    "Schedule": "trimtab.training.config",
+    "ShapeError": "trimtab.errors",
     "Study": "trimtab.results",
     "StudyError": "trimtab.errors",
     "TrimtabError": "trimtab.errors",
+    "UnknownKnobError": "trimtab.errors",
+    "fit": "trimtab.fit",
     "load": "trimtab.results",
     "load_model": "trimtab.results",
     "tune": "trimtab.tune",

@@ -15,8 +15,40 @@ class DataError(TrimtabError):
     """A table, frame or tensor that cannot be used as it is."""
 
 
+class ShapeError(DataError):
+    """Inputs, targets and outputs whose shapes do not go together."""
+
+
+class NotFiniteError(DataError):
+    """A NaN or an infinity where a number is needed."""
+
+
+class LabelError(DataError):
+    """Targets that are no class numbers 0, 1, ... although the loss is one of classes."""
+
+
+class ModuleError(TrimtabError):
+    """A network that cannot be trained as it is: nothing to train, or it cannot take its inputs."""
+
+
+class FactoryError(ModuleError):
+    """A factory of networks that raised an error or gave something else."""
+
+
+class LossError(TrimtabError):
+    """A loss function that gives no number to minimise."""
+
+
+class CheckpointError(TrimtabError):
+    """A checkpoint that cannot be read, or that belongs to another run."""
+
+
 class OptionError(TrimtabError):
     """An option, knob or value that trimtab does not know or cannot accept."""
+
+
+class UnknownKnobError(OptionError):
+    """A knob that does not exist."""
 
 
 class ModelError(TrimtabError):
@@ -35,5 +67,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def unknown_choice(what: str, word: str, known: Iterable[str]) -> OptionError:
     """The error for a name that is not one of `known`: names the nearest one and lists them all."""
+    return OptionError(_unknown(what, word, known))
+
+
+def unknown_knob(word: str, known: Iterable[str]) -> UnknownKnobError:
+    """The same for a knob."""
+    return UnknownKnobError(_unknown("knob", word, known))
+
+
+def _unknown(what: str, word: str, known: Iterable[str]) -> str:
     known = list(known)
-    return OptionError(f'Unknown {what} "{word}".{did_you_mean(word, known)} Choose one of: {", ".join(known)}.')
+    return f'Unknown {what} "{word}".{did_you_mean(word, known)} Choose one of: {", ".join(known)}.'

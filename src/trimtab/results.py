@@ -1,4 +1,4 @@
-"""Study: a search as the user holds it, while its files stay the truth.
+"""Study and Run: a search, or one training, as the user holds it; a study's files stay the truth.
 
 Knows how to read a study folder back; it trains nothing.
 """
@@ -6,16 +6,61 @@ Knows how to read a study folder back; it trains nothing.
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars
 
 from trimtab.errors import StudyError
 from trimtab.model import Model
+from trimtab.training.config import Config
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
 from trimtab.tuning.writer import TrialStore
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """One training, finished.
+
+    `module` has the weights of the best epoch and is in evaluation mode; `curves` has a row per evaluated epoch (see
+    `trimtab.training.run.Curves`); `score` is the metric on the validation rows at the best epoch, as users read it,
+    where `metric` names it, and the validation loss where that is None. `ended` says why training ended: "all epochs",
+    "stopped early", "stopped" (by a callback) or "not finite"; `best_epoch` is 0 where no epoch gave a finite score,
+    and the module then has the weights it started from. `knobs` are those that were given.
+    """
+
+    name: str
+    module: "torch.nn.Module"
+    curves: polars.DataFrame
+    config: Config
+    metric: str | None
+    score: float
+    best_epoch: int
+    epochs: int
+    ended: str
+    seed: int
+    task: str
+    knobs: dict[str, Any]
+
+    @property
+    def findings(self) -> tuple[()]:
+        """Nothing yet: what is right and wrong with a run is not told so far."""
+        return ()
+
+    def plot(self) -> "Figure":
+        """The score on training and validation rows by epoch, the best epoch marked: a matplotlib figure."""
+        from trimtab.report.figures import curves_figure
+
+        return curves_figure(self.curves, metric=self.metric, best_epoch=self.best_epoch, title=self.name)
+
+    def __repr__(self) -> str:
+        score = f"{self.metric or 'validation loss'} {self.score:.4g}"
+        return f"Run({self.name}: {score} at epoch {self.best_epoch} of {self.epochs}, {self.ended})"
 
 
 @dataclass(frozen=True)

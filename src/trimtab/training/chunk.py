@@ -12,11 +12,12 @@ from itertools import pairwise
 import numpy
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from trimtab.training.arguments import Arguments
 from trimtab.training.compiler import Compiled
-from trimtab.training.losses import classification_loss, regression_loss
-from trimtab.training.population import Population
+from trimtab.training.objective import Objective, Outputs
+from trimtab.training.population import Part, Population
 from trimtab.training.program import Activity, Program
 from trimtab.training.step import NOTED_EVERY, Features, Plan, Rows, Step
 
@@ -30,9 +31,9 @@ class Worker:
     program: Program
     steps: dict[Features, Step] = field(default_factory=dict)
 
-    def step(self, task, features: Features) -> Step:
+    def step(self, objective: Objective, features: Features) -> Step:
         if features not in self.steps:
-            self.steps[features] = Step(self.program, task, features)
+            self.steps[features] = Step(self.program, objective, features)
         return self.steps[features]
 
 
@@ -41,7 +42,7 @@ class Validated:
     """A chunk on its lanes' validation rows: outputs [lanes, rows, outputs], rows, weights (padding: 0), loss [lanes],
     and what each activation layer did."""
 
-    outputs: Tensor
+    outputs: Outputs
     rows: Tensor
     weights: Tensor
     losses: Tensor
@@ -115,9 +116,9 @@ class Chunk:
             here = torch.full((1,), place)
             tensors = Arguments(state, coefficients, rows, plan.head(lanes), here).tensors()
             return compiled.step.bound_to([tensors[name] for name in compiled.names])
-        task = self.population.data.task
-        noting = worker.step(task, features)
-        plain = noting if coefficients.any_clip else worker.step(task, replace(features, norms=False))
+        objective = self.population.data.objective
+        noting = worker.step(objective, features)
+        plain = noting if coefficients.any_clip else worker.step(objective, replace(features, norms=False))
         state, head = self.population.state(first, last, is_flat=True), plan.head(lanes)
         places = iter(range(place, plan.rows.shape[1]))
 
@@ -133,10 +134,11 @@ class Chunk:
     def __len__(self) -> int:
         return self.last - self.first
 
-    def validate(self, worker: Worker, *, watch: bool) -> Validated:
+    def validate(self, worker: Worker, part: Part, *, watch: bool) -> Validated:
+        """The chunk's lanes on their folds' rows of `part`."""
         population, data = self.population, self.population.data
-        rows = population.validation_rows[self.folds].to(data.device)
-        counts = population.validation_counts[self.folds].view(-1, 1)
+        rows = part.rows[self.folds].to(data.device)
+        counts = part.counts[self.folds].view(-1, 1)
         is_real = (torch.arange(rows.shape[1]).view(1, -1) < counts).to(data.device)
         own = slice(self.first, self.last)
         parameters = population.program.layout.views(population.evaluated.data[own])
@@ -153,9 +155,8 @@ class Chunk:
                     piece = worker.program.forward(parameters, inputs, None, buffers)
             outputs.append(piece)
         weights = data.weights[rows] * is_real
-        loss_of = classification_loss if data.task == "classification" else regression_loss
-        result = torch.cat(outputs, dim=1)
-        losses, _ = loss_of(result, data.targets[rows], weights, self.coefficients.losses)
+        result = pytree.tree_map(lambda *pieces: torch.cat(pieces, dim=1), *outputs)
+        losses, _ = data.objective(result, data.targets_of(rows), weights, self.coefficients.losses)
         return Validated(result, rows, weights, losses, activity)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from trimtab.training.config import Task
+from trimtab.training.objective import FormulaLoss, Objective, Targets
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class TrainingData:
 
     `inputs` are tensors of `[rows, ...]`, handed to the module in this order. `targets` are float32 `[rows, outputs]`
     (scaled) or int64 `[rows]` class numbers. `mean` and `scale` `[outputs]` lead from scaled targets to original units.
-    `cardinalities` are the entries of each column of category codes, where there are such columns.
+    `cardinalities` are the entries of each column of category codes, where there are such columns. `loss` is a loss of
+    the caller's own, in the place of those that configs name; only it reads `more_targets`, and with it `outputs` is 0
+    where the network's outputs are no predictions.
     """
 
     task: Task
@@ -38,6 +41,12 @@ class TrainingData:
     mean: Float[Tensor, " outputs"]
     scale: Float[Tensor, " outputs"]
     cardinalities: tuple[int, ...] = ()
+    loss: Objective | None = None
+    more_targets: tuple[Tensor, ...] = ()
+
+    @property
+    def objective(self) -> Objective:
+        return self.loss or FormulaLoss(self.task)
 
     @property
     def device(self) -> torch.device:
@@ -50,14 +59,26 @@ class TrainingData:
     def predictions(self, outputs: Tensor) -> Tensor:
         """Network outputs `[..., outputs]` as class probabilities or values in original units, in float64."""
         outputs = outputs.double()
+        if self.loss is not None and outputs.dim() == 2:  # one number per row, left just as it came
+            outputs = outputs.unsqueeze(-1)
         return outputs.softmax(-1) if self.task == "classification" else outputs * self.scale + self.mean
 
     def truth(self, rows: Tensor) -> Tensor:
         """Targets of `rows` as the metric reads them: class numbers, or original units in float64."""
-        chosen = self.targets[rows]
-        return chosen if self.task == "classification" else chosen.double() * self.scale + self.mean
+        return self.truth_of(self.targets[rows])
+
+    def truth_of(self, targets: Tensor) -> Tensor:
+        """The same of targets `[lanes, rows, ...]`."""
+        if self.task == "classification":
+            return targets
+        columns = targets.unsqueeze(-1) if self.targets.dim() == 1 else targets
+        return columns.double() * self.scale + self.mean
 
     def gather(self, rows: Int[Tensor, "lanes batch"]) -> tuple[Tensor, ...]:
         """Each input's rows as `[lanes, batch, ...]`."""
         flat = rows.reshape(-1)
         return tuple(x.index_select(0, flat).view(*rows.shape, *x.shape[1:]) for x in self.inputs)
+
+    def targets_of(self, rows: Int[Tensor, "lanes batch"]) -> Targets:
+        """Targets of `rows` as the objective reads them, `[lanes, batch, ...]`."""
+        return (self.targets[rows], *(t[rows] for t in self.more_targets)) if self.more_targets else self.targets[rows]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trimtab.training.randomness import keep_mask, place_numbers, threshold_of
 
-_KINDS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+DROPOUT_KINDS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +42,7 @@ class CountedDropout(nn.Module):
 def with_counted_dropout(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     """A copy of `module` whose dropout layers are counted ones, and the names of those layers."""
     module = copy.deepcopy(module)
-    names = [name for name, child in module.named_modules() if isinstance(child, _KINDS)]
+    names = [name for name, child in module.named_modules() if isinstance(child, DROPOUT_KINDS)]
     for name in names:
         old = module.get_submodule(name)
         if isinstance(old, nn.AlphaDropout | nn.FeatureAlphaDropout):

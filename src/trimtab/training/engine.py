@@ -4,6 +4,7 @@ Knows configs, folds and lanes; it knows no trials, tables, files or clocks. Who
 what is pruned; `should_stop` is asked before every step.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -27,7 +28,7 @@ from trimtab.training.mlp_program import program_for
 from trimtab.training.plans import Lane
 from trimtab.training.population import Population, Structure
 from trimtab.training.precision import Precision, PrecisionCheck, gains_from_bfloat16
-from trimtab.training.program import Program
+from trimtab.training.program import ModuleUse, Program
 from trimtab.training.randomness import initialised, number_from
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, STOPPED_EARLY, Request, RunRecord
 from trimtab.training.step import NOTED_EVERY, Features, Rows
@@ -44,6 +45,9 @@ NOTHING = Features(norms=False)
 class Engine:
     """Trains runs of many structures over one data set, each structure as one population.
 
+    Runs are judged by `metric`, or by their own validation loss where it is None, every `epochs_per_round` epochs (0:
+    as often as costs little), and on up to `training_rows` training rows too.
+
     `compiling` says how the steps of a population are compiled: "never"; only where they are "found" on disk; "beside"
     the training, which goes on uncompiled meanwhile; or before the first of them, which has to "wait". Every compiled
     step has the features `always`, that it may serve whatever comes. `precision` "medium" multiplies matrices in
@@ -55,26 +59,32 @@ class Engine:
     def __init__(
         self,
         data: TrainingData,
-        metric: Metric,
+        metric: Metric | None,
         factory: Factory,
         *,
+        use: ModuleUse | None = None,
+        start: Callable[[Request], nn.Module] | None = None,
         threads: int = 1,
         compiling: Compiling | Callable[[Population], Compiling] = "never",
         always: Features = NOTHING,
         precision: Precision = "high",
         keeps_signals: bool = True,
         measures_widths: bool = False,
+        epochs_per_round: int = 0,
+        training_rows: int = 0,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.data, self.metric, self.factory, self.should_stop = data, metric, factory, should_stop
         self.threads, self.compiling, self.precision, self.keeps_signals = threads, compiling, precision, keeps_signals
-        self.always, self.measures_widths = always, measures_widths
+        self.always, self.measures_widths, self.use, self.start = always, measures_widths, use, start
+        self.epochs_per_round, self.training_rows = epochs_per_round, training_rows
         self.compiler = Compiler(threads=threads)
         self.populations: dict[Structure, Population] = {}
         self.lane_steps = 0
         # A compiled step reads numbers row by row, whatever way a tensor lies.
         inputs = tuple(x.contiguous() for x in data.inputs)
-        self.rows = Rows(inputs, data.targets.contiguous(), torch.cat([data.weights, data.weights.new_zeros(1)]))
+        weights = torch.cat([data.weights, data.weights.new_zeros(1)])
+        self.rows = Rows(inputs, data.targets.contiguous(), weights, data.more_targets)
         self._programs: dict[tuple, Program] = {}
         self._workers: dict[tuple, list[Worker]] = {}
         self._building = threading.Lock()  # whoever proposes asks for widths from a thread of its own
@@ -88,7 +98,10 @@ class Engine:
         if structure not in self.populations:
             program = self.program(structure.network)
             capacity = lanes or self.width(structure)
-            self.populations[structure] = Population(structure, program, self.data, capacity)
+            self.populations[structure] = Population(
+                structure, program, self.data, capacity,
+                epochs_per_round=self.epochs_per_round, training_rows=self.training_rows,
+            )  # fmt: skip
         return self.populations[structure]
 
     def program(self, network: tuple) -> Program:
@@ -99,7 +112,7 @@ class Engine:
     def _build(self, network: tuple) -> None:
         if network not in self._programs:
             module = initialised(lambda: self.factory(**dict(network)), seed=0)
-            program = self._programs[network] = program_for(module.to(self.data.device))
+            program = self._programs[network] = program_for(module.to(self.data.device), self.use)
             others = [program.for_another_thread() for _ in range(self.threads - 1)]
             self._workers[network] = [Worker(each) for each in (program, *others)]
 
@@ -111,12 +124,17 @@ class Engine:
         return max(folds, self.threads, int(min(MAX_LANES, OPERATIONS_AT_ONCE // operations)) // folds * folds)
 
     def admit(self, population: Population, requests: Iterable[Request]) -> None:
-        """Start each request in a free lane, from weights that follow from its seed and fold."""
+        """Start each request in a free lane, from the weights that `start` gives, or that follow from seed and fold."""
         for request in requests:
-            seed = number_from("run", request.seed, request.fold)
-            module = initialised(partial(self.factory, **request.config.module_arguments), seed)
-            weights = population.program.layout.flatten(dict(module.named_parameters()))
-            population.admit(request, weights.to(self.data.device))
+            module = self.start(request) if self.start is not None else self._initial(request)
+            tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+            weights = population.program.layout.flatten(tensors)
+            buffers = {name: tensors[name].detach() for name in population.program.buffers}
+            population.admit(request, weights.to(self.data.device), buffers)
+
+    def _initial(self, request: Request) -> nn.Module:
+        seed = number_from("run", request.seed, request.fold)
+        return initialised(partial(self.factory, **request.config.module_arguments), seed)
 
     def advance(self, population: Population) -> bool:
         """Train every lane for one round (an epoch, or several short ones) and evaluate; False when told to stop."""
@@ -160,7 +178,7 @@ class Engine:
         if held is not None and held.features.covers(needed) and held.features.averaging == needed.averaging:
             return held, held.features
         how = self.compiling(population) if callable(self.compiling) else self.compiling
-        if how == "never" or self.data.device.type != "cpu":
+        if how == "never" or self.data.device.type != "cpu" or self.data.loss is not None:
             return None, needed
         dtype = torch.int32 if population.orders.dtype == numpy.int32 else torch.int64
         wanted = needed | self.always | Features(norms=True)
@@ -217,13 +235,15 @@ class Engine:
         """The metric's error of every lane as it stands."""
 
         def errors(chunk: Chunk, worker: Worker) -> Tensor:
-            return self._error_of(chunk.validate(worker, watch=False))[0]
+            return self._error_of(chunk.validate(worker, population.validation, watch=False))[0]
 
         return torch.cat(self._over_chunks(population, errors)).numpy(force=True)
 
-    def _error_of(self, seen: Validated) -> tuple[Tensor, Tensor]:
-        """Each lane's error, and its predictions in original units."""
-        predictions = self.data.predictions(seen.outputs)
+    def _error_of(self, seen: Validated) -> tuple[Tensor, Tensor | None]:
+        """Each lane's error, and its predictions in original units, if its outputs are any."""
+        predictions = self.data.predictions(seen.outputs) if self.data.outputs else None
+        if self.metric is None or predictions is None:
+            return seen.losses.double(), predictions
         return self.metric.error(predictions, self.data.truth(seen.rows), seen.weights.double()), predictions
 
     def _train(self, population: Population, compiled: Compiled | None, features: Features, precision: str) -> bool:
@@ -301,19 +321,35 @@ class Engine:
         errors = torch.cat([error for error, _ in pieces]).tolist()
         losses = torch.cat([seen.losses for _, seen in pieces]).tolist()
         noted = self._noted(population, [seen for _, seen in pieces])
+        noted["train_metric"] = self._on_training_rows(population)
         for place, (lane, error, loss) in enumerate(zip(population.lanes, errors, losses, strict=True)):
             if error < lane.error:
                 lane.error, lane.best_epoch = error, lane.epoch
             values = {name: column[place] for name, column in noted.items()}
-            values |= {"epoch": lane.epoch, "validation_loss": loss, "validation_metric": self.metric.shown(error)}
+            values |= {"epoch": lane.epoch, "validation_loss": loss, "validation_metric": self.shown(error)}
             lane.curves.append(values)
+            lane.errors.append(error)
             lane.schedule.observe(error)
-            lane.ended = self._why_ended(lane, error, values["train_loss"])
+            lane.ended = why_ended(lane, error, values["train_loss"])
+
+    def shown(self, error: float) -> float:
+        """The figure users read."""
+        return error if self.metric is None else self.metric.shown(error)
+
+    def _on_training_rows(self, population: Population) -> list[float]:
+        """The metric of every lane on rows that it trains on, in evaluation mode; NaN where nobody asked."""
+        part = population.training
+        if part is None:
+            return [math.nan] * len(population.lanes)
+        pieces = self._over_chunks(
+            population, lambda chunk, worker: self._error_of(chunk.validate(worker, part, watch=False))[0]
+        )
+        return [self.shown(error) for error in torch.cat(pieces).tolist()]
 
     def _validated(self, chunk: Chunk, worker: Worker, *, watch: bool) -> tuple[Tensor, Validated]:
         """The error of each of the chunk's lanes; keeps the weights of those that just did their best."""
         population = chunk.population
-        seen = chunk.validate(worker, watch=watch)
+        seen = chunk.validate(worker, population.validation, watch=watch)
         errors, predictions = self._error_of(seen)
         before = torch.tensor([lane.error for lane in population.lanes[chunk.first : chunk.last]], dtype=torch.float64)
         population.keep_best(chunk.first, (errors.cpu() < before).numpy(), predictions)
@@ -325,7 +361,7 @@ class Engine:
         totals = population.totals[:count].cpu()
         steps = torch.tensor([lane.steps_since_evaluation() for lane in lanes], dtype=torch.float32)
         rates = [lane.last_rate() for lane in lanes]
-        nothing = [float("nan")] * count
+        nothing = [math.nan] * count
         noted: dict[str, list] = {"train_loss": signals.train_loss(totals).tolist(), "learning_rate": rates}
         if not self.keeps_signals:
             scalars = ("gradient_norm", "update_ratio", "noise_scale", "dead_units", "saturated_units")
@@ -348,10 +384,11 @@ class Engine:
             "saturated_units": signals.mean_over_layers(saturated, units).tolist(),
         }
 
-    @staticmethod
-    def _why_ended(lane: Lane, error: float, train_loss: float) -> str:
-        if not (numpy.isfinite(error) and numpy.isfinite(train_loss)):
-            return NOT_FINITE
-        if lane.epoch >= lane.request.config.epochs:
-            return ALL_EPOCHS
-        return STOPPED_EARLY if lane.stopping.should_stop(lane.epoch, train_loss, error) else ""
+
+def why_ended(lane: Lane, error: float, train_loss: float) -> str:
+    """Why the run in `lane` is over after this evaluation; "" where it goes on."""
+    if not (numpy.isfinite(error) and numpy.isfinite(train_loss)):
+        return NOT_FINITE
+    if lane.epoch >= lane.request.config.epochs:
+        return ALL_EPOCHS
+    return STOPPED_EARLY if lane.stopping.should_stop(lane.epoch, train_loss, error) else ""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trimtab.nets.mlp import MLP
-from trimtab.training.program import Activity, Buffers, Layout, Masks, Program, VmapProgram, bounds_of
+from trimtab.training.program import Activity, Buffers, Layout, Masks, ModuleUse, Program, VmapProgram, bounds_of
 from trimtab.training.randomness import keep_mask, place_numbers
 
 
@@ -124,6 +124,6 @@ def _linear(x: Tensor, parameters: Buffers, name: str) -> Tensor:
     return torch.bmm(weight, x) + bias
 
 
-def program_for(module: nn.Module) -> Program:
+def program_for(module: nn.Module, use: ModuleUse | None = None) -> Program:
     """The fastest program that gives this module's numbers."""
-    return MLPProgram(module) if type(module) is MLP else VmapProgram(module)
+    return MLPProgram(module) if type(module) is MLP and use is None else VmapProgram(module, use)

@@ -39,6 +39,7 @@ class Lane:
     error: float = float("inf")
     best_epoch: int = 0
     ended: str = ""
+    errors: list[float] = field(default_factory=list)
     curves: Curves = field(default_factory=Curves)
 
     def steps_of(self, epochs: int) -> int:
@@ -108,13 +109,33 @@ def plan(
 
     Beyond a lane's own steps there is nothing.
     """
+    shape = (len(lanes), window[1] - window[0])
+    rows = numpy.full((*shape, max(lane.size for lane in lanes)), orders.padding, dtype=orders.dtype)
+    for i, lane in enumerate(lanes):
+        _fill(rows[i], lane, orders, epochs, window)
+    return _at_rates(torch.from_numpy(rows), lanes, optimizers, window, device, dropouts)
+
+
+def one_step(lane: Lane, optimizers: OptimizerCoefficients, rows: int, device: torch.device, dropouts: int) -> Plan:
+    """The next step of a lane that sees `rows` rows just as they come."""
+    window = (lane.step % max(1, lane.batches), lane.step % max(1, lane.batches) + 1)
+    return _at_rates(torch.arange(rows).view(1, 1, -1), [lane], optimizers, window, device, dropouts)
+
+
+def _at_rates(
+    rows: torch.Tensor,
+    lanes: Sequence[Lane],
+    optimizers: OptimizerCoefficients,
+    window: tuple[int, int],
+    device: torch.device,
+    dropouts: int,
+) -> Plan:
+    """The plan of the steps of `window` with these rows."""
     count = window[1] - window[0]
     shape = (len(lanes), count)
-    rows = numpy.full((*shape, max(lane.size for lane in lanes)), orders.padding, dtype=orders.dtype)
     rates, decays, dropout = (numpy.ones(shape) for _ in range(3))
     before = numpy.array([lane.step for lane in lanes])
     for i, lane in enumerate(lanes):
-        _fill(rows[i], lane, orders, epochs, window)
         config = lane.request.config
         # `step` counts up while the windows of a round pass, so a window's first step is the lane's next one.
         rates[i] = lane.schedule.factors(lane.step, count)
@@ -137,7 +158,7 @@ def plan(
     seeds = torch.tensor([lane.request.seed for lane in lanes]).unsqueeze(1).expand_as(numbers)
     keys = mask_keys(seeds, numbers, dropouts)
     thresholds = threshold_of(columns[:, :, DROPOUT])
-    return Plan(*(part.to(device) for part in (torch.from_numpy(rows), columns, thresholds, keys)))
+    return Plan(*(part.to(device) for part in (rows, columns, thresholds, keys)))
 
 
 def _fill(rows: numpy.ndarray, lane: Lane, orders: RowOrders, epochs: int, window: tuple[int, int]) -> None:

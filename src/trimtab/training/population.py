@@ -5,6 +5,7 @@ works on a contiguous prefix and no idle lane is computed. Knows no trials, budg
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 import torch
@@ -14,7 +15,7 @@ from trimtab.training.coefficients import joined_flags
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.plans import Lane, RowOrders
-from trimtab.training.program import Program
+from trimtab.training.program import Buffers, Program
 from trimtab.training.run import Request, RunRecord
 from trimtab.training.schedules import make as make_schedule
 from trimtab.training.step import FIRST_TENSOR, Features, LaneCoefficients, State
@@ -25,6 +26,20 @@ STEPS_PER_ROUND = 12
 # its products (a forward, no backward); in small networks all that is done beside them costs more than a row does.
 SHARE_OF_EVALUATION = 0.15
 PRODUCTS_OF_EVALUATION, REST_OF_EVALUATION, SMALL_NETWORK = 1 / 3, 1.1, 50_000
+
+
+@dataclass(frozen=True)
+class Part:
+    """Row numbers of all folds side by side `[folds, rows]`, short ones filled up with row 0, and how many count."""
+
+    rows: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, rows: list[Tensor]) -> "Part":
+        longest = max(len(part) for part in rows)
+        filled = [torch.cat([part, part.new_zeros(longest - len(part))]) for part in rows]
+        return cls(torch.stack(filled), torch.tensor([len(part) for part in rows]))
 
 
 @dataclass(frozen=True)
@@ -42,11 +57,23 @@ class Structure:
 class Population:
     """Stacked lanes of one structure over one data set.
 
+    Evaluated every `epochs_per_round` epochs (0: as often as costs little), on `training_rows` of the training rows
+    too.
+
     `capacity` lanes at most; `lane_steps` are the steps that lanes made, `place_steps` those that all places together
     could have made meanwhile, empty ones included; `compiled_steps` those of the former that a compiled step made.
     """
 
-    def __init__(self, structure: Structure, program: Program, data: TrainingData, capacity: int) -> None:
+    def __init__(
+        self,
+        structure: Structure,
+        program: Program,
+        data: TrainingData,
+        capacity: int,
+        *,
+        epochs_per_round: int = 0,
+        training_rows: int = 0,
+    ) -> None:
         self.structure, self.program, self.data, self.capacity = structure, program, data, capacity
         self.lanes: list[Lane] = []
         layout, device = program.layout, data.device
@@ -62,11 +89,11 @@ class Population:
         self.table = LaneCoefficients.stack([Config()], layout.names, self.classes, device).mapped(
             lambda value: value.repeat(capacity, *(1,) * (value.dim() - 1))
         )
-        self.validation_rows = _stacked([fold.validation for fold in data.folds])
-        self.validation_counts = torch.tensor([len(fold.validation) for fold in data.folds])
-        self.best_predictions = numpy.zeros((capacity, self.validation_rows.shape[1], data.outputs), numpy.float32)
+        self.validation = Part.of([fold.validation for fold in data.folds])
+        self.training = Part.of([_spread(fold.train, training_rows) for fold in data.folds]) if training_rows else None
+        self.best_predictions = numpy.zeros((capacity, self.validation.rows.shape[1], data.outputs), numpy.float32)
         self.orders = RowOrders(data)
-        self.epochs_per_round = self._epochs_per_round()
+        self.epochs_per_round = epochs_per_round or self._epochs_per_round()
         self.is_changed = True
         self.chunks: list = []
         self.chunk_width = 0
@@ -103,7 +130,8 @@ class Population:
     def batches(self, fold: int) -> int:
         """Steps of one epoch; a module that mixes rows leaves out a short last batch."""
         rows, size = len(self.data.folds[fold].train), self.batch_size(fold)
-        return rows // size if self.program.mixes_rows else -(-rows // size)
+        leaves_out = self.program.mixes_rows or self.data.objective.mixes_rows
+        return rows // size if leaves_out else -(-rows // size)
 
     def _epochs_per_round(self) -> int:
         """Epochs between evaluations: enough steps to be worth a round, and few enough rows to evaluate."""
@@ -114,8 +142,8 @@ class Population:
         trained = max(self.batches(fold) * self.batch_size(fold) for fold in folds)
         return max(rounds, -(-int(evaluated * (1 - SHARE_OF_EVALUATION)) // max(1, int(SHARE_OF_EVALUATION * trained))))
 
-    def admit(self, request: Request, weights: Tensor) -> None:
-        """Give the next free lane to `request`, starting from `weights` `[parameters]`."""
+    def admit(self, request: Request, weights: Tensor, buffers: Buffers | None = None) -> None:
+        """Give the next free lane to `request`, starting from `weights` `[parameters]` (and its module's `buffers`)."""
         place, config = len(self.lanes), request.config
         batches, names = self.batches(request.fold), self.program.layout.names
         own = LaneCoefficients.stack([config], names, self.classes, self.data.device)
@@ -131,7 +159,7 @@ class Population:
         for tensor in (self.parameters, self.best, self.average):
             if tensor is not None:
                 tensor[place] = weights
-        for name, value in self.program.buffers.items():
+        for name, value in (buffers or self.program.buffers).items():
             self.buffers[name][place] = self.best_buffers[name][place] = value
         self.best_predictions[place] = numpy.nan
         self.is_changed = True
@@ -174,6 +202,16 @@ class Population:
         for lane, step in zip(self.lanes, steps, strict=True):
             lane.step = step
 
+    def taken_out(self, place: int) -> dict[str, Any]:
+        """A copy of all that lane `place` holds, for `put_back`."""
+        tensors = [tensor[place].clone().cpu() for tensor in self._by_lane()]
+        return {"by_lane": tensors, "best_predictions": torch.from_numpy(self.best_predictions[place].copy())}
+
+    def put_back(self, place: int, taken: dict[str, Any]) -> None:
+        for tensor, value in zip(self._by_lane(), taken["by_lane"], strict=True):
+            tensor[place] = value
+        self.best_predictions[place] = taken["best_predictions"].numpy()
+
     def arrange(self) -> None:
         """Put the lanes with most steps in the coming round first; most rounds find them so."""
         steps = numpy.array([lane.steps_of(self.epochs_per_round) for lane in self.lanes])
@@ -188,7 +226,7 @@ class Population:
         self.lanes = [self.lanes[place] for place in order]
         self.is_changed = True
 
-    def keep_best(self, first: int, improved: numpy.ndarray, predictions: Tensor) -> None:
+    def keep_best(self, first: int, improved: numpy.ndarray, predictions: Tensor | None) -> None:
         """Copy weights and predictions `[lanes, validation_rows, outputs]` of those lanes from `first` on that just
         did their best."""
         chosen = numpy.flatnonzero(improved)
@@ -198,12 +236,13 @@ class Population:
         self.best[index] = self.evaluated[index]
         for name, value in self.buffers.items():
             self.best_buffers[name][index] = value[index]
-        self.best_predictions[chosen + first] = predictions[torch.from_numpy(chosen)].float().numpy(force=True)
+        if predictions is not None:
+            self.best_predictions[chosen + first] = predictions[torch.from_numpy(chosen)].float().numpy(force=True)
 
     def record(self, place: int) -> RunRecord:
         """What remains of the run in lane `place`."""
         lane = self.lanes[place]
-        count = int(self.validation_counts[lane.request.fold])
+        count = int(self.validation.counts[lane.request.fold])
         return RunRecord(
             request=lane.request,
             curves=lane.curves,
@@ -238,7 +277,6 @@ def _repeated(value: Tensor, count: int, device: torch.device) -> Tensor:
     return value.to(device).unsqueeze(0).repeat(count, *(1,) * value.dim())
 
 
-def _stacked(rows: list[Tensor]) -> Tensor:
-    """Row numbers of folds side by side [folds, rows], short ones filled up with row 0."""
-    longest = max(len(part) for part in rows)
-    return torch.stack([torch.cat([part, part.new_zeros(longest - len(part))]) for part in rows])
+def _spread(rows: Tensor, most: int) -> Tensor:
+    """At most so many of `rows`, evenly over all of them."""
+    return rows if len(rows) <= most else rows[torch.linspace(0, len(rows) - 1, most).long()]

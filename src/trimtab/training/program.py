@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils import _pytree as pytree
 
 from trimtab.training.dropout import with_counted_dropout
 from trimtab.training.randomness import mask_keys, threshold_of
@@ -48,8 +49,26 @@ class Masks:
 
 
 @dataclass(frozen=True)
+class ModuleUse:
+    """How a module is to be called: with its inputs by name where they have `names` (in one dict: `as_dict`), its
+    dropout layers at rates of their own, its outputs left just as they come (for a loss that reads them so)."""
+
+    names: tuple[str, ...] = ()
+    own_dropout: bool = False
+    keeps_outputs: bool = False
+    as_dict: bool = False
+
+    def arguments(self, inputs: tuple[Tensor, ...]) -> tuple[tuple, dict]:
+        """What `forward` is called with."""
+        if not self.names:
+            return inputs, {}
+        named = dict(zip(self.names, inputs, strict=True))
+        return ((named,), {}) if self.as_dict else ((), named)
+
+
+@dataclass(frozen=True)
 class Layout:
-    """Where each parameter of a module stands in a lane's flat row of `size` numbers."""
+    """Where each trained parameter of a module stands in a lane's flat row of `size` numbers."""
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -57,7 +76,7 @@ class Layout:
 
     @classmethod
     def of(cls, module: nn.Module) -> "Layout":
-        named = list(module.named_parameters())
+        named = [(name, value) for name, value in module.named_parameters() if value.requires_grad]
         return cls(
             names=tuple(name for name, _ in named),
             shapes=tuple(tuple(value.shape) for _, value in named),
@@ -163,13 +182,14 @@ def outputs_of(
 class VmapProgram:
     """Any module through `torch.func.vmap`; lane by lane, said once, where vmap cannot take it."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self._original = module
+    def __init__(self, module: nn.Module, use: ModuleUse | None = None) -> None:
+        self._original, self.use = module, use or ModuleUse()
         self.module, self.dropout_names = with_counted_dropout(module)
         self.dropouts = len(self.dropout_names)
         self.layout = Layout.of(self.module)
         counted = {f"{name}.{part}" for name in self.dropout_names for part in ("rate", "threshold", "key")}
-        self.buffers = {n: b.detach().clone() for n, b in self.module.named_buffers() if n not in counted}
+        still = [*self.module.named_buffers(), *(p for p in self.module.named_parameters() if not p[1].requires_grad)]
+        self.buffers = {name: value.detach().clone() for name, value in still if name not in counted}
         modules = list(self.module.named_modules())
         self.mixes_rows = any(isinstance(child, _BatchNorm) for _, child in modules)
         self.activations = tuple(name for name, child in modules if isinstance(child, ACTIVATION_MODULES))
@@ -195,7 +215,7 @@ class VmapProgram:
         return outputs, tuple(Activity(low, high, flat, rows) for low, high, flat, rows in layers)
 
     def for_another_thread(self) -> "VmapProgram":
-        other = VmapProgram(self._original)
+        other = VmapProgram(self._original, self.use)
         other.is_mapped, other.is_counted = self.is_mapped, self.is_counted
         return other
 
@@ -223,14 +243,12 @@ class VmapProgram:
             )
             for i in range(inputs[0].shape[0])
         ]
-        if isinstance(each[0], Tensor):
-            return torch.stack(each)
-        outputs, *parts = zip(*each, strict=True)
-        layers = ([torch.stack(layer) for layer in zip(*part, strict=True)] for part in parts)
-        return torch.stack(outputs), *layers
+        return pytree.tree_map(lambda *lanes: torch.stack(lanes), *each)
 
-    def _one_lane(self, parameters: Buffers, settings: Buffers, inputs: tuple) -> Tensor:
-        outputs = functional_call(self.module, {**parameters, **settings}, inputs)
+    def _one_lane(self, parameters: Buffers, settings: Buffers, inputs: tuple) -> Any:
+        outputs = functional_call(self.module, {**parameters, **settings}, *self.use.arguments(inputs))
+        if self.use.keeps_outputs or not isinstance(outputs, Tensor):
+            return outputs
         return outputs.unsqueeze(-1) if outputs.dim() == 1 else outputs
 
     def _one_lane_watched(
@@ -255,5 +273,7 @@ class VmapProgram:
         buffers = {}
         for layer, name in enumerate(self.dropout_names):
             buffers[f"{name}.key"] = masks.keys[:, layer]
+            if self.use.own_dropout:
+                continue
             buffers[f"{name}.rate"], buffers[f"{name}.threshold"] = masks.rate, masks.threshold
         return buffers

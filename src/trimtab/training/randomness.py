@@ -5,6 +5,7 @@ Nothing here advances torch's or numpy's global generators, and nothing depends 
 
 import hashlib
 import math
+import random
 import threading
 from collections.abc import Callable
 
@@ -32,6 +33,41 @@ def initialised(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
         # Not torch.manual_seed, which also seeds every accelerator and takes as long as building the module.
         torch.default_generator.manual_seed(number_from("weights", seed))
         return factory()
+
+
+class SeededGenerators:
+    """torch's, numpy's and Python's global generators, as somebody else's code (a Dataset that augments) draws from
+    them: inside, they go on from where this object left them; outside, they are the caller's, untouched."""
+
+    def __init__(self, seed: int) -> None:
+        self._before: tuple = ()
+        generator = numpy.random.RandomState(seed % 2**32)
+        self._own = (
+            torch.Generator().manual_seed(seed).get_state(),
+            generator.get_state(),
+            random.Random(seed).getstate(),
+        )
+
+    def __enter__(self) -> "SeededGenerators":
+        _GLOBAL_GENERATOR.acquire()
+        self._before = _states()
+        _set_states(self._own)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._own = _states()
+        _set_states(self._before)
+        _GLOBAL_GENERATOR.release()
+
+
+def _states() -> tuple:
+    return torch.default_generator.get_state(), numpy.random.get_state(), random.getstate()  # noqa: NPY002
+
+
+def _set_states(states: tuple) -> None:
+    torch.default_generator.set_state(states[0])
+    numpy.random.set_state(states[1])  # noqa: NPY002
+    random.setstate(states[2])
 
 
 def row_order(rows: int, *, seed: int, fold: int, epoch: int) -> numpy.ndarray:

@@ -18,8 +18,8 @@ NOT_FINITE = "not finite"
 PRUNED = "pruned"
 OUT_OF_BUDGET = "out of budget"
 CURVES = (
-    "epoch", "train_loss", "validation_loss", "validation_metric", "learning_rate", "gradient_norm", "update_ratio",
-    "noise_scale", "dead_units", "saturated_units",
+    "epoch", "train_loss", "train_metric", "validation_loss", "validation_metric", "learning_rate", "gradient_norm",
+    "update_ratio", "noise_scale", "dead_units", "saturated_units",
 )  # fmt: skip
 PARTS = ("gradient_norms", "dead_by_layer", "saturated_by_layer")
 
@@ -38,15 +38,18 @@ class Request:
 class Curves:
     """The signals of a run, one entry per evaluated epoch; NaN where one was switched off or cannot be told.
 
-    `validation_metric` is the metric as users read it. `gradient_norm` is the root mean square over every fourth step
-    since the last entry, before clipping; `update_ratio` the length of the last update relative to that of the weights;
-    `noise_scale` the gradient noise scale in rows; `dead_units` and `saturated_units` are shares of all units behind
-    activations. `gradient_norms` has one number per parameter tensor, `dead_by_layer` and `saturated_by_layer` one per
-    activation layer.
+    `train_loss` is the mean over the epoch's steps, in training mode; `train_metric` the metric on training rows in
+    evaluation mode, `validation_metric` on validation rows, both as users read it.
+
+    `gradient_norm` is the root mean square over every fourth step since the last entry, before clipping; `update_ratio`
+    the length of the last update relative to that of the weights; `noise_scale` the gradient noise scale in rows;
+    `dead_units` and `saturated_units` are shares of all units behind activations. `gradient_norms` has one number per
+    parameter tensor, `dead_by_layer` and `saturated_by_layer` one per activation layer.
     """
 
     epoch: list[int] = field(default_factory=list)
     train_loss: list[float] = field(default_factory=list)
+    train_metric: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
     validation_metric: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)

@@ -11,14 +11,16 @@ from functools import cached_property
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from trimtab.training.coefficients import Coefficients
-from trimtab.training.config import Config, Task
-from trimtab.training.losses import LossCoefficients, classification_loss, regression_loss
+from trimtab.training.config import Config
+from trimtab.training.losses import LossCoefficients
+from trimtab.training.objective import Objective, Outputs, Targets
 from trimtab.training.optimizers import GroupCoefficients, OptimizerCoefficients, StepRates, UpdateRule
 from trimtab.training.program import Buffers, Layout, Masks, Program
 
-Derivative = Callable[[Tensor], tuple[Tensor, Tensor]]
+Derivative = Callable[[Outputs], tuple[Tensor, Outputs]]
 # The columns of a plan's rates behind those of `StepRates`.
 DROPOUT, AVERAGE, NOTED = range(len(StepRates._fields), len(StepRates._fields) + 3)
 COLUMNS = NOTED + 1
@@ -102,21 +104,25 @@ class LaneCoefficients(Coefficients):
 
 @dataclass(frozen=True)
 class Rows:
-    """The data that batches are gathered from; `weights` ends with a 0 for the row number that pads a batch."""
+    """The data that batches are gathered from; `weights` ends with a 0 for the row number that pads a batch.
+
+    `more_targets` stand beside `targets` where a loss of the caller's own reads several.
+    """
 
     inputs: tuple[Tensor, ...]
     targets: Tensor
     weights: Tensor
+    more_targets: tuple[Tensor, ...] = ()
 
-    def batch(self, rows: Int[Tensor, "lanes batch"]) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+    def batch(self, rows: Int[Tensor, "lanes batch"]) -> tuple[tuple[Tensor, ...], Targets, Tensor]:
         """Inputs `[lanes, batch, ...]`, targets and weights of `rows`."""
         weights = self.weights.index_select(0, rows.reshape(-1)).view(rows.shape)
         flat = rows.clamp_max(self.targets.shape[0] - 1).reshape(-1)
         inputs, targets = (
             tuple(x.index_select(0, flat).view(*rows.shape, *x.shape[1:]) for x in tensors)
-            for tensors in (self.inputs, (self.targets,))
+            for tensors in (self.inputs, (self.targets, *self.more_targets))
         )
-        return inputs, targets[0], weights
+        return inputs, targets if self.more_targets else targets[0], weights
 
 
 @dataclass(frozen=True)
@@ -141,23 +147,31 @@ class Plan:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of `program` on batches of a `task`."""
+    """One step of `program` towards an `objective`."""
 
     program: Program
-    task: Task
+    objective: Objective
     features: Features
     rule: UpdateRule = field(default_factory=UpdateRule)
 
     def __call__(self, state: State, c: LaneCoefficients, data: Rows, plan: Plan, place: int | Tensor) -> None:
         """Advance every lane by the batch at `place` of its plan, in place."""
+        rates = _at(plan.rates, place)
+        totals, pieces = self.gradients(state, c, data, plan, place)
+        state.totals[:, : totals.shape[1]].add_(totals)
+        self._update(state, pieces, c, rates)
+
+    def gradients(
+        self, state: State, c: LaneCoefficients, data: Rows, plan: Plan, place: int | Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """What the batch adds to the totals, and the gradient by each parameter `[lanes, numbers]`, clipped."""
         rows, rates = _at(plan.rows, place), _at(plan.rates, place)
         inputs, targets, weights = data.batch(rows)
         thresholds, keys = _at(plan.thresholds, place), _at(plan.keys, place)
         masks = Masks(rates[:, DROPOUT], thresholds, keys, self.features.dropout)
-        loss_of = classification_loss if self.task == "classification" else regression_loss
         loss, pieces = backward(
-            self.program, state.leaves, inputs, lambda outputs: loss_of(outputs, targets, weights, c.losses), masks,
-            state.buffers,
+            self.program, state.leaves, inputs, lambda outputs: self.objective(outputs, targets, weights, c.losses),
+            masks, state.buffers,
         )  # fmt: skip
         weight = weights.sum(1, keepdim=True)
         totals = [loss.unsqueeze(1) * weight, weight]
@@ -165,9 +179,7 @@ class Step:
             squares = torch.cat([g.square().sum(1, keepdim=True) for g in pieces], dim=1)
             pieces = self._clipped(pieces, squares, c)
             totals.append(squares * rates[:, NOTED].unsqueeze(1))
-        noted = torch.cat(totals, dim=1)
-        state.totals[:, : noted.shape[1]].add_(noted)
-        self._update(state, pieces, c, rates)
+        return torch.cat(totals, dim=1), pieces
 
     @staticmethod
     def _clipped(pieces: list[Tensor], squares: Tensor, c: LaneCoefficients) -> list[Tensor]:
@@ -204,8 +216,16 @@ def backward(
     lane's outputs, so none enters its gradient.
     """
     outputs = program.forward(leaves, inputs, masks, buffers)
-    loss, slope = loss_of(outputs.detach())
-    gradients = torch.autograd.grad(outputs, list(leaves.values()), slope, allow_unused=True)
+    if isinstance(outputs, Tensor):
+        loss, slope = loss_of(outputs.detach())
+        gradients = torch.autograd.grad(outputs, list(leaves.values()), slope, allow_unused=True)
+    else:
+        loss, slopes = loss_of(pytree.tree_map(torch.detach, outputs))
+        reached = [(o, s) for o, s in zip(pytree.tree_leaves(outputs), pytree.tree_leaves(slopes), strict=True)
+                   if o.requires_grad]  # fmt: skip
+        gradients = torch.autograd.grad(
+            [o for o, _ in reached], list(leaves.values()), [s for _, s in reached], allow_unused=True
+        )
     pieces = [
         # Not len(loss), which would fix the number of lanes while a compiler watches.
         (g if g is not None else torch.zeros_like(leaf)).reshape(loss.shape[0], -1)

@@ -12,6 +12,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
 from trimtab.training.arguments import Signature, example
+from trimtab.training.objective import FormulaLoss
 from trimtab.training.optimizers import UpdateRule
 from trimtab.training.program import Program, VmapProgram
 from trimtab.training.step import Step
@@ -45,7 +46,7 @@ def traced(program: Program, signature: Signature) -> Graph:
     program = program.for_another_thread()
     if isinstance(program, VmapProgram):
         program.falls_back = False
-    step = Step(program, signature.task, signature.features, UpdateRule(keeps_room=False))
+    step = Step(program, FormulaLoss(signature.task), signature.features, UpdateRule(keeps_room=False))
     given = example(program, signature)
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     dynamic = {name: _dynamic(name, is_fixed=signature.fixed is not None) for name in given.tensors()}

@@ -15,7 +15,8 @@ import polars
 
 from trimtab.errors import StudyError
 from trimtab.training.config import Config
-from trimtab.training.run import CURVES, PARTS, RunRecord
+from trimtab.training.run import RunRecord
+from trimtab.tuning.curves import curves_frame
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.space import Space
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
@@ -162,11 +163,7 @@ class TrialWriter:
 
 def curve_rows(run: RunRecord) -> polars.DataFrame:
     """A run's curves as rows: trial, fold, epoch and the signals."""
-    columns = {name: getattr(run.curves, name) for name in (*CURVES, *PARTS)}
-    schema: dict = {name: polars.Int64 if name == "epoch" else polars.Float64 for name in CURVES}
-    schema |= {name: polars.List(polars.Float64) for name in PARTS}
-    frame = polars.DataFrame(columns, schema=schema)
-    return frame.select(
+    return curves_frame(run.curves).select(
         polars.lit(run.request.trial).alias("trial"),
         polars.lit(run.request.fold).alias("fold"),
         polars.all(),

@@ -1,0 +1,114 @@
+"""tt.fit: a network of the caller's own in, the same network trained out, with its curves.
+
+Checks what comes in and hands it to the floors below. Knows no terminal.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from trimtab.errors import OptionError
+from trimtab.machine import device_named, lanes_in_threads
+from trimtab.modules.fitting import Fitting
+from trimtab.modules.listening import Listening
+from trimtab.modules.material import Material
+from trimtab.modules.networks import Networks
+from trimtab.modules.recipe import Recipe, recipe
+from trimtab.modules.runs import Job, Runs
+from trimtab.results import Run
+from trimtab.training.run import RunRecord
+from trimtab.tuning.curves import curves_frame
+
+
+def fit(
+    module: nn.Module | Callable[[], nn.Module],
+    train: Any,
+    valid: Any = 0.2,
+    *,
+    loss: Any = None,
+    optimizer: Any = "adam",
+    lr: float | None = None,
+    schedule: Any = "constant",
+    batch_size: int | None = None,
+    epochs: int = 100,
+    stop: Any = None,
+    weight_decay: float | None = None,
+    metric: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    callbacks: Any = (),
+    checkpoint: str | Path | None = None,
+    evaluate_every: int = 1,
+    **knobs: Any,
+) -> Run:
+    """Train a network once, with the best epoch's weights at the end.
+
+    Arguments:
+        module: a `torch.nn.Module`, which is copied with its weights and never changed, or a function that makes one.
+        train: `(X, y)` or `(X, y, weights)` as tensors, arrays or frames; X may be a tuple or a dict of inputs, y of
+            targets; or a Dataset or DataLoader. Inputs and targets are used as given, never scaled. What reads
+            differently each time (augmentation, an IterableDataset) is read anew in every epoch.
+        valid: rows to judge by, in the same forms; or the share of the training rows to set aside at random; or None:
+            the training rows judge themselves.
+        loss: mse, mae, huber (`delta=`), log_cosh, quantile (`tau=`); cross_entropy, focal (`gamma=`); or a function
+            `f(output, target)` of a batch that gives one number, or one per row. Default: cross_entropy for
+            whole-number targets of a network with several outputs, else mse.
+        optimizer: gd (all rows in every step), sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, lion; or a
+            function of the parameters that makes a `torch.optim.Optimizer`.
+        lr: the learning rate (0.001).
+        schedule: constant, step, cosine, one_cycle, warmup_cosine, plateau, or a `tt.Schedule`.
+        batch_size: rows of a step (32, or that of the DataLoader); 0 is all rows.
+        stop: None (all epochs run; the best epoch's weights remain), a patience in epochs, or `tt.EarlyStopping`.
+        metric: what validation rows are judged by (rmse, mae, r2; log_loss, accuracy, ...); None: the loss.
+        callbacks: functions of an epoch's values (answering True ends the run), or listeners: see the guide.
+        checkpoint: a folder; the same call goes on from there after an interruption, as if there had been none.
+        evaluate_every: epochs between two evaluations.
+        knobs: momentum, second_decay, epsilon, delta, tau, gamma, class_weights, label_smoothing, dropout (in the place
+            of the rates of nn.Dropout layers), dropout_course, decay_course, gradient_clip, averaging, groups.
+
+    Raises a TrimtabError that says what cannot be used and what to do.
+    """
+    given = _knobs(locals())
+    networks = Networks(module)
+    material = Material.read(train, valid, seed=seed, batch_size=batch_size)
+    wanted = recipe(given | ({"batch_size": material.batch_size} if batch_size is None and material.batch_size else {}))
+    with lanes_in_threads():
+        fitting = Fitting(
+            networks, material, wanted, metric=metric, seed=whole("seed", seed), device=device_named(device),
+            evaluate_every=whole("evaluate_every", evaluate_every, least=1),
+        )  # fmt: skip
+        runs = Runs(fitting, Listening(callbacks), None if checkpoint is None else Path(checkpoint))
+        record = runs.made([Job("run", wanted, seed)])[0]
+        return finished(fitting, record, "run", wanted, given)
+
+
+def _knobs(arguments: dict[str, Any]) -> dict[str, Any]:
+    names = ("loss", "optimizer", "lr", "schedule", "batch_size", "epochs", "stop", "weight_decay")
+    return {name: arguments[name] for name in names if arguments[name] is not None} | arguments["knobs"]
+
+
+def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, knobs: dict[str, Any]) -> Run:
+    """A record as its owner holds it."""
+    return Run(
+        name=name,
+        module=fitting.trained(record),
+        curves=curves_frame(record.curves),
+        config=record.request.config,
+        metric=None if fitting.metric is None else fitting.metric.name,
+        score=fitting.shown(record.error),
+        best_epoch=record.best_epoch,
+        epochs=record.epochs,
+        ended=record.ended,
+        seed=record.request.seed,
+        task=fitting.task,
+        knobs=knobs,
+    )
+
+
+def whole(name: str, value: Any, least: int = 0) -> int:
+    """A whole number of at least `least`; raises OptionError otherwise."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
+        raise OptionError(f"{name} is {value!r}: it must be a whole number of at least {least}.")
+    return int(value)

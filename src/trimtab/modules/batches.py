@@ -1,0 +1,84 @@
+"""RunBatches: the batches of a run by itself, from examples in the order a lane would see them in, or from streams.
+
+Knows examples, streams and row orders; it trains nothing.
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+from trimtab.errors import OptionError
+from trimtab.modules.examples import Examples
+from trimtab.modules.fitting import TRAINING_ROWS_JUDGED, Fitting
+from trimtab.modules.streams import Stream
+from trimtab.training.randomness import number_from, row_order
+from trimtab.training.run import Request
+from trimtab.training.solo import Batch
+
+ROWS_AT_ONCE = 16_384
+
+
+class RunBatches:
+    """The batches of a run by itself, from examples in the order that a lane would see them in, or from streams."""
+
+    def __init__(self, fitting: Fitting, request: Request, *, leaves_out: bool) -> None:
+        material, config = fitting.material, request.config
+        self._fitting, self._seed = fitting, request.seed
+        self._leaves_out = leaves_out or (fitting.objective is not None and fitting.objective.mixes_rows)
+        train, valid = material.train, material.valid
+        self._train = fitting.prepared(train, "train") if isinstance(train, Examples) else train
+        self._valid = fitting.prepared(valid, "valid") if isinstance(valid, Examples) else valid
+        if isinstance(self._train, Examples):
+            rows = self._train.rows
+            self.size = min(config.batch_size or rows, rows)
+            self.batches = rows // self.size if self._leaves_out else -(-rows // self.size)
+            return
+        self.size, batches = self._train.batch_size, self._train.batches
+        if batches is None and (
+            config.schedule.name not in ("constant", "plateau") or config.decay_course != "constant"
+        ):
+            raise OptionError(
+                f'schedule="{config.schedule.name}" has to know how many batches an epoch has, and the data do not '
+                'say: give schedule="constant" or "plateau", or the loader a length.'
+            )
+        self.batches = batches or 1
+
+    def training(self, epoch: int) -> Iterator[Batch]:
+        if isinstance(self._train, Stream):
+            for part in self._train.epoch(number_from("stream", self._seed, epoch)):
+                if not self._leaves_out or part.rows > 1:
+                    yield self._batch(part, "train")
+            return
+        order = torch.from_numpy(row_order(self._train.rows, seed=self._seed, fold=0, epoch=epoch))
+        for rows in order.split(self.size)[: self.batches]:
+            yield self._on_device(self._train.taken(rows))
+
+    def validation(self) -> Iterator[Batch]:
+        valid = self._train if self._valid is None else self._valid
+        if isinstance(valid, Stream):
+            for part in valid.epoch(number_from("validation", self._seed)):
+                yield self._batch(part, "valid")
+            return
+        for rows in torch.arange(valid.rows).split(ROWS_AT_ONCE):
+            yield self._on_device(valid.taken(rows))
+
+    def again(self) -> Iterator[Batch] | None:
+        """Training rows to evaluate on; none where they are read anew."""
+        if isinstance(self._train, Stream):
+            return None
+        most = min(TRAINING_ROWS_JUDGED, self._train.rows)
+        chosen = torch.linspace(0, self._train.rows - 1, most).long()
+        return iter([self._on_device(self._train.taken(chosen))])
+
+    def tensors(self) -> list[torch.Tensor]:
+        """What of the data can be told apart without reading it."""
+        parts = [part for part in (self._train, self._valid) if isinstance(part, Examples)]
+        return [x for part in parts for x in (*part.inputs, *part.targets, part.weights)]
+
+    def _batch(self, part: Examples, name: str) -> Batch:
+        return self._on_device(self._fitting.prepared(part, name))
+
+    def _on_device(self, part: Examples) -> Batch:
+        device = self._fitting.device
+        inputs, targets = (tuple(x.to(device) for x in group) for group in (part.inputs, part.targets))
+        return Batch(inputs, targets, part.weights.to(device))

@@ -1,0 +1,43 @@
+"""Listening: telling callbacks how runs go. Knows their methods; it knows no training."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from trimtab.errors import OptionError
+
+METHODS = ("started", "epoch_ended", "ended")
+
+
+class Listening:
+    """Tells each of `callbacks` what happens: objects with any of the methods `started(run, config)`,
+    `epoch_ended(run, values)` and `ended(run, result)`, or functions of an epoch's `values`.
+
+    What answers True to an epoch stops that run. A callback that raises ends the call: it is the caller's own code.
+    """
+
+    def __init__(self, callbacks: Any = ()) -> None:
+        is_one = callable(callbacks) or any(hasattr(callbacks, name) for name in METHODS)
+        self._callbacks: list[Any] = [callbacks] if is_one else [*callbacks]  # type: ignore[misc]
+        for callback in self._callbacks:
+            if not callable(callback) and not any(hasattr(callback, name) for name in METHODS):
+                raise OptionError(
+                    f"callbacks holds a {type(callback).__name__}: give functions of an epoch's values, or objects "
+                    f"with a method {', '.join(METHODS[:-1])} or {METHODS[-1]}."
+                )
+
+    def started(self, run: str, config: Mapping[str, Any]) -> None:
+        self._tell("started", run, config)
+
+    def epoch_ended(self, run: str, values: Mapping[str, float]) -> bool:
+        """Whether somebody wants the run to stop."""
+        answers = self._tell("epoch_ended", run, values)
+        plain = (c for c in self._callbacks if not any(hasattr(c, name) for name in METHODS))
+        answers += [callback(dict(values)) for callback in plain]
+        return any(answer is True for answer in answers)
+
+    def ended(self, run: str, result: Mapping[str, Any]) -> None:
+        self._tell("ended", run, result)
+
+    def _tell(self, what: str, run: str, details: Mapping[str, Any]) -> list[Any]:
+        methods = (getattr(callback, what, None) for callback in self._callbacks)
+        return [method(run, dict(details)) for method in methods if method is not None]

@@ -1,0 +1,75 @@
+"""Material: what runs train on and what they are judged on, as the caller gave both.
+
+Knows examples and streams; it knows no networks.
+"""
+
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trimtab.errors import DataError
+from trimtab.modules.examples import Examples, check_finite, split
+from trimtab.modules.streams import Stream, examples, split_stream
+from trimtab.training.randomness import number_from
+
+
+@dataclass(frozen=True)
+class Material:
+    """Examples or a stream to train on, and to judge by; `valid` None: the training rows judge themselves."""
+
+    train: Examples | Stream
+    valid: Examples | Stream | None
+
+    @classmethod
+    def read(cls, train: Any, valid: Any, *, seed: int, batch_size: int | None) -> "Material":
+        """From what a caller gave as train= and valid= (a share of the training rows, drawn at random, or rows of its
+        own); raises DataError for what cannot be used."""
+        rows = examples(train, "train", batch_size=batch_size)
+        if isinstance(rows, Examples):
+            check_finite(rows, "train")
+        if valid is None:
+            if isinstance(rows, Stream):
+                raise DataError("valid= is missing: what is read anew each epoch cannot judge itself.")
+            return cls(rows, None)
+        if isinstance(valid, numbers.Real) and not isinstance(valid, bool):
+            return cls(*_split(rows, float(valid), number_from("valid", seed)))
+        judged = examples(valid, "valid", batch_size=batch_size)
+        if isinstance(judged, Examples):
+            check_finite(judged, "valid")
+        return cls(rows, judged)
+
+    @property
+    def is_streamed(self) -> bool:
+        return isinstance(self.train, Stream) or isinstance(self.valid, Stream)
+
+    @property
+    def reason(self) -> str:
+        """Why it is read anew each epoch."""
+        return next(part.reason for part in (self.train, self.valid) if isinstance(part, Stream))
+
+    @property
+    def batch_size(self) -> int | None:
+        """That of the loader the training rows came from."""
+        return self.train.batch_size
+
+    def first(self) -> Examples:
+        """Some training rows, to try a network on."""
+        return self.train if isinstance(self.train, Examples) else next(self.train.epoch(0))
+
+
+def _split(rows: Examples | Stream, share: float, seed_number: int) -> tuple[Any, Any]:
+    if isinstance(rows, Stream):
+        return split_stream(rows, share, seed_number)
+    kept, held = split(rows, share, seed_number)
+    return rows.taken(kept), rows.taken(held)
+
+
+def joined(train: Examples, valid: Examples | None) -> tuple[Examples, Tensor, Tensor]:
+    """All rows in one piece, and the numbers of those to train on and those to judge by."""
+    kept = torch.arange(train.rows)
+    if valid is None:
+        return train, kept, kept
+    return train.followed_by(valid), kept, torch.arange(train.rows, train.rows + valid.rows)

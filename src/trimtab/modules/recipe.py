@@ -1,0 +1,192 @@
+"""Recipe: the training knobs as they are typed, made into a Config.
+
+Knows names, ranges and what goes together; it knows no data and no networks.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from trimtab.errors import OptionError, unknown_choice, unknown_knob
+from trimtab.training.config import (
+    CLASSIFICATION_LOSSES,
+    OPTIMIZERS,
+    REGRESSION_LOSSES,
+    SCHEDULES,
+    Config,
+    Group,
+    Loss,
+    Optimizer,
+    Schedule,
+    Stopping,
+    Task,
+    losses_for,
+)
+
+OptimizerFactory = Callable[..., torch.optim.Optimizer]
+CustomFunction = Callable[[Any, Any], torch.Tensor]
+
+# Every knob of a training run by the name it is typed with.
+DEFAULTS: dict[str, Any] = {
+    "groups": (), "class_weights": (), "loss": None, "optimizer": "adam", "lr": 1e-3, "schedule": "constant",
+    "batch_size": 32, "epochs": 100, "stop": None, "weight_decay": 0.0, "momentum": 0.9, "second_decay": 0.999,
+    "epsilon": 1e-8, "delta": 1.0, "tau": 0.5, "gamma": 2.0, "label_smoothing": 0.0, "dropout": None,
+    "dropout_course": "constant", "decay_course": "constant", "gradient_clip": 0.0, "averaging": 0.0,
+}  # fmt: skip
+KNOBS = tuple(DEFAULTS)
+# Which losses read a parameter of their own, and what it is called.
+# What torch.optim uses where it differs from the defaults above.
+_OWN_DEFAULTS = {"rmsprop": {"second_decay": 0.99}, "lion": {"second_decay": 0.99}, "adagrad": {"epsilon": 1e-10}}
+LOSS_PARAMETERS = {"huber": "delta", "quantile": "tau", "focal": "gamma"}
+_WHOLE = {"batch_size": 0, "epochs": 1}
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop when the validation score has not improved for `patience` epochs; the best epoch's weights remain.
+
+    `min_improvement` is relative to the best score so far. `rule` may be one of Prechelt's instead of "patience": "gl"
+    and "pq" stop at `threshold`, "up" after `patience` strips of `strip` epochs in which the score rose [Prechelt
+    1998].
+    """
+
+    patience: int = 20
+    min_improvement: float = 0.0
+    rule: str = "patience"
+    threshold: float = 5.0
+    strip: int = 5
+
+    @property
+    def stopping(self) -> Stopping:
+        return Stopping(self.rule, self.patience, self.min_improvement, self.threshold, self.strip)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The knobs of one run, checked; `given` are those that the caller named.
+
+    `function` is a loss of the caller's own and `make_optimizer` an optimizer factory, None where names were given.
+    """
+
+    config: Config
+    given: frozenset[str]
+    function: CustomFunction | None
+    make_optimizer: OptimizerFactory | None
+
+    @property
+    def has_own_dropout(self) -> bool:
+        """Whether dropout layers keep their own rates."""
+        return "dropout" not in self.given
+
+    def for_task(self, task: Task) -> "Recipe":
+        """With the task's loss where none was named; raises OptionError for a loss of the other task."""
+        if self.function is not None:
+            return self
+        if "loss" not in self.given:
+            name = "mse" if task == "regression" else "cross_entropy"
+            return replace(self, config=replace(self.config, loss=replace(self.config.loss, name=name)))
+        if self.config.loss.name not in losses_for(task):
+            raise unknown_choice(f"loss for {task}", self.config.loss.name, losses_for(task))
+        return self
+
+
+def recipe(knobs: Mapping[str, Any], network: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of `knobs` (others at their defaults) for a network with these arguments.
+
+    Raises OptionError for an unknown knob, naming the nearest one, and for a value that cannot be.
+    """
+    for name in knobs:
+        if name not in DEFAULTS:
+            raise unknown_knob(name, KNOBS)
+    given = frozenset(name for name, value in knobs.items() if value is not None)
+    v = {**DEFAULTS, **{name: plain(value) for name, value in knobs.items() if value is not None}}
+    for name, low in _WHOLE.items():
+        if isinstance(v[name], bool) or not isinstance(v[name], (int, float)) or v[name] != int(v[name]):
+            raise OptionError(f"{name} is {v[name]!r}: it must be a whole number of at least {low}.")
+        v[name] = int(v[name])
+    config = Config(
+        network=tuple((network or {}).items()),
+        loss=_loss(v, given),
+        optimizer=_optimizer(v, given),
+        schedule=_schedule(v["schedule"]),
+        stopping=_stopping(v["stop"]),
+        batch_size=v["batch_size"],
+        epochs=v["epochs"],
+        dropout=0.0 if v["dropout"] is None else v["dropout"],
+        dropout_course=v["dropout_course"],
+        decay_course=v["decay_course"],
+        gradient_clip=v["gradient_clip"],
+        averaging=v["averaging"],
+        groups=_groups(v["groups"]),
+    )
+    function, make_optimizer = (v[name] if callable(v[name]) else None for name in ("loss", "optimizer"))
+    if function is not None:
+        _refuse_loss_knobs(given)
+    return Recipe(config, given, function, make_optimizer)  # type: ignore[arg-type]
+
+
+def plain(value: Any) -> Any:
+    """A numpy or torch number as Python's own."""
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        return value.item()
+    return value
+
+
+def _loss(v: Mapping[str, Any], given: frozenset[str]) -> Loss:
+    name = v["loss"]
+    if name is None or callable(name):
+        return Loss(label_smoothing=v["label_smoothing"], class_weights=tuple(v["class_weights"]))
+    if not isinstance(name, str) or name not in REGRESSION_LOSSES + CLASSIFICATION_LOSSES:
+        raise unknown_choice("loss", str(name), REGRESSION_LOSSES + CLASSIFICATION_LOSSES)
+    own = LOSS_PARAMETERS.get(name)
+    parameter = float(v[own]) if own else 1.0
+    is_smooth = name in CLASSIFICATION_LOSSES
+    if not is_smooth and v["label_smoothing"]:
+        raise OptionError(f"label_smoothing belongs to losses of classes, and the loss is {name}: leave it out.")
+    return Loss(name, parameter, v["label_smoothing"], tuple(v["class_weights"]))
+
+
+def _refuse_loss_knobs(given: frozenset[str]) -> None:
+    useless = sorted(given & {"delta", "tau", "gamma", "label_smoothing", "class_weights"})
+    if useless:
+        raise OptionError(f"{useless[0]} belongs to trimtab's own losses: with a function as loss, leave it out.")
+
+
+def _optimizer(v: Mapping[str, Any], given: frozenset[str]) -> Optimizer:
+    name = v["optimizer"]
+    if callable(name):
+        name = "sgd"  # never steps: the caller's optimizer does
+    if not isinstance(name, str) or name not in OPTIMIZERS:
+        raise unknown_choice("optimizer", str(name), OPTIMIZERS)
+    v = {**v, **{knob: value for knob, value in _OWN_DEFAULTS.get(name, {}).items() if knob not in given}}
+    return Optimizer(name, v["lr"], v["momentum"], v["second_decay"], v["epsilon"], v["weight_decay"])
+
+
+def _schedule(given: Any) -> Schedule:
+    if isinstance(given, Schedule):
+        return given
+    if not isinstance(given, str):
+        raise OptionError(f"schedule is {given!r}: give a name ({', '.join(SCHEDULES)}) or a tt.Schedule.")
+    return Schedule(given)
+
+
+def _stopping(given: Any) -> Stopping:
+    if given is None or given == "none":
+        return Stopping("none")
+    if isinstance(given, EarlyStopping):
+        return given.stopping
+    if isinstance(given, Stopping):
+        return given
+    if isinstance(given, int) and not isinstance(given, bool):
+        return EarlyStopping(patience=given).stopping
+    raise OptionError(f"stop is {given!r}: give None, a patience in epochs, or tt.EarlyStopping(patience=20).")
+
+
+def _groups(given: Any) -> tuple[Group, ...]:
+    groups = tuple(given)
+    for group in groups:
+        if not isinstance(group, Group):
+            raise OptionError(f'groups holds {group!r}: give tt.Group("*.bias", rate=1.0, decay=0.0) and the like.')
+    return groups

@@ -1,0 +1,220 @@
+"""Runs: jobs trained to their end, in the lanes of a population or, where that cannot be, one by one.
+
+Knows jobs, lanes and callbacks; it knows nothing of how results are shown, and proposes nothing.
+"""
+
+import hashlib
+import inspect
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from trimtab.errors import OptionError
+from trimtab.modules.batches import RunBatches
+from trimtab.modules.fitting import Fitting
+from trimtab.modules.listening import Listening
+from trimtab.modules.recipe import Recipe
+from trimtab.training.checkpoint import Checkpoint, bring_up_to_date
+from trimtab.training.engine import Engine
+from trimtab.training.plans import Lane
+from trimtab.training.population import Population, Structure
+from trimtab.training.run import CURVES, Request, RunRecord
+from trimtab.training.solo import MakeOptimizer, SoloRun
+from trimtab.tuning.pace import COMPILE_SECONDS, SECONDS_PER_OPERATION, SHARE_SAVED
+
+log = logging.getLogger(__name__)
+STOPPED = "stopped"
+MOST_LANES, BYTES_OF_LANES = 512, 1 << 30
+# A step that is not compiled costs this much whatever it holds.
+SECONDS_PER_CALL = 1e-3
+CHECKPOINT_EVERY = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be made: what it is called, how it is trained, and where chance starts."""
+
+    name: str
+    recipe: Recipe
+    seed: int
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Trains jobs of one `fitting` and tells `listening`; a single job goes on from `checkpoint` if there is one."""
+
+    fitting: Fitting
+    listening: Listening
+    checkpoint: Path | None = None
+
+    def made(self, jobs: Sequence[Job]) -> list[RunRecord]:
+        """The records of all jobs, in their order."""
+        fitting = self.fitting
+        requests = [Request(i, job.recipe.for_task(fitting.task).config, 0, job.seed) for i, job in enumerate(jobs)]
+        for job, request in zip(jobs, requests, strict=True):
+            self.listening.started(job.name, request.config.to_json())
+        is_solo = fitting.material.is_streamed or jobs[0].recipe.make_optimizer is not None
+        train = self._alone if is_solo else self._in_lanes
+        records = sorted(train(jobs, requests), key=lambda record: record.request.trial)
+        for job, record in zip(jobs, records, strict=True):
+            result = {"ended": record.ended, "best_epoch": record.best_epoch, "score": fitting.shown(record.error)}
+            self.listening.ended(job.name, result)
+        return records
+
+    def _hear(self, lane: Lane, jobs: Sequence[Job]) -> None:
+        """Tell the callbacks of the lane's last evaluation; end it where one of them wants so."""
+        values = {name: getattr(lane.curves, name)[-1] for name in CURVES}
+        if self.listening.epoch_ended(jobs[lane.request.trial].name, values):
+            lane.ended = lane.ended or STOPPED
+
+    # -- in lanes
+
+    def _in_lanes(self, jobs: Sequence[Job], requests: Sequence[Request]) -> Iterator[RunRecord]:
+        engine = self.fitting.engine()
+        by_structure: dict[Structure, list[Request]] = {}
+        for request in requests:
+            by_structure.setdefault(Structure.of(request.config), []).append(request)
+        try:
+            for structure, waiting in by_structure.items():
+                engine.compiling = "wait" if _repays_compiling(engine, structure, waiting) else "never"
+                lanes = min(len(waiting), MOST_LANES, _lanes_in_memory(engine, structure))
+                yield from self._population(engine, engine.population(structure, lanes), deque(waiting), jobs)
+                del engine.populations[structure]
+        finally:
+            engine.close()
+
+    def _population(
+        self, engine: Engine, population: Population, waiting: deque[Request], jobs: Sequence[Job]
+    ) -> Iterator[RunRecord]:
+        checkpoint = self._checkpoint(engine, waiting[0])
+        saved_at = time.monotonic()
+        while waiting or population.lanes:
+            is_new = bool(waiting) and not population.lanes
+            engine.admit(population, [waiting.popleft() for _ in range(min(population.free, len(waiting)))])
+            if checkpoint is not None and is_new and (content := checkpoint.read()) is not None:
+                population.put_back(0, content["tensors"])
+                bring_up_to_date(population.lanes[0], content)
+            if not all(lane.ended for lane in population.lanes):
+                engine.advance(population)
+                for lane in sorted(population.lanes, key=lambda lane: lane.request.trial):
+                    self._hear(lane, jobs)
+            if checkpoint is not None and _is_due(population.lanes[0], saved_at):
+                checkpoint.write(population.taken_out(0), population.lanes[0])
+                saved_at = time.monotonic()
+            yield from engine.retire(population)
+
+    def _checkpoint(self, engine: Engine, request: Request) -> Checkpoint | None:
+        if self.checkpoint is None:
+            return None
+        data = engine.data
+        tensors = [*data.inputs, data.targets, *data.more_targets, data.weights]
+        return Checkpoint(self.checkpoint, self._identity(request, tensors))
+
+    def _identity(self, request: Request, tensors: Iterable[torch.Tensor]) -> str:
+        """A digest of all that shapes a run: its config and seed, the data, and the weights it starts from."""
+        fitting = self.fitting
+        how = [request.config.to_json(), request.seed, fitting.evaluate_every, fitting.shown(0.25), fitting.task]
+        digest = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
+        for tensor in (*tensors, *fitting.start(request).state_dict().values()):
+            digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+        return digest.hexdigest()
+
+    # -- one by one
+
+    def _alone(self, jobs: Sequence[Job], requests: Sequence[Request]) -> Iterator[RunRecord]:
+        material = self.fitting.material
+        if material.is_streamed:
+            log.warning("The data are read anew in every epoch, one run after the other: %s.", material.reason)
+        else:
+            log.warning("With an optimizer of the caller's own, runs train one after the other.")
+        for job, request in zip(jobs, requests, strict=True):
+            yield self._one(job, request, jobs)
+
+    def _one(self, job: Job, request: Request, jobs: Sequence[Job]) -> RunRecord:
+        fitting, device = self.fitting, self.fitting.device
+        module = fitting.start(request)
+        program = fitting.program(module)
+        source = RunBatches(fitting, request, leaves_out=program.mixes_rows)
+        tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+        run = SoloRun(
+            program, fitting.kind, fitting.metric, request,
+            weights=program.layout.flatten(tensors).to(device),
+            buffers={name: tensors[name].detach().to(device) for name in program.buffers},
+            batches=source.batches, size=source.size, make_optimizer=_optimizer_of(job.recipe),
+        )  # fmt: skip
+        checkpoint = None
+        if self.checkpoint is not None:
+            checkpoint = Checkpoint(self.checkpoint, self._identity(request, source.tensors()))
+            if (content := checkpoint.read()) is not None:
+                run.restore(content["tensors"])
+                bring_up_to_date(run.lane, content)
+        saved_at = time.monotonic()
+        while not run.lane.ended:
+            for _ in range(min(fitting.evaluate_every, request.config.epochs - run.lane.epoch)):
+                run.train(source.training(run.lane.epoch))
+            run.evaluate(source.validation(), source.again())
+            self._hear(run.lane, jobs)
+            if checkpoint is not None and _is_due(run.lane, saved_at):
+                checkpoint.write(run.tensors(), run.lane)
+                saved_at = time.monotonic()
+        return run.record()
+
+
+def _is_due(lane: Lane, saved_at: float) -> bool:
+    return bool(lane.ended) or time.monotonic() - saved_at > CHECKPOINT_EVERY or len(lane.errors) == 1
+
+
+def _lanes_in_memory(engine: Engine, structure: Structure) -> int:
+    """Lanes whose weights, moments, best weights and gradients fit in a gibibyte."""
+    program = engine.program(structure.network)
+    numbers = 6 * program.layout.size + 2 * sum(value.numel() for value in program.buffers.values())
+    return max(engine.threads, BYTES_OF_LANES // (4 * max(1, numbers)))
+
+
+def _repays_compiling(engine: Engine, structure: Structure, requests: Sequence[Request]) -> bool:
+    """Whether a compiled step wins back twice what compiling takes; from what the runs hold, never from a clock."""
+    rows = len(engine.data.folds[0].train)
+    size, batch = engine.program(structure.network).layout.size, min(structure.batch_size or rows, rows)
+    steps = max(request.config.epochs for request in requests) * -(-rows // batch)
+    operations = steps * len(requests) * (6 * size * batch + 40 * size)
+    seconds = operations * SECONDS_PER_OPERATION + steps * SECONDS_PER_CALL
+    return SHARE_SAVED * seconds > 2 * COMPILE_SECONDS
+
+
+def _optimizer_of(recipe: Recipe) -> MakeOptimizer | None:
+    """The caller's optimizer over given parameters; it is given learning rate and weight decay where it takes them."""
+    factory = recipe.make_optimizer
+    if factory is None:
+        return None
+    settings = recipe.config.optimizer
+    try:
+        takes = set(inspect.signature(factory).parameters)
+    except (TypeError, ValueError):
+        takes = {"lr"}
+    knobs = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    for name in recipe.given & {"lr", "weight_decay", "momentum", "second_decay", "epsilon"}:
+        if name not in knobs or name not in takes:
+            raise OptionError(
+                f"{name} has no effect on an optimizer of your own that takes no {name}: set it in there."
+            )
+    given = {name: knobs[name] for name in knobs if name in takes and (name == "lr" or name in recipe.given)}
+
+    def make(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        try:
+            optimizer = factory(parameters, **given)
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise OptionError(f"The optimizer factory raised {type(error).__name__}: {reason}") from error
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise OptionError(f"The optimizer factory gave a {type(optimizer).__name__}: give a torch.optim.Optimizer.")
+        return optimizer
+
+    return make

@@ -1,0 +1,68 @@
+"""Figures of runs and sweeps for notebooks and scripts, drawn by matplotlib (an extra).
+
+Each answers one question. Knows frames of numbers; it knows no networks and no files.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import polars
+
+from trimtab.errors import OptionError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which people who see colours differently can tell apart; lines differ in dashes too.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"
+SIZE = (6.4, 3.8)
+LOG_FROM = 50.0
+
+
+def new_figure(columns: int = 1) -> tuple["Figure", Any]:
+    """A figure that belongs to nobody's global state, and its axes."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise OptionError('Pictures need matplotlib: pip install "trimtab[plot]".') from None
+    figure = Figure(figsize=(SIZE[0] * columns, SIZE[1]), layout="constrained", facecolor="white")
+    axes = figure.subplots(1, columns)
+    for each in [axes] if columns == 1 else axes:
+        each.spines[["top", "right"]].set_visible(False)
+        each.grid(visible=True, color="#E3E3E3", linewidth=0.6)
+        each.set_axisbelow(True)
+    return figure, axes
+
+
+def curves_figure(curves: polars.DataFrame, *, metric: str | None, best_epoch: int, title: str) -> "Figure":
+    """How long was right: the score on training and on validation rows by epoch, the best epoch marked.
+
+    `metric` names what the curves show; None is the loss.
+    """
+    figure, axes = new_figure()
+    is_judged = curves["train_metric"].is_not_nan().any()
+    train = "train_metric" if is_judged else "train_loss"
+    drawn = [(train, BLUE, "--", "training"), ("validation_metric", ORANGE, "-", "validation")]
+    for column, colour, dashes, label in drawn:
+        axes.plot(curves["epoch"], curves[column], dashes, color=colour, linewidth=1.8, label=label)
+    found = curves.filter(polars.col("epoch") == best_epoch)
+    if len(found):
+        score = found["validation_metric"][0]
+        axes.axvline(best_epoch, color=GREY, linewidth=0.8, linestyle=":")
+        axes.plot([best_epoch], [score], "o", color=ORANGE, markersize=7, zorder=5)
+        axes.annotate(
+            f"best: {score:.4g} at epoch {best_epoch}", (best_epoch, score), textcoords="offset points",
+            xytext=(8, 10), color=GREY, fontsize=9,
+        )  # fmt: skip
+    log_where_wide(axes, curves.select(train, "validation_metric"))
+    axes.set(xlabel="epoch", ylabel=metric or "loss", title=title)
+    axes.legend(frameon=False)
+    return figure
+
+
+def log_where_wide(axes: "Axes", columns: polars.DataFrame) -> None:
+    """A logarithmic axis where positive values spread over more than a factor of fifty."""
+    values = [v for name in columns.columns for v in columns[name].to_list() if v is not None and v == v]
+    finite = [v for v in values if abs(v) != float("inf")]
+    if finite and min(finite) > 0 and max(finite) / min(finite) > LOG_FROM:
+        axes.set_yscale("log")

@@ -1,0 +1,275 @@
+"""SoloRun: one run by itself, batch after batch: with an optimizer of the caller's own, or batches that are read anew.
+
+Follows the same rules as a lane of a population (row weights, schedules, counted dropout, stopping, best weights), one
+step at a time. Knows no other runs, and nothing of where its batches come from.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from trimtab.errors import DataError, OptionError
+from trimtab.training import signals
+from trimtab.training.data import TrainingData
+from trimtab.training.engine import why_ended
+from trimtab.training.metrics import Metric
+from trimtab.training.plans import Lane, one_step
+from trimtab.training.program import Activity, Program
+from trimtab.training.run import Request, RunRecord
+from trimtab.training.schedules import make as make_schedule
+from trimtab.training.step import FIRST_TENSOR, NOTED, Features, LaneCoefficients, Plan, Rows, State, Step
+from trimtab.training.stopping import make as make_stopping
+
+MakeOptimizer = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows trained on, or evaluated, together: inputs and targets `[rows, ...]`, weights float32 `[rows]`."""
+
+    inputs: tuple[Tensor, ...]
+    targets: tuple[Tensor, ...]
+    weights: Tensor
+
+    def one_lane(self) -> "Batch":
+        """The same with a lane dimension in front."""
+        inputs, targets = (tuple(x.unsqueeze(0) for x in part) for part in (self.inputs, self.targets))
+        return Batch(inputs, targets, self.weights.unsqueeze(0))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One lane on all batches of a part."""
+
+    error: float
+    loss: float
+    predictions: numpy.ndarray | None
+    activity: tuple[Activity, ...]
+
+
+class SoloRun:
+    """A run of `program` from `weights` `[parameters]` and `buffers` on; its epochs have `batches` of `size` rows.
+
+    `kind` says how outputs and targets are read; its rows are not. Without `make_optimizer` the config's own rule moves
+    the weights; with it the caller's, whose learning rates (those it starts with) the schedule multiplies.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        kind: TrainingData,
+        metric: Metric | None,
+        request: Request,
+        *,
+        weights: Tensor,
+        buffers: dict[str, Tensor],
+        batches: int,
+        size: int,
+        make_optimizer: MakeOptimizer | None = None,
+    ) -> None:
+        self.program, self.kind, self.metric = program, kind, metric
+        config, layout = request.config, program.layout
+        classes = kind.outputs if kind.task == "classification" else 0
+        self.coefficients = LaneCoefficients.stack([config], layout.names, classes, weights.device)
+        schedule = make_schedule(config.schedule, batches * config.epochs, batches)
+        self.lane = Lane(request, batches, size, schedule, make_stopping(config.stopping), self.coefficients.flags())
+        flat = weights.unsqueeze(0)
+        self.parameters, self.best, self.average = flat.clone(), flat.clone(), flat.clone()
+        self.first, self.second = torch.zeros_like(flat), torch.zeros_like(flat)
+        self.buffers, self.best_buffers = ({n: b.unsqueeze(0).clone() for n, b in buffers.items()} for _ in range(2))
+        self.totals = torch.zeros(1, FIRST_TENSOR + len(layout.names), device=weights.device)
+        self.best_predictions: numpy.ndarray | None = None
+        self.update_ratio = math.nan
+        self._step = Step(program, kind.objective, Features(dropout=True, averaging=bool(config.averaging)))
+        self._trained = [torch.nn.Parameter(view[0]) for view in layout.views(self.parameters).values()]
+        self.optimizer = make_optimizer(self._trained) if make_optimizer else None
+        average = (self.average,) if config.averaging else ()
+        moments = (self.parameters,), (self.first,), (self.second,)
+        self._state = State(*moments, average, self.buffers, self.totals, layout)
+        self._rates = [float(group["lr"]) for group in self.optimizer.param_groups] if self.optimizer else []
+
+    # -- training
+
+    def train(self, batches: Iterable[Batch]) -> None:
+        """Take the run through the batches of an epoch, and count it."""
+        steps = 0
+        for batch in batches:
+            before = self.parameters.clone()
+            self._advance(batch)
+            self.lane.step += 1
+            steps += 1
+            change, size = (torch.linalg.vector_norm(x) for x in (self.parameters - before, before))
+            self.update_ratio = float(change / size)
+        if not steps:
+            raise DataError("train= gave no batch in this epoch: a loader must be readable once per epoch.")
+        self.lane.epoch += 1
+
+    def _advance(self, batch: Batch) -> None:
+        device = self.parameters.device
+        plan = one_step(self.lane, self.coefficients.optimizers, len(batch.weights), device, self.program.dropouts)
+        plan = replace(plan, rates=_noted(plan.rates))
+        targets, *more = batch.targets
+        data = Rows(batch.inputs, targets, torch.cat([batch.weights, batch.weights.new_zeros(1)]), tuple(more))
+        if self.optimizer is None:
+            self._step(self._state, self.coefficients, data, plan, 0)
+            return
+        factor = float(self.lane.schedule.factors(self.lane.step, 1)[0])
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+        self._move(self.optimizer, data, plan)
+
+    def _move(self, optimizer: torch.optim.Optimizer, data: Rows, plan: Plan) -> None:
+        """One step of the caller's optimizer, which may ask for loss and gradient as often as it likes."""
+        noted: list[Tensor] = []
+
+        def closure() -> Tensor:
+            totals, pieces = self._step.gradients(self._state, self.coefficients, data, plan, 0)
+            for parameter, piece in zip(self._trained, pieces, strict=True):
+                parameter.grad = piece[0].view(parameter.shape).clone()
+            noted.append(totals)
+            return totals[0, 0] / totals[0, 1]
+
+        try:
+            optimizer.step(closure)  # type: ignore[call-overload]
+        except (RuntimeError, TypeError, ValueError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise OptionError(f"The optimizer {type(optimizer).__name__} failed in its step: {reason}") from error
+        self.totals.add_(noted[0])
+        if self._step.features.averaging:
+            decay = min(self.lane.request.config.averaging, (1 + self.lane.step + 1) / (10 + self.lane.step + 1))
+            self.average.lerp_(self.parameters, 1 - decay)
+
+    # -- evaluating
+
+    def evaluate(self, validation: Iterable[Batch], again: Iterable[Batch] | None) -> None:
+        """Judge the run as it stands, keep its weights if it did its best, and note its signals."""
+        lane = self.lane
+        seen = self._seen(validation, watch=True)
+        trained = self._seen(again, watch=False).error if again is not None else math.nan
+        if seen.error < lane.error:
+            lane.error, lane.best_epoch = seen.error, lane.epoch
+            self.best.copy_(self._evaluated)
+            for name, value in self.buffers.items():
+                self.best_buffers[name].copy_(value)
+            self.best_predictions = seen.predictions
+        values = self._signals(seen) | {
+            "epoch": lane.epoch,
+            "train_metric": self._shown(trained),
+            "validation_loss": seen.loss,
+            "validation_metric": self._shown(seen.error),
+        }
+        lane.curves.append(values)
+        lane.errors.append(seen.error)
+        lane.schedule.observe(seen.error)
+        lane.ended = why_ended(lane, seen.error, values["train_loss"])
+        self.totals.zero_()
+
+    @property
+    def _evaluated(self) -> Tensor:
+        return self.average if self._step.features.averaging else self.parameters
+
+    def _shown(self, error: float) -> float:
+        return error if self.metric is None else self.metric.shown(error)
+
+    def _seen(self, batches: Iterable[Batch], *, watch: bool) -> _Seen:
+        kind, parameters = self.kind, self.program.layout.views(self._evaluated)
+        outputs, targets, weights = [], [], []
+        activity: tuple[Activity, ...] = ()
+        for batch in batches:
+            lane = batch.one_lane()
+            if watch:
+                piece, seen = self.program.watched(parameters, lane.inputs, self.buffers)
+                activity = tuple(a | b for a, b in zip(activity, seen, strict=True)) if activity else seen
+            else:
+                with torch.no_grad():
+                    piece = self.program.forward(parameters, lane.inputs, None, self.buffers)
+            outputs.append(piece)
+            targets.append(lane.targets)
+            weights.append(lane.weights)
+        if not outputs:
+            raise DataError("valid= gave no batch: a loader must be readable once per epoch.")
+        result = pytree.tree_map(lambda *pieces: torch.cat(pieces, dim=1), *outputs)
+        truth = [torch.cat(parts, dim=1) for parts in zip(*targets, strict=True)]
+        weight = torch.cat(weights, dim=1)
+        loss, _ = kind.objective(
+            result, truth[0] if len(truth) == 1 else tuple(truth), weight, self.coefficients.losses
+        )
+        predictions = kind.predictions(result) if kind.outputs else None
+        error = float(loss[0])
+        if self.metric is not None and predictions is not None:
+            error = float(self.metric.error(predictions, kind.truth_of(truth[0]), weight.double())[0])
+        kept = None if predictions is None else predictions[0].float().numpy(force=True)
+        return _Seen(error, float(loss[0]), kept, activity)
+
+    def _signals(self, seen: _Seen) -> dict[str, Any]:
+        lane = self.lane
+        totals = self.totals.cpu()
+        steps = torch.tensor([float(lane.steps_since_evaluation())])
+        squares = signals.squared_norms(totals, steps)
+        dead, saturated, units = signals.of_layers([seen.activity], 1)
+        noise = math.nan
+        if self.optimizer is None:
+            first = torch.linalg.vector_norm(self.first, dim=1).cpu()
+            sizes, made = torch.tensor([float(lane.size)]), torch.tensor([lane.step])
+            noise = float(signals.noise_scale([lane.request.config], squares.sum(1), first, made, sizes)[0])
+        rate = self.optimizer.param_groups[0]["lr"] if self.optimizer is not None else lane.last_rate()
+        return {
+            "train_loss": float(signals.train_loss(totals)[0]),
+            "learning_rate": float(rate),
+            "gradient_norm": float(squares.sum().sqrt()),
+            "gradient_norms": squares[0].sqrt().tolist(),
+            "update_ratio": self.update_ratio,
+            "noise_scale": noise,
+            "dead_by_layer": dead[0].tolist(),
+            "saturated_by_layer": saturated[0].tolist(),
+            "dead_units": float(signals.mean_over_layers(dead, units)[0]),
+            "saturated_units": float(signals.mean_over_layers(saturated, units)[0]),
+        }
+
+    def record(self) -> RunRecord:
+        """What remains of the run."""
+        lane = self.lane
+        empty = numpy.zeros((0, self.kind.outputs), numpy.float32)
+        return RunRecord(
+            request=lane.request, curves=lane.curves, ended=lane.ended, error=lane.error, best_epoch=lane.best_epoch,
+            epochs=lane.epoch, steps=lane.step, weights=self.best[0].clone(),
+            predictions=empty if self.best_predictions is None else self.best_predictions,
+            buffers={name: value[0].clone() for name, value in self.best_buffers.items()},
+        )  # fmt: skip
+
+    # -- what a checkpoint holds
+
+    def tensors(self) -> dict[str, Any]:
+        """Everything that changes, apart from the lane's own account."""
+        return {
+            "parameters": self.parameters, "first": self.first, "second": self.second, "average": self.average,
+            "best": self.best, "buffers": self.buffers, "best_buffers": self.best_buffers,
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()) if self.optimizer else None,
+            "best_predictions": None if self.best_predictions is None else torch.from_numpy(self.best_predictions),
+        }  # fmt: skip
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take the state that `tensors` gave."""
+        for name in ("parameters", "first", "second", "average", "best"):
+            getattr(self, name).copy_(saved[name])
+        for name in ("buffers", "best_buffers"):
+            for key, value in getattr(self, name).items():
+                value.copy_(saved[name][key])
+        if self.optimizer is not None:
+            self.optimizer.load_state_dict(saved["optimizer"])
+        predictions = saved["best_predictions"]
+        self.best_predictions = None if predictions is None else predictions.numpy()
+
+
+def _noted(rates: Tensor) -> Tensor:
+    """Every step of a solo run notes its gradient norms."""
+
+    rates[:, :, NOTED] = 1.0
+    return rates
