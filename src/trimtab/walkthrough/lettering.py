@@ -135,7 +135,7 @@ def _places(layer: Layer, x_axis: Axis, y_axis: Axis) -> list[tuple[int, int]]:
     """Rows (from below) and columns that a layer covers."""
     if isinstance(layer, Heat):
         return []
-    x, y = x_axis.place(layer.x), y_axis.place(layer.y)
+    x, y = (numpy.where(numpy.isfinite(at), at, numpy.nan) for at in (x_axis.place(layer.x), y_axis.place(layer.y)))
     if isinstance(layer, Line) and len(x) > 1:
         x, y = _joined(x, y)
     seen = numpy.isfinite(x) & numpy.isfinite(y)

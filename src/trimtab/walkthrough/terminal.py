@@ -18,7 +18,7 @@ from trimtab.walkthrough.picture import Picture, SideBySide
 from trimtab.walkthrough.session import Output, Session
 from trimtab.walkthrough.source import Chapter, Code, introduction
 
-INDENT = 4
+INDENT = 2
 PLAIN_WIDTH = 80
 LONGEST_LINE = 100  # prose is hard to read in longer ones
 
