@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from trimtab.model import Model
     from trimtab.modules.recipe import EarlyStopping
     from trimtab.results import Run, Study, load, load_model
+    from trimtab.sweep import sweep
+    from trimtab.swept import Sweep
     from trimtab.training.config import Group, Schedule
     from trimtab.tune import tune
 
@@ -51,12 +53,14 @@ __all__ = [
     "ShapeError",
     "Study",
     "StudyError",
+    "Sweep",
     "TrimtabError",
     "UnknownKnobError",
     "__version__",
     "fit",
     "load",
     "load_model",
+    "sweep",
     "tune",
 ]
 
@@ -77,12 +81,14 @@ _HOME = {
     "Schedule": "trimtab.training.config",
     "ShapeError": "trimtab.errors",
     "Study": "trimtab.results",
+    "Sweep": "trimtab.swept",
     "StudyError": "trimtab.errors",
     "TrimtabError": "trimtab.errors",
     "UnknownKnobError": "trimtab.errors",
     "fit": "trimtab.fit",
     "load": "trimtab.results",
     "load_model": "trimtab.results",
+    "sweep": "trimtab.sweep",
     "tune": "trimtab.tune",
 }
 

@@ -15,7 +15,7 @@ from trimtab.modules.fitting import Fitting
 from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
-from trimtab.modules.recipe import Recipe, recipe
+from trimtab.modules.recipe import Recipe, recipe, split_knobs
 from trimtab.modules.runs import Job, Runs
 from trimtab.results import Run
 from trimtab.training.run import RunRecord
@@ -65,15 +65,19 @@ def fit(
         callbacks: functions of an epoch's values (answering True ends the run), or listeners: see the guide.
         checkpoint: a folder; the same call goes on from there after an interruption, as if there had been none.
         evaluate_every: epochs between two evaluations.
-        knobs: momentum, second_decay, epsilon, delta, tau, gamma, class_weights, label_smoothing, dropout (in the place
-            of the rates of nn.Dropout layers), dropout_course, decay_course, gradient_clip, averaging, groups.
+        knobs: the function's own arguments, where `module` is one that takes some; and momentum, second_decay, epsilon,
+            delta, tau, gamma, class_weights, label_smoothing, dropout (in the place of the rates of nn.Dropout layers),
+            dropout_course, decay_course, gradient_clip, averaging, groups.
 
     Raises a TrimtabError that says what cannot be used and what to do.
     """
     given = _knobs(locals())
     networks = Networks(module)
     material = Material.read(train, valid, seed=seed, batch_size=batch_size)
-    wanted = recipe(given | ({"batch_size": material.batch_size} if batch_size is None and material.batch_size else {}))
+    if batch_size is None and material.batch_size:
+        given["batch_size"] = material.batch_size
+    network, training = split_knobs(networks, given)
+    wanted = recipe(training, network)
     with lanes_in_threads():
         fitting = Fitting(
             networks, material, wanted, metric=metric, seed=whole("seed", seed), device=device_named(device),
@@ -81,7 +85,7 @@ def fit(
         )  # fmt: skip
         runs = Runs(fitting, Listening(callbacks), None if checkpoint is None else Path(checkpoint))
         record = runs.made([Job("run", wanted, seed)])[0]
-        return finished(fitting, record, "run", wanted, given)
+        return finished(fitting, record, "run", wanted)
 
 
 def _knobs(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +93,7 @@ def _knobs(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: arguments[name] for name in names if arguments[name] is not None} | arguments["knobs"]
 
 
-def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, knobs: dict[str, Any]) -> Run:
+def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe) -> Run:
     """A record as its owner holds it."""
     return Run(
         name=name,
@@ -103,7 +107,7 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, kno
         ended=record.ended,
         seed=record.request.seed,
         task=fitting.task,
-        knobs=knobs,
+        given=wanted,
     )
 
 

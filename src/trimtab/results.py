@@ -12,6 +12,7 @@ import polars
 
 from trimtab.errors import StudyError
 from trimtab.model import Model
+from trimtab.modules.recipe import Recipe
 from trimtab.training.config import Config
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
@@ -31,7 +32,7 @@ class Run:
     `trimtab.training.run.Curves`); `score` is the metric on the validation rows at the best epoch, as users read it,
     where `metric` names it, and the validation loss where that is None. `ended` says why training ended: "all epochs",
     "stopped early", "stopped" (by a callback) or "not finite"; `best_epoch` is 0 where no epoch gave a finite score,
-    and the module then has the weights it started from. `knobs` are those that were given.
+    and the module then has the weights it started from. `given` is the recipe, with functions where names were not.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Run:
     ended: str
     seed: int
     task: str
-    knobs: dict[str, Any]
+    given: Recipe
 
     @property
     def findings(self) -> tuple[()]:

@@ -21,10 +21,11 @@ from trimtab.training.config import Task
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.dropout import DROPOUT_KINDS
 from trimtab.training.engine import Compiling, Engine
+from trimtab.training.losses import LossCoefficients
 from trimtab.training.metrics import ALIASES, METRICS, Metric, default_metric, metric_for
 from trimtab.training.mlp_program import program_for
 from trimtab.training.population import Population
-from trimtab.training.program import Program
+from trimtab.training.program import Program, outputs_of
 from trimtab.training.run import Request, RunRecord
 
 TRAINING_ROWS_JUDGED = 2_000
@@ -52,6 +53,7 @@ class Fitting:
     ) -> None:
         self.networks, self.material, self.device, self.threads = networks, material, device, threads
         self.evaluate_every, self.seed = evaluate_every, seed
+        self._untrained: dict[tuple, float] = {}
         module, some = networks.made(first.config.module_arguments, seed), material.first()
         self._tried = tried(module, some, own_dropout=first.has_own_dropout, keeps_outputs=first.function is not None)
         self.function = first.function
@@ -79,7 +81,7 @@ class Fitting:
         return task_of(self._tried.outputs, some.targets, named)
 
     def _metric(self, name: str | None, columns: tuple[int, ...]) -> Metric | None:
-        if name is None or (name == BY_TASK and self.objective is not None):
+        if name is None:
             return None
         if self.objective is not None and len(columns) > 1:
             raise OptionError(f"metric={name!r} reads one number per row and output; the network returns more.")
@@ -133,15 +135,45 @@ class Fitting:
 
     def engine(self, compiling: Compiling | Callable[[Population], Compiling] = "never") -> Engine:
         """An engine over the material, which must not be streamed."""
-        train, valid = self.material.train, self.material.valid
-        assert isinstance(train, Examples) and not isinstance(valid, Stream)
-        judged = self.prepared(valid, "valid") if valid is not None else None
         return Engine(
-            self.data(*joined(self.prepared(train, "train"), judged)), self.metric,
+            self.training_data, self.metric,
             lambda **arguments: copy.deepcopy(self.networks.made(arguments, self.seed)),
             use=self._tried.use, start=self.start, threads=self.threads, compiling=compiling,
             epochs_per_round=self.evaluate_every, training_rows=TRAINING_ROWS_JUDGED,
         )  # fmt: skip
+
+    def error_of(self, shown: float) -> float:
+        """The error behind a figure that users read."""
+        return 1 - shown if self.metric is not None and self.metric.greater_is_better else shown
+
+    def untrained(self, request: Request) -> float:
+        """The error on the validation rows before the first step; infinite where those are read anew each epoch."""
+        if self.material.is_streamed:
+            return float("inf")
+        config = request.config
+        key = (config.network, request.seed, config.loss)
+        if key not in self._untrained:
+            module, data = self.start(request), self.training_data
+            program = self.program(module)
+            rows = data.folds[0].validation.unsqueeze(0)
+            tensors = {n: t.detach().to(self.device) for n, t in module.state_dict(keep_vars=True).items()}
+            buffers = {name: tensors[name].unsqueeze(0) for name in program.buffers}
+            outputs = outputs_of(program, program.layout.flatten(tensors).unsqueeze(0), data.gather(rows), buffers)
+            classes = self.outputs if self.task == "classification" else 0
+            coefficients = LossCoefficients.stack([config.loss], classes, self.device)
+            error, _ = data.objective(outputs, data.targets_of(rows), data.weights[rows], coefficients)
+            if self.metric is not None and self.outputs:
+                error = self.metric.error(data.predictions(outputs), data.truth(rows), data.weights[rows].double())
+            self._untrained[key] = float(error[0])
+        return self._untrained[key]
+
+    @cached_property
+    def training_data(self) -> TrainingData:
+        """The material as the engine reads it; it must not be streamed."""
+        train, valid = self.material.train, self.material.valid
+        assert isinstance(train, Examples) and not isinstance(valid, Stream)
+        judged = self.prepared(valid, "valid") if valid is not None else None
+        return self.data(*joined(self.prepared(train, "train"), judged))
 
     def start(self, request: Request) -> nn.Module:
         return self.networks.made(request.config.module_arguments, request.seed)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from trimtab.errors import OptionError, unknown_choice, unknown_knob
+from trimtab.modules.networks import Networks
 from trimtab.training.config import (
     CLASSIFICATION_LOSSES,
     OPTIMIZERS,
@@ -36,6 +37,9 @@ DEFAULTS: dict[str, Any] = {
     "dropout_course": "constant", "decay_course": "constant", "gradient_clip": 0.0, "averaging": 0.0,
 }  # fmt: skip
 KNOBS = tuple(DEFAULTS)
+# Knobs whose one value is a sequence already, and those that change what a loss is.
+PLAIN_SEQUENCES = ("groups", "class_weights")
+LOSS_KNOBS = frozenset({"loss", "delta", "tau", "gamma", "class_weights", "label_smoothing"})
 # Which losses read a parameter of their own, and what it is called.
 # What torch.optim uses where it differs from the defaults above.
 _OWN_DEFAULTS = {"rmsprop": {"second_decay": 0.99}, "lion": {"second_decay": 0.99}, "adagrad": {"epsilon": 1e-10}}
@@ -125,6 +129,18 @@ def recipe(knobs: Mapping[str, Any], network: Mapping[str, Any] | None = None) -
     if function is not None:
         _refuse_loss_knobs(given)
     return Recipe(config, given, function, make_optimizer)  # type: ignore[arg-type]
+
+
+def split_knobs(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The knobs that the factory of networks takes, and those that belong to training; raises UnknownKnobError."""
+    network = {name: plain(value) for name, value in knobs.items() if name in networks.knobs}
+    training = {name: value for name, value in knobs.items() if name not in network}
+    if networks.takes_any_knob:
+        network |= {name: plain(training.pop(name)) for name in list(training) if name not in DEFAULTS}
+    unknown = next((name for name in training if name not in DEFAULTS), None)
+    if unknown is not None:
+        raise unknown_knob(unknown, (*networks.knobs, *KNOBS))
+    return network, training
 
 
 def plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 # torch initialises weights from one generator per process: two studies in two threads must not draw at once.
-_GLOBAL_GENERATOR = threading.Lock()
+_GLOBAL_GENERATOR = threading.RLock()
 _ODD = 0x9E3779B1 - (1 << 32)
 _MIX = 0x85EBCA6B - (1 << 32)
 _MULTIPLIER = 0x2C1B3C6D

@@ -1,0 +1,160 @@
+"""tt.sweep: one or two knobs, all their values trained at once.
+
+Checks what comes in and hands it to the floors below. Knows no terminal.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy
+from torch import nn
+
+from trimtab.errors import OptionError
+from trimtab.fit import finished, whole
+from trimtab.machine import cores, device_named, lanes_in_threads
+from trimtab.modules.comparison import Predicted
+from trimtab.modules.fitting import BY_TASK, Fitting
+from trimtab.modules.listening import Listening
+from trimtab.modules.material import Material
+from trimtab.modules.networks import Networks
+from trimtab.modules.recipe import LOSS_KNOBS, PLAIN_SEQUENCES, Recipe, plain, recipe, split_knobs
+from trimtab.modules.runs import Job, Runs
+from trimtab.swept import Outcome, Sweep, summarised
+from trimtab.training.run import NOT_FINITE, RunRecord
+
+MOST_RUNS = 20_000
+
+
+def sweep(
+    module: nn.Module | Callable[..., nn.Module],
+    train: Any,
+    valid: Any = 0.2,
+    *,
+    seeds: int = 3,
+    metric: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int | None = None,
+    callbacks: Any = (),
+    evaluate_every: int = 1,
+    **knobs: Any,
+) -> Sweep:
+    """Train a network once for every value of one or two knobs and every seed, all of them at once.
+
+    With `lr=numpy.geomspace(1e-5, 10, 24)` this is a learning-rate finder that trains instead of guessing.
+
+    Arguments:
+        module: a `torch.nn.Module`, copied with its weights (seeds then differ in row order and dropout), or a function
+            that makes one, called once for each seed; its own arguments are knobs too.
+        train, valid, device, callbacks, evaluate_every: as in `tt.fit`.
+        seeds: how many runs each value gets; they begin at `seed`. Runs of one seed see the same batches, so that
+            values are compared in pairs.
+        metric: what values are compared by; None: the validation loss, or the task's default metric where the loss
+            itself is swept (values of different losses cannot be compared).
+        threads: threads to train with (all cores).
+        knobs: as in `tt.fit`; one or two of them as a list, array or range of values.
+
+    Raises a TrimtabError that says what cannot be used and what to do.
+    """
+    started = time.perf_counter()
+    networks = Networks(module)
+    swept, held = _swept(knobs)
+    seeds = whole("seeds", seeds, least=1)
+    combinations = [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
+    if len(combinations) * seeds > MOST_RUNS:
+        raise OptionError(f"{len(combinations) * seeds} runs are asked for: at most {MOST_RUNS} at once.")
+    material = Material.read(train, valid, seed=seed, batch_size=None)
+    if material.batch_size and "batch_size" not in knobs:
+        held["batch_size"] = material.batch_size
+    recipes = [_recipe(networks, held | combination) for combination in combinations]
+    if metric is None and set(swept) & LOSS_KNOBS:
+        metric = BY_TASK
+    jobs = [
+        Job(_named(combination, seed + i, seeds), wanted, seed + i)
+        for combination, wanted in zip(combinations, recipes, strict=True)
+        for i in range(seeds)
+    ]
+    with lanes_in_threads():
+        outcomes, runs, fitting = _trained(
+            networks, material, jobs, Listening(callbacks),
+            {"metric": metric, "seed": whole("seed", seed), "device": device_named(device),
+             "threads": threads or cores(), "evaluate_every": whole("evaluate_every", evaluate_every, least=1)},
+        )  # fmt: skip
+    by_value = [outcomes[i : i + seeds] for i in range(0, len(outcomes), seeds)]
+    return summarised(
+        combinations, by_value, fitting.shown, None if fitting.metric is None else fitting.metric.name,
+        predicted=_predicted(fitting, by_value), runs=runs, seconds=time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def _swept(knobs: Mapping[str, Any]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """The knobs that were given as several values, and those that stand still."""
+    swept, held = {}, {}
+    for name, value in knobs.items():
+        is_several = isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0) == 1
+        if not is_several or (name in PLAIN_SEQUENCES and not isinstance(value, list)):
+            held[name] = value
+            continue
+        values = [plain(each) for each in value]
+        if not values:
+            raise OptionError(f"{name} has no values to sweep.")
+        if len({repr(each) for each in values}) < len(values):
+            raise OptionError(f"{name} has a value twice: give each once, and more seeds for more runs of it.")
+        swept[name] = values
+    if not 1 <= len(swept) <= 2:
+        named = ", ".join(swept) or "none"
+        raise OptionError(
+            f"A sweep turns one or two knobs, given as lists of values; given so: {named}. For more use tt.tune."
+        )
+    return swept, held
+
+
+def _recipe(networks: Networks, knobs: Mapping[str, Any]) -> Recipe:
+    network, training = split_knobs(networks, knobs)
+    return recipe(training, network)
+
+
+def _named(combination: Mapping[str, Any], seed: int, seeds: int) -> str:
+    parts = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+             for name, value in combination.items()]  # fmt: skip
+    return ", ".join([*parts, f"seed {seed}"] if seeds > 1 else parts)
+
+
+def _trained(
+    networks: Networks, material: Material, jobs: Sequence[Job], listening: Listening, how: dict[str, Any]
+) -> tuple[list[Outcome], tuple, Fitting]:
+    """What each job came to; jobs with different functions as loss or optimizer are fitted apart."""
+    families: dict[tuple, list[int]] = {}
+    for place, job in enumerate(jobs):
+        families.setdefault((job.recipe.function, job.recipe.make_optimizer), []).append(place)
+    outcomes: dict[int, tuple[Outcome, Any]] = {}
+    fitting: Fitting | None = None
+    for places in families.values():
+        own = [jobs[place] for place in places]
+        fitting = Fitting(networks, material, own[0].recipe, **how)
+        for place, job, record in zip(places, own, Runs(fitting, listening).made(own), strict=True):
+            run = finished(fitting, record, job.name, job.recipe)
+            outcomes[place] = _outcome(fitting, record), run
+    assert fitting is not None
+    ordered = [outcomes[place] for place in range(len(jobs))]
+    return [outcome for outcome, _ in ordered], tuple(run for _, run in ordered), fitting
+
+
+def _outcome(fitting: Fitting, record: RunRecord) -> Outcome:
+    last = fitting.error_of(record.curves.validation_metric[-1])
+    failed = record.ended == NOT_FINITE or not last <= fitting.untrained(record.request)
+    return Outcome(record.error, last, failed, record.best_epoch, record.predictions)
+
+
+def _predicted(fitting: Fitting, by_value: Sequence[Sequence[Outcome]]) -> Predicted | None:
+    """The validation rows as `compare` reads them, where predictions were kept and a metric reads them."""
+    if fitting.metric is None or not fitting.outputs or fitting.material.is_streamed:
+        return None
+    data = fitting.training_data
+    judged = data.folds[0].validation
+    truth, weights = data.truth(judged).cpu(), data.weights[judged].cpu()
+    repeats = len(by_value[0])
+    predictions = [[numpy.asarray(outcome.predictions) for outcome in outcomes] for outcomes in by_value]
+    return Predicted(predictions, [truth] * repeats, [weights] * repeats, fitting.metric)

@@ -1,0 +1,150 @@
+"""Sweep: what the values of one or two knobs came to, as its owner holds it. Trains nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import polars
+
+from trimtab.modules.comparison import Predicted, compare
+from trimtab.results import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run came to: its error at the best epoch and at the last, lower is better, whether it failed (was not
+    finite, or ended worse than it began), and its predictions for the validation rows."""
+
+    best: float
+    final: float
+    failed: bool
+    best_epoch: int
+    predictions: numpy.ndarray
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep:
+    """All values of one or two knobs, trained at once.
+
+    `table` has a row per value (or pair): the knobs; `best`, the mean over seeds of the score at each run's best epoch,
+    with `best_low` and `best_high`, the lowest and highest of the seeds; `final`, `final_low` and `final_high`, the
+    same of the last epoch; `best_epoch`, their median; `diverged`, how many seeds were not finite or ended worse than
+    they began. Scores are the `metric` as users read it, or the validation loss where that is None.
+
+    `best` is the value with the best mean, by knob, empty where all values diverged; `like_best` are the values that
+    cannot be told apart from it (pairs as dicts). `edge` is the largest value of a numeric knob beyond which every
+    value diverged, None where the largest one still trains. `runs` are all runs, seed by seed for each value; `place`
+    is the row of the best value.
+    """
+
+    knobs: tuple[str, ...]
+    table: polars.DataFrame
+    best: dict[str, Any]
+    like_best: tuple[Any, ...]
+    edge: float | None
+    metric: str | None
+    seconds: float
+    runs: tuple[Run, ...] = ()
+    place: int | None = None
+
+    @property
+    def words(self) -> str:
+        """What was found, in a few sentences."""
+        what = self.metric or "validation loss"
+        seeds = f"{len(self.runs)} runs in {self.seconds:.1f} s." if self.runs else f"Measured in {self.seconds:.1f} s."
+        if not self.best:
+            return f"Every value of {' and '.join(self.knobs)} diverged: try smaller ones. {seeds}"
+        row = self.table.row(self.place or 0, named=True)
+        best = ", ".join(f"{name} {_text(value)}" for name, value in self.best.items())
+        spread = (
+            f" ({_text(row['best_low'])} to {_text(row['best_high'])})" if row["best_low"] != row["best_high"] else ""
+        )
+        parts = [f"Best: {best}, with {what} {_text(row['best'])}{spread}."]
+        if len(self.like_best) > 1:
+            named = ", ".join(_text(value) for value in self.like_best)
+            parts.append(f"These cannot be told apart on these rows and seeds: {named}.")
+        else:
+            parts.append("Every other value is measurably worse.")
+        if self.edge is not None:
+            parts.append(f"Beyond {self.knobs[0]} {_text(self.edge)} training diverges.")
+        return " ".join([*parts, seeds])
+
+    def plot(self) -> "Figure":
+        """The score by value, with the spread over seeds, the best and what is like it: a matplotlib figure."""
+        from trimtab.report.sweep_figures import pairs_figure, values_figure
+
+        draw = values_figure if len(self.knobs) == 1 else pairs_figure
+        return draw(self.table, self.knobs, best=self.place, alike=self.like_best, edge=self.edge, metric=self.metric)
+
+    def __repr__(self) -> str:
+        return f"Sweep({self.words})"
+
+
+def summarised(
+    combinations: Sequence[Mapping[str, Any]],
+    outcomes: Sequence[Sequence[Outcome]],
+    shown: Callable[[float], float],
+    metric: str | None,
+    *,
+    predicted: Predicted | None,
+    runs: tuple[Run, ...],
+    seconds: float,
+) -> Sweep:
+    """The sweep of these values (one or two knobs each), from the outcomes of each value's repeats."""
+    knobs = tuple(combinations[0])
+    errors = numpy.array([[each.best for each in row] for row in outcomes])
+    failures = numpy.array([[each.failed for each in row] for row in outcomes])
+    failed = failures.mean(1) > 0.5
+    found = compare(errors, failed, predicted)
+    rows = [_row(value, row, shown) for value, row in zip(combinations, outcomes, strict=True)]
+    alike = [combinations[i] for i in found.alike]
+    return Sweep(
+        knobs,
+        polars.DataFrame(rows, infer_schema_length=None, strict=False),
+        dict(combinations[found.best]) if found.best is not None else {},
+        tuple(next(iter(value.values())) if len(knobs) == 1 else dict(value) for value in alike),
+        _edge([value[knobs[0]] for value in combinations], failed) if len(knobs) == 1 else None,
+        metric,
+        seconds,
+        runs,
+        found.best,
+    )
+
+
+def _row(value: Mapping[str, Any], outcomes: Sequence[Outcome], shown: Callable[[float], float]) -> dict[str, Any]:
+    row: dict[str, Any] = {name: _cell(each) for name, each in value.items()}
+    for name in ("best", "final"):
+        scores = [shown(float(getattr(outcome, name))) for outcome in outcomes]
+        row |= {name: fmean(scores), f"{name}_low": min(scores), f"{name}_high": max(scores)}
+    row["best_epoch"] = float(median(outcome.best_epoch for outcome in outcomes))
+    row["diverged"] = sum(outcome.failed for outcome in outcomes)
+    return row
+
+
+def _cell(value: Any) -> Any:
+    """A knob's value as a cell: numbers and names as they are, functions by their names, others in words."""
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    return getattr(value, "__name__", None) or (type(value).__name__ if callable(value) else repr(value))
+
+
+def _edge(values: Sequence[Any], failed: numpy.ndarray) -> float | None:
+    """The largest value that trains, where all beyond it fail."""
+    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values) or not failed.any():
+        return None
+    order = numpy.argsort(numpy.array(values, dtype=float))
+    if not failed[order[-1]] or failed.all():
+        return None
+    last = max(i for i, place in enumerate(order) if not failed[place])
+    return float(values[order[last]])
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{name} {_text(each)}" for name, each in value.items()) + ")"
+    return f"{value:.4g}" if isinstance(value, float) else str(_cell(value))
