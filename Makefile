@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo test check bench speed
+.PHONY: venv demo test check bench speed walkthrough
 
 venv: $(STAMP)
 
@@ -29,3 +29,6 @@ bench: venv
 
 speed: venv
 	$(BIN)/python benchmarks/engine.py --json benchmarks/engine.json
+
+walkthrough: venv
+	$(BIN)/python -m trimtab.walkthrough.build

@@ -1,6 +1,7 @@
 """Pictures: the same data as a PNG and as text, with words for those who see neither."""
 
 import io
+from itertools import pairwise
 
 import numpy
 import pytest
@@ -164,7 +165,7 @@ def test_without_matplotlib_a_picture_is_text(monkeypatch: pytest.MonkeyPatch) -
 def test_names_at_the_right_never_cover_each_other(wanted: list[float], height: float) -> None:
     places = spread(wanted, LABEL_GAP, height)
     ordered = sorted(places)
-    gaps = [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(ordered)]
     assert all(gap >= LABEL_GAP - 1e-6 for gap in gaps)
     assert max(places) <= height
     for i, j in zip(range(len(wanted)), range(1, len(wanted)), strict=False):

@@ -117,9 +117,7 @@ def test_one_chapter_comes_alone(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(("number", "words"), [("0", "no chapter 0"), ("7", "1 to 6"), ("four", "integer")])
-def test_a_chapter_that_is_not_there_is_bad_usage(
-    capsys: pytest.CaptureFixture[str], number: str, words: str
-) -> None:
+def test_a_chapter_that_is_not_there_is_bad_usage(capsys: pytest.CaptureFixture[str], number: str, words: str) -> None:
     assert cli.main(["walkthrough", "--chapter", number]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -6,13 +6,17 @@ Knows nothing of where the PNG goes. Touches no global state of matplotlib: no p
 import io
 import math
 from itertools import cycle
+from typing import Any
 
 import matplotlib as mpl
 import numpy
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
+from trimtab.walkthrough.lettering import number
 from trimtab.walkthrough.picture import Heat, Line, Mark, Picture, Points, SideBySide
 
 WIDTH, HEIGHT = 7.2, 3.8  # inches
@@ -20,7 +24,7 @@ DOTS_PER_INCH = 160
 # Okabe and Ito (2008), the yellow left out: it is too light on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
-SETTINGS = {
+SETTINGS: Any = {
     "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10,
     "axes.titlelocation": "left", "axes.edgecolor": "#666666", "figure.facecolor": "white",
 }  # fmt: skip
@@ -56,10 +60,11 @@ def _draw(axes: Axes, picture: Picture) -> None:
     if heats:
         _draw_heat(axes, heats[0])
         return
-    if "x" in picture.log:
-        axes.set_xscale("log")
-    if "y" in picture.log:
-        axes.set_yscale("log")
+    for name in picture.log:
+        getattr(axes, f"set_{name}scale")("log")
+        axis = getattr(axes, f"{name}axis")
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axis.set_minor_formatter(_Between())
     if picture.y_names:
         axes.set_yticks(range(len(picture.y_names)), picture.y_names)
         axes.set_ylim(-0.5, len(picture.y_names) - 0.5)
@@ -70,6 +75,16 @@ def _draw(axes: Axes, picture: Picture) -> None:
     _name_series(axes, _draw_series(axes, picture))
 
 
+class _Between(LogFormatter):
+    """Names 2 and 5 between the powers of ten where an axis shows few of those."""
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        low, high = self.axis.get_view_interval() if self.axis else (1, 10)
+        leading = value / 10 ** math.floor(math.log10(value))
+        is_named = high / low < 30 and round(leading) in (2, 4, 5)
+        return number(value) if is_named else ""
+
+
 def _draw_series(axes: Axes, picture: Picture) -> list[tuple[str, str, float, float]]:
     """Draw all layers; gives name, colour and last place of those that are named at the right."""
     styles = zip(cycle(COLOURS), cycle(DASHES), strict=False)
@@ -77,7 +92,9 @@ def _draw_series(axes: Axes, picture: Picture) -> list[tuple[str, str, float, fl
     for layer in picture.layers:
         if isinstance(layer, Points):
             colour = "#555555"
-            axes.plot(layer.x, layer.y, "o", color=colour, markersize=4, alpha=0.8 if len(layer.x) < 100 else 0.4)
+            is_few = len(layer.x) < 12
+            alpha = 1.0 if is_few else 0.8 if len(layer.x) < 100 else 0.4
+            axes.plot(layer.x, layer.y, "o", color=colour, markersize=6 if is_few else 4, alpha=alpha, zorder=3)
         elif isinstance(layer, Line):
             colour, dash = next(styles)
             axes.plot(layer.x, layer.y, linestyle=dash, color=colour, linewidth=1.8)
@@ -95,8 +112,10 @@ def _draw_series(axes: Axes, picture: Picture) -> list[tuple[str, str, float, fl
 
 def _draw_mark(axes: Axes, mark: Mark) -> None:
     axes.plot(mark.x, mark.y, "D", color="black", markersize=5, zorder=5)
+    offset, sides = ((7, 7), ("left", "bottom")) if mark.side == "above" else ((-5, -7), ("right", "top"))
     axes.annotate(
-        mark.label, (mark.x[0], mark.y[0]), xytext=(7, 7), textcoords="offset points", zorder=6,
+        mark.label, (mark.x[0], mark.y[0]), xytext=offset, textcoords="offset points", ha=sides[0], va=sides[1],
+        zorder=6,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
     )  # fmt: skip
 
@@ -136,11 +155,12 @@ def spread(wanted: list[float], gap: float, height: float) -> list[float]:
 
 def _draw_heat(axes: Axes, heat: Heat) -> None:
     values = numpy.where(numpy.isfinite(heat.values), heat.values, numpy.nan)
-    norm = mpl.colors.LogNorm() if heat.log else mpl.colors.Normalize()
+    norm = LogNorm() if heat.log else Normalize()
     image = axes.imshow(values, aspect="auto", cmap="cividis_r", norm=norm, interpolation="nearest")
     for row, column in numpy.argwhere(numpy.isnan(values)):
         axes.text(column, row, "×", ha="center", va="center", color="#999999")
     every = math.ceil(len(heat.columns) / 8)
     axes.set_xticks(range(0, len(heat.columns), every), heat.columns[::every])
     axes.set_yticks(range(len(heat.rows)), heat.rows)
-    axes.figure.colorbar(image, ax=axes, label=heat.label)
+    bar = axes.figure.colorbar(image, ax=axes, label=heat.label)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))

@@ -53,11 +53,12 @@ class Line(_Series):
 
 @dataclass(frozen=True)
 class Mark(_Series):
-    """One place to look at, with its name beside it."""
+    """One place to look at, with its name at the upper right of it, or at the lower left."""
 
     x: Any
     y: Any
     label: str
+    side: Literal["above", "below"] = "above"
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,12 @@ class Session:
     def run(self, code: str) -> Output:
         """Run a cell; whatever it raises goes through."""
         tree = ast.parse(code)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        shown = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         printed = io.StringIO()
         # The cells come with the package, as every other line of it does.
         with redirect_stdout(printed):
             exec(compile(tree, "<cell>", "exec"), self.names)  # noqa: S102
-            value = last and eval(compile(ast.Expression(last.value), "<cell>", "eval"), self.names)  # noqa: S307
+            value = None
+            if isinstance(shown, ast.Expr):
+                value = eval(compile(ast.Expression(shown.value), "<cell>", "eval"), self.names)  # noqa: S307
         return Output(printed.getvalue(), value)
