@@ -19,6 +19,7 @@ from typer.core import TyperCommand
 import trimtab
 from trimtab.errors import OptionError, TrimtabError
 from trimtab.interruption import Interruption
+from trimtab.sweep_terminal import EpochLine, print_sweep, save_figure
 from trimtab.terminal import LivePanel, Notices, PlainLines, Silent, console_on, print_schema, print_summary
 
 if TYPE_CHECKING:
@@ -163,6 +164,48 @@ def predict(
     else:
         rows = predict_file(model, data, out, notice=notice)
         notice(f"{rows:,} predictions are in {out}.")
+
+
+@app.command(epilog="Example: trimtab sweep houses.csv --target price --knob lr --plot rates.png")
+def sweep(
+    data: Annotated[str, typer.Argument(help="The table: CSV, Parquet, Arrow, JSON lines, Excel.")],
+    target: Annotated[str, _data("Column to predict; several as a,b.")],
+    knob: Annotated[str, _search("The knob to turn: lr, loss, optimizer, batch_size, width, dropout, ...")],
+    values: Annotated[Text, _search("What it is to be, as a,b,c.", "over what fit tries")] = None,
+    fix: Annotated[list[str] | None, _search("Another knob held still, as NAME=VALUE; may be repeated.")] = None,
+    seeds: Annotated[int, _search("Runs of each value (and fold).", "1")] = 1,
+    metric: Annotated[Text, _search("What values are compared by: rmse, mae, accuracy, ...", "by task")] = None,
+    seed: Annotated[int, _search("Where chance starts.", "0")] = 0,
+    threads: Annotated[int | None, _search("Threads to train with.", "all cores allowed")] = None,
+    device: Annotated[str, _search("auto, cpu or cuda.", "auto")] = "auto",
+    task: Annotated[str, _data("regression or classification.", "auto")] = "auto",
+    split: Annotated[str, _data("random, time:COL, group:COL, or a column of train/valid/test.", "random")] = "random",
+    weight: Annotated[Text, _data("Column of row weights.")] = None,
+    drop: Annotated[list[str] | None, _data("Columns to leave out, as a,b.")] = None,
+    number: Annotated[list[str] | None, _data("Columns to take as numbers.")] = None,
+    category: Annotated[list[str] | None, _data("Columns to take as categories.")] = None,
+    plot: Annotated[Text, _output("Also draw it: a .png, .svg or .pdf file.")] = None,
+    as_json: Annotated[bool, _output("Print the result as one JSON object.", name="--json")] = False,
+) -> None:
+    """Train one network for every value of a knob, all at once: which is best, and which cannot be told apart."""
+    from trimtab.knob_text import knobs_in, values_in
+    from trimtab.machine import keep_freed_memory
+    from trimtab.table_sweep import sweep_table
+
+    keep_freed_memory()
+    columns = {"drop": _columns(drop), "number": _columns(number), "category": _columns(category)}
+    with EpochLine(sys.stderr) as line:
+        result = sweep_table(
+            data, _columns([target]), knob, values_in(values), seeds=seeds, metric=metric, seed=seed, device=device,
+            threads=threads, data_options={"task": task, "split": split, "weight": weight, **columns},
+            on_epoch=line.show, **knobs_in(fix or ()),
+        )  # fmt: skip
+    if plot is not None:
+        save_figure(result.plot(), plot)
+    if as_json:
+        typer.echo(json.dumps(result.summary(), default=str))
+    else:
+        print_sweep(console_on(sys.stdout), result)
 
 
 @app.command(epilog="Example: trimtab demo --budget 45s")

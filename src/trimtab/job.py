@@ -67,7 +67,7 @@ class Job:
         )
         if folder is None:
             asked |= {"greater_is_better": metric.greater_is_better, "fingerprint": prepared.fingerprint}
-            path = out or _new_folder_name(prepared.source_name)
+            path = out or new_folder_name(prepared.source_name)
             folder = StudyFolder.create(path, asked)
         elif asked.get("fingerprint") != prepared.fingerprint:
             raise StudyError(
@@ -224,18 +224,6 @@ class Job:
             return None
         return Model(self.prepared.encoder, self.prepared.target_encoder, tuple(members))
 
-    @staticmethod
-    def _engine_report(engine: Engine) -> dict[str, Any]:
-        """How the training went, in lane-steps."""
-        populations = engine.populations.values()
-        useful, possible = (sum(getattr(p, name) for p in populations) for name in ("lane_steps", "place_steps"))
-        return {
-            "lane_steps": useful,
-            "utilisation": round(useful / max(1, possible), 4),
-            "compiled_share": round(sum(p.compiled_steps for p in populations) / max(1, useful), 4),
-            "structures": len(populations),
-        }
-
     def _result(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model, engine: Engine) -> dict[str, Any]:
         seed, prepared = self.asked["seed"], self.prepared
         truth = prepared.target_encoder.truth(prepared.development)
@@ -255,7 +243,7 @@ class Job:
             "trials": len(trials),
             "runs": sum(len(record.ended) for record in trials),
             "seconds": round(self.budget.elapsed, 2),
-            "engine": self._engine_report(engine),
+            "engine": engine_report(engine),
             "config": chosen.winner.config.to_json(),
             "winner": chosen.winner.number,
             "ensemble": [{"trial": record.number, "share": share} for record, share in chosen.members],
@@ -303,7 +291,19 @@ class Job:
         self._tell("progress", Progress("finishing", left, len(trials), runs, 0, score, best, 0.0))
 
 
-def _new_folder_name(source: str) -> Path:
+def engine_report(engine: Engine) -> dict[str, Any]:
+    """How the training went, in lane-steps."""
+    populations = engine.populations.values()
+    useful, possible = (sum(getattr(p, name) for p in populations) for name in ("lane_steps", "place_steps"))
+    return {
+        "lane_steps": useful,
+        "utilisation": round(useful / max(1, possible), 4),
+        "compiled_share": round(sum(p.compiled_steps for p in populations) / max(1, useful), 4),
+        "structures": len(populations),
+    }
+
+
+def new_folder_name(source: str) -> Path:
     """`trimtab-runs/<data>-<date>-<n>` with the first free n."""
     stem = f"{source}-{datetime.date.today().isoformat()}"
     n = 1

@@ -3,6 +3,7 @@
 Knows how to read a study folder back; it trains nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ import polars
 
 from trimtab.errors import StudyError
 from trimtab.model import Model
+from trimtab.modules.networks import Networks, filled
 from trimtab.modules.recipe import Recipe
 from trimtab.training.config import Config
 from trimtab.tuning.folder import StudyFolder
@@ -77,6 +79,22 @@ class Study:
     winner: TrialRecord
     trials: tuple[TrialRecord, ...]
     notices: tuple[str, ...] = field(default=())
+    networks: Networks | None = None
+
+    @cached_property
+    def module(self) -> "torch.nn.Module":
+        """The best network of the caller's own kind, as it was scored, in evaluation mode; StudyError for a table."""
+        if self.networks is None:
+            raise StudyError(
+                "The study's networks are made by a function of your own: open it with tt.load(path, factory). A "
+                "table's study has study.model instead."
+            )
+        weights = StudyFolder(self.out).load_weights(self.winner.number)
+        if weights is None:
+            raise StudyError(f"The weights of trial {self.winner.number} cannot be read from {self.out / 'runs'}.")
+        made = self.networks.made(self.winner.config.module_arguments, self.result.get("seed", 0))
+        buffers = {name: value[0] for name, value in weights.buffers.items()}
+        return filled(made, weights.parameters[0], buffers).to(self.networks.dtype)
 
     @cached_property
     def model(self) -> Model:
@@ -98,8 +116,11 @@ class Study:
         return dict(self.result)
 
 
-def load(path: str | Path) -> Study:
-    """The study in a folder; raises StudyError where there is none or nothing was finished in it yet."""
+def load(path: str | Path, factory: "torch.nn.Module | Callable[..., torch.nn.Module] | None" = None) -> Study:
+    """The study in a folder; raises StudyError where there is none or nothing was finished in it yet.
+
+    `factory` is what made the networks of a study of the caller's own; `study.module` needs it.
+    """
     folder = StudyFolder.open(Path(path))
     document = folder.read("study.json")
     asked = document["asked"]
@@ -110,7 +131,11 @@ def load(path: str | Path) -> Study:
         raise StudyError(f"{path} has no finished trial yet: continue it with --resume {path}.")
     result = document["result"] or {"out": str(path), "trials": len(trials), "test": None}
     winner = next((r for r in finished if r.number == result.get("winner")), min(finished, key=lambda r: r.error))
-    return Study(Path(path), result, winner, tuple(trials), tuple(document.get("notices", ())))
+    return Study(Path(path), result, winner, tuple(trials), tuple(document.get("notices", ())), _networks(factory))
+
+
+def _networks(factory: "torch.nn.Module | Callable[..., torch.nn.Module] | None") -> Networks | None:
+    return None if factory is None else Networks(factory)
 
 
 def load_model(path: str | Path) -> Model:

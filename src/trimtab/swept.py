@@ -56,7 +56,7 @@ class Sweep:
     def words(self) -> str:
         """What was found, in a few sentences."""
         what = self.metric or "validation loss"
-        seeds = f"{len(self.runs)} runs in {self.seconds:.1f} s." if self.runs else f"Measured in {self.seconds:.1f} s."
+        seeds = f"{len(self.runs)} runs in {self.seconds:.1f} s." if self.runs else f"It took {self.seconds:.1f} s."
         if not self.best:
             return f"Every value of {' and '.join(self.knobs)} diverged: try smaller ones. {seeds}"
         row = self.table.row(self.place or 0, named=True)
@@ -73,6 +73,13 @@ class Sweep:
         if self.edge is not None:
             parts.append(f"Beyond {self.knobs[0]} {_text(self.edge)} training diverges.")
         return " ".join([*parts, seeds])
+
+    def summary(self) -> dict[str, Any]:
+        """What was found, as one plain dict: the object that `trimtab sweep --json` prints."""
+        return {
+            "knobs": list(self.knobs), "metric": self.metric, "best": self.best, "like_best": list(self.like_best),
+            "edge": self.edge, "seconds": round(self.seconds, 2), "values": self.table.to_dicts(),
+        }  # fmt: skip
 
     def plot(self) -> "Figure":
         """The score by value, with the spread over seeds, the best and what is like it: a matplotlib figure."""

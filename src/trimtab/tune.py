@@ -1,4 +1,4 @@
-"""tt.tune: a table in; a tuned model, its test score and the reasons out.
+"""tt.tune: a table in, or networks of one's own; a tuned model, its scores and the reasons out.
 
 Checks what comes in and hands it to a job. Knows no terminal and no signals.
 """
@@ -6,25 +6,31 @@ Checks what comes in and hands it to a job. Knows no terminal and no signals.
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trimtab.errors import OptionError, StudyError, unknown_choice
 from trimtab.job import Job
 from trimtab.machine import cores, device_named, lanes_in_threads
+from trimtab.module_job import ModuleJob
+from trimtab.modules.material import Material
+from trimtab.modules.networks import Networks
+from trimtab.modules.space import ModuleSpace, domains_of
 from trimtab.results import Study
 from trimtab.tuning.budget import Budget, parse_duration
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.space import Value
 
 PRECISIONS = ("high", "auto")
 
 
 def tune(
-    data: Any = None,
+    source: Any = None,
     target: str | Sequence[str] | None = None,
     *,
+    data: Any = None,
+    space: Mapping[str, Any] | None = None,
+    valid: Any = 0.2,
     budget: str | float = "5m",
     metric: str | None = None,
     task: str = "auto",
@@ -48,16 +54,23 @@ def tune(
     stop: threading.Event | None = None,
     abort: threading.Event | None = None,
     started: float | None = None,
-    **fixed: Value,
+    **fixed: Any,
 ) -> Study:
-    """Find the best training configuration and network for a table, within a wall-clock budget.
+    """Find the best training configuration and network, within a wall-clock budget: for a table, or for networks that
+    a function of yours makes.
 
     Arguments:
-        data: a file path, any pandas / polars / pyarrow frame, `(X, y)` arrays, or `(train, valid, test)` frames.
+        source: a table: a file path, any pandas / polars / pyarrow frame, `(X, y)` arrays, or `(train, valid, test)`
+            frames (may also be given as `data`); or a function that makes a `torch.nn.Module` (or a module, to tune its
+            training alone).
+        data, valid, space: for networks of your own: what to train on and what to judge by, as in `tt.fit`, and the
+            knobs to turn: lists of values, or ranges as (low, high) or (low, high, "log"). Knobs that the function
+            takes shape the network; the others belong to the training. Whole numbers as ends give whole numbers.
         target: the column to predict, or several numeric ones ("a,b" or a list).
         budget: wall-clock time for everything, as "45s", "5m", "2h" or seconds; with `resume`, new time on top.
         metric: what is optimised and compared (rmse, mae, r2; log_loss, accuracy, balanced_accuracy, roc_auc).
-        test: the share of rows put aside for the final score, a file or frame of them, or "none".
+        test: the share of rows put aside for the final score, a file or frame of them, or "none"; for networks of your
+            own `(X, y)` that nothing is chosen by (default: none).
         refit: train the winner once more on all rows after the test score is taken.
         trials: stop after this many trials; the same seed then gives the same trials, scores and model again.
         precision: "high" multiplies in float32; "auto" in bfloat16 where the processor is quicker at it and a check on
@@ -67,7 +80,9 @@ def tune(
         listeners: objects with any of the methods notice, schema, baseline, progress.
         stop, abort: events that end the search (finishing with the best so far, or at once and resumable).
         started: the `time.monotonic()` reading from which the budget counts (default: now).
-        fixed: any knob held still, such as `loss="mae"` or `lr=1e-3`.
+        fixed: any knob held still, such as `loss="mae"` or `lr=1e-3`; for networks of your own those of `tt.fit`.
+
+    A study of networks of your own has `study.module`, the best of them as it was scored.
 
     Raises DataError, OptionError and StudyError, each with what to do about it.
     """
@@ -77,14 +92,29 @@ def tune(
         stop=stop or threading.Event(),
         abort=abort or threading.Event(),
     )
+    if trials is not None and (not isinstance(trials, int) or trials < 1):
+        raise OptionError(f"trials is {trials!r}: it must be a whole number of at least 1.")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise OptionError(f"threads is {threads!r}: it must be a whole number of at least 1.")
+    if callable(source):
+        _refuse(target=target, **{n: v for n, v in (("task", task), ("split", split)) if v not in ("auto", "random")})
+        _refuse(refit=refit, single=single, drop=drop, number=number, category=category, weight=weight)
+        job = ModuleJob(
+            clock, tuple(listeners), seed=seed, max_trials=trials, device=device_named(device),
+            threads=threads or cores(), metric=metric, storage=storage,
+        )  # fmt: skip
+        with lanes_in_threads():
+            given = None if isinstance(test, float) else test
+            return _tune_networks(job, source, data, valid, space, given, resume, out, fixed)
+    if space is not None:
+        raise OptionError("space= belongs to networks of your own: give a function that makes them first.")
+    data = source if data is None else data
     asked: dict[str, Any] = {
         "data": _reference(data), "target": target, "task": task, "split": split, "test": _reference(test),
         "drop": list(drop), "number": list(number), "category": list(category), "weight": weight, "seed": seed,
         "metric": metric, "fixed": dict(fixed), "storage": storage, "refit": refit, "single": single,
         "precision": precision,
     }  # fmt: skip
-    if trials is not None and (not isinstance(trials, int) or trials < 1):
-        raise OptionError(f"trials is {trials!r}: it must be a whole number of at least 1.")
     if precision not in PRECISIONS:
         raise unknown_choice("precision", precision, PRECISIONS)
     folder = None
@@ -93,11 +123,44 @@ def tune(
         asked, data, test = _as_asked_before(folder, asked, data, test)
     elif data is None:
         raise OptionError("There is no data: name a file, or a study to go on from with --resume.")
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise OptionError(f"threads is {threads!r}: it must be a whole number of at least 1.")
     job = Job(clock, tuple(listeners), asked, trials, device_named(device), threads or cores())
     with lanes_in_threads():
         return job.run(data, test, folder, Path(out) if out is not None else None)
+
+
+def _tune_networks(
+    job: ModuleJob,
+    source: Any,
+    data: Any,
+    valid: Any,
+    space: Mapping[str, Any] | None,
+    test: Any,
+    resume: str | Path | None,
+    out: str | Path | None,
+    fixed: Mapping[str, Any],
+) -> Study:
+    networks = Networks(source)
+    if data is None:
+        raise OptionError("There is no data: give data=(X, y).")
+    material = Material.read(data, valid, seed=job.seed, batch_size=None)
+    if material.is_streamed:
+        raise OptionError(f"A search reads the same rows again and again, and of these {material.reason}: use tt.fit.")
+    held = dict(fixed)
+    if material.batch_size and not {"batch_size"} & {*held, *(space or {})}:
+        held["batch_size"] = material.batch_size
+    domains = domains_of(space or {})
+    both = next((name for name in domains if name in held), None)
+    if both is not None:
+        raise OptionError(f"{both} is in space and held still: leave one of them out.")
+    knobs = ModuleSpace(networks, domains, held, rows=len(material.first().weights))
+    return job.run(knobs, material, test, None if resume is None else Path(resume), None if out is None else Path(out))
+
+
+def _refuse(**options: Any) -> None:
+    """Raise where an option was given that only tables have."""
+    given = next((name for name, value in options.items() if value), None)
+    if given is not None:
+        raise OptionError(f"{given}= belongs to tables: leave it out for networks of your own.")
 
 
 def _reference(data: Any) -> str | float | None:

@@ -4,8 +4,8 @@ Says what cannot work before a run begins. Knows networks, examples, losses and 
 """
 
 import copy
-from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,18 +13,17 @@ from torch import Tensor, nn
 from trimtab.errors import OptionError
 from trimtab.modules.examples import Examples
 from trimtab.modules.material import Material, joined
-from trimtab.modules.networks import Networks
+from trimtab.modules.networks import Networks, filled
 from trimtab.modules.probe import arranged_targets, custom_loss, in_shape_of, task_of, tried
 from trimtab.modules.recipe import Recipe
 from trimtab.modules.streams import Stream
-from trimtab.training.config import Task
+from trimtab.training.config import Config, Task
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.dropout import DROPOUT_KINDS
-from trimtab.training.engine import Compiling, Engine
+from trimtab.training.engine import Engine
 from trimtab.training.losses import LossCoefficients
 from trimtab.training.metrics import ALIASES, METRICS, Metric, default_metric, metric_for
 from trimtab.training.mlp_program import program_for
-from trimtab.training.population import Population
 from trimtab.training.program import Program, outputs_of
 from trimtab.training.run import Request, RunRecord
 
@@ -106,13 +105,7 @@ class Fitting:
     def trained(self, record: RunRecord) -> nn.Module:
         """The network with the weights of its best epoch, in evaluation mode."""
         made = self.networks.made(record.request.config.module_arguments, record.request.seed)
-        module = copy.deepcopy(made)
-        program = self.program(made)
-        tensors = dict(module.named_parameters()) | dict(module.named_buffers())
-        with torch.no_grad():
-            for name, value in (program.layout.views(record.weights) | record.buffers).items():
-                tensors[name].copy_(value)
-        return module.to(self.networks.dtype).eval()
+        return filled(made, record.weights, record.buffers).to(self.networks.dtype)
 
     @cached_property
     def kind(self) -> TrainingData:
@@ -133,13 +126,13 @@ class Fitting:
             loss=self.objective, more_targets=tuple(more),
         )  # fmt: skip
 
-    def engine(self, compiling: Compiling | Callable[[Population], Compiling] = "never") -> Engine:
-        """An engine over the material, which must not be streamed."""
+    def engine(self, **options: Any) -> Engine:
+        """An engine over the material, which must not be streamed; `options` are the engine's."""
+        usual: dict[str, Any] = {"epochs_per_round": self.evaluate_every, "training_rows": TRAINING_ROWS_JUDGED}
         return Engine(
             self.training_data, self.metric,
             lambda **arguments: copy.deepcopy(self.networks.made(arguments, self.seed)),
-            use=self._tried.use, start=self.start, threads=self.threads, compiling=compiling,
-            epochs_per_round=self.evaluate_every, training_rows=TRAINING_ROWS_JUDGED,
+            use=self._tried.use, start=self.start, threads=self.threads, **(usual | options),
         )  # fmt: skip
 
     def error_of(self, shown: float) -> float:
@@ -159,13 +152,16 @@ class Fitting:
             tensors = {n: t.detach().to(self.device) for n, t in module.state_dict(keep_vars=True).items()}
             buffers = {name: tensors[name].unsqueeze(0) for name in program.buffers}
             outputs = outputs_of(program, program.layout.flatten(tensors).unsqueeze(0), data.gather(rows), buffers)
-            classes = self.outputs if self.task == "classification" else 0
-            coefficients = LossCoefficients.stack([config.loss], classes, self.device)
-            error, _ = data.objective(outputs, data.targets_of(rows), data.weights[rows], coefficients)
+            error, _ = data.objective(outputs, data.targets_of(rows), data.weights[rows], self.losses(config))
             if self.metric is not None and self.outputs:
                 error = self.metric.error(data.predictions(outputs), data.truth(rows), data.weights[rows].double())
             self._untrained[key] = float(error[0])
         return self._untrained[key]
+
+    def losses(self, config: Config) -> LossCoefficients:
+        """The loss of one lane."""
+        classes = self.outputs if self.task == "classification" else 0
+        return LossCoefficients.stack([config.loss], classes, self.device)
 
     @cached_property
     def training_data(self) -> TrainingData:

@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trimtab.errors import FactoryError, ModuleError
+from trimtab.training.program import Layout
 from trimtab.training.randomness import initialised, number_from
 
 Factory = Callable[..., nn.Module]
@@ -93,6 +94,16 @@ class Networks:
                 "torch.nn.Module."
             )
         return module
+
+
+def filled(module: nn.Module, weights: Tensor, buffers: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of `module` with these trained parameters `[parameters]` and buffers, in evaluation mode."""
+    module = copy.deepcopy(module)
+    tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+    with torch.no_grad():
+        for name, value in (Layout.of(module).views(weights) | dict(buffers)).items():
+            tensors[name].copy_(value)
+    return module.eval()
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -13,6 +13,7 @@ from trimtab.errors import OptionError, unknown_choice, unknown_knob
 from trimtab.modules.networks import Networks
 from trimtab.training.config import (
     CLASSIFICATION_LOSSES,
+    CUSTOM,
     OPTIMIZERS,
     REGRESSION_LOSSES,
     SCHEDULES,
@@ -152,7 +153,9 @@ def plain(value: Any) -> Any:
 
 def _loss(v: Mapping[str, Any], given: frozenset[str]) -> Loss:
     name = v["loss"]
-    if name is None or callable(name):
+    if callable(name):
+        return Loss(CUSTOM)
+    if name is None:
         return Loss(label_smoothing=v["label_smoothing"], class_weights=tuple(v["class_weights"]))
     if not isinstance(name, str) or name not in REGRESSION_LOSSES + CLASSIFICATION_LOSSES:
         raise unknown_choice("loss", str(name), REGRESSION_LOSSES + CLASSIFICATION_LOSSES)
@@ -173,8 +176,8 @@ def _refuse_loss_knobs(given: frozenset[str]) -> None:
 def _optimizer(v: Mapping[str, Any], given: frozenset[str]) -> Optimizer:
     name = v["optimizer"]
     if callable(name):
-        name = "sgd"  # never steps: the caller's optimizer does
-    if not isinstance(name, str) or name not in OPTIMIZERS:
+        name = CUSTOM
+    elif not isinstance(name, str) or name not in OPTIMIZERS:
         raise unknown_choice("optimizer", str(name), OPTIMIZERS)
     v = {**v, **{knob: value for knob, value in _OWN_DEFAULTS.get(name, {}).items() if knob not in given}}
     return Optimizer(name, v["lr"], v["momentum"], v["second_decay"], v["epsilon"], v["weight_decay"])

@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +61,8 @@ class Runs:
         for job, request in zip(jobs, requests, strict=True):
             self.listening.started(job.name, request.config.to_json())
         is_solo = fitting.material.is_streamed or jobs[0].recipe.make_optimizer is not None
-        train = self._alone if is_solo else self._in_lanes
-        records = sorted(train(jobs, requests), key=lambda record: record.request.trial)
+        made = self._alone(jobs, requests) if is_solo else self._in_lanes(jobs, requests)
+        records = sorted(made, key=lambda record: record.request.trial)
         for job, record in zip(jobs, records, strict=True):
             result = {"ended": record.ended, "best_epoch": record.best_epoch, "score": fitting.shown(record.error)}
             self.listening.ended(job.name, result)
@@ -78,37 +78,8 @@ class Runs:
 
     def _in_lanes(self, jobs: Sequence[Job], requests: Sequence[Request]) -> Iterator[RunRecord]:
         engine = self.fitting.engine()
-        by_structure: dict[Structure, list[Request]] = {}
-        for request in requests:
-            by_structure.setdefault(Structure.of(request.config), []).append(request)
-        try:
-            for structure, waiting in by_structure.items():
-                engine.compiling = "wait" if _repays_compiling(engine, structure, waiting) else "never"
-                lanes = min(len(waiting), MOST_LANES, _lanes_in_memory(engine, structure))
-                yield from self._population(engine, engine.population(structure, lanes), deque(waiting), jobs)
-                del engine.populations[structure]
-        finally:
-            engine.close()
-
-    def _population(
-        self, engine: Engine, population: Population, waiting: deque[Request], jobs: Sequence[Job]
-    ) -> Iterator[RunRecord]:
-        checkpoint = self._checkpoint(engine, waiting[0])
-        saved_at = time.monotonic()
-        while waiting or population.lanes:
-            is_new = bool(waiting) and not population.lanes
-            engine.admit(population, [waiting.popleft() for _ in range(min(population.free, len(waiting)))])
-            if checkpoint is not None and is_new and (content := checkpoint.read()) is not None:
-                population.put_back(0, content["tensors"])
-                bring_up_to_date(population.lanes[0], content)
-            if not all(lane.ended for lane in population.lanes):
-                engine.advance(population)
-                for lane in sorted(population.lanes, key=lambda lane: lane.request.trial):
-                    self._hear(lane, jobs)
-            if checkpoint is not None and _is_due(population.lanes[0], saved_at):
-                checkpoint.write(population.taken_out(0), population.lanes[0])
-                saved_at = time.monotonic()
-            yield from engine.retire(population)
+        checkpoint = self._checkpoint(engine, requests[0])
+        return in_lanes(engine, requests, lambda lane: self._hear(lane, jobs), checkpoint)
 
     def _checkpoint(self, engine: Engine, request: Request) -> Checkpoint | None:
         if self.checkpoint is None:
@@ -168,6 +139,53 @@ class Runs:
         return run.record()
 
 
+def in_lanes(
+    engine: Engine,
+    requests: Sequence[Request],
+    hear: Callable[[Lane], None] = lambda lane: None,
+    checkpoint: Checkpoint | None = None,
+) -> Iterator[RunRecord]:
+    """Train every request, those of one structure at once; `hear` is told of each evaluation.
+
+    How wide and whether compiled follows from the requests alone, so that the same ones give the same bits again.
+    """
+    by_structure: dict[Structure, deque[Request]] = {}
+    for request in requests:
+        by_structure.setdefault(Structure.of(request.config), deque()).append(request)
+    try:
+        for structure, waiting in by_structure.items():
+            engine.compiling = "wait" if _repays_compiling(engine, structure, waiting) else "never"
+            lanes = min(len(waiting), MOST_LANES, _lanes_in_memory(engine, structure))
+            yield from _population(engine, engine.population(structure, lanes), waiting, hear, checkpoint)
+            del engine.populations[structure]
+    finally:
+        engine.close()
+
+
+def _population(
+    engine: Engine,
+    population: Population,
+    waiting: deque[Request],
+    hear: Callable[[Lane], None],
+    checkpoint: Checkpoint | None,
+) -> Iterator[RunRecord]:
+    saved_at = time.monotonic()
+    while waiting or population.lanes:
+        is_new = bool(waiting) and not population.lanes
+        engine.admit(population, [waiting.popleft() for _ in range(min(population.free, len(waiting)))])
+        if checkpoint is not None and is_new and (content := checkpoint.read()) is not None:
+            population.put_back(0, content["tensors"])
+            bring_up_to_date(population.lanes[0], content)
+        if not all(lane.ended for lane in population.lanes):
+            engine.advance(population)
+            for lane in sorted(population.lanes, key=lambda lane: lane.request.trial):
+                hear(lane)
+        if checkpoint is not None and _is_due(population.lanes[0], saved_at):
+            checkpoint.write(population.taken_out(0), population.lanes[0])
+            saved_at = time.monotonic()
+        yield from engine.retire(population)
+
+
 def _is_due(lane: Lane, saved_at: float) -> bool:
     return bool(lane.ended) or time.monotonic() - saved_at > CHECKPOINT_EVERY or len(lane.errors) == 1
 
@@ -179,9 +197,9 @@ def _lanes_in_memory(engine: Engine, structure: Structure) -> int:
     return max(engine.threads, BYTES_OF_LANES // (4 * max(1, numbers)))
 
 
-def _repays_compiling(engine: Engine, structure: Structure, requests: Sequence[Request]) -> bool:
+def _repays_compiling(engine: Engine, structure: Structure, requests: Collection[Request]) -> bool:
     """Whether a compiled step wins back twice what compiling takes; from what the runs hold, never from a clock."""
-    rows = len(engine.data.folds[0].train)
+    rows = max(len(fold.train) for fold in engine.data.folds)
     size, batch = engine.program(structure.network).layout.size, min(structure.batch_size or rows, rows)
     steps = max(request.config.epochs for request in requests) * -(-rows // batch)
     operations = steps * len(requests) * (6 * size * batch + 40 * size)

@@ -17,6 +17,8 @@ CLASSIFICATION_LOSSES = ("cross_entropy", "focal")
 OPTIMIZERS = ("gd", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion")
 SCHEDULES = ("constant", "step", "cosine", "one_cycle", "warmup_cosine", "plateau")
 STOPPING_RULES = ("none", "patience", "gl", "pq", "up")
+# A loss or an optimizer of the caller's own, which no name tells.
+CUSTOM = "custom"
 COURSES = ("constant", "linear", "cosine", "flat_cosine")
 
 
@@ -46,7 +48,7 @@ class Loss:
     class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.name not in REGRESSION_LOSSES + CLASSIFICATION_LOSSES:
+        if self.name not in (*REGRESSION_LOSSES, *CLASSIFICATION_LOSSES, CUSTOM):
             raise unknown_choice("loss", self.name, REGRESSION_LOSSES + CLASSIFICATION_LOSSES)
         if self.name == "huber":
             require("huber's delta", self.parameter, 0, low_open=True)
@@ -73,7 +75,7 @@ class Optimizer:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.name not in OPTIMIZERS:
+        if self.name not in (*OPTIMIZERS, CUSTOM):
             raise unknown_choice("optimizer", self.name, OPTIMIZERS)
         require("the learning rate", self.learning_rate, 0, low_open=True)
         require("momentum", self.momentum, 0, 0.99999)

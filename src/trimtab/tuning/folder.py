@@ -84,6 +84,7 @@ class StudyFolder:
             "parameters": weights.parameters.contiguous(),
             "predictions": torch.from_numpy(numpy.ascontiguousarray(weights.predictions, dtype=numpy.float32)),
         }
+        tensors |= {f"buffer.{name}": value.contiguous() for name, value in weights.buffers.items()}
         save_file(tensors, temporary)
         os.replace(temporary, target)
         return target.stat().st_size
@@ -95,7 +96,8 @@ class StudyFolder:
             tensors = load_file(path)
         except (OSError, SafetensorError):
             return None
-        return TrialWeights(tensors["parameters"], tensors["predictions"].numpy())
+        buffers = {name.removeprefix("buffer."): tensors[name] for name in tensors if name.startswith("buffer.")}
+        return TrialWeights(tensors["parameters"], tensors["predictions"].numpy(), buffers)
 
     def drop_weights(self, number: int) -> None:
         (self.runs / f"{number}.safetensors").unlink(missing_ok=True)

@@ -11,23 +11,9 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from trimtab.tuning.space import STRUCTURAL, Choice, Domain, Space, Value
+from trimtab.tuning.space import Choice, Domain, SearchSpace, Value
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 
-FIRST_GUESSES = (
-    {"optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "width": 128, "depth": 2, "activation": "silu",
-     "inputs": "periodic", "sigma": 0.15, "dropout": 0.0, "weight_decay": 0.02, "label_smoothing": 0.0,
-     "loss": "mse", "delta": 1.0, "gamma": 1.0},
-    {"optimizer": "adamw", "lr": 3e-3, "schedule": "one_cycle", "width": 128, "depth": 3, "activation": "silu",
-     "inputs": "periodic", "sigma": 0.3, "dropout": 0.1, "weight_decay": 0.02, "label_smoothing": 0.05,
-     "loss": "huber", "delta": 0.8, "gamma": 1.0},
-    {"optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "width": 64, "depth": 2, "activation": "silu",
-     "inputs": "scaled", "sigma": 0.1, "dropout": 0.3, "weight_decay": 0.1, "label_smoothing": 0.1,
-     "loss": "mse", "delta": 1.0, "gamma": 1.0},
-    {"optimizer": "adamw", "lr": 2e-3, "schedule": "cosine", "width": 256, "depth": 3, "activation": "silu",
-     "inputs": "periodic", "sigma": 0.1, "dropout": 0.15, "weight_decay": 0.02, "label_smoothing": 0.05,
-     "loss": "mse", "delta": 1.0, "gamma": 1.0},
-)  # fmt: skip
 DRAWN_FIRST = 12
 DRAWN_LATER = 0.2
 REMEMBERED_BEST, REMEMBERED_LATEST = 200, 300
@@ -37,7 +23,7 @@ MOST_REMEMBERED = 600
 class Proposer:
     """Asks Optuna for the next values and tells it what became of them; the same calls give the same answers."""
 
-    def __init__(self, space: Space, *, seed: int) -> None:
+    def __init__(self, space: SearchSpace, *, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space = space
         self.rng = numpy.random.default_rng(seed)
@@ -48,7 +34,7 @@ class Proposer:
                 seed=seed, multivariate=True, constant_liar=True, n_startup_trials=0
             )
         self.study = optuna.create_study(sampler=self.sampler)
-        self.guesses = [self._complete(guess) for guess in FIRST_GUESSES]
+        self.guesses = [self._complete(guess) for guess in space.guesses]
         self.asked = 0
         self.open: dict[int, optuna.trial.Trial] = {}
         self.adrift: dict[int, dict[str, Value]] = {}
@@ -91,9 +77,9 @@ class Proposer:
         if trial is not None:
             self.study.tell(trial, state=TrialState.FAIL)
 
-    @staticmethod
-    def structure_of(values: Mapping[str, Value]) -> dict[str, Value]:
-        return structure_of(values)
+    def structure_of(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Those of `values` that decide which runs may share a population."""
+        return {name: values[name] for name in self.space.structural if name in values}
 
     def _guess(self, fixed: Mapping[str, Value]) -> dict[str, Value] | None:
         """Values drawn from the prior rather than from what was learnt: the first ones always, a few later."""
@@ -158,10 +144,6 @@ def distribution(domain: Domain) -> BaseDistribution:
     if domain.integer:
         return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
     return FloatDistribution(domain.low, domain.high, log=domain.log)
-
-
-def structure_of(values: Mapping[str, Value]) -> dict[str, Value]:
-    return {name: values[name] for name in STRUCTURAL if name in values}
 
 
 def _holds(domain: Domain, value: Value) -> bool:

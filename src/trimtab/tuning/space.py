@@ -4,8 +4,9 @@ Knows no Optuna and no torch, so that the command line can print it at once.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy
 
@@ -114,6 +115,20 @@ TYPICAL_RATES = {
     "gd": 0.1, "sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adagrad": 0.02,
     "rmsprop": 1e-3, "adam": 3e-3, "adamw": 3e-3, "lion": 3e-4,
 }  # fmt: skip
+FIRST_GUESSES = (
+    {"optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "width": 128, "depth": 2, "activation": "silu",
+     "inputs": "periodic", "sigma": 0.15, "dropout": 0.0, "weight_decay": 0.02, "label_smoothing": 0.0,
+     "loss": "mse", "delta": 1.0, "gamma": 1.0},
+    {"optimizer": "adamw", "lr": 3e-3, "schedule": "one_cycle", "width": 128, "depth": 3, "activation": "silu",
+     "inputs": "periodic", "sigma": 0.3, "dropout": 0.1, "weight_decay": 0.02, "label_smoothing": 0.05,
+     "loss": "huber", "delta": 0.8, "gamma": 1.0},
+    {"optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "width": 64, "depth": 2, "activation": "silu",
+     "inputs": "scaled", "sigma": 0.1, "dropout": 0.3, "weight_decay": 0.1, "label_smoothing": 0.1,
+     "loss": "mse", "delta": 1.0, "gamma": 1.0},
+    {"optimizer": "adamw", "lr": 2e-3, "schedule": "cosine", "width": 256, "depth": 3, "activation": "silu",
+     "inputs": "periodic", "sigma": 0.1, "dropout": 0.15, "weight_decay": 0.02, "label_smoothing": 0.05,
+     "loss": "mse", "delta": 1.0, "gamma": 1.0},
+)  # fmt: skip
 _WHOLE = {"batch_size": 0, "epochs": 1, "patience": 1, "width": 1, "depth": 0}
 
 
@@ -153,6 +168,27 @@ def _check_numbers(fixed: Mapping[str, Value]) -> None:
             require(f"--{name.replace('_', '-')}", fixed[name], low, high, low_open=low_open)
 
 
+class SearchSpace(Protocol):
+    """What a search has to know of its knobs: `domains` are those it turns, `structural` those that decide which runs
+    may share a population, `guesses` the values to try first."""
+
+    @property
+    def domains(self) -> Mapping[str, Domain]: ...
+
+    @property
+    def structural(self) -> tuple[str, ...]: ...
+
+    @property
+    def guesses(self) -> Sequence[Mapping[str, Value]]: ...
+
+    @property
+    def natural_epochs(self) -> int: ...
+
+    def draw(self, rng: numpy.random.Generator) -> dict[str, Value]: ...
+
+    def config(self, values: Mapping[str, Value], *, may_shorten: bool = False) -> Config: ...
+
+
 @dataclass(frozen=True)
 class Space:
     """The knobs this study turns (`domains`) and those that stand still (`fixed`)."""
@@ -161,6 +197,14 @@ class Space:
     domains: Mapping[str, Domain]
     natural_epochs: int
     fixed: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def structural(self) -> tuple[str, ...]:
+        return STRUCTURAL
+
+    @property
+    def guesses(self) -> Sequence[Mapping[str, Value]]:
+        return FIRST_GUESSES
 
     def draw(self, rng: numpy.random.Generator) -> dict[str, Value]:
         """Values for all knobs before anything is learnt; the rate is drawn around the optimizer's typical one."""

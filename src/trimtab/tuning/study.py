@@ -23,7 +23,7 @@ from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.pace import FEWEST_EPOCHS, Pace
 from trimtab.tuning.proposer import Proposer
-from trimtab.tuning.space import Space, Value
+from trimtab.tuning.space import SearchSpace, Value
 from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights
 from trimtab.tuning.trial import PRUNED as PRUNED_TRIAL
 from trimtab.tuning.writer import TrialWriter
@@ -56,8 +56,8 @@ class Search:
         self,
         *,
         data: TrainingData,
-        metric: Metric,
-        space: Space,
+        metric: Metric | None,
+        space: SearchSpace,
         engine: Engine,
         folder: StudyFolder,
         writer: TrialWriter,
@@ -65,14 +65,16 @@ class Search:
         seed: int,
         max_trials: int | None,
         earlier: list[TrialRecord],
+        has_baselines: bool = True,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         on_baseline: Callable[[TrialRecord], None] = lambda record: None,
         on_best: Callable[[TrialRecord, TrialWeights], None] = lambda record, weights: None,
     ) -> None:
         self.data, self.metric, self.space, self.engine = data, metric, space, engine
         self.folder, self.writer, self.budget, self.seed, self.max_trials = folder, writer, budget, seed, max_trials
+        self.has_baselines = has_baselines
         self.on_progress, self.on_baseline, self.on_best = on_progress, on_baseline, on_best
-        self.truth = data.truth(torch.arange(data.rows, device=data.device)).cpu()
+        self.truth = data.truth(torch.arange(data.rows, device=data.device)).cpu() if data.outputs else torch.empty(0)
         self.weights = data.weights.cpu().double()
         self.trials = list(earlier)
         self.runs_done = 0
@@ -97,7 +99,8 @@ class Search:
     def run(self) -> list[TrialRecord]:
         """Baselines, then trials until the budget ends or `max_trials` are done."""
         try:
-            self._run_baselines()
+            if self.has_baselines:
+                self._run_baselines()
             while not self.budget.is_over():
                 self._refill()
                 population = self._whose_turn()
@@ -294,7 +297,8 @@ class Search:
         predictions = numpy.full((self.data.rows, self.data.outputs), numpy.nan, dtype=numpy.float32)
         for run in runs:
             predictions[self.data.folds[run.request.fold].validation.numpy(force=True)] = run.predictions
-        weights = TrialWeights(torch.stack([run.weights for run in runs]).cpu(), predictions)
+        buffers = {name: torch.stack([run.buffers[name] for run in runs]).cpu() for name in runs[0].buffers}
+        weights = TrialWeights(torch.stack([run.weights for run in runs]).cpu(), predictions, buffers)
         is_finite = all(numpy.isfinite(run.error) for run in runs)
         record = TrialRecord(
             number=trial.number,
@@ -302,7 +306,7 @@ class Search:
             values=trial.values,
             config=trial.config,
             state=self._state(runs, is_finite),
-            error=self._pooled_error(predictions) if is_finite else float("inf"),
+            error=self._error(runs, predictions) if is_finite else float("inf"),
             fold_errors=tuple(run.error for run in runs),
             best_epochs=tuple(run.best_epoch for run in runs),
             ended=tuple(run.ended for run in runs),
@@ -330,7 +334,14 @@ class Search:
             self.on_best(record, weights)
         self._show(at_once=bool(record.name))
 
+    def _error(self, runs: list[RunRecord], predictions: numpy.ndarray) -> float:
+        """The metric over all out-of-fold predictions; without a metric the mean of the runs' validation losses."""
+        if self.metric is None or not self.data.outputs:
+            return float(numpy.mean([run.error for run in runs]))
+        return self._pooled_error(predictions)
+
     def _pooled_error(self, predictions: numpy.ndarray) -> float:
+        assert self.metric is not None
         known = torch.from_numpy(~numpy.isnan(predictions).any(axis=1))
         lane = torch.from_numpy(predictions).double(), self.truth, self.weights
         return float(self.metric.error(*(part[known].unsqueeze(0) for part in lane))[0])
@@ -355,7 +366,7 @@ class Search:
                 trials_done=len(self.trials),
                 runs_done=self.runs_done,
                 lanes_alive=sum(len(p.lanes) for p in self.engine.populations.values()),
-                best_score=None if self.best is None else self.metric.shown(self.best.error),
+                best_score=None if self.best is None else self.engine.shown(self.best.error),
                 best_trial=self.best,
                 steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
             )

@@ -44,11 +44,13 @@ class TrialRecord:
 class TrialWeights:
     """What a trial learnt: float32 `[folds, parameters]`, and its predictions `[rows, outputs]` out of fold.
 
-    Predictions are in original units or probabilities; rows that were never in a validation part are NaN.
+    Predictions are in original units or probabilities; rows that were never in a validation part are NaN. `buffers` are
+    the networks' own tensors beside their parameters (running means), `[folds, ...]`.
     """
 
     parameters: Tensor
     predictions: numpy.ndarray
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass

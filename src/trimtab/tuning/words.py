@@ -6,7 +6,7 @@ from trimtab.tuning.trial import TrialRecord
 _OPTIMIZERS = {
     "gd": "gradient descent on all rows", "sgd": "SGD", "momentum": "SGD with momentum",
     "nesterov": "SGD with Nesterov momentum", "adagrad": "Adagrad", "rmsprop": "RMSprop",
-    "adam": "Adam", "adamw": "AdamW", "lion": "Lion",
+    "adam": "Adam", "adamw": "AdamW", "lion": "Lion", "custom": "an optimizer of your own",
 }  # fmt: skip
 _SCHEDULES = {
     "constant": "held constant", "step": "lowered in steps", "cosine": "with cosine decay",
@@ -15,7 +15,7 @@ _SCHEDULES = {
 }  # fmt: skip
 _LOSSES = {
     "mse": "mean squared error", "mae": "mean absolute error", "log_cosh": "log-cosh loss",
-    "cross_entropy": "cross-entropy",
+    "cross_entropy": "cross-entropy", "custom": "a loss of your own",
 }  # fmt: skip
 _BASELINES = {
     "mean": "the mean of the target, whatever the row says",
@@ -42,6 +42,8 @@ def loss_in_words(config: Config) -> str:
 
 def network_in_words(config: Config) -> str:
     network = dict(config.network)
+    if "inputs" not in network:  # of the caller's own making
+        return ", ".join(f"{name} {value}" for name, value in network.items()) or "the network as it is"
     if network.get("depth") == 0:
         return "no hidden layer"
     layers = "layer" if network["depth"] == 1 else "layers"

@@ -18,7 +18,7 @@ from trimtab.training.config import Config
 from trimtab.training.run import RunRecord
 from trimtab.tuning.curves import curves_frame
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.space import Space
+from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 
 KEPT_TRIALS, KEPT_BYTES = 256, 2 << 30
@@ -95,7 +95,13 @@ class TrialWriter:
     """Takes finished trials and stores them in order, in a thread of its own."""
 
     def __init__(
-        self, folder: StudyFolder, space: Space, *, url: str | None, greater_is_better: bool, earlier: list[TrialRecord]
+        self,
+        folder: StudyFolder,
+        space: SearchSpace,
+        *,
+        url: str | None,
+        greater_is_better: bool,
+        earlier: list[TrialRecord],
     ) -> None:
         self.folder, self.space = folder, space
         self._url, self._greater = url, greater_is_better

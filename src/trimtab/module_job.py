@@ -1,0 +1,195 @@
+"""ModuleJob: one call of `tune` over networks of the caller's own, from examples to the best network.
+
+Puts the floors below to work on what was asked; it parses no options and knows no terminal.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from trimtab.errors import OptionError, StudyError
+from trimtab.job import engine_report, new_folder_name
+from trimtab.modules.examples import Examples, check_finite, from_pair
+from trimtab.modules.fitting import BY_TASK, Fitting
+from trimtab.modules.material import Material
+from trimtab.modules.space import ModuleSpace
+from trimtab.results import Study
+from trimtab.training.metrics import all_scores
+from trimtab.training.program import outputs_of
+from trimtab.training.run import Request
+from trimtab.tuning.budget import Budget
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.study import Search
+from trimtab.tuning.trial import COMPLETE, TrialRecord
+from trimtab.tuning.writer import TrialStore, TrialWriter
+
+KIND = "module"
+
+
+class ModuleJob:
+    """One call of `tune` over the caller's networks: what was asked, and the floors below put to work on it."""
+
+    def __init__(
+        self,
+        budget: Budget,
+        listeners: tuple[object, ...],
+        *,
+        seed: int,
+        max_trials: int | None,
+        device: torch.device,
+        threads: int,
+        metric: str | None,
+        storage: str | None = None,
+    ) -> None:
+        self.budget, self.listeners, self.seed, self.max_trials = budget, listeners, seed, max_trials
+        self.device, self.threads, self.metric, self.storage = device, threads, metric, storage
+
+    def run(self, space: ModuleSpace, material: Material, test: Any, folder: Path | None, out: Path | None) -> Study:
+        """Search, and give the study; `folder` is one to go on with, `out` where a new one is to be."""
+        middle = {name: domain.draw(numpy.random.default_rng(self.seed)) for name, domain in space.domains.items()}
+        fitting = Fitting(
+            space.networks, material, space.recipe(middle), metric=self.metric or BY_TASK, seed=self.seed,
+            device=self.device, threads=self.threads,
+        )  # fmt: skip
+        space = space.for_task(fitting.task)
+        space.check()
+        test_rows = None if test is None else _test_rows(test)
+        study = self._folder(fitting, space, folder, out)
+        self._tell("started", study.path)
+        self.budget.reserve = min(0.05 * self.budget.seconds, 2.0)
+        trials, report = self._search(fitting, space, study)
+        if self.budget.abort.is_set():
+            raise StudyError(f"Stopped at once. What was finished is kept: go on with resume={str(study.path)!r}.")
+        winner = min((r for r in trials if r.state == COMPLETE), key=lambda r: r.error, default=None)
+        if winner is None:
+            raise StudyError(
+                "No trial was finished: give a larger budget, or a space in which training does not diverge."
+            )
+        result = self._result(fitting, study, winner, trials, test_rows) | {"engine": report}
+        study.merge_curves()
+        study.write("inflight.json", [])
+        study.write("study.json", study.read("study.json") | {"result": result, "notices": []})
+        return Study(study.path, result, winner, tuple(trials), (), space.networks)
+
+    def _folder(self, fitting: Fitting, space: ModuleSpace, folder: Path | None, out: Path | None) -> StudyFolder:
+        fingerprint = _fingerprint(fitting)
+        knobs = {name: domain.describe() for name, domain in space.domains.items()}
+        metric = fitting.metric
+        asked = {
+            "kind": KIND, "space": knobs, "fixed": {n: repr(v) for n, v in space.fixed.items()}, "seed": self.seed,
+            "metric": None if metric is None else metric.name, "storage": self.storage, "fingerprint": fingerprint,
+            "greater_is_better": metric is not None and metric.greater_is_better,
+        }  # fmt: skip
+        if folder is None:
+            name = type(space.networks.module).__name__ if space.networks.module is not None else "module"
+            return StudyFolder.create(out or new_folder_name(name.lower()), asked)
+        study = StudyFolder.open(folder)
+        before = study.read("study.json")["asked"]
+        if before.get("kind") != KIND:
+            raise StudyError(f"{folder} is the study of a table: resume it without a function of networks.")
+        for what in ("space", "metric", "fingerprint"):
+            if before[what] != asked[what]:
+                named = "data" if what == "fingerprint" else what
+                raise StudyError(f"{folder} was made with another {named}: give the same again, or start a new study.")
+        self.storage = before["storage"]
+        return study
+
+    def _search(
+        self, fitting: Fitting, space: ModuleSpace, folder: StudyFolder
+    ) -> tuple[list[TrialRecord], dict[str, Any]]:
+        greater = fitting.metric is not None and fitting.metric.greater_is_better
+        earlier = []
+        if (folder.path / "study.db").exists() or self.storage:
+            earlier = TrialStore(folder, url=self.storage, greater_is_better=greater).trials()
+        writer = TrialWriter(folder, space, url=self.storage, greater_is_better=greater, earlier=earlier)
+        engine = fitting.engine(
+            epochs_per_round=0,
+            training_rows=0,
+            measures_widths=self.max_trials is None,
+            should_stop=self.budget.is_over,
+        )
+        search = Search(
+            data=fitting.training_data, metric=fitting.metric, space=space, engine=engine, folder=folder,
+            writer=writer, budget=self.budget, seed=self.seed, max_trials=self.max_trials, earlier=earlier,
+            has_baselines=False, on_progress=lambda progress: self._tell("progress", progress),
+        )  # fmt: skip
+        if (folder.path / "inflight.json").exists():
+            search.resume_with([entry["values"] for entry in folder.read("inflight.json")])  # type: ignore[index]
+        try:
+            return search.run(), engine_report(engine)
+        finally:
+            try:
+                writer.close()
+            finally:
+                engine.close()
+
+    def _result(
+        self,
+        fitting: Fitting,
+        folder: StudyFolder,
+        winner: TrialRecord,
+        trials: list[TrialRecord],
+        test: Examples | None,
+    ) -> dict[str, Any]:
+        data = fitting.training_data
+        judged = data.folds[0].validation
+        validation: dict[str, float] = {"loss": winner.error}
+        weights = folder.load_weights(winner.number)
+        if fitting.metric is not None and weights is not None:
+            predictions = weights.predictions[judged.numpy(force=True)]
+            arguments = predictions, data.truth(judged).cpu(), data.weights[judged].cpu()
+            validation = all_scores(*arguments, task=fitting.metric.task)
+        return {
+            "out": str(folder.path), "task": fitting.task, "metric": fitting.metric.name if fitting.metric else None,
+            "test": None if test is None else self._test_scores(fitting, folder, winner, test),
+            "validation": validation, "trials": len(trials), "runs": sum(len(r.ended) for r in trials),
+            "seconds": round(self.budget.elapsed, 2), "config": winner.config.to_json(), "winner": winner.number,
+            "values": dict(winner.values), "seed": self.seed,
+            "rows": {"train": len(data.folds[0].train), "valid": len(judged), "test": test.rows if test else 0},
+        }  # fmt: skip
+
+    def _test_scores(
+        self, fitting: Fitting, folder: StudyFolder, winner: TrialRecord, test: Examples
+    ) -> dict[str, float]:
+        """The scores of the winner's network on rows that nothing was chosen by."""
+        rows = fitting.prepared(test, "test")
+        data = fitting.data(rows, torch.arange(rows.rows), torch.arange(rows.rows))
+        weights = folder.load_weights(winner.number)
+        assert weights is not None
+        program = fitting.program(fitting.start(Request(0, winner.config, 0, self.seed)))
+        every = torch.arange(rows.rows, device=fitting.device).unsqueeze(0)
+        own = {name: value[:1].to(fitting.device) for name, value in weights.buffers.items()}
+        outputs = outputs_of(program, weights.parameters[:1].to(fitting.device), data.gather(every), own)
+        if fitting.metric is None:
+            loss, _ = data.objective(
+                outputs, data.targets_of(every), data.weights[every], fitting.losses(winner.config)
+            )
+            return {"loss": float(loss[0])}
+        predictions = data.predictions(outputs)[0].cpu()
+        return all_scores(predictions, data.truth(every)[0].cpu(), data.weights.cpu(), task=fitting.metric.task)
+
+    def _tell(self, what: str, *details: object) -> None:
+        for listener in self.listeners:
+            if method := getattr(listener, what, None):
+                method(*details)
+
+
+def _test_rows(test: Any) -> Examples:
+    if not isinstance(test, (tuple, list)) or len(test) not in (2, 3):
+        raise OptionError("test= of networks of your own is (X, y): rows that nothing is chosen by.")
+    rows = from_pair(*test, name="test")
+    check_finite(rows, "test")
+    return rows
+
+
+def _fingerprint(fitting: Fitting) -> str:
+    """A digest of the data, by which a resumed study knows them again."""
+    data = fitting.training_data
+    digest = hashlib.sha256(json.dumps([len(data.folds[0].train), fitting.task]).encode())
+    for tensor in (*data.inputs, data.targets, *data.more_targets, data.weights):
+        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,124 @@
+"""ModuleSpace: the knobs of a network of the caller's own, as they write them down, made what a search turns.
+
+Knows names, ranges and recipes; it knows no data and trains nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy
+
+from trimtab.errors import OptionError
+from trimtab.modules.networks import Networks
+from trimtab.modules.recipe import PLAIN_SEQUENCES, EarlyStopping, Recipe, plain, recipe, split_knobs
+from trimtab.training.config import Config, Task
+from trimtab.tuning.space import Choice, Domain, Range, Value, natural_epochs
+
+HOW_TO_WRITE = 'Write a list of values, or a range as (low, high) or (low, high, "log").'
+
+
+def domains_of(space: Mapping[str, Any]) -> dict[str, Domain]:
+    """`space` as domains; raises OptionError for what is no list of values and no range."""
+    if not isinstance(space, Mapping):
+        raise OptionError(f'space is a {type(space).__name__}: give a dict such as {{"lr": (1e-4, 1e-1, "log")}}.')
+    if not space:
+        raise OptionError('space is empty: name at least one knob, such as {"lr": (1e-4, 1e-1, "log")}.')
+    return {name: _domain(name, given) for name, given in space.items()}
+
+
+def _domain(name: str, given: Any) -> Domain:
+    if isinstance(given, (Choice, Range)):
+        return given
+    if isinstance(given, tuple) and name not in PLAIN_SEQUENCES and _is_range(given):
+        return _range(name, given)
+    if isinstance(given, (list, tuple, range)) or getattr(given, "ndim", 0) == 1:
+        values = tuple(plain(value) for value in given)
+        odd = next((value for value in values if not isinstance(value, (str, int, float))), None)
+        if odd is not None:
+            raise OptionError(
+                f"{name} may be {odd!r} in space: values must be numbers or names. Give a function as {name}= instead."
+            )
+        if not values or len(set(values)) < len(values):
+            raise OptionError(f"{name} has {'no values' if not values else 'a value twice'} in space. {HOW_TO_WRITE}")
+        return Choice(values, (1.0,) * len(values))
+    raise OptionError(f"{name} is {given!r} in space. {HOW_TO_WRITE} What stands still is given as {name}=...")
+
+
+def _is_range(given: tuple) -> bool:
+    numbers = [plain(value) for value in given[:2]]
+    are_numbers = len(numbers) == 2 and all(_is_number(value) for value in numbers)
+    return are_numbers and (len(given) == 2 or (len(given) == 3 and isinstance(given[2], str)))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _range(name: str, given: tuple) -> Range:
+    low, high = (plain(value) for value in given[:2])
+    if len(given) == 3 and given[2] != "log":
+        raise OptionError(f'{name} ends in "{given[2]}" in space: only "log" is known. {HOW_TO_WRITE}')
+    is_log = len(given) == 3
+    if not low < high or (is_log and low <= 0):
+        raise OptionError(f"{name} runs from {low} to {high} in space: the low end must be lower" + (
+            ", and above 0 on a logarithmic scale." if is_log else "."))  # fmt: skip
+    whole = isinstance(low, int) and isinstance(high, int)
+    # Before anything is learnt all of the range is as likely: three spreads cover it.
+    spread = float(numpy.log(high / low)) / 3 if is_log else 1.0
+    return Range(float(low), float(high), log=is_log, integer=whole, spread=spread)
+
+
+@dataclass(frozen=True)
+class ModuleSpace:
+    """The knobs that a search of the caller's networks turns (`domains`), and those that stand still (`fixed`)."""
+
+    networks: Networks
+    domains: Mapping[str, Domain]
+    fixed: Mapping[str, Any]
+    rows: int
+    task: Task = "regression"
+
+    @property
+    def structural(self) -> tuple[str, ...]:
+        return tuple(name for name in self.domains if name in (*self.networks.knobs, "batch_size"))
+
+    @property
+    def guesses(self) -> Sequence[Mapping[str, Value]]:
+        return ()
+
+    @property
+    def natural_epochs(self) -> int:
+        return int(self.fixed.get("epochs", natural_epochs(self.rows)))
+
+    def draw(self, rng: numpy.random.Generator) -> dict[str, Value]:
+        return {name: domain.draw(rng) for name, domain in self.domains.items()}
+
+    def config(self, values: Mapping[str, Value], *, may_shorten: bool = False) -> Config:
+        return self.recipe(values, may_shorten=may_shorten).for_task(self.task).config
+
+    def recipe(self, values: Mapping[str, Value], *, may_shorten: bool = False) -> Recipe:
+        """The recipe of `values` and what stands still; runs stop early unless `stop` says otherwise."""
+        knobs = {**self.fixed, **values}
+        epochs = knobs.setdefault("epochs", self.natural_epochs)
+        if may_shorten:
+            knobs["epochs"] = values["epochs"]
+        knobs.setdefault("stop", EarlyStopping(patience=max(10, int(epochs) // 4)))
+        network, training = split_knobs(self.networks, knobs)
+        return recipe(training, network)
+
+    def for_task(self, task: Task) -> "ModuleSpace":
+        return replace(self, task=task)
+
+    def check(self) -> None:
+        """Make the configs at the ends of every domain, so that what cannot be is said before the search."""
+        middle = {name: _ends(domain)[0] for name, domain in self.domains.items()}
+        for name, domain in self.domains.items():
+            for value in _ends(domain):
+                self.recipe({**middle, name: value})
+
+
+def _ends(domain: Domain) -> tuple[Value, ...]:
+    if isinstance(domain, Choice):
+        return domain.values
+    return (round(domain.low), round(domain.high)) if domain.integer else (domain.low, domain.high)

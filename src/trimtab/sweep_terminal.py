@@ -1,0 +1,75 @@
+"""What a person reads of a sweep in a terminal: how far it is, and what its values came to. Trains nothing."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from trimtab.errors import OptionError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from trimtab.swept import Sweep
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+class EpochLine:
+    """One line on a terminal that says how far training is; nothing where nobody looks."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_shown = stream.isatty()
+        self._latest = ""
+
+    def __enter__(self) -> "EpochLine":
+        return self
+
+    def show(self, epoch: int, epochs: int) -> None:
+        text = f"epoch {epoch} of {epochs}"
+        if self._is_shown and text != self._latest:
+            self._latest = text
+            self._stream.write(f"\r{text:<30}")
+            self._stream.flush()
+
+    def __exit__(self, *exception: object) -> None:
+        if self._latest:
+            self._stream.write("\r" + " " * 30 + "\r")
+            self._stream.flush()
+
+
+def print_sweep(console: Console, sweep: "Sweep") -> None:
+    """A table with a row per value, and what follows from it."""
+    knob = sweep.knobs[0]
+    table = Table(box=None, pad_edge=False)
+    for name in (knob, sweep.metric or "validation loss", "from", "to", "last epoch", "best epoch", ""):
+        table.add_column(name, justify="left" if name in (knob, "") else "right")
+    for place, row in enumerate(sweep.table.iter_rows(named=True)):
+        note = "best" if place == sweep.place else "cannot be told apart" if row[knob] in sweep.like_best else ""
+        note = f"diverged ({row['diverged']})" if row["diverged"] else note
+        cells = [row["best"], row["best_low"], row["best_high"], row["final"], row["best_epoch"]]
+        table.add_row(_text(row[knob]), *map(_text, cells), note)
+    console.print(table)
+    console.print()
+    console.print(sweep.words, soft_wrap=True, highlight=False)
+
+
+def save_figure(figure: "Figure", path: str) -> None:
+    """Write a picture, whole or not at all."""
+    target = Path(path)
+    if target.suffix.lower() not in PICTURES:
+        raise OptionError(f"{path} is no picture: let its name end in {', '.join(PICTURES)}.")
+    part = target.with_name(f".{target.name}.part{target.suffix}")
+    try:
+        figure.savefig(part, dpi=150)
+        os.replace(part, target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OptionError(f"{path} cannot be written ({error.strerror}): choose another file.") from None
+
+
+def _text(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

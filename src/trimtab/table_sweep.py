@@ -1,0 +1,153 @@
+"""sweep_table: one knob of a table's network, all its values trained at once.
+
+Checks what comes in and hands it to the floors below. Knows no terminal.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy
+import torch
+
+from trimtab.errors import OptionError, unknown_knob
+from trimtab.machine import cores, device_named, lanes_in_threads
+from trimtab.model import build
+from trimtab.modules.comparison import Predicted
+from trimtab.modules.runs import in_lanes
+from trimtab.swept import Outcome, Sweep, summarised
+from trimtab.table.prepare import prepare
+from trimtab.tensors import training_data
+from trimtab.training.config import OPTIMIZERS, SCHEDULES, Config, Task, losses_for
+from trimtab.training.data import TrainingData
+from trimtab.training.engine import Engine
+from trimtab.training.metrics import Metric, metric_for
+from trimtab.training.plans import Lane
+from trimtab.training.run import NOT_FINITE, Request, RunRecord
+from trimtab.tuning.space import FIRST_GUESSES, KNOB_NAMES, Choice, Range, Space, Value, check_fixed, space_for
+
+POINTS = 12
+# Knobs that only say something with another knob at a certain value.
+NEEDED = {"delta": {"loss": "huber"}, "tau": {"loss": "quantile"}, "gamma": {"loss": "focal"},
+          "label_smoothing": {"loss": "cross_entropy"}, "sigma": {"inputs": "periodic"}}  # fmt: skip
+TYPICAL = {"lr": (1e-5, 1.0, 16), "tau": (0.05, 0.95, 7)}
+
+
+def sweep_table(
+    data: Any,
+    target: str | Sequence[str] | None,
+    knob: str,
+    values: Sequence[Value] | None = None,
+    *,
+    seeds: int = 1,
+    metric: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int | None = None,
+    data_options: Mapping[str, Any] | None = None,
+    on_epoch: Callable[[int, int], None] = lambda epoch, epochs: None,
+    **fixed: Value,
+) -> Sweep:
+    """Train a table's network once for every value of `knob`, fold and seed, all of them at once.
+
+    Arguments:
+        data, target, data_options: as in `tt.tune` (the options: task, split, drop, number, category, weight).
+        knob, values: one of the knobs of `tt.tune`, and what it is to be (default: values over what a search tries).
+        seeds: runs per fold and value; values are compared in pairs of the same fold and seed.
+        metric: what values are compared by (the task's default), on validation rows: no test rows are touched.
+        on_epoch: told how far training is, as (epoch, most epochs).
+        fixed: the other knobs; those left out stand where a search begins.
+
+    Raises DataError and OptionError.
+    """
+    started = time.perf_counter()
+    if knob not in KNOB_NAMES:
+        raise unknown_knob(knob, KNOB_NAMES)
+    if knob in fixed:
+        raise OptionError(f"{knob} is swept and held still: leave one of them out.")
+    prepared = prepare(data, target=target, test="none", seed=seed, **(data_options or {}))
+    task: Task = prepared.target_encoder.task  # type: ignore[assignment]
+    measure = metric_for(metric, task, prepared.target_encoder.outputs)
+    tensors = training_data(prepared, device_named(device))
+    fixed = check_fixed({**NEEDED.get(knob, {}), **fixed}, task)
+    space = space_for(task, measure.name, rows=len(tensors.folds[0].train), columns=prepared.encoder.n_numbers,
+                      fixed={})  # fmt: skip
+    values = list(values) if values is not None else _values(space, knob)
+    configs = [_config(space, {**fixed, knob: check_fixed({knob: value}, task)[knob]}) for value in values]
+    repeats = [(fold, seed + i) for fold in range(len(tensors.folds)) for i in range(seeds)]
+    requests = [
+        Request(place * len(repeats) + i, config, fold, number)
+        for place, config in enumerate(configs)
+        for i, (fold, number) in enumerate(repeats)
+    ]
+    with lanes_in_threads():
+        engine = Engine(
+            tensors, measure, lambda **network: build(prepared.encoder, prepared.target_encoder, network),
+            threads=threads or cores(),
+        )  # fmt: skip
+
+        def hear(lane: Lane) -> None:
+            on_epoch(lane.epoch, lane.request.config.epochs)
+
+        records = sorted(in_lanes(engine, requests, hear), key=lambda record: record.request.trial)
+    reference = _reference_errors(tensors, measure)
+    outcomes = [_outcome(record, reference[record.request.fold], measure) for record in records]
+    by_value = [outcomes[i : i + len(repeats)] for i in range(0, len(outcomes), len(repeats))]
+    return summarised(
+        [{knob: value} for value in values], by_value, measure.shown, measure.name,
+        predicted=_predicted(tensors, measure, repeats, by_value), runs=(), seconds=time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def _values(space: Space, knob: str) -> list[Value]:
+    """What a search would try, or all there is to choose from."""
+    choices = {"loss": losses_for(space.task), "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+    if knob in choices:
+        return list(choices[knob])
+    domain = space.domains.get(knob)
+    if knob in TYPICAL:
+        low, high, count = TYPICAL[knob]
+        return (numpy.geomspace if knob == "lr" else numpy.linspace)(low, high, count).tolist()
+    if isinstance(domain, Choice):
+        return list(domain.values)
+    if isinstance(domain, Range):
+        points = (numpy.geomspace if domain.log else numpy.linspace)(domain.low, domain.high, POINTS).tolist()
+        return sorted({round(point) for point in points}) if domain.integer else points
+    raise OptionError(f"{knob} has no usual values: say which with --values.")
+
+
+def _config(space: Space, given: Mapping[str, Value]) -> Config:
+    """The config a search would begin with, these knobs aside."""
+    usual: dict[str, Value] = {**FIRST_GUESSES[0], "epochs": space.natural_epochs, "tau": 0.5}
+    usual["loss"] = "mse" if space.task == "regression" else "cross_entropy"
+    sizes = space.domains["batch_size"]
+    assert isinstance(sizes, Choice)
+    usual["batch_size"] = sizes.values[len(sizes.values) // 2]
+    return space.config({**usual, **given})
+
+
+def _outcome(record: RunRecord, reference: float, metric: Metric) -> Outcome:
+    shown = record.curves.validation_metric[-1]
+    last = 1 - shown if metric.greater_is_better else shown
+    failed = record.ended == NOT_FINITE or not last <= reference
+    return Outcome(record.error, last, failed, record.best_epoch, record.predictions)
+
+
+def _reference_errors(data: TrainingData, metric: Metric) -> list[float]:
+    """For each fold twice the error of a network that has learnt nothing: the mean target, or all classes alike."""
+    errors = []
+    for fold in data.folds:
+        rows = fold.validation.unsqueeze(0)
+        outputs = torch.zeros(1, rows.shape[1], data.outputs, device=data.device)
+        error = metric.error(data.predictions(outputs), data.truth(rows), data.weights[rows].double())
+        errors.append(2 * float(error[0]))
+    return errors
+
+
+def _predicted(
+    data: TrainingData, metric: Metric, repeats: list[tuple[int, int]], by_value: list[list[Outcome]]
+) -> Predicted:
+    judged = [data.folds[fold].validation for fold, _ in repeats]
+    predictions = [[outcome.predictions for outcome in outcomes] for outcomes in by_value]
+    truth = [data.truth(rows).cpu() for rows in judged]
+    return Predicted(predictions, truth, [data.weights[rows].cpu() for rows in judged], metric)
