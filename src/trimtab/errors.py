@@ -11,7 +11,7 @@ class TrimtabError(Exception):
     """The root of all errors that trimtab raises on purpose."""
 
 
-class DataError(TrimtabError):
+class DataError(TrimtabError, ValueError):
     """A table, frame or tensor that cannot be used as it is."""
 
 
@@ -43,7 +43,7 @@ class CheckpointError(TrimtabError):
     """A checkpoint that cannot be read, or that belongs to another run."""
 
 
-class OptionError(TrimtabError):
+class OptionError(TrimtabError, ValueError):
     """An option, knob or value that trimtab does not know or cannot accept."""
 
 

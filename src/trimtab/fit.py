@@ -3,6 +3,7 @@
 Checks what comes in and hands it to the floors below. Knows no terminal.
 """
 
+import numbers
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def fit(
         )  # fmt: skip
         runs = Runs(fitting, Listening(callbacks), None if checkpoint is None else Path(checkpoint))
         record = runs.made([Job("run", wanted, seed)])[0]
-        return finished(fitting, record, "run", wanted)
+        return finished(fitting, record, "run", wanted, share=share_of(valid))
 
 
 def _knobs(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +94,12 @@ def _knobs(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: arguments[name] for name in names if arguments[name] is not None} | arguments["knobs"]
 
 
-def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe) -> Run:
+def share_of(valid: Any) -> float | None:
+    """The share of the training rows that `valid` sets aside, if it is one."""
+    return float(valid) if isinstance(valid, numbers.Real) else None
+
+
+def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, share: float | None) -> Run:
     """A record as its owner holds it."""
     return Run(
         name=name,
@@ -101,13 +107,15 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe) -> 
         curves=curves_frame(record.curves),
         config=record.request.config,
         metric=None if fitting.metric is None else fitting.metric.name,
-        score=fitting.shown(record.error),
+        score=fitting.best_score(record),
         best_epoch=record.best_epoch,
         epochs=record.epochs,
         ended=record.ended,
         seed=record.request.seed,
         task=fitting.task,
         given=wanted,
+        share=share,
+        evaluate_every=fitting.evaluate_every,
     )
 
 

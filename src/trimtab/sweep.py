@@ -12,7 +12,7 @@ import numpy
 from torch import nn
 
 from trimtab.errors import OptionError
-from trimtab.fit import finished, whole
+from trimtab.fit import finished, share_of, whole
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.modules.comparison import Predicted
 from trimtab.modules.fitting import BY_TASK, Fitting
@@ -52,7 +52,8 @@ def sweep(
         seeds: how many runs each value gets; they begin at `seed`. Runs of one seed see the same batches, so that
             values are compared in pairs.
         metric: what values are compared by; None: the validation loss, or the task's default metric where the loss
-            itself is swept (values of different losses cannot be compared).
+            itself is swept: values of different losses cannot be compared. (Each run's best epoch is chosen by its own
+            loss then.)
         threads: threads to train with (all cores).
         knobs: as in `tt.fit`; one or two of them as a list, array or range of values.
 
@@ -69,8 +70,8 @@ def sweep(
     if material.batch_size and "batch_size" not in knobs:
         held["batch_size"] = material.batch_size
     recipes = [_recipe(networks, held | combination) for combination in combinations]
-    if metric is None and set(swept) & LOSS_KNOBS:
-        metric = BY_TASK
+    # Values of different losses cannot be compared; each run's best epoch is still its own loss's.
+    by_task = metric is None and bool(set(swept) & LOSS_KNOBS)
     jobs = [
         Job(_named(combination, seed + i, seeds), wanted, seed + i)
         for combination, wanted in zip(combinations, recipes, strict=True)
@@ -79,8 +80,10 @@ def sweep(
     with lanes_in_threads():
         outcomes, runs, fitting = _trained(
             networks, material, jobs, Listening(callbacks),
-            {"metric": metric, "seed": whole("seed", seed), "device": device_named(device),
-             "threads": threads or cores(), "evaluate_every": whole("evaluate_every", evaluate_every, least=1)},
+            {"metric": BY_TASK if by_task else metric, "judges_by_loss": by_task, "seed": whole("seed", seed),
+             "device": device_named(device), "threads": threads or cores(),
+             "evaluate_every": whole("evaluate_every", evaluate_every, least=1)},
+            share_of(valid),
         )  # fmt: skip
     by_value = [outcomes[i : i + seeds] for i in range(0, len(outcomes), seeds)]
     return summarised(
@@ -123,7 +126,12 @@ def _named(combination: Mapping[str, Any], seed: int, seeds: int) -> str:
 
 
 def _trained(
-    networks: Networks, material: Material, jobs: Sequence[Job], listening: Listening, how: dict[str, Any]
+    networks: Networks,
+    material: Material,
+    jobs: Sequence[Job],
+    listening: Listening,
+    how: dict[str, Any],
+    share: float | None,
 ) -> tuple[list[Outcome], tuple, Fitting]:
     """What each job came to; jobs with different functions as loss or optimizer are fitted apart."""
     families: dict[tuple, list[int]] = {}
@@ -135,7 +143,7 @@ def _trained(
         own = [jobs[place] for place in places]
         fitting = Fitting(networks, material, own[0].recipe, **how)
         for place, job, record in zip(places, own, Runs(fitting, listening).made(own), strict=True):
-            run = finished(fitting, record, job.name, job.recipe)
+            run = finished(fitting, record, job.name, job.recipe, share=share)
             outcomes[place] = _outcome(fitting, record), run
     assert fitting is not None
     ordered = [outcomes[place] for place in range(len(jobs))]
@@ -145,7 +153,8 @@ def _trained(
 def _outcome(fitting: Fitting, record: RunRecord) -> Outcome:
     last = fitting.error_of(record.curves.validation_metric[-1])
     failed = record.ended == NOT_FINITE or not last <= fitting.untrained(record.request)
-    return Outcome(record.error, last, failed, record.best_epoch, record.predictions)
+    best = fitting.error_of(fitting.best_score(record))
+    return Outcome(best, last, failed, record.best_epoch, record.predictions)
 
 
 def _predicted(fitting: Fitting, by_value: Sequence[Sequence[Outcome]]) -> Predicted | None:

@@ -49,9 +49,10 @@ class Fitting:
         device: torch.device,
         threads: int = 1,
         evaluate_every: int = 1,
+        judges_by_loss: bool = False,
     ) -> None:
         self.networks, self.material, self.device, self.threads = networks, material, device, threads
-        self.evaluate_every, self.seed = evaluate_every, seed
+        self.evaluate_every, self.seed, self.judges_by_loss = evaluate_every, seed, judges_by_loss
         self._untrained: dict[tuple, float] = {}
         module, some = networks.made(first.config.module_arguments, seed), material.first()
         self._tried = tried(module, some, own_dropout=first.has_own_dropout, keeps_outputs=first.function is not None)
@@ -83,6 +84,8 @@ class Fitting:
         if name is None:
             return None
         if self.objective is not None and len(columns) > 1:
+            if name == BY_TASK:
+                return None
             raise OptionError(f"metric={name!r} reads one number per row and output; the network returns more.")
         if name == BY_TASK:
             return default_metric(self.task)
@@ -128,12 +131,18 @@ class Fitting:
 
     def engine(self, **options: Any) -> Engine:
         """An engine over the material, which must not be streamed; `options` are the engine's."""
-        usual: dict[str, Any] = {"epochs_per_round": self.evaluate_every, "training_rows": TRAINING_ROWS_JUDGED}
+        usual: dict[str, Any] = {"epochs_per_round": self.evaluate_every, "training_rows": TRAINING_ROWS_JUDGED,
+                                 "judges_by_loss": self.judges_by_loss}  # fmt: skip
         return Engine(
             self.training_data, self.metric,
             lambda **arguments: copy.deepcopy(self.networks.made(arguments, self.seed)),
             use=self._tried.use, start=self.start, threads=self.threads, **(usual | options),
         )  # fmt: skip
+
+    def best_score(self, record: RunRecord) -> float:
+        """The metric at the run's best epoch, as users read it; without a metric its validation loss."""
+        curves = dict(zip(record.curves.epoch, record.curves.validation_metric, strict=True))
+        return curves.get(record.best_epoch, self.shown(record.error))
 
     def error_of(self, shown: float) -> float:
         """The error behind a figure that users read."""

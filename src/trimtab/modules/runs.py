@@ -64,7 +64,7 @@ class Runs:
         made = self._alone(jobs, requests) if is_solo else self._in_lanes(jobs, requests)
         records = sorted(made, key=lambda record: record.request.trial)
         for job, record in zip(jobs, records, strict=True):
-            result = {"ended": record.ended, "best_epoch": record.best_epoch, "score": fitting.shown(record.error)}
+            result = {"ended": record.ended, "best_epoch": record.best_epoch, "score": fitting.best_score(record)}
             self.listening.ended(job.name, result)
         return records
 
@@ -120,6 +120,7 @@ class Runs:
             weights=program.layout.flatten(tensors).to(device),
             buffers={name: tensors[name].detach().to(device) for name in program.buffers},
             batches=source.batches, size=source.size, make_optimizer=_optimizer_of(job.recipe),
+            judges_by_loss=fitting.judges_by_loss,
         )  # fmt: skip
         checkpoint = None
         if self.checkpoint is not None:

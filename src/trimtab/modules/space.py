@@ -115,7 +115,7 @@ class ModuleSpace:
         middle = {name: _ends(domain)[0] for name, domain in self.domains.items()}
         for name, domain in self.domains.items():
             for value in _ends(domain):
-                self.recipe({**middle, name: value})
+                self.recipe({**middle, name: value}).for_task(self.task)
 
 
 def _ends(domain: Domain) -> tuple[Value, ...]:

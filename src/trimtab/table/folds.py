@@ -18,7 +18,7 @@ MOST_ROWS_FOR_FOLDS = 5_000
 FOLDS = 5
 VALIDATION_SHARE = 0.2
 MOST_VALIDATION_ROWS = 10_000
-_SMALL_UNIT = 5
+SMALL_UNIT = 5
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _chances(units: Units, share: float) -> np.ndarray:
     """
     _, size, stratum = units.by_unit
     quota = share * np.bincount(stratum, weights=size)
-    gives = size <= np.maximum(quota[stratum], _SMALL_UNIT)
+    gives = size <= np.maximum(quota[stratum], SMALL_UNIT)
     there = np.bincount(stratum, weights=size * gives, minlength=len(quota))
     chance = np.minimum(quota / np.maximum(there, 1), max(share, 0.5))
     return np.where(gives, chance[stratum], 0.0)

@@ -62,6 +62,9 @@ class Compiler:
         self.folder = folder or cache_folder() / "steps"
         self._pending: dict[str, Future] = {}
         self._loaded: dict[str, Compiled | None] = {}
+        self._waiting: list[threading.Thread] = []
+        self._children: list[subprocess.Popen] = []
+        self._starting, self._is_closing = threading.Lock(), False
         self.seconds = 0.0
 
     def ready(self, program: Program, signature: Signature) -> Compiled | None:
@@ -99,7 +102,10 @@ class Compiler:
         name = self._name(program.key, signature)
         if name not in self._pending and name not in self._loaded and not self._library(name).exists():
             self._pending[name] = future = Future()
-            threading.Thread(target=self._in_child, args=(name, program, signature, future), daemon=True).start()
+            arguments = (name, program, signature, future)
+            thread = threading.Thread(target=self._in_child, args=arguments, daemon=True, name="trimtab-compiler")
+            self._waiting.append(thread)
+            thread.start()
 
     def made(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> Compiled | None:
         """The compiled step, compiled now if need be; None where it cannot be (said once).
@@ -118,11 +124,16 @@ class Compiler:
         return self._made_here(program, signature, sizes)
 
     def close(self) -> None:
-        """Stop compiling."""
-        for child in _children:
-            if child.owner is self:
+        """Stop what compiles in a process of its own, and the threads that wait for it."""
+        with self._starting:
+            self._is_closing = True
+            for process in self._children:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(child.process.pid, signal.SIGKILL)  # with the C++ compiler that it waits for
+                    os.killpg(process.pid, signal.SIGKILL)  # with the C++ compiler that it waits for
+        for thread in self._waiting:
+            thread.join()
+        self._waiting.clear()
+        self._is_closing = False
 
     def _made_here(self, program: Program, signature: Signature, sizes: tuple[int, int]) -> Compiled | None:
         """Trace a module that no other process can build; its graph is its name."""
@@ -189,29 +200,29 @@ class Compiler:
         assert isinstance(program, MLPProgram)
         spec = {"network": program.module.arguments, "signature": asdict(signature), "out": str(self._library(name))}
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "trimtab.training.compiler"],
-                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                start_new_session=True,
-            )  # fmt: skip
-            child = _Child(self, process)
-            _children.append(child)
-            _, errors = process.communicate(json.dumps(spec))
-            _children.remove(child)
+            process, errors = self._run_child(json.dumps(spec))
             if process.returncode != 0:
                 raise RuntimeError((errors.strip().splitlines() or ["the compiler was stopped"])[-1])
             future.set_result(None)
         except Exception as error:
             future.set_exception(error)
 
-
-@dataclass(frozen=True)
-class _Child:
-    owner: Compiler
-    process: subprocess.Popen
-
-
-_children: list[_Child] = []
+    def _run_child(self, spec: str) -> tuple[subprocess.Popen, str]:
+        """The process when it has ended, and what it complained of."""
+        with self._starting:
+            if self._is_closing:
+                raise RuntimeError("the compiler was stopped")
+            process = subprocess.Popen(
+                [sys.executable, "-m", "trimtab.training.compiler"],
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                start_new_session=True,
+            )  # fmt: skip
+            self._children.append(process)
+        try:
+            return process, process.communicate(spec)[1]
+        finally:
+            with self._starting:
+                self._children.remove(process)
 
 
 def _memo(program: Program, signature: Signature) -> str:

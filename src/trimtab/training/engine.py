@@ -18,6 +18,7 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from trimtab.machine import no_denormals
 from trimtab.training import plans, signals
 from trimtab.training.arguments import Signature
 from trimtab.training.chunk import Chunk, Validated, Worker, chunks_of
@@ -32,7 +33,7 @@ from trimtab.training.program import ModuleUse, Program
 from trimtab.training.randomness import initialised, number_from
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, STOPPED_EARLY, Request, RunRecord
 from trimtab.training.step import NOTED_EVERY, Features, Rows
-from trimtab.training.widths import RememberedWidths, WidthTuner, lanes_at_once
+from trimtab.training.widths import RememberedWidths, WidthTuner, lanes_at_once, threads_worth_it
 
 Result = TypeVar("Result")
 Factory = Callable[..., nn.Module]
@@ -46,7 +47,8 @@ class Engine:
     """Trains runs of many structures over one data set, each structure as one population.
 
     Runs are judged by `metric`, or by their own validation loss where it is None, every `epochs_per_round` epochs (0:
-    as often as costs little), and on up to `training_rows` training rows too.
+    as often as costs little), and on up to `training_rows` training rows too. One that `judges_by_loss` notes the
+    metric and chooses each run's best epoch by its own validation loss all the same.
 
     `compiling` says how the steps of a population are compiled: "never"; only where they are "found" on disk; "beside"
     the training, which goes on uncompiled meanwhile; or before the first of them, which has to "wait". Every compiled
@@ -72,12 +74,14 @@ class Engine:
         measures_widths: bool = False,
         epochs_per_round: int = 0,
         training_rows: int = 0,
+        judges_by_loss: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.data, self.metric, self.factory, self.should_stop = data, metric, factory, should_stop
         self.threads, self.compiling, self.precision, self.keeps_signals = threads, compiling, precision, keeps_signals
         self.always, self.measures_widths, self.use, self.start = always, measures_widths, use, start
         self.epochs_per_round, self.training_rows = epochs_per_round, training_rows
+        self.judges_by_loss = judges_by_loss or metric is None
         self.compiler = Compiler(threads=threads)
         self.populations: dict[Structure, Population] = {}
         self.lane_steps = 0
@@ -141,10 +145,11 @@ class Engine:
         population.arrange()
         compiled, features = self._path(population)
         width, note = self._width(population, compiled)
-        if population.is_changed or width != population.chunk_width:
+        threads = self.threads if compiled is not None else threads_worth_it(population, self.threads)
+        if population.is_changed or (width, threads) != population.chunked_for:
             is_exact = compiled is not None and compiled.fixed is not None
-            population.chunks = chunks_of(population, width, 0 if is_exact else self.threads)
-            population.is_changed, population.chunk_width = False, width
+            population.chunks = chunks_of(population, width, 0 if is_exact else threads)
+            population.is_changed, population.chunked_for = False, (width, threads)
         before, started = population.lane_steps, time.perf_counter()
         is_whole = self._train_as_precise_as_needed(population, compiled, features)
         if compiled is not None:
@@ -279,7 +284,8 @@ class Engine:
         workers = self._workers[population.structure.network]
         chunks = population.chunks
         if len(chunks) == 1 or len(workers) == 1:
-            return [work(chunk, workers[0]) for chunk in chunks]
+            with no_denormals():
+                return [work(chunk, workers[0]) for chunk in chunks]
         results: list = [None] * len(chunks)
         left = deque(range(len(chunks)))
 
@@ -292,7 +298,9 @@ class Engine:
                 results[number] = work(chunks[number], worker)
 
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="trimtab-lanes")
+            self._pool = ThreadPoolExecutor(
+                self.threads, "trimtab-lanes", initializer=torch.set_flush_denormal, initargs=(True,)
+            )
         list(self._pool.map(take_turns, workers))
         return results
 
@@ -319,18 +327,23 @@ class Engine:
         watch = self.keeps_signals
         pieces = self._over_chunks(population, lambda chunk, worker: self._validated(chunk, worker, watch=watch))
         errors = torch.cat([error for error, _ in pieces]).tolist()
+        judged = torch.cat([self._judged(error, seen) for error, seen in pieces]).tolist()
         losses = torch.cat([seen.losses for _, seen in pieces]).tolist()
         noted = self._noted(population, [seen for _, seen in pieces])
         noted["train_metric"] = self._on_training_rows(population)
-        for place, (lane, error, loss) in enumerate(zip(population.lanes, errors, losses, strict=True)):
+        for place, (lane, error, loss) in enumerate(zip(population.lanes, judged, losses, strict=True)):
             if error < lane.error:
                 lane.error, lane.best_epoch = error, lane.epoch
             values = {name: column[place] for name, column in noted.items()}
-            values |= {"epoch": lane.epoch, "validation_loss": loss, "validation_metric": self.shown(error)}
+            values |= {"epoch": lane.epoch, "validation_loss": loss, "validation_metric": self.shown(errors[place])}
             lane.curves.append(values)
             lane.errors.append(error)
             lane.schedule.observe(error)
             lane.ended = why_ended(lane, error, values["train_loss"])
+
+    def _judged(self, errors: Tensor, seen: Validated) -> Tensor:
+        """What decides which epoch of each lane is its best."""
+        return seen.losses.double() if self.judges_by_loss else errors
 
     def shown(self, error: float) -> float:
         """The figure users read."""
@@ -352,7 +365,7 @@ class Engine:
         seen = chunk.validate(worker, population.validation, watch=watch)
         errors, predictions = self._error_of(seen)
         before = torch.tensor([lane.error for lane in population.lanes[chunk.first : chunk.last]], dtype=torch.float64)
-        population.keep_best(chunk.first, (errors.cpu() < before).numpy(), predictions)
+        population.keep_best(chunk.first, (self._judged(errors, seen).cpu() < before).numpy(), predictions)
         return errors, seen.without_rows()
 
     def _noted(self, population: Population, seen: list[Validated]) -> dict[str, list]:

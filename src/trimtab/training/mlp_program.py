@@ -88,7 +88,7 @@ class MLPProgram:
             bias.reshape(lanes * columns, -1, 1),
             weight.flatten(0, 1).transpose(1, 2),
             waves.flatten(0, 1),
-        ).view(lanes, columns, -1, batch)
+        ).view(lanes, columns, weight.shape[3], batch)
         return torch.cat([by_column, features], dim=2).flatten(1, 2)
 
     def _embedded(self, parameters: Buffers, codes: Tensor) -> list[Tensor]:

@@ -156,13 +156,14 @@ class Program(Protocol):
     dropouts: int
     key: str
 
-    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
-        """The outputs `[lanes, rows, outputs]`; in training mode, moving `buffers` on, where `masks` are given."""
+    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Any:
+        """The outputs `[lanes, rows, outputs]` (or as they come, see `ModuleUse`); in training mode, moving `buffers`
+        on, where `masks` are given."""
         ...
 
     def watched(
         self, parameters: Buffers, inputs: tuple[Tensor, ...], buffers: Buffers
-    ) -> tuple[Tensor, tuple[Activity, ...]]:
+    ) -> tuple[Any, tuple[Activity, ...]]:
         """The outputs in evaluation mode, and what each activation layer did on these rows."""
         ...
 
@@ -200,7 +201,7 @@ class VmapProgram:
         self.falls_back = True
         self._rows: list[int] = []
 
-    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
+    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Any:
         self.module.train(masks is not None)
         settings = buffers | (self._dropout_buffers(masks) if masks is not None else {})
         return self._over_lanes(self._one_lane, parameters, settings, inputs)
@@ -208,7 +209,7 @@ class VmapProgram:
     @torch.no_grad()
     def watched(
         self, parameters: Buffers, inputs: tuple[Tensor, ...], buffers: Buffers
-    ) -> tuple[Tensor, tuple[Activity, ...]]:
+    ) -> tuple[Any, tuple[Activity, ...]]:
         self.module.eval()
         outputs, *parts = self._over_lanes(self._one_lane_watched, parameters, buffers, inputs)
         layers = zip(*parts, self._rows, strict=True)
@@ -253,7 +254,7 @@ class VmapProgram:
 
     def _one_lane_watched(
         self, parameters: Buffers, settings: Buffers, inputs: tuple
-    ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+    ) -> tuple[Any, list[Tensor], list[Tensor], list[Tensor]]:
         seen: list[Activity] = []
 
         def note(module: nn.Module, arguments: tuple, output: Tensor) -> None:

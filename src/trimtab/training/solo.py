@@ -73,7 +73,9 @@ class SoloRun:
         batches: int,
         size: int,
         make_optimizer: MakeOptimizer | None = None,
+        judges_by_loss: bool = False,
     ) -> None:
+        self.judges_by_loss = judges_by_loss
         self.program, self.kind, self.metric = program, kind, metric
         config, layout = request.config, program.layout
         classes = kind.outputs if kind.task == "classification" else 0
@@ -153,8 +155,9 @@ class SoloRun:
         lane = self.lane
         seen = self._seen(validation, watch=True)
         trained = self._seen(again, watch=False).error if again is not None else math.nan
-        if seen.error < lane.error:
-            lane.error, lane.best_epoch = seen.error, lane.epoch
+        judged = seen.loss if self.judges_by_loss else seen.error
+        if judged < lane.error:
+            lane.error, lane.best_epoch = judged, lane.epoch
             self.best.copy_(self._evaluated)
             for name, value in self.buffers.items():
                 self.best_buffers[name].copy_(value)
@@ -166,9 +169,9 @@ class SoloRun:
             "validation_metric": self._shown(seen.error),
         }
         lane.curves.append(values)
-        lane.errors.append(seen.error)
-        lane.schedule.observe(seen.error)
-        lane.ended = why_ended(lane, seen.error, values["train_loss"])
+        lane.errors.append(judged)
+        lane.schedule.observe(judged)
+        lane.ended = why_ended(lane, judged, values["train_loss"])
         self.totals.zero_()
 
     @property

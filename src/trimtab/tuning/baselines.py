@@ -8,6 +8,7 @@ import warnings
 
 import numpy
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping, Task
@@ -59,12 +60,14 @@ def fit_mean(data: TrainingData, layout: Layout, *, seed: int = 0) -> TrialWeigh
 
 def fit_linear(data: TrainingData, layout: Layout, *, seed: int) -> TrialWeights:
     """Ridge (penalty by leave-one-out) or logistic regression (penalty by the folds themselves) on each fold."""
-    if data.task == "regression":
-        return _as_networks(data, layout, [_ridge(data, fold) for fold in data.folds])
     cells = data.rows * _design(data, torch.zeros(1, dtype=torch.int64)).shape[1] * data.outputs
-    penalties = _PENALTIES if cells <= _CELLS_FOR_ONE_PENALTY else (1.0,)
-    fitted = [_as_networks(data, layout, [_logistic(data, fold, c, seed) for fold in data.folds]) for c in penalties]
-    return min(fitted, key=lambda weights: _log_loss(data, weights.predictions))
+    # Products this small take a thousand times as long where the threads of BLAS wait for a processor that is busy.
+    with threadpool_limits(1 if cells <= _CELLS_FOR_ONE_PENALTY else None, user_api="blas"):
+        if data.task == "regression":
+            return _as_networks(data, layout, [_ridge(data, fold) for fold in data.folds])
+        penalties = _PENALTIES if cells <= _CELLS_FOR_ONE_PENALTY else (1.0,)
+        fitted = [_as_networks(data, layout, [_logistic(data, f, c, seed) for f in data.folds]) for c in penalties]
+        return min(fitted, key=lambda weights: _log_loss(data, weights.predictions))
 
 
 FITTED = {MEAN: fit_mean, LINEAR: fit_linear}

@@ -1,0 +1,175 @@
+"""tt.tune over networks of the caller's own."""
+
+import json
+import threading
+
+import numpy
+import pytest
+import torch
+from torch import nn
+
+import trimtab as tt
+from trimtab.modules.material import Material
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = numpy.random.default_rng(0)
+    x = rng.normal(size=(240, 4)).astype("float32")
+    return x, x[:, 0] * x[:, 1] + 0.1 * rng.normal(size=240)
+
+
+def make(width, depth=1, mixes=False):
+    layers = [nn.Linear(4, width), nn.ReLU()]
+    for _ in range(depth - 1):
+        layers += [nn.Linear(width, width), nn.ReLU()]
+    if mixes:
+        layers.append(nn.BatchNorm1d(width))
+    return nn.Sequential(*layers, nn.Linear(width, 1))
+
+
+SPACE = {"width": [4, 16], "depth": [1, 2], "lr": (1e-3, 1e-1, "log"), "loss": ["mse", "huber"]}
+
+
+@pytest.fixture(scope="module")
+def study(rows, tmp_path_factory):
+    return tt.tune(make, data=rows, space=SPACE, trials=6, epochs=8, out=tmp_path_factory.mktemp("studies") / "one")
+
+
+def test_a_study_has_trials_curves_and_the_best_network_as_it_was_scored(study, rows):
+    assert study.result["trials"] == len(study.trials) == 6
+    assert set(study.curves["trial"]) == set(range(6))
+    assert study.winner.error == min(trial.error for trial in study.trials if trial.state == "complete")
+    assert not study.module.training
+    assert set(study.winner.values) == set(SPACE)
+    valid = Material.read(rows, 0.2, seed=0, batch_size=None).valid  # they follow from data and seed
+    with torch.no_grad():
+        predicted = study.module(valid.inputs[0])[:, 0]
+    rmse = float((predicted - valid.targets[0]).square().mean().sqrt())
+    assert rmse == pytest.approx(study.result["validation"]["rmse"], rel=1e-5) == study.winner.error
+
+
+def test_knobs_that_the_factory_takes_shape_the_network_and_the_others_the_training(study):
+    config = study.winner.config
+    assert dict(config.network) == {name: study.winner.values[name] for name in ("width", "depth")}
+    assert config.optimizer.learning_rate == study.winner.values["lr"]
+    assert config.loss.name == study.winner.values["loss"]
+    assert config.epochs == 8
+
+
+def test_the_same_seed_and_trials_give_the_same_study(study, rows, tmp_path):
+    again = tt.tune(make, data=rows, space=SPACE, trials=6, epochs=8, out=tmp_path / "again")
+    assert [trial.values for trial in again.trials] == [trial.values for trial in study.trials]
+    assert [trial.error for trial in again.trials] == [trial.error for trial in study.trials]
+    for mine, theirs in zip(again.module.parameters(), study.module.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_study_is_loaded_with_the_factory_and_says_so_without(study, rows):
+    loaded = tt.load(study.out, make)
+    x = torch.tensor(rows[0][:5])
+    assert torch.equal(loaded.module(x), study.module(x))
+    with pytest.raises(tt.StudyError, match=r"tt\.load\(path, factory\)"):
+        _ = tt.load(study.out).module
+
+
+def test_a_study_goes_on_and_refuses_other_data_or_another_space(rows, tmp_path):
+    first = tt.tune(make, data=rows, space=SPACE, trials=2, epochs=3, out=tmp_path / "s")
+    more = tt.tune(make, data=rows, space=SPACE, trials=5, epochs=3, resume=tmp_path / "s")
+    assert [t.values for t in more.trials[:2]] == [t.values for t in first.trials]
+    assert len(more.trials) == 5
+    with pytest.raises(tt.StudyError, match="another data"):
+        tt.tune(make, data=(rows[0] + 1, rows[1]), space=SPACE, trials=6, resume=tmp_path / "s")
+    with pytest.raises(tt.StudyError, match="another space"):
+        tt.tune(make, data=rows, space={"width": [4]}, trials=6, resume=tmp_path / "s")
+
+
+def test_running_means_are_kept_with_the_weights(rows, tmp_path):
+    study = tt.tune(
+        lambda width: make(width, mixes=True),
+        data=rows,
+        space={"width": [4, 8]},
+        trials=2,
+        epochs=6,
+        out=tmp_path / "s",
+    )
+    means = study.module[2].running_mean
+    assert bool((means != 0).any())
+    loaded = tt.load(study.out, lambda width: make(width, mixes=True))
+    assert torch.equal(loaded.module[2].running_mean, means)
+
+
+def test_classes_are_judged_by_log_loss_and_test_rows_once_at_the_end(rows, tmp_path):
+    x, y = rows
+    labels = (y > 0).astype(int) + (y > 1)
+    study = tt.tune(
+        lambda width: nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 3)),
+        data=(x[:200], labels[:200]), test=(x[200:], labels[200:]), space={"width": [8, 16], "lr": [0.01, 0.03]},
+        trials=3, epochs=10, out=tmp_path / "s",
+    )  # fmt: skip
+    assert study.result["metric"] == "log_loss"
+    logits = study.module(torch.tensor(x[200:]))
+    expected = nn.functional.cross_entropy(logits, torch.tensor(labels[200:])).item()
+    assert study.result["test"]["log_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_of_ones_own_is_what_trials_are_judged_by_where_outputs_are_several(rows, tmp_path):
+    class Spread(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.hidden, self.mean, self.scale = nn.Linear(4, width), nn.Linear(width, 1), nn.Linear(width, 1)
+
+        def forward(self, x):
+            hidden = torch.tanh(self.hidden(x))
+            return self.mean(hidden)[:, 0], self.scale(hidden)[:, 0]
+
+    def surprise(output, target):
+        mean, scale = output
+        return 0.5 * (scale + (target - mean).square() * torch.exp(-scale))
+
+    study = tt.tune(Spread, data=rows, space={"width": [4, 8]}, loss=surprise, trials=2, epochs=5, out=tmp_path / "s")
+    assert study.result["metric"] is None
+    assert study.result["validation"] == {"loss": study.winner.error}
+    assert "a loss of your own" in study.words
+
+
+def test_a_budget_is_kept_and_a_stop_finishes_with_the_best_so_far(rows, tmp_path):
+    stop = threading.Event()
+    stop_at = {"trials": 0}
+
+    class Watcher:
+        def progress(self, progress):
+            stop_at["trials"] = progress.trials_done
+            if progress.trials_done >= 3:
+                stop.set()
+
+    study = tt.tune(make, data=rows, space=SPACE, budget="60s", stop=stop, listeners=[Watcher()], out=tmp_path / "s")
+    assert study.result["seconds"] < 50 and study.result["trials"] >= 3
+    assert json.loads((study.out / "inflight.json").read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"space": {"widht": [1, 2]}}, tt.UnknownKnobError, 'Did you mean "width"'),
+        ({"space": {}}, tt.OptionError, "space is empty"),
+        ({"space": [1]}, tt.OptionError, "space is a list"),
+        ({"space": {"width": 4}}, tt.OptionError, "What stands still is given as width=..."),
+        ({"space": {"width": [4], "lr": (1, 0.1)}}, tt.OptionError, "the low end must be lower"),
+        ({"space": {"width": [4], "lr": (0, 0.1, "log")}}, tt.OptionError, "above 0 on a logarithmic scale"),
+        ({"space": {"width": [4], "lr": (0.1, 1, "lgo")}}, tt.OptionError, 'only "log" is known'),
+        ({"space": {"width": [4, 4]}}, tt.OptionError, "a value twice"),
+        ({"space": {"width": [4], "loss": [nn.MSELoss()]}}, tt.OptionError, "Give a function as loss="),
+        ({"space": {"width": [4], "loss": ["mse", "cross_entropy"]}}, tt.OptionError, "cross_entropy"),
+        ({"space": {"width": [4], "lr": [0.1]}, "lr": 0.2}, tt.OptionError, "in space and held still"),
+        ({"space": {"width": [4, "wide"]}}, tt.FactoryError, "factory(width='wide'), raised TypeError"),
+        ({"space": {"depth": [1]}}, tt.FactoryError, "width"),
+        ({"space": {"width": [4]}, "target": "y"}, tt.OptionError, "target= belongs to tables"),
+        ({"space": {"width": [4]}, "data": None}, tt.OptionError, "There is no data"),
+        ({"space": {"width": [4]}, "test": 3}, tt.OptionError, "test="),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said_in_a_sentence_before_anything_is_trained(rows, tmp_path, given, error, words):
+    with pytest.raises(error) as caught:
+        tt.tune(make, **{"data": rows, "trials": 2, "epochs": 2, "out": tmp_path / "s", **given})
+    assert words in str(caught.value)
