@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = range(1, 7)
 SECONDS = 180
+LONGEST_LINE = 78  # a terminal shows a mark before each
 # Run in the kernel after each chapter: its names, as far as they are numbers, texts and collections of them.
 TELL = """
 import json as _json, numbers as _numbers
@@ -112,6 +113,11 @@ def test_every_picture_of_the_page_is_there_with_words(executed: Executed) -> No
     assert all(len(alt.split()) >= 6 for alt in pictures)
 
 
+def test_what_is_printed_fits_a_terminal_of_eighty_columns(executed: Executed) -> None:
+    printed = re.findall(r"^```text\n(.*?)^```$", executed.page.text, re.MULTILINE | re.DOTALL)
+    assert max(len(line) for text in printed for line in text.splitlines()) <= LONGEST_LINE
+
+
 # -- the claims
 
 
@@ -158,22 +164,21 @@ def test_chapter_2_patience_costs_time_and_too_little_costs_the_result(executed:
 
 
 def test_chapter_3_excellent_where_trained_and_useless_beyond(executed: Executed) -> None:
-    errors = executed.names[3]["errors"]
-    assert errors["straight,straight"] < 0.3
-    assert errors["straight,sharp"] > 10 * errors["straight,straight"]
-    assert errors["all,sharp"] < 0.3
-    assert errors["all,straight"] < 0.3
+    on_straight, in_bends = executed.names[3]["errors"]["straight"]
+    assert on_straight < 0.3
+    assert in_bends > 10 * on_straight
+    assert max(executed.names[3]["errors"]["all"]) < 0.3
 
 
 def test_chapter_3_how_rows_are_divided_decides_what_validation_promises(executed: Executed) -> None:
     names = executed.names[3]
     assert names["fresh_errors"]["sorted"] > 1.3 * names["fresh_errors"]["shuffled"]
-    assert min(names["counts"]) == 0
-    assert max(names["counts"]) >= 4
+    assert min(names["by_chance"]) == 0
+    assert max(names["by_chance"]) >= 4
     assert 0.1 < names["share_without"] < 0.25
-    assert names["stratified"] == 2
+    assert set(names["stratified"]) == {2}
     promised, came = names["promised"], names["came"]
-    for easy, honest in (("random days", "last days"), ("random roads", "whole drivers")):
+    for easy, honest in (("random", "last"), ("roads", "drivers")):
         assert came[easy] > 3 * promised[easy], "what was promised did not come"
         assert promised[honest] > 2 * promised[easy]
         assert came[honest] < 2.5 * promised[honest]
@@ -185,7 +190,7 @@ def test_chapter_4_mse_gives_way_to_the_outlier_and_mae_does_not(executed: Execu
         assert names["clean"][loss] == pytest.approx([1, 0], abs=0.03)
     assert names["spoilt"]["mse"] == pytest.approx([0, 2], abs=0.03)
     assert names["spoilt"]["mae"] == pytest.approx([1, 0], abs=0.03)
-    true, level = numpy.array(names["true"]), numpy.array(names["level"])
+    true, level = numpy.array(names["errors"]["y = x"]), numpy.array(names["errors"]["y = 2"])
     assert (abs(true).sum(), abs(level).sum()) == (5, 6)
     assert ((true**2).sum(), (level**2).sum()) == (25, 10)
 
@@ -250,6 +255,8 @@ def test_chapter_5_the_map_has_bands_and_lanes_save_time(executed: Executed) -> 
     assert not works[:, 0].any(), "and all have rates too small"
     assert not works[:4, -1].any(), "and those that do not scale their steps have rates too large"
     assert names["smallest"]["momentum"] < 0.1 * names["smallest"]["gd"]
+    of_gd, of_momentum = (numpy.array(names["losses"][row]) for row in (0, 2))
+    assert of_gd[of_momentum <= 2 * names["lowest"]][0] > 20 * names["lowest"], "it hardly moves"
     assert names["whole"]["seconds"] < 0.5 * names["loop_seconds"]
 
 

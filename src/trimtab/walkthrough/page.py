@@ -30,20 +30,22 @@ def page_of(book: Any) -> Page:
         elif cell.id.startswith("chapter-"):
             pieces.append(f"```python\n{cell.source}\n```")
             chapter = cell.id.rpartition("-")[0]
-            pieces += [_shown(output, chapter, pictures) for output in cell.outputs]
-    return Page("\n\n".join(piece for piece in pieces if piece) + "\n", pictures)
+            # However many pieces it came in.
+            printed = "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+            pieces += [_block(printed)] if printed else []
+            pieces += [
+                _shown(output.data, output.metadata, chapter, pictures) for output in cell.outputs if "data" in output
+            ]
+    return Page("\n\n".join(pieces) + "\n", pictures)
 
 
-def _shown(output: Any, chapter: str, pictures: dict[str, bytes]) -> str:
-    """One output as Markdown; a picture goes into `pictures`."""
-    if output.output_type == "stream":
-        return "" if output.name == "stderr" else _block(output.text)
-    data = output.get("data", {})
+def _shown(data: Any, metadata: Any, chapter: str, pictures: dict[str, bytes]) -> str:
+    """The value of a cell as Markdown; a picture goes into `pictures`."""
     if "image/png" in data:
         place = 1 + sum(name.startswith(f"{chapter}-") for name in pictures)
         name = f"{chapter}-{place}.png"
         pictures[name] = base64.b64decode(data["image/png"])
-        alt = output.metadata["image/png"]["alt"].replace("[", "(").replace("]", ")")
+        alt = metadata["image/png"]["alt"].replace("[", "(").replace("]", ")")
         return f"![{alt}]({FOLDER}/{name})"
     return _block(data["text/plain"])
 
