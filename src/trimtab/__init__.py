@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         TrimtabError,
         UnknownKnobError,
     )
+    from trimtab.estimators import TrimtabClassifier, TrimtabRegressor
     from trimtab.fit import fit
     from trimtab.interop.mlflow import MLflowLogger
     from trimtab.interop.tensorboard import TensorBoardLogger
@@ -60,7 +61,9 @@ __all__ = [
     "StudyError",
     "Sweep",
     "TensorBoardLogger",
+    "TrimtabClassifier",
     "TrimtabError",
+    "TrimtabRegressor",
     "UnknownKnobError",
     "__version__",
     "fit",
@@ -92,7 +95,9 @@ _HOME = {
     "Sweep": "trimtab.swept",
     "StudyError": "trimtab.errors",
     "TensorBoardLogger": "trimtab.interop.tensorboard",
+    "TrimtabClassifier": "trimtab.estimators",
     "TrimtabError": "trimtab.errors",
+    "TrimtabRegressor": "trimtab.estimators",
     "UnknownKnobError": "trimtab.errors",
     "fit": "trimtab.fit",
     "load": "trimtab.results",

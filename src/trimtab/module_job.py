@@ -115,7 +115,7 @@ class ModuleJob:
         search = Search(
             data=fitting.training_data, metric=fitting.metric, space=space, engine=engine, folder=folder,
             writer=writer, budget=self.budget, seed=self.seed, max_trials=self.max_trials, earlier=earlier,
-            has_baselines=False, on_progress=lambda progress: self._tell("progress", progress),
+            baseline_names=(), on_progress=lambda progress: self._tell("progress", progress),
         )  # fmt: skip
         if (folder.path / "inflight.json").exists():
             search.resume_with([entry["values"] for entry in folder.read("inflight.json")])  # type: ignore[index]

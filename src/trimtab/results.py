@@ -16,7 +16,7 @@ from trimtab.errors import StudyError
 from trimtab.model import Model
 from trimtab.modules.networks import Networks, filled
 from trimtab.modules.recipe import Recipe
-from trimtab.training.config import Config
+from trimtab.training.config import Config, Task
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
@@ -51,7 +51,7 @@ class Run:
     epochs: int
     ended: str
     seed: int
-    task: str
+    task: Task
     given: Recipe
     share: float | None = None
     evaluate_every: int = 1
@@ -171,7 +171,7 @@ def _module_study_script(study: Study, folder: StudyFolder) -> str:
 
     fixed = folder.read("study.json")["asked"]["fixed"]
     # A function was noted by its repr: its place in the script is marked.
-    own = {name: object() for name in ("loss", "optimizer") if fixed.get(name, "").startswith("<")}
+    own: dict[str, Any] = {name: object() for name in ("loss", "optimizer") if fixed.get(name, "").startswith("<")}
     curves = study.curves
     epochs = curves.filter(polars.col("trial") == study.winner.number)["epoch"] if curves.height else None
     return module_script(

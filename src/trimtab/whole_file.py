@@ -14,9 +14,9 @@ def beside(out: Path) -> Iterator[Path]:
 
     Raises DataError where `out` cannot be written.
     """
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     if out.is_dir():
         raise DataError(f"{out} cannot be written: it is a folder.")
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         part.touch()
     except OSError as error:

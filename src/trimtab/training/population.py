@@ -96,7 +96,7 @@ class Population:
         self.epochs_per_round = epochs_per_round or self._epochs_per_round()
         self.is_changed = True
         self.chunks: list = []
-        self.chunked_for = (0, 0)
+        self.chunked_for: tuple[int, int] = (0, 0)
         self.lane_steps = self.place_steps = self.compiled_steps = 0
 
     @property
