@@ -181,7 +181,7 @@ def test_chapter_3_how_rows_are_divided_decides_what_validation_promises(execute
     for easy, honest in (("random", "last"), ("roads", "drivers")):
         assert came[easy] > 3 * promised[easy], "what was promised did not come"
         assert promised[honest] > 2 * promised[easy]
-        assert came[honest] < 2.5 * promised[honest]
+        assert came[honest] < 2.2 * promised[honest]
 
 
 def test_chapter_4_mse_gives_way_to_the_outlier_and_mae_does_not(executed: Executed) -> None:
