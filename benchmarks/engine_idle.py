@@ -15,7 +15,7 @@ from engine_turns import Terms
 from trimtab.tuning.ahead import Ahead, Waves
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.proposer import Proposer, distribution
-from trimtab.tuning.space import Space, space_for
+from trimtab.tuning.space import SearchSpace, Space, space_for
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 from trimtab.tuning.writer import TrialStore
 
@@ -55,7 +55,7 @@ def _taught(space: Space, trials: int) -> Proposer:
     return proposer
 
 
-def _record(space: Space, number: int, values: dict, error: float) -> TrialRecord:
+def _record(space: SearchSpace, number: int, values: dict, error: float) -> TrialRecord:
     return TrialRecord(number, "", values, space.config(values), COMPLETE, error, best_epochs=(1,), ended=("",))
 
 

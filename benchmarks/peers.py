@@ -18,7 +18,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from tables import Table
+from tables import Table, typed
 
 REFITTED = ("linear", "sklearn_mlp")
 SHOWN = ("sklearn_mlp", "linear", "realmlp", "catboost")
@@ -35,7 +35,7 @@ def read_peers(file: Path) -> dict[tuple[str, str], dict[int, dict[str, float]]]
 
 def predict_as(peer: str, table: Table, train: polars.DataFrame, test: polars.DataFrame) -> numpy.ndarray:
     """The peer's predictions for the test rows: values [rows], or probabilities [rows, classes] of sorted labels."""
-    columns = _typed(table.frame.drop(table.target))
+    columns = typed(table.frame.drop(table.target))
     numbers = [name for name in columns.columns if columns[name].dtype == polars.Float64]
     categories = [name for name in columns.columns if name not in numbers]
     encoder = make_column_transformer(
@@ -63,10 +63,3 @@ def predict_as(peer: str, table: Table, train: polars.DataFrame, test: polars.Da
             else MLPClassifier(early_stopping=True, random_state=0)
         )
         return make_pipeline(encoder, inner).fit(x, y).predict_proba(x_test)
-
-
-def _typed(frame: polars.DataFrame) -> polars.DataFrame:
-    """Columns that are numbers wherever they are anything become numbers."""
-    numbers = frame.select(polars.all().cast(polars.Float64, strict=False))
-    is_number = [numbers[name].null_count() == frame[name].null_count() for name in frame.columns]
-    return frame.with_columns(numbers[name] for name, keep in zip(frame.columns, is_number, strict=True) if keep)

@@ -32,10 +32,11 @@ class Table:
 
     def split(self, i: int) -> tuple[polars.DataFrame, polars.DataFrame]:
         """Train and test rows of split `i`: the official one where there is one, else a seeded 80 / 20."""
-        train, test = self._rows(i)
+        train, test = self.rows(i)
         return self.frame[train], self.frame[test]
 
-    def _rows(self, i: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    def rows(self, i: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Their numbers."""
         official = self.folder / f"{self.name}.splits.npz"
         if official.exists():
             rows = numpy.load(official)
@@ -63,3 +64,10 @@ def read_tables(folder: Path, names: list[str] | None = None) -> list[Table]:
         for name, entry in index.items()
         if names is None or name in names
     ]
+
+
+def typed(frame: polars.DataFrame) -> polars.DataFrame:
+    """Columns that are numbers wherever they are anything become numbers."""
+    numbers = frame.select(polars.all().cast(polars.Float64, strict=False))
+    is_number = [numbers[name].null_count() == frame[name].null_count() for name in frame.columns]
+    return frame.with_columns(numbers[name] for name, keep in zip(frame.columns, is_number, strict=True) if keep)

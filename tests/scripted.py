@@ -39,7 +39,7 @@ class Written:
 
 def written(
     folder: Path, path: Path | None, target: str, *, data: Any = None, config: Config | None = None, name: str = "",
-    metric: str | None = None, **options: Any,
+    metric: str | None = None, result: dict | None = None, **options: Any,
 ) -> Written:  # fmt: skip
     """The script of a study of the table at `path` (or of `data`, which was in memory) that found `config`."""
     options = OPTIONS | options
@@ -47,6 +47,7 @@ def written(
     asked = {"data": None if path is None else str(path), "target": target, "metric": metric, **options}
     asked |= {"fingerprint": prepared.fingerprint}
     study = StudyFolder.create(folder, asked)
+    study.write("study.json", study.read("study.json") | {"result": result})
     is_numbers = prepared.schema.task == "regression"
     config = config or Config(network=NETWORK, loss=Loss("mse" if is_numbers else "cross_entropy"), epochs=3)
     folds = len(prepared.folds)

@@ -123,12 +123,12 @@ def test_a_regression_has_no_probabilities(model, frame):
 def test_a_pickled_model_is_the_saved_one_and_holds_nothing_of_torchs(model, frame):
     content = pickle.dumps(model)
     assert b"torch" not in content.lower()
-    assert numpy.array_equal(pickle.loads(content).predict(frame), model.predict(frame))  # noqa: S301
+    assert numpy.array_equal(pickle.loads(content).predict(frame), model.predict(frame))
     assert numpy.array_equal(copy.deepcopy(model).predict(frame), model.predict(frame))
     place = content.index(model.members[0].parameters[0, :8].numpy().tobytes()) + 2
     damaged = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
     with pytest.raises(tt.ModelError, match=r"weights of this model is damaged"):
-        pickle.loads(damaged)  # noqa: S301
+        pickle.loads(damaged)
 
 
 def test_in_float64_a_row_alone_is_the_row_in_its_batch(model, frame):

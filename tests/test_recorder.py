@@ -1,6 +1,7 @@
 """tt.Recorder in a plain loop: what is told comes back, mistakes are said, files appear whole."""
 
 import copy
+import errno
 import gc
 import json
 import math
@@ -308,6 +309,11 @@ def test_a_loaded_recording_says_why_it_ended_and_goes_on_in_its_file(tmp_path: 
     loaded.epoch(train_loss=0.5)
     loaded.close()
     assert polars.read_parquet(path)["train_loss"].to_list() == [1.0, 0.5]
+    again = tt.Recorder.load(path)
+    again.rewind(1)
+    again.epoch(train_loss=0.25)
+    again.close()
+    assert polars.read_parquet(path)["train_loss"].to_list() == [1.0, 0.25]
 
 
 def test_the_file_is_plain_parquet_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -351,6 +357,27 @@ def test_what_cannot_be_saved_is_an_error_when_asked_for_and_a_warning_while_tra
         recorder.close()
     with pytest.raises(tt.DataError, match="cannot be written"):
         recorder.save(tmp_path / "file" / "run.parquet")
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.parquet"
+    recorder = tt.Recorder(path)
+    recorder.epoch(train_loss=1.0)
+    write_bytes = Path.write_bytes
+
+    def is_full(part: Path, content: bytes) -> int:
+        write_bytes(part, content[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", is_full)
+    recorder.epoch(train_loss=0.5)
+    with pytest.warns(UserWarning, match="No space left on device"):
+        recorder.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["run.parquet"]
+    assert len(polars.read_parquet(path)) == 1
+    monkeypatch.undo()
+    recorder.close()
+    assert len(polars.read_parquet(path)) == 2
 
 
 def test_the_file_is_written_in_time_and_not_at_every_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

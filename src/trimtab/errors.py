@@ -75,6 +75,11 @@ def unknown_knob(word: str, known: Iterable[str]) -> UnknownKnobError:
     return UnknownKnobError(_unknown("knob", word, known))
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of somebody else's says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def _unknown(what: str, word: str, known: Iterable[str]) -> str:
     known = list(known)
     return f'Unknown {what} "{word}".{did_you_mean(word, known)} Choose one of: {", ".join(known)}.'

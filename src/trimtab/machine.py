@@ -103,8 +103,9 @@ class _ProcessSettings:
 _settings = _ProcessSettings()
 
 
-def device_named(name: str) -> torch.device:
+def device_named(name: str | torch.device) -> torch.device:
     """The device called `name` ("auto", "cpu", "cuda", "cuda:1"); raises OptionError with the list of what is here."""
+    name = str(name)
     there = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
     there += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if name == "auto":

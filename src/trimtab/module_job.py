@@ -156,7 +156,7 @@ class ModuleJob:
         self, fitting: Fitting, folder: StudyFolder, winner: TrialRecord, test: Examples
     ) -> dict[str, float]:
         """The scores of the winner's network on rows that nothing was chosen by."""
-        rows = fitting.prepared(test, "test")
+        rows = fitting.prepared(test)
         data = fitting.data(rows, torch.arange(rows.rows), torch.arange(rows.rows))
         weights = folder.load_weights(winner.number)
         assert weights is not None
@@ -182,7 +182,7 @@ def _test_rows(test: Any) -> Examples:
     if not isinstance(test, (tuple, list)) or len(test) not in (2, 3):
         raise OptionError("test= of networks of your own is (X, y): rows that nothing is chosen by.")
     rows = from_pair(*test, name="test")
-    check_finite(rows, "test")
+    check_finite(rows)
     return rows
 
 

@@ -265,10 +265,7 @@ class _File:
 
     def __init__(self, recording: Recording, path: Path) -> None:
         self._recording, self.path = recording, path
-        self._written, self._written_at, self._has_failed = self._state(), -SAVE_EVERY, False
-
-    def _state(self) -> tuple:
-        return len(self._recording.epochs), self._recording.last_epoch, self._recording.ended
+        self._written, self._written_at, self._has_failed = recording.changes, -SAVE_EVERY, False
 
     def write_in_time(self) -> None:
         if time.monotonic() - self._written_at >= SAVE_EVERY:
@@ -276,12 +273,12 @@ class _File:
 
     def write(self) -> None:
         """Write what is new, if anything is."""
-        if self._state() == self._written:
+        if self._recording.changes == self._written:
             return
         self._written_at = time.monotonic()
         try:
             self._recording.save(self.path)
-            self._written = self._state()
+            self._written = self._recording.changes
         except OSError as error:
             if not self._has_failed:
                 warnings.warn(

@@ -4,6 +4,7 @@ Knows names and numbers. It knows no networks, no hooks and no training framewor
 """
 
 import difflib
+import io
 import json
 import math
 import os
@@ -66,7 +67,7 @@ class Recording:
     of numbers, one per parameter tensor or activation layer.
 
     `measure` is the metric by which the run is judged (None: the validation loss); `ended` says why it ended, as far as
-    anyone said.
+    anyone said. `changes` counts what was told.
     """
 
     measure: Measure | None = None
@@ -74,6 +75,7 @@ class Recording:
     columns: dict[str, list[float | None]] = field(default_factory=lambda: {name: [] for name in COLUMNS[1:]})
     parts: dict[str, list[list[float]]] = field(default_factory=lambda: {name: [] for name in PARTS})
     ended: str = UNKNOWN
+    changes: int = 0
 
     @property
     def last_epoch(self) -> float:
@@ -103,6 +105,7 @@ class Recording:
         for lists in self.parts.values():
             lists.append([])
         self.ended = UNKNOWN
+        self.changes += 1
 
     def complete(self, numbers: Mapping[str, float], parts: Mapping[str, list[float]]) -> None:
         """Put numbers, by their columns, into the last row where it has none, and lists of numbers."""
@@ -132,6 +135,7 @@ class Recording:
         for column in (*self.columns.values(), *self.parts.values()):
             del column[kept:]
         self.ended = UNKNOWN
+        self.changes += 1
 
     def frame(self) -> polars.DataFrame:
         """The columns of `run.curves`, then those beyond them; null where nobody told a number."""
@@ -164,6 +168,7 @@ class Recording:
         if ended not in ENDINGS:
             raise unknown_choice("ending", ended, ENDINGS)
         self.ended = ended
+        self.changes += 1
 
     def save(self, path: Path) -> None:
         """Write the parquet file beside its place and rename it into it; raises OSError."""
@@ -176,8 +181,15 @@ class Recording:
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.part")
-        self.frame().write_parquet(temporary, metadata={"trimtab": json.dumps(about)})
-        os.replace(temporary, path)
+        # By way of memory: what polars raises of a full disk is no OSError.
+        content = io.BytesIO()
+        self.frame().write_parquet(content, metadata={"trimtab": json.dumps(about)})
+        try:
+            temporary.write_bytes(content.getvalue())
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
     @classmethod
     def load(cls, path: Path) -> "Recording":

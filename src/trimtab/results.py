@@ -14,7 +14,7 @@ import polars
 
 from trimtab.errors import StudyError
 from trimtab.model import Model
-from trimtab.modules.networks import Networks, filled
+from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import Recipe
 from trimtab.training.config import Config, Task
 from trimtab.tuning.folder import StudyFolder
@@ -33,12 +33,22 @@ if TYPE_CHECKING:
 class Run:
     """One training, finished.
 
-    `module` has the weights of the best epoch and is in evaluation mode; `curves` has a row per evaluated epoch (see
-    `trimtab.training.run.Curves`); `score` is the metric on the validation rows at the best epoch, as users read it,
-    where `metric` names it, and the validation loss where that is None. `ended` says why training ended: "all epochs",
-    "stopped early", "stopped" (by a callback) or "not finite"; `best_epoch` is 0 where no epoch gave a finite score,
-    and the module then has the weights it started from. `given` is the recipe, with functions where names were not;
-    `share` of the rows was set aside to judge by (None where they were given), every `evaluate_every` epochs.
+    Attributes:
+        name: what the run is called, such as "lr=0.01, seed 0" in a sweep.
+        module: the network with the weights of the best epoch, in evaluation mode.
+        curves: a polars frame with a row per evaluated epoch; see `trimtab.training.run.Curves` for its columns.
+        config: every knob of the training, those left out included.
+        metric: what `score` is, None for the validation loss.
+        score: the metric on the validation rows at the best epoch, as users read it.
+        best_epoch: the epoch with the best score; 0 where no epoch gave a finite one, and the module then has the
+            weights it started from.
+        epochs: how many epochs were trained.
+        ended: why training ended: "all epochs", "stopped early", "stopped" (by a callback) or "not finite".
+        seed: where chance started.
+        task: "regression" or "classification".
+        given: the knobs as they were given, with functions where names were not.
+        share: the share of rows set aside to judge by, None where they were given.
+        evaluate_every: epochs between two evaluations.
     """
 
     name: str
@@ -86,8 +96,13 @@ class Run:
 class Study:
     """A finished (or interrupted) search.
 
-    `out` is its folder, `result` what `summary()` gives, `winner` the best single trial, `notices` what a user ought to
-    know about data and result, `trials` every finished trial in the order in which they were asked for.
+    Attributes:
+        out: its folder.
+        result: what `summary()` gives.
+        winner: the best single trial.
+        trials: every finished trial in the order in which they were asked for.
+        notices: what a user ought to know about data and result.
+        networks: where the networks of a study of the caller's own come from.
     """
 
     out: Path
@@ -108,9 +123,9 @@ class Study:
         weights = StudyFolder(self.out).load_weights(self.winner.number)
         if weights is None:
             raise StudyError(f"The weights of trial {self.winner.number} cannot be read from {self.out / 'runs'}.")
-        made = self.networks.made(self.winner.config.module_arguments, self.result.get("seed", 0))
+        arguments, seed = self.winner.config.module_arguments, self.result.get("seed", 0)
         buffers = {name: value[0] for name, value in weights.buffers.items()}
-        return filled(made, weights.parameters[0], buffers).to(self.networks.dtype)
+        return self.networks.filled(arguments, seed, weights.parameters[0], buffers)
 
     @cached_property
     def model(self) -> Model:

@@ -14,7 +14,16 @@ from torch import nn
 import trimtab as tt
 from trimtab.export.scripts.module import module_script
 from trimtab.export.scripts.sources import source_of, source_of_module
-from trimtab.training.config import Group, Schedule, Stopping
+from trimtab.training.config import (
+    CLASSIFICATION_LOSSES,
+    OPTIMIZERS,
+    REGRESSION_LOSSES,
+    SCHEDULES,
+    STOPPING_RULES,
+    Group,
+    Schedule,
+    Stopping,
+)
 
 EXPONENT = 1.5
 
@@ -79,35 +88,33 @@ def assert_trains_alike(module: nn.Module, knobs: dict[str, Any], classes: int =
     return script
 
 
-OPTIMIZERS = ("gd", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion")
-
-
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_each_optimizer(optimizer):
     assert_trains_alike(network(), {"optimizer": optimizer, "weight_decay": 0.01})
 
 
-@pytest.mark.parametrize("schedule", ["step", "cosine", "one_cycle", "warmup_cosine", "plateau"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_each_schedule(schedule):
     given = Schedule("plateau", factor=0.5, patience=1) if schedule == "plateau" else schedule
     assert_trains_alike(network(), {"schedule": given, "lr": 0.2})
 
 
-@pytest.mark.parametrize(
-    "stopping",
-    [
-        Stopping("patience", patience=3),
-        Stopping("patience", patience=3, min_improvement=0.2),
-        Stopping("gl", threshold=1.0),
-        Stopping("pq", threshold=0.5, strip=3),
-        Stopping("up", patience=1, strip=2),
-    ],
-    ids=lambda stopping: f"{stopping.name} {stopping.min_improvement}",
-)
-def test_each_stopping_rule(stopping):
+STOPPING = {
+    "none": Stopping("none"),
+    "patience": Stopping("patience", patience=3),
+    "gl": Stopping("gl", threshold=1.0),
+    "pq": Stopping("pq", threshold=0.5, strip=3),
+    "up": Stopping("up", patience=1, strip=2),
+    "patience with a least improvement": Stopping("patience", patience=3, min_improvement=0.2),
+}
+
+
+@pytest.mark.parametrize("name", dict.fromkeys((*STOPPING_RULES, *STOPPING)))
+def test_each_stopping_rule(name):
     train, valid = rows(20), rows(50)
-    run = tt.fit(network(), train=train, valid=valid, batch_size=0, epochs=400, lr=0.3, optimizer="adam", stop=stopping)
-    assert run.ended == "stopped early"
+    epochs = 20 if name == "none" else 400
+    run = tt.fit(network(), train=train, valid=valid, batch_size=0, epochs=epochs, lr=0.3, stop=STOPPING[name])
+    assert run.ended == ("all epochs" if name == "none" else "stopped early")
     names = train_of(script_of(run, network()))
     _, score = names["train"](network(), *train, *valid)
     assert score == pytest.approx(run.score, rel=0.02)
@@ -116,15 +123,15 @@ def test_each_stopping_rule(stopping):
 @pytest.mark.parametrize(
     "knobs",
     [
-        {"loss": "mae"},
+        *({"loss": name} for name in REGRESSION_LOSSES),
         {"loss": "huber", "delta": 0.3},
-        {"loss": "log_cosh"},
         {"loss": "quantile", "tau": 0.7},
         {"metric": "rmse"},
         {"metric": "r2"},
         {"gradient_clip": 0.1},
         {"averaging": 0.9},
         {"weight_decay": 0.3, "optimizer": "adamw", "decay_course": "linear"},
+        {"weight_decay": 0.3, "decay_course": "cosine", "groups": (Group("*.bias", decay=0.0),)},
         {"groups": (Group("*.bias", rate=0.0), Group("2.*", rate=2.0, decay=0.0)), "weight_decay": 0.1},
         {"evaluate_every": 4, "stop": 6},
     ],
@@ -137,7 +144,7 @@ def test_each_knob_of_a_regression(knobs):
 @pytest.mark.parametrize(
     "knobs",
     [
-        {},
+        *({"loss": name} for name in CLASSIFICATION_LOSSES),
         {"label_smoothing": 0.2},
         {"class_weights": (1.0, 2.0, 5.0)},
         {"class_weights": (1.0, 2.0, 5.0), "label_smoothing": 0.2},
@@ -205,7 +212,7 @@ def test_a_network_of_torchs_layers_is_written_out():
     assert "nn.Dropout(p=0.25" in expression
     rebuilt = eval(expression, {"nn": nn})  # noqa: S307
     assert repr(rebuilt) == repr(layers)
-    assert source_of_module(nn.Transformer(8, 2, 1, 1, 8)).expression == ""
+    assert source_of_module(nn.MultiheadAttention(8, 2)).expression == ""
 
 
 def test_layers_that_mix_rows_get_no_short_batch_and_dropout_is_set():

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import trimtab as tt
+from trimtab.interop import mlflow as file
 
 mlflow = pytest.importorskip("mlflow")
 X = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
@@ -62,3 +63,16 @@ def test_a_run_that_is_active_is_the_parent_and_stays_active(uri: str) -> None:
         assert child.data.metrics == {"best_epoch": 0}
     finally:
         mlflow.set_tracking_uri(before)
+
+
+def test_curves_are_sent_while_runs_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("alembic")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    logger = tt.MLflowLogger("houses", tracking_uri=uri)
+    logger.epoch_ended("a", {"epoch": 1, "train_loss": 3.0})
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("houses").experiment_id
+    assert client.search_runs([experiment]) == []
+    monkeypatch.setattr(file, "SEND_EVERY", 0.0)
+    logger.epoch_ended("b", {"epoch": 1, "train_loss": 2.0})
+    assert sorted(run.data.metrics["train_loss"] for run in client.search_runs([experiment])) == [2.0, 3.0]

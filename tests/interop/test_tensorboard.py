@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import trimtab as tt
+from trimtab.interop import tensorboard as file
 
 pytest.importorskip("tensorboard")
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -49,3 +50,30 @@ def test_runs_side_by_side_have_folders_of_their_own(tmp_path: Path) -> None:
     assert [scalar.value for scalar in read(tmp_path / "a").Scalars("validation_loss")] == [2.0, 3.0]
     assert "validation_loss" not in read(tmp_path / "b").Tags()["scalars"]
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_second_run_of_a_name_and_odd_names_get_folders_of_their_own(tmp_path: Path) -> None:
+    for loss in (1.0, 2.0):
+        logger = tt.TensorBoardLogger(tmp_path)
+        for run in ("run", "lr=0.1/../seed: 0"):
+            logger.started(run, {})
+            logger.epoch_ended(run, {"epoch": 1, "train_loss": loss})
+            logger.ended(run, {"ended": "all epochs"})
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == [
+        "lr=0.1-..-seed- 0", "lr=0.1-..-seed- 0-2", "run", "run-2",
+    ]  # fmt: skip
+    assert [scalar.value for scalar in read(tmp_path / "run-2").Scalars("train_loss")] == [2.0]
+
+
+def test_runs_beyond_the_files_that_may_be_open_are_written_when_they_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "_MOST_OPEN", 2)
+    logger = tt.TensorBoardLogger(tmp_path)
+    for epoch in (1, 2):
+        for run in "abc":
+            logger.epoch_ended(run, {"epoch": epoch, "train_loss": epoch * 1.5})
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["a", "b"]
+    for run in "abc":
+        logger.ended(run, {"ended": "all epochs"})
+        assert [scalar.value for scalar in read(tmp_path / run).Scalars("train_loss")] == [1.5, 3.0]

@@ -102,24 +102,26 @@ def example(program: Program, signature: Signature) -> Arguments:
     """Arguments of a step of `program`, of sizes that stand for any."""
     layout, is_regression = program.layout, signature.task == "regression"
     lanes, batch = signature.fixed or (_LANES, _BATCH)
-    state = [tuple(_apart(piece) for piece in layout.pieces(torch.zeros(lanes, layout.size))) for _ in range(4)]
+    flat = torch.zeros(lanes, layout.size, dtype=torch.float32)
+    state = [tuple(_apart(piece) for piece in layout.pieces(flat)) for _ in range(4)]
     config = Config(optimizer=Optimizer("adam"))
     inputs = tuple(torch.zeros(_ROWS, *shape, dtype=getattr(torch, dtype)) for dtype, shape in signature.inputs)
-    targets = torch.zeros(_ROWS, signature.outputs) if is_regression else torch.zeros(_ROWS, dtype=torch.int64)
+    numbers, labels = (_ROWS, signature.outputs), (_ROWS,)
+    targets = torch.zeros(numbers if is_regression else labels, dtype=torch.float32 if is_regression else torch.int64)
     return Arguments(
         State(
             *state[:3],
             average=state[3] if signature.features.averaging else (),
             buffers={name: torch.stack([value] * lanes) for name, value in program.buffers.items()},
-            totals=torch.zeros(lanes, FIRST_TENSOR + len(layout.names)),
+            totals=torch.zeros(lanes, FIRST_TENSOR + len(layout.names), dtype=torch.float32),
             layout=layout,
             is_flat=False,
         ),
         LaneCoefficients.stack([config] * lanes, layout.names, 0 if is_regression else signature.outputs),
-        Rows(inputs, targets, torch.zeros(_ROWS + 1)),
+        Rows(inputs, targets, torch.zeros(_ROWS + 1, dtype=torch.float32)),
         Plan(
             torch.zeros(lanes, _STEPS, batch, dtype=getattr(torch, signature.index)),
-            torch.zeros(lanes, _STEPS, COLUMNS),
+            torch.zeros(lanes, _STEPS, COLUMNS, dtype=torch.float32),
             torch.zeros(lanes, _STEPS, dtype=torch.int32),
             torch.zeros(lanes, _STEPS, program.dropouts, dtype=torch.int32),
         ),

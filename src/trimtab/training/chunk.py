@@ -62,7 +62,7 @@ class Chunk:
         self.coefficients = population.coefficients(first, last)
         lanes = population.lanes[first:last]
         self.folds = torch.tensor([lane.request.fold for lane in lanes])
-        self.update_ratio = torch.full((last - first,), torch.nan)
+        self.update_ratio = torch.full((last - first,), torch.nan, dtype=torch.float32)
 
     def train(
         self,

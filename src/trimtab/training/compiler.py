@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from trimtab.errors import first_line
 from trimtab.training.arguments import Signature
 from trimtab.training.compiled import CompiledStep
 from trimtab.training.mlp_program import MLPProgram
@@ -142,7 +143,7 @@ class Compiler:
             try:
                 self._loaded[memo] = self._traced_and_made(program, signature, sizes)
             except Exception as error:
-                log.warning("This module's step cannot be compiled and runs as it is: %s", _first_line(error))
+                log.warning("This module's step cannot be compiled and runs as it is: %s", first_line(error))
                 self._loaded[memo] = None
         return self._loaded[memo]
 
@@ -191,7 +192,7 @@ class Compiler:
                 CompiledStep(path, threads=self.threads), tuple(document["names"]), signature.features, signature.fixed
             )
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
-            log.warning("A compiled step on disk cannot be used and is dropped: %s", _first_line(error))
+            log.warning("A compiled step on disk cannot be used and is dropped: %s", first_line(error))
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
@@ -297,10 +298,6 @@ def _constants_of(graph: torch.fx.GraphModule) -> str:
         if isinstance(value, Tensor):
             digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _main() -> None:

@@ -30,7 +30,7 @@ from trimtab.training.plans import Lane
 from trimtab.training.population import Population, Structure
 from trimtab.training.precision import Precision, PrecisionCheck, gains_from_bfloat16
 from trimtab.training.program import ModuleUse, Program
-from trimtab.training.randomness import initialised, number_from
+from trimtab.training.randomness import initialised, number_from, own_draws
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, STOPPED_EARLY, Request, RunRecord
 from trimtab.training.step import NOTED_EVERY, Features, Rows
 from trimtab.training.widths import RememberedWidths, WidthTuner, lanes_at_once, threads_worth_it
@@ -55,7 +55,8 @@ class Engine:
     step has the features `always`, that it may serve whatever comes. `precision` "medium" multiplies matrices in
     bfloat16 where the processor can, "auto" where that is quicker and a check on the first rounds finds no harm. With
     `keeps_signals` off only losses, metric and rate are noted. An engine that `measures_widths` works in an order that
-    hangs on the clock.
+    hangs on the clock. Where the modules or the loss `draws` random numbers of its own, the engine works uncompiled, in
+    one thread, and with generators that follow from seed and epoch.
     """
 
     def __init__(
@@ -75,14 +76,16 @@ class Engine:
         epochs_per_round: int = 0,
         training_rows: int = 0,
         judges_by_loss: bool = False,
+        draws: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.data, self.metric, self.factory, self.should_stop = data, metric, factory, should_stop
-        self.threads, self.compiling, self.precision, self.keeps_signals = threads, compiling, precision, keeps_signals
+        self.threads, self.draws = 1 if draws else threads, draws
+        self.compiling, self.precision, self.keeps_signals = compiling, precision, keeps_signals
         self.always, self.measures_widths, self.use, self.start = always, measures_widths, use, start
         self.epochs_per_round, self.training_rows = epochs_per_round, training_rows
         self.judges_by_loss = judges_by_loss or metric is None
-        self.compiler = Compiler(threads=threads)
+        self.compiler = Compiler(threads=self.threads)
         self.populations: dict[Structure, Population] = {}
         self.lane_steps = 0
         # A compiled step reads numbers row by row, whatever way a tensor lies.
@@ -142,6 +145,13 @@ class Engine:
 
     def advance(self, population: Population) -> bool:
         """Train every lane for one round (an epoch, or several short ones) and evaluate; False when told to stop."""
+        if not self.draws:
+            return self._advance(population)
+        first = population.lanes[0]
+        with own_draws(first.request.seed, first.epoch):
+            return self._advance(population)
+
+    def _advance(self, population: Population) -> bool:
         population.arrange()
         compiled, features = self._path(population)
         width, note = self._width(population, compiled)
@@ -183,7 +193,7 @@ class Engine:
         if held is not None and held.features.covers(needed) and held.features.averaging == needed.averaging:
             return held, held.features
         how = self.compiling(population) if callable(self.compiling) else self.compiling
-        if how == "never" or self.data.device.type != "cpu" or self.data.loss is not None:
+        if how == "never" or self.draws or self.data.device.type != "cpu" or self.data.loss is not None:
             return None, needed
         dtype = torch.int32 if population.orders.dtype == numpy.int32 else torch.int64
         wanted = needed | self.always | Features(norms=True)
@@ -382,7 +392,7 @@ class Engine:
             return noted | dict.fromkeys(scalars, nothing) | dict.fromkeys(parts, [[]] * count)
         squares = signals.squared_norms(totals, (steps / NOTED_EVERY).ceil())
         configs = [lane.request.config for lane in lanes]
-        rows = torch.tensor([float(lane.size) for lane in lanes])
+        rows = torch.tensor([lane.size for lane in lanes], dtype=torch.float32)
         made = torch.tensor([lane.step for lane in lanes])
         first = torch.linalg.vector_norm(population.first[:count], dim=1).cpu()
         dead, saturated, units = signals.of_layers([piece.activity for piece in seen], count)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from trimtab.nets.mlp import MLP
-from trimtab.training.program import Activity, Buffers, Layout, Masks, ModuleUse, Program, VmapProgram, bounds_of
+from trimtab.training.program import Activity, Buffers, Layout, Masks, ModuleUse, Program, bounds_of
 from trimtab.training.randomness import keep_mask, place_numbers
+from trimtab.training.vmap_program import VmapProgram
 
 
 class MLPProgram:

@@ -78,10 +78,10 @@ class Population:
         self.lanes: list[Lane] = []
         layout, device = program.layout, data.device
         self.parameters, self.first, self.second, self.best = (
-            torch.zeros(capacity, layout.size, device=device) for _ in range(4)
+            torch.zeros(capacity, layout.size, dtype=torch.float32, device=device) for _ in range(4)
         )
         self.average: Tensor | None = None
-        self.totals = torch.zeros(capacity, FIRST_TENSOR + len(layout.names), device=device)
+        self.totals = torch.zeros(capacity, FIRST_TENSOR + len(layout.names), dtype=torch.float32, device=device)
         self.buffers, self.best_buffers = (
             {name: _repeated(value, capacity, device) for name, value in program.buffers.items()} for _ in range(2)
         )

@@ -14,8 +14,9 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from trimtab.training.arguments import Signature, example
 from trimtab.training.objective import FormulaLoss
 from trimtab.training.optimizers import UpdateRule
-from trimtab.training.program import Program, VmapProgram
+from trimtab.training.program import Program
 from trimtab.training.step import Step
+from trimtab.training.vmap_program import VmapProgram
 
 # Dimensions of a tensor that may have any size: of data the rows, of a plan the steps, of everything else the lanes.
 _LANES, _STEPS, _BATCH = "lanes", "steps", "batch"

@@ -79,8 +79,8 @@ def columns_code(columns: Columns, reading: Reading, *, has_weights: bool) -> st
     if columns.moments:
         pieces.append(_moments(columns, reading))
     if columns.inputs.numbers:
-        pieces += [_scaled(columns)] if columns.scalings else []
-        pieces.append("\n".join(_appended(columns)))
+        scaled = _scaled(columns) if columns.scalings else []
+        pieces.append("\n".join(["columns = []", *scaled, *_appended(columns)]))
         pieces.append("numbers = torch.tensor(numpy.stack(columns, axis=1), dtype=torch.float32)\n")
     if columns.embedded:
         pieces.append("\n".join(_embedded(columns, has_weights=has_weights)))
@@ -99,39 +99,29 @@ def _moments(columns: Columns, reading: Reading) -> str:
     return "\n".join([*lines, ""])
 
 
-def _scaled(columns: Columns) -> str:
+def _scaled(columns: Columns) -> list[str]:
+    """Statements that fill `columns` with the continuous ones."""
     scalings = columns.scalings
     tails = {name: (s.log_center, s.log_scale) for name, s in scalings.items() if s.is_log}
     value = "number(name)"
     if columns.moments:
         days = '(MOMENTS[name].dt.epoch("us") / 86_400e6).to_numpy()'
         value = f"{days} if name in MOMENTS else number(name)" if columns.numbers else days
-    lines = ["# Where the middle of each number lies and how far it spreads, as the study found them" + (
-        "; times in days since 1970." if columns.moments else ".")]  # fmt: skip
+    unit = "; times in days since 1970." if columns.moments else "."
+    lines = [f"# Where the middle of each number lies and how far it spreads, as the study found them{unit}"]
     lines.append(table("NUMBERS", {name: (s.center, s.scale) for name, s in scalings.items()}))
     if tails:
         lines += ["# Long tails: asinh of that, with a middle and a spread of its own.", table("LONG_TAILS", tails)]
-    lines += [
-        "",
-        "",
-        "def scaled(name):",
-        '    """Centred, scaled and smoothly clipped to (-3, 3); 0 where missing."""',
-        f"    x = {value}",
-        "    z = (x - NUMBERS[name][0]) / NUMBERS[name][1]",
-    ]
+    lines += ["for name, (middle, spread) in NUMBERS.items():", f"    x = {value}", "    z = (x - middle) / spread"]
     if tails:
         lines.append("    if name in LONG_TAILS:")
         lines.append("        z = (numpy.arcsinh(z) - LONG_TAILS[name][0]) / LONG_TAILS[name][1]")
-    lines += ["    z = numpy.where(numpy.isfinite(x), z, 0.0)", "    return z / numpy.sqrt(1 + (z / 3) ** 2)", "", ""]
-    return "\n".join(lines)
+    lines.append("    z = numpy.where(numpy.isfinite(x), z, 0.0)  # the middle stands in where one is missing")
+    return [*lines, "    columns.append(z / numpy.sqrt(1 + (z / 3) ** 2))  # smoothly clipped to (-3, 3)"]
 
 
 def _appended(columns: Columns) -> Iterator[str]:
-    """Statements that fill `columns`, the continuous ones first."""
-    if columns.scalings:
-        yield "columns = [scaled(name) for name in NUMBERS]"
-    else:
-        yield "columns = []"
+    """Statements that add the other columns."""
     numbers = [name for name in columns.gaps if name not in {f.name for f in columns.moments}]
     if numbers:
         yield "# Where these are missing is a column of its own."
@@ -190,8 +180,8 @@ def _embedded(columns: Columns, *, has_weights: bool) -> Iterator[str]:
         which = "" if len(missing) == len(kept) else f" if name in {literal(missing)} else []"
         yield f'    known += ["(missing)"]{which}'
         yield '    cells = cells.fill_null("(missing)")'
-    yield "    places = list(range(1, len(known) + 1))"
-    yield "    cells = cells.replace_strict(known, places, default=0, return_dtype=polars.Int64)"
+    yield "    entries = {one: entry for entry, one in enumerate(known, start=1)}"
+    yield "    cells = cells.replace_strict(entries, default=0, return_dtype=polars.Int64)"
     yield "    codes.append(cells.fill_null(0).to_numpy())"
     yield "codes = torch.tensor(numpy.stack(codes, axis=1))"
     yield ""

@@ -29,13 +29,13 @@ _SINGLE = """\
 """
 _SHARE = '''
 
-def spread(heads, share):
+def evenly(heads, share):
     """`share` of `heads`, taken evenly."""
     return heads[numpy.diff(numpy.floor(numpy.cumsum(numpy.full(len(heads), share)) + 0.5), prepend=0.0) > 0]
 '''
 _SHARE_OF_COPIES = '''
 
-def spread(heads, share):
+def evenly(heads, share):
     """`share` of the rows of `heads`, taken evenly; large sets of copies stay, and the others make up for them."""
     copies, own = numpy.bincount(first)[heads], stratum[heads]
     wanted = share * numpy.bincount(own, weights=copies)
@@ -102,7 +102,7 @@ def folds_code(division: Division) -> str:
 
 
 def _drawing(division: Division) -> str:
-    """`chance`, `stratum`, `dealt` and, where a share of rows is put aside, `spread`."""
+    """`chance`, `stratum`, `dealt` and, where a share of rows is put aside, `evenly`."""
     if division.is_classification:
         strata, stratum = "class", 'stratum = label(TARGET).rank("dense").to_numpy().astype(int) - 1'
     else:
@@ -131,11 +131,11 @@ def _first(division: Division) -> str:
 def _random(division: Division) -> list[str]:
     lines, of_rows = [], division.of_rows
     if division.puts_test_aside:
-        test = f"spread(dealt(rows), {literal(division.test_share)})"
+        test = f"evenly(dealt(rows), {literal(division.test_share)})"
         lines.append(f"rows = rows[~numpy.isin({of_rows}, {test})]  # the study's test rows stay out")
     if division.count == 1:
         share = f"min({literal(VALIDATION_SHARE)}, {MOST_VALIDATION_ROWS} / len(rows))"
-        lines.append(f"is_valid = numpy.isin({of_rows}, spread(dealt(rows), {share}))")
+        lines.append(f"is_valid = numpy.isin({of_rows}, evenly(dealt(rows), {share}))")
         return [*lines, "folds = [(rows[~is_valid], rows[is_valid])]"]
     return [*lines, *_cross(division)]
 

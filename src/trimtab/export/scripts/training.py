@@ -47,6 +47,10 @@ class Loop:
         """Whether stopping asks how long ago the best epoch was."""
         return self.config.stopping.name == "patience" and not self.config.stopping.min_improvement
 
+    @property
+    def _has_falling_decay(self) -> bool:
+        return self.config.decay_course != "constant" and self.config.optimizer.weight_decay > 0
+
     def text(self) -> str:
         """The body of a function, from the optimizer to the best epoch's weights."""
         lines = [*self._before(), "for epoch in range(1, EPOCHS + 1):", indented("\n".join(self._epoch()))]
@@ -62,6 +66,8 @@ class Loop:
         if config.averaging:
             lines.append("average = copy.deepcopy(network)  # a moving average of the weights, which is what is kept")
         lines += ["step = 0"] if self.counts_steps else []
+        if self._has_falling_decay:
+            lines.append('decays = [group["weight_decay"] for group in optimizer.param_groups]')
         lines.append("best_score, best_epoch = math.inf, 0" if self.counts_from_best else "best_score = math.inf")
         return lines + _BEFORE[config.stopping.name](config)
 
@@ -130,21 +136,20 @@ class Loop:
                 "    if isinstance(layer, nn.Dropout):",
                 f"        layer.p = {literal(config.dropout)} * ({COURSES[config.dropout_course]})",
             ]
-        if config.decay_course != "constant" and config.optimizer.weight_decay:
-            decay = literal(config.optimizer.weight_decay)
+        if self._has_falling_decay:
             lines += [
-                "for group in optimizer.param_groups:",
-                f'    group["weight_decay"] = {decay} * ({COURSES[config.decay_course]})',
+                "for group, decay in zip(optimizer.param_groups, decays):",
+                f'    group["weight_decay"] = decay * ({COURSES[config.decay_course]})',
             ]
         return lines
 
 
-def constants(config: Config, *, has_patience: bool = True) -> str:
+def constants(config: Config) -> str:
     """The sizes of the training, as names on one line."""
     names, values = ["EPOCHS"], [config.epochs]
     if config.batch_size:
         names, values = ["BATCH", *names], [config.batch_size, *values]
-    if has_patience and config.stopping.name == "patience":
+    if config.stopping.name == "patience":
         names, values = [*names, "PATIENCE"], [*values, config.stopping.patience]
     return f"{', '.join(names)} = {', '.join(map(str, values))}"
 

@@ -1,4 +1,4 @@
-"""Recipe: what a script is written from: a study's best single configuration, and all that its folder and table say.
+"""Subject: what a script is about: a study's best single configuration, and all that its folder and table say of it.
 
 Reads the folder and the table once; writes no code.
 """
@@ -28,7 +28,7 @@ _PREPARED = ("task", "split", "drop", "number", "category", "weight", "seed")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Subject:
     """`score` and `ensemble_score` are the metric out of fold, as users read it: of this configuration and, where the
     model is an ensemble of `ensemble` of them, of that. `every`: epochs between evaluations."""
 
@@ -54,7 +54,7 @@ class Recipe:
         return self.target.task == "classification"
 
     @classmethod
-    def of(cls, folder: StudyFolder, trial: TrialRecord, model: Model) -> "Recipe":
+    def of(cls, folder: StudyFolder, trial: TrialRecord, model: Model) -> "Subject":
         """Raises DataError where the study's table is there and cannot be read."""
         document = folder.read("study.json")
         asked, result = document["asked"], document.get("result") or {}

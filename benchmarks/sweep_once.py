@@ -1,0 +1,53 @@
+"""One process's way to a finished sweep of learning rates, told as JSON: importing, the sweep, the same again.
+
+    python benchmarks/sweep_once.py THREADS [--quick]
+
+`sweep_time` runs it. Knows nothing of caches.
+"""
+
+import json
+import sys
+from time import perf_counter, process_time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ROWS, INPUTS, VALIDATION, BATCH = 1_000, 10, 0.2, 32  # the last two are tt.sweep's defaults
+
+
+def rows() -> "tuple[Tensor, Tensor]":
+    """Rows whose target is a smooth function of three inputs, with noise."""
+    import torch
+
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(ROWS, INPUTS, generator=draw)
+    y = (2 * x[:, :1]).sin() + x[:, 1:2] * x[:, 2:3] + 0.1 * torch.randn(ROWS, 1, generator=draw)
+    return x, y
+
+
+def main() -> None:
+    started = perf_counter()
+    import torch  # noqa: F401 - timed by itself
+
+    has_torch = perf_counter()
+    import trimtab
+
+    sweep = trimtab.sweep  # the name is resolved, and what it needs imported, on first use
+    imported = perf_counter()
+    from sweep_loop import network
+    from sweep_terms import SEEDS, Terms
+
+    terms, data = Terms(is_quick="--quick" in sys.argv, threads=int(sys.argv[1])), rows()
+    figures = {"torch": has_torch - started, "trimtab": imported - has_torch}
+    for name in ("sweep", "again"):
+        begun, worked = perf_counter(), process_time()
+        found = sweep(
+            lambda: network(INPUTS), data, lr=terms.rates, seeds=SEEDS, epochs=terms.epochs, threads=terms.threads
+        )
+        figures |= {name: perf_counter() - begun, f"{name}_cpu": process_time() - worked}
+    print(json.dumps(figures | {"best": found.best["lr"]}))
+
+
+if __name__ == "__main__":
+    main()
