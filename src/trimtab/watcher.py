@@ -16,8 +16,9 @@ from torch.nn.utils import get_total_norm
 
 from trimtab.errors import OptionError
 from trimtab.training import signals
-from trimtab.training.program import ACTIVATION_MODULES, Activity, bounds_of
+from trimtab.training.program import Activity, bounds_of
 from trimtab.training.step import NOTED_EVERY
+from trimtab.training.vmap_program import ACTIVATION_MODULES
 
 # A layer's name, the how-many-eth call of it in one forward, and its units.
 _Layer = tuple[str, int, int]

@@ -167,7 +167,7 @@ def _any_tensor(part: Any, label: str, name: str) -> Tensor:
     if hasattr(part, "toarray"):
         raise DataError(f"{label} of {name}= is sparse: give it dense, as .toarray() makes it.")
     if isinstance(part, numpy.ma.MaskedArray):
-        part = part.astype(numpy.float64).filled(numpy.nan) if part.mask.any() else part.data
+        part = numpy.ma.filled(part.astype(numpy.float64), numpy.nan) if part.mask.any() else part.data
     try:
         array = numpy.asarray(part)
     except (ValueError, TypeError):
