@@ -195,6 +195,10 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
     are compared by cross-validation. The model is an ensemble of the folds' networks. The order of rows means nothing,
     and a row of weight 2 is the same as the row twice.
 
+    Every knob of the search is an argument too (loss, optimizer, lr, schedule, batch_size, epochs, width, depth, ...):
+    one that is set stands still, the others are searched. `trimtab fit --help` says what each of them means. gamma and
+    label_smoothing are knobs of a classification.
+
     Arguments:
         budget: wall-clock time of a fit, as "45s", "5m", "2h" or seconds, at least 5 s. None: 60 s, or no limit where
             `trials` is given.
@@ -203,14 +207,11 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
         cv: what configurations are compared on. None: five folds, or one validation part of a fifth above 5,000 rows;
             a number of folds; a splitter of scikit-learn or pairs (train, valid) of row numbers, for rows as given.
         single: one network, trained on all rows, instead of an ensemble.
-        loss, delta, tau, optimizer, lr, schedule, batch_size, epochs, patience, width, depth, activation, inputs,
-        sigma, dropout, weight_decay: knobs held still; the others are searched. `trimtab fit --help` explains each.
-        gamma, label_smoothing: knobs of a classification; leave them None.
         device: "auto", "cpu", "cuda", ...
         threads: how many to use; None: one for each core.
         random_state: the seed, as everywhere in scikit-learn.
 
-    Attributes after `fit`:
+    Attributes:
         model_: the model; `model_.save(folder)` keeps it for `trimtab.load_model` and `trimtab predict`.
         words_: the best single configuration in words.
         result_: what was found, as a plain dict: metric, validation (out-of-fold figures), interval, config, ...
@@ -250,14 +251,10 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
 class TrimtabClassifier(ClassifierMixin, _Tuned):
     """The best network for a table of labels to predict, as an estimator of scikit-learn.
 
-    Arguments and attributes are those of `TrimtabRegressor`, but for these:
+    Arguments and attributes are those of `TrimtabRegressor`, with a few differences. `metric` is log_loss (None),
+    accuracy, balanced_accuracy or roc_auc (two classes). delta and tau are knobs of a regression.
 
-    Arguments:
-        metric: what is optimised: log_loss (None), accuracy, balanced_accuracy or roc_auc (two classes).
-        gamma, label_smoothing: knobs of the losses of a classification.
-        delta, tau: knobs of a regression; leave them None.
-
-    Attributes after `fit`:
+    Attributes:
         classes_: the labels in sorted order.
     """
 
