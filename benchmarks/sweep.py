@@ -57,13 +57,11 @@ def _standings(options: argparse.Namespace, terms: Terms, document: Document) ->
     tables = [table for table in read_tables(options.data, names) if table.is_regression]
     on_terms = {"epochs": terms.epochs, "grid": terms.rates}
     before = document.get("finder")
-    is_alike = not options.again and before.get("terms") == on_terms
-    known = {entry["table"]: entry for entry in before["tables"]} if is_alike else {}
+    known = {entry["table"]: entry for entry in before["tables"]} if before.get("terms") == on_terms else {}
+    where = machine(terms.threads).splitlines()[0]
     for table in sorted(tables, key=lambda table: table.frame.height):
-        if table.name not in known:
-            known[table.name] = standing_of(Rows.of(table), terms).to_json() | {
-                "machine": machine(terms.threads).splitlines()[0]
-            }
+        if options.again or table.name not in known:
+            known[table.name] = standing_of(Rows.of(table), terms).to_json() | {"machine": where}
             document.put("finder", {"terms": on_terms, "tables": list(known.values())})
     return [Standing.from_json(known[table.name]) for table in tables]
 
