@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo docs test check bench speed rates
+.PHONY: venv demo docs walkthrough test check bench speed rates
 
 venv: $(STAMP)
 
@@ -17,6 +17,9 @@ demo: venv
 
 docs: venv
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+walkthrough: venv
+	$(BIN)/python -m trimtab.walkthrough.build
 
 test: venv
 	$(BIN)/python -m pytest

@@ -25,8 +25,9 @@ from documentation import NOT_RUN, Block, blocks, run_page
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
 PAGES = (REPOSITORY / "README.md", *sorted(DOCS.glob("*.md")))
-# tests/export/test_files.py runs this page at its full length, and compares what comes out.
-RUN_ELSEWHERE = ("export.md",)
+# Other tests run these at their full length: tests/export/test_files.py compares what comes out, and tests/walkthrough
+# executes the notebook that the page is made from.
+RUN_ELSEWHERE = ("export.md", "walkthrough.md")
 # How many blocks of a page are not run, and only since they need packages that are not installed.
 BLOCKS_NOT_RUN = {"recorder.md": 3}  # Keras, transformers, MLflow
 

@@ -245,6 +245,22 @@ def demo(
     typer.echo("  trimtab fit YOUR.csv --target COLUMN --budget 5m")
 
 
+@app.command(epilog="Example: trimtab walkthrough --chapter 4")
+def walkthrough(
+    chapter: Annotated[int | None, typer.Option(help="Only this chapter, 1 to 6.", show_default="all of them")] = None,
+) -> None:
+    """How a network is trained, from a straight line to real data: each idea measured as it is told."""
+    from trimtab.walkthrough.source import chapter as chapter_numbered
+    from trimtab.walkthrough.source import chapters
+    from trimtab.walkthrough.terminal import reading_console, show, show_introduction, wait_for_reader
+
+    told = chapters() if chapter is None else (chapter_numbered(chapter),)
+    console = reading_console(sys.stdout)
+    if chapter is None:
+        show_introduction(console)
+    show(told, console, wait_for_reader if sys.stdin.isatty() else lambda: None)
+
+
 def _tune(view: Silent, **arguments: Any) -> "Study":
     """Search with Ctrl-C and SIGTERM under control; a stopped search exits with status 1 and says how to go on."""
     started = time.monotonic()  # the budget is for the whole command: torch is not yet imported

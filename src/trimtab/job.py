@@ -308,6 +308,7 @@ def engine_report(engine: Engine) -> dict[str, Any]:
         "lane_steps": useful,
         "utilisation": round(useful / max(1, possible), 4),
         "compiled_share": round(sum(p.compiled_steps for p in populations) / max(1, useful), 4),
+        "bfloat16_share": round(sum(p.bfloat16_steps for p in populations) / max(1, useful), 4),
         "structures": len(populations),
     }
 

@@ -17,7 +17,7 @@ from trimtab.errors import LabelError, ModuleError, NotFiniteError, OptionError,
 from trimtab.modules.examples import Examples
 from trimtab.modules.networks import copied
 from trimtab.training.config import Task
-from trimtab.training.dropout import with_counted_dropout
+from trimtab.training.dropout import DROPOUT_KINDS
 from trimtab.training.metrics import Metric
 from trimtab.training.program import ModuleUse
 from trimtab.training.randomness import SeededGenerators
@@ -77,29 +77,34 @@ def _ways_to_cast(inputs: tuple[Tensor, ...]) -> Iterator[tuple[torch.dtype | No
 
 def _draws_and_mixes(module: nn.Module, use: ModuleUse, inputs: tuple[Tensor, ...]) -> tuple[bool, bool]:
     """Whether training draws random numbers of its own, and whether a row's output hangs on the rows beside it."""
-    counted, _ = with_counted_dropout(module)
-    half = tuple(x[: (len(x) + 1) // 2] for x in inputs)
+    module.train()
+    for layer in module.modules():
+        if isinstance(layer, DROPOUT_KINDS):  # counted ones stand in their places
+            layer.eval()
+    parts = [use.arguments(tuple(x[: (len(x) + 1) // 2] for x in inputs)), use.arguments(inputs)]
+    generators = SeededGenerators(0)
     try:
-        generators = SeededGenerators(0)
         with generators, torch.no_grad():
-            alone, beside = (_outputs(counted.train(), use, part) for part in (half, inputs))
-            if generators.have_drawn:
-                alone, beside = (_outputs(counted.eval(), use, part) for part in (half, inputs))
+            alone, beside = (module(*args, **kwargs) for args, kwargs in parts)
+        if generators.have_drawn:
+            with SeededGenerators(0), torch.no_grad():
+                alone, beside = (module.eval()(*args, **kwargs) for args, kwargs in parts)
     except Exception:  # said with all its reasons where it happens in training
         return generators.have_drawn, False
     pairs = zip(pytree.tree_leaves(alone), pytree.tree_leaves(beside), strict=True)
-    same = all(torch.allclose(a, b[: len(a)], rtol=1e-3, atol=1e-4, equal_nan=True) for a, b in pairs)
-    return generators.have_drawn, not same and not generators.have_drawn
+    return generators.have_drawn, not all(_begins_with(b, a) for a, b in pairs)
+
+
+def _begins_with(rows: Tensor, some: Tensor) -> bool:
+    if some.dim() < rows.dim():  # a `squeeze()` took the dimension of a single row
+        some = some.unsqueeze(0)
+    return torch.allclose(some, rows[: len(some)], rtol=1e-3, atol=1e-4, equal_nan=True)
 
 
 def _called(module: nn.Module, use: ModuleUse, inputs: tuple[Tensor, ...]) -> Any:
-    with torch.no_grad(), SeededGenerators(0):
-        return _outputs(module, use, inputs)
-
-
-def _outputs(module: nn.Module, use: ModuleUse, inputs: tuple[Tensor, ...]) -> Any:
     args, kwargs = use.arguments(inputs)
-    return module(*args, **kwargs)
+    with torch.no_grad(), SeededGenerators(0):
+        return module(*args, **kwargs)
 
 
 def _wants_a_dict(module: nn.Module, names: tuple[str, ...]) -> bool:

@@ -57,6 +57,8 @@ _READ_BY = {
     "epsilon": ("optimizer", ("adagrad", "rmsprop", "adam", "adamw")),
 }
 _WHOLE = {"batch_size": 0, "epochs": 1}
+_NUMBERS = ("lr", "weight_decay", "momentum", "second_decay", "epsilon", "delta", "tau", "gamma", "label_smoothing",
+            "dropout", "gradient_clip", "averaging")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,9 @@ def recipe(knobs: Mapping[str, Any], network: Mapping[str, Any] | None = None) -
         if isinstance(v[name], bool) or not isinstance(v[name], (int, float)) or v[name] % 1 != 0:
             raise OptionError(f"{name} is {v[name]!r}: it must be a whole number of at least {low}.")
         v[name] = int(v[name])
+    for name in _NUMBERS:
+        if v[name] is not None and (isinstance(v[name], bool) or not isinstance(v[name], (int, float))):
+            raise OptionError(f"{name} is {v[name]!r}: it must be a number.")
     config = Config(
         network=tuple((network or {}).items()),
         loss=_loss(v, given),

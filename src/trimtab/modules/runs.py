@@ -28,7 +28,7 @@ from trimtab.training.population import Population, Structure
 from trimtab.training.run import CURVES, Request, RunRecord
 from trimtab.training.solo import SoloRun
 from trimtab.training.telling import say_once
-from trimtab.tuning.pace import COMPILE_SECONDS, SECONDS_PER_OPERATION, SHARE_SAVED
+from trimtab.tuning.pace import SECONDS_PER_OPERATION, STEP
 
 log = logging.getLogger(__name__)
 STOPPED = "stopped"
@@ -224,4 +224,4 @@ def _repays_compiling(engine: Engine, structure: Structure, requests: Collection
     steps = max(request.config.epochs for request in requests) * -(-rows // batch)
     operations = steps * len(requests) * (6 * size * batch + 40 * size)
     seconds = operations * SECONDS_PER_OPERATION + steps * SECONDS_PER_CALL
-    return SHARE_SAVED * seconds > 2 * COMPILE_SECONDS
+    return STEP.share_saved * seconds > 2 * STEP.seconds

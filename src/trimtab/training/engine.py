@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from trimtab.machine import no_denormals
 from trimtab.training import plans, signals
 from trimtab.training.arguments import Signature
-from trimtab.training.chunk import Chunk, Validated, Worker, chunks_of
-from trimtab.training.compiler import Compiled, Compiler, cache_folder
+from trimtab.training.chunk import Chunk, Validated, Worker, chunks_of, rows_at_once
+from trimtab.training.compiler import Compiler, Wanted
 from trimtab.training.data import TrainingData
+from trimtab.training.libraries import Compiled, cache_folder
 from trimtab.training.metrics import Metric
 from trimtab.training.mlp_program import program_for
 from trimtab.training.plans import Lane
-from trimtab.training.population import Population, Structure
+from trimtab.training.population import Part, Population, Structure
 from trimtab.training.precision import Precision, PrecisionCheck, gains_from_bfloat16
 from trimtab.training.program import ModuleUse, Program
 from trimtab.training.randomness import initialised, number_from, own_draws
@@ -52,7 +53,8 @@ class Engine:
 
     `compiling` says how the steps of a population are compiled: "never"; only where they are "found" on disk; "beside"
     the training, which goes on uncompiled meanwhile; or before the first of them, which has to "wait". Every compiled
-    step has the features `always`, that it may serve whatever comes. `precision` "medium" multiplies matrices in
+    step has the features `always`, that it may serve whatever comes. Evaluations go the same way where `evaluations`
+    says so of a population, and else are compiled at most where found. `precision` "medium" multiplies matrices in
     bfloat16 where the processor can, "auto" where that is quicker and a check on the first rounds finds no harm. With
     `keeps_signals` off only losses, metric and rate are noted. An engine that `measures_widths` works in an order that
     hangs on the clock. Where the modules or the loss `draws` random numbers of its own, the engine works uncompiled, in
@@ -70,6 +72,7 @@ class Engine:
         threads: int = 1,
         compiling: Compiling | Callable[[Population], Compiling] = "never",
         always: Features = NOTHING,
+        evaluations: Callable[[Population], bool] = lambda population: True,
         precision: Precision = "high",
         keeps_signals: bool = True,
         measures_widths: bool = False,
@@ -82,7 +85,8 @@ class Engine:
         self.data, self.metric, self.factory, self.should_stop = data, metric, factory, should_stop
         self.threads, self.draws = 1 if draws else threads, draws
         self.compiling, self.precision, self.keeps_signals = compiling, precision, keeps_signals
-        self.always, self.measures_widths, self.use, self.start = always, measures_widths, use, start
+        self.always, self.evaluations, self.measures_widths = always, evaluations, measures_widths
+        self.use, self.start = use, start
         self.epochs_per_round, self.training_rows = epochs_per_round, training_rows
         self.judges_by_loss = judges_by_loss or metric is None
         self.compiler = Compiler(threads=self.threads)
@@ -97,6 +101,7 @@ class Engine:
         self._building = threading.Lock()  # whoever proposes asks for widths from a thread of its own
         self._pool: ThreadPoolExecutor | None = None
         self._compiled: dict[Structure, Compiled | None] = {}
+        self._evaluations: dict[Structure, Signature] = {}
         self._checks: dict[Structure, PrecisionCheck] = {}
         self._tuners: dict[str, WidthTuner] = {}
 
@@ -192,27 +197,45 @@ class Engine:
         held = self._compiled.get(population.structure)
         if held is not None and held.features.covers(needed) and held.features.averaging == needed.averaging:
             return held, held.features
-        how = self.compiling(population) if callable(self.compiling) else self.compiling
+        how: Compiling = self.compiling(population) if callable(self.compiling) else self.compiling  # type: ignore[assignment]
         if how == "never" or self.draws or self.data.device.type != "cpu" or self.data.loss is not None:
             return None, needed
         dtype = torch.int32 if population.orders.dtype == numpy.int32 else torch.int64
-        wanted = needed | self.always | Features(norms=True)
+        most = needed | self.always | Features(norms=True)
         # An average is a tensor of its own: a step writes one exactly where the population has one.
-        wanted = replace(wanted, averaging=needed.averaging)
-        signature = Signature.of(self.data.task, self.data.outputs, self.rows, dtype, wanted)
+        most = replace(most, averaging=needed.averaging)
+        signature = Signature.of(self.data.task, self.data.outputs, self.rows, dtype, most)
+        wanted = self._wanted(population, signature, how)
         if how == "wait":
-            found = self.compiler.made(population.program, signature, self._usual_sizes(population))
-        else:
-            found = self.compiler.ready(population.program, signature)
-            if found is None and how == "beside" and not self.compiler.is_busy():
-                self.compiler.prepare(population.program, signature, self._usual_sizes(population))
+            self.compiler.made(population.program, wanted)
+        elif how == "beside" and not self.compiler.is_busy():
+            self.compiler.prepare(population.program, wanted)
+        found = self.compiler.ready(population.program, signature)
         self._compiled[population.structure] = found
         return (None, needed) if found is None else (found, found.features)
 
-    def _usual_sizes(self, population: Population) -> tuple[int, int]:
-        """Lanes that a thread takes at once where the population is full, and rows of a batch."""
+    def _wanted(self, population: Population, signature: Signature, how: Compiling) -> list[Wanted]:
+        """The step and, where that is worth it, the evaluation, for the lanes that a thread takes at once where the
+        population is full, with the rows of a batch and those that are evaluated in one call."""
         lanes = min(lanes_at_once(population), max(1, population.capacity // self.threads))
-        return lanes, max(lane.size for lane in population.lanes)
+        wanted = [Wanted(signature, (lanes, max(lane.size for lane in population.lanes)))]
+        is_worth_it = self.evaluations(population)
+        if is_worth_it:
+            rows = min(rows_at_once(lanes), population.validation.rows.shape[1])
+            wanted.append(Wanted(signature.for_evaluation(), (lanes, rows)))
+        # Where the path is chosen beforehand, what lies on disk must not change it.
+        if is_worth_it or how != "wait":
+            self._evaluations[population.structure] = signature.for_evaluation()
+        return wanted
+
+    def _evaluation(self, population: Population) -> Compiled | None:
+        """The compiled evaluation of this population's lanes, if its path is the compiled one and it is there."""
+        wanted = self._evaluations.get(population.structure)
+        return None if wanted is None else self.compiler.ready(population.program, wanted)
+
+    def _seen(self, chunk: Chunk, worker: Worker, part: Part, *, watch: bool) -> Validated:
+        """The chunk on its rows of `part`."""
+        return chunk.validate(worker, self._evaluation(chunk.population), self.rows.inputs, part, watch=watch)
 
     def _width(self, population: Population, compiled: Compiled | None) -> tuple[int, Callable[[int, float], None]]:
         """Lanes that a thread takes at once in the coming round, and whom to tell how long it took per lane-step."""
@@ -231,11 +254,13 @@ class Engine:
         self, population: Population, compiled: Compiled | None, features: Features
     ) -> bool:
         """A round in the precision that was asked for; with "auto" the first rounds are made both ways."""
-        if self.precision != "auto":
-            return self._train(population, compiled, features, self.precision)
         check = self._checks.setdefault(population.structure, PrecisionCheck())
-        if check.chosen is not None or not gains_from_bfloat16(population):
-            return self._train(population, compiled, features, check.chosen or "high")
+        if self.precision != "auto" or check.chosen is not None or not gains_from_bfloat16(population):
+            precision = self.precision if self.precision != "auto" else check.chosen or "high"
+            before = population.lane_steps
+            is_whole = self._train(population, compiled, features, precision)
+            population.bfloat16_steps += (population.lane_steps - before) * (precision == "medium")
+            return is_whole
         start, steps = population.snapshot(), self.lane_steps
         is_whole = self._train(population, compiled, features, "medium")
         medium, made = self._errors(population), self.lane_steps - steps
@@ -250,7 +275,7 @@ class Engine:
         """The metric's error of every lane as it stands."""
 
         def errors(chunk: Chunk, worker: Worker) -> Tensor:
-            return self._error_of(chunk.validate(worker, population.validation, watch=False))[0]
+            return self._error_of(self._seen(chunk, worker, population.validation, watch=False))[0]
 
         return torch.cat(self._over_chunks(population, errors)).numpy(force=True)
 
@@ -365,14 +390,14 @@ class Engine:
         if part is None:
             return [math.nan] * len(population.lanes)
         pieces = self._over_chunks(
-            population, lambda chunk, worker: self._error_of(chunk.validate(worker, part, watch=False))[0]
+            population, lambda chunk, worker: self._error_of(self._seen(chunk, worker, part, watch=False))[0]
         )
         return [self.shown(error) for error in torch.cat(pieces).tolist()]
 
     def _validated(self, chunk: Chunk, worker: Worker, *, watch: bool) -> tuple[Tensor, Validated]:
         """The error of each of the chunk's lanes; keeps the weights of those that just did their best."""
         population = chunk.population
-        seen = chunk.validate(worker, population.validation, watch=watch)
+        seen = self._seen(chunk, worker, population.validation, watch=watch)
         errors, predictions = self._error_of(seen)
         before = torch.tensor([lane.error for lane in population.lanes[chunk.first : chunk.last]], dtype=torch.float64)
         population.keep_best(chunk.first, (self._judged(errors, seen).cpu() < before).numpy(), predictions)

@@ -124,6 +124,8 @@ class CustomLoss:
         if self.rows_are != "mixed" and not bool(real.all()):
             outputs, targets = (pytree.tree_map(lambda x: x[real], part) for part in (outputs, targets))
             weights = weights[real]
+        if not len(weights):  # no row of this batch counts
+            return sum((leaf.sum() for leaf in pytree.tree_leaves(outputs)), weights.sum())
         reads = self._value if self._reads_whole(weights) else self._row_by_row
         values = reads(outputs, targets)
         return values if values.dim() == 0 else _weighted(values, weights)

@@ -8,12 +8,14 @@ import math
 import random
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy
 import torch
 from jaxtyping import Bool, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+Made = TypeVar("Made")
 # torch initialises weights from one generator per process: two studies in two threads must not draw at once.
 _GLOBAL_GENERATOR = threading.RLock()
 _ODD = 0x9E3779B1 - (1 << 32)
@@ -27,7 +29,7 @@ def number_from(*parts: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def initialised(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
+def initialised(factory: Callable[[], Made], seed: int) -> Made:
     """Build a module with initial weights that follow from `seed`; the caller's generators stay where they are."""
     with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which also seeds every accelerator and takes as long as building the module.

@@ -8,7 +8,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -25,7 +25,7 @@ from trimtab.training.plans import Lane, one_step
 from trimtab.training.program import Activity, Program
 from trimtab.training.run import Request, RunRecord
 from trimtab.training.schedules import make as make_schedule
-from trimtab.training.step import FIRST_TENSOR, NOTED, Features, LaneCoefficients, Plan, Rows, State, Step
+from trimtab.training.step import FIRST_TENSOR, NOTED, NOTED_EVERY, Features, LaneCoefficients, Plan, Rows, State, Step
 from trimtab.training.stopping import make as make_stopping
 
 MakeOptimizer = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
@@ -119,7 +119,8 @@ class SoloRun:
     def _advance(self, batch: Batch) -> None:
         device = self.parameters.device
         plan = one_step(self.lane, self.coefficients.optimizers, len(batch.weights), device, self.program.dropouts)
-        plan = replace(plan, rates=_noted(plan.rates))
+        since = self.lane.step - self.lane.evaluated_step
+        plan.rates[:, :, NOTED] = float(since % NOTED_EVERY == 0)
         targets, *more = batch.targets
         data = Rows(batch.inputs, targets, torch.cat([batch.weights, batch.weights.new_zeros(1)]), tuple(more))
         if self.optimizer is None:
@@ -235,7 +236,7 @@ class SoloRun:
         lane = self.lane
         totals = self.totals.cpu()
         steps = torch.tensor([lane.steps_since_evaluation()], dtype=torch.float32)
-        squares = signals.squared_norms(totals, steps)
+        squares = signals.squared_norms(totals, (steps / NOTED_EVERY).ceil())
         dead, saturated, units = signals.of_layers([seen.activity], 1)
         noise = math.nan
         if self.optimizer is None:
@@ -298,10 +299,3 @@ def _takes_closure(optimizer: torch.optim.Optimizer) -> bool:
     except TypeError:
         return False
     return True
-
-
-def _noted(rates: Tensor) -> Tensor:
-    """Every step of a solo run notes its gradient norms."""
-
-    rates[:, :, NOTED] = 1.0
-    return rates

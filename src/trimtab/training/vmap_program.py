@@ -70,6 +70,11 @@ class VmapProgram:
         layers = zip(*parts, self._rows, strict=True)
         return outputs, tuple(Activity(low, high, flat, rows) for low, high, flat, rows in layers)
 
+    @property
+    def parts(self) -> tuple[nn.Module, ModuleUse]:
+        """What the same program is made of anew."""
+        return self._original, self.use
+
     def for_another_thread(self) -> "VmapProgram":
         return VmapProgram(self._original, self.use, self.ways)
 

@@ -21,7 +21,7 @@ from trimtab.tuning.ahead import Ahead, Source, Waves
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
-from trimtab.tuning.pace import FEWEST_EPOCHS, Pace
+from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
 from trimtab.tuning.proposer import Proposer
 from trimtab.tuning.space import SearchSpace, Value
 from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights, out_of_fold
@@ -90,7 +90,7 @@ class Search:
         self.next_number = max((record.number for record in earlier), default=-1) + 1
         self.best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
         self.pace = Pace(engine)
-        engine.compiling = self._how_to_compile
+        engine.compiling, engine.evaluations = self._how_to_compile, self._repays_compiled_evaluations
         self._started = time.monotonic()
         self._shown = 0.0
 
@@ -217,12 +217,19 @@ class Search:
     def _how_to_compile(self, population: Population) -> Compiling:
         """Beside a search against the clock, where it pays; before the first step, or not at all, where the number of
         trials is given: what a run comes to must not hang on when a compiler was ready, or on what lay on disk."""
+        pays = self._repays(population, STEP)
         if self.max_trials is None:
-            pays = self.pace.repays_compiling(population.structure, self.budget)
             return "beside" if pays else "found"
-        runs = self.max_trials * len(self.data.folds)
-        pays = self.pace.repays_compiling_planned(population.structure, runs, self.space.natural_epochs)
         return "wait" if pays else "never"
+
+    def _repays_compiled_evaluations(self, population: Population) -> bool:
+        return self._repays(population, EVALUATION)
+
+    def _repays(self, population: Population, what: CompilingCost) -> bool:
+        if self.max_trials is None:
+            return self.pace.repays_compiling(what, population.structure, self.budget)
+        runs = self.max_trials * len(self.data.folds)
+        return self.pace.repays_compiling_planned(what, population.structure, runs, self.space.natural_epochs)
 
     def _whose_turn(self) -> Population | None:
         """The population with lanes that has had the least work so far, the best trial's counting half.
