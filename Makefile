@@ -16,7 +16,7 @@ demo: venv
 	$(BIN)/trimtab demo
 
 docs: venv
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 walkthrough: venv
 	$(BIN)/python -m trimtab.walkthrough.build

@@ -4,20 +4,20 @@
     python benchmarks/sweep.py --json benchmarks/sweep.json
     python benchmarks/sweep.py --parts finder --names concrete,kin8nm
 
-Prints Markdown as it stands in RESULTS.md. The parts: time (beside the plain loop), finder (full trainings at the rates
+Prints Markdown as it stands in RESULTS.md; a benchmark that was interrupted goes on with the tables that are missing in
+the JSON file. The parts: time (beside the plain loop), finder (full trainings at the rates
 that trimtab, Lightning and fastai's rules suggest, on the regression tables of --data; draws
 benchmarks/figures/learning_rates.png).
 """
 
 import argparse
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import sweep_figures
 import sweep_time
 import sweep_verdict
 from engine_page import machine
+from sweep_document import Document
 from sweep_rows import Rows
 from sweep_standing import Standing, standing_of
 from sweep_terms import Terms
@@ -39,33 +39,31 @@ def main() -> None:
         parser.error(f"{options.data} holds no tables (no index.json): give --data, or --parts time")
     terms = Terms(is_quick=options.quick, threads=options.threads)
     print(machine(terms.threads), flush=True)
-    document = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
+    document = Document(options.json)
     if "time" in parts:
         times = sweep_time.times_of(terms)
         print(f"\n### time\n\n{sweep_time.page(times, terms)}", flush=True)
-        document["time"] = {"machine": machine(terms.threads), **times.to_json()}
-        _write(options.json, document)
+        document.put("time", {"machine": machine(terms.threads).splitlines()[0], **times.to_json()})
     if "finder" in parts:
-        standings = []
-        for standing in _standings(options, terms):
-            standings.append(standing)
-            document["finder"] = {"machine": machine(terms.threads), "tables": [each.to_json() for each in standings]}
-            _write(options.json, document)
+        standings = _standings(options, terms, document)
         print(f"\n### finder\n\n{sweep_verdict.page(standings, terms)}", flush=True)
         if not terms.is_quick:
-            print(f"\nThe picture: {sweep_figures.save(standings).name}")
+            print(f"\nThe picture: {sweep_figures.save(standings)}")
 
 
-def _standings(options: argparse.Namespace, terms: Terms) -> Iterator[Standing]:
+def _standings(options: argparse.Namespace, terms: Terms, document: Document) -> list[Standing]:
+    """Those of the tables asked for; what the file holds on the same terms is not measured again."""
     names = options.names.split(",") if options.names else QUICK_TABLES if terms.is_quick else None
-    for table in read_tables(options.data, names):
-        if table.is_regression:
-            yield standing_of(Rows.of(table), terms)
-
-
-def _write(file: Path | None, document: dict) -> None:
-    if file is not None:
-        file.write_text(json.dumps(document, indent=1) + "\n")
+    tables = [table for table in read_tables(options.data, names) if table.is_regression]
+    on_terms = {"epochs": terms.epochs, "grid": terms.rates}
+    before = document.get("finder")
+    known = {entry["table"]: entry for entry in before["tables"]} if before.get("terms") == on_terms else {}
+    where = machine(terms.threads).splitlines()[0]
+    for table in sorted(tables, key=lambda table: table.frame.height):
+        if options.again or table.name not in known:
+            known[table.name] = standing_of(Rows.of(table), terms).to_json() | {"machine": where}
+            document.put("finder", {"terms": on_terms, "tables": list(known.values())})
+    return [Standing.from_json(known[table.name]) for table in tables]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parts", default="all", help=f"all (default), or a list of: {', '.join(PARTS)}")
     parser.add_argument("--names", default="", help="tables: a,b (default: every regression table)")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the tables")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there; other parts' stay in it")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, each table's as it is done")
+    parser.add_argument("--again", action="store_true", help="measure also the tables that the JSON file already holds")
     parser.add_argument("--threads", type=int, default=cores(), help="for the sweep; the most for the loop")
     return parser
 

@@ -6,7 +6,7 @@ Knows the finders by name; it judges none of them.
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median, median_low
-from time import perf_counter
+from time import perf_counter, process_time
 
 import sweep_lightning
 import trimtab
@@ -23,7 +23,8 @@ Ask = Callable[[int], float | None]
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What a finder suggests, None where it gave up, and then why; the seconds that asking once takes.
+    """What a finder suggests, None where it gave up, and then why; the seconds that asking once takes, and those of
+    them, over all cores, that were spent computing (whatever else the machine does makes the first longer).
 
     `drawn` holds what each seed gave where a finder was asked once for each, the middle one being its suggestion;
     `alike` the rates that the sweep could not tell apart from its own.
@@ -32,6 +33,7 @@ class Suggestion:
     finder: str
     rate: float | None
     seconds: float
+    computing: float
     failure: str = ""
     drawn: tuple[float, ...] = ()
     alike: tuple[float, ...] = ()
@@ -51,29 +53,31 @@ def suggestions(rows: Rows, terms: Terms) -> list[Suggestion]:
     }
     with torch_set_to(threads=1):
         asked = [_asked(name, ask) for name, ask in others.items()]
-    return [_ours(rows, terms), *asked, Suggestion(NO_FINDER, ADAMS_OWN_RATE, 0.0)]
+    return [_ours(rows, terms), *asked, Suggestion(NO_FINDER, ADAMS_OWN_RATE, 0.0, 0.0)]
 
 
 def _ours(rows: Rows, terms: Terms) -> Suggestion:
+    worked = process_time()
     found = trimtab.sweep(
         lambda: network(rows.inputs), (rows.x, rows.y), (rows.x_validation, rows.y_validation), lr=terms.rates,
         seeds=SEEDS, epochs=terms.epochs, batch_size=BATCH, threads=terms.threads,
     )  # fmt: skip
-    failure = "" if found.best else found.words
-    return Suggestion(OURS, found.best.get("lr"), found.seconds, failure, alike=found.like_best)
+    worked, failure = process_time() - worked, "" if found.best else found.words
+    return Suggestion(OURS, found.best.get("lr"), found.seconds, worked, failure, alike=found.like_best)
 
 
 def _asked(finder: str, ask: Ask) -> Suggestion:
-    drawn, seconds, failure = [], [], "failed to compute suggestion"
+    drawn, seconds, computing, failure = [], [], [], "failed to compute suggestion"
     for seed in range(SEEDS):
-        started = perf_counter()
+        started, worked = perf_counter(), process_time()
         try:
             drawn.append(ask(seed))
         except Exception as error:  # whatever stops another tool is its result here
             drawn.append(None)
             failure = f"{type(error).__name__}: {error}"
         seconds.append(perf_counter() - started)
+        computing.append(process_time() - worked)
     rates = tuple(rate for rate in drawn if rate is not None)
     if 2 * len(rates) <= SEEDS:
-        return Suggestion(finder, None, median(seconds), failure, drawn=rates)
-    return Suggestion(finder, median_low(rates), median(seconds), drawn=rates)
+        return Suggestion(finder, None, median(seconds), median(computing), failure, rates)
+    return Suggestion(finder, median_low(rates), median(seconds), median(computing), drawn=rates)

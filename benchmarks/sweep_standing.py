@@ -4,7 +4,7 @@ The best of the grid is chosen by the very trainings that score it, which favour
 suggestions; it knows nothing of where they come from.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from math import isfinite
 from time import perf_counter
@@ -77,6 +77,16 @@ class Standing:
             "scores": [{"rate": rate, "rmse": scores} for rate, scores in self.scores.items()],
             "seconds": self.seconds,
         }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, entry: dict) -> "Standing":
+        names = [field.name for field in fields(Suggestion)]
+        return cls(
+            entry["table"], entry["rows"], entry["inputs"], tuple(entry["grid"]),
+            {line["rate"]: tuple(line["rmse"]) for line in entry["scores"]},
+            tuple(Suggestion(**{name: each[name] for name in names}) for each in entry["suggestions"]),
+            entry["seconds"],
+        )  # fmt: skip
 
 
 def standing_of(rows: Rows, terms: Terms) -> Standing:

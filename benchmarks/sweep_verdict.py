@@ -19,7 +19,7 @@ def page(standings: list[Standing], terms: Terms) -> str:
     by_table = table(head, [_row(standing) for standing in standings])
     head = [
         "finder", f"at most {WITHIN:.0%} worse, or like the best", f"at most {WITHIN:.0%} worse", "median ratio",
-        "worst ratio", "its own seeds differ by (median)", "no suggestion", "median seconds",
+        "worst ratio", "its own seeds differ by (median)", "no suggestion", "median seconds (computing)",
     ]  # fmt: skip
     by_finder = table(head, [_totals(standings, finder) for finder in finders])
     return "\n\n".join([_explained(terms), by_table, by_finder, _met(standings), _of_ranges(standings)])
@@ -67,7 +67,7 @@ def _totals(standings: list[Standing], finder: str) -> list[str]:
         _times(max(ratios)),
         _spread(each for _, each in own),
         str(len(own) - len(verdicts)),
-        f"{median(each.seconds for _, each in own):.1f}",
+        f"{median(each.seconds for _, each in own):.1f} ({median(each.computing for _, each in own):.1f})",
     ]
 
 

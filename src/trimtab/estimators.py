@@ -44,6 +44,11 @@ class _Tuned(BaseEstimator):
     """What both estimators share: their parameters, how they search, and what their model makes of rows."""
 
     model_: Model
+    words_: str
+    result_: dict[str, Any]
+    notices_: tuple[str, ...]
+    n_features_in_: int
+    feature_names_in_: np.ndarray
 
     def __init__(
         self,
@@ -195,9 +200,9 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
     are compared by cross-validation. The model is an ensemble of the folds' networks. The order of rows means nothing,
     and a row of weight 2 is the same as the row twice.
 
-    Every knob of the search is an argument too (loss, optimizer, lr, schedule, batch_size, epochs, width, depth, ...):
-    one that is set stands still, the others are searched. `trimtab fit --help` says what each of them means. gamma and
-    label_smoothing are knobs of a classification.
+    Every knob of the search (loss, delta, tau, optimizer, lr, schedule, batch_size, epochs, patience, width, depth,
+    activation, inputs, sigma, dropout, weight_decay) may be held still; those left None are searched. `trimtab fit
+    --help` explains each. `gamma` and `label_smoothing` belong to a classification.
 
     Arguments:
         budget: wall-clock time of a fit, as "45s", "5m", "2h" or seconds, at least 5 s. None: 60 s, or no limit where
@@ -212,11 +217,12 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
         random_state: the seed, as everywhere in scikit-learn.
 
     Attributes:
-        model_: the model; `model_.save(folder)` keeps it for `trimtab.load_model` and `trimtab predict`.
+        model_: the model that was found; `model_.save(folder)` keeps it for `trimtab.load_model` and `trimtab predict`.
         words_: the best single configuration in words.
         result_: what was found, as a plain dict: metric, validation (out-of-fold figures), interval, config, ...
         notices_: what a user ought to know about data and result.
-        n_features_in_, feature_names_in_: as everywhere in scikit-learn.
+        n_features_in_: as everywhere in scikit-learn.
+        feature_names_in_: as everywhere in scikit-learn, where columns have names.
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "TrimtabRegressor":  # noqa: N803
@@ -251,19 +257,23 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
 class TrimtabClassifier(ClassifierMixin, _Tuned):
     """The best network for a table of labels to predict, as an estimator of scikit-learn.
 
-    Arguments and attributes are those of `TrimtabRegressor`, with a few differences. `metric` is log_loss (None),
-    accuracy, balanced_accuracy or roc_auc (two classes). delta and tau are knobs of a regression.
+    Arguments and attributes are those of `TrimtabRegressor`, but for those below. Of the knobs, `gamma` and
+    `label_smoothing` may be held still here; `delta` and `tau` belong to a regression.
+
+    Arguments:
+        metric: what is optimised: log_loss (None), accuracy, balanced_accuracy or roc_auc (two classes).
 
     Attributes:
-        classes_: the labels in sorted order.
+        classes_: the labels in sorted order, once fitted.
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "TrimtabClassifier":  # noqa: N803
         """Search, and keep the model that was found.
 
         Arguments:
-            X, sample_weight: as for `TrimtabRegressor.fit`.
+            X: as for `TrimtabRegressor.fit`.
             y: a label for each row: text, whole numbers, or true and false.
+            sample_weight: as for `TrimtabRegressor.fit`.
 
         Raises ValueError (as DataError or OptionError) for what cannot be used.
         """

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import trimtab as tt
+from documentation import run_page
 from trimtab import cli
 from trimtab.export.files import export_files
 
@@ -172,11 +173,7 @@ def test_a_script_needs_someone_to_write_it(tmp_path):
 def test_the_pages_code_runs_as_it_stands(tmp_path, monkeypatch):
     page = Path(__file__).resolve().parents[2] / "docs" / "export.md"
     monkeypatch.chdir(tmp_path)
-    names: dict = {"__name__": "page"}
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) > 4
-    for block in blocks:
-        exec(compile(block, page.name, "exec"), names)  # noqa: S102
+    names = run_page(page, is_short=False)
     predicted = names["study"].model.predict(names["new"])
     for found in (names["prediction"], names["output"][:, 0].numpy()):
         numpy.testing.assert_allclose(found, predicted, rtol=1e-5)

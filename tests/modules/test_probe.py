@@ -82,7 +82,7 @@ def test_a_module_that_mixes_rows_leaves_out_a_short_last_batch():
     module = initialised(lambda: Centring(3, 1), 0)
     run = tt.fit(module, (X, X.sum(1)), None, batch_size=6, epochs=2, optimizer="sgd", lr=0.1)
     whole = [tt.fit(module, (X, X.sum(1)), None, batch_size=6, epochs=2, optimizer=o, lr=0.1)
-             for o in (torch.optim.SGD, lambda p, lr: torch.optim.SGD(p, lr))]  # fmt: skip
+             for o in (torch.optim.SGD, torch.optim.SGD)]  # fmt: skip
     for other in whole:
         torch.testing.assert_close(run.module.weight, other.module.weight, rtol=1e-4, atol=1e-6)
     assert run.curves["learning_rate"].to_list() == [0.1, 0.1]
