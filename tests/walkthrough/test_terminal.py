@@ -2,10 +2,12 @@
 
 import io
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from trimtab import cli
 from trimtab.walkthrough import Picture, Points
@@ -114,6 +116,24 @@ def test_one_chapter_comes_alone(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "4. Loss functions" in text
     assert "1. A network" not in text
+
+
+@pytest.mark.slow
+def test_a_chapter_runs_and_draws(capsys: pytest.CaptureFixture[str]) -> None:
+    """The other chapters take longer; their blocks run in the notebook's tests."""
+    with torch.random.fork_rng():
+        assert cli.main(["walkthrough", "--chapter", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "| by tt.fit:   weight 2.009, bias 0.980" in text
+    assert "= after 200 steps" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_terminal_needs_no_matplotlib() -> None:
+    code = "import sys; sys.modules['matplotlib'] = None; from trimtab.walkthrough import Line, Picture; "
+    code += "print(Picture([Line([0, 1], [0, 1], 'a way')], x='x', y='y', alt='a line'))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "* a way" in ended.stdout, ended.stderr
 
 
 @pytest.mark.parametrize(("number", "words"), [("0", "no chapter 0"), ("7", "1 to 6"), ("four", "integer")])
