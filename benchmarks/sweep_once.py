@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-ROWS, INPUTS, VALIDATION, BATCH = 1_000, 10, 0.2, 32  # the last two are tt.sweep's defaults
+ROWS, KEPT, INPUTS, BATCH = 1_000, 800, 10, 32
 
 
 def rows() -> "tuple[Tensor, Tensor]":
-    """Rows whose target is a smooth function of three inputs, with noise."""
+    """Rows whose target is a smooth function of three inputs, with noise; the first `KEPT` are to train on."""
     import torch
 
     draw = torch.Generator().manual_seed(0)
@@ -38,15 +38,18 @@ def main() -> None:
     from sweep_loop import network
     from sweep_terms import SEEDS, Terms
 
-    terms, data = Terms(is_quick="--quick" in sys.argv, threads=int(sys.argv[1])), rows()
-    figures = {"torch": has_torch - started, "trimtab": imported - has_torch}
+    terms = Terms(is_quick="--quick" in sys.argv, threads=int(sys.argv[1]))
+    x, y = rows()
+    figures: dict = {"torch": has_torch - started, "trimtab": imported - has_torch}
     for name in ("sweep", "again"):
         begun, worked = perf_counter(), process_time()
         found = sweep(
-            lambda: network(INPUTS), data, lr=terms.rates, seeds=SEEDS, epochs=terms.epochs, threads=terms.threads
-        )
+            lambda: network(INPUTS), (x[:KEPT], y[:KEPT]), (x[KEPT:], y[KEPT:]), lr=terms.rates, seeds=SEEDS,
+            epochs=terms.epochs, batch_size=BATCH, threads=terms.threads,
+        )  # fmt: skip
         figures |= {name: perf_counter() - begun, f"{name}_cpu": process_time() - worked}
-    print(json.dumps(figures | {"best": found.best["lr"]}))
+        figures["losses"] = found.table["best"].to_list()
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

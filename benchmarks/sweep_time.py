@@ -14,31 +14,40 @@ from os import getloadavg
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
+from typing import Any
 
 from engine_page import table, verdict
 from engine_turns import torch_set_to
 from sweep_loop import Loop
-from sweep_once import BATCH, ROWS, VALIDATION, rows
+from sweep_once import BATCH, KEPT, ROWS, rows
 from sweep_terms import SEEDS, Terms
 
 SCRIPT = Path(__file__).with_name("sweep_once.py")
 CACHES = ("TRIMTAB_CACHE", "TORCHINDUCTOR_CACHE_DIR")
 LOOPED = 4  # runs that the loop makes; its time is multiplied
 MOST_SECONDS = 10.0
-Figures = dict[str, float]
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Looped:
+    """What the loop needs for all runs, from a few spread over the rates, and those runs' best validation losses."""
+
+    seconds: float
+    computing: float
+    losses: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn: what a process took with an empty cache folder, another with that folder, and the loop for all runs.
+    """One turn: what a process took with an empty cache folder, another with that folder, and the loop by threads.
 
-    `loops` and `loops_cpu` are by number of threads; `is_compiled` says whether the first process compiled anything.
+    `is_compiled` says whether the first process compiled anything.
     """
 
     empty: Figures
     filled: Figures
-    loops: dict[int, float]
-    loops_cpu: dict[int, float]
+    loops: dict[int, Looped]
     is_compiled: bool
     load: float
 
@@ -56,15 +65,11 @@ class Times:
     @property
     def threads(self) -> int:
         """The loop's better number of threads."""
-        return min(self.turns[0].loops, key=lambda n: median(turn.loops[n] for turn in self.turns))
+        return min(self.turns[0].loops, key=lambda n: median(turn.loops[n].seconds for turn in self.turns))
 
     @property
-    def loop(self) -> list[float]:
+    def loops(self) -> list[Looped]:
         return [turn.loops[self.threads] for turn in self.turns]
-
-    @property
-    def loop_cpu(self) -> list[float]:
-        return [turn.loops_cpu[self.threads] for turn in self.turns]
 
     def to_json(self) -> dict:
         return {"runs": self.runs, "looped": LOOPED, "turns": [asdict(turn) for turn in self.turns]}
@@ -80,9 +85,12 @@ def _turn(terms: Terms) -> Turn:
         empty = _swept(terms, folder)
         is_compiled = any(Path(folder).iterdir())
         filled = _swept(terms, folder)
-    loops = {n: _looped(terms, n) for n in sorted({1, terms.threads})}
-    seconds, worked = ({n: times[i] for n, times in loops.items()} for i in (0, 1))
-    return Turn(empty, filled, seconds, worked, is_compiled, load)
+    return Turn(empty, filled, {n: _looped(terms, n) for n in sorted({1, terms.threads})}, is_compiled, load)
+
+
+def _places(terms: Terms) -> list[int]:
+    """The rates that the loop trains with, spread over all of them."""
+    return [(2 * i + 1) * len(terms.rates) // (2 * LOOPED) for i in range(LOOPED)]
 
 
 def _swept(terms: Terms, cache: str) -> Figures:
@@ -94,22 +102,18 @@ def _swept(terms: Terms, cache: str) -> Figures:
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-def _looped(terms: Terms, threads: int) -> tuple[float, float]:
-    """Seconds, and seconds of computing, that the loop needs for all runs, from a few spread over the rates."""
+def _looped(terms: Terms, threads: int) -> Looped:
     x, y = rows()
-    kept = round(ROWS * (1 - VALIDATION))
-    loop = Loop(x[:kept], y[:kept], x[kept:], y[kept:], BATCH, terms.epochs)
-    rates = terms.rates
+    loop = Loop(x[:KEPT], y[:KEPT], x[KEPT:], y[KEPT:], BATCH, terms.epochs)
     with torch_set_to(threads=threads):
         begun, worked = perf_counter(), process_time()
-        for i in range(LOOPED):
-            loop.best_loss(rates[(2 * i + 1) * len(rates) // (2 * LOOPED)], seed=i)
-        share = len(rates) * SEEDS / LOOPED
-        return (perf_counter() - begun) * share, (process_time() - worked) * share
+        losses = tuple(loop.best_loss(terms.rates[place], seed=0) for place in _places(terms))
+        share = len(terms.rates) * SEEDS / LOOPED
+        return Looped((perf_counter() - begun) * share, (process_time() - worked) * share, losses)
 
 
 def page(times: Times, terms: Terms) -> str:
-    loop = median(times.loop)
+    loop = median(each.seconds for each in times.loops)
     lines = []
     for words, which, figure in (
         ("a new process, nothing compiled on disk", "empty", "sweep"),
@@ -123,7 +127,8 @@ def page(times: Times, terms: Terms) -> str:
             f"{loop / median(seconds):.1f}x",
         ])  # fmt: skip
     words = f"plain loop, {times.threads} thread{'s' if times.threads > 1 else ''}, from {LOOPED} runs"
-    lines.append([words, _spread(times.loop), _spread(times.loop_cpu), "", ""])
+    lines.append([words, _spread([each.seconds for each in times.loops]),
+                  _spread([each.computing for each in times.loops]), "", ""])  # fmt: skip
     head = [
         f"{times.runs} runs of {terms.epochs} epochs", "s", "of which computing, s (all cores)",
         f"within {MOST_SECONDS:.0f} s", "the loop takes",
@@ -132,10 +137,20 @@ def page(times: Times, terms: Terms) -> str:
     compiled = "was compiled" if any(turn.is_compiled for turn in times.turns) else "was not compiled: it would not pay"
     loads = ", ".join(f"{turn.load:.1f}" for turn in times.turns)
     return (
-        f"{ROWS:,} rows, a fifth of them to judge by, batches of {BATCH}; medians of {len(times.turns)} alternating "
-        f"turns (least to greatest). Load average before the turns: {loads}. Imports apart: torch {imports[0]:.1f} s, "
-        f"then trimtab {imports[1]:.1f} s. The step {compiled}.\n\n{table(head, lines)}"
+        f"{ROWS:,} rows, {ROWS - KEPT} of them to judge by, batches of {BATCH}; medians of {len(times.turns)} "
+        f"alternating turns (least to greatest). Load average before the turns: {loads}. Imports apart: torch "
+        f"{imports[0]:.1f} s, then trimtab {imports[1]:.1f} s. The step {compiled}.\n\n{table(head, lines)}\n\n{_losses(times, terms)}"
     )
+
+
+def _losses(times: Times, terms: Terms) -> str:
+    """Whether both did the same work."""
+    ours = [times.turns[0].empty["losses"][place] for place in _places(terms)]
+    rates, theirs, ours = (
+        ", ".join(f"{value:.3g}" for value in values)
+        for values in ([terms.rates[place] for place in _places(terms)], times.loops[0].losses, ours)
+    )
+    return f"Best validation losses at the rates {rates}: {theirs} by the loop, {ours} by the sweep (mean of {SEEDS})."
 
 
 def _spread(values: list[float]) -> str:
