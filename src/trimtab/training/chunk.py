@@ -173,7 +173,7 @@ class Chunk:
 
     def _evaluated_eagerly(
         self, worker: Worker, inputs: tuple[Tensor, ...], rows: Tensor, *, watch: bool
-    ) -> tuple[Tensor, tuple[Activity, ...]]:
+    ) -> tuple[Outputs, tuple[Activity, ...]]:
         flat, buffers = self._own_weights()
         parameters, chosen = self.population.program.layout.views(flat), gathered(inputs, rows)
         if watch:
