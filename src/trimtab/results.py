@@ -92,7 +92,7 @@ class Run:
         return f"Run({self.name}: {score} at epoch {self.best_epoch} of {self.epochs}, {self.ended})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study:
     """A finished (or interrupted) search.
 
@@ -129,7 +129,9 @@ class Study:
 
     @cached_property
     def model(self) -> Model:
-        """The saved model, read from the study folder."""
+        """The saved model of a table, read from the study folder; StudyError for networks of the caller's own."""
+        if self._is_of_modules:
+            raise StudyError("This study is of networks of your own: the best of them is study.module.")
         return Model.load(self.out / "model")
 
     @property
@@ -175,6 +177,9 @@ class Study:
     @property
     def _is_of_modules(self) -> bool:
         return self.networks is not None or StudyFolder(self.out).read("study.json")["asked"].get("kind") == "module"
+
+    def __repr__(self) -> str:
+        return f"Study({self.out}: {len(self.trials)} trials; {self.words})"
 
     def summary(self) -> dict[str, Any]:
         """What was found, as one plain dict: the object that `trimtab fit --json` prints."""
