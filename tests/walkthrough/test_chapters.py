@@ -264,5 +264,5 @@ def test_chapter_6_the_search_beats_the_beginners_neuron(executed: Executed) -> 
     names = executed.names[6]
     assert names["neuron_error"] < 0.8 * names["mean_error"]
     assert names["study_error"] < 0.65 * names["neuron_error"]
-    assert names["summary"]["trials"] >= 5
+    assert names["summary"]["trials"] >= 3
     assert names["summary"]["runs"] > names["summary"]["trials"]
