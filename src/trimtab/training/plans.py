@@ -116,10 +116,15 @@ def plan(
     return _at_rates(torch.from_numpy(rows), lanes, optimizers, window, device, dropouts)
 
 
-def one_step(lane: Lane, optimizers: OptimizerCoefficients, rows: int, device: torch.device, dropouts: int) -> Plan:
-    """The next step of a lane that sees `rows` rows just as they come."""
-    window = (lane.step % max(1, lane.batches), lane.step % max(1, lane.batches) + 1)
-    return _at_rates(torch.arange(rows).view(1, 1, -1), [lane], optimizers, window, device, dropouts)
+def steps_ahead(
+    lane: Lane, optimizers: OptimizerCoefficients, count: int, device: torch.device, dropouts: int
+) -> list[Plan]:
+    """The next `count` steps of a lane by itself, one by one; whoever takes them says which rows they see."""
+    since = lane.step - lane.evaluated_step
+    plan = _at_rates(
+        torch.empty(1, count, 0, dtype=torch.int64), [lane], optimizers, (since, since + count), device, dropouts
+    )
+    return [plan.at(place) for place in range(count)]
 
 
 def _at_rates(

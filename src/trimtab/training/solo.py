@@ -8,7 +8,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -21,13 +21,14 @@ from trimtab.training import signals
 from trimtab.training.data import TrainingData
 from trimtab.training.engine import why_ended
 from trimtab.training.metrics import Metric
-from trimtab.training.plans import Lane, one_step
+from trimtab.training.plans import Lane, steps_ahead
 from trimtab.training.program import Activity, Program
 from trimtab.training.run import Request, RunRecord
 from trimtab.training.schedules import make as make_schedule
-from trimtab.training.step import FIRST_TENSOR, NOTED, NOTED_EVERY, Features, LaneCoefficients, Plan, Rows, State, Step
+from trimtab.training.step import FIRST_TENSOR, NOTED_EVERY, Features, LaneCoefficients, Plan, Rows, State, Step
 from trimtab.training.stopping import make as make_stopping
 
+PLANNED_AT_ONCE = 32
 MakeOptimizer = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -90,6 +91,8 @@ class SoloRun:
         self.totals = torch.zeros(1, FIRST_TENSOR + len(layout.names), dtype=torch.float32, device=weights.device)
         self.best_predictions: numpy.ndarray | None = None
         self.update_ratio = math.nan
+        self._planned: list[Plan] = []
+        self._rows = torch.empty(1, 1, 0, dtype=torch.int64)
         self._step = Step(program, kind.objective, Features(dropout=True, averaging=bool(config.averaging)))
         self._trained = [torch.nn.Parameter(view[0]) for view in layout.views(self.parameters).values()]
         self.optimizer = make_optimizer(self._trained) if make_optimizer else None
@@ -104,23 +107,33 @@ class SoloRun:
 
     def train(self, batches: Iterable[Batch]) -> None:
         """Take the run through the batches of an epoch, and count it."""
-        steps = 0
-        for batch in batches:
-            before = self.parameters.clone()
+        left = iter(batches)
+        batch = next(left, None)
+        if batch is None:
+            raise DataError("train= gave no batch in this epoch: a loader must be readable once per epoch.")
+        while batch is not None:
+            following = next(left, None)
+            before = self.parameters.clone() if following is None else None
             self._advance(batch)
             self.lane.step += 1
-            steps += 1
-            change, size = (torch.linalg.vector_norm(x) for x in (self.parameters - before, before))
-            self.update_ratio = float(change / size)
-        if not steps:
-            raise DataError("train= gave no batch in this epoch: a loader must be readable once per epoch.")
+            if before is not None:
+                change, size = (torch.linalg.vector_norm(x) for x in (self.parameters - before, before))
+                self.update_ratio = float(change / size)
+            batch = following
         self.lane.epoch += 1
 
-    def _advance(self, batch: Batch) -> None:
+    def _next_plan(self, rows: int) -> Plan:
+        """What the next step does with a batch of `rows` rows; many steps are planned at once."""
         device = self.parameters.device
-        plan = one_step(self.lane, self.coefficients.optimizers, len(batch.weights), device, self.program.dropouts)
-        since = self.lane.step - self.lane.evaluated_step
-        plan.rates[:, :, NOTED] = float(since % NOTED_EVERY == 0)
+        if not self._planned:
+            ahead = steps_ahead(self.lane, self.coefficients.optimizers, PLANNED_AT_ONCE, device, self.program.dropouts)
+            self._planned = ahead[::-1]
+        if self._rows.shape[2] != rows:
+            self._rows = torch.arange(rows, device=device).view(1, 1, -1)
+        return replace(self._planned.pop(), rows=self._rows)
+
+    def _advance(self, batch: Batch) -> None:
+        plan = self._next_plan(len(batch.weights))
         targets, *more = batch.targets
         data = Rows(batch.inputs, targets, torch.cat([batch.weights, batch.weights.new_zeros(1)]), tuple(more))
         if self.optimizer is None:
@@ -194,6 +207,7 @@ class SoloRun:
         lane.schedule.observe(judged)
         lane.ended = why_ended(lane, judged, values["train_loss"])
         self.totals.zero_()
+        self._planned = []  # a schedule may have heard something new
 
     @property
     def _evaluated(self) -> Tensor:

@@ -138,6 +138,10 @@ class Plan:
     thresholds: Tensor
     keys: Tensor
 
+    def at(self, place: int) -> "Plan":
+        """The one step at `place`."""
+        return Plan(*(part[:, place : place + 1] for part in (self.rows, self.rates, self.thresholds, self.keys)))
+
     def head(self, lanes: int) -> "Plan":
         return self.of_lanes(slice(lanes))
 
