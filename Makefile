@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo test check bench speed rates
+.PHONY: venv demo docs walkthrough test check bench speed rates
 
 venv: $(STAMP)
 
@@ -14,6 +14,12 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: venv
 	$(BIN)/trimtab demo
+
+docs: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+walkthrough: venv
+	$(BIN)/python -m trimtab.walkthrough.build
 
 test: venv
 	$(BIN)/python -m pytest

@@ -6,7 +6,8 @@
     python benchmarks/engine.py --parts all --compile-loop
 
 Prints Markdown as it stands in RESULTS.md. The parts: shapes (the table; the only one by default), batching, by-hand,
-usual-tool, scaling (plots under benchmarks/figures), start, signals, memory.
+usual-tool, scaling (plots under benchmarks/figures), start, signals, memory, idle, processes (populations of several
+shapes), structures (forty of them compiled in one process).
 """
 
 import argparse
@@ -21,7 +22,9 @@ from engine_turns import Terms
 from trimtab.machine import cores, keep_freed_memory
 
 TABLE = "shapes"
-PARTS = ("batching", "by-hand", "usual-tool", "scaling", "start", "signals", "memory", "idle")
+PARTS = (
+    "batching", "by-hand", "usual-tool", "scaling", "start", "signals", "memory", "idle", "processes", "structures",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -1,8 +1,12 @@
 """What tests share: where the real data sets are, when they are there at all."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Read by scipy when it is imported first; without it scikit-learn skips some of its checks of estimators.
+os.environ["SCIPY_ARRAY_API"] = "1"
 
 
 @pytest.fixture(scope="session")

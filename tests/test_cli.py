@@ -26,7 +26,7 @@ from trimtab.data import path as data_path
 from trimtab.errors import StudyError
 from trimtab.tuning.space import KNOB_NAMES
 
-COMMANDS = ("fit", "predict", "demo")
+COMMANDS = ("fit", "predict", "export", "demo", "walkthrough")
 
 
 @dataclass(frozen=True)

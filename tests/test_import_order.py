@@ -14,14 +14,15 @@ PACKAGE = Path(trimtab.__file__).parent
 # Bottom to top. Neighbours on one floor do not import each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("data", "machine"),
-    ("table", "nets"),
+    ("data", "machine", "whole_file"),
+    ("table", "nets", "recording"),
     ("training",),
     ("model",),
     ("tuning",),
     ("findings",),
     ("export",),
     ("report",),
+    ("watcher", "interop"),
     ("recorder",),
     ("finish", "tensors", "modules"),
     ("results",),
@@ -43,6 +44,9 @@ FORBIDDEN = {
     "training": {"table", "tuning", "optuna", "polars", "narwhals", "pandas", "rich", "typer", "sqlite3"},
     "nets": {"table", "training", "optuna", "polars", "narwhals"},
     "table": {"nets", "training", "tuning", "torch", "optuna"},
+    "recording": {"training", "torch"},
+    "watcher": {"tuning", "polars"},
+    "interop": {"training", "tuning", "table", "polars"},
 }
 HEAVY = ("torch", "polars", "optuna", "sklearn", "scipy", "pandas", "narwhals")
 

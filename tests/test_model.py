@@ -1,4 +1,6 @@
+import copy
 import json
+import pickle
 import shutil
 
 import numpy
@@ -116,3 +118,28 @@ def test_killed_while_saving_the_previous_model_is_still_there(model, frame, tmp
 def test_a_regression_has_no_probabilities(model, frame):
     with pytest.raises(tt.ModelError, match="no probabilities"):
         model.predict_proba(frame)
+
+
+def test_a_pickled_model_is_the_saved_one_and_holds_nothing_of_torchs(model, frame):
+    content = pickle.dumps(model)
+    assert b"torch" not in content.lower()
+    assert numpy.array_equal(pickle.loads(content).predict(frame), model.predict(frame))
+    assert numpy.array_equal(copy.deepcopy(model).predict(frame), model.predict(frame))
+    place = content.index(model.members[0].parameters[0, :8].numpy().tobytes()) + 2
+    damaged = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    with pytest.raises(tt.ModelError, match=r"weights of this model is damaged"):
+        pickle.loads(damaged)
+
+
+def test_in_float64_a_row_alone_is_the_row_in_its_batch(model, frame):
+    encoded = model.encoder.encode(frame)
+    whole = model.raw_of(encoded, dtype=torch.float64)
+    alone = [model.raw_of(model.encoder.encode(frame[i]), dtype=torch.float64) for i in range(frame.height)]
+    numpy.testing.assert_allclose(numpy.concatenate(alone), whole, rtol=1e-12)
+    numpy.testing.assert_allclose(whole, model.raw_of(encoded), rtol=1e-4)
+
+
+def test_predicting_leaves_the_callers_generator_where_it_is(model, frame):
+    before = torch.get_rng_state()
+    model.predict(frame)
+    assert torch.equal(torch.get_rng_state(), before)

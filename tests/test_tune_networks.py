@@ -71,6 +71,9 @@ def test_a_study_is_loaded_with_the_factory_and_says_so_without(study, rows):
     assert torch.equal(loaded.module(x), study.module(x))
     with pytest.raises(tt.StudyError, match=r"tt\.load\(path, factory\)"):
         _ = tt.load(study.out).module
+    with pytest.raises(tt.StudyError, match=r"study\.module"):
+        _ = study.model
+    assert len(repr(study)) < 300
 
 
 def test_a_study_goes_on_and_refuses_other_data_or_another_space(rows, tmp_path):

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
         TrimtabError,
         UnknownKnobError,
     )
+    from trimtab.estimators import TrimtabClassifier, TrimtabRegressor
     from trimtab.fit import fit
+    from trimtab.interop.mlflow import MLflowLogger
+    from trimtab.interop.tensorboard import TensorBoardLogger
     from trimtab.model import Model
     from trimtab.modules.recipe import EarlyStopping
+    from trimtab.recorder import Recorder
     from trimtab.results import Run, Study, load, load_model
     from trimtab.sweep import sweep
     from trimtab.swept import Sweep
@@ -43,18 +47,23 @@ __all__ = [
     "Group",
     "LabelError",
     "LossError",
+    "MLflowLogger",
     "Model",
     "ModelError",
     "ModuleError",
     "NotFiniteError",
     "OptionError",
+    "Recorder",
     "Run",
     "Schedule",
     "ShapeError",
     "Study",
     "StudyError",
     "Sweep",
+    "TensorBoardLogger",
+    "TrimtabClassifier",
     "TrimtabError",
+    "TrimtabRegressor",
     "UnknownKnobError",
     "__version__",
     "fit",
@@ -72,18 +81,23 @@ _HOME = {
     "Group": "trimtab.training.config",
     "LabelError": "trimtab.errors",
     "LossError": "trimtab.errors",
+    "MLflowLogger": "trimtab.interop.mlflow",
     "Model": "trimtab.model",
     "ModelError": "trimtab.errors",
     "ModuleError": "trimtab.errors",
     "NotFiniteError": "trimtab.errors",
     "OptionError": "trimtab.errors",
+    "Recorder": "trimtab.recorder",
     "Run": "trimtab.results",
     "Schedule": "trimtab.training.config",
     "ShapeError": "trimtab.errors",
     "Study": "trimtab.results",
     "Sweep": "trimtab.swept",
     "StudyError": "trimtab.errors",
+    "TensorBoardLogger": "trimtab.interop.tensorboard",
+    "TrimtabClassifier": "trimtab.estimators",
     "TrimtabError": "trimtab.errors",
+    "TrimtabRegressor": "trimtab.estimators",
     "UnknownKnobError": "trimtab.errors",
     "fit": "trimtab.fit",
     "load": "trimtab.results",

@@ -166,6 +166,25 @@ def predict(
         notice(f"{rows:,} predictions are in {out}.")
 
 
+@app.command(epilog="Example: trimtab export trimtab-runs/houses-2026-01-31-1 --python train.py --onnx houses.onnx")
+def export(
+    run: Annotated[str, typer.Argument(help="The study's folder; for ONNX and PT2 also the model folder in it.")],
+    python: Annotated[Text, typer.Option(help="Plain PyTorch script that trains the best configuration.")] = None,
+    onnx: Annotated[Text, typer.Option(help="ONNX graph that takes the raw columns.")] = None,
+    pt2: Annotated[Text, typer.Option(help="PT2 program that takes numbers and category codes.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the files as one JSON object.")] = False,
+) -> None:
+    """Write the result as files that need no trimtab: script, ONNX graph, PT2 program."""
+    from trimtab.results import export_run
+
+    files = export_run(run, python=python, onnx=onnx, pt2=pt2)
+    if as_json:
+        typer.echo(json.dumps({kind: str(file) for kind, file in files.items()}))
+        return
+    for file in files.values():
+        typer.echo(f"{file} is written ({file.stat().st_size:,} bytes).")
+
+
 @app.command(epilog="Example: trimtab sweep houses.csv --target price --knob lr --plot rates.png")
 def sweep(
     data: Annotated[str, typer.Argument(help="The table: CSV, Parquet, Arrow, JSON lines, Excel.")],
@@ -224,6 +243,22 @@ def demo(
     typer.echo(f"  trimtab predict {study.out} {os.path.relpath(table)} -o predictions.csv")
     typer.echo(f"  trimtab fit --resume {study.out} --budget 1m")
     typer.echo("  trimtab fit YOUR.csv --target COLUMN --budget 5m")
+
+
+@app.command(epilog="Example: trimtab walkthrough --chapter 4")
+def walkthrough(
+    chapter: Annotated[int | None, typer.Option(help="Only this chapter, 1 to 6.", show_default="all of them")] = None,
+) -> None:
+    """How a network is trained, from a straight line to real data: each idea measured as it is told."""
+    from trimtab.walkthrough.source import chapter as chapter_numbered
+    from trimtab.walkthrough.source import chapters
+    from trimtab.walkthrough.terminal import reading_console, show, show_introduction, wait_for_reader
+
+    told = chapters() if chapter is None else (chapter_numbered(chapter),)
+    console = reading_console(sys.stdout)
+    if chapter is None:
+        show_introduction(console)
+    show(told, console, wait_for_reader if sys.stdin.isatty() else lambda: None)
 
 
 def _tune(view: Silent, **arguments: Any) -> "Study":

@@ -11,7 +11,7 @@ class TrimtabError(Exception):
     """The root of all errors that trimtab raises on purpose."""
 
 
-class DataError(TrimtabError):
+class DataError(TrimtabError, ValueError):
     """A table, frame or tensor that cannot be used as it is."""
 
 
@@ -43,7 +43,7 @@ class CheckpointError(TrimtabError):
     """A checkpoint that cannot be read, or that belongs to another run."""
 
 
-class OptionError(TrimtabError):
+class OptionError(TrimtabError, ValueError):
     """An option, knob or value that trimtab does not know or cannot accept."""
 
 
@@ -73,6 +73,11 @@ def unknown_choice(what: str, word: str, known: Iterable[str]) -> OptionError:
 def unknown_knob(word: str, known: Iterable[str]) -> UnknownKnobError:
     """The same for a knob."""
     return UnknownKnobError(_unknown("knob", word, known))
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of somebody else's says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _unknown(what: str, word: str, known: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy
 import torch
 
+from trimtab.errors import DataError
 from trimtab.model import Member, Model
 from trimtab.table.encode import Encoded
 from trimtab.table.prepare import Prepared
@@ -41,7 +42,12 @@ def choose(
 ) -> Chosen:
     """The best trial, or the ensemble of the best where it is better by more than noise (never with `single`)."""
     ranked = sorted((r for r in trials if numpy.isfinite(r.error) and r.state != "failed"), key=lambda r: r.error)
-    winner = next(record for record in ranked if record.state == COMPLETE)
+    winner = next((record for record in ranked if record.state == COMPLETE), None)
+    if winner is None:
+        raise DataError(
+            f"No trial has a figure for {metric.name} on the validation rows: they are too few, or of one class only. "
+            "Give more rows, or another metric."
+        )
     limit = max(2, min(CANDIDATES, CANDIDATE_BYTES // max(1, data.rows * data.outputs * 4)))
     candidates = [winner] + [record for record in ranked[:limit] if record is not winner]
     loaded = [(record, weights) for record in candidates if (weights := folder.load_weights(record.number)) is not None]

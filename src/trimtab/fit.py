@@ -3,10 +3,14 @@
 Checks what comes in and hands it to the floors below. Knows no terminal.
 """
 
-from collections.abc import Callable
+import numbers
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from trimtab.errors import OptionError
@@ -15,7 +19,7 @@ from trimtab.modules.fitting import Fitting
 from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
-from trimtab.modules.recipe import Recipe, recipe, split_knobs
+from trimtab.modules.recipe import Recipe, recipe, refuse_idle, split_knobs
 from trimtab.modules.runs import Job, Runs
 from trimtab.results import Run
 from trimtab.training.run import RunRecord
@@ -60,9 +64,16 @@ def fit(
         lr: the learning rate (0.001).
         schedule: constant, step, cosine, one_cycle, warmup_cosine, plateau, or a `tt.Schedule`.
         batch_size: rows of a step (32, or that of the DataLoader); 0 is all rows.
+        epochs: how often training sees every row, at most.
         stop: None (all epochs run; the best epoch's weights remain), a patience in epochs, or `tt.EarlyStopping`.
+        weight_decay: how strongly weights are pulled towards zero (0): decoupled in adamw and lion, an L2 term in the
+            others.
         metric: what validation rows are judged by (rmse, mae, r2; log_loss, accuracy, ...); None: the loss.
-        callbacks: functions of an epoch's values (answering True ends the run), or listeners: see the guide.
+        seed: where chance starts: the rows set aside, the order of rows, dropout, and the weights of a function's
+            networks.
+        device: auto (a GPU where there is one), cpu or cuda.
+        callbacks: functions of an epoch's values (answering True ends the run), or objects with any of the methods
+            `started(run, config)`, `epoch_ended(run, values)` and `ended(run, result)`.
         checkpoint: a folder; the same call goes on from there after an interruption, as if there had been none.
         evaluate_every: epochs between two evaluations.
         knobs: the function's own arguments, where `module` is one that takes some; and momentum, second_decay, epsilon,
@@ -72,20 +83,20 @@ def fit(
     Raises a TrimtabError that says what cannot be used and what to do.
     """
     given = _knobs(locals())
-    networks = Networks(module)
-    material = Material.read(train, valid, seed=seed, batch_size=batch_size)
-    if batch_size is None and material.batch_size:
-        given["batch_size"] = material.batch_size
-    network, training = split_knobs(networks, given)
-    wanted = recipe(training, network)
-    with lanes_in_threads():
+    networks, listening, seed = Networks(module), Listening(callbacks), whole("seed", seed)
+    with lanes_in_threads(), for_training():
+        wanted = recipe_of(networks, given)
+        material = Material.read(train, valid, seed=seed, batch_size=wanted.asked_rows)
+        if batch_size is None and material.batch_size:
+            wanted = recipe_of(networks, given | {"batch_size": material.batch_size})
         fitting = Fitting(
-            networks, material, wanted, metric=metric, seed=whole("seed", seed), device=device_named(device),
+            networks, material, wanted, metric=metric, seed=seed, device=device_named(device),
             evaluate_every=whole("evaluate_every", evaluate_every, least=1),
         )  # fmt: skip
-        runs = Runs(fitting, Listening(callbacks), None if checkpoint is None else Path(checkpoint))
+        refuse_idle([wanted.for_task(fitting.task)])
+        runs = Runs(fitting, listening, None if checkpoint is None else _folder(checkpoint))
         record = runs.made([Job("run", wanted, seed)])[0]
-        return finished(fitting, record, "run", wanted)
+        return finished(fitting, record, "run", wanted, share=share_of(valid))
 
 
 def _knobs(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +104,31 @@ def _knobs(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: arguments[name] for name in names if arguments[name] is not None} | arguments["knobs"]
 
 
-def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe) -> Run:
+def recipe_of(networks: Networks, knobs: Mapping[str, Any]) -> Recipe:
+    """The recipe of `knobs`, of which the factory of networks takes its own."""
+    network, training = split_knobs(networks, knobs)
+    return recipe(training, network)
+
+
+def _folder(checkpoint: Any) -> Path:
+    if not isinstance(checkpoint, (str, os.PathLike)):
+        raise OptionError(f"checkpoint is {checkpoint!r}: it must be the path of a folder.")
+    return Path(checkpoint)
+
+
+@contextmanager
+def for_training() -> Iterator[None]:
+    """Gradients are computed inside, whatever the caller had switched off."""
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        yield
+
+
+def share_of(valid: Any) -> float | None:
+    """The share of the training rows that `valid` sets aside, if it is one."""
+    return float(valid) if isinstance(valid, numbers.Real) else None
+
+
+def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, share: float | None) -> Run:
     """A record as its owner holds it."""
     return Run(
         name=name,
@@ -101,18 +136,21 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe) -> 
         curves=curves_frame(record.curves),
         config=record.request.config,
         metric=None if fitting.metric is None else fitting.metric.name,
-        score=fitting.shown(record.error),
+        score=fitting.best_score(record),
         best_epoch=record.best_epoch,
         epochs=record.epochs,
         ended=record.ended,
         seed=record.request.seed,
         task=fitting.task,
         given=wanted,
+        share=share,
+        evaluate_every=fitting.evaluate_every,
     )
 
 
 def whole(name: str, value: Any, least: int = 0) -> int:
-    """A whole number of at least `least`; raises OptionError otherwise."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
+    """A whole number of at least `least`, and of 63 bits at most; raises OptionError otherwise."""
+    is_whole = not isinstance(value, bool) and hasattr(value, "__index__")
+    if not is_whole or not least <= int(value) < 1 << 63:
         raise OptionError(f"{name} is {value!r}: it must be a whole number of at least {least}.")
     return int(value)

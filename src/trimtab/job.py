@@ -23,6 +23,7 @@ from trimtab.training.data import TrainingData
 from trimtab.training.engine import Engine
 from trimtab.training.metrics import metric_for
 from trimtab.training.step import Features
+from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.notices import edge_notices
@@ -38,7 +39,11 @@ REFITTED = 6
 
 
 class Job:
-    """One call of `tune`: what was asked, and the floors below put to work on it."""
+    """One call of `tune`: what was asked, and the floors below put to work on it.
+
+    A study that is not `lasting` loses its folder as soon as it is done: it keeps no trial store, curves or signals,
+    and trains no baseline that only its readers would miss.
+    """
 
     def __init__(
         self,
@@ -48,15 +53,25 @@ class Job:
         trials: int | None,
         device: torch.device,
         threads: int,
+        *,
+        lasting: bool = True,
     ) -> None:
         self.budget, self.listeners, self.asked, self.max_trials = budget, listeners, asked, trials
-        self.device, self.threads = device, threads
+        self.device, self.threads, self.lasting = device, threads, lasting
         self.notices: list[str] = []
         self._model_saved = 0.0
 
     def run(self, data: Any, test: Any, folder: StudyFolder | None, out: Path | None) -> Study:
         asked = self.asked
-        prepared = self._prepare(data, test)
+        options = {name: asked[name] for name in DATA_OPTIONS}
+        return self.run_on(prepare(data, target=asked["target"], **options, test=test), folder, out)
+
+    def run_on(self, prepared: Prepared, folder: StudyFolder | None, out: Path | None) -> Study:
+        """The study of a table that is prepared already."""
+        asked = self.asked
+        self._tell("schema", prepared.schema)
+        for notice in prepared.notices:
+            self._notice(notice)
         task: Task = prepared.target_encoder.task  # type: ignore[assignment]
         metric = metric_for(asked["metric"], task, prepared.target_encoder.outputs)
         fixed = check_fixed(asked["fixed"], task)
@@ -85,6 +100,7 @@ class Job:
             threads=self.threads,
             always=Features(dropout=True),
             precision=self.asked.get("precision", "high"),
+            keeps_signals=self.lasting,
             measures_widths=self.max_trials is None,
             should_stop=self.budget.is_over,
         )
@@ -97,19 +113,6 @@ class Job:
         return self._finish(engine, space, trials)
 
     # -- before
-
-    def _prepare(self, data: Any, test: Any) -> Prepared:
-        asked = self.asked
-        prepared = prepare(
-            data,
-            target=asked["target"],
-            **{name: asked[name] for name in DATA_OPTIONS},
-            test=test,
-        )
-        self._tell("schema", prepared.schema)
-        for notice in prepared.notices:
-            self._notice(notice)
-        return prepared
 
     def _warn_of_memory(self, prepared: Prepared) -> None:
         needed, there = 3 * prepared.estimated_bytes(), available_memory()
@@ -142,7 +145,16 @@ class Job:
             url=self.asked["storage"],
             greater_is_better=self.metric.greater_is_better,
             earlier=earlier,
+            keeps_records=self.lasting,
         )
+        try:
+            return self._search_with(engine, space, earlier, writer)
+        finally:
+            writer.close()
+
+    def _search_with(
+        self, engine: Engine, space: Space, earlier: list[TrialRecord], writer: TrialWriter
+    ) -> list[TrialRecord]:
         search = Search(
             data=self.tensors,
             metric=self.metric,
@@ -154,6 +166,7 @@ class Job:
             seed=self.asked["seed"],
             max_trials=self.max_trials,
             earlier=earlier,
+            baseline_names=BASELINES if self.lasting else FITTED_BASELINES,
             on_progress=lambda progress: self._tell("progress", progress),
             on_baseline=lambda record: self._tell(
                 "baseline", record.name, self.metric.name, self.metric.shown(record.error)
@@ -162,11 +175,7 @@ class Job:
         )
         if (self.folder.path / "inflight.json").exists():
             search.resume_with([entry["values"] for entry in self.folder.read("inflight.json")])  # type: ignore[index]
-        try:
-            trials = search.run()
-        finally:
-            writer.close()
-        return trials
+        return search.run()
 
     def _save_best_so_far(self, record: TrialRecord, weights: TrialWeights) -> None:
         """Keep a usable model in the folder while the search runs, so that a killed study can predict."""
@@ -299,6 +308,7 @@ def engine_report(engine: Engine) -> dict[str, Any]:
         "lane_steps": useful,
         "utilisation": round(useful / max(1, possible), 4),
         "compiled_share": round(sum(p.compiled_steps for p in populations) / max(1, useful), 4),
+        "bfloat16_share": round(sum(p.bfloat16_steps for p in populations) / max(1, useful), 4),
         "structures": len(populations),
     }
 

@@ -73,16 +73,19 @@ class Model:
         encoded = self.encoder.encode(frame)
         return self.raw_of(encoded), encoded.notices
 
-    def raw_of(self, encoded: Encoded) -> numpy.ndarray:
-        """The same for rows that this model's encoder has encoded already."""
-        numbers, codes = torch.from_numpy(encoded.numbers), torch.from_numpy(encoded.codes)
-        programs = [MLPProgram(build(self.encoder, self.target, member.network)) for member in self.members]
+    def raw_of(self, encoded: Encoded, *, dtype: torch.dtype = torch.float32) -> numpy.ndarray:
+        """The same for rows that this model's encoder has encoded already.
+
+        The networks multiply in `dtype`: in float64 a row's prediction does not depend on the rows beside it.
+        """
+        numbers, codes = torch.from_numpy(encoded.numbers).to(dtype), torch.from_numpy(encoded.codes)
+        networks = [(self._program(member), member.parameters.to(dtype), member.share) for member in self.members]
         pieces = [numpy.zeros((0, self.target.outputs))]
         for start in range(0, len(numbers), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
             parts = [
-                member.share * self._member(program, member, numbers[rows], codes[rows])
-                for program, member in zip(programs, self.members, strict=True)
+                share * self._mean_of(program, parameters, numbers[rows], codes[rows])
+                for program, parameters, share in networks
             ]
             pieces.append(torch.stack(parts).sum(0).numpy())
         return numpy.concatenate(pieces)
@@ -101,18 +104,24 @@ class Model:
             columns = {f"prediction_{name}": raw[:, i] for i, name in enumerate(self.target.names)}
         return polars.DataFrame(columns), notices
 
-    def _member(self, program: MLPProgram, member: Member, numbers: Tensor, codes: Tensor) -> Tensor:
-        networks = member.parameters.shape[0]
+    def _program(self, member: Member) -> MLPProgram:
+        # Without storage: its weights come from elsewhere, and none are drawn from the caller's generator.
+        with torch.device("meta"):
+            return MLPProgram(build(self.encoder, self.target, member.network))
+
+    def _mean_of(self, program: MLPProgram, parameters: Tensor, numbers: Tensor, codes: Tensor) -> Tensor:
+        """The mean prediction of networks of one structure, float64 [rows, outputs]."""
+        networks = parameters.shape[0]
         inputs = tuple(x.unsqueeze(0).expand(networks, *x.shape) for x in (numbers, codes))
-        outputs = outputs_of(program, member.parameters, inputs).double()
+        outputs = outputs_of(program, parameters, inputs).double()
         if self.task == "classification":
             return outputs.softmax(-1).mean(0)
         return outputs.mean(0) * torch.tensor(self.target.scale, dtype=torch.float64) + torch.tensor(
             self.target.mean, dtype=torch.float64
         )
 
-    def save(self, folder: Path) -> None:
-        """Write `model.json` and `weights.safetensors` into `folder`; the old model stays until the new is whole."""
+    def pack(self) -> tuple[str, bytes]:
+        """The model as it is saved: the text of `model.json` and the bytes of `weights.safetensors`."""
         weights = save_tensors({f"member.{i}": m.parameters.contiguous() for i, m in enumerate(self.members)})
         body = {
             "kind": _KIND,
@@ -123,11 +132,20 @@ class Model:
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
         }
         body["digest"] = _digest(body)
+        return json.dumps(body, indent=1), weights
+
+    def __reduce__(self) -> tuple:
+        """A pickled model is the saved one: no object of torch's is in it."""
+        return _unpack, self.pack()
+
+    def save(self, folder: Path) -> None:
+        """Write `model.json` and `weights.safetensors` into `folder`; the old model stays until the new is whole."""
+        document, weights = self.pack()
         new = folder.with_name(f".{folder.name}.part")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         (new / "weights.safetensors").write_bytes(weights)
-        (new / "model.json").write_text(json.dumps(body, indent=1), encoding="utf-8")
+        (new / "model.json").write_text(document, encoding="utf-8")
         _exchange(new, folder)
 
     @classmethod
@@ -135,23 +153,35 @@ class Model:
         """Read a saved model; raises ModelError when it is missing, damaged or from a newer trimtab."""
         if not folder.is_dir() and _previous(folder).is_dir():
             folder = _previous(folder)
-        body = _read_document(folder / "model.json")
-        path = folder / "weights.safetensors"
+        document, weights = folder / "model.json", folder / "weights.safetensors"
         try:
-            content = path.read_bytes()
+            body = _read_document(document.read_bytes(), str(document))
+        except OSError:
+            raise ModelError(f"{folder} holds no model: there is no model.json.") from None
+        try:
+            content = weights.read_bytes()
         except OSError as error:
-            raise ModelError(f"{path} cannot be read ({error.strerror}): the model is incomplete.") from None
-        if hashlib.sha256(content).hexdigest() != body["weights_sha256"]:
-            raise ModelError(f"{path} is damaged: its content does not match model.json. Restore it or train again.")
-        try:
-            tensors = load_tensors(content)
-            members = tuple(
-                Member(entry["network"], tensors[f"member.{i}"], float(entry["share"]))
-                for i, entry in enumerate(body["members"])
-            )
-            return cls(Encoder.from_json(body["encoder"]), TargetEncoder.from_json(body["target"]), members)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{folder} does not hold a readable model: {error}.") from None
+            raise ModelError(f"{weights} cannot be read ({error.strerror}): the model is incomplete.") from None
+        return _assembled(body, content, str(weights))
+
+
+def _unpack(document: str, weights: bytes) -> Model:
+    """The model that `Model.pack` took apart."""
+    return _assembled(_read_document(document, "The document of this model"), weights, "The weights of this model")
+
+
+def _assembled(body: dict, weights: bytes, path: str) -> Model:
+    if hashlib.sha256(weights).hexdigest() != body["weights_sha256"]:
+        raise ModelError(f"{path} is damaged: its content does not match model.json. Restore it or train again.")
+    try:
+        tensors = load_tensors(weights)
+        members = tuple(
+            Member(entry["network"], tensors[f"member.{i}"], float(entry["share"]))
+            for i, entry in enumerate(body["members"])
+        )
+        return Model(Encoder.from_json(body["encoder"]), TargetEncoder.from_json(body["target"]), members)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} and its model.json are no readable model: {error}.") from None
 
 
 def build(encoder: Encoder, target: TargetEncoder, network: Mapping[str, str | int | float]) -> MLP:
@@ -165,11 +195,9 @@ def build(encoder: Encoder, target: TargetEncoder, network: Mapping[str, str | i
     )
 
 
-def _read_document(path: Path) -> dict:
+def _read_document(content: str | bytes, path: str) -> dict:
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise ModelError(f"{path.parent} holds no model: there is no model.json.") from None
+        body = json.loads(content)
     except ValueError:
         raise ModelError(f"{path} is damaged: it is not readable JSON. Restore it or train again.") from None
     if not isinstance(body, dict) or body.get("kind") != _KIND:

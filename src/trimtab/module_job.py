@@ -115,7 +115,7 @@ class ModuleJob:
         search = Search(
             data=fitting.training_data, metric=fitting.metric, space=space, engine=engine, folder=folder,
             writer=writer, budget=self.budget, seed=self.seed, max_trials=self.max_trials, earlier=earlier,
-            has_baselines=False, on_progress=lambda progress: self._tell("progress", progress),
+            baseline_names=(), on_progress=lambda progress: self._tell("progress", progress),
         )  # fmt: skip
         if (folder.path / "inflight.json").exists():
             search.resume_with([entry["values"] for entry in folder.read("inflight.json")])  # type: ignore[index]
@@ -156,7 +156,7 @@ class ModuleJob:
         self, fitting: Fitting, folder: StudyFolder, winner: TrialRecord, test: Examples
     ) -> dict[str, float]:
         """The scores of the winner's network on rows that nothing was chosen by."""
-        rows = fitting.prepared(test, "test")
+        rows = fitting.prepared(test)
         data = fitting.data(rows, torch.arange(rows.rows), torch.arange(rows.rows))
         weights = folder.load_weights(winner.number)
         assert weights is not None
@@ -182,7 +182,7 @@ def _test_rows(test: Any) -> Examples:
     if not isinstance(test, (tuple, list)) or len(test) not in (2, 3):
         raise OptionError("test= of networks of your own is (X, y): rows that nothing is chosen by.")
     rows = from_pair(*test, name="test")
-    check_finite(rows, "test")
+    check_finite(rows)
     return rows
 
 

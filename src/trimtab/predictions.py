@@ -3,18 +3,17 @@
 Knows files and the model's answer to a frame; it knows no options, no terminal and nothing of how a model was found.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import polars
 
-from trimtab.errors import DataError, OptionError
+from trimtab.errors import OptionError
 from trimtab.model import Model
 from trimtab.table.read import BATCH_ROWS, read_batches
+from trimtab.whole_file import beside
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -31,7 +30,7 @@ def predict_file(model: Model, data: str | Path, out: str | Path, *, notice: Cal
         raise OptionError(f"{out} is the table to predict for: write the predictions to another file.")
     batches = _batches(model, data, notice)
     write = _write_parquet if out.suffix.lower() == ".parquet" else _write_csv_file
-    with _beside(out) as part:
+    with beside(out) as part:
         return write(batches, part)
 
 
@@ -84,18 +83,3 @@ def _write_parquet(batches: Iterator[polars.DataFrame], part: Path) -> int:
             rows += frame.height
         polars.scan_parquet(Path(pieces) / "*.parquet").sink_parquet(part)
     return rows
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """A file beside `out` to write into, which takes its place at the end, or vanishes when something goes wrong."""
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        part.touch()
-    except OSError as error:
-        raise DataError(f"{out} cannot be written: {error.strerror}.") from None
-    try:
-        yield part
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)

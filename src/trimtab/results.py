@@ -6,6 +6,7 @@ Knows how to read a study folder back; it trains nothing.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,15 @@ import polars
 
 from trimtab.errors import StudyError
 from trimtab.model import Model
-from trimtab.modules.networks import Networks, filled
+from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import Recipe
-from trimtab.training.config import Config
+from trimtab.training.config import Config, Task
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
 from trimtab.tuning.writer import TrialStore
+
+Place = str | PathLike[str] | None
 
 if TYPE_CHECKING:
     import torch
@@ -30,11 +33,22 @@ if TYPE_CHECKING:
 class Run:
     """One training, finished.
 
-    `module` has the weights of the best epoch and is in evaluation mode; `curves` has a row per evaluated epoch (see
-    `trimtab.training.run.Curves`); `score` is the metric on the validation rows at the best epoch, as users read it,
-    where `metric` names it, and the validation loss where that is None. `ended` says why training ended: "all epochs",
-    "stopped early", "stopped" (by a callback) or "not finite"; `best_epoch` is 0 where no epoch gave a finite score,
-    and the module then has the weights it started from. `given` is the recipe, with functions where names were not.
+    Attributes:
+        name: what the run is called, such as "lr=0.01, seed 0" in a sweep.
+        module: the network with the weights of the best epoch, in evaluation mode.
+        curves: a polars frame with a row per evaluated epoch; see `trimtab.training.run.Curves` for its columns.
+        config: every knob of the training, those left out included.
+        metric: what `score` is, None for the validation loss.
+        score: the metric on the validation rows at the best epoch, as users read it.
+        best_epoch: the epoch with the best score; 0 where no epoch gave a finite one, and the module then has the
+            weights it started from.
+        epochs: how many epochs were trained.
+        ended: why training ended: "all epochs", "stopped early", "stopped" (by a callback) or "not finite".
+        seed: where chance started.
+        task: "regression" or "classification".
+        given: the knobs as they were given, with functions where names were not.
+        share: the share of rows set aside to judge by, None where they were given.
+        evaluate_every: epochs between two evaluations.
     """
 
     name: str
@@ -47,8 +61,10 @@ class Run:
     epochs: int
     ended: str
     seed: int
-    task: str
+    task: Task
     given: Recipe
+    share: float | None = None
+    evaluate_every: int = 1
 
     @property
     def findings(self) -> tuple[()]:
@@ -61,17 +77,32 @@ class Run:
 
         return curves_figure(self.curves, metric=self.metric, best_epoch=self.best_epoch, title=self.name)
 
+    def code(self) -> str:
+        """A plain PyTorch script that trains as this run was trained, without trimtab; the data's place is marked."""
+        from trimtab.export.scripts.module import module_script
+
+        own: dict[str, Any] = {"loss": self.given.function, "optimizer": self.given.make_optimizer}
+        return module_script(
+            self.config, task=self.task, module=self.module, **own, metric=self.metric, seed=self.seed,
+            share=self.share, every=self.evaluate_every, keeps_dropout=self.given.has_own_dropout,
+        )  # fmt: skip
+
     def __repr__(self) -> str:
         score = f"{self.metric or 'validation loss'} {self.score:.4g}"
         return f"Run({self.name}: {score} at epoch {self.best_epoch} of {self.epochs}, {self.ended})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study:
     """A finished (or interrupted) search.
 
-    `out` is its folder, `result` what `summary()` gives, `winner` the best single trial, `notices` what a user ought to
-    know about data and result, `trials` every finished trial in the order in which they were asked for.
+    Attributes:
+        out: its folder.
+        result: what `summary()` gives.
+        winner: the best single trial.
+        trials: every finished trial in the order in which they were asked for.
+        notices: what a user ought to know about data and result.
+        networks: where the networks of a study of the caller's own come from.
     """
 
     out: Path
@@ -92,13 +123,15 @@ class Study:
         weights = StudyFolder(self.out).load_weights(self.winner.number)
         if weights is None:
             raise StudyError(f"The weights of trial {self.winner.number} cannot be read from {self.out / 'runs'}.")
-        made = self.networks.made(self.winner.config.module_arguments, self.result.get("seed", 0))
+        arguments, seed = self.winner.config.module_arguments, self.result.get("seed", 0)
         buffers = {name: value[0] for name, value in weights.buffers.items()}
-        return filled(made, weights.parameters[0], buffers).to(self.networks.dtype)
+        return self.networks.filled(arguments, seed, weights.parameters[0], buffers)
 
     @cached_property
     def model(self) -> Model:
-        """The saved model, read from the study folder."""
+        """The saved model of a table, read from the study folder; StudyError for networks of the caller's own."""
+        if self._is_of_modules:
+            raise StudyError("This study is of networks of your own: the best of them is study.module.")
         return Model.load(self.out / "model")
 
     @property
@@ -111,9 +144,67 @@ class Study:
         """The best single config in words."""
         return trial_in_words(self.winner)
 
+    def code(self) -> str:
+        """A plain PyTorch script that trains the best single config, without trimtab.
+
+        That of a table reads the same file and prints its validation score beside the study's; raises DataError where
+        the file cannot be read any more. That of networks of the caller's own has a place for the data.
+        """
+        from trimtab.export.scripts.study import study_script
+
+        folder = StudyFolder(self.out)
+        if self._is_of_modules:
+            return _module_study_script(self, folder)
+        return study_script(folder, self.winner, self.model)
+
+    def export(self, *, python: Place = None, onnx: Place = None, pt2: Place = None) -> dict[str, Path]:
+        """Write files that need no trimtab: `code()`, the model as an ONNX graph or as a PT2 program (see the guide).
+
+        Returns the files by kind. Raises OptionError where nothing is asked for or onnx is not installed, DataError
+        where a file cannot be written.
+        """
+        from trimtab.export.files import export_files
+
+        if self._is_of_modules:
+            if onnx is not None or pt2 is not None:
+                raise StudyError(
+                    "These networks are of your own kind, without a table's columns: torch.onnx.export and "
+                    "torch.export.export take study.module as it is."
+                )
+            return export_files(None, self.code, python=python)
+        return export_files(self.model, self.code, python=python, onnx=onnx, pt2=pt2)
+
+    @property
+    def _is_of_modules(self) -> bool:
+        return self.networks is not None or StudyFolder(self.out).read("study.json")["asked"].get("kind") == "module"
+
+    def __repr__(self) -> str:
+        return f"Study({self.out}: {len(self.trials)} trials; {self.words})"
+
     def summary(self) -> dict[str, Any]:
         """What was found, as one plain dict: the object that `trimtab fit --json` prints."""
         return dict(self.result)
+
+
+def _module_study_script(study: Study, folder: StudyFolder) -> str:
+    from trimtab.export.scripts.module import module_script
+
+    fixed = folder.read("study.json")["asked"]["fixed"]
+    # A function was noted by its repr: its place in the script is marked.
+    own: dict[str, Any] = {name: object() for name in ("loss", "optimizer") if fixed.get(name, "").startswith("<")}
+    curves = study.curves
+    epochs = curves.filter(polars.col("trial") == study.winner.number)["epoch"] if curves.height else None
+    return module_script(
+        study.winner.config,
+        task=study.result["task"],
+        module=study.module,
+        loss=own.get("loss"),
+        optimizer=own.get("optimizer"),
+        metric=study.result["metric"],
+        seed=study.result["seed"],
+        every=1 if epochs is None or epochs.is_empty() else int(epochs.min()),  # type: ignore[arg-type]
+        keeps_dropout="dropout" not in {**study.winner.values, **fixed},
+    )
 
 
 def load(path: str | Path, factory: "torch.nn.Module | Callable[..., torch.nn.Module] | None" = None) -> Study:
@@ -136,6 +227,17 @@ def load(path: str | Path, factory: "torch.nn.Module | Callable[..., torch.nn.Mo
 
 def _networks(factory: "torch.nn.Module | Callable[..., torch.nn.Module] | None") -> Networks | None:
     return None if factory is None else Networks(factory)
+
+
+def export_run(path: str | Path, *, python: Place = None, onnx: Place = None, pt2: Place = None) -> dict[str, Path]:
+    """Export what lies in a study folder; for ONNX and PT2 the `model` folder inside one will do. See Study.export."""
+    if python is not None:
+        if (Path(path) / "model.json").exists():
+            raise StudyError(f"{path} is a model without its study: a script needs the study's folder.")
+        return load(path).export(python=python, onnx=onnx, pt2=pt2)
+    from trimtab.export.files import export_files
+
+    return export_files(load_model(path), onnx=onnx, pt2=pt2)
 
 
 def load_model(path: str | Path) -> Model:

@@ -12,19 +12,21 @@ import numpy
 from torch import nn
 
 from trimtab.errors import OptionError
-from trimtab.fit import finished, whole
+from trimtab.fit import finished, for_training, recipe_of, share_of, whole
 from trimtab.machine import cores, device_named, lanes_in_threads
-from trimtab.modules.comparison import Predicted
+from trimtab.modules.comparison import Predicted, metric_of_loss
 from trimtab.modules.fitting import BY_TASK, Fitting
 from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
-from trimtab.modules.recipe import LOSS_KNOBS, PLAIN_SEQUENCES, Recipe, plain, recipe, split_knobs
+from trimtab.modules.recipe import KNOBS, LOSS_KNOBS, PLAIN_SEQUENCES, Recipe, plain, refuse_idle
 from trimtab.modules.runs import Job, Runs
-from trimtab.swept import Outcome, Sweep, summarised
+from trimtab.swept import Outcome, Sweep, cell, summarised
 from trimtab.training.run import NOT_FINITE, RunRecord
 
 MOST_RUNS = 20_000
+# A run has diverged where its losses end by more than this share above those it began with.
+CLEARLY = 0.1
 
 
 def sweep(
@@ -48,59 +50,71 @@ def sweep(
     Arguments:
         module: a `torch.nn.Module`, copied with its weights (seeds then differ in row order and dropout), or a function
             that makes one, called once for each seed; its own arguments are knobs too.
-        train, valid, device, callbacks, evaluate_every: as in `tt.fit`.
+        train: as in `tt.fit`.
+        valid: as in `tt.fit`.
         seeds: how many runs each value gets; they begin at `seed`. Runs of one seed see the same batches, so that
             values are compared in pairs.
         metric: what values are compared by; None: the validation loss, or the task's default metric where the loss
-            itself is swept (values of different losses cannot be compared).
+            itself is swept: values of different losses cannot be compared. (Each run's best epoch is chosen by its own
+            loss then.)
+        seed: where chance starts.
+        device: as in `tt.fit`.
         threads: threads to train with (all cores).
+        callbacks: as in `tt.fit`, told of every run by its name.
+        evaluate_every: as in `tt.fit`.
         knobs: as in `tt.fit`; one or two of them as a list, array or range of values.
 
     Raises a TrimtabError that says what cannot be used and what to do.
     """
     started = time.perf_counter()
-    networks = Networks(module)
-    swept, held = _swept(knobs)
-    seeds = whole("seeds", seeds, least=1)
+    networks, listening = Networks(module), Listening(callbacks)
+    swept, held = _swept(networks, knobs)
+    seeds, seed = whole("seeds", seeds, least=1), whole("seed", seed)
+    threads = cores() if threads is None else whole("threads", threads, least=1)
     combinations = [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
     if len(combinations) * seeds > MOST_RUNS:
         raise OptionError(f"{len(combinations) * seeds} runs are asked for: at most {MOST_RUNS} at once.")
-    material = Material.read(train, valid, seed=seed, batch_size=None)
-    if material.batch_size and "batch_size" not in knobs:
-        held["batch_size"] = material.batch_size
-    recipes = [_recipe(networks, held | combination) for combination in combinations]
-    if metric is None and set(swept) & LOSS_KNOBS:
-        metric = BY_TASK
-    jobs = [
-        Job(_named(combination, seed + i, seeds), wanted, seed + i)
-        for combination, wanted in zip(combinations, recipes, strict=True)
-        for i in range(seeds)
-    ]
-    with lanes_in_threads():
+    # Values of different losses cannot be compared; each run's best epoch is still its own loss's.
+    by_task = metric is None and bool(set(swept) & LOSS_KNOBS)
+    with lanes_in_threads(), for_training():
+        recipes = [recipe_of(networks, held | combination) for combination in combinations]
+        refuse_idle(recipes)
+        material = Material.read(train, valid, seed=seed, batch_size=recipes[0].asked_rows)
+        if material.batch_size and "batch_size" not in knobs:
+            held["batch_size"] = material.batch_size
+            recipes = [recipe_of(networks, held | combination) for combination in combinations]
+        jobs = [
+            Job(_named(combination, seed + i, seeds), wanted, seed + i)
+            for combination, wanted in zip(combinations, recipes, strict=True)
+            for i in range(seeds)
+        ]
         outcomes, runs, fitting = _trained(
-            networks, material, jobs, Listening(callbacks),
-            {"metric": metric, "seed": whole("seed", seed), "device": device_named(device),
-             "threads": threads or cores(), "evaluate_every": whole("evaluate_every", evaluate_every, least=1)},
+            networks, material, jobs, listening,
+            {"metric": BY_TASK if by_task else metric, "judges_by_loss": by_task, "seed": seed,
+             "device": device_named(device), "threads": threads,
+             "evaluate_every": whole("evaluate_every", evaluate_every, least=1)},
+            share_of(valid),
         )  # fmt: skip
     by_value = [outcomes[i : i + seeds] for i in range(0, len(outcomes), seeds)]
     return summarised(
         combinations, by_value, fitting.shown, None if fitting.metric is None else fitting.metric.name,
-        predicted=_predicted(fitting, by_value), runs=runs, seconds=time.perf_counter() - started,
+        predicted=_predicted(fitting, recipes[0], by_value), runs=runs, seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 
-def _swept(knobs: Mapping[str, Any]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+def _swept(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     """The knobs that were given as several values, and those that stand still."""
     swept, held = {}, {}
     for name, value in knobs.items():
-        is_several = isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0) == 1
-        if not is_several or (name in PLAIN_SEQUENCES and not isinstance(value, list)):
+        # A tuple may be the one value of what a factory takes, and of knobs that are sequences.
+        is_plain = name in PLAIN_SEQUENCES or name in networks.knobs or name not in KNOBS
+        if not _is_several(value) or (is_plain and isinstance(value, tuple)):
             held[name] = value
             continue
         values = [plain(each) for each in value]
         if not values:
             raise OptionError(f"{name} has no values to sweep.")
-        if len({repr(each) for each in values}) < len(values):
+        if len({_same(each) for each in values}) < len(values):
             raise OptionError(f"{name} has a value twice: give each once, and more seeds for more runs of it.")
         swept[name] = values
     if not 1 <= len(swept) <= 2:
@@ -111,19 +125,28 @@ def _swept(knobs: Mapping[str, Any]) -> tuple[dict[str, list[Any]], dict[str, An
     return swept, held
 
 
-def _recipe(networks: Networks, knobs: Mapping[str, Any]) -> Recipe:
-    network, training = split_knobs(networks, knobs)
-    return recipe(training, network)
+def _is_several(value: Any) -> bool:
+    return isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0) == 1 or hasattr(value, "to_list")
+
+
+def _same(value: Any) -> Any:
+    """Equal for values that are the same knob."""
+    return value if isinstance(value, (bool, int, float, str)) or callable(value) else repr(value)
 
 
 def _named(combination: Mapping[str, Any], seed: int, seeds: int) -> str:
-    parts = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+    parts = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={cell(value)}"
              for name, value in combination.items()]  # fmt: skip
     return ", ".join([*parts, f"seed {seed}"] if seeds > 1 else parts)
 
 
 def _trained(
-    networks: Networks, material: Material, jobs: Sequence[Job], listening: Listening, how: dict[str, Any]
+    networks: Networks,
+    material: Material,
+    jobs: Sequence[Job],
+    listening: Listening,
+    how: dict[str, Any],
+    share: float | None,
 ) -> tuple[list[Outcome], tuple, Fitting]:
     """What each job came to; jobs with different functions as loss or optimizer are fitted apart."""
     families: dict[tuple, list[int]] = {}
@@ -134,8 +157,12 @@ def _trained(
     for places in families.values():
         own = [jobs[place] for place in places]
         fitting = Fitting(networks, material, own[0].recipe, **how)
+        if fitting.judges_by_loss and fitting.metric is None:
+            raise OptionError("Values of different losses cannot be compared: name a metric= that reads the outputs.")
+        for job in own[1:]:
+            fitting.check(job.recipe)
         for place, job, record in zip(places, own, Runs(fitting, listening).made(own), strict=True):
-            run = finished(fitting, record, job.name, job.recipe)
+            run = finished(fitting, record, job.name, job.recipe, share=share)
             outcomes[place] = _outcome(fitting, record), run
     assert fitting is not None
     ordered = [outcomes[place] for place in range(len(jobs))]
@@ -143,18 +170,23 @@ def _trained(
 
 
 def _outcome(fitting: Fitting, record: RunRecord) -> Outcome:
-    last = fitting.error_of(record.curves.validation_metric[-1])
-    failed = record.ended == NOT_FINITE or not last <= fitting.untrained(record.request)
-    return Outcome(record.error, last, failed, record.best_epoch, record.predictions)
+    curves = record.curves
+    last = fitting.error_of(curves.validation_metric[-1])
+    # A little above what it began with is noise, and far above on validation rows alone is overfitting.
+    ends = zip(fitting.untrained(record.request), (curves.train_loss[-1], curves.validation_loss[-1]), strict=True)
+    failed = record.ended == NOT_FINITE or all(end > start + CLEARLY * abs(start) for start, end in ends)
+    best = fitting.error_of(fitting.best_score(record))
+    return Outcome(best, last, failed, record.best_epoch, record.predictions)
 
 
-def _predicted(fitting: Fitting, by_value: Sequence[Sequence[Outcome]]) -> Predicted | None:
-    """The validation rows as `compare` reads them, where predictions were kept and a metric reads them."""
-    if fitting.metric is None or not fitting.outputs or fitting.material.is_streamed:
+def _predicted(fitting: Fitting, wanted: Recipe, by_value: Sequence[Sequence[Outcome]]) -> Predicted | None:
+    """The validation rows as `compare` reads them, where predictions were kept and their error is a mean over rows."""
+    if not fitting.outputs or fitting.material.is_streamed:
         return None
     data = fitting.training_data
     judged = data.folds[0].validation
     truth, weights = data.truth(judged).cpu(), data.weights[judged].cpu()
     repeats = len(by_value[0])
     predictions = [[numpy.asarray(outcome.predictions) for outcome in outcomes] for outcomes in by_value]
-    return Predicted(predictions, [truth] * repeats, [weights] * repeats, fitting.metric)
+    metric = fitting.metric or metric_of_loss(wanted.for_task(fitting.task).config.loss, fitting.task)
+    return Predicted(predictions, [truth] * repeats, [weights] * repeats, metric)

@@ -33,13 +33,22 @@ class Sweep:
 
     `table` has a row per value (or pair): the knobs; `best`, the mean over seeds of the score at each run's best epoch,
     with `best_low` and `best_high`, the lowest and highest of the seeds; `final`, `final_low` and `final_high`, the
-    same of the last epoch; `best_epoch`, their median; `diverged`, how many seeds were not finite or ended worse than
-    they began. Scores are the `metric` as users read it, or the validation loss where that is None.
+    same of the last epoch; `best_epoch`, their median; `diverged`, how many seeds were not finite, or ended with losses
+    clearly above those they began with on both training and validation rows. Scores are the `metric` as users read it,
+    or the validation loss where that is None.
 
-    `best` is the value with the best mean, by knob, empty where all values diverged; `like_best` are the values that
-    cannot be told apart from it (pairs as dicts). `edge` is the largest value of a numeric knob beyond which every
-    value diverged, None where the largest one still trains. `runs` are all runs, seed by seed for each value; `place`
-    is the row of the best value.
+    Attributes:
+        knobs: the names of the one or two knobs.
+        table: a polars frame with a row per value.
+        best: the value with the best mean, by knob; empty where all values diverged.
+        like_best: the values that cannot be told apart from it, itself included (pairs as dicts).
+        edge: the largest value of a numeric knob beyond which every value diverged, None where the largest one still
+            trains.
+        metric: what values are compared by, None for the validation loss.
+        seconds: how long it took.
+        runs: all runs, seed by seed for each value.
+        place: the row of the best value in `table`.
+        is_noise_known: False where nothing tells a difference from chance.
     """
 
     knobs: tuple[str, ...]
@@ -51,6 +60,7 @@ class Sweep:
     seconds: float
     runs: tuple[Run, ...] = ()
     place: int | None = None
+    is_noise_known: bool = True
 
     @property
     def words(self) -> str:
@@ -58,7 +68,8 @@ class Sweep:
         what = self.metric or "validation loss"
         seeds = f"{len(self.runs)} runs in {self.seconds:.1f} s." if self.runs else f"It took {self.seconds:.1f} s."
         if not self.best:
-            return f"Every value of {' and '.join(self.knobs)} diverged: try smaller ones. {seeds}"
+            advice = ": try smaller ones" if self.knobs == ("lr",) else ""
+            return f"Every value of {' and '.join(self.knobs)} diverged{advice}. {seeds}"
         row = self.table.row(self.place or 0, named=True)
         best = ", ".join(f"{name} {_text(value)}" for name, value in self.best.items())
         spread = (
@@ -68,8 +79,10 @@ class Sweep:
         if len(self.like_best) > 1:
             named = ", ".join(_text(value) for value in self.like_best)
             parts.append(f"These cannot be told apart on these rows and seeds: {named}.")
-        else:
-            parts.append("Every other value is measurably worse.")
+        elif not self.is_noise_known:
+            parts.append("One run of each value cannot tell a difference from chance: give more seeds.")
+        elif len(self.table) > 1:
+            parts.append("Every other value is measurably worse on these rows and seeds.")
         if self.edge is not None:
             parts.append(f"Beyond {self.knobs[0]} {_text(self.edge)} training diverges.")
         return " ".join([*parts, seeds])
@@ -120,11 +133,12 @@ def summarised(
         seconds,
         runs,
         found.best,
+        predicted is not None or errors.shape[1] > 1,
     )
 
 
 def _row(value: Mapping[str, Any], outcomes: Sequence[Outcome], shown: Callable[[float], float]) -> dict[str, Any]:
-    row: dict[str, Any] = {name: _cell(each) for name, each in value.items()}
+    row: dict[str, Any] = {name: cell(each) for name, each in value.items()}
     for name in ("best", "final"):
         scores = [shown(float(getattr(outcome, name))) for outcome in outcomes]
         row |= {name: fmean(scores), f"{name}_low": min(scores), f"{name}_high": max(scores)}
@@ -133,7 +147,7 @@ def _row(value: Mapping[str, Any], outcomes: Sequence[Outcome], shown: Callable[
     return row
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
     """A knob's value as a cell: numbers and names as they are, functions by their names, others in words."""
     if isinstance(value, (bool, int, float, str)):
         return value
@@ -154,4 +168,4 @@ def _edge(values: Sequence[Any], failed: numpy.ndarray) -> float | None:
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return "(" + ", ".join(f"{name} {_text(each)}" for name, each in value.items()) + ")"
-    return f"{value:.4g}" if isinstance(value, float) else str(_cell(value))
+    return f"{value:.4g}" if isinstance(value, float) else str(cell(value))

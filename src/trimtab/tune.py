@@ -63,22 +63,37 @@ def tune(
         source: a table: a file path, any pandas / polars / pyarrow frame, `(X, y)` arrays, or `(train, valid, test)`
             frames (may also be given as `data`); or a function that makes a `torch.nn.Module` (or a module, to tune its
             training alone).
-        data, valid, space: for networks of your own: what to train on and what to judge by, as in `tt.fit`, and the
-            knobs to turn: lists of values, or ranges as (low, high) or (low, high, "log"). Knobs that the function
-            takes shape the network; the others belong to the training. Whole numbers as ends give whole numbers.
         target: the column to predict, or several numeric ones ("a,b" or a list).
+        data: what networks of your own train on, as `train` in `tt.fit`.
+        space: the knobs to turn of networks of your own: lists of values, or ranges as (low, high) or
+            (low, high, "log"). Knobs that the function takes shape the network; the others belong to the training.
+            Whole numbers as ends give whole numbers.
+        valid: what networks of your own are judged by, as in `tt.fit`.
         budget: wall-clock time for everything, as "45s", "5m", "2h" or seconds; with `resume`, new time on top.
         metric: what is optimised and compared (rmse, mae, r2; log_loss, accuracy, balanced_accuracy, roc_auc).
+        task: "regression" or "classification"; "auto" decides by the target and says why.
+        split: how rows are drawn: "random", "time:COL" (the latest are judged and tested on), "group:COL" (groups stay
+            together), or a column that says train, valid or test.
         test: the share of rows put aside for the final score, a file or frame of them, or "none"; for networks of your
             own `(X, y)` that nothing is chosen by (default: none).
         refit: train the winner once more on all rows after the test score is taken.
+        out: the folder of the study (default: trimtab-runs/DATA-DATE-N).
+        seed: where chance starts.
         trials: stop after this many trials; the same seed then gives the same trials, scores and model again.
+        threads: threads to train with (default: all cores allowed).
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
         precision: "high" multiplies in float32; "auto" in bfloat16 where the processor is quicker at it and a check on
             the first epochs finds the validation score unharmed.
         single: one network instead of an ensemble.
         resume: the folder of an earlier study to go on from; `data` and `target` may then be left out.
+        drop: columns to leave out.
+        number: columns to take as numbers.
+        category: columns to take as categories.
+        weight: a column of row weights.
+        storage: a database URL for the trials (default: a file in the study's folder).
         listeners: objects with any of the methods notice, schema, baseline, progress.
-        stop, abort: events that end the search (finishing with the best so far, or at once and resumable).
+        stop: an event that ends the search with the best so far.
+        abort: an event that ends it at once, to be resumed.
         started: the `time.monotonic()` reading from which the budget counts (default: now).
         fixed: any knob held still, such as `loss="mae"` or `lr=1e-3`; for networks of your own those of `tt.fit`.
 
@@ -152,7 +167,7 @@ def _tune_networks(
     both = next((name for name in domains if name in held), None)
     if both is not None:
         raise OptionError(f"{both} is in space and held still: leave one of them out.")
-    knobs = ModuleSpace(networks, domains, held, rows=len(material.first().weights))
+    knobs = ModuleSpace(networks, domains, held, rows=len(material.first.weights))
     return job.run(knobs, material, test, None if resume is None else Path(resume), None if out is None else Path(out))
 
 

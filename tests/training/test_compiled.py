@@ -1,6 +1,8 @@
 """Compiled steps: the numbers of the uncompiled ones, for every lane, size and thread; and what happens without."""
 
 import logging
+import threading
+import time
 from dataclasses import replace
 
 import numpy
@@ -8,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from training.test_engine import config, engine_for, regression_data, train
+from training.test_engine import config, engine_for, mlp, regression_data, train
 from trimtab.nets.mlp import MLP
-from trimtab.training import compiler, plans
+from trimtab.training import chunk, compiler, libraries, plans
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.engine import Engine
@@ -23,14 +25,15 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not compiler.can_compile(), reason="there is no C++ compiler"),
 ]
-SIGNALS = ("train_loss", "validation_loss", "gradient_norm", "update_ratio", "dead_units")
+IN_PIECES = 48  # rows of all lanes that are evaluated at once: three lanes on 40 rows each take three calls, one short
+SIGNALS = ("train_loss", "validation_loss", "gradient_norm", "update_ratio", "dead_units", "saturated_units")
 
 
 @pytest.fixture(autouse=True)
 def steps_on_disk(tmp_path_factory, monkeypatch):
     """One folder of compiled steps for all tests of this file, so that each structure is compiled once."""
     folder = tmp_path_factory.getbasetemp() / "steps"
-    monkeypatch.setenv(compiler.CACHE_VARIABLE, str(folder))
+    monkeypatch.setenv(libraries.CACHE_VARIABLE, str(folder))
     return folder
 
 
@@ -62,7 +65,8 @@ def assert_same_curves(ours, theirs, rtol=1e-3):
 
 
 def is_compiled(engine):
-    return bool(engine._compiled) and all(found is not None for found in engine._compiled.values())
+    populations = engine.populations.values()
+    return all(engine._compiled.get(p.structure) and engine._evaluation(p) for p in populations)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -135,17 +139,34 @@ def test_training_goes_on_while_a_step_is_compiled_and_takes_it_when_it_is_there
     train(engine_for(data, compiling="wait"), requests_of([run] * 3), lanes=3)
     expected = train(engine_for(data), requests_of([run] * 3), lanes=3)
     engine = engine_for(data, compiling="beside", always=Features(dropout=True))
-    compiled_after = []
+    asked_for = {"step": 0, "evaluation": 0}
     ready = engine.compiler.ready
 
-    def ready_after_five_rounds(*asked):
-        compiled_after.append(len(compiled_after))
-        return ready(*asked) if len(compiled_after) > 5 else None
+    def ready_after_some_rounds(program, signature):
+        asked_for[signature.kind] += 1
+        rounds = {"step": 5, "evaluation": 8}[signature.kind]
+        return ready(program, signature) if asked_for[signature.kind] > rounds else None
 
-    monkeypatch.setattr(engine.compiler, "ready", ready_after_five_rounds)
+    monkeypatch.setattr(engine.compiler, "ready", ready_after_some_rounds)
     assert_same_curves(train(engine, requests_of([run] * 3), lanes=3), expected)
+    assert asked_for["evaluation"] > 8
     population = engine.populations[Structure.of(run)]
     assert 0 < population.compiled_steps < population.lane_steps
+
+
+def test_closing_ends_what_compiles_and_the_thread_that_waits_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv(compiler.CACHE_VARIABLE, str(tmp_path))
+    engine = engine_for(regression_data(), compiling="beside")
+    run = config(epochs=4)
+    population = engine.population(Structure.of(run))
+    before = set(threading.enumerate())
+    engine.admit(population, [Request(0, run, 0, 0)])
+    engine.advance(population)
+    assert set(threading.enumerate()) > before and engine.compiler.is_busy()
+    started = time.monotonic()
+    engine.close()
+    assert set(threading.enumerate()) <= before and not engine.compiler.is_busy()
+    assert time.monotonic() - started < 2
 
 
 def test_what_was_compiled_once_is_found_by_the_next_process(steps_on_disk, monkeypatch):
@@ -164,7 +185,7 @@ def test_a_damaged_library_is_dropped_and_said(steps_on_disk, tmp_path, monkeypa
     (tmp_path / "steps").mkdir()
     for path in (steps_on_disk / "steps").iterdir():
         (tmp_path / "steps" / path.name).write_bytes(path.read_bytes()[:2000])
-    monkeypatch.setenv(compiler.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(libraries.CACHE_VARIABLE, str(tmp_path))
     records = train(engine_for(data, compiling="found", always=Features(dropout=True)), requests, lanes=3)
     assert len(records) == 3
     assert "cannot be used and is dropped" in caplog.text
@@ -193,19 +214,68 @@ class Normed(nn.Module):
         return self.layers(x)
 
 
-def test_a_module_of_ones_own_is_compiled_too():
-    data = regression_data()
-    runs = [
+class Convolved(nn.Module):
+    """What vmap takes with a number of lanes that it knows alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(9, 1)
+        )  # fmt: skip
+
+    def forward(self, x, codes):
+        return self.layers(x)
+
+
+def own_runs():
+    """Runs of a module of one's own."""
+    return [
         Config(network=(), optimizer=Optimizer("adam", learning_rate=0.01 / (k + 1)), epochs=20, batch_size=16,
                schedule=Schedule("constant"), stopping=Stopping("none"), dropout=0.1 * k)
         for k in range(3)
     ]  # fmt: skip
-    records = []
+
+
+@pytest.mark.parametrize("module", [Normed, Convolved])
+def test_a_module_of_ones_own_is_compiled_too(module, monkeypatch):
+    monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", IN_PIECES)
+    data, records = regression_data(), []
     for compiling in ("never", "wait"):
-        engine = Engine(data, METRICS["rmse"], Normed, compiling=compiling, threads=2)
-        records.append(train(engine, requests_of(runs), lanes=3))
+        engine = Engine(data, METRICS["rmse"], module, compiling=compiling, threads=2)
+        records.append(train(engine, requests_of(own_runs()), lanes=3))
     assert is_compiled(engine)
     assert_same_curves(*records)
+
+
+@pytest.mark.parametrize(
+    ("module", "rows_at_once"), [(mlp, 16_384), (mlp, IN_PIECES), (Normed, IN_PIECES), (Convolved, IN_PIECES)]
+)
+def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(module, rows_at_once, monkeypatch):
+    monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", rows_at_once)
+    base = regression_data()
+    folds = tuple(Fold(fold.train, fold.validation[: 40 - 7 * k]) for k, fold in enumerate(base.folds))
+    data = TrainingData(**{**vars(base), "folds": folds})
+    runs = [config(dropout=0.1 * k) for k in range(3)] if module is mlp else own_runs()
+    engine = Engine(data, METRICS["rmse"], module, compiling="wait", always=Features(dropout=True))
+    population = engine.population(Structure.of(runs[0]), 3)
+    engine.admit(population, requests_of(runs))
+    engine.advance(population)
+    population.parameters.mul_(4)  # so that units saturate
+    worker, (lanes,) = engine._workers[population.structure.network][0], population.chunks
+    compiled = engine._evaluation(population)
+    assert (compiled.fixed is not None) == (module is Convolved)
+    ours, plain = (
+        lanes.validate(worker, each, engine.rows.inputs, population.validation, watch=True) for each in (compiled, None)
+    )
+    torch.testing.assert_close(ours.outputs, plain.outputs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.losses, plain.losses, rtol=1e-5, atol=0)
+    torch.testing.assert_close(engine._error_of(ours)[0], engine._error_of(plain)[0], rtol=1e-5, atol=0)
+    assert len(ours.activity) == len(plain.activity) > 0
+    for layer, expected in zip(ours.activity, plain.activity, strict=True):
+        assert layer.rows == expected.rows
+        for name in ("low", "high", "flat"):
+            torch.testing.assert_close(getattr(layer, name), getattr(expected, name), rtol=1e-5, atol=1e-5)
+    assert module is mlp or ours.activity[0].flat.sum() > 0
 
 
 def test_a_module_that_cannot_be_traced_runs_uncompiled_and_says_why(caplog):

@@ -18,6 +18,7 @@ from trimtab.training.precision import CHECKED_ROUNDS, PrecisionCheck
 from trimtab.training.program import outputs_of
 from trimtab.training.randomness import initialised, number_from, row_order
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, PRUNED, Request
+from trimtab.training.widths import lanes_at_once
 
 ROWS = 120
 
@@ -254,7 +255,8 @@ def test_a_run_on_a_gpu_is_the_run_on_the_cpu():
         numpy.testing.assert_allclose(there[key].curves.train_loss, record.curves.train_loss, rtol=1e-2)
 
 
-def test_threads_that_share_the_lanes_change_nothing():
+def test_threads_that_share_the_lanes_change_nothing(monkeypatch):
+    monkeypatch.setattr("trimtab.training.engine.threads_worth_it", lambda population, threads: threads)
     data = regression_data()
     requests = [Request(k, config(epochs=8, dropout=0.1 * k, lr=0.01 / (k + 1)), k % 3, k) for k in range(5)]
     one, three = (train(engine_for(data, threads=n), requests, lanes=5) for n in (1, 3))
@@ -380,7 +382,8 @@ def test_a_clipped_gradient_and_averaged_weights_are_those_of_torch():
     torch.testing.assert_close(population.average[0], torch.cat([a.reshape(-1) for a in average]), rtol=1e-4, atol=1e-6)
 
 
-def test_folds_of_different_size_share_a_population_without_idle_steps():
+def test_folds_of_different_size_share_a_population_without_idle_steps(monkeypatch):
+    monkeypatch.setattr("trimtab.training.engine.threads_worth_it", lambda population, threads: threads)
     data = regression_data(folds=1)
     places = torch.arange(ROWS)
     uneven = TrainingData(**{**vars(data), "folds": (Fold(places[:100], places[100:]), Fold(places[90:], places[:90]))})
@@ -414,3 +417,20 @@ def test_a_precision_that_costs_score_is_not_chosen(lost, chosen):
         assert check.chosen is None
         check.note(numpy.array([1.0, 2.0, 3.0]), numpy.array([1.0, 2.0, 3.0]) * (1 + lost))
     assert check.chosen == chosen
+
+
+def test_threads_share_uncompiled_lanes_only_where_each_gets_enough_to_do():
+    engine = engine_for(regression_data(), threads=2)
+    run = config(epochs=2)
+    run = replace(run, network=tuple({**dict(run.network), "width": 128}.items()))
+    population = engine.population(Structure.of(run), lanes=64)
+    at_once = lanes_at_once(population)
+    assert 3 < at_once // 2 < 64 - 3
+    engine.admit(population, [Request(k, run, k % 3, k) for k in range(3)])
+    engine.advance(population)
+    assert [len(chunk) for chunk in population.chunks] == [3]
+    engine.retire(population, "enough")
+    engine.admit(population, [Request(k, run, k % 3, k) for k in range(64)])
+    engine.advance(population)
+    assert len(population.chunks) % 2 == 0
+    engine.close()

@@ -4,8 +4,9 @@ from torch import nn
 
 from trimtab.nets.mlp import ACTIVATIONS, MLP
 from trimtab.training.mlp_program import MLPProgram, program_for
-from trimtab.training.program import Masks, VmapProgram, outputs_of
+from trimtab.training.program import Masks, outputs_of
 from trimtab.training.step import backward
+from trimtab.training.vmap_program import VmapProgram
 
 LANES, BATCH, NUMBERS = 4, 16, 7
 

@@ -11,6 +11,7 @@ from trimtab.errors import OptionError
 from trimtab.modules.examples import Examples
 from trimtab.modules.fitting import TRAINING_ROWS_JUDGED, Fitting
 from trimtab.modules.streams import Stream
+from trimtab.training.config import Config
 from trimtab.training.randomness import number_from, row_order
 from trimtab.training.run import Request
 from trimtab.training.solo import Batch
@@ -26,28 +27,40 @@ class RunBatches:
         self._fitting, self._seed = fitting, request.seed
         self._leaves_out = leaves_out or (fitting.objective is not None and fitting.objective.mixes_rows)
         train, valid = material.train, material.valid
-        self._train = fitting.prepared(train, "train") if isinstance(train, Examples) else train
-        self._valid = fitting.prepared(valid, "valid") if isinstance(valid, Examples) else valid
+        self._train = fitting.prepared(train) if isinstance(train, Examples) else train
+        self._valid = fitting.prepared(valid) if isinstance(valid, Examples) else valid
         if isinstance(self._train, Examples):
+            if isinstance(self._valid, Examples):
+                self._valid = self._valid.like(self._train)
             rows = self._train.rows
             self.size = min(config.batch_size or rows, rows)
             self.batches = rows // self.size if self._leaves_out else -(-rows // self.size)
             return
-        self.size, batches = self._train.batch_size, self._train.batches
-        if batches is None and (
-            config.schedule.name not in ("constant", "plateau") or config.decay_course != "constant"
-        ):
+        self.size, self.batches = fitting.material.batch_size or 1, self._batches_of(self._train, config)
+
+    def _batches_of(self, stream: Stream, config: Config) -> int:
+        """Batches of an epoch of a stream; raises OptionError where `config` wants what the stream cannot give."""
+        batches, size = stream.batches, stream.batch_size
+        if size is not None and config.batch_size != size and not (config.batch_size == 0 and batches == 1):
+            wanted = "all rows in every step" if config.batch_size == 0 else f"batches of {config.batch_size}"
+            raise OptionError(f"The data are read anew in batches of {size}, and {wanted} are asked for: leave it out.")
+        courses = {"decay_course": config.decay_course, "dropout_course": config.dropout_course}
+        planned = {name: value for name, value in courses.items() if value != "constant"}
+        if config.schedule.name not in ("constant", "plateau"):
+            planned["schedule"] = config.schedule.name
+        if batches is None and planned:
+            name, value = next(iter(planned.items()))
             raise OptionError(
-                f'schedule="{config.schedule.name}" has to know how many batches an epoch has, and the data do not '
-                'say: give schedule="constant" or "plateau", or the loader a length.'
+                f'{name}="{value}" has to know how many batches an epoch has, and the data do not say: leave it out, '
+                "or give the loader a length."
             )
-        self.batches = batches or 1
+        return batches or 1
 
     def training(self, epoch: int) -> Iterator[Batch]:
         if isinstance(self._train, Stream):
             for part in self._train.epoch(number_from("stream", self._seed, epoch)):
                 if not self._leaves_out or part.rows > 1:
-                    yield self._batch(part, "train")
+                    yield self._batch(part)
             return
         order = torch.from_numpy(row_order(self._train.rows, seed=self._seed, fold=0, epoch=epoch))
         for rows in order.split(self.size)[: self.batches]:
@@ -57,7 +70,7 @@ class RunBatches:
         valid = self._train if self._valid is None else self._valid
         if isinstance(valid, Stream):
             for part in valid.epoch(number_from("validation", self._seed)):
-                yield self._batch(part, "valid")
+                yield self._batch(part)
             return
         for rows in torch.arange(valid.rows).split(ROWS_AT_ONCE):
             yield self._on_device(valid.taken(rows))
@@ -75,8 +88,8 @@ class RunBatches:
         parts = [part for part in (self._train, self._valid) if isinstance(part, Examples)]
         return [x for part in parts for x in (*part.inputs, *part.targets, part.weights)]
 
-    def _batch(self, part: Examples, name: str) -> Batch:
-        return self._on_device(self._fitting.prepared(part, name))
+    def _batch(self, part: Examples) -> Batch:
+        return self._on_device(self._fitting.prepared(part))
 
     def _on_device(self, part: Examples) -> Batch:
         device = self._fitting.device

@@ -5,17 +5,21 @@ Knows errors alone, lower is better; it knows no knobs and no networks.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy
 import torch
 from jaxtyping import Bool, Float
 
-from trimtab.training.metrics import Metric, bootstrap_errors
+from trimtab.training.config import Loss, Task
+from trimtab.training.losses import LossCoefficients
+from trimtab.training.metrics import Metric, Reweighted, bootstrap_errors
+from trimtab.training.objective import FormulaLoss
 
 LEVEL = 0.95
 ROWS_DRAWN, DRAWS = 2_000, 400
-# Values whose error is beyond this many times the best's need no test to be told apart.
-FAR = 2.0
+# Values beyond so many better ones are told apart without a test.
+MOST_COMPARED, SIMULATED = 100, 20_000
 
 
 @dataclass(frozen=True)
@@ -45,36 +49,57 @@ def compare(
 ) -> Comparison:
     """Values are compared in pairs: a repeat of each began from the same weights and saw the same batches.
 
-    A value is like the best where the mean of its paired differences is within the half-width of their interval at
-    95 %: Student's, with a variance pooled over the values near the best (few seeds tell little of their own spread),
-    to which the variance over validation rows is added, from a paired bootstrap [Efron & Tibshirani 1993].
+    A value is like the best where the mean of its paired differences is within the half-width of a simultaneous
+    interval at 95 %: that of comparisons with the best of several, who is the best partly by luck [Dunnett 1955, Hsu
+    1984], with a variance pooled over the values near the best (few seeds tell little of their own spread), to which
+    the variance over validation rows is added, from a paired bootstrap [Efron & Tibshirani 1993].
     """
     means = numpy.where(failed | ~numpy.isfinite(errors).all(1), numpy.inf, errors.mean(1))
     if not numpy.isfinite(means).any():
         return Comparison(None, ())
     best = int(means.argmin())
-    near = [i for i in range(len(means)) if numpy.isfinite(means[i]) and _is_near(means[i], means[best])]
-    differences = errors[near] - errors[best]
-    seeds, freedom = _pooled_variance(differences, [i != best for i in near])
+    near = [int(i) for i in numpy.argsort(means, kind="stable")[:MOST_COMPARED] if numpy.isfinite(means[i])]
+    seeds, freedom = _paired_variance(errors[near])
     rows = _row_variances(predicted, near, best) if predicted is not None else numpy.zeros(len(near))
-    half_widths = _quantile(freedom) * numpy.sqrt(seeds / errors.shape[1] + rows)
-    alike = [i for i, mean, width in zip(near, differences.mean(1), half_widths, strict=True) if mean <= width]
+    half_widths = _quantile(len(near), freedom) * numpy.sqrt(seeds / errors.shape[1] + rows)
+    differences = means[near] - means[best]
+    alike = [i for i, difference, width in zip(near, differences, half_widths, strict=True) if difference <= width]
     return Comparison(best, tuple(sorted({best, *alike})))
 
 
-def _is_near(mean: float, best: float) -> bool:
-    return best <= 0 or mean <= FAR * best
+def metric_of_loss(loss: Loss, task: Task) -> Metric:
+    """A loss, which is a mean over rows, as `Predicted` wants it: read from predictions instead of outputs."""
+
+    def prepare(prediction: torch.Tensor, target: torch.Tensor) -> Reweighted:
+        lanes, rows, outputs = prediction.shape
+        # Every row is a lane of its own, so that its loss is its own too.
+        flat = prediction.reshape(lanes * rows, 1, outputs).float()
+        truth = target.reshape(lanes * rows, 1, *target.shape[2:])
+        classes = outputs if task == "classification" else 0
+        one = LossCoefficients.stack([loss], classes)
+        many = one.mapped(lambda value: value.expand(lanes * rows, *value.shape[1:]))
+        if task == "classification":
+            flat = flat.clamp_min(torch.finfo(torch.float32).tiny).log()
+        else:
+            truth = truth.float()
+        losses, _ = FormulaLoss(task)(flat, truth, torch.ones(lanes * rows, 1, dtype=torch.float32), many)
+        terms = losses.double().view(lanes, rows, 1)
+        return lambda weights: (torch.bmm(weights, terms) / weights.sum(2, keepdim=True)).squeeze(2)
+
+    return Metric("loss", task, False, prepare)
 
 
-def _pooled_variance(differences: numpy.ndarray, counts: list[bool]) -> tuple[float, int]:
-    """The variance over repeats of the paired differences, pooled over the other values, and its degrees of freedom."""
-    others = differences[numpy.array(counts, dtype=bool)]
-    repeats = differences.shape[1]
-    if repeats < 2 or not len(others):
+def _paired_variance(errors: Float[numpy.ndarray, "near repeats"]) -> tuple[float, int]:
+    """The variance over repeats of the difference of two values, from what is left of the errors of those nearest to
+    the best (they are sorted) without the effects of value and repeat; and its degrees of freedom."""
+    values, repeats = errors.shape
+    if values < 2 or repeats < 2:
         return 0.0, 0
-    # The half of the values whose differences are smallest: far from the best both means and spreads grow.
-    order = numpy.argsort(numpy.abs(others.mean(1)))[: max(1, (len(others) + 1) // 2)]
-    return float(others[order].var(axis=1, ddof=1).mean()), len(order) * (repeats - 1)
+    # Far from the best both means and spreads grow.
+    nearest = errors[: max(2, (values + 1) // 2)]
+    rest = nearest - nearest.mean(1, keepdims=True) - nearest.mean(0, keepdims=True) + nearest.mean()
+    freedom = (len(nearest) - 1) * (repeats - 1)
+    return 2 * float(numpy.square(rest).sum()) / freedom, freedom
 
 
 def _row_variances(predicted: Predicted, near: list[int], best: int) -> numpy.ndarray:
@@ -99,8 +124,13 @@ def _row_variances(predicted: Predicted, near: list[int], best: int) -> numpy.nd
     return variances
 
 
-def _quantile(freedom: int) -> float:
-    from scipy.stats import norm, t
-
-    tail = 1 - (1 - LEVEL) / 2
-    return float(t.ppf(tail, freedom)) if freedom else float(norm.ppf(tail))
+@cache
+def _quantile(values: int, freedom: int) -> float:
+    """How far the true best of so many equal values lies behind the one that looks best, in standard errors of their
+    difference; freedom 0 is a known error."""
+    generator = numpy.random.default_rng(0)
+    noise = generator.standard_normal((SIMULATED, max(2, values)))
+    behind = (noise[:, 0] - noise.min(1)) / numpy.sqrt(2)
+    if freedom:
+        behind /= numpy.sqrt(generator.chisquare(freedom, SIMULATED) / freedom)
+    return float(numpy.quantile(behind, LEVEL))

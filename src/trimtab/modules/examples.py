@@ -23,7 +23,8 @@ class Examples:
 
     `inputs` are tensors `[rows, ...]`, called `names` where they were given by name; `targets` likewise, and `tree` is
     how they hang together where the caller gave several (None: one tensor). `weights` float32 `[rows]`. `batch_size` is
-    that of the loader they came from.
+    that of the loader they came from. `given_as` is the argument they came by, and `places` are the numbers of their
+    rows there where some were left out: messages speak of them.
     """
 
     inputs: tuple[Tensor, ...]
@@ -32,6 +33,8 @@ class Examples:
     names: tuple[str, ...] = ()
     tree: Any = None
     batch_size: int | None = None
+    given_as: str = "train"
+    places: Tensor | None = None
 
     @property
     def rows(self) -> int:
@@ -40,24 +43,43 @@ class Examples:
     def taken(self, rows: Tensor) -> "Examples":
         """Those of `rows` alone."""
         inputs, targets = (tuple(x[rows] for x in part) for part in (self.inputs, self.targets))
-        return replace(self, inputs=inputs, targets=targets, weights=self.weights[rows])
+        places = rows if self.places is None else self.places[rows]
+        return replace(self, inputs=inputs, targets=targets, weights=self.weights[rows], places=places)
+
+    def place_of(self, row: int) -> int:
+        """The number of a row in what the caller gave."""
+        return row if self.places is None else int(self.places[row])
+
+    def like(self, other: "Examples") -> "Examples":
+        """These rows with inputs in the order of `other`'s; raises DataError where both are not of the same kind."""
+        if self.names != other.names and sorted(self.names) == sorted(other.names):
+            order = [self.names.index(name) for name in other.names]
+            return replace(self, names=other.names, inputs=tuple(self.inputs[i] for i in order)).like(other)
+        mine, theirs = f"{self.given_as}=", f"{other.given_as}="
+        if self.names != other.names or self.tree != other.tree:
+            what = "inputs" if self.names != other.names else "targets"
+            raise DataError(f"The {what} of {mine} and {theirs} are not called and arranged alike: give both so.")
+        for what, own, others in (("inputs", self.inputs, other.inputs), ("targets", self.targets, other.targets)):
+            shapes, expected = ([tuple(x.shape[1:]) for x in part] for part in (own, others))
+            if shapes != expected:
+                raise ShapeError(
+                    f"The {what} of {mine} have rows of shape {_listed(shapes)}, those of {theirs} of "
+                    f"{_listed(expected)}: give both in the same form."
+                )
+            for x, y in zip(own, others, strict=True):
+                if x.is_floating_point() and not y.is_floating_point() and not bool((x == x.round()).all()):
+                    raise DataError(
+                        f"The {what} of {mine} hold fractions, those of {theirs} whole numbers: give both as floats."
+                    )
+        return self
 
     def followed_by(self, other: "Examples") -> "Examples":
         """These rows and then `other`'s, which must be of the same kind."""
-        for what, mine, others in (("inputs", self.inputs, other.inputs), ("targets", self.targets, other.targets)):
-            shapes, theirs = ([tuple(x.shape[1:]) for x in part] for part in (mine, others))
-            if shapes != theirs:
-                raise ShapeError(
-                    f"The {what} of valid= have rows of shape {_listed(theirs)}, those of train= of {_listed(shapes)}: "
-                    "give both in the same form."
-                )
-        if self.names != other.names:
-            raise DataError(f"The inputs of valid= are called {other.names}, those of train= {self.names}.")
-        joined = (
+        other = other.like(self)
+        inputs, targets = (
             tuple(torch.cat([a, b.to(a.dtype)]) for a, b in zip(mine, others, strict=True))
             for mine, others in ((self.inputs, other.inputs), (self.targets, other.targets))
         )
-        inputs, targets = joined
         return replace(self, inputs=inputs, targets=targets, weights=torch.cat([self.weights, other.weights]))
 
 
@@ -68,50 +90,52 @@ def from_pair(x: Any, y: Any, weights: Any = None, *, name: str = "train") -> Ex
     inputs = tuple(_tensor(part, _label("X", names, i, len(several)), name) for i, part in enumerate(several))
     tree = None
     if isinstance(y, (tuple, Mapping)):
-        leaves, tree = pytree.tree_flatten(dict(y) if isinstance(y, Mapping) else y)
+        leaves, tree = pytree.tree_flatten(dict(sorted(y.items(), key=str)) if isinstance(y, Mapping) else y)
     else:
         leaves = [y]
     targets = tuple(_target(part, "y" if tree is None else f"y[{i}]", name) for i, part in enumerate(leaves))
     if not inputs or not targets:
         raise DataError(f"{name}= holds no {'inputs' if not inputs else 'targets'}. {HOW_TO_GIVE}")
     rows = _rows_of(inputs, targets, names, name)
-    own = torch.ones(rows) if weights is None else _weights(weights, rows, name)
-    return Examples(inputs, targets, own, names, tree)
+    own = torch.ones(rows, dtype=torch.float32) if weights is None else _weights(weights, rows, name)
+    return Examples(inputs, targets, own, names, tree, given_as=name)
 
 
-def from_batch(batch: Any) -> Examples:
+def from_batch(batch: Any, name: str = "train") -> Examples:
     """A batch as a loader gives it: the last part is the target, what comes before it the inputs."""
     if isinstance(batch, (tuple, list)) and len(batch) >= 2:
         *inputs, target = batch
         x = inputs[0] if len(inputs) == 1 else tuple(inputs)
-        return from_pair(tuple(x) if isinstance(x, list) else x, tuple(target) if isinstance(target, list) else target)
-    raise DataError(f"A batch of train= is a {type(batch).__name__}: it must be (inputs, target).")
+        parts = (tuple(part) if isinstance(part, list) else part for part in (x, target))
+        return from_pair(*parts, name=name)
+    raise DataError(f"A batch of {name}= is a {type(batch).__name__}: it must be (inputs, target).")
 
 
-def split(all_examples: Examples, share: float, seed_number: int) -> tuple[Tensor, Tensor]:
+def split_rows(rows: int, share: float, seed_number: int) -> tuple[Tensor, Tensor]:
     """Row numbers to train on and to validate on, drawn at random."""
     if not 0 < share < 1:
         raise DataError(f"valid= is {share!r}: give a share between 0 and 1, or (Xv, yv).")
-    rows = all_examples.rows
     held = max(1, round(share * rows))
     if held >= rows:
-        raise DataError(f"There are {rows} rows: too few to set a share of {share:g} aside. Give valid=(Xv, yv).")
+        raise DataError(f"{rows} row(s) are too few to set a share of {share:g} aside: give valid=(Xv, yv).")
     order = torch.from_numpy(numpy.random.default_rng(seed_number).permutation(rows))
     return order[held:].sort().values, order[:held].sort().values
 
 
-def check_finite(part: Examples, name: str) -> None:
-    """Raise DataError with the first place of a NaN or an infinity in inputs or targets."""
+def check_finite(part: Examples) -> None:
+    """Raise NotFiniteError with the first place of a NaN or an infinity in inputs or targets."""
     groups = (("X", part.inputs, part.names), ("y", part.targets, ()))
     for what, tensors, names in groups:
         for i, tensor in enumerate(tensors):
             if not tensor.is_floating_point() or bool(tensor.isfinite().all()):
                 continue
-            place = tuple((~tensor.isfinite()).nonzero()[0].tolist())
-            value = "NaN" if bool(tensor[place].isnan()) else "an infinity"
-            label = _label(what, names, i, len(tensors))
-            where = ", ".join(str(number) for number in place)
-            raise NotFiniteError(f"{label} of {name}= holds {value}, first at [{where}]: fill it in or leave it out.")
+            row, *place = (~tensor.isfinite()).nonzero()[0].tolist()
+            value = "NaN" if bool(tensor[(row, *place)].isnan()) else "an infinity, or a number too large for float32"
+            where = ", ".join(str(number) for number in (part.place_of(row), *place))
+            raise NotFiniteError(
+                f"{_label(what, names, i, len(tensors))} of {part.given_as}= holds {value}, first at [{where}]: "
+                "fill it in or leave it out."
+            )
 
 
 # -- tensors
@@ -135,49 +159,76 @@ def _target(part: Any, label: str, name: str) -> Tensor:
 
 def _any_tensor(part: Any, label: str, name: str) -> Tensor:
     if isinstance(part, Tensor):
-        return part.detach()
+        if part.layout is not torch.strided:
+            raise DataError(f"{label} of {name}= is sparse: give it dense, as .to_dense() makes it.")
+        return _widened(part.detach())
     if _is_frame(part):
         return _from_frame(part, label, name)
+    if hasattr(part, "toarray"):
+        raise DataError(f"{label} of {name}= is sparse: give it dense, as .toarray() makes it.")
+    if isinstance(part, numpy.ma.MaskedArray):
+        part = numpy.ma.filled(part.astype(numpy.float64), numpy.nan) if part.mask.any() else part.data
     try:
         array = numpy.asarray(part)
     except (ValueError, TypeError):
         raise DataError(f"{label} of {name}= has rows of different lengths: it cannot become one tensor.") from None
-    if array.dtype.kind not in "biuf":
-        kind = "text or objects" if array.dtype.kind in "OUS" else f"values of type {array.dtype}"
-        hint = (
-            "class labels must be whole numbers 0, 1, ..." if label.startswith("y") else "encode them as numbers first"
-        )
+    if array.dtype.kind not in "biufc":
+        kind = f"a {type(part).__name__}" if array.ndim == 0 else "text or objects"
+        kind = f"values of type {array.dtype}" if array.dtype.kind not in "OUS" else kind
+        hint = "class labels must be whole numbers 0, 1, ..." if label.startswith("y") else "numbers are needed"
         raise DataError(f"{label} of {name}= holds {kind}: {hint}.")
-    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
-        array = array.astype(numpy.int64)
-    return torch.from_numpy(numpy.array(array, order="C"))  # a copy: what the caller changes later changes nothing here
+    return _from_array(array)
+
+
+def _from_array(array: numpy.ndarray) -> Tensor:
+    """A copy of an array, in a dtype that torch knows: what the caller changes later changes nothing here."""
+    array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(numpy.float64)
+    return _widened(torch.from_numpy(numpy.array(array, order="C")))
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    """Whole numbers without sign, which torch hardly computes with, as such with one, or as floats where too large."""
+    if tensor.dtype not in (torch.uint16, torch.uint32, torch.uint64):
+        return tensor
+    is_large = tensor.dtype == torch.uint64 and bool((tensor.view(torch.int64) < 0).any())
+    return tensor.double() if is_large else tensor.long()
 
 
 def _is_frame(part: Any) -> bool:
     import narwhals.stable.v2 as nw
 
-    return nw.dependencies.is_into_dataframe(part) or nw.dependencies.is_into_series(part)
+    return (
+        nw.dependencies.is_into_dataframe(part)
+        or nw.dependencies.is_into_series(part)
+        or nw.dependencies.is_polars_lazyframe(part)
+    )
 
 
 def _from_frame(part: Any, label: str, name: str) -> Tensor:
+    import narwhals.stable.v2 as nw
+
     from trimtab.table.frames import to_frame
 
     frame = to_frame(part)
     text = [column for column, dtype in frame.schema.items() if not (dtype.is_numeric() or str(dtype) == "Boolean")]
+    is_series = nw.dependencies.is_into_series(part)
+    if text and label.startswith("y"):
+        raise DataError(f"{label} of {name}= holds text or objects: class labels must be whole numbers 0, 1, ....")
     if text:
         raise DataError(
             f'{label} of {name}= has a column "{text[0]}" that is no number: encode it first, or let '
             "tt.tune(table, target=...) do it."
         )
-    is_series = not hasattr(part, "columns")
-    array = frame.to_series(0).to_numpy() if is_series else frame.to_numpy()
-    return torch.from_numpy(numpy.array(array, order="C"))
+    return _from_array(frame.to_series(0).to_numpy() if is_series else frame.to_numpy())
 
 
 def _weights(weights: Any, rows: int, name: str) -> Tensor:
-    own = _any_tensor(weights, "the weights", name).float().flatten()
-    if len(own) != rows:
-        raise ShapeError(f"The weights of {name}= are {len(own)}, its rows {rows}.")
+    own = _any_tensor(weights, "the weights", name)
+    if own.is_complex() or own.numel() != rows:
+        raise ShapeError(f"The weights of {name}= must be {rows} real numbers, one for each row.")
+    own = own.float().flatten()
     if not bool((own.isfinite() & (own >= 0)).all()) or not bool((own > 0).any()):
         raise DataError(f"The weights of {name}= must be numbers of at least 0, and some above 0.")
     return own

@@ -4,29 +4,38 @@ Says what cannot work before a run begins. Knows networks, examples, losses and 
 """
 
 import copy
+import logging
+import math
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils import _pytree as pytree
 
-from trimtab.errors import OptionError
+from trimtab.errors import DataError, OptionError, ShapeError
 from trimtab.modules.examples import Examples
 from trimtab.modules.material import Material, joined
-from trimtab.modules.networks import Networks, filled
-from trimtab.modules.probe import arranged_targets, custom_loss, in_shape_of, task_of, tried
-from trimtab.modules.recipe import Recipe
+from trimtab.modules.networks import Networks
+from trimtab.modules.own_loss import custom_loss, in_shape_of
+from trimtab.modules.probe import Tried, arranged_targets, check_for_metric, task_of, tried
+from trimtab.modules.recipe import Recipe, check_against
 from trimtab.modules.streams import Stream
 from trimtab.training.config import Config, Task
 from trimtab.training.data import Fold, TrainingData
-from trimtab.training.dropout import DROPOUT_KINDS
 from trimtab.training.engine import Engine
 from trimtab.training.losses import LossCoefficients
 from trimtab.training.metrics import ALIASES, METRICS, Metric, default_metric, metric_for
 from trimtab.training.mlp_program import program_for
 from trimtab.training.program import Program, outputs_of
+from trimtab.training.randomness import own_draws
 from trimtab.training.run import Request, RunRecord
+from trimtab.training.telling import say_once
+from trimtab.training.vmap_program import OWN_DRAWS
 
+log = logging.getLogger(__name__)
 TRAINING_ROWS_JUDGED = 2_000
 BY_TASK = "by task"
 
@@ -49,21 +58,18 @@ class Fitting:
         device: torch.device,
         threads: int = 1,
         evaluate_every: int = 1,
+        judges_by_loss: bool = False,
     ) -> None:
         self.networks, self.material, self.device, self.threads = networks, material, device, threads
-        self.evaluate_every, self.seed = evaluate_every, seed
-        self._untrained: dict[tuple, float] = {}
-        module, some = networks.made(first.config.module_arguments, seed), material.first()
-        self._tried = tried(module, some, own_dropout=first.has_own_dropout, keeps_outputs=first.function is not None)
-        self.function = first.function
-        if not first.has_own_dropout and not any(isinstance(m, DROPOUT_KINDS) for m in module.modules()):
-            raise OptionError(
-                f"dropout is {first.config.dropout:g}, and {type(module).__name__} has no nn.Dropout layer: add one, "
-                "or leave dropout out."
-            )
-        self.objective = None
+        self.evaluate_every, self.seed, self.judges_by_loss = evaluate_every, seed, judges_by_loss
+        self._untrained: dict[tuple, tuple[float, float]] = {}
+        self._named = first.config.module_arguments
+        module, some = networks.made(self._named, seed), material.first
+        self._tried = self._tried_out(module, first)
+        self.function, self.objective = first.function, None
         if first.function is not None:
-            self.objective = custom_loss(first.function, self._tried.outputs, self._tried.prepared(some))
+            prepared = self._tried.prepared(some)
+            self.objective = custom_loss(first.function, self._tried.outputs, prepared, networks.told)
         named = first.config.loss.name if "loss" in first.given and first.function is None else None
         self.task: Task = self._task(named, some, metric)
         self.loss_name = first.for_task(self.task).config.loss.name
@@ -72,6 +78,15 @@ class Fitting:
         self.outputs = 0
         if self.objective is None or self.metric is not None:
             self.outputs = columns[0] if columns else 1
+        self.draws = self._tried.draws or (self.objective is not None and self.objective.draws)
+        if self._tried.draws:
+            say_once(log, networks.told, OWN_DRAWS)
+        self.check(first)
+
+    def _tried_out(self, module: nn.Module, first: Recipe) -> Tried:
+        is_own = first.function is not None
+        return tried(module, self.material.first, own_dropout=first.has_own_dropout, keeps_outputs=is_own,
+                     told=self.networks.told)  # fmt: skip
 
     def _task(self, named: str | None, some: Examples, metric: str | None) -> Task:
         known = METRICS.get(ALIASES.get(metric, metric)) if metric else None
@@ -82,20 +97,57 @@ class Fitting:
     def _metric(self, name: str | None, columns: tuple[int, ...]) -> Metric | None:
         if name is None:
             return None
+        if self.objective is not None and name == BY_TASK:
+            return self._comparable_metric(columns)
         if self.objective is not None and len(columns) > 1:
-            if name == BY_TASK:
-                return None
             raise OptionError(f"metric={name!r} reads one number per row and output; the network returns more.")
         if name == BY_TASK:
             return default_metric(self.task)
         return metric_for(name, self.task, columns[0] if columns else 1)
 
-    def prepared(self, part: Examples, name: str) -> Examples:
+    def _comparable_metric(self, columns: tuple[int, ...]) -> Metric | None:
+        """The task's default metric, where it can read what a loss of the caller's own reads."""
+        metric = default_metric(self.task)
+        if len(columns) > 1:
+            return None
+        try:
+            part = in_shape_of(self._tried.outputs, self._tried.prepared(self.material.first))
+            check_for_metric(self._tried.outputs, part, metric)
+        except (DataError, OptionError):
+            return None
+        return metric
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise where a run of this recipe, of the same family as the first, cannot work."""
+        module = self.networks.made(recipe.config.module_arguments, self.seed)
+        if recipe.config.module_arguments != self._named:
+            outputs = self._tried_out(module, recipe).outputs
+            shapes, expected = (
+                [tuple(x.shape[1:]) for x in pytree.tree_leaves(each)] for each in (outputs, self._tried.outputs)
+            )
+            if shapes != expected:
+                raise ShapeError(
+                    f"{type(module).__name__} returns {shapes} per row with {recipe.config.module_arguments} and "
+                    f"{expected} with {self._named}: its outputs must stay the same."
+                )
+        check_against(recipe, module, classes=self.outputs if self.task == "classification" else 0)
+        train, size = self.material.train, recipe.config.batch_size
+        rows = train.rows if isinstance(train, Examples) else 2
+        if min(size or rows, rows) < 2 and any(isinstance(m, _BatchNorm) for m in module.modules()):
+            raise OptionError(
+                f"{type(module).__name__} normalises over the rows of a batch, and a batch would have one row: "
+                "give more rows, or a larger batch_size."
+            )
+
+    def prepared(self, part: Examples) -> Examples:
         """Examples in the form that network and loss read."""
         part = self._tried.prepared(part)
-        if self.function is not None:
-            return in_shape_of(self._tried.outputs, part)
-        return arranged_targets(self._tried.outputs, part, self.task, self.loss_name, name)
+        if self.function is None:
+            return arranged_targets(self._tried.outputs, part, self.task, self.loss_name)
+        part = in_shape_of(self._tried.outputs, part)
+        if self.metric is not None:
+            check_for_metric(self._tried.outputs, part, self.metric)
+        return part
 
     def shown(self, error: float) -> float:
         return error if self.metric is None else self.metric.shown(error)
@@ -106,13 +158,13 @@ class Fitting:
 
     def trained(self, record: RunRecord) -> nn.Module:
         """The network with the weights of its best epoch, in evaluation mode."""
-        made = self.networks.made(record.request.config.module_arguments, record.request.seed)
-        return filled(made, record.weights, record.buffers).to(self.networks.dtype)
+        request = record.request
+        return self.networks.filled(request.config.module_arguments, request.seed, record.weights, record.buffers)
 
     @cached_property
     def kind(self) -> TrainingData:
         """How outputs and targets are read, over some rows."""
-        some = self.prepared(self.material.first(), "train")
+        some = self.prepared(self.material.first)
         return self.data(some, torch.arange(some.rows), torch.arange(some.rows))
 
     def data(self, rows: Examples, kept: Tensor, judged: Tensor) -> TrainingData:
@@ -130,35 +182,50 @@ class Fitting:
 
     def engine(self, **options: Any) -> Engine:
         """An engine over the material, which must not be streamed; `options` are the engine's."""
-        usual: dict[str, Any] = {"epochs_per_round": self.evaluate_every, "training_rows": TRAINING_ROWS_JUDGED}
+        usual: dict[str, Any] = {"epochs_per_round": self.evaluate_every, "training_rows": TRAINING_ROWS_JUDGED,
+                                 "judges_by_loss": self.judges_by_loss}  # fmt: skip
         return Engine(
             self.training_data, self.metric,
             lambda **arguments: copy.deepcopy(self.networks.made(arguments, self.seed)),
-            use=self._tried.use, start=self.start, threads=self.threads, **(usual | options),
+            use=self._tried.use, start=self.start, threads=self.threads, draws=self.draws, **(usual | options),
         )  # fmt: skip
+
+    def best_score(self, record: RunRecord) -> float:
+        """The metric at the run's best epoch, as users read it; without a metric its validation loss."""
+        curves = dict(zip(record.curves.epoch, record.curves.validation_metric, strict=True))
+        return curves.get(record.best_epoch, self.shown(record.error))
 
     def error_of(self, shown: float) -> float:
         """The error behind a figure that users read."""
         return 1 - shown if self.metric is not None and self.metric.greater_is_better else shown
 
-    def untrained(self, request: Request) -> float:
-        """The error on the validation rows before the first step; infinite where those are read anew each epoch."""
+    def untrained(self, request: Request) -> tuple[float, float]:
+        """The losses on training and validation rows before the first step; infinite where they are read anew."""
         if self.material.is_streamed:
-            return float("inf")
+            return math.inf, math.inf
         config = request.config
-        key = (config.network, request.seed, config.loss)
+        key = (config.network, request.seed if self.networks.factory is not None else 0, config.loss)
         if key not in self._untrained:
-            module, data = self.start(request), self.training_data
-            program = self.program(module)
-            rows = data.folds[0].validation.unsqueeze(0)
-            tensors = {n: t.detach().to(self.device) for n, t in module.state_dict(keep_vars=True).items()}
-            buffers = {name: tensors[name].unsqueeze(0) for name in program.buffers}
-            outputs = outputs_of(program, program.layout.flatten(tensors).unsqueeze(0), data.gather(rows), buffers)
-            error, _ = data.objective(outputs, data.targets_of(rows), data.weights[rows], self.losses(config))
-            if self.metric is not None and self.outputs:
-                error = self.metric.error(data.predictions(outputs), data.truth(rows), data.weights[rows].double())
-            self._untrained[key] = float(error[0])
+            fold = self.training_data.folds[0]
+            chosen = torch.linspace(0, len(fold.train) - 1, min(TRAINING_ROWS_JUDGED, len(fold.train))).long()
+            parts = fold.train[chosen.to(self.device)], fold.validation
+            self._untrained[key] = tuple(self._loss_of(request, rows.unsqueeze(0)) for rows in parts)  # type: ignore
         return self._untrained[key]
+
+    def _loss_of(self, request: Request, rows: Tensor) -> float:
+        module, data = self.start(request), self.training_data
+        program = self.program(module)
+        tensors = {n: t.detach().to(self.device) for n, t in module.state_dict(keep_vars=True).items()}
+        buffers = {name: tensors[name].unsqueeze(0) for name in program.buffers}
+        weights = program.layout.flatten(tensors).unsqueeze(0)
+        with self.draws_of(request.seed, 0):
+            outputs = outputs_of(program, weights, data.gather(rows), buffers)
+            loss, _ = data.objective(outputs, data.targets_of(rows), data.weights[rows], self.losses(request.config))
+        return float(loss[0])
+
+    def draws_of(self, seed: int, epoch: int) -> AbstractContextManager[object]:
+        """Generators for what a module or a loss draws in an epoch; nothing where neither draws."""
+        return own_draws(seed, epoch) if self.draws else nullcontext()
 
     def losses(self, config: Config) -> LossCoefficients:
         """The loss of one lane."""
@@ -170,8 +237,8 @@ class Fitting:
         """The material as the engine reads it; it must not be streamed."""
         train, valid = self.material.train, self.material.valid
         assert isinstance(train, Examples) and not isinstance(valid, Stream)
-        judged = self.prepared(valid, "valid") if valid is not None else None
-        return self.data(*joined(self.prepared(train, "train"), judged))
+        trained = self.prepared(train)
+        return self.data(*joined(trained, None if valid is None else self.prepared(valid)))
 
     def start(self, request: Request) -> nn.Module:
         return self.networks.made(request.config.module_arguments, request.seed)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy
+
 from trimtab.errors import OptionError
 
 METHODS = ("started", "epoch_ended", "ended")
@@ -16,13 +18,16 @@ class Listening:
     """
 
     def __init__(self, callbacks: Any = ()) -> None:
-        is_one = callable(callbacks) or any(hasattr(callbacks, name) for name in METHODS)
-        self._callbacks: list[Any] = [callbacks] if is_one else [*callbacks]  # type: ignore[misc]
+        several = isinstance(callbacks, (list, tuple, set))
+        self._callbacks: list[Any] = [*callbacks] if several else [] if callbacks is None else [callbacks]
         for callback in self._callbacks:
-            if not callable(callback) and not any(hasattr(callback, name) for name in METHODS):
+            is_listener = any(hasattr(callback, name) for name in METHODS)
+            if isinstance(callback, type) or not (is_listener or callable(callback)):
+                what = "the class" if isinstance(callback, type) else "a"
+                name = getattr(callback, "__name__", type(callback).__name__)
                 raise OptionError(
-                    f"callbacks holds a {type(callback).__name__}: give functions of an epoch's values, or objects "
-                    f"with a method {', '.join(METHODS[:-1])} or {METHODS[-1]}."
+                    f"callbacks holds {what} {name}: give functions of an epoch's values, or objects with a method "
+                    f"{', '.join(METHODS[:-1])} or {METHODS[-1]}."
                 )
 
     def started(self, run: str, config: Mapping[str, Any]) -> None:
@@ -33,7 +38,7 @@ class Listening:
         answers = self._tell("epoch_ended", run, values)
         plain = (c for c in self._callbacks if not any(hasattr(c, name) for name in METHODS))
         answers += [callback(dict(values)) for callback in plain]
-        return any(answer is True for answer in answers)
+        return any(isinstance(answer, (bool, numpy.bool_)) and bool(answer) for answer in answers)
 
     def ended(self, run: str, result: Mapping[str, Any]) -> None:
         self._tell("ended", run, result)

@@ -5,13 +5,14 @@ Knows examples and streams; it knows no networks.
 
 import numbers
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from trimtab.errors import DataError
-from trimtab.modules.examples import Examples, check_finite, split
+from trimtab.modules.examples import Examples, check_finite, split_rows
 from trimtab.modules.streams import Stream, examples, split_stream
 from trimtab.training.randomness import number_from
 
@@ -29,7 +30,7 @@ class Material:
         own); raises DataError for what cannot be used."""
         rows = examples(train, "train", batch_size=batch_size)
         if isinstance(rows, Examples):
-            check_finite(rows, "train")
+            check_finite(rows)
         if valid is None:
             if isinstance(rows, Stream):
                 raise DataError("valid= is missing: what is read anew each epoch cannot judge itself.")
@@ -38,7 +39,7 @@ class Material:
             return cls(*_split(rows, float(valid), number_from("valid", seed)))
         judged = examples(valid, "valid", batch_size=batch_size)
         if isinstance(judged, Examples):
-            check_finite(judged, "valid")
+            check_finite(judged)
         return cls(rows, judged)
 
     @property
@@ -52,18 +53,25 @@ class Material:
 
     @property
     def batch_size(self) -> int | None:
-        """That of the loader the training rows came from."""
-        return self.train.batch_size
+        """That of the loader the training rows came from, or of its first batch."""
+        size = self.train.batch_size
+        return self.first.rows if size is None and isinstance(self.train, Stream) else size
 
+    @cached_property
     def first(self) -> Examples:
-        """Some training rows, to try a network on."""
-        return self.train if isinstance(self.train, Examples) else next(self.train.epoch(0))
+        """Some training rows, to try a network on: all of them, or the first batch of a stream."""
+        if isinstance(self.train, Examples):
+            return self.train
+        batch = next(self.train.epoch(0), None)
+        if batch is None:
+            raise DataError("train= gave no batch: it has no rows.")
+        return batch
 
 
 def _split(rows: Examples | Stream, share: float, seed_number: int) -> tuple[Any, Any]:
     if isinstance(rows, Stream):
         return split_stream(rows, share, seed_number)
-    kept, held = split(rows, share, seed_number)
+    kept, held = split_rows(rows.rows, share, seed_number)
     return rows.taken(kept), rows.taken(held)
 
 

@@ -6,15 +6,17 @@ Knows modules and the names of a factory's arguments; it knows no data and no tr
 import copy
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
-from trimtab.errors import FactoryError, ModuleError
+from trimtab.errors import FactoryError, ModuleError, first_line
 from trimtab.training.program import Layout
-from trimtab.training.randomness import initialised, number_from
+from trimtab.training.randomness import SeededGenerators, initialised, number_from
 
 Factory = Callable[..., nn.Module]
 
@@ -22,7 +24,8 @@ Factory = Callable[..., nn.Module]
 class Networks:
     """Gives the network of a run: a copy of the caller's module with its weights, or what their factory makes.
 
-    A factory is called once for each seed (and each set of arguments); the caller's module is never changed.
+    A factory is called once for each seed (and each set of arguments); the caller's module is never changed. `told` is
+    what the caller has been told in this call.
     """
 
     def __init__(self, given: nn.Module | Factory) -> None:
@@ -34,8 +37,8 @@ class Networks:
             )
         self.module = given if isinstance(given, nn.Module) else None
         self.factory = None if isinstance(given, nn.Module) else given
-        self.dtype = torch.float32
-        self._made: dict[tuple, nn.Module] = {}
+        self.told: dict[str, object] = {}
+        self._made: dict[tuple, _Made] = {}
 
     @cached_property
     def knobs(self) -> tuple[str, ...]:
@@ -57,36 +60,45 @@ class Networks:
 
     def made(self, arguments: Mapping[str, Any], seed: int) -> nn.Module:
         """The network of a run with this seed, in float32; it is shared: copy it before changing it."""
+        return self._of(arguments, seed).single
+
+    def filled(
+        self, arguments: Mapping[str, Any], seed: int, weights: Tensor, buffers: Mapping[str, Tensor]
+    ) -> nn.Module:
+        """A copy of it in its own precision, with these trained parameters `[parameters]` and buffers, in evaluation
+        mode; what training left as it was keeps all its digits."""
+        made = self._of(arguments, seed)
+        module = copy.deepcopy(made.given)
+        own, before = _tensors(module), _tensors(made.single)
+        with torch.no_grad():
+            for name, value in (Layout.of(module).views(weights) | dict(buffers)).items():
+                if not torch.equal(value.cpu(), before[name].cpu()):
+                    own[name].copy_(value)
+        return module.eval()
+
+    def _of(self, arguments: Mapping[str, Any], seed: int) -> "_Made":
         key = (tuple(sorted(arguments.items())), seed if self.factory is not None else 0)
         if key not in self._made:
             self._made[key] = self._make(arguments, seed)
         return self._made[key]
 
-    def _make(self, arguments: Mapping[str, Any], seed: int) -> nn.Module:
-        if self.factory is None:
-            assert self.module is not None
-            module = copy.deepcopy(self.module)
-        else:
-            module = self._called(self.factory, arguments, seed)
-        trained = [p for p in module.parameters() if p.requires_grad]
-        if not trained:
-            frozen = sum(1 for _ in module.parameters())
-            reason = f"all of its {frozen} parameters are frozen" if frozen else "it has no parameters"
-            raise ModuleError(f"{type(module).__name__} cannot be trained: {reason}.")
-        if any(p.dtype.is_complex for p in trained):
-            raise ModuleError(f"{type(module).__name__} has complex parameters: only real ones can be trained.")
-        self.dtype = trained[0].dtype
-        return module.float()
+    def _make(self, arguments: Mapping[str, Any], seed: int) -> "_Made":
+        module = copied(self.module) if self.module is not None else self._called(arguments, seed)
+        _check(module)
+        is_single = all(t.dtype == torch.float32 for t in _tensors(module).values() if t.is_floating_point())
+        return _Made(module, module if is_single else copied(module).float())
 
-    @staticmethod
-    def _called(factory: Factory, arguments: Mapping[str, Any], seed: int) -> nn.Module:
+    def _called(self, arguments: Mapping[str, Any], seed: int) -> nn.Module:
+        factory = self.factory
+        assert factory is not None
         given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        number = number_from("run", seed, 0)
         try:
-            module = initialised(lambda: factory(**arguments), number_from("run", seed, 0))
+            with SeededGenerators(number):  # numpy's and Python's too
+                module = initialised(lambda: factory(**arguments), number)
         except Exception as error:
-            reason = (str(error).strip() or "no message").splitlines()[0]
             raise FactoryError(
-                f"The factory, called as factory({given}), raised {type(error).__name__}: {reason}"
+                f"The factory, called as factory({given}), raised {type(error).__name__}: {first_line(error)}"
             ) from error
         if not isinstance(module, nn.Module):
             raise FactoryError(
@@ -96,14 +108,39 @@ class Networks:
         return module
 
 
-def filled(module: nn.Module, weights: Tensor, buffers: Mapping[str, Tensor]) -> nn.Module:
-    """A copy of `module` with these trained parameters `[parameters]` and buffers, in evaluation mode."""
-    module = copy.deepcopy(module)
-    tensors = dict(module.named_parameters()) | dict(module.named_buffers())
-    with torch.no_grad():
-        for name, value in (Layout.of(module).views(weights) | dict(buffers)).items():
-            tensors[name].copy_(value)
-    return module.eval()
+@dataclass(frozen=True)
+class _Made:
+    """A network as it was given, and in float32 (the same object where it is in float32 anyway)."""
+
+    given: nn.Module
+    single: nn.Module
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A copy; raises ModuleError for a module that cannot be copied."""
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        raise ModuleError(
+            f"{type(module).__name__} cannot be copied, which is how it is left unchanged: {first_line(error)}"
+        ) from error
+
+
+def _check(module: nn.Module) -> None:
+    """Raise ModuleError for a module with nothing to train."""
+    name, parameters = type(module).__name__, list(module.parameters())
+    if any(isinstance(t, UninitializedTensorMixin) for t in (*parameters, *module.buffers())):
+        raise ModuleError(f"{name} has lazy layers without a shape yet: run it once on some rows first.")
+    trained = [p for p in parameters if p.requires_grad]
+    if not trained:
+        reason = f"all of its {len(parameters)} parameters are frozen" if parameters else "it has no parameters"
+        raise ModuleError(f"{name} cannot be trained: {reason}.")
+    if not all(p.is_floating_point() for p in trained):
+        raise ModuleError(f"{name} has complex parameters: only real ones can be trained.")
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return dict(module.named_parameters()) | dict(module.named_buffers())
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -3,11 +3,14 @@
 Knows names, ranges and what goes together; it knows no data and no networks.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
+from torch import nn
 
 from trimtab.errors import OptionError, unknown_choice, unknown_knob
 from trimtab.modules.networks import Networks
@@ -26,6 +29,7 @@ from trimtab.training.config import (
     Task,
     losses_for,
 )
+from trimtab.training.dropout import DROPOUT_KINDS
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 CustomFunction = Callable[[Any, Any], torch.Tensor]
@@ -41,11 +45,20 @@ KNOBS = tuple(DEFAULTS)
 # Knobs whose one value is a sequence already, and those that change what a loss is.
 PLAIN_SEQUENCES = ("groups", "class_weights")
 LOSS_KNOBS = frozenset({"loss", "delta", "tau", "gamma", "class_weights", "label_smoothing"})
-# Which losses read a parameter of their own, and what it is called.
 # What torch.optim uses where it differs from the defaults above.
 _OWN_DEFAULTS = {"rmsprop": {"second_decay": 0.99}, "lion": {"second_decay": 0.99}, "adagrad": {"epsilon": 1e-10}}
+# Which losses read a parameter of their own, and what it is called; and what else only some losses or optimizers read.
 LOSS_PARAMETERS = {"huber": "delta", "quantile": "tau", "focal": "gamma"}
+_WITH_MOMENTUM = ("momentum", "nesterov", "adam", "adamw", "lion")
+_READ_BY = {
+    **{own: ("loss", (loss,)) for loss, own in LOSS_PARAMETERS.items()},
+    "momentum": ("optimizer", _WITH_MOMENTUM),
+    "second_decay": ("optimizer", ("rmsprop", "adam", "adamw", "lion")),
+    "epsilon": ("optimizer", ("adagrad", "rmsprop", "adam", "adamw")),
+}
 _WHOLE = {"batch_size": 0, "epochs": 1}
+_NUMBERS = ("lr", "weight_decay", "momentum", "second_decay", "epsilon", "delta", "tau", "gamma", "label_smoothing",
+            "dropout", "gradient_clip", "averaging")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,12 @@ class Recipe:
         """Whether dropout layers keep their own rates."""
         return "dropout" not in self.given
 
+    @property
+    def asked_rows(self) -> int | None:
+        """Rows of a step that somebody asked for, 0 for all; None where nobody did."""
+        is_asked = "batch_size" in self.given or self.config.optimizer.name == "gd"
+        return self.config.batch_size if is_asked else None
+
     def for_task(self, task: Task) -> "Recipe":
         """With the task's loss where none was named; raises OptionError for a loss of the other task."""
         if self.function is not None:
@@ -108,9 +127,12 @@ def recipe(knobs: Mapping[str, Any], network: Mapping[str, Any] | None = None) -
     given = frozenset(name for name, value in knobs.items() if value is not None)
     v = {**DEFAULTS, **{name: plain(value) for name, value in knobs.items() if value is not None}}
     for name, low in _WHOLE.items():
-        if isinstance(v[name], bool) or not isinstance(v[name], (int, float)) or v[name] != int(v[name]):
+        if isinstance(v[name], bool) or not isinstance(v[name], (int, float)) or v[name] % 1 != 0:
             raise OptionError(f"{name} is {v[name]!r}: it must be a whole number of at least {low}.")
         v[name] = int(v[name])
+    for name in _NUMBERS:
+        if v[name] is not None and (isinstance(v[name], bool) or not isinstance(v[name], (int, float))):
+            raise OptionError(f"{name} is {v[name]!r}: it must be a number.")
     config = Config(
         network=tuple((network or {}).items()),
         loss=_loss(v, given),
@@ -141,7 +163,44 @@ def split_knobs(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str,
     unknown = next((name for name in training if name not in DEFAULTS), None)
     if unknown is not None:
         raise unknown_knob(unknown, (*networks.knobs, *KNOBS))
+    for name, value in network.items():
+        try:
+            hash(value)
+        except TypeError:
+            raise OptionError(
+                f"{name} is {value!r}: what the function of networks takes must be a number, a name, a tuple or "
+                "something else that cannot be changed."
+            ) from None
     return network, training
+
+
+def check_against(wanted: Recipe, module: nn.Module, *, classes: int) -> None:
+    """Raise OptionError for knobs that this module, with so many classes (0: numbers are predicted), cannot follow."""
+    config, kind = wanted.config, type(module).__name__
+    if not wanted.has_own_dropout and not any(isinstance(m, DROPOUT_KINDS) for m in module.modules()):
+        raise OptionError(
+            f"dropout is {config.dropout:g}, and {kind} has no nn.Dropout layer: add one, or leave dropout out."
+        )
+    loss = config.loss
+    if not classes and (loss.class_weights or loss.label_smoothing):
+        name = "class_weights" if loss.class_weights else "label_smoothing"
+        raise OptionError(f"{name} belongs to losses of classes, and numbers are predicted: leave it out.")
+    if loss.class_weights and len(loss.class_weights) != classes:
+        raise OptionError(f"class_weights has {len(loss.class_weights)} numbers, and there are {classes} classes.")
+    names = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+    idle = next((g for g in config.groups if not any(fnmatchcase(n, g.pattern) for n in names)), None)
+    if idle is not None:
+        known = ", ".join(names[:20])
+        raise OptionError(f'groups: no parameter of {kind} is called like "{idle.pattern}". There are: {known}.')
+
+
+def refuse_idle(recipes: Sequence[Recipe]) -> None:
+    """Raise OptionError for a knob that somebody gave although none of these recipes reads it."""
+    for name in sorted(frozenset.union(*(each.given for each in recipes)) & set(_READ_BY)):
+        part, readers = _READ_BY[name]
+        used = [getattr(each.config, part).name for each in recipes]
+        if not {*used} & {*readers, CUSTOM}:  # what a function of the caller's own reads is seen to there
+            raise OptionError(f"{name} is read by {', '.join(readers)}, and the {part} is {used[0]}: leave it out.")
 
 
 def plain(value: Any) -> Any:
@@ -155,8 +214,9 @@ def _loss(v: Mapping[str, Any], given: frozenset[str]) -> Loss:
     name = v["loss"]
     if callable(name):
         return Loss(CUSTOM)
+    weights = _class_weights(v["class_weights"])
     if name is None:
-        return Loss(label_smoothing=v["label_smoothing"], class_weights=tuple(v["class_weights"]))
+        return Loss(label_smoothing=v["label_smoothing"], class_weights=weights)
     if not isinstance(name, str) or name not in REGRESSION_LOSSES + CLASSIFICATION_LOSSES:
         raise unknown_choice("loss", str(name), REGRESSION_LOSSES + CLASSIFICATION_LOSSES)
     own = LOSS_PARAMETERS.get(name)
@@ -164,7 +224,17 @@ def _loss(v: Mapping[str, Any], given: frozenset[str]) -> Loss:
     is_smooth = name in CLASSIFICATION_LOSSES
     if not is_smooth and v["label_smoothing"]:
         raise OptionError(f"label_smoothing belongs to losses of classes, and the loss is {name}: leave it out.")
-    return Loss(name, parameter, v["label_smoothing"], tuple(v["class_weights"]))
+    return Loss(name, parameter, v["label_smoothing"], weights)
+
+
+def _class_weights(given: Any) -> tuple[float, ...]:
+    try:
+        weights = tuple(float(value) for value in given)
+    except (TypeError, ValueError):
+        weights = (math.nan,)
+    if not all(0 < weight < math.inf for weight in weights):
+        raise OptionError(f"class_weights is {given!r}: give one number above 0 for each class.")
+    return weights
 
 
 def _refuse_loss_knobs(given: frozenset[str]) -> None:
@@ -175,6 +245,11 @@ def _refuse_loss_knobs(given: frozenset[str]) -> None:
 
 def _optimizer(v: Mapping[str, Any], given: frozenset[str]) -> Optimizer:
     name = v["optimizer"]
+    if isinstance(name, torch.optim.Optimizer):
+        raise OptionError(
+            f"optimizer is a {type(name).__name__} that is made already: give the class, or a function of the "
+            "parameters, for each run trains parameters of its own."
+        )
     if callable(name):
         name = CUSTOM
     elif not isinstance(name, str) or name not in OPTIMIZERS:
@@ -204,7 +279,7 @@ def _stopping(given: Any) -> Stopping:
 
 
 def _groups(given: Any) -> tuple[Group, ...]:
-    groups = tuple(given)
+    groups = tuple(given) if isinstance(given, (list, tuple)) else (given,)
     for group in groups:
         if not isinstance(group, Group):
             raise OptionError(f'groups holds {group!r}: give tt.Group("*.bias", rate=1.0, decay=0.0) and the like.')

@@ -4,30 +4,31 @@ Knows jobs, lanes and callbacks; it knows nothing of how results are shown, and 
 """
 
 import hashlib
-import inspect
 import json
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
-from trimtab.errors import OptionError
 from trimtab.modules.batches import RunBatches
 from trimtab.modules.fitting import Fitting
 from trimtab.modules.listening import Listening
+from trimtab.modules.own_optimizer import optimizer_of
 from trimtab.modules.recipe import Recipe
 from trimtab.training.checkpoint import Checkpoint, bring_up_to_date
 from trimtab.training.engine import Engine
 from trimtab.training.plans import Lane
 from trimtab.training.population import Population, Structure
 from trimtab.training.run import CURVES, Request, RunRecord
-from trimtab.training.solo import MakeOptimizer, SoloRun
-from trimtab.tuning.pace import COMPILE_SECONDS, SECONDS_PER_OPERATION, SHARE_SAVED
+from trimtab.training.solo import SoloRun
+from trimtab.training.telling import say_once
+from trimtab.tuning.pace import SECONDS_PER_OPERATION, STEP
 
 log = logging.getLogger(__name__)
 STOPPED = "stopped"
@@ -64,7 +65,7 @@ class Runs:
         made = self._alone(jobs, requests) if is_solo else self._in_lanes(jobs, requests)
         records = sorted(made, key=lambda record: record.request.trial)
         for job, record in zip(jobs, records, strict=True):
-            result = {"ended": record.ended, "best_epoch": record.best_epoch, "score": fitting.shown(record.error)}
+            result = {"ended": record.ended, "best_epoch": record.best_epoch, "score": fitting.best_score(record)}
             self.listening.ended(job.name, result)
         return records
 
@@ -78,34 +79,41 @@ class Runs:
 
     def _in_lanes(self, jobs: Sequence[Job], requests: Sequence[Request]) -> Iterator[RunRecord]:
         engine = self.fitting.engine()
-        checkpoint = self._checkpoint(engine, requests[0])
+        checkpoint = self._checkpoint(engine, requests[0], jobs[0].recipe)
         return in_lanes(engine, requests, lambda lane: self._hear(lane, jobs), checkpoint)
 
-    def _checkpoint(self, engine: Engine, request: Request) -> Checkpoint | None:
+    def _checkpoint(self, engine: Engine, request: Request, recipe: Recipe) -> Checkpoint | None:
         if self.checkpoint is None:
             return None
-        data = engine.data
-        tensors = [*data.inputs, data.targets, *data.more_targets, data.weights]
-        return Checkpoint(self.checkpoint, self._identity(request, tensors))
+        data, fold = engine.data, engine.data.folds[0]
+        tensors = [*data.inputs, data.targets, *data.more_targets, data.weights, fold.train, fold.validation]
+        return Checkpoint(self.checkpoint, self._identity(request, recipe, tensors))
 
-    def _identity(self, request: Request, tensors: Iterable[torch.Tensor]) -> str:
-        """A digest of all that shapes a run: its config and seed, the data, and the weights it starts from."""
-        fitting = self.fitting
-        how = [request.config.to_json(), request.seed, fitting.evaluate_every, fitting.shown(0.25), fitting.task]
-        digest = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
-        for tensor in (*tensors, *fitting.start(request).state_dict().values()):
-            digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    def _identity(self, request: Request, recipe: Recipe, tensors: Iterable[torch.Tensor]) -> str:
+        """A digest of all that shapes a run: its config and seed, functions, the data, the network and its weights."""
+        fitting, start = self.fitting, self.fitting.start(request)
+        metric = None if fitting.metric is None else fitting.metric.name
+        how = [
+            request.config.to_json(), request.seed, fitting.evaluate_every, metric, fitting.task,
+            recipe.has_own_dropout, _in_words(recipe.function), _in_words(recipe.make_optimizer), _in_words(start),
+        ]  # fmt: skip
+        digest = hashlib.sha256(json.dumps(how, sort_keys=True, default=_in_words).encode())
+        state = start.state_dict()
+        for name, tensor in (*((str(i), t) for i, t in enumerate(tensors)), *state.items()):
+            if isinstance(tensor, torch.Tensor):  # a module may keep other things in its state
+                digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     # -- one by one
 
     def _alone(self, jobs: Sequence[Job], requests: Sequence[Request]) -> Iterator[RunRecord]:
-        material = self.fitting.material
+        material, told = self.fitting.material, self.fitting.networks.told
         if material.is_streamed:
-            log.warning("The data are read anew in every epoch, one run after the other: %s.", material.reason)
+            sentence = f"The data are read anew in every epoch, one run after the other: {material.reason}."
+            say_once(log, told, sentence)
         else:
-            log.warning("With an optimizer of the caller's own, runs train one after the other.")
+            say_once(log, told, "With an optimizer of the caller's own, runs train one after the other.")
         for job, request in zip(jobs, requests, strict=True):
             yield self._one(job, request, jobs)
 
@@ -119,24 +127,36 @@ class Runs:
             program, fitting.kind, fitting.metric, request,
             weights=program.layout.flatten(tensors).to(device),
             buffers={name: tensors[name].detach().to(device) for name in program.buffers},
-            batches=source.batches, size=source.size, make_optimizer=_optimizer_of(job.recipe),
+            batches=source.batches, size=source.size, make_optimizer=optimizer_of(job.recipe),
+            judges_by_loss=fitting.judges_by_loss,
         )  # fmt: skip
         checkpoint = None
         if self.checkpoint is not None:
-            checkpoint = Checkpoint(self.checkpoint, self._identity(request, source.tensors()))
+            checkpoint = Checkpoint(self.checkpoint, self._identity(request, job.recipe, source.tensors()))
             if (content := checkpoint.read()) is not None:
                 run.restore(content["tensors"])
                 bring_up_to_date(run.lane, content)
         saved_at = time.monotonic()
         while not run.lane.ended:
             for _ in range(min(fitting.evaluate_every, request.config.epochs - run.lane.epoch)):
-                run.train(source.training(run.lane.epoch))
-            run.evaluate(source.validation(), source.again())
+                with fitting.draws_of(request.seed, run.lane.epoch):
+                    run.train(source.training(run.lane.epoch))
+            with fitting.draws_of(request.seed, -run.lane.epoch):
+                run.evaluate(source.validation(), source.again())
             self._hear(run.lane, jobs)
             if checkpoint is not None and _is_due(run.lane, saved_at):
                 checkpoint.write(run.tensors(), run.lane)
                 saved_at = time.monotonic()
         return run.record()
+
+
+def _in_words(thing: Any) -> str:
+    """A function or an object in words that are the same in every process; one without a name is told by its kind."""
+    if thing is None:
+        return ""
+    named = getattr(thing, "__qualname__", None)
+    words = f"{thing.__module__}.{named}" if named else repr(thing)
+    return re.sub(r" at 0x[0-9a-f]+", "", words)
 
 
 def in_lanes(
@@ -204,35 +224,4 @@ def _repays_compiling(engine: Engine, structure: Structure, requests: Collection
     steps = max(request.config.epochs for request in requests) * -(-rows // batch)
     operations = steps * len(requests) * (6 * size * batch + 40 * size)
     seconds = operations * SECONDS_PER_OPERATION + steps * SECONDS_PER_CALL
-    return SHARE_SAVED * seconds > 2 * COMPILE_SECONDS
-
-
-def _optimizer_of(recipe: Recipe) -> MakeOptimizer | None:
-    """The caller's optimizer over given parameters; it is given learning rate and weight decay where it takes them."""
-    factory = recipe.make_optimizer
-    if factory is None:
-        return None
-    settings = recipe.config.optimizer
-    try:
-        takes = set(inspect.signature(factory).parameters)
-    except (TypeError, ValueError):
-        takes = {"lr"}
-    knobs = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-    for name in recipe.given & {"lr", "weight_decay", "momentum", "second_decay", "epsilon"}:
-        if name not in knobs or name not in takes:
-            raise OptionError(
-                f"{name} has no effect on an optimizer of your own that takes no {name}: set it in there."
-            )
-    given = {name: knobs[name] for name in knobs if name in takes and (name == "lr" or name in recipe.given)}
-
-    def make(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        try:
-            optimizer = factory(parameters, **given)
-        except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise OptionError(f"The optimizer factory raised {type(error).__name__}: {reason}") from error
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise OptionError(f"The optimizer factory gave a {type(optimizer).__name__}: give a torch.optim.Optimizer.")
-        return optimizer
-
-    return make
+    return STEP.share_saved * seconds > 2 * STEP.seconds

@@ -24,12 +24,13 @@ from torch.utils.data import (
     default_collate,
 )
 
-from trimtab.errors import DataError
-from trimtab.modules.examples import HOW_TO_GIVE, Examples, from_batch, from_pair
+from trimtab.errors import DataError, first_line
+from trimtab.modules.examples import HOW_TO_GIVE, Examples, check_finite, from_batch, from_pair, split_rows
 from trimtab.training.randomness import SeededGenerators
 
 COLLECTED_AT_ONCE = 256
 READ_TWICE = 64
+USUAL_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,14 @@ class Stream:
     """Batches that are read anew in every epoch, since their items are not the same twice (augmentation) or can only be
     read in order (an IterableDataset).
 
-    `reason` says which of the two, as it is told to the caller.
+    `batch_size` is None where every batch has a size of its own; `reason` says why it is read anew, as it is told to
+    the caller, and `given_as` what argument it came by.
     """
 
     source: DataLoader
-    batch_size: int
+    batch_size: int | None
     reason: str
+    given_as: str = "train"
 
     @property
     def batches(self) -> int | None:
@@ -54,26 +57,53 @@ class Stream:
 
     def epoch(self, seed: int) -> Iterator[Examples]:
         """The batches of one epoch; the same seed reads the same, and the caller's generators stay where they are."""
-        generators = SeededGenerators(seed)
-        with generators:
+        generators, own, read = SeededGenerators(seed), _OwnGenerators(self.source, seed), 0
+        with generators, own:
             batches = iter(self.source)
-        while True:
-            with generators:
+            batch = next(batches, None)
+        while batch is not None:
+            rows = from_batch(batch, self.given_as)
+            rows = replace(rows, places=torch.arange(read, read + rows.rows))
+            check_finite(rows)
+            yield rows
+            read += rows.rows
+            with generators, own:
                 batch = next(batches, None)
-            if batch is None:
-                return
-            yield from_batch(batch)
+
+
+class _OwnGenerators:
+    """The generators that a loader brings for itself: inside, they go on from where this object left them; outside,
+    they are the caller's, untouched."""
+
+    def __init__(self, loader: DataLoader, seed: int) -> None:
+        given = (loader.generator, getattr(loader.sampler, "generator", None))
+        self._generators = list({id(g): g for g in given if g is not None}.values())
+        self._own = [torch.Generator(g.device).manual_seed(seed).get_state() for g in self._generators]
+        self._before: list[Tensor] = []
+
+    def __enter__(self) -> None:
+        self._before = [generator.get_state() for generator in self._generators]
+        self._set(self._own)
+
+    def __exit__(self, *exception: object) -> None:
+        self._own = [generator.get_state() for generator in self._generators]
+        self._set(self._before)
+
+    def _set(self, states: list[Tensor]) -> None:
+        for generator, state in zip(self._generators, states, strict=True):
+            generator.set_state(state)
 
 
 def examples(given: Any, name: str, *, batch_size: int | None = None) -> Examples | Stream:
     """What a caller gave as `name` (train or valid); raises DataError for what cannot be read so.
 
-    `batch_size` is for Datasets that have to be read anew; a DataLoader brings its own.
+    `batch_size` (0: all rows) is for Datasets that have to be read anew; a DataLoader brings its own.
     """
     if isinstance(given, DataLoader):
         return _from_loader(given, name)
     if isinstance(given, IterableDataset):
-        return Stream(DataLoader(given, batch_size=batch_size or 32), batch_size or 32, "it can only be read in order")
+        size = batch_size or USUAL_BATCH
+        return Stream(DataLoader(given, batch_size=size), size, "it can only be read in order", name)
     if isinstance(given, Dataset):
         return _from_dataset(given, name, default_collate, batch_size)
     if isinstance(given, (tuple, list)) and len(given) in (2, 3):
@@ -84,47 +114,57 @@ def examples(given: Any, name: str, *, batch_size: int | None = None) -> Example
 
 def split_stream(stream: Stream, share: float, seed_number: int) -> tuple[Stream, Stream]:
     """A stream over a Dataset with a length as two, by items drawn at random."""
-    dataset = stream.source.dataset
-    if isinstance(dataset, IterableDataset):
-        raise DataError("Items that can only be read in order cannot be split: give valid=(Xv, yv) or a second loader.")
-    total = len(dataset)  # type: ignore[arg-type]
-    held = max(1, round(share * total))
-    order = numpy.random.default_rng(seed_number).permutation(total).tolist()
-    parts = (Subset(dataset, sorted(order[held:])), Subset(dataset, sorted(order[:held])))
-    loaders = [_loader_like(stream.source, part, shuffle=i == 0) for i, part in enumerate(parts)]
-    return tuple(Stream(loader, stream.batch_size, stream.reason) for loader in loaders)  # type: ignore[return-value]
+    dataset, size = stream.source.dataset, stream.batch_size
+    if isinstance(dataset, IterableDataset) or size is None or not _is_usual(stream.source):
+        raise DataError(f"No share of train= can be set aside, since {stream.reason}: give valid=(Xv, yv).")
+    kept, held = split_rows(len(dataset), share, seed_number)  # type: ignore[arg-type]
+    parts = (Subset(dataset, kept.tolist()), Subset(dataset, held.tolist()))
+    train, valid = (_loader_like(stream.source, part, shuffle=i == 0) for i, part in enumerate(parts))
+    return replace(stream, source=train), replace(stream, source=valid)
+
+
+def _is_usual(loader: DataLoader) -> bool:
+    """Whether the loader gives every item once, in order or shuffled."""
+    sampler = loader.sampler
+    return (
+        loader.batch_size is not None
+        and type(loader.batch_sampler) is BatchSampler
+        and type(sampler) in (RandomSampler, SequentialSampler)
+        and not getattr(sampler, "replacement", False)
+        and len(sampler) == len(loader.dataset)  # type: ignore[arg-type]
+    )
 
 
 def _from_loader(loader: DataLoader, name: str) -> Examples | Stream:
     if isinstance(loader.dataset, IterableDataset):
-        return Stream(loader, loader.batch_size or 1, "it can only be read in order")
-    is_usual = (
-        loader.batch_size is not None
-        and type(loader.batch_sampler) is BatchSampler
-        and type(loader.sampler) in (RandomSampler, SequentialSampler)
-        and not getattr(loader.sampler, "replacement", False)
-    )
-    if not is_usual:
-        return Stream(loader, loader.batch_size or 1, "it has a sampler of its own")
+        return Stream(loader, loader.batch_size, "it can only be read in order", name)
+    if not _is_usual(loader):
+        return Stream(loader, loader.batch_size, "it has a sampler of its own", name)
     read = _from_dataset(loader.dataset, name, loader.collate_fn, loader.batch_size)
-    return Stream(loader, loader.batch_size or 1, read.reason) if isinstance(read, Stream) else read
+    return replace(read, source=loader) if isinstance(read, Stream) else read
 
 
 def _from_dataset(
     dataset: Dataset, name: str, collate: Callable[[list], Any], batch_size: int | None
 ) -> Examples | Stream:
     total = _length(dataset, name)
-    if type(dataset) is TensorDataset:
-        return replace(from_batch(dataset.tensors), batch_size=batch_size)
-    with SeededGenerators(0):
+    if type(dataset) is TensorDataset and collate is default_collate:
+        return replace(from_batch(dataset.tensors, name), batch_size=batch_size)
+    generators = SeededGenerators(0)
+    with generators:
         first = [dataset[i] for i in range(total)]
         again = [(i, dataset[i]) for i in sorted({int(i) for i in numpy.linspace(0, total - 1, READ_TWICE)})]
-    if not all(_is_same(first[i], item) for i, item in again):
-        loader = DataLoader(dataset, batch_size=batch_size or 32, shuffle=True, collate_fn=collate)
-        return Stream(loader, batch_size or 32, "its items change from one reading to the next")
+    reason = ""
+    if generators.have_drawn or not all(_is_same(first[i], item) for i, item in again):
+        reason = "its items change from one reading to the next"
+    elif collate is not default_collate and not _lays_side_by_side(collate, first):
+        reason = "its collate_fn does more than to lay items side by side"
+    if reason:
+        size = USUAL_BATCH if batch_size is None else batch_size or total
+        return Stream(DataLoader(dataset, size, shuffle=True, collate_fn=collate), size, reason, name)
     try:
         pieces = [
-            from_batch(collate(first[start : start + COLLECTED_AT_ONCE]))
+            from_batch(collate(first[start : start + COLLECTED_AT_ONCE]), name)
             for start in range(0, total, COLLECTED_AT_ONCE)
         ]
         whole = pieces[0]
@@ -132,9 +172,22 @@ def _from_dataset(
             parts = zip(*(getattr(piece, field) for piece in pieces), strict=True)
             whole = replace(whole, **{field: tuple(torch.cat(part) for part in parts)})
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise DataError(f"The items of {name}= cannot be laid side by side: {reason}.") from error
-    return replace(whole, weights=torch.ones(total), batch_size=batch_size)
+    return replace(whole, weights=torch.ones(total, dtype=torch.float32), batch_size=batch_size)
+
+
+def _lays_side_by_side(collate: Callable[[list], Any], items: list) -> bool:
+    """Whether a batch is what its items give one by one, twice in a row: no noise, no padding to the longest."""
+    items = items[:COLLECTED_AT_ONCE]
+    generators = SeededGenerators(0)
+    with generators:
+        whole, again, single = collate(items), collate(items), [collate([item]) for item in items]
+    try:
+        joined = pytree.tree_map(lambda *parts: torch.cat(parts), *single)
+    except (RuntimeError, ValueError, TypeError):
+        return False
+    return not generators.have_drawn and _is_same(whole, again) and _is_same(whole, joined)
 
 
 def _length(dataset: Dataset, name: str) -> int:

@@ -34,17 +34,22 @@ def new_figure(columns: int = 1) -> tuple["Figure", Any]:
     return figure, axes
 
 
-def curves_figure(curves: polars.DataFrame, *, metric: str | None, best_epoch: int, title: str) -> "Figure":
+def curves_figure(curves: polars.DataFrame, *, metric: str | None, best_epoch: float, title: str) -> "Figure":
     """How long was right: the score on training and on validation rows by epoch, the best epoch marked.
 
-    `metric` names what the curves show; None is the loss.
+    `metric` names what the curves show; None is the loss. What is NaN in all epochs is not drawn, nor a training loss
+    beside a metric, on whose axis it would have no place.
     """
     figure, axes = new_figure()
-    is_judged = curves["train_metric"].is_not_nan().any()
+    is_judged = metric is not None or curves["train_metric"].is_not_nan().any()
     train = "train_metric" if is_judged else "train_loss"
-    drawn = [(train, BLUE, "--", "training"), ("validation_metric", ORANGE, "-", "validation")]
-    for column, colour, dashes, label in drawn:
-        axes.plot(curves["epoch"], curves[column], dashes, color=colour, linewidth=1.8, label=label)
+    lines = [(train, BLUE, "--", "training"), ("validation_metric", ORANGE, "-", "validation")]
+    for column, colour, dashes, label in lines:
+        told = curves.filter(polars.col(column).is_not_nan())
+        # A point by itself, or between epochs that were not evaluated, is no line.
+        marks = {"marker": "."} if 0 < len(told) < max(2, len(curves)) else {}
+        if len(told):
+            axes.plot(told["epoch"], told[column], dashes, color=colour, linewidth=1.8, label=label, **marks)
     found = curves.filter(polars.col("epoch") == best_epoch)
     if len(found):
         score = found["validation_metric"][0]
@@ -56,7 +61,8 @@ def curves_figure(curves: polars.DataFrame, *, metric: str | None, best_epoch: i
         )  # fmt: skip
     log_where_wide(axes, curves.select(train, "validation_metric"))
     axes.set(xlabel="epoch", ylabel=metric or "loss", title=title)
-    axes.legend(frameon=False)
+    if axes.lines:
+        axes.legend(frameon=False)
     return figure
 
 

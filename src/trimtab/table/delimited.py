@@ -21,6 +21,8 @@ _SNIFFED_LINES = 100
 # A quote that is never closed would otherwise pull the whole file into memory.
 _LARGEST_BLOCK = 1 << 28
 _NEWLINE, _QUOTE = 10, 34
+NOT_UTF8 = "is not UTF-8: it was read as Latin-1 (Windows-1252)."
+PLAIN_QUOTES = "quotes that do not pair up were read as plain characters."
 _NO_TEXT = bytes(code for code in range(32) if code not in b"\t\n\r\f\x1a")
 
 
@@ -44,6 +46,13 @@ class Lines:
     starts: np.ndarray
     ends: np.ndarray
     separators: np.ndarray
+
+
+def dialect_of(stream: Iterable[bytes], name: str) -> Dialect:
+    """How the text in `stream` is written, from its first block."""
+    for block in _whole_lines(_decoded(stream, name, [])):
+        return _open(block, name, [])[0]
+    raise DataError(f"{name} is empty.")
 
 
 def read_blocks(stream: Iterable[bytes], name: str, notices: list[str]) -> Iterator[pl.DataFrame]:
@@ -85,7 +94,7 @@ def _as_utf8(block: bytes, name: str, notices: list[str], lone_returns: bool) ->
             block.decode("utf-8")
         except UnicodeDecodeError:
             block = block.decode("cp1252", errors="replace").encode("utf-8")
-            _say(notices, f"{name} is not UTF-8: it was read as Latin-1 (Windows-1252).")
+            _say(notices, f"{name} {NOT_UTF8}")
     if b"\0" in block:
         raise DataError(f"{name} is binary data, not text. Give CSV, Parquet, Arrow, JSON lines or Excel.")
     return block.replace(b"\r", b"\n" if lone_returns else b"") if b"\r" in block else block
@@ -193,7 +202,7 @@ def _parse(body: bytes, dialect: Dialect, name: str, first_line: int, notices: l
             frame = _read(body_of_mode, dialect.names, dialect.separator, quote)
             if frame is not None and frame.height == len(lines.ends):
                 if quote is None:
-                    _say(notices, f"{name}: quotes that do not pair up were read as plain characters.")
+                    _say(notices, f"{name}: {PLAIN_QUOTES}")
                 return with_decimal_point(frame) if dialect.has_decimal_comma else frame
         problem = problem or problem_of_mode
     raise problem or DataError(

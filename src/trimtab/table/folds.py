@@ -18,7 +18,7 @@ MOST_ROWS_FOR_FOLDS = 5_000
 FOLDS = 5
 VALIDATION_SHARE = 0.2
 MOST_VALIDATION_ROWS = 10_000
-_SMALL_UNIT = 5
+SMALL_UNIT = 5
 
 
 @dataclass(frozen=True)
@@ -82,23 +82,25 @@ def _chances(units: Units, share: float) -> np.ndarray:
     """
     _, size, stratum = units.by_unit
     quota = share * np.bincount(stratum, weights=size)
-    gives = size <= np.maximum(quota[stratum], _SMALL_UNIT)
+    gives = size <= np.maximum(quota[stratum], SMALL_UNIT)
     there = np.bincount(stratum, weights=size * gives, minlength=len(quota))
     chance = np.minimum(quota / np.maximum(there, 1), max(share, 0.5))
     return np.where(gives, chance[stratum], 0.0)
 
 
-def random_folds(units: Units, rows: np.ndarray, generator: np.random.Generator, notices: list[str]) -> list[Fold]:
-    """Folds over `rows`: up to 5,000 of them as cross-validation, above as one validation part."""
+def random_folds(
+    units: Units, rows: np.ndarray, generator: np.random.Generator, notices: list[str], number: int | None = None
+) -> list[Fold]:
+    """`number` folds over `rows`; if none is given, up to 5,000 rows as cross-validation, above one validation part."""
     part = units.within(rows)
     alone = part.is_alone()
     _say_single_rows(part, alone, notices)
-    if len(rows) > MOST_ROWS_FOR_FOLDS:
+    if number is None and len(rows) > MOST_ROWS_FOR_FOLDS:
         valid, train = put_aside(part, _validation_share(len(rows)), generator)
         return [(rows[train], rows[valid])]
     order = part.dealt(generator)
     order = order[~alone[order]]
-    number = _number_of_folds(part, order, notices)
+    number = _number_of_folds(part, order, number or FOLDS, notices)
     fold_of_unit = np.full(len(alone), -1)
     fold_of_unit[order] = np.arange(len(order)) % number
     fold = fold_of_unit[part.together]
@@ -180,18 +182,18 @@ def _first_of_emptied(units: Units, aside: np.ndarray) -> np.ndarray:
     return np.array([np.flatnonzero(stratum == label)[0] for label in emptied], dtype=np.int64)
 
 
-def _number_of_folds(part: Units, order: np.ndarray, notices: list[str]) -> int:
-    """Five, or fewer when a class (or the whole table) has fewer rows to deal out; at least two."""
+def _number_of_folds(part: Units, order: np.ndarray, wanted: int, notices: list[str]) -> int:
+    """As wanted, or fewer when a class (or the whole table) has fewer rows to deal out; at least two."""
     if len(order) < 2:
         raise _too_few("different rows to train on", len(part.by_unit[0]), 2)
-    number = min(FOLDS, len(order))
+    number = min(wanted, len(order))
     if part.are_classes:
         counts = np.bincount(part.by_unit[2][order])
         smallest = int(counts[counts > 0].min())
         if smallest < number:
             number = max(2, smallest)
             notices.append(
-                f"A class has only {smallest} different rows to train on: {number} folds instead of {FOLDS}."
+                f"A class has only {smallest} different rows to train on: {number} folds instead of {wanted}."
             )
     return number
 

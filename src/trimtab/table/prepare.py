@@ -70,7 +70,7 @@ def prepare(
     *,
     target: str | Sequence[str] | None,
     task: str = "auto",
-    split: str = "random",
+    split: str | int | Sequence[Fold] = "random",
     test: Any = 0.2,
     drop: Sequence[str] = (),
     number: Sequence[str] = (),
@@ -78,6 +78,7 @@ def prepare(
     weight: str | None = None,
     seed: int = 0,
     minimum_rows: int = 10,
+    may_be_constant: bool = False,
 ) -> Prepared:
     """Read, judge, split and encode a table.
 
@@ -85,17 +86,19 @@ def prepare(
         data: a path, any frame, (X, y), or (train, valid, test) frames of which the last two may be None.
         target: the column to predict, several as a sequence or `"a,b"`; (X, y) needs none.
         task: "regression", "classification" or "auto" (the rule is `task.choose_task`'s).
-        split: "random", "time:COL", "group:COL", or a column that says train, valid or test.
+        split: "random", "time:COL", "group:COL", or a column that says train, valid or test; a number of random folds;
+            or pairs (train, valid) of row numbers, which leave no rows for a test.
         test: the share of rows to put aside, a file or frame of test rows, or "none".
         drop, number, category: columns to leave out, to read as numbers, to read as labels.
         weight: the column of row weights; a row of weight 0 counts for nothing.
         seed: the same data, options and seed give the same split.
         minimum_rows: fewer usable rows than these are an error.
+        may_be_constant: a regression target with one value in all rows is no error.
 
     Raises DataError for a table, OptionError for an option that cannot be used, in one or two sentences.
     """
     source = open_source(data, target)
-    rule = SplitRule("column", source.parts) if source.parts else SplitRule.parse(split)
+    rule = SplitRule("column", source.parts) if source.parts else SplitRule.of(split)
     has_test_table, share = _kind_of_test(test, rule, source)
     _require_columns(source, rule, weight)
     usable = keep_usable(source, task=task, weight=weight, minimum_rows=minimum_rows)
@@ -110,8 +113,8 @@ def prepare(
         reserved=rule.reserved,
         formats=source.formats,
     )
-    plan = plan_split(usable.frame, schema, rule=rule, share=share, seed=seed)
-    fitted = _fit(usable, schema, plan)
+    plan = plan_split(usable.frame, schema, rule=_within(rule, usable), share=share, seed=seed)
+    fitted = _fit(usable, schema, plan, may_be_constant=may_be_constant)
     if has_test_table:
         part = _separate_test(test, source, usable, schema, fitted, weight)
     else:
@@ -119,7 +122,7 @@ def prepare(
     options = {
         "target": source.targets,
         "task": schema.task,
-        "split": split,
+        "split": [[part.tolist() for part in fold] for fold in rule.folds] or split,
         "test": "table" if has_test_table else share,
         "drop": sorted(drop),
         "number": sorted(number),
@@ -146,14 +149,28 @@ class _Fitted:
         return _distinct([self.trained, self.judged], int(last) + 1)
 
 
-def _fit(usable: Usable, schema: Schema, plan: Split) -> _Fitted:
+def _within(rule: SplitRule, usable: Usable) -> SplitRule:
+    """The rule with its given folds as places among the usable rows."""
+    if rule.kind != "given":
+        return rule
+    folds = tuple(tuple(np.flatnonzero(np.isin(usable.rows, part)) for part in fold) for fold in rule.folds)
+    for number, (train, valid) in enumerate(folds):
+        if not len(train) or not len(valid):
+            what = "to train on" if not len(train) else "to validate on"
+            raise DataError(f"Fold {number} of those given has no usable row {what}: give other folds.")
+    return replace(rule, folds=folds)
+
+
+def _fit(usable: Usable, schema: Schema, plan: Split, *, may_be_constant: bool) -> _Fitted:
     """Encoders of the rows that train in at least one fold; classes are those of all rows but the test's."""
     trained = _distinct([train for train, _ in plan.folds], usable.frame.height)
     judged = _distinct([valid for _, valid in plan.folds], usable.frame.height)
     weights = usable.weights[trained] if schema.weight else None
     encoder = Encoder.fit(usable.frame[trained], schema, weights)
     seen = trained if schema.task == "regression" else _distinct([trained, judged], usable.frame.height)
-    target_encoder = TargetEncoder.fit(usable.frame[seen], schema.targets, schema.task, weights=weights)
+    target_encoder = TargetEncoder.fit(
+        usable.frame[seen], schema.targets, schema.task, weights=weights, may_be_constant=may_be_constant
+    )
     return _Fitted(encoder, target_encoder, trained, judged)
 
 
@@ -206,6 +223,8 @@ def _kind_of_test(test: Any, rule: SplitRule, source: Source) -> tuple[bool, flo
     if test is None or (isinstance(test, str) and test.strip().lower() == "none"):
         return False, None
     share = test_share(test)
+    if share is not None and rule.kind == "given":
+        raise OptionError(f"Folds that are given leave no test part of {share:g}: give test rows, or none.")
     if share is not None:
         return False, share
     has_parts = rule.kind == "column" and rule.column in source.frame.columns

@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from trimtab.errors import DataError
-from trimtab.table.delimited import read_blocks
+from trimtab.table.delimited import NOT_UTF8, PLAIN_QUOTES, Dialect, dialect_of, read_blocks
 
 BATCH_ROWS = 100_000
 _BLOCK_BYTES = 1 << 23
@@ -53,6 +53,31 @@ class ReadTable:
 
     frame: pl.DataFrame
     notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """How a file is written, for whoever reads it without trimtab: its kind ("delimited", "parquet", "arrow", "json
+    lines", "excel"), and of delimited text the dialect, whether it is UTF-8, and whether its quotes are quotes."""
+
+    kind: str
+    dialect: Dialect | None = None
+    is_utf8: bool = True
+    has_quotes: bool = True
+
+
+def how_written(path: str | Path) -> Written:
+    """Raises DataError where there is no table that can be read."""
+    path = Path(path)
+    with _blaming(path):
+        kind = _kind(path, _head(path))
+        if kind != "delimited":
+            return Written(kind)
+        notices: list[str] = []
+        for _ in _delimited(path, notices):
+            pass
+        said = " ".join(notices)
+        return Written(kind, dialect_of(_blocks(path), path.name), NOT_UTF8 not in said, PLAIN_QUOTES not in said)
 
 
 def read_table(path: str | Path) -> ReadTable:

@@ -3,6 +3,7 @@
 A function of the table, the options and the seed alone. Knows no encoding; what drawing rows means is in `folds`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,8 @@ PART_NAMES = {
 class Split:
     """Row numbers of the table: (train, valid) of every fold, and the test rows (sorted).
 
-    `kind` is random, time, group or column; the train rows of a fold never hold a copy of one of its valid rows.
+    `kind` is random, time, group, column or given; the train rows of a fold never hold a copy of one of its valid rows,
+    unless the caller gave the folds.
     """
 
     kind: str
@@ -36,10 +38,25 @@ class Split:
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How to split, as asked for: `random`, `time` or `group` by a column, or a `column` that names the parts."""
+    """How to split, as asked for: `random`, `time` or `group` by a column, a `column` that names the parts, or `given`.
+
+    `number` is that of random folds, where the caller chose it; `folds` are those that were given.
+    """
 
     kind: str
     column: str = ""
+    number: int | None = None
+    folds: tuple[Fold, ...] = ()
+
+    @classmethod
+    def of(cls, split: "str | int | Sequence[Fold]") -> "SplitRule":
+        """The rule of a text (as for `parse`), of a number of random folds, or of pairs (train, valid) of rows."""
+        if isinstance(split, str):
+            return cls.parse(split)
+        if isinstance(split, int):
+            return cls("random", number=split)
+        folds = tuple((np.asarray(train), np.asarray(valid)) for train, valid in split)
+        return cls("given", folds=folds)
 
     @classmethod
     def parse(cls, text: str) -> "SplitRule":
@@ -77,7 +94,9 @@ def plan_split(
         require_column(frame, rule.column, "--split")
     generator = np.random.default_rng([seed, 0x7AB1E])
     notices: list[str] = []
-    if rule.kind == "time":
+    if rule.kind == "given":
+        test, pairs = np.zeros(0, dtype=np.int64), list(rule.folds)
+    elif rule.kind == "time":
         test, pairs = folds.by_time(_times(frame[rule.column], notices), share, notices)
     elif rule.kind == "column":
         test, pairs = _by_parts(frame, schema, rule.column, share, generator, notices)
@@ -89,7 +108,7 @@ def plan_split(
             pairs = folds.group_folds(units, rest, generator, notices)
         else:
             test, rest = folds.put_aside(units, share, generator) if share else (single, units.all_rows)
-            pairs = folds.random_folds(units, rest, generator, notices)
+            pairs = folds.random_folds(units, rest, generator, notices, rule.number)
         notices += _notices_of_dates(schema) if rule.kind == "random" else []
     return Split(rule.kind, tuple(pairs), np.sort(test), tuple(notices))
 

@@ -4,6 +4,7 @@ Knows neither features nor splits.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -33,18 +34,27 @@ class TargetEncoder(Document):
 
     @classmethod
     def fit(
-        cls, frame: pl.DataFrame, names: tuple[str, ...], task: str, *, weights: np.ndarray | None = None
+        cls,
+        frame: pl.DataFrame,
+        names: tuple[str, ...],
+        task: str,
+        *,
+        weights: np.ndarray | None = None,
+        may_be_constant: bool = False,
     ) -> "TargetEncoder":
-        """From training rows whose targets are all there; `weights` [rows] count like repeated rows."""
+        """From training rows whose targets are all there; `weights` [rows] count like repeated rows.
+
+        Numbers that are all one and the same raise DataError, unless they `may_be_constant`.
+        """
         if task == "classification":
             return cls._fit_classes(frame[names[0]])
         means, scales = [], []
         for name in names:
             mean, scale = _mean_and_scale(_finite(frame[name])[0], weights)
-            if scale == 0:
+            if scale == 0 and not may_be_constant:
                 raise DataError(f'The target "{name}" has one and the same value in every row: nothing can be learnt.')
             means.append(mean)
-            scales.append(scale)
+            scales.append(scale or 1.0)
         return cls(task="regression", names=names, mean=tuple(means), scale=tuple(scales))
 
     @classmethod
@@ -62,6 +72,13 @@ class TargetEncoder(Document):
         return cls(
             task="classification", names=(column.name,), classes=classes, labels=tuple(distinct["label"].to_list())
         )
+
+    def with_labels(self, classes: Sequence[Label]) -> "TargetEncoder":
+        """The same with the caller's `classes` in the place of those it was fitted on, one for one."""
+        labels = as_labels(pl.Series(list(classes), strict=False)).to_list()
+        if None in labels or len(set(labels)) < len(labels):
+            labels = [str(label) for label in classes]
+        return self.model_copy(update={"classes": tuple(classes), "labels": tuple(labels)})
 
     @property
     def outputs(self) -> int:

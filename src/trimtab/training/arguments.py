@@ -5,6 +5,7 @@ Knows the parts of a step; it knows no compiler.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from trimtab.training.step import COLUMNS, FIRST_TENSOR, Features, LaneCoefficie
 
 @dataclass(frozen=True)
 class Signature:
-    """What the tensors of a step look like apart from the sizes that may vary: dtypes and trailing shapes.
+    """What the tensors of a step or an evaluation look like apart from the sizes that may vary: dtypes and trailing
+    shapes.
 
     `fixed` are the only lanes and batch size there may be, for modules that vmap takes with sizes it knows alone.
     """
@@ -27,6 +29,7 @@ class Signature:
     index: str
     features: Features
     fixed: tuple[int, int] | None = None
+    kind: Literal["step", "evaluation"] = "step"
 
     @classmethod
     def of(cls, task: Task, outputs: int, data: Rows, index: torch.dtype, features: Features) -> "Signature":
@@ -37,6 +40,13 @@ class Signature:
     def from_json(cls, document: dict) -> "Signature":
         inputs = tuple((dtype, tuple(shape)) for dtype, shape in document["inputs"])
         return cls(**{**document, "inputs": inputs, "features": Features(**document["features"])})
+
+    def for_evaluation(self) -> "Signature":
+        """That of an evaluation of the same module on the same data, whatever its steps do beside their plain work."""
+        return replace(self, features=Features(), index="int64", kind="evaluation")
+
+    def example_inputs(self, rows: int) -> tuple[Tensor, ...]:
+        return tuple(torch.zeros(rows, *shape, dtype=getattr(torch, dtype)) for dtype, shape in self.inputs)
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -94,39 +104,51 @@ class Arguments:
         )
 
 
-# Sizes that stand for any size while a step is traced; larger than 1, or a compiler would take them for constants.
-_LANES, _ROWS, _STEPS, _BATCH = 3, 23, 7, 5
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes that stand for any while something is traced; above 1, or a compiler would take them for constants."""
+
+    lanes: int = 3
+    rows: int = 23
+    steps: int = 7
+    batch: int = 5
+
+
+def sizes_for_any(signature: Signature) -> Sizes:
+    return Sizes() if signature.fixed is None else Sizes(lanes=signature.fixed[0], batch=signature.fixed[1])
 
 
 def example(program: Program, signature: Signature) -> Arguments:
     """Arguments of a step of `program`, of sizes that stand for any."""
     layout, is_regression = program.layout, signature.task == "regression"
-    lanes, batch = signature.fixed or (_LANES, _BATCH)
-    state = [tuple(_apart(piece) for piece in layout.pieces(torch.zeros(lanes, layout.size))) for _ in range(4)]
+    sizes = sizes_for_any(signature)
+    lanes, rows, steps = sizes.lanes, sizes.rows, sizes.steps
+    flat = torch.zeros(lanes, layout.size, dtype=torch.float32)
+    state = [tuple(apart(piece) for piece in layout.pieces(flat)) for _ in range(4)]
     config = Config(optimizer=Optimizer("adam"))
-    inputs = tuple(torch.zeros(_ROWS, *shape, dtype=getattr(torch, dtype)) for dtype, shape in signature.inputs)
-    targets = torch.zeros(_ROWS, signature.outputs) if is_regression else torch.zeros(_ROWS, dtype=torch.int64)
+    numbers, labels = (rows, signature.outputs), (rows,)
+    targets = torch.zeros(numbers if is_regression else labels, dtype=torch.float32 if is_regression else torch.int64)
     return Arguments(
         State(
             *state[:3],
             average=state[3] if signature.features.averaging else (),
             buffers={name: torch.stack([value] * lanes) for name, value in program.buffers.items()},
-            totals=torch.zeros(lanes, FIRST_TENSOR + len(layout.names)),
+            totals=torch.zeros(lanes, FIRST_TENSOR + len(layout.names), dtype=torch.float32),
             layout=layout,
             is_flat=False,
         ),
         LaneCoefficients.stack([config] * lanes, layout.names, 0 if is_regression else signature.outputs),
-        Rows(inputs, targets, torch.zeros(_ROWS + 1)),
+        Rows(signature.example_inputs(rows), targets, torch.zeros(rows + 1, dtype=torch.float32)),
         Plan(
-            torch.zeros(lanes, _STEPS, batch, dtype=getattr(torch, signature.index)),
-            torch.zeros(lanes, _STEPS, COLUMNS),
-            torch.zeros(lanes, _STEPS, dtype=torch.int32),
-            torch.zeros(lanes, _STEPS, program.dropouts, dtype=torch.int32),
+            torch.zeros(lanes, steps, sizes.batch, dtype=getattr(torch, signature.index)),
+            torch.zeros(lanes, steps, COLUMNS, dtype=torch.float32),
+            torch.zeros(lanes, steps, dtype=torch.int32),
+            torch.zeros(lanes, steps, program.dropouts, dtype=torch.int32),
         ),
         torch.zeros(1, dtype=torch.int64),
     )
 
 
-def _apart(piece: Tensor) -> Tensor:
+def apart(piece: Tensor) -> Tensor:
     """A tensor of the same sizes and strides with a storage of its own, as tracing needs it."""
     return torch.empty_strided(piece.size(), piece.stride(), dtype=piece.dtype, device=piece.device)

@@ -7,7 +7,7 @@ them fast on a machine that others use too. Knows no trials and decides nothing.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy
 import torch
@@ -15,10 +15,12 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from trimtab.training.arguments import Arguments
-from trimtab.training.compiler import Compiled
+from trimtab.training.data import gathered
+from trimtab.training.evaluation import Evaluation
+from trimtab.training.libraries import Compiled
 from trimtab.training.objective import Objective, Outputs
 from trimtab.training.population import Part, Population
-from trimtab.training.program import Activity, Program
+from trimtab.training.program import Activity, Buffers, Program
 from trimtab.training.step import NOTED_EVERY, Features, Plan, Rows, Step
 
 ROWS_PER_EVALUATION = 16_384
@@ -62,7 +64,7 @@ class Chunk:
         self.coefficients = population.coefficients(first, last)
         lanes = population.lanes[first:last]
         self.folds = torch.tensor([lane.request.fold for lane in lanes])
-        self.update_ratio = torch.full((last - first,), torch.nan)
+        self.update_ratio = torch.full((last - first,), torch.nan, dtype=torch.float32)
 
     def train(
         self,
@@ -111,7 +113,7 @@ class Chunk:
         """What makes one step of the first `lanes` lanes at each call, from `place` of the plan on."""
         coefficients = self.coefficients if lanes == len(self) else self._head(lanes)
         first, last = self.first, self.first + lanes
-        if compiled is not None and compiled.fixed in (None, (lanes, plan.rows.shape[2])):
+        if compiled is not None and compiled.serves(lanes, plan.rows.shape[2]):
             state = self.population.state(first, last, is_flat=False)
             here = torch.full((1,), place)
             tensors = Arguments(state, coefficients, rows, plan.head(lanes), here).tensors()
@@ -134,40 +136,73 @@ class Chunk:
     def __len__(self) -> int:
         return self.last - self.first
 
-    def validate(self, worker: Worker, part: Part, *, watch: bool) -> Validated:
-        """The chunk's lanes on their folds' rows of `part`."""
-        population, data = self.population, self.population.data
+    def validate(
+        self, worker: Worker, compiled: Compiled | None, inputs: tuple[Tensor, ...], part: Part, *, watch: bool
+    ) -> Validated:
+        """The chunk's lanes on their folds' rows of `part` of `inputs`, by the compiled evaluation if there is one."""
+        data = self.population.data
         rows = part.rows[self.folds].to(data.device)
         counts = part.counts[self.folds].view(-1, 1)
         is_real = (torch.arange(rows.shape[1]).view(1, -1) < counts).to(data.device)
-        own = slice(self.first, self.last)
-        parameters = population.program.layout.views(population.evaluated.data[own])
-        buffers = {name: value.data[own] for name, value in population.buffers.items()}
-        at_once = max(1, ROWS_PER_EVALUATION // len(rows))
+        at_once = rows_at_once(len(rows))
         outputs, activity = [], ()
         for start in range(0, rows.shape[1], at_once):
-            inputs = data.gather(rows[:, start : start + at_once])
-            if watch:
-                piece, seen = worker.program.watched(parameters, inputs, buffers)
-                activity = tuple(a | b for a, b in zip(activity, seen, strict=True)) if activity else seen
+            these = rows[:, start : start + at_once]
+            if compiled is not None and compiled.serves(*these.shape):
+                piece, seen = self._evaluated(compiled, inputs, these.contiguous())
             else:
-                with torch.no_grad():
-                    piece = worker.program.forward(parameters, inputs, None, buffers)
+                piece, seen = self._evaluated_eagerly(worker, inputs, these, watch=watch)
+            activity = tuple(a | b for a, b in zip(activity, seen, strict=True)) if activity else seen
             outputs.append(piece)
         weights = data.weights[rows] * is_real
-        result = pytree.tree_map(lambda *pieces: torch.cat(pieces, dim=1), *outputs)
+        result = pytree.tree_map(lambda *pieces: torch.cat(pieces, dim=1), *outputs) if len(outputs) > 1 else outputs[0]
         losses, _ = data.objective(result, data.targets_of(rows), weights, self.coefficients.losses)
         return Validated(result, rows, weights, losses, activity)
 
+    def _evaluated(
+        self, compiled: Compiled, inputs: tuple[Tensor, ...], rows: Tensor
+    ) -> tuple[Tensor, tuple[Activity, ...]]:
+        flat, buffers = self._own_weights()
+        given = Evaluation.over(
+            self.population.program.layout.pieces(flat), buffers, inputs, rows,
+            outputs=self.population.data.outputs, layers=compiled.layers,
+        )  # fmt: skip
+        tensors = given.tensors()
+        compiled.step.bound_to([tensors[name] for name in compiled.names])()
+        return given.outputs, given.layers
+
+    def _evaluated_eagerly(
+        self, worker: Worker, inputs: tuple[Tensor, ...], rows: Tensor, *, watch: bool
+    ) -> tuple[Outputs, tuple[Activity, ...]]:
+        flat, buffers = self._own_weights()
+        parameters, chosen = self.population.program.layout.views(flat), gathered(inputs, rows)
+        if watch:
+            return worker.program.watched(parameters, chosen, buffers)
+        with torch.no_grad():
+            return worker.program.forward(parameters, chosen, None, buffers), ()
+
+    def _own_weights(self) -> tuple[Tensor, Buffers]:
+        """What is evaluated of the chunk's lanes, flat, and their buffers."""
+        own = slice(self.first, self.last)
+        population = self.population
+        return population.evaluated.data[own], {name: value.data[own] for name, value in population.buffers.items()}
+
+
+def rows_at_once(lanes: int) -> int:
+    """Validation rows of so many lanes that are evaluated in one call."""
+    return max(1, ROWS_PER_EVALUATION // lanes)
+
 
 def chunks_of(population: Population, at_once: int, threads: int) -> list[Chunk]:
-    """`population` in chunks of at most `at_once` lanes, as equal as they can be and a multiple of `threads` many;
-    without `threads`, all but the last of exactly `at_once`."""
+    """`population` in chunks of at most `at_once` lanes, a multiple of `threads` many, as equal as they can be and the
+    larger ones first, so that no thread is left with a large one at the end; without `threads`, all but the last of
+    exactly `at_once`."""
     lanes = len(population.lanes)
     if threads:
         needed = -(-lanes // at_once)
         count = min(lanes, -(-needed // threads) * threads)
-        edges = numpy.linspace(0, lanes, count + 1).round().astype(int).tolist()
+        sizes = [lanes // count + (place < lanes % count) for place in range(count)]
+        edges = [0, *accumulate(sizes)]
     else:
         edges = [*range(0, lanes, at_once), lanes]
     return [Chunk(population, first, last) for first, last in pairwise(edges)]

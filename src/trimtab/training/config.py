@@ -6,7 +6,7 @@ Knows no tables, no tensors and no search: a config is data.
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from trimtab.errors import OptionError, unknown_choice
 
@@ -160,7 +160,7 @@ class Config:
     weights, which is then evaluated and kept instead of the weights themselves (0: none).
     """
 
-    network: tuple[tuple[str, str | int | float], ...] = ()
+    network: tuple[tuple[str, Any], ...] = ()
     initial: tuple[tuple[str, float], ...] = ()
     loss: Loss = field(default_factory=Loss)
     optimizer: Optimizer = field(default_factory=Optimizer)
@@ -190,7 +190,7 @@ class Config:
             object.__setattr__(self, "batch_size", 0)
 
     @property
-    def module_arguments(self) -> dict[str, str | int | float]:
+    def module_arguments(self) -> dict[str, Any]:
         """What the module factory is called with."""
         return dict(self.network) | dict(self.initial)
 

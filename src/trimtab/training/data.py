@@ -76,9 +76,14 @@ class TrainingData:
 
     def gather(self, rows: Int[Tensor, "lanes batch"]) -> tuple[Tensor, ...]:
         """Each input's rows as `[lanes, batch, ...]`."""
-        flat = rows.reshape(-1)
-        return tuple(x.index_select(0, flat).view(*rows.shape, *x.shape[1:]) for x in self.inputs)
+        return gathered(self.inputs, rows)
 
     def targets_of(self, rows: Int[Tensor, "lanes batch"]) -> Targets:
         """Targets of `rows` as the objective reads them, `[lanes, batch, ...]`."""
         return (self.targets[rows], *(t[rows] for t in self.more_targets)) if self.more_targets else self.targets[rows]
+
+
+def gathered(inputs: tuple[Tensor, ...], rows: Int[Tensor, "lanes batch"]) -> tuple[Tensor, ...]:
+    """The `rows` of each of `inputs` as `[lanes, batch, ...]`."""
+    flat = rows.reshape(-1)
+    return tuple(x.index_select(0, flat).view(*rows.shape, *x.shape[1:]) for x in inputs)

@@ -27,7 +27,7 @@ class CountedDropout(nn.Module):
         super().__init__()
         self.whole_channels = whole_channels
         self.register_buffer("rate", torch.tensor(rate, dtype=torch.float32))
-        self.register_buffer("threshold", threshold_of(torch.tensor(rate)))
+        self.register_buffer("threshold", threshold_of(torch.tensor(rate, dtype=torch.float32)))
         self.register_buffer("key", torch.tensor(0, dtype=torch.int32))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,21 +18,23 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from trimtab.machine import no_denormals
 from trimtab.training import plans, signals
 from trimtab.training.arguments import Signature
-from trimtab.training.chunk import Chunk, Validated, Worker, chunks_of
-from trimtab.training.compiler import Compiled, Compiler, cache_folder
+from trimtab.training.chunk import Chunk, Validated, Worker, chunks_of, rows_at_once
+from trimtab.training.compiler import Compiler, Wanted
 from trimtab.training.data import TrainingData
+from trimtab.training.libraries import Compiled, cache_folder
 from trimtab.training.metrics import Metric
 from trimtab.training.mlp_program import program_for
 from trimtab.training.plans import Lane
-from trimtab.training.population import Population, Structure
+from trimtab.training.population import Part, Population, Structure
 from trimtab.training.precision import Precision, PrecisionCheck, gains_from_bfloat16
 from trimtab.training.program import ModuleUse, Program
-from trimtab.training.randomness import initialised, number_from
+from trimtab.training.randomness import initialised, number_from, own_draws
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, STOPPED_EARLY, Request, RunRecord
 from trimtab.training.step import NOTED_EVERY, Features, Rows
-from trimtab.training.widths import RememberedWidths, WidthTuner, lanes_at_once
+from trimtab.training.widths import RememberedWidths, WidthTuner, lanes_at_once, threads_worth_it
 
 Result = TypeVar("Result")
 Factory = Callable[..., nn.Module]
@@ -46,14 +48,17 @@ class Engine:
     """Trains runs of many structures over one data set, each structure as one population.
 
     Runs are judged by `metric`, or by their own validation loss where it is None, every `epochs_per_round` epochs (0:
-    as often as costs little), and on up to `training_rows` training rows too.
+    as often as costs little), and on up to `training_rows` training rows too. One that `judges_by_loss` notes the
+    metric and chooses each run's best epoch by its own validation loss all the same.
 
     `compiling` says how the steps of a population are compiled: "never"; only where they are "found" on disk; "beside"
     the training, which goes on uncompiled meanwhile; or before the first of them, which has to "wait". Every compiled
-    step has the features `always`, that it may serve whatever comes. `precision` "medium" multiplies matrices in
+    step has the features `always`, that it may serve whatever comes. Evaluations go the same way where `evaluations`
+    says so of a population, and else are compiled at most where found. `precision` "medium" multiplies matrices in
     bfloat16 where the processor can, "auto" where that is quicker and a check on the first rounds finds no harm. With
     `keeps_signals` off only losses, metric and rate are noted. An engine that `measures_widths` works in an order that
-    hangs on the clock.
+    hangs on the clock. Where the modules or the loss `draws` random numbers of its own, the engine works uncompiled, in
+    one thread, and with generators that follow from seed and epoch.
     """
 
     def __init__(
@@ -67,18 +72,24 @@ class Engine:
         threads: int = 1,
         compiling: Compiling | Callable[[Population], Compiling] = "never",
         always: Features = NOTHING,
+        evaluations: Callable[[Population], bool] = lambda population: True,
         precision: Precision = "high",
         keeps_signals: bool = True,
         measures_widths: bool = False,
         epochs_per_round: int = 0,
         training_rows: int = 0,
+        judges_by_loss: bool = False,
+        draws: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.data, self.metric, self.factory, self.should_stop = data, metric, factory, should_stop
-        self.threads, self.compiling, self.precision, self.keeps_signals = threads, compiling, precision, keeps_signals
-        self.always, self.measures_widths, self.use, self.start = always, measures_widths, use, start
+        self.threads, self.draws = 1 if draws else threads, draws
+        self.compiling, self.precision, self.keeps_signals = compiling, precision, keeps_signals
+        self.always, self.evaluations, self.measures_widths = always, evaluations, measures_widths
+        self.use, self.start = use, start
         self.epochs_per_round, self.training_rows = epochs_per_round, training_rows
-        self.compiler = Compiler(threads=threads)
+        self.judges_by_loss = judges_by_loss or metric is None
+        self.compiler = Compiler(threads=self.threads)
         self.populations: dict[Structure, Population] = {}
         self.lane_steps = 0
         # A compiled step reads numbers row by row, whatever way a tensor lies.
@@ -90,6 +101,7 @@ class Engine:
         self._building = threading.Lock()  # whoever proposes asks for widths from a thread of its own
         self._pool: ThreadPoolExecutor | None = None
         self._compiled: dict[Structure, Compiled | None] = {}
+        self._evaluations: dict[Structure, Signature] = {}
         self._checks: dict[Structure, PrecisionCheck] = {}
         self._tuners: dict[str, WidthTuner] = {}
 
@@ -138,13 +150,21 @@ class Engine:
 
     def advance(self, population: Population) -> bool:
         """Train every lane for one round (an epoch, or several short ones) and evaluate; False when told to stop."""
+        if not self.draws:
+            return self._advance(population)
+        first = population.lanes[0]
+        with own_draws(first.request.seed, first.epoch):
+            return self._advance(population)
+
+    def _advance(self, population: Population) -> bool:
         population.arrange()
         compiled, features = self._path(population)
         width, note = self._width(population, compiled)
-        if population.is_changed or width != population.chunk_width:
+        threads = self.threads if compiled is not None else threads_worth_it(population, self.threads)
+        if population.is_changed or (width, threads) != population.chunked_for:
             is_exact = compiled is not None and compiled.fixed is not None
-            population.chunks = chunks_of(population, width, 0 if is_exact else self.threads)
-            population.is_changed, population.chunk_width = False, width
+            population.chunks = chunks_of(population, width, 0 if is_exact else threads)
+            population.is_changed, population.chunked_for = False, (width, threads)
         before, started = population.lane_steps, time.perf_counter()
         is_whole = self._train_as_precise_as_needed(population, compiled, features)
         if compiled is not None:
@@ -177,27 +197,45 @@ class Engine:
         held = self._compiled.get(population.structure)
         if held is not None and held.features.covers(needed) and held.features.averaging == needed.averaging:
             return held, held.features
-        how = self.compiling(population) if callable(self.compiling) else self.compiling
-        if how == "never" or self.data.device.type != "cpu" or self.data.loss is not None:
+        how: Compiling = self.compiling(population) if callable(self.compiling) else self.compiling  # type: ignore[assignment]
+        if how == "never" or self.draws or self.data.device.type != "cpu" or self.data.loss is not None:
             return None, needed
         dtype = torch.int32 if population.orders.dtype == numpy.int32 else torch.int64
-        wanted = needed | self.always | Features(norms=True)
+        most = needed | self.always | Features(norms=True)
         # An average is a tensor of its own: a step writes one exactly where the population has one.
-        wanted = replace(wanted, averaging=needed.averaging)
-        signature = Signature.of(self.data.task, self.data.outputs, self.rows, dtype, wanted)
+        most = replace(most, averaging=needed.averaging)
+        signature = Signature.of(self.data.task, self.data.outputs, self.rows, dtype, most)
+        wanted = self._wanted(population, signature, how)
         if how == "wait":
-            found = self.compiler.made(population.program, signature, self._usual_sizes(population))
-        else:
-            found = self.compiler.ready(population.program, signature)
-            if found is None and how == "beside" and not self.compiler.is_busy():
-                self.compiler.prepare(population.program, signature, self._usual_sizes(population))
+            self.compiler.made(population.program, wanted)
+        elif how == "beside" and not self.compiler.is_busy():
+            self.compiler.prepare(population.program, wanted)
+        found = self.compiler.ready(population.program, signature)
         self._compiled[population.structure] = found
         return (None, needed) if found is None else (found, found.features)
 
-    def _usual_sizes(self, population: Population) -> tuple[int, int]:
-        """Lanes that a thread takes at once where the population is full, and rows of a batch."""
+    def _wanted(self, population: Population, signature: Signature, how: Compiling) -> list[Wanted]:
+        """The step and, where that is worth it, the evaluation, for the lanes that a thread takes at once where the
+        population is full, with the rows of a batch and those that are evaluated in one call."""
         lanes = min(lanes_at_once(population), max(1, population.capacity // self.threads))
-        return lanes, max(lane.size for lane in population.lanes)
+        wanted = [Wanted(signature, (lanes, max(lane.size for lane in population.lanes)))]
+        is_worth_it = self.evaluations(population)
+        if is_worth_it:
+            rows = min(rows_at_once(lanes), population.validation.rows.shape[1])
+            wanted.append(Wanted(signature.for_evaluation(), (lanes, rows)))
+        # Where the path is chosen beforehand, what lies on disk must not change it.
+        if is_worth_it or how != "wait":
+            self._evaluations[population.structure] = signature.for_evaluation()
+        return wanted
+
+    def _evaluation(self, population: Population) -> Compiled | None:
+        """The compiled evaluation of this population's lanes, if its path is the compiled one and it is there."""
+        wanted = self._evaluations.get(population.structure)
+        return None if wanted is None else self.compiler.ready(population.program, wanted)
+
+    def _seen(self, chunk: Chunk, worker: Worker, part: Part, *, watch: bool) -> Validated:
+        """The chunk on its rows of `part`."""
+        return chunk.validate(worker, self._evaluation(chunk.population), self.rows.inputs, part, watch=watch)
 
     def _width(self, population: Population, compiled: Compiled | None) -> tuple[int, Callable[[int, float], None]]:
         """Lanes that a thread takes at once in the coming round, and whom to tell how long it took per lane-step."""
@@ -216,11 +254,13 @@ class Engine:
         self, population: Population, compiled: Compiled | None, features: Features
     ) -> bool:
         """A round in the precision that was asked for; with "auto" the first rounds are made both ways."""
-        if self.precision != "auto":
-            return self._train(population, compiled, features, self.precision)
         check = self._checks.setdefault(population.structure, PrecisionCheck())
-        if check.chosen is not None or not gains_from_bfloat16(population):
-            return self._train(population, compiled, features, check.chosen or "high")
+        if self.precision != "auto" or check.chosen is not None or not gains_from_bfloat16(population):
+            precision = self.precision if self.precision != "auto" else check.chosen or "high"
+            before = population.lane_steps
+            is_whole = self._train(population, compiled, features, precision)
+            population.bfloat16_steps += (population.lane_steps - before) * (precision == "medium")
+            return is_whole
         start, steps = population.snapshot(), self.lane_steps
         is_whole = self._train(population, compiled, features, "medium")
         medium, made = self._errors(population), self.lane_steps - steps
@@ -235,7 +275,7 @@ class Engine:
         """The metric's error of every lane as it stands."""
 
         def errors(chunk: Chunk, worker: Worker) -> Tensor:
-            return self._error_of(chunk.validate(worker, population.validation, watch=False))[0]
+            return self._error_of(self._seen(chunk, worker, population.validation, watch=False))[0]
 
         return torch.cat(self._over_chunks(population, errors)).numpy(force=True)
 
@@ -279,7 +319,8 @@ class Engine:
         workers = self._workers[population.structure.network]
         chunks = population.chunks
         if len(chunks) == 1 or len(workers) == 1:
-            return [work(chunk, workers[0]) for chunk in chunks]
+            with no_denormals():
+                return [work(chunk, workers[0]) for chunk in chunks]
         results: list = [None] * len(chunks)
         left = deque(range(len(chunks)))
 
@@ -292,7 +333,9 @@ class Engine:
                 results[number] = work(chunks[number], worker)
 
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="trimtab-lanes")
+            self._pool = ThreadPoolExecutor(
+                self.threads, "trimtab-lanes", initializer=torch.set_flush_denormal, initargs=(True,)
+            )
         list(self._pool.map(take_turns, workers))
         return results
 
@@ -319,18 +362,23 @@ class Engine:
         watch = self.keeps_signals
         pieces = self._over_chunks(population, lambda chunk, worker: self._validated(chunk, worker, watch=watch))
         errors = torch.cat([error for error, _ in pieces]).tolist()
+        judged = torch.cat([self._judged(error, seen) for error, seen in pieces]).tolist()
         losses = torch.cat([seen.losses for _, seen in pieces]).tolist()
         noted = self._noted(population, [seen for _, seen in pieces])
         noted["train_metric"] = self._on_training_rows(population)
-        for place, (lane, error, loss) in enumerate(zip(population.lanes, errors, losses, strict=True)):
+        for place, (lane, error, loss) in enumerate(zip(population.lanes, judged, losses, strict=True)):
             if error < lane.error:
                 lane.error, lane.best_epoch = error, lane.epoch
             values = {name: column[place] for name, column in noted.items()}
-            values |= {"epoch": lane.epoch, "validation_loss": loss, "validation_metric": self.shown(error)}
+            values |= {"epoch": lane.epoch, "validation_loss": loss, "validation_metric": self.shown(errors[place])}
             lane.curves.append(values)
             lane.errors.append(error)
             lane.schedule.observe(error)
             lane.ended = why_ended(lane, error, values["train_loss"])
+
+    def _judged(self, errors: Tensor, seen: Validated) -> Tensor:
+        """What decides which epoch of each lane is its best."""
+        return seen.losses.double() if self.judges_by_loss else errors
 
     def shown(self, error: float) -> float:
         """The figure users read."""
@@ -342,17 +390,17 @@ class Engine:
         if part is None:
             return [math.nan] * len(population.lanes)
         pieces = self._over_chunks(
-            population, lambda chunk, worker: self._error_of(chunk.validate(worker, part, watch=False))[0]
+            population, lambda chunk, worker: self._error_of(self._seen(chunk, worker, part, watch=False))[0]
         )
         return [self.shown(error) for error in torch.cat(pieces).tolist()]
 
     def _validated(self, chunk: Chunk, worker: Worker, *, watch: bool) -> tuple[Tensor, Validated]:
         """The error of each of the chunk's lanes; keeps the weights of those that just did their best."""
         population = chunk.population
-        seen = chunk.validate(worker, population.validation, watch=watch)
+        seen = self._seen(chunk, worker, population.validation, watch=watch)
         errors, predictions = self._error_of(seen)
         before = torch.tensor([lane.error for lane in population.lanes[chunk.first : chunk.last]], dtype=torch.float64)
-        population.keep_best(chunk.first, (errors.cpu() < before).numpy(), predictions)
+        population.keep_best(chunk.first, (self._judged(errors, seen).cpu() < before).numpy(), predictions)
         return errors, seen.without_rows()
 
     def _noted(self, population: Population, seen: list[Validated]) -> dict[str, list]:
@@ -369,7 +417,7 @@ class Engine:
             return noted | dict.fromkeys(scalars, nothing) | dict.fromkeys(parts, [[]] * count)
         squares = signals.squared_norms(totals, (steps / NOTED_EVERY).ceil())
         configs = [lane.request.config for lane in lanes]
-        rows = torch.tensor([float(lane.size) for lane in lanes])
+        rows = torch.tensor([lane.size for lane in lanes], dtype=torch.float32)
         made = torch.tensor([lane.step for lane in lanes])
         first = torch.linalg.vector_norm(population.first[:count], dim=1).cpu()
         dead, saturated, units = signals.of_layers([piece.activity for piece in seen], count)

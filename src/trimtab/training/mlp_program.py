@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from trimtab.nets.mlp import MLP
-from trimtab.training.program import Activity, Buffers, Layout, Masks, ModuleUse, Program, VmapProgram, bounds_of
+from trimtab.training.program import Activity, Buffers, Layout, Masks, ModuleUse, Program, bounds_of
 from trimtab.training.randomness import keep_mask, place_numbers
+from trimtab.training.vmap_program import VmapProgram
 
 
 class MLPProgram:
@@ -55,25 +56,26 @@ class MLPProgram:
         numbers, codes = inputs
         numbers = numbers.transpose(1, 2)
         if self.module.depth == 0:
-            result = _linear(numbers, parameters, "output")
+            result = _linear(numbers, parameters["output.weight"], parameters["output.bias"])
             for features in self._embedded(parameters, codes):
                 result = result + features
             return result.transpose(1, 2)
         features = self._features(parameters, numbers, codes)
         for layer in range(self.module.depth):
-            features = self.module.activation(_linear(features, parameters, f"hidden.{layer}"))
+            bias, weight = parameters[f"hidden.{layer}.bias"], parameters[f"hidden.{layer}.weight"]
+            if layer == 0 and self.module.scale is not None:
+                weight = _with_scaled_columns(weight, parameters["scale.weight"])
+            features = self.module.activation(_linear(features, weight, bias))
             note(features)
             if masks is not None and masks.any_dropout:
                 features = self._dropped(features, masks, layer)
-        return _linear(features, parameters, "output").transpose(1, 2)
+        return _linear(features, parameters["output.weight"], parameters["output.bias"]).transpose(1, 2)
 
     def _features(self, parameters: Buffers, numbers: Tensor, codes: Tensor) -> Tensor:
         if self.module.periodic is not None:
             continuous = self.module.continuous
             periodic = self._periodic(parameters, numbers[:, :continuous])
             numbers = torch.cat([periodic, numbers[:, continuous:]], dim=1)
-        if self.module.scale is not None:
-            numbers = numbers * parameters["scale.weight"].unsqueeze(2)
         return torch.cat([numbers, *self._embedded(parameters, codes)], dim=1) if self.tables else numbers
 
     def _periodic(self, parameters: Buffers, x: Tensor) -> Tensor:
@@ -88,7 +90,7 @@ class MLPProgram:
             bias.reshape(lanes * columns, -1, 1),
             weight.flatten(0, 1).transpose(1, 2),
             waves.flatten(0, 1),
-        ).view(lanes, columns, -1, batch)
+        ).view(lanes, columns, weight.shape[3], batch)
         return torch.cat([by_column, features], dim=2).flatten(1, 2)
 
     def _embedded(self, parameters: Buffers, codes: Tensor) -> list[Tensor]:
@@ -116,12 +118,22 @@ class MLPProgram:
         return self._places[batch, units]
 
 
-def _linear(x: Tensor, parameters: Buffers, name: str) -> Tensor:
-    bias, weight = parameters[f"{name}.bias"].unsqueeze(2), parameters[f"{name}.weight"]
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    bias = bias.unsqueeze(2)
     if isinstance(x.shape[2], int):
         return torch.baddbmm(bias, weight, x)
     # While a compiler watches: it adds the bias together with what comes next, where baddbmm first copies it.
     return torch.bmm(weight, x) + bias
+
+
+def _with_scaled_columns(weight: Tensor, scale: Tensor) -> Tensor:
+    """The weight that does to numbers what `weight` does to numbers times `scale`.
+
+    There are fewer weights than numbers in a batch, and then nothing asks for the gradient of the numbers, which costs
+    a product.
+    """
+    scaled = weight[:, :, : scale.shape[1]] * scale.unsqueeze(1)
+    return scaled if scaled.shape[2] == weight.shape[2] else torch.cat([scaled, weight[:, :, scale.shape[1] :]], dim=2)
 
 
 def program_for(module: nn.Module, use: ModuleUse | None = None) -> Program:

@@ -13,8 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from trimtab.errors import LossError, first_line
 from trimtab.training.config import Task
 from trimtab.training.losses import LossCoefficients, classification_loss, regression_loss
+from trimtab.training.telling import say_once
 
 log = logging.getLogger(__name__)
 Outputs = Any
@@ -59,12 +61,14 @@ class CustomLoss:
 
     `rows_are`: "given" where it gives one number (or several) per row, "averaged" where it gives the mean over rows of
     what it gives for each row alone, "mixed" where it gives one number that no row can be taken out of. `tree` is how
-    the caller's targets hang together.
+    the caller's targets hang together; `draws` says that the function draws random numbers.
     """
 
     function: Callable[[Any, Any], Tensor]
     rows_are: str
     tree: Any = None
+    draws: bool = False
+    told: dict[str, object] = field(default_factory=dict)
     is_mapped: bool = field(default=True, init=False)
 
     @property
@@ -76,10 +80,12 @@ class CustomLoss:
     ) -> tuple[Tensor, Outputs]:
         leaves, spec = pytree.tree_flatten(outputs)
         with torch.enable_grad():
-            leaves = [leaf.detach().requires_grad_() for leaf in leaves]
+            leaves = [leaf.detach().requires_grad_(leaf.is_floating_point()) for leaf in leaves]
             tree = self.arranged(targets)
             values = self._over_lanes(pytree.tree_unflatten(leaves, spec), tree, weights)
-            slopes = torch.autograd.grad(values.sum(), leaves, allow_unused=True)
+            reached = [leaf for leaf in leaves if leaf.requires_grad]
+            slopes = iter(torch.autograd.grad(values.sum(), reached, allow_unused=True))
+        slopes = [next(slopes) if leaf.requires_grad else None for leaf in leaves]
         slopes = [torch.zeros_like(x) if s is None else s for s, x in zip(slopes, leaves, strict=True)]
         return values.detach(), pytree.tree_unflatten(slopes, spec)
 
@@ -88,15 +94,18 @@ class CustomLoss:
         return targets if self.tree is None else pytree.tree_unflatten(list(targets), self.tree)
 
     def _over_lanes(self, outputs: Outputs, targets: Any, weights: Tensor) -> Tensor:
-        if self.is_mapped:
+        lanes = weights.shape[0]
+        reason = ""
+        if self.is_mapped and (lanes > 1 or not self._reads_whole(weights[0])):
             try:
                 return torch.vmap(self._one_lane, randomness="different")(outputs, targets, weights)
-            except (RuntimeError, ValueError) as error:
-                self.is_mapped = False
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                log.warning("This loss is computed lane by lane, since vmap cannot take it: %s", reason)
-        lanes = range(weights.shape[0])
-        return torch.stack([self._real_rows(*(_at(part, i) for part in (outputs, targets, weights))) for i in lanes])
+            except Exception as error:  # the caller's own code may raise anything
+                reason = first_line(error)
+        each = [self._alone(*(_at(part, i) for part in (outputs, targets, weights))) for i in range(lanes)]
+        if reason:
+            self.is_mapped = False
+            say_once(log, self.told, f"This loss is computed lane by lane, since vmap cannot take it: {reason}")
+        return torch.stack(each)
 
     def _one_lane(self, outputs: Outputs, targets: Any, weights: Tensor) -> Tensor:
         if self.rows_are == "mixed":
@@ -104,21 +113,46 @@ class CustomLoss:
         values = torch.vmap(self._one_row)(outputs, targets) if self.rows_are == "averaged" else None
         if values is None:
             values = self.function(outputs, targets)
-        values = values.reshape(values.shape[0], -1).mean(1)
-        return (values * (weights / weights.sum().clamp_min(_TINY))).sum()
+        return _weighted(values, weights)
 
     def _one_row(self, output: Outputs, target: Any) -> Tensor:
         return self.function(*(pytree.tree_map(lambda x: x.unsqueeze(0), part) for part in (output, target)))
 
-    def _real_rows(self, outputs: Outputs, targets: Any, weights: Tensor) -> Tensor:
-        """The same for one lane without vmap, padding left out; row weights count where rows can be told apart."""
+    def _alone(self, outputs: Outputs, targets: Any, weights: Tensor) -> Tensor:
+        """The same for one lane without vmap, padding left out."""
         real = weights > 0
-        outputs, targets = (pytree.tree_map(lambda x: x[real], part) for part in (outputs, targets))
-        values = self.function(outputs, targets)
-        if values.dim() == 0:
-            return values
-        values = values.reshape(values.shape[0], -1).mean(1)
-        return (values * weights[real]).sum() / weights[real].sum().clamp_min(_TINY)
+        if self.rows_are != "mixed" and not bool(real.all()):
+            outputs, targets = (pytree.tree_map(lambda x: x[real], part) for part in (outputs, targets))
+            weights = weights[real]
+        if not len(weights):  # no row of this batch counts
+            return sum((leaf.sum() for leaf in pytree.tree_leaves(outputs)), weights.sum())
+        reads = self._value if self._reads_whole(weights) else self._row_by_row
+        values = reads(outputs, targets)
+        return values if values.dim() == 0 else _weighted(values, weights)
+
+    def _reads_whole(self, weights: Tensor) -> bool:
+        """Whether what the function gives for a batch is what is wanted: not where a mean counts rows differently."""
+        if self.rows_are != "averaged":
+            return True
+        real = weights[weights > 0]
+        return bool((real == real[:1]).all())
+
+    def _row_by_row(self, outputs: Outputs, targets: Any) -> Tensor:
+        rows = range(len(pytree.tree_leaves(outputs)[0]))
+        at = (tuple(pytree.tree_map(lambda x, i=i: x[i : i + 1], part) for part in (outputs, targets)) for i in rows)
+        return torch.stack([self._value(*row) for row in at])
+
+    def _value(self, outputs: Outputs, targets: Any) -> Tensor:
+        try:
+            return self.function(outputs, targets)
+        except Exception as error:
+            raise LossError(f"The loss function raised {type(error).__name__}: {first_line(error)}") from error
+
+
+def _weighted(values: Tensor, weights: Tensor) -> Tensor:
+    """The weighted mean over rows of what a loss gave for each."""
+    values = values.reshape(values.shape[0], -1).mean(1)
+    return (values * (weights / weights.sum().clamp_min(_TINY))).sum()
 
 
 def _at(tree: Any, lane: int) -> Any:

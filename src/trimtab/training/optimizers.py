@@ -120,8 +120,8 @@ class GroupCoefficients(Coefficients):
         """The groups of each lane's config over the parameters called `names`."""
         chosen = [[_group_of(name, config.groups) for name in names] for config in configs]
         return cls(
-            rate=torch.tensor([[group.rate for group in row] for row in chosen], device=device),
-            decay=torch.tensor([[group.decay for group in row] for row in chosen], device=device),
+            rate=torch.tensor([[group.rate for group in row] for row in chosen], dtype=torch.float32, device=device),
+            decay=torch.tensor([[group.decay for group in row] for row in chosen], dtype=torch.float32, device=device),
             any_groups=any(config.groups for config in configs),
         )
 

@@ -148,7 +148,7 @@ def _at_rates(
         else:
             dropout[i] = 0.0
     numbers = torch.from_numpy(before[:, None] + numpy.arange(1, count + 1))
-    columns = torch.empty(*shape, COLUMNS)
+    columns = torch.empty(*shape, COLUMNS, dtype=torch.float32)
     columns[:, :, :DROPOUT] = step_rates(
         optimizers, numbers.to(device), torch.from_numpy(rates).to(device), torch.from_numpy(decays).to(device)
     ).to(columns.device)

@@ -46,7 +46,7 @@ class Part:
 class Structure:
     """What runs must share to share a population."""
 
-    network: tuple[tuple[str, str | int | float], ...]
+    network: tuple[tuple[str, Any], ...]
     batch_size: int
 
     @classmethod
@@ -61,7 +61,8 @@ class Population:
     too.
 
     `capacity` lanes at most; `lane_steps` are the steps that lanes made, `place_steps` those that all places together
-    could have made meanwhile, empty ones included; `compiled_steps` those of the former that a compiled step made.
+    could have made meanwhile, empty ones included; `compiled_steps` those of the former that a compiled step made,
+    `bfloat16_steps` those with products in bfloat16.
     """
 
     def __init__(
@@ -78,10 +79,10 @@ class Population:
         self.lanes: list[Lane] = []
         layout, device = program.layout, data.device
         self.parameters, self.first, self.second, self.best = (
-            torch.zeros(capacity, layout.size, device=device) for _ in range(4)
+            torch.zeros(capacity, layout.size, dtype=torch.float32, device=device) for _ in range(4)
         )
         self.average: Tensor | None = None
-        self.totals = torch.zeros(capacity, FIRST_TENSOR + len(layout.names), device=device)
+        self.totals = torch.zeros(capacity, FIRST_TENSOR + len(layout.names), dtype=torch.float32, device=device)
         self.buffers, self.best_buffers = (
             {name: _repeated(value, capacity, device) for name, value in program.buffers.items()} for _ in range(2)
         )
@@ -96,8 +97,8 @@ class Population:
         self.epochs_per_round = epochs_per_round or self._epochs_per_round()
         self.is_changed = True
         self.chunks: list = []
-        self.chunk_width = 0
-        self.lane_steps = self.place_steps = self.compiled_steps = 0
+        self.chunked_for: tuple[int, int] = (0, 0)
+        self.lane_steps = self.place_steps = self.compiled_steps = self.bfloat16_steps = 0
 
     @property
     def free(self) -> int:
@@ -213,17 +214,20 @@ class Population:
         self.best_predictions[place] = taken["best_predictions"].numpy()
 
     def arrange(self) -> None:
-        """Put the lanes with most steps in the coming round first; most rounds find them so."""
+        """Put the lanes with most steps in the coming round first, moving as few as that takes; most rounds find them
+        so."""
         steps = numpy.array([lane.steps_of(self.epochs_per_round) for lane in self.lanes])
-        if (steps[:-1] >= steps[1:]).all():
+        places = numpy.flatnonzero(steps != -numpy.sort(-steps))
+        if not len(places):
             return
-        order = numpy.argsort(-steps, kind="stable")
-        places = numpy.flatnonzero(order != numpy.arange(len(order)))
-        source, target = torch.from_numpy(order[places]), torch.from_numpy(places)
+        order = places[numpy.argsort(-steps[places], kind="stable")]
+        source, target = torch.from_numpy(order), torch.from_numpy(places)
         for tensor in self._by_lane():
             tensor[target.to(tensor.device)] = tensor[source.to(tensor.device)]
-        self.best_predictions[places] = self.best_predictions[order[places]]
-        self.lanes = [self.lanes[place] for place in order]
+        self.best_predictions[places] = self.best_predictions[order]
+        moved = [self.lanes[place] for place in order]
+        for place, lane in zip(places, moved, strict=True):
+            self.lanes[place] = lane
         self.is_changed = True
 
     def keep_best(self, first: int, improved: numpy.ndarray, predictions: Tensor | None) -> None:

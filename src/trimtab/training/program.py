@@ -1,32 +1,20 @@
-"""A module made into one forward for all lanes.
+"""Program: what a module made into one forward for all lanes is: outputs out, and what the activations did.
 
-The way through `vmap` is the reference and takes any module; the lane-batched MLP in `mlp_program` stands beside it.
-Knows no losses, optimizers, epochs or data: outputs out, and what the activations did.
+The way through `vmap`, in `vmap_program`, is the reference and takes any module; the lane-batched MLP in `mlp_program`
+stands beside it. Knows no losses, optimizers, epochs or data.
 """
 
-import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils import _pytree as pytree
 
-from trimtab.training.dropout import with_counted_dropout
 from trimtab.training.randomness import mask_keys, threshold_of
 
-log = logging.getLogger(__name__)
 Buffers = dict[str, Tensor]
-
-ACTIVATION_MODULES = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Tanh,
-    nn.Sigmoid, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Softsign, nn.PReLU,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,12 +39,19 @@ class Masks:
 @dataclass(frozen=True)
 class ModuleUse:
     """How a module is to be called: with its inputs by name where they have `names` (in one dict: `as_dict`), its
-    dropout layers at rates of their own, its outputs left just as they come (for a loss that reads them so)."""
+    dropout layers at rates of their own, its outputs left just as they come (for a loss that reads them so).
+
+    `ranks` are the dimensions that each of its outputs is known to have, `mixes_rows` says that a row's output hangs on
+    its batch, and `told` is what the caller has been told already.
+    """
 
     names: tuple[str, ...] = ()
     own_dropout: bool = False
     keeps_outputs: bool = False
     as_dict: bool = False
+    ranks: tuple[int, ...] = ()
+    mixes_rows: bool = False
+    told: dict[str, object] = field(default_factory=dict, compare=False)
 
     def arguments(self, inputs: tuple[Tensor, ...]) -> tuple[tuple, dict]:
         """What `forward` is called with."""
@@ -178,103 +173,3 @@ def outputs_of(
 ) -> Float[Tensor, "lanes rows outputs"]:
     """The outputs in evaluation mode of lanes whose parameters lie flat."""
     return program.forward(program.layout.views(flat), inputs, None, buffers or {})
-
-
-class VmapProgram:
-    """Any module through `torch.func.vmap`; lane by lane, said once, where vmap cannot take it."""
-
-    def __init__(self, module: nn.Module, use: ModuleUse | None = None) -> None:
-        self._original, self.use = module, use or ModuleUse()
-        self.module, self.dropout_names = with_counted_dropout(module)
-        self.dropouts = len(self.dropout_names)
-        self.layout = Layout.of(self.module)
-        counted = {f"{name}.{part}" for name in self.dropout_names for part in ("rate", "threshold", "key")}
-        still = [*self.module.named_buffers(), *(p for p in self.module.named_parameters() if not p[1].requires_grad)]
-        self.buffers = {name: value.detach().clone() for name, value in still if name not in counted}
-        modules = list(self.module.named_modules())
-        self.mixes_rows = any(isinstance(child, _BatchNorm) for _, child in modules)
-        self.activations = tuple(name for name, child in modules if isinstance(child, ACTIVATION_MODULES))
-        self._has_channels = any(isinstance(child, nn.Conv1d | nn.Conv2d | nn.Conv3d) for _, child in modules)
-        self.key = ""
-        self.is_mapped = True
-        self.is_counted = True
-        self.falls_back = True
-        self._rows: list[int] = []
-
-    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Any:
-        self.module.train(masks is not None)
-        settings = buffers | (self._dropout_buffers(masks) if masks is not None else {})
-        return self._over_lanes(self._one_lane, parameters, settings, inputs)
-
-    @torch.no_grad()
-    def watched(
-        self, parameters: Buffers, inputs: tuple[Tensor, ...], buffers: Buffers
-    ) -> tuple[Any, tuple[Activity, ...]]:
-        self.module.eval()
-        outputs, *parts = self._over_lanes(self._one_lane_watched, parameters, buffers, inputs)
-        layers = zip(*parts, self._rows, strict=True)
-        return outputs, tuple(Activity(low, high, flat, rows) for low, high, flat, rows in layers)
-
-    def for_another_thread(self) -> "VmapProgram":
-        other = VmapProgram(self._original, self.use)
-        other.is_mapped, other.is_counted = self.is_mapped, self.is_counted
-        return other
-
-    def _over_lanes(self, function: Callable[..., Any], parameters: Buffers, settings: Buffers, inputs: tuple) -> Any:
-        if self.is_mapped:
-            try:
-                return torch.vmap(function, randomness="error" if self.is_counted else "different")(
-                    parameters, settings, inputs
-                )
-            except (RuntimeError, ValueError) as error:
-                if self.is_counted and "randomness" in str(error):
-                    self.is_counted = False
-                    log.warning("Dropout inside this module's own functions keeps its rate: only nn.Dropout is a knob.")
-                    return self._over_lanes(function, parameters, settings, inputs)
-                if not self.falls_back:
-                    raise
-                self.is_mapped = False
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                log.warning("This module trains lane by lane, since vmap cannot take it: %s", reason)
-        each = [
-            function(
-                {n: p[i] for n, p in parameters.items()},
-                {n: s[i] for n, s in settings.items()},
-                tuple(x[i] for x in inputs),
-            )
-            for i in range(inputs[0].shape[0])
-        ]
-        return pytree.tree_map(lambda *lanes: torch.stack(lanes), *each)
-
-    def _one_lane(self, parameters: Buffers, settings: Buffers, inputs: tuple) -> Any:
-        outputs = functional_call(self.module, {**parameters, **settings}, *self.use.arguments(inputs))
-        if self.use.keeps_outputs or not isinstance(outputs, Tensor):
-            return outputs
-        return outputs.unsqueeze(-1) if outputs.dim() == 1 else outputs
-
-    def _one_lane_watched(
-        self, parameters: Buffers, settings: Buffers, inputs: tuple
-    ) -> tuple[Any, list[Tensor], list[Tensor], list[Tensor]]:
-        seen: list[Activity] = []
-
-        def note(module: nn.Module, arguments: tuple, output: Tensor) -> None:
-            units = 1 if self._has_channels and output.dim() > 2 else output.dim() - 1
-            seen.append(Activity.of(output.movedim(units, 0).flatten(1), bounds_of(module)))
-
-        hooks = [self.module.get_submodule(name).register_forward_hook(note) for name in self.activations]
-        try:
-            outputs = self._one_lane(parameters, settings, inputs)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        self._rows = [layer.rows for layer in seen]
-        return outputs, [a.low for a in seen], [a.high for a in seen], [a.flat for a in seen]
-
-    def _dropout_buffers(self, masks: Masks) -> dict[str, Tensor]:
-        buffers = {}
-        for layer, name in enumerate(self.dropout_names):
-            buffers[f"{name}.key"] = masks.keys[:, layer]
-            if self.use.own_dropout:
-                continue
-            buffers[f"{name}.rate"], buffers[f"{name}.threshold"] = masks.rate, masks.threshold
-        return buffers

@@ -8,12 +8,14 @@ import math
 import random
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy
 import torch
 from jaxtyping import Bool, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+Made = TypeVar("Made")
 # torch initialises weights from one generator per process: two studies in two threads must not draw at once.
 _GLOBAL_GENERATOR = threading.RLock()
 _ODD = 0x9E3779B1 - (1 << 32)
@@ -27,7 +29,7 @@ def number_from(*parts: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def initialised(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
+def initialised(factory: Callable[[], Made], seed: int) -> Made:
     """Build a module with initial weights that follow from `seed`; the caller's generators stay where they are."""
     with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which also seeds every accelerator and takes as long as building the module.
@@ -47,6 +49,12 @@ class SeededGenerators:
             generator.get_state(),
             random.Random(seed).getstate(),
         )
+        self._first = self._own
+
+    @property
+    def have_drawn(self) -> bool:
+        """Whether what ran inside has drawn from any of them."""
+        return _numbers(self._own) != _numbers(self._first)
 
     def __enter__(self) -> "SeededGenerators":
         _GLOBAL_GENERATOR.acquire()
@@ -64,10 +72,20 @@ def _states() -> tuple:
     return torch.default_generator.get_state(), numpy.random.get_state(), random.getstate()  # noqa: NPY002
 
 
+def _numbers(states: tuple) -> tuple:
+    """States in a form that can be compared."""
+    return states[0].numpy().tobytes(), states[1][1].tobytes(), states[1][2:], states[2]
+
+
 def _set_states(states: tuple) -> None:
     torch.default_generator.set_state(states[0])
     numpy.random.set_state(states[1])  # noqa: NPY002
     random.setstate(states[2])
+
+
+def own_draws(seed: int, epoch: int) -> SeededGenerators:
+    """For what a module or a loss draws from the global generators in the epochs from `epoch` on."""
+    return SeededGenerators(number_from("draws", seed, epoch))
 
 
 def row_order(rows: int, *, seed: int, fold: int, epoch: int) -> numpy.ndarray:

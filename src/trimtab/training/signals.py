@@ -65,7 +65,8 @@ def of_layers(activities: list[tuple[Activity, ...]], lanes: int) -> tuple[Tenso
     """Shares of dead and saturated units `[lanes, layers]` of chunks of lanes, and the units of each layer."""
     units = [activity.low.shape[1] for activity in activities[0]]
     if not units:
-        return torch.empty(lanes, 0), torch.empty(lanes, 0), units
+        empty = torch.empty(lanes, 0, dtype=torch.float32)
+        return empty, empty, units
     dead, saturated = (
         torch.cat([torch.stack([share(layer) for layer in chunk], dim=1) for chunk in activities]).cpu()
         for share in (dead_share, saturated_share)

@@ -5,9 +5,10 @@ step at a time. Knows no other runs, and nothing of where its batches come from.
 """
 
 import copy
+import inspect
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from trimtab.errors import DataError, OptionError
+from trimtab.errors import DataError, OptionError, first_line
 from trimtab.training import signals
 from trimtab.training.data import TrainingData
 from trimtab.training.engine import why_ended
@@ -24,7 +25,7 @@ from trimtab.training.plans import Lane, one_step
 from trimtab.training.program import Activity, Program
 from trimtab.training.run import Request, RunRecord
 from trimtab.training.schedules import make as make_schedule
-from trimtab.training.step import FIRST_TENSOR, NOTED, Features, LaneCoefficients, Plan, Rows, State, Step
+from trimtab.training.step import FIRST_TENSOR, NOTED, NOTED_EVERY, Features, LaneCoefficients, Plan, Rows, State, Step
 from trimtab.training.stopping import make as make_stopping
 
 MakeOptimizer = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
@@ -73,7 +74,9 @@ class SoloRun:
         batches: int,
         size: int,
         make_optimizer: MakeOptimizer | None = None,
+        judges_by_loss: bool = False,
     ) -> None:
+        self.judges_by_loss = judges_by_loss
         self.program, self.kind, self.metric = program, kind, metric
         config, layout = request.config, program.layout
         classes = kind.outputs if kind.task == "classification" else 0
@@ -84,7 +87,7 @@ class SoloRun:
         self.parameters, self.best, self.average = flat.clone(), flat.clone(), flat.clone()
         self.first, self.second = torch.zeros_like(flat), torch.zeros_like(flat)
         self.buffers, self.best_buffers = ({n: b.unsqueeze(0).clone() for n, b in buffers.items()} for _ in range(2))
-        self.totals = torch.zeros(1, FIRST_TENSOR + len(layout.names), device=weights.device)
+        self.totals = torch.zeros(1, FIRST_TENSOR + len(layout.names), dtype=torch.float32, device=weights.device)
         self.best_predictions: numpy.ndarray | None = None
         self.update_ratio = math.nan
         self._step = Step(program, kind.objective, Features(dropout=True, averaging=bool(config.averaging)))
@@ -93,7 +96,9 @@ class SoloRun:
         average = (self.average,) if config.averaging else ()
         moments = (self.parameters,), (self.first,), (self.second,)
         self._state = State(*moments, average, self.buffers, self.totals, layout)
-        self._rates = [float(group["lr"]) for group in self.optimizer.param_groups] if self.optimizer else []
+        groups = self.optimizer.param_groups if self.optimizer else []
+        self._rates = [float(group["lr"]) if "lr" in group else None for group in groups]
+        self._takes_closure = self.optimizer is not None and _takes_closure(self.optimizer)
 
     # -- training
 
@@ -114,7 +119,8 @@ class SoloRun:
     def _advance(self, batch: Batch) -> None:
         device = self.parameters.device
         plan = one_step(self.lane, self.coefficients.optimizers, len(batch.weights), device, self.program.dropouts)
-        plan = replace(plan, rates=_noted(plan.rates))
+        since = self.lane.step - self.lane.evaluated_step
+        plan.rates[:, :, NOTED] = float(since % NOTED_EVERY == 0)
         targets, *more = batch.targets
         data = Rows(batch.inputs, targets, torch.cat([batch.weights, batch.weights.new_zeros(1)]), tuple(more))
         if self.optimizer is None:
@@ -122,13 +128,15 @@ class SoloRun:
             return
         factor = float(self.lane.schedule.factors(self.lane.step, 1)[0])
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * factor
+            if rate is not None:
+                group["lr"] = rate * factor
         self._move(self.optimizer, data, plan)
 
     def _move(self, optimizer: torch.optim.Optimizer, data: Rows, plan: Plan) -> None:
         """One step of the caller's optimizer, which may ask for loss and gradient as often as it likes."""
         noted: list[Tensor] = []
 
+        @torch.enable_grad()
         def closure() -> Tensor:
             totals, pieces = self._step.gradients(self._state, self.coefficients, data, plan, 0)
             for parameter, piece in zip(self._trained, pieces, strict=True):
@@ -136,15 +144,30 @@ class SoloRun:
             noted.append(totals)
             return totals[0, 0] / totals[0, 1]
 
+        if not self._takes_closure:
+            closure()
         try:
-            optimizer.step(closure)  # type: ignore[call-overload]
+            optimizer.step(*((closure,) if self._takes_closure else ()))  # type: ignore[call-overload]
         except (RuntimeError, TypeError, ValueError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             raise OptionError(f"The optimizer {type(optimizer).__name__} failed in its step: {reason}") from error
+        if not noted:  # it takes a closure, and leaves it: so it wants the gradients there before
+            self._takes_closure = False
+            self._move(optimizer, data, plan)
+            return
         self.totals.add_(noted[0])
+        self._gather_moved()
         if self._step.features.averaging:
             decay = min(self.lane.request.config.averaging, (1 + self.lane.step + 1) / (10 + self.lane.step + 1))
             self.average.lerp_(self.parameters, 1 - decay)
+
+    def _gather_moved(self) -> None:
+        """Take over parameters that an optimizer put elsewhere in memory, as `p.data = ...` does."""
+        views = self.program.layout.views(self.parameters)
+        for parameter, view in zip(self._trained, views.values(), strict=True):
+            if parameter.data_ptr() != view.data_ptr():
+                view[0].copy_(parameter.detach())
+                parameter.data = view[0]
 
     # -- evaluating
 
@@ -153,8 +176,9 @@ class SoloRun:
         lane = self.lane
         seen = self._seen(validation, watch=True)
         trained = self._seen(again, watch=False).error if again is not None else math.nan
-        if seen.error < lane.error:
-            lane.error, lane.best_epoch = seen.error, lane.epoch
+        judged = seen.loss if self.judges_by_loss else seen.error
+        if judged < lane.error:
+            lane.error, lane.best_epoch = judged, lane.epoch
             self.best.copy_(self._evaluated)
             for name, value in self.buffers.items():
                 self.best_buffers[name].copy_(value)
@@ -166,9 +190,9 @@ class SoloRun:
             "validation_metric": self._shown(seen.error),
         }
         lane.curves.append(values)
-        lane.errors.append(seen.error)
-        lane.schedule.observe(seen.error)
-        lane.ended = why_ended(lane, seen.error, values["train_loss"])
+        lane.errors.append(judged)
+        lane.schedule.observe(judged)
+        lane.ended = why_ended(lane, judged, values["train_loss"])
         self.totals.zero_()
 
     @property
@@ -211,15 +235,15 @@ class SoloRun:
     def _signals(self, seen: _Seen) -> dict[str, Any]:
         lane = self.lane
         totals = self.totals.cpu()
-        steps = torch.tensor([float(lane.steps_since_evaluation())])
-        squares = signals.squared_norms(totals, steps)
+        steps = torch.tensor([lane.steps_since_evaluation()], dtype=torch.float32)
+        squares = signals.squared_norms(totals, (steps / NOTED_EVERY).ceil())
         dead, saturated, units = signals.of_layers([seen.activity], 1)
         noise = math.nan
         if self.optimizer is None:
             first = torch.linalg.vector_norm(self.first, dim=1).cpu()
-            sizes, made = torch.tensor([float(lane.size)]), torch.tensor([lane.step])
+            sizes, made = torch.tensor([lane.size], dtype=torch.float32), torch.tensor([lane.step])
             noise = float(signals.noise_scale([lane.request.config], squares.sum(1), first, made, sizes)[0])
-        rate = self.optimizer.param_groups[0]["lr"] if self.optimizer is not None else lane.last_rate()
+        rate = self.optimizer.param_groups[0].get("lr", math.nan) if self.optimizer else lane.last_rate()
         return {
             "train_loss": float(signals.train_loss(totals)[0]),
             "learning_rate": float(rate),
@@ -268,8 +292,10 @@ class SoloRun:
         self.best_predictions = None if predictions is None else predictions.numpy()
 
 
-def _noted(rates: Tensor) -> Tensor:
-    """Every step of a solo run notes its gradient norms."""
-
-    rates[:, :, NOTED] = 1.0
-    return rates
+def _takes_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether `step` can be given a function that computes loss and gradients."""
+    try:
+        inspect.signature(optimizer.step).bind(lambda: None)
+    except TypeError:
+        return False
+    return True

@@ -1,9 +1,12 @@
-"""Tracing: a step written down as a graph of torch's own operations, for any number of lanes, rows, steps and batches.
+"""Tracing: a step or an evaluation written down as a graph of torch's own operations, for any number of lanes, rows,
+steps and batches.
 
 Imports torch's compiler, which takes a second: import it where it is needed. Knows no files and no compiled code.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import Tensor, fx
 from torch._dynamo.source import ConstantSource
@@ -11,11 +14,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
-from trimtab.training.arguments import Signature, example
+from trimtab.training import arguments, evaluation
+from trimtab.training.arguments import Arguments, Signature
+from trimtab.training.evaluation import Evaluation, Layers
 from trimtab.training.objective import FormulaLoss
 from trimtab.training.optimizers import UpdateRule
-from trimtab.training.program import Program, VmapProgram
+from trimtab.training.program import Program
 from trimtab.training.step import Step
+from trimtab.training.vmap_program import VmapProgram
 
 # Dimensions of a tensor that may have any size: of data the rows, of a plan the steps, of everything else the lanes.
 _LANES, _STEPS, _BATCH = "lanes", "steps", "batch"
@@ -25,37 +31,54 @@ _DIMENSIONS = {
     "thresholds": (_LANES, _STEPS),
     "keys": (_LANES, _STEPS),
     "place": (),
+    "evaluated_rows": (_LANES, _BATCH),
+    "outputs": (_LANES, _BATCH),
 }
 _OF_DATA = ("inputs", "targets", "weights")
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A traced step: it writes into its inputs, called `names`, and returns nothing."""
+    """What was traced: it writes into its inputs, called `names`, and returns nothing. `layers` are an evaluation's."""
 
     module: fx.GraphModule
     fakes: tuple[Tensor, ...]
     names: tuple[str, ...]
+    layers: Layers = ()
 
 
 def traced(program: Program, signature: Signature) -> Graph:
-    """The graph of a step of `program` over tensors like `signature`, that serves every lane there can be.
+    """The graph of a step or an evaluation of `program` over tensors like `signature`, that serves every lane there can
+    be.
 
     Raises RuntimeError where the module takes other sizes only than those of `signature`.
     """
     program = program.for_another_thread()
     if isinstance(program, VmapProgram):
         program.falls_back = False
+    if signature.kind == "evaluation":
+        given, layers = evaluation.example(program, signature)
+        return _traced(given, signature, lambda now: now.write(program), layers)
     step = Step(program, FormulaLoss(signature.task), signature.features, UpdateRule(keeps_room=False))
-    given = example(program, signature)
+
+    def advance(now: Arguments) -> None:
+        step(now.state, now.coefficients.for_any_lane(), now.data, now.plan, now.place)
+        now.place.add_(1)
+
+    return _traced(arguments.example(program, signature), signature, advance)
+
+
+Given = TypeVar("Given", Arguments, Evaluation)
+
+
+def _traced(given: Given, signature: Signature, work: Callable[[Given], None], layers: Layers = ()) -> Graph:
+    """The graph of `work` on tensors like those of `given`."""
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     dynamic = {name: _dynamic(name, is_fixed=signature.fixed is not None) for name in given.tensors()}
     fakes = {name: _fake(mode, name, value, dynamic[name]) for name, value in given.tensors().items()}
 
     def run(*tensors: Tensor) -> tuple:
-        now = given.replaced(dict(zip(fakes, tensors, strict=True)))
-        step(now.state, now.coefficients.for_any_lane(), now.data, now.plan, now.place)
-        now.place.add_(1)
+        work(given.replaced(dict(zip(fakes, tensors, strict=True))))
         return ()
 
     module = make_fx(run, tracing_mode="symbolic")(*fakes.values())
@@ -65,6 +88,7 @@ def traced(program: Program, signature: Signature) -> Graph:
         module,
         tuple(fake for fake, is_used in zip(fakes.values(), used, strict=True) if is_used),
         tuple(name for name, is_used in zip(fakes, used, strict=True) if is_used),
+        layers,
     )
 
 

@@ -35,6 +35,15 @@ def lanes_at_once(population: Population) -> int:
     return int(min(MOST, max(BYTES_IN_CACHE // in_use, OPERATIONS_PER_CALL // (6 * size * batch + 1), 1)))
 
 
+def threads_worth_it(population: Population, threads: int) -> int:
+    """How many threads step the lanes in use while nothing is compiled, a rule too.
+
+    Python's lock lets one of them at a time into the overhead of a call, so that two threads with little to compute
+    take twice as long as one: each is to have at least half of the lanes that make a call worth its overhead.
+    """
+    return max(1, min(threads, -(-2 * len(population.lanes) // lanes_at_once(population))))
+
+
 class WidthTuner:
     """Tries widths around the rule's in turn, one a round, and then stays with the quickest."""
 

@@ -8,14 +8,17 @@ import warnings
 
 import numpy
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping, Task
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.program import Layout
-from trimtab.tuning.trial import TrialWeights
+from trimtab.tuning.trial import TrialWeights, out_of_fold
 
-MEAN, LINEAR, DEFAULT_MLP = "mean", "linear", "default_mlp"
+FITTED_BASELINES = MEAN, LINEAR = "mean", "linear"
+DEFAULT_MLP = "default_mlp"
+BASELINES = (*FITTED_BASELINES, DEFAULT_MLP)
 LINEAR_NETWORK = (("activation", "relu"), ("depth", 0), ("inputs", "scaled"), ("width", 1))
 _PENALTIES = (0.03, 0.3, 3.0)
 _CELLS_FOR_ONE_PENALTY = 2_000_000
@@ -59,12 +62,14 @@ def fit_mean(data: TrainingData, layout: Layout, *, seed: int = 0) -> TrialWeigh
 
 def fit_linear(data: TrainingData, layout: Layout, *, seed: int) -> TrialWeights:
     """Ridge (penalty by leave-one-out) or logistic regression (penalty by the folds themselves) on each fold."""
-    if data.task == "regression":
-        return _as_networks(data, layout, [_ridge(data, fold) for fold in data.folds])
     cells = data.rows * _design(data, torch.zeros(1, dtype=torch.int64)).shape[1] * data.outputs
-    penalties = _PENALTIES if cells <= _CELLS_FOR_ONE_PENALTY else (1.0,)
-    fitted = [_as_networks(data, layout, [_logistic(data, fold, c, seed) for fold in data.folds]) for c in penalties]
-    return min(fitted, key=lambda weights: _log_loss(data, weights.predictions))
+    # Products this small take a thousand times as long where the threads of BLAS wait for a processor that is busy.
+    with threadpool_limits(1 if cells <= _CELLS_FOR_ONE_PENALTY else None, user_api="blas"):
+        if data.task == "regression":
+            return _as_networks(data, layout, [_ridge(data, fold) for fold in data.folds])
+        penalties = _PENALTIES if cells <= _CELLS_FOR_ONE_PENALTY else (1.0,)
+        fitted = [_as_networks(data, layout, [_logistic(data, f, c, seed) for f in data.folds]) for c in penalties]
+        return min(fitted, key=lambda weights: _log_loss(data, weights.predictions))
 
 
 FITTED = {MEAN: fit_mean, LINEAR: fit_linear}
@@ -80,9 +85,10 @@ def linear_seconds(data: TrainingData) -> float:
 
 
 def _ridge(data: TrainingData, fold: Fold) -> tuple[numpy.ndarray, numpy.ndarray]:
-    from sklearn.linear_model import RidgeCV  # takes seconds to import: the mean baseline comes before it
+    from sklearn.linear_model import Ridge, RidgeCV  # takes seconds to import: the mean baseline comes before it
 
-    model = RidgeCV(alphas=numpy.logspace(-3, 4, 15))
+    # One row leaves none to choose a penalty by.
+    model = RidgeCV(alphas=numpy.logspace(-3, 4, 15)) if len(fold.train) > 1 else Ridge()
     targets = data.targets[fold.train].double().numpy(force=True)
     model.fit(_design(data, fold.train), targets, sample_weight=data.weights[fold.train].numpy(force=True))
     slopes, intercept = numpy.asarray(model.coef_), numpy.asarray(model.intercept_)
@@ -122,8 +128,7 @@ def _design(data: TrainingData, rows: Tensor) -> numpy.ndarray:
 
 
 def _as_networks(data: TrainingData, layout: Layout, fitted: list[tuple[numpy.ndarray, numpy.ndarray]]) -> TrialWeights:
-    predictions = numpy.full((data.rows, data.outputs), numpy.nan, dtype=numpy.float32)
-    rows = []
+    rows, pieces = [], []
     numbers = data.inputs[0].shape[1]
     for fold, (slopes, bias) in zip(data.folds, fitted, strict=True):
         parameters = {"output.weight": slopes[:, :numbers], "output.bias": bias}
@@ -134,8 +139,8 @@ def _as_networks(data: TrainingData, layout: Layout, fitted: list[tuple[numpy.nd
         tensors = {name: torch.tensor(value, dtype=torch.float32) for name, value in parameters.items()}
         rows.append(layout.flatten(tensors))
         outputs = torch.from_numpy(_design(data, fold.validation) @ slopes.T + bias)
-        predictions[fold.validation.numpy(force=True)] = data.predictions(outputs.to(data.device)).numpy(force=True)
-    return TrialWeights(torch.stack(rows), predictions)
+        pieces.append(data.predictions(outputs.to(data.device)).numpy(force=True))
+    return TrialWeights(torch.stack(rows), out_of_fold(data, pieces))
 
 
 def _log_loss(data: TrainingData, predictions: numpy.ndarray) -> float:

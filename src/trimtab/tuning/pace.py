@@ -14,11 +14,20 @@ SHARE_OF_A_TRIAL = 0.2
 FEWEST_EPOCHS = 4
 STEPS_TO_TRUST = 500
 FADING = 0.9
-# Compiling takes this long beside a search, and saves about this share of a step's time (benchmarks/engine.py).
-COMPILE_SECONDS, SHARE_SAVED = 25.0, 0.5
 SECONDS_BEFORE_COMPILING = 1.0
 # For searches of a given number of trials: what a typical machine needs, and how many structures share the trials.
 SECONDS_PER_OPERATION, STRUCTURES_OF_A_SEARCH = 1e-11, 5
+
+
+@dataclass(frozen=True)
+class CompilingCost:
+    """How long compiling takes beside a search, and which share of the time it saves then (benchmarks/engine.py)."""
+
+    seconds: float
+    share_saved: float
+
+
+STEP, EVALUATION = CompilingCost(25.0, 0.5), CompilingCost(12.0, 0.02)
 
 
 class Pace:
@@ -67,20 +76,20 @@ class Pace:
         seconds = sum(spent.recent_seconds for spent in self._spent.values())
         return self.cost(structure) * seconds / done if done else 1e-3
 
-    def repays_compiling(self, structure: Structure, budget: Budget) -> bool:
-        """Whether a compiled step would win back, in what is left of the search, the time that compiling it takes."""
+    def repays_compiling(self, what: CompilingCost, structure: Structure, budget: Budget) -> bool:
+        """Whether something compiled would win back, in what is left of the search, the time that compiling takes."""
         spent = self._spent.get(structure, _Spent())
         everything = sum(each.seconds for each in self._spent.values())
         if spent.seconds < SECONDS_BEFORE_COMPILING or not everything:
             return False
-        to_come = spent.seconds / everything * max(0.0, budget.search_left - COMPILE_SECONDS)
-        return SHARE_SAVED * to_come > COMPILE_SECONDS / self.engine.threads
+        to_come = spent.seconds / everything * max(0.0, budget.search_left - what.seconds)
+        return what.share_saved * to_come > what.seconds / self.engine.threads
 
-    def repays_compiling_planned(self, structure: Structure, runs: int, epochs: int) -> bool:
+    def repays_compiling_planned(self, what: CompilingCost, structure: Structure, runs: int, epochs: int) -> bool:
         """The same for a search of a given number of runs, from what they hold and never from a clock."""
         rows = max(len(fold.train) for fold in self.engine.data.folds)
         steps = runs / STRUCTURES_OF_A_SEARCH * epochs * -(-rows // (structure.batch_size or rows))
-        return SHARE_SAVED * steps * self.cost(structure) * SECONDS_PER_OPERATION > COMPILE_SECONDS
+        return what.share_saved * steps * self.cost(structure) * SECONDS_PER_OPERATION > what.seconds
 
 
 @dataclass

@@ -7,7 +7,12 @@ import warnings
 from collections.abc import Mapping
 
 import numpy
-import optuna
+
+with warnings.catch_warnings():
+    # In a notebook without ipywidgets its progress bars complain when they are imported; none is ever shown.
+    warnings.simplefilter("ignore")
+    import optuna
+
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 

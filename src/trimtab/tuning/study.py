@@ -4,7 +4,7 @@ Knows configs, lanes and trials; it knows no tables, and nothing of how results 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -21,10 +21,10 @@ from trimtab.tuning.ahead import Ahead, Source, Waves
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
-from trimtab.tuning.pace import FEWEST_EPOCHS, Pace
+from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
 from trimtab.tuning.proposer import Proposer
 from trimtab.tuning.space import SearchSpace, Value
-from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights
+from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights, out_of_fold
 from trimtab.tuning.trial import PRUNED as PRUNED_TRIAL
 from trimtab.tuning.writer import TrialWriter
 
@@ -65,18 +65,18 @@ class Search:
         seed: int,
         max_trials: int | None,
         earlier: list[TrialRecord],
-        has_baselines: bool = True,
+        baseline_names: Sequence[str] = baselines.BASELINES,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         on_baseline: Callable[[TrialRecord], None] = lambda record: None,
         on_best: Callable[[TrialRecord, TrialWeights], None] = lambda record, weights: None,
     ) -> None:
         self.data, self.metric, self.space, self.engine = data, metric, space, engine
         self.folder, self.writer, self.budget, self.seed, self.max_trials = folder, writer, budget, seed, max_trials
-        self.has_baselines = has_baselines
         self.on_progress, self.on_baseline, self.on_best = on_progress, on_baseline, on_best
         self.truth = data.truth(torch.arange(data.rows, device=data.device)).cpu() if data.outputs else torch.empty(0)
         self.weights = data.weights.cpu().double()
         self.trials = list(earlier)
+        self.baseline_names = set(baseline_names) - {record.name for record in earlier}
         self.runs_done = 0
         self.proposer = Proposer(space, seed=seed + len(earlier))
         for record in earlier:
@@ -90,7 +90,7 @@ class Search:
         self.next_number = max((record.number for record in earlier), default=-1) + 1
         self.best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
         self.pace = Pace(engine)
-        engine.compiling = self._how_to_compile
+        engine.compiling, engine.evaluations = self._how_to_compile, self._repays_compiled_evaluations
         self._started = time.monotonic()
         self._shown = 0.0
 
@@ -99,7 +99,7 @@ class Search:
     def run(self) -> list[TrialRecord]:
         """Baselines, then trials until the budget ends or `max_trials` are done."""
         try:
-            if self.has_baselines:
+            if self.baseline_names:
                 self._run_baselines()
             while not self.budget.is_over():
                 self._refill()
@@ -119,16 +119,15 @@ class Search:
     # -- baselines
 
     def _run_baselines(self) -> None:
-        done = {record.name for record in self.trials}
         layout = self.engine.program(baselines.LINEAR_NETWORK).layout
         config = baselines.linear_config(self.data.task)
-        if baselines.MEAN not in done:
+        if baselines.MEAN in self.baseline_names:
             self._keep_baseline(baselines.MEAN, config, baselines.fit_mean(self.data, layout))
-        if baselines.LINEAR not in done and self._has_time_for(baselines.linear_seconds(self.data)):
+        if baselines.LINEAR in self.baseline_names and self._has_time_for(baselines.linear_seconds(self.data)):
             started = time.monotonic()
             weights = baselines.fit_linear(self.data, layout, seed=self.seed)
             self._keep_baseline(baselines.LINEAR, config, weights, time.monotonic() - started)
-        if baselines.DEFAULT_MLP not in done:
+        if baselines.DEFAULT_MLP in self.baseline_names:
             self._run_default_mlp()
 
     def _has_time_for(self, seconds: float) -> bool:
@@ -218,12 +217,19 @@ class Search:
     def _how_to_compile(self, population: Population) -> Compiling:
         """Beside a search against the clock, where it pays; before the first step, or not at all, where the number of
         trials is given: what a run comes to must not hang on when a compiler was ready, or on what lay on disk."""
+        pays = self._repays(population, STEP)
         if self.max_trials is None:
-            pays = self.pace.repays_compiling(population.structure, self.budget)
             return "beside" if pays else "found"
-        runs = self.max_trials * len(self.data.folds)
-        pays = self.pace.repays_compiling_planned(population.structure, runs, self.space.natural_epochs)
         return "wait" if pays else "never"
+
+    def _repays_compiled_evaluations(self, population: Population) -> bool:
+        return self._repays(population, EVALUATION)
+
+    def _repays(self, population: Population, what: CompilingCost) -> bool:
+        if self.max_trials is None:
+            return self.pace.repays_compiling(what, population.structure, self.budget)
+        runs = self.max_trials * len(self.data.folds)
+        return self.pace.repays_compiling_planned(what, population.structure, runs, self.space.natural_epochs)
 
     def _whose_turn(self) -> Population | None:
         """The population with lanes that has had the least work so far, the best trial's counting half.
@@ -294,9 +300,7 @@ class Search:
 
     def _finish(self, trial: ActiveTrial) -> None:
         runs = sorted(trial.runs, key=lambda run: run.request.fold)
-        predictions = numpy.full((self.data.rows, self.data.outputs), numpy.nan, dtype=numpy.float32)
-        for run in runs:
-            predictions[self.data.folds[run.request.fold].validation.numpy(force=True)] = run.predictions
+        predictions = out_of_fold(self.data, [run.predictions for run in runs])
         buffers = {name: torch.stack([run.buffers[name] for run in runs]).cpu() for name in runs[0].buffers}
         weights = TrialWeights(torch.stack([run.weights for run in runs]).cpu(), predictions, buffers)
         is_finite = all(numpy.isfinite(run.error) for run in runs)

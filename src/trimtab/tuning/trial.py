@@ -3,13 +3,14 @@
 Knows no Optuna and no files: what a trial is, not where it is kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy
 from torch import Tensor
 
 from trimtab.training.config import Config
+from trimtab.training.data import TrainingData
 from trimtab.training.run import RunRecord
 from trimtab.tuning.space import Value
 
@@ -51,6 +52,17 @@ class TrialWeights:
     parameters: Tensor
     predictions: numpy.ndarray
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def out_of_fold(data: TrainingData, pieces: Sequence[numpy.ndarray]) -> numpy.ndarray:
+    """Predictions float32 `[rows, outputs]` from those of the folds' validation rows: NaN for rows of no such part, and
+    the mean for rows of several, which folds that a caller gives may have."""
+    total, count = numpy.zeros((data.rows, data.outputs)), numpy.zeros((data.rows, 1))
+    for fold, piece in zip(data.folds, pieces, strict=True):
+        rows = fold.validation.numpy(force=True)
+        total[rows] += piece
+        count[rows] += 1
+    return (total / numpy.where(count, count, numpy.nan)).astype(numpy.float32)
 
 
 @dataclass

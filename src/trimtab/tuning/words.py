@@ -29,6 +29,10 @@ def figure(value: float) -> str:
     return f"{value:.3g}"
 
 
+def _short(value: object) -> str:
+    return figure(value) if isinstance(value, float) else str(value)
+
+
 def loss_in_words(config: Config) -> str:
     loss = config.loss
     named = {
@@ -43,7 +47,7 @@ def loss_in_words(config: Config) -> str:
 def network_in_words(config: Config) -> str:
     network = dict(config.network)
     if "inputs" not in network:  # of the caller's own making
-        return ", ".join(f"{name} {value}" for name, value in network.items()) or "the network as it is"
+        return ", ".join(f"{name} {_short(value)}" for name, value in network.items()) or "the network as it is"
     if network.get("depth") == 0:
         return "no hidden layer"
     layers = "layer" if network["depth"] == 1 else "layers"

@@ -92,7 +92,10 @@ class TrialStore:
 
 
 class TrialWriter:
-    """Takes finished trials and stores them in order, in a thread of its own."""
+    """Takes finished trials and stores them in order, in a thread of its own.
+
+    Where it keeps no records, only what a model is made of is written: weights and predictions.
+    """
 
     def __init__(
         self,
@@ -102,9 +105,10 @@ class TrialWriter:
         url: str | None,
         greater_is_better: bool,
         earlier: list[TrialRecord],
+        keeps_records: bool = True,
     ) -> None:
         self.folder, self.space = folder, space
-        self._url, self._greater = url, greater_is_better
+        self._url, self._greater, self._keeps_records = url, greater_is_better, keeps_records
         self._queue: queue.Queue[_Finished | None] = queue.Queue()
         self._error: BaseException | None = None
         self._sizes = {r.number: size for r in earlier if (size := _size(folder, r.number)) is not None}
@@ -133,12 +137,14 @@ class TrialWriter:
         from trimtab.tuning.proposer import distribution
 
         try:
-            store = TrialStore(self.folder, url=self._url, greater_is_better=self._greater)
+            url, greater = self._url, self._greater
+            store = TrialStore(self.folder, url=url, greater_is_better=greater) if self._keeps_records else None
             distributions = {name: distribution(domain) for name, domain in self.space.domains.items()}
             while (finished := self._queue.get()) is not None:
                 self._save_weights(finished)
-                store.add(finished.record, distributions, finished.runs)
-                self._save_curves(finished)
+                if store is not None:
+                    store.add(finished.record, distributions, finished.runs)
+                    self._save_curves(finished)
             self._flush_curves()
         except BaseException as error:
             self._error = error

@@ -1,0 +1,44 @@
+"""Exports as files: everything is made before anything is written, and each file appears whole or not at all."""
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+
+from trimtab.errors import OptionError
+from trimtab.export.onnx import as_onnx
+from trimtab.export.pt2 import as_pt2
+from trimtab.model import Model
+from trimtab.whole_file import beside
+
+Place = str | PathLike[str] | None
+
+
+def export_files(
+    model: Model | None,
+    script: Callable[[], str] | None = None,
+    *,
+    python: Place = None,
+    onnx: Place = None,
+    pt2: Place = None,
+) -> dict[str, Path]:
+    """Write what is asked for, a script as `script` makes it (None: nobody can); files that are there are replaced.
+
+    Returns the files by kind. Raises OptionError where nothing is asked for, two files are one, or onnx is not
+    installed; DataError where a file cannot be written.
+    """
+    asked = {"python": python, "onnx": onnx, "pt2": pt2}
+    places = {kind: Path(place) for kind, place in asked.items() if place is not None}
+    if not places:
+        raise OptionError("Name what to write: --python FILE, --onnx FILE or --pt2 FILE (or several of them).")
+    if len({place.resolve() for place in places.values()}) < len(places):
+        raise OptionError("Two exports cannot be one file: give each its own.")
+    makers: dict[str, Callable[[], bytes]] = {}
+    if model is not None:
+        makers |= {"onnx": lambda: as_onnx(model), "pt2": lambda: as_pt2(model)}
+    if script is not None:
+        makers["python"] = lambda: script().encode()
+    contents = {kind: makers[kind]() for kind in places}
+    for kind, place in places.items():
+        with beside(place) as part:
+            part.write_bytes(contents[kind])
+    return places

@@ -1,0 +1,178 @@
+"""ONNX: a model as a graph that takes the raw columns, one input each, and gives predictions.
+
+Everything that `Model.predict` does is in the graph: vocabulary, scaling, networks, ensemble, labels. Knows no files.
+"""
+
+import json
+import math
+from typing import Any
+
+import numpy
+
+from trimtab.errors import ModelError
+from trimtab.export.calendar import DAY_SECONDS, share_of_cycle
+from trimtab.export.columns import UNKNOWN, Scalings, spellings, vocabulary
+from trimtab.export.onnx_graph import ML, Graph, Value, concatenated
+from trimtab.export.onnx_network import network_outputs
+from trimtab.export.predictor import CLIP, LARGEST, SMALLEST
+from trimtab.model import Model, build
+from trimtab.table.categories import Labels
+from trimtab.table.encode import Encoder
+
+PREDICTION, PROBABILITIES = "prediction", "probabilities"
+NO_TIME = -(2**63)  # numpy's NaT
+_ABOUT = (
+    "Each input is a column [rows]: numbers float64 (NaN: missing), date-times int64 seconds since 1970 on the clock "
+    "of the table (-2^63: missing), everything else strings (empty: missing)."
+)
+
+
+def as_onnx(model: Model) -> bytes:
+    """The content of an `.onnx` file; raises OptionError where onnx is not installed.
+
+    Outputs: `prediction` [rows] (several targets: [rows, targets]) in original units or labels, and for classes
+    `probabilities` float64 [rows, classes]. A column of that name moves the output to `prediction_`.
+    """
+    names = model.encoder.names
+    if "" in names:
+        raise ModelError("A column without a name cannot be an input of an ONNX graph: name it and train again.")
+    graph = Graph(taken=(*names, *(_free(name, names) for name in (PREDICTION, PROBABILITIES))))
+    numbers, codes = _Encoding(graph, model.encoder).encoded()
+    raw = _predicted(graph, model, numbers, codes)
+    _hand_out(graph, model, raw, names)
+    notes = {"trimtab": json.dumps(vocabulary(model), ensure_ascii=False)}
+    return graph.model("trimtab", _ABOUT, notes).SerializeToString()
+
+
+def _free(name: str, taken: tuple[str, ...]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+class _Encoding:
+    """The encoder's work as nodes."""
+
+    def __init__(self, graph: Graph, encoder: Encoder) -> None:
+        self.graph, self.encoder = graph, encoder
+        self.values: list[Value] = []
+        self.others: list[Value] = []
+        self.embedded: list[Value] = []
+
+    def encoded(self) -> tuple[Value, list[Value]]:
+        """float32 [rows, numbers] and the codes int64 [rows] of each embedded column."""
+        for feature in self.encoder.features:
+            if feature.labels is not None:
+                self._labels(feature.name, feature.labels)
+                continue
+            if feature.moments is None:
+                value = self.graph.input(feature.name, "DOUBLE")
+                is_missing = self._any(self.graph.node("IsNaN", value), self.graph.node("IsInf", value))
+            else:
+                moment = self.graph.input(feature.name, "INT64")
+                is_missing = self.graph.node("Equal", moment, self.graph.constant(NO_TIME, numpy.int64))
+                value = moment.as_type("DOUBLE")
+                for part in feature.moments.parts:
+                    self._waves(2 * math.pi, share_of_cycle(part, value, self._floor), is_missing)
+                value = value / DAY_SECONDS
+            self.values.append(self._unless(is_missing, value, float("nan")))
+            if feature.has_indicator:
+                self.others.append(is_missing.as_type("FLOAT").unsqueezed(1))
+        pieces = ([self._scaled()] if self.values else []) + self.others
+        return concatenated(pieces, axis=1) if pieces else self._no_numbers(), self.embedded
+
+    def _labels(self, name: str, labels: Labels) -> None:
+        known = spellings(labels)
+        codes = self.graph.node(
+            "LabelEncoder", self.graph.input(name, "STRING"), domain=ML, keys_strings=list(known),
+            values_int64s=list(known.values()), default_int64=UNKNOWN,
+        )  # fmt: skip
+        if labels.kind == "embedding":
+            self.embedded.append(codes)
+        else:
+            table = self.graph.constant(labels.rows_of_entries())
+            self.others.append(self.graph.node("Gather", table, codes, axis=0))
+
+    def _waves(self, turn: float, share: Value, is_missing: Value) -> None:
+        for wave in ("Sin", "Cos"):
+            value = self._unless(is_missing, self.graph.node(wave, share * turn), 0.0)
+            self.others.append(value.as_type("FLOAT").unsqueezed(1))
+
+    def _scaled(self) -> Value:
+        """The scaling of `table.numbers`, all columns at once."""
+        s = Scalings.of(self.encoder)
+        values = concatenated([value.unsqueezed(1) for value in self.values], axis=1)
+        quarter = numpy.maximum(s.scale / 4, SMALLEST)
+        z = (values / 4.0 - self.graph.constant(s.center / 4)) / self.graph.constant(quarter)
+        z = self.graph.node("Clip", z, self.graph.constant(-LARGEST), self.graph.constant(LARGEST))
+        if s.is_log.any():
+            logs = (self._asinh(z) - self.graph.constant(s.log_center)) / self.graph.constant(s.log_scale)
+            z = self.graph.node("Where", self.graph.constant(s.is_log), logs, z)
+        is_flat = self.graph.constant(s.scale == 0)
+        z = self._unless(self._any(self.graph.node("IsNaN", values), is_flat), z, 0.0)
+        ratio = z / CLIP
+        return (z / self.graph.node("Sqrt", ratio * ratio + 1.0)).as_type("FLOAT")
+
+    def _asinh(self, z: Value) -> Value:
+        # sign(z) log(|z| + sqrt(z^2 + 1)): onnxruntime has no Asinh in float64.
+        size = self.graph.node("Abs", z)
+        logs = self.graph.node("Log", size + self.graph.node("Sqrt", size * size + 1.0))
+        return self.graph.node("Sign", z) * logs
+
+    def _no_numbers(self) -> Value:
+        """float32 [rows, 0]."""
+        rows = self.graph.node("Shape", self.embedded[0])
+        shape = concatenated([rows, self.graph.constant([0], numpy.int64)], axis=0)
+        return self.graph.node("Expand", self.graph.constant(numpy.zeros((1, 0), numpy.float32)), shape)
+
+    def _floor(self, value: Value) -> Value:
+        return self.graph.node("Floor", value)
+
+    def _any(self, one: Value, other: Value) -> Value:
+        return self.graph.node("Or", one, other)
+
+    def _unless(self, condition: Value, value: Value, otherwise: float) -> Value:
+        return self.graph.node("Where", condition, self.graph.constant(otherwise, numpy.float64), value)
+
+
+def _predicted(graph: Graph, model: Model, numbers: Value, codes: list[Value]) -> Value:
+    """Probabilities or values in original units, float64 [rows, outputs]."""
+    axis = graph.constant([0], numpy.int64)
+    parts = []
+    for member in model.members:
+        module = build(model.encoder, model.target, member.network)
+        outputs = network_outputs(graph, module, member.parameters, numbers, codes).as_type("DOUBLE")
+        if model.task == "classification":
+            outputs = graph.node("Softmax", outputs, axis=-1)
+        parts.append(graph.node("ReduceMean", outputs, axis, keepdims=0) * member.share)
+    total = parts[0] if len(parts) == 1 else graph.node("Sum", *parts)
+    if model.task == "classification":
+        return total
+    shares = sum(member.share for member in model.members)
+    mean, scale = (numpy.array(values, dtype=numpy.float64) for values in (model.target.mean, model.target.scale))
+    return total * graph.constant(scale) + graph.constant(shares * mean)
+
+
+def _hand_out(graph: Graph, model: Model, raw: Value, names: tuple[str, ...]) -> None:
+    name = _free(PREDICTION, names)
+    if model.task == "classification":
+        classes, element = _classes(model.target.classes)
+        best = graph.node("ArgMax", raw, axis=1, keepdims=0)
+        graph.output(graph.node("Gather", graph.constant(classes), best, axis=0), name, element)
+        graph.output(raw, _free(PROBABILITIES, names), "DOUBLE", len(model.target.classes))
+    elif len(model.target.names) == 1:
+        graph.output(graph.node("Squeeze", raw, graph.constant([1], numpy.int64)), name, "DOUBLE")
+    else:
+        graph.output(raw, name, "DOUBLE", len(model.target.names))
+
+
+def _classes(classes: tuple[Any, ...]) -> tuple[numpy.ndarray, str]:
+    """The labels as an array, and what ONNX calls their type."""
+    array = numpy.array(classes)
+    if array.dtype.kind == "b":
+        return array, "BOOL"
+    if array.dtype.kind in "iu":
+        return array.astype(numpy.int64), "INT64"
+    if array.dtype.kind == "f":
+        return array.astype(numpy.float64), "DOUBLE"
+    return numpy.array([str(label) for label in classes], dtype=object), "STRING"

@@ -1,0 +1,268 @@
+"""The script of a study: its best single configuration in plain PyTorch, on the same table and the same folds.
+
+Puts pieces together, each only where this configuration and this table need it.
+"""
+
+from pathlib import Path
+
+import trimtab
+from trimtab.export.scripts import fitted
+from trimtab.export.scripts.columns import columns_code
+from trimtab.export.scripts.folds import folds_code
+from trimtab.export.scripts.literals import comment, indented, literal, table
+from trimtab.export.scripts.losses import GREATER_IS_BETTER, error_function, loss_call, loss_function
+from trimtab.export.scripts.network import has_waves, network_class
+from trimtab.export.scripts.optimizers import LION, groups_function, schedule_function
+from trimtab.export.scripts.reading import durations, label_function, moment_statements, number_function
+from trimtab.export.scripts.subject import Subject
+from trimtab.export.scripts.text import imported, tidy
+from trimtab.export.scripts.training import KEPT, Loop, constants
+from trimtab.model import Model
+from trimtab.tuning.baselines import LINEAR, MEAN
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.trial import TrialRecord
+from trimtab.tuning.words import trial_in_words
+
+# Multiplications of a layer below which a second thread costs more than it brings.
+SMALL = 1 << 23
+ONE_THREAD = "torch.set_num_threads(1)  # products this small are quickest so"
+
+
+def study_script(folder: StudyFolder, trial: TrialRecord, model: Model) -> str:
+    """A script that trains the config of `trial` without trimtab, and prints its validation score beside the study's.
+
+    Raises DataError where the study's table is there and cannot be read.
+    """
+    subject = Subject.of(folder, trial, model)
+    pieces = [_table(subject), _target(subject), "# -- folds\n", *_times(subject), folds_code(subject.division)]
+    if trial.name == MEAN:
+        pieces += ["# -- the mean\n", "", _mean(subject)]
+    else:
+        pieces += ["# -- columns, as the network sees them\n"]
+        pieces.append(columns_code(subject.columns, subject.reading, has_weights=subject.weight is not None))
+        pieces += [_linear(subject)] if trial.name == LINEAR else [_network(subject), _training(subject)]
+    pieces.append(_score(subject))
+    body = tidy("\n".join(pieces))
+    return f"{_about(subject)}\n\n{imported(body)}\n\n{body}"
+
+
+# -- the head
+
+
+def _about(subject: Subject) -> str:
+    name = Path(subject.reading.path).name
+    data = "a table in memory" if subject.reading.was_in_memory else name
+    words = trial_in_words(subject.trial)
+    found = f"The best single configuration that trimtab {trimtab.__version__} found for {data}, in plain PyTorch"
+    paragraphs, metric = [f"{found}: {words}."], subject.metric.name
+    if subject.ensemble > 1:
+        scores = f" ({metric} {_shown(subject.ensemble_score)} on validation rows)" if subject.ensemble_score else ""
+        paragraphs.append(
+            f"The study's model is an ensemble of {subject.ensemble} configurations{scores}; this script trains the "
+            f"best one alone ({metric} {_shown(subject.score)})."
+        )
+    paragraphs.append(
+        f"Needs torch, polars and numpy, no trimtab. Prints the {metric} on validation rows beside the study's."
+    )
+    if subject.reading.was_in_memory:
+        paragraphs.append(
+            f"The study was given its table in memory: write that frame (features, target and all) to {name} first, "
+            "with frame.write_parquet (polars) or frame.to_parquet (pandas)."
+        )
+    elif subject.reading.frame is None:
+        paragraphs.append("The table was not at its place when this was written: put it there, or change TABLE.")
+    if subject.has_changed:
+        paragraphs.append("The table has changed since the study was made: scores will differ.")
+    return "\n#\n".join(comment(paragraph) for paragraph in paragraphs)
+
+
+# -- table and target
+
+
+def _table(subject: Subject) -> str:
+    reading, columns = subject.reading, subject.columns
+    numbers = [feature.name for feature in columns.numbers]
+    numbers += [] if subject.is_classification else list(subject.target.names)
+    numbers += [subject.weight] if subject.weight else []
+    rule = subject.division.rule
+    if rule.kind == "time" and rule.column not in [feature.name for feature in columns.moments]:
+        numbers.append(rule.column)
+    labelled = [feature.name for feature in columns.labelled] if subject.trial.name != MEAN else []
+    labelled += list(subject.target.names) if subject.is_classification else []
+    labelled += [rule.column] if rule.kind in ("group", "column") else []
+    known = [label for f in columns.labelled if f.labels is not None for label in f.labels.labels]
+    known.extend(subject.target.labels)
+    pieces = [f"TABLE = {literal(reading.path)}", "", f"table = {reading.statement}"]
+    pieces += [durations(reading, dict.fromkeys(numbers))]
+    pieces += ["", "", number_function(reading, numbers)] if numbers else []
+    pieces += ["", label_function(reading, labelled, known)] if labelled else []
+    return "\n".join(pieces)
+
+
+def _target(subject: Subject) -> str:
+    lines = ["", "# -- the target, of the rows that have one", ""]
+    is_one = len(subject.target.names) == 1
+    if is_one:
+        lines.append(f"TARGET = {literal(subject.target.names[0])}")
+    if subject.is_classification:
+        lines.append(table("CLASSES", list(subject.target.labels)))
+        lines.append("table = table.filter(label(TARGET).is_not_null())")
+    elif is_one:
+        lines.append("table = table.filter(numpy.isfinite(number(TARGET)))")
+    else:
+        lines.append(table("TARGETS", list(subject.target.names)))
+        lines.append("table = table.filter(numpy.isfinite([number(name) for name in TARGETS]).all(axis=0))")
+    if subject.weight:
+        lines.append(f"table = table.filter(number({literal(subject.weight)}) > 0)")
+        lines.append(f"weight = number({literal(subject.weight)})")
+    if subject.is_classification:
+        lines.append("numbers_of = {one: place for place, one in enumerate(CLASSES)}")
+        lines.append("target = label(TARGET).replace_strict(numbers_of, default=-1).to_numpy().astype(int)")
+    elif is_one:
+        lines.append("target = number(TARGET)[:, None]")
+    else:
+        lines.append("target = numpy.stack([number(name) for name in TARGETS], axis=1)")
+    return "\n".join([*lines, ""])
+
+
+def _times(subject: Subject) -> list[str]:
+    """Statements that set `times`, by which rows are split; none for another split."""
+    rule = subject.division.rule
+    if rule.kind != "time":
+        return []
+    name = literal(rule.column)
+    for feature in subject.columns.moments:
+        if feature.name == rule.column:
+            moments = moment_statements(subject.reading, name, feature.format, feature.time_zone, "times")
+            return [*moments, 'times = times.dt.epoch("us").cast(polars.Float64).to_numpy()']
+    return [f"times = number({name})"]
+
+
+# -- network and training
+
+
+def _network(subject: Subject) -> str:
+    inputs, config = subject.columns.inputs, subject.trial.config
+    lines = []
+    if has_waves(config, inputs):
+        lines.append("CONTINUOUS = len(NUMBERS)  # these come first, and enter as waves too\n")
+    return "\n".join([*lines, "", network_class(config, inputs, subject.target.outputs), ""])
+
+
+def _training(subject: Subject) -> str:
+    config, inputs, has_weights = subject.trial.config, subject.columns.inputs, subject.weight is not None
+    unscaled = ".softmax(dim=1).numpy()" if subject.is_classification else ".numpy() * SPREAD + MEAN"
+    batch = inputs.call("network", "rows"), "targets[rows]", "weights[rows]" if has_weights else ""
+    loop = Loop(
+        config,
+        loss=loss_call(config.loss, *batch),
+        order="torch.from_numpy(train)[torch.randperm(len(train))]",
+        count="len(train)",
+        judge=(
+            f"{KEPT}.eval()",
+            "with torch.no_grad():",
+            f"    found = {inputs.call(KEPT, 'valid')}.double(){unscaled}",
+            f"score = error(found, target[valid]{', weight[valid]' if has_weights else ''})",
+        ),
+        keep=("best_found = found",),
+        every=subject.every,
+    )
+    functions = (
+        loss_function(config.loss, has_weights=has_weights),
+        error_function(subject.metric.name, has_weights=has_weights),
+        schedule_function(config.schedule),
+        groups_function(config) if config.groups else "",
+        LION if config.optimizer.name == "lion" else "",
+    )
+    trained = f'''\
+def trained(train, valid, seed):
+    """A network trained on rows `train`, as it was when it did best on `valid`; and what it predicted for them."""
+    torch.manual_seed(seed)
+    network = Network()
+{indented(loop.text())}
+    return {loop.kept}, best_found
+
+'''
+    pieces = ["# -- training\n", *_threads(subject), constants(config), *_targets(subject), ""]
+    return "\n".join([*pieces, *(f"\n{function}\n" for function in functions if function), trained])
+
+
+def _threads(subject: Subject) -> list[str]:
+    network, batch = dict(subject.trial.config.network), subject.trial.config.batch_size
+    is_small = 0 < batch * int(network["width"]) ** 2 <= SMALL
+    return [ONE_THREAD] if is_small else []
+
+
+def _targets(subject: Subject) -> list[str]:
+    """Statements that make `targets`, as networks learn them, and `weights`."""
+    weights = ["weights = torch.tensor(weight, dtype=torch.float32)"] if subject.weight else []
+    if subject.is_classification:
+        return ["targets = torch.from_numpy(target)", *weights]
+    return [
+        "# Networks learn targets of mean 0 and standard deviation 1.",
+        table("MEAN", list(subject.target.mean)),
+        table("SPREAD", list(subject.target.scale)),
+        "targets = torch.tensor((target - MEAN) / SPREAD, dtype=torch.float32)",
+        *weights,
+    ]
+
+
+# -- baselines that are solved
+
+
+def _mean(subject: Subject) -> str:
+    has_weights = subject.weight is not None
+    function = fitted.mean_function(is_classification=subject.is_classification, has_weights=has_weights)
+    return "\n".join(["", function, "", error_function(subject.metric.name, has_weights=has_weights), ""])
+
+
+def _linear(subject: Subject) -> str:
+    has_weights, inputs = subject.weight is not None, subject.columns.inputs
+    if subject.is_classification:
+        function = fitted.logistic_function(classes=subject.target.outputs, has_weights=has_weights)
+    else:
+        function = fitted.ridge_function(has_weights=has_weights)
+    design = fitted.design(has_numbers=bool(inputs.numbers), has_codes=bool(inputs.cardinalities))
+    error = error_function(subject.metric.name, has_weights=has_weights)
+    return "\n".join(["# -- a linear model\n", ONE_THREAD, design, "", function, "", error, ""])
+
+
+# -- the score
+
+
+def _score(subject: Subject) -> str:
+    weights = ", weight[judged]" if subject.weight else ""
+    metric = subject.metric.name
+    outputs = subject.target.outputs
+    start = f", start={subject.division.seed}" if subject.division.seed else ""
+    score = f"error(out_of_fold[judged], target[judged]{weights})"
+    lines = [f"out_of_fold = numpy.full((len(target), {outputs}), numpy.nan)"]
+    is_logistic = subject.trial.name == LINEAR and subject.is_classification
+    judged = "judged = numpy.isfinite(out_of_fold).all(axis=1)"
+    if is_logistic:
+        lines += [
+            "best = math.inf",
+            "for strength in (0.03, 0.3, 3.0):",
+            "    for train, valid in folds:",
+            "        out_of_fold[valid] = fitted(train, strength)[valid]",
+            f"    {judged}",
+            f"    best = min(best, {score})",
+        ]
+        score = "best"
+    elif subject.trial.name in (MEAN, LINEAR):
+        lines += ["for train, valid in folds:", "    out_of_fold[valid] = fitted(train)[valid]", judged]
+    else:
+        lines += [
+            "networks = []",
+            f"for seed, (train, valid) in enumerate(folds{start}):",
+            "    network, out_of_fold[valid] = trained(train, valid, seed)",
+            "    networks.append(network)  # the study's model predicts the mean of these",
+            judged,
+        ]
+    value = f"1 - {score}" if metric in GREATER_IS_BETTER else score
+    lines.append(f'print(f"validation {metric}: {{{value}:.5g}} (in the study: {_shown(subject.score)})")')
+    return "\n".join([*lines, ""])
+
+
+def _shown(score: float | None) -> str:
+    return "-" if score is None else f"{score:.5g}"

@@ -1,0 +1,218 @@
+"""The training loop of a config as code: batches, steps, evaluations, the best epoch, and when to stop.
+
+Knows no table and no network: how one is called and judged is handed in.
+"""
+
+from dataclasses import dataclass
+
+from trimtab.export.scripts.literals import indented, literal
+from trimtab.export.scripts.optimizers import COURSES, optimizer_call, schedule_lines
+from trimtab.training.config import Config
+
+KEPT = "KEPT"
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a loop needs to know beside its config.
+
+    `loss` is the expression for the loss of the batch `rows`; `order` that for all row numbers in a new order, `count`
+    that for how many they are; `judge` are statements that set `score` (lower is better) from the network that stands
+    for KEPT in them, `keep` what else to do where it is the best so far; `every` the epochs between two evaluations;
+    `drops_last` leaves out a short last batch; `optimizer` is an expression in the place of the config's.
+    """
+
+    config: Config
+    loss: str
+    order: str
+    count: str
+    judge: tuple[str, ...]
+    keep: tuple[str, ...] = ()
+    every: int = 1
+    drops_last: bool = False
+    optimizer: str = ""
+
+    @property
+    def kept(self) -> str:
+        """The network that is evaluated and kept."""
+        return "average" if self.config.averaging else "network"
+
+    @property
+    def counts_steps(self) -> bool:
+        courses = (self.config.dropout_course, self.config.decay_course)
+        return bool(self.config.averaging) or any(course != "constant" for course in courses)
+
+    @property
+    def counts_from_best(self) -> bool:
+        """Whether stopping asks how long ago the best epoch was."""
+        return self.config.stopping.name == "patience" and not self.config.stopping.min_improvement
+
+    @property
+    def _has_falling_decay(self) -> bool:
+        return self.config.decay_course != "constant" and self.config.optimizer.weight_decay > 0
+
+    def text(self) -> str:
+        """The body of a function, from the optimizer to the best epoch's weights."""
+        lines = [*self._before(), "for epoch in range(1, EPOCHS + 1):", indented("\n".join(self._epoch()))]
+        return "\n".join([*lines, f"{self.kept}.load_state_dict(best_weights)"])
+
+    def _before(self) -> list[str]:
+        config = self.config
+        lines = [f"optimizer = {self.optimizer or optimizer_call(config)}"]
+        schedule = schedule_lines(config)
+        if self.counts_steps or any("steps" in line for line in schedule):
+            lines.append(f"steps = EPOCHS * {self._batches()}")
+        lines += schedule
+        if config.averaging:
+            lines.append("average = copy.deepcopy(network)  # a moving average of the weights, which is what is kept")
+        lines += ["step = 0"] if self.counts_steps else []
+        if self._has_falling_decay:
+            lines.append('decays = [group["weight_decay"] for group in optimizer.param_groups]')
+        lines.append("best_score, best_epoch = math.inf, 0" if self.counts_from_best else "best_score = math.inf")
+        return lines + _BEFORE[config.stopping.name](config)
+
+    def _batches(self) -> str:
+        if not self.config.batch_size:
+            return "1"
+        return f"({self.count} // BATCH)" if self.drops_last else f"math.ceil({self.count} / BATCH)"
+
+    def _epoch(self) -> list[str]:
+        lines = ["network.train()"]
+        if self._needs_train_loss:
+            lines.append("train_losses = []")
+        size = "BATCH" if self.config.batch_size else self.count
+        lines += [f"for rows in {self.order}.split({size}):", indented("\n".join(self._step()))]
+        if self.every > 1:
+            lines += [f"if epoch % {self.every} and epoch < EPOCHS:", "    continue"]
+        lines += [line.replace(KEPT, self.kept) for line in self.judge]
+        lines += ["if score < best_score:", indented("\n".join(self._keep()))]
+        if self.config.schedule.name == "plateau":
+            lines.append("schedule.step(score)")
+        return lines + _AFTER[self.config.stopping.name](self.config)
+
+    def _keep(self) -> list[str]:
+        first = "best_score, best_epoch = score, epoch" if self.counts_from_best else "best_score = score"
+        return [first, *self.keep, f"best_weights = copy.deepcopy({self.kept}.state_dict())"]
+
+    @property
+    def _needs_train_loss(self) -> bool:
+        return self.config.stopping.name == "pq"
+
+    def _step(self) -> list[str]:
+        config = self.config
+        lines = []
+        if self.drops_last and config.batch_size:
+            lines += [
+                "if len(rows) < BATCH:",
+                "    continue  # layers that look at a whole batch get none that is short",
+            ]
+        lines += self._courses()
+        lines.append("optimizer.zero_grad()")
+        if self._needs_train_loss:
+            lines += [f"value = {self.loss}", "value.backward()", "train_losses.append(value.item())"]
+        else:
+            lines.append(f"{self.loss}.backward()")
+        if config.gradient_clip:
+            lines.append(f"nn.utils.clip_grad_norm_(network.parameters(), {literal(config.gradient_clip)})")
+        lines.append("optimizer.step()")
+        if config.schedule.name not in ("constant", "plateau"):
+            lines.append("schedule.step()")
+        lines += ["step += 1"] if self.counts_steps else []
+        if config.averaging:
+            decay = f"min({literal(config.averaging)}, (1 + step) / (10 + step))"
+            lines += [
+                "with torch.no_grad():",
+                "    for mean, parameter in zip(average.parameters(), network.parameters()):",
+                f"        mean.lerp_(parameter, 1 - {decay})",
+            ]
+        return lines
+
+    def _courses(self) -> list[str]:
+        config = self.config
+        lines = []
+        if config.dropout_course != "constant" and config.dropout:
+            lines += [
+                "for layer in network.modules():",
+                "    if isinstance(layer, nn.Dropout):",
+                f"        layer.p = {literal(config.dropout)} * ({COURSES[config.dropout_course]})",
+            ]
+        if self._has_falling_decay:
+            lines += [
+                "for group, decay in zip(optimizer.param_groups, decays):",
+                f'    group["weight_decay"] = decay * ({COURSES[config.decay_course]})',
+            ]
+        return lines
+
+
+def constants(config: Config) -> str:
+    """The sizes of the training, as names on one line."""
+    names, values = ["EPOCHS"], [config.epochs]
+    if config.batch_size:
+        names, values = ["BATCH", *names], [config.batch_size, *values]
+    if config.stopping.name == "patience":
+        names, values = [*names, "PATIENCE"], [*values, config.stopping.patience]
+    return f"{', '.join(names)} = {', '.join(map(str, values))}"
+
+
+def _nothing(config: Config) -> list[str]:
+    return []
+
+
+def _before_patience(config: Config) -> list[str]:
+    return ["mark, mark_epoch = math.inf, 0"] if config.stopping.min_improvement else []
+
+
+def _after_patience(config: Config) -> list[str]:
+    least = config.stopping.min_improvement
+    if not least:
+        return ["if epoch - best_epoch >= PATIENCE:", "    break"]
+    return [
+        f"if mark_epoch == 0 or score < mark - {literal(least)} * abs(mark):",
+        "    mark, mark_epoch = score, epoch",
+        "if epoch - mark_epoch >= PATIENCE:",
+        "    break",
+    ]
+
+
+def _after_gl(config: Config) -> list[str]:
+    threshold = literal(config.stopping.threshold)
+    return [f"if 100 * (score / best_score - 1) > {threshold}:  # GL of Prechelt (1998), in percent", "    break"]
+
+
+def _before_pq(config: Config) -> list[str]:
+    return [f"losses, strip_end = [], {config.stopping.strip}"]
+
+
+def _after_pq(config: Config) -> list[str]:
+    strip, threshold = config.stopping.strip, literal(config.stopping.threshold)
+    return [
+        f"losses = [*losses, sum(train_losses) / len(train_losses)][-{strip}:]",
+        "if epoch >= strip_end:  # PQ of Prechelt (1998): the score's loss beside what training still gains",
+        f"    strip_end = (epoch // {strip} + 1) * {strip}",
+        "    progress = 1000 * (sum(losses) / (len(losses) * min(losses)) - 1)",
+        f"    if 100 * (score / best_score - 1) > {threshold} * progress:",
+        "        break",
+    ]
+
+
+def _before_up(config: Config) -> list[str]:
+    return [f"previous, rises, strip_end = math.inf, 0, {config.stopping.strip}"]
+
+
+def _after_up(config: Config) -> list[str]:
+    strip = config.stopping.strip
+    return [
+        "if epoch >= strip_end:  # UP of Prechelt (1998): the score rose in so many strips, one after the other",
+        f"    strip_end = (epoch // {strip} + 1) * {strip}",
+        "    rises, previous = rises + 1 if score > previous else 0, score",
+        f"    if rises >= {config.stopping.patience}:",
+        "        break",
+    ]
+
+
+_BEFORE = {
+    "none": _nothing, "patience": _before_patience, "gl": _nothing, "pq": _before_pq, "up": _before_up,
+}  # fmt: skip
+_AFTER = {
+    "none": _nothing, "patience": _after_patience, "gl": _after_gl, "pq": _after_pq, "up": _after_up,
+}  # fmt: skip

@@ -1,0 +1,8 @@
+"""The walkthrough: six chapters, each measured as it is told; and what their cells draw with.
+
+One source (chapter_N.md) becomes the notebook, the page and what `trimtab walkthrough` shows. Trains nothing itself.
+"""
+
+from trimtab.walkthrough.picture import Heat, Line, Mark, Picture, Points, SideBySide
+
+__all__ = ["Heat", "Line", "Mark", "Picture", "Points", "SideBySide"]

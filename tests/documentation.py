@@ -1,0 +1,122 @@
+"""Blocks of code in Markdown pages, and how each is run in a test. Knows no page."""
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from trimtab import cli
+
+SHELL = ("sh", "console")
+NOT_RUN = "no-run"
+# What a shell block may call beside trimtab; it is left alone.
+OTHER_COMMANDS = ("git", "make", "pip", "tensorboard")
+# Searches and trainings take as long as they are given, and a page gives what a reader would.
+FEW_EPOCHS = 3
+SHORT_SEARCH = {"budget": "2s", "trials": 1}
+SHORT_SEARCH_OF_NETWORKS = {"budget": "60s", "trials": 2, "epochs": FEW_EPOCHS}
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```[ ]*$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page: `language` and `marks` stand behind the fence, `line` is that of its first line."""
+
+    page: Path
+    language: str
+    marks: tuple[str, ...]
+    text: str
+    line: int
+
+    @property
+    def is_run(self) -> bool:
+        return self.language in ("python", *SHELL) and NOT_RUN not in self.marks
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """All fenced blocks of a page, in order."""
+    content = page.read_text(encoding="utf-8")
+    for found in _FENCE.finditer(content):
+        language, *marks = found["info"].split() or [""]
+        indent = found["indent"]
+        body = "".join(line.removeprefix(indent) for line in found["body"].splitlines(keepends=True))
+        yield Block(page, language, tuple(marks), body, content.count("\n", 0, found.start()) + 2)
+
+
+def run_page(page: Path, *, is_short: bool = True) -> dict:
+    """Run all blocks of a page in order, in this folder; gives the namespace of its Python.
+
+    `is_short` makes searches and trainings as short as they can be, and shorter than a user may ask for.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if is_short:
+            patch.setattr("trimtab.tuning.budget.SHORTEST", 1.0)
+        return _run(page, is_short=is_short)
+
+
+def _run(page: Path, *, is_short: bool) -> dict:
+    namespace: dict = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.is_run and block.language == "python":
+            _run_python(block, namespace, is_short=is_short)
+        elif block.is_run:
+            _run_shell(block, is_short=is_short)
+    return namespace
+
+
+def _run_python(block: Block, namespace: dict, *, is_short: bool) -> None:
+    """A traceback shows the page and its line."""
+    tree = ast.parse("\n" * (block.line - 1) + block.text, filename=str(block.page))
+    tree = ast.fix_missing_locations(_Shortened().visit(tree)) if is_short else tree
+    exec(compile(tree, str(block.page), "exec"), namespace)  # noqa: S102
+
+
+def _run_shell(block: Block, *, is_short: bool) -> None:
+    """Each call of trimtab, through the command line's own `main`; it has to succeed."""
+    for words in _commands(block):
+        if words[0] == "trimtab":
+            arguments = _shortened(words[1:]) if is_short else words[1:]
+            status = cli.main(arguments)
+            assert status == 0, f"{block.page}:{block.line}: trimtab {shlex.join(arguments)} ended with {status}"
+        else:
+            assert words[0] in OTHER_COMMANDS, f"{block.page}:{block.line}: how is {words[0]} to be run?"
+
+
+def _commands(block: Block) -> Iterator[list[str]]:
+    """The words of each command; in a `console` block commands stand behind "$ ", and all else is what they print."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    if block.language == "console":
+        lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    for line in lines:
+        if words := shlex.split(line, comments=True):
+            yield words
+
+
+def _shortened(arguments: list[str]) -> list[str]:
+    """The same command with a very short budget, one trial and few epochs."""
+    shorter = [re.sub(r"^epochs=\d+$", f"epochs={FEW_EPOCHS}", word) for word in arguments]
+    if "--budget" in shorter:
+        shorter[shorter.index("--budget") + 1] = SHORT_SEARCH["budget"]
+        return [*shorter, "--trials", str(SHORT_SEARCH["trials"])]
+    return [*shorter, "--budget", SHORT_SEARCH["budget"]] if shorter[0] == "demo" else shorter
+
+
+class _Shortened(ast.NodeTransformer):
+    """Calls with `budget=` get a very short one and one trial; those that also have `space=`, and so no quick
+    baseline to fall back on, two short trials. `epochs=` becomes at most `FEW_EPOCHS`."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        wanted: dict[str, object] = {}
+        if "budget" in given:
+            wanted = dict(SHORT_SEARCH_OF_NETWORKS if "space" in given else SHORT_SEARCH)
+        elif isinstance(epochs := given.get("epochs"), ast.Constant) and epochs.value > FEW_EPOCHS:
+            wanted = {"epochs": FEW_EPOCHS}
+        kept = [keyword for keyword in node.keywords if keyword.arg not in wanted]
+        node.keywords = kept + [ast.keyword(name, ast.Constant(value)) for name, value in wanted.items()]
+        return node

@@ -1,0 +1,230 @@
+"""What is exported predicts what the model predicts: tables of our own with everything in them, and the real ones."""
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy
+import onnx
+import onnxruntime
+import polars
+import pytest
+import torch
+
+import exported
+from exported import LINEAR, WAVES, feeds, spoiled, tensors, trained
+from trimtab.export.onnx import as_onnx
+from trimtab.export.pt2 import VOCABULARY_FILE, as_pt2
+from trimtab.model import Model
+from trimtab.nets.mlp import ACTIVATIONS
+from trimtab.table.prepare import prepare
+
+TOLERANCE = 1e-5
+ROWS = 240
+
+
+def everything(rows: int = ROWS, seed: int = 0) -> polars.DataFrame:
+    """Numbers, long tails, mostly zeros, gaps, labels few and many, truths, dates with a clock, in one table."""
+    rng = numpy.random.default_rng(seed)
+    places = [f"street {int(i)}" for i in rng.integers(0, 40, rows) ** 2 // 40]
+
+    def with_gaps(values: numpy.ndarray) -> polars.Series:
+        return polars.Series(values).set(polars.Series(rng.random(rows) < 0.2), None)
+
+    start = datetime(1968, 1, 1, tzinfo=UTC)
+    moments = [start + timedelta(days=int(d), seconds=int(s)) for d, s in rng.integers(0, 20_000, (rows, 2)).tolist()]
+    return polars.DataFrame(
+        {
+            "size": rng.normal(100, 30, rows).round(2),
+            "tail": numpy.exp(rng.normal(0, 6, rows)),
+            "mostly zero": numpy.where(rng.random(rows) < 0.8, 0.0, rng.exponential(1e4, rows)),
+            "gaps": with_gaps(rng.normal(size=rows)),
+            "kind": rng.choice(["flat", "house", "hut"], rows),
+            "state": with_gaps(rng.choice(["new", "old", "odd"], rows)),
+            "rooms": rng.choice([1.0, 2.0, 3.0], rows),
+            "place": places,
+            "garden": rng.random(rows) < 0.5,
+            "when": polars.Series(moments).dt.convert_time_zone("Europe/Paris"),
+            "day": [f"{1 + i % 28:02d}.{1 + i % 12:02d}.{1990 + i % 30}" for i in range(rows)],
+        }
+    )
+
+
+def with_target(frame: polars.DataFrame, kind: str) -> tuple[polars.DataFrame, str]:
+    size, garden = frame["size"].to_numpy(), frame["garden"].to_numpy()
+    price = 3e5 + 1e3 * size + 2e4 * garden
+    if kind == "number":
+        return frame.with_columns(price=price), "price"
+    if kind == "two numbers":
+        return frame.with_columns(price=price, area=size * 1e-3 + 7), "price,area"
+    place = numpy.searchsorted(numpy.quantile(price, [0.3, 0.6]), price)
+    labels = {
+        "strings": [("dear", 'very "dear"', "that's cheap")[i] for i in place],
+        "whole numbers": [(3, -1, 20)[i] for i in place],
+        "fractions": [(0.5, 1.0, 2.25)[i] for i in place],
+        "truths": [i > 0 for i in place],
+    }[kind]
+    return frame.with_columns(label=polars.Series(labels)), "label"
+
+
+def model_of(frame: polars.DataFrame, target: str, **options) -> Model:
+    kept = {"category": ["place", "rooms"], **options.pop("prepare", {})}
+    task = "classification" if target == "label" else "auto"
+    return trained(prepare(frame, target=target, test="none", task=task, **kept), **options)
+
+
+def run_onnx(content: bytes, columns: dict) -> dict[str, numpy.ndarray]:
+    session = onnxruntime.InferenceSession(content)
+    return dict(zip([output.name for output in session.get_outputs()], session.run(None, columns), strict=True))
+
+
+def run_pt2(content: bytes, *rows: dict) -> list[numpy.ndarray]:
+    extra = {VOCABULARY_FILE: ""}
+    program = torch.export.load(io.BytesIO(content), extra_files=extra).module()
+    vocabulary = json.loads(extra[VOCABULARY_FILE])
+    return [program(*tensors(vocabulary, columns)).numpy() for columns in rows]
+
+
+def assert_parity(model: Model, frame: polars.DataFrame, *, pt2: bool = True) -> None:
+    """ONNX and PT2 give the model's predictions within 1e-5 of the target's standard deviation, or of probability."""
+    expected, _ = model.raw(frame)
+    unit = numpy.array(model.target.scale) if model.task == "regression" else 1.0
+    columns = feeds(model, frame)
+    if pt2:
+        (from_pt2,) = run_pt2(as_pt2(model), columns)
+        assert from_pt2.shape == expected.shape
+        assert numpy.abs((from_pt2 - expected) / unit).max() < TOLERANCE
+    outputs = run_onnx(as_onnx(model), columns)
+    from_onnx = outputs["probabilities" if model.task == "classification" else "prediction"]
+    assert numpy.abs((from_onnx.reshape(expected.shape) - expected) / unit).max() < TOLERANCE
+    if model.task == "classification":
+        sure = numpy.diff(numpy.sort(expected, axis=1)[:, -2:])[:, 0] > 2 * TOLERANCE
+        assert (outputs["prediction"] == model.target.decode(expected))[sure].all()
+    else:
+        assert from_onnx.shape == model.target.decode(expected).shape
+
+
+KINDS = ("number", "two numbers", "strings", "whole numbers", "fractions", "truths")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_table_with_everything_in_it(kind):
+    frame, target = with_target(everything(), kind)
+    model = model_of(frame, target, epochs=20)
+    kinds = {feature.labels.kind for feature in model.encoder.features if feature.labels is not None}
+    assert kinds == {"binary", "one-hot", "embedding"}
+    assert any(feature.scaling is not None and feature.scaling.is_log for feature in model.encoder.features)
+    assert_parity(model, spoiled(frame, model), pt2=kind in ("two numbers", "strings"))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_each_activation(activation):
+    frame, target = with_target(everything(60), "number")
+    model = model_of(frame, target, networks=({**WAVES, "activation": activation},), epochs=5)
+    columns = feeds(model, frame)
+    onnx_output = run_onnx(as_onnx(model), columns)["prediction"]
+    numpy.testing.assert_allclose(onnx_output, model.predict(frame), atol=TOLERANCE * model.target.scale[0])
+
+
+@pytest.mark.parametrize("name", ["size", "garden", "place"])
+def test_tables_of_a_single_column(name):
+    frame, target = with_target(everything(), "number")
+    frame = frame.select(name, target)
+    kept = {"category": [name] if name == "place" else []}
+    model = model_of(frame, target, networks=(WAVES, LINEAR), prepare=kept)
+    assert_parity(model, spoiled(frame, model))
+
+
+def test_any_number_of_rows():
+    frame, target = with_target(everything(), "strings")
+    model = model_of(frame, target)
+    pieces = [polars.concat([frame] * (1 + rows // ROWS)).head(rows) for rows in (0, 1, 2, 5_000)]
+    columns = [feeds(model, piece) for piece in pieces]
+    content = as_onnx(model)
+    for piece, given, from_pt2 in zip(pieces, columns, run_pt2(as_pt2(model), *columns), strict=True):
+        outputs = run_onnx(content, given)
+        assert outputs["prediction"].shape == (piece.height,)
+        for found in (from_pt2, outputs["probabilities"]):
+            assert found.shape == (piece.height, 3)
+            numpy.testing.assert_allclose(found, model.predict_proba(piece), atol=TOLERANCE)
+
+
+def test_numbers_beyond_all_bounds():
+    frame, target = with_target(everything(), "number")
+    model = model_of(frame, target)
+    extremes = [0.0, -0.0, 1e-320, 1e300, -1e300, 1.7e308, float("inf"), float("-inf"), float("nan")]
+    rows = frame.head(len(extremes)).with_columns(size=polars.Series(extremes), tail=polars.Series(extremes))
+    assert_parity(model, rows)
+
+
+def test_every_day_of_the_calendar():
+    """Parts of dates far back and far ahead, leap years and ends of centuries among them."""
+    frame, target = with_target(everything(), "number")
+    model = model_of(frame.select("when", target), target, prepare={"category": []})
+    assert len(model.encoder.features[0].moments.parts) == 4
+    days = range(-200_000, 200_000, 997)
+    moments = polars.Series("when", [datetime(1970, 1, 1) + timedelta(days=d, seconds=7 * d % 86_400) for d in days])
+    assert_parity(model, moments.to_frame())
+
+
+@pytest.mark.parametrize(
+    ("label", "spelling"),
+    [("1", "1.0"), ("true", "True"), ("true", "TRUE"), ("false", "0"), ("", "NA"), ("", "?"), ("2", "2")],
+)
+def test_labels_may_be_written_as_in_a_file(label, spelling):
+    frame, target = with_target(everything(), "number")
+    model = model_of(frame, target)
+    name = "garden" if label in ("true", "false") else "rooms" if label else "state"
+    row, content = feeds(model, frame.head(1)), as_onnx(model)
+
+    def predicted(text: str) -> numpy.ndarray:
+        return run_onnx(content, row | {name: numpy.array([text], dtype=object)})["prediction"]
+
+    first, second, third = predicted(label), predicted(spelling), predicted("palace")
+    assert first == second != third
+
+
+def test_odd_names_of_columns():
+    frame, target = with_target(everything(), "number")
+    names = {"size": 'say "size"', "kind": "it's\n", "gaps": "class", "rooms": "größe m²", "garden": "prediction"}
+    names |= {"tail": "Add_3", "place": "rows", "mostly zero": "constant_0"}
+    named = frame.rename(names)
+    model = model_of(named, target, prepare={"category": ["rows", "größe m²"]})
+    columns = feeds(model, named)
+    outputs = run_onnx(as_onnx(model), columns)
+    assert set(outputs) == {"prediction_"}
+    for found in (outputs["prediction_"], run_pt2(as_pt2(model), columns)[0][:, 0]):
+        numpy.testing.assert_allclose(found, model.predict(named), atol=TOLERANCE * model.target.scale[0])
+
+
+def test_the_graph_is_valid_and_says_what_it_takes():
+    frame, target = with_target(everything(), "truths")
+    content = as_onnx(model_of(frame, target))
+    graph = onnx.load_from_string(content)
+    onnx.checker.check_model(graph, full_check=True)
+    session = onnxruntime.InferenceSession(content)
+    kinds = {i.name: i.type for i in session.get_inputs()}
+    assert list(kinds) == frame.columns[:-1]
+    assert (kinds["size"], kinds["garden"], kinds["when"]) == ("tensor(double)", "tensor(string)", "tensor(int64)")
+    assert all(i.shape == ["rows"] for i in session.get_inputs())
+    assert {o.name: o.type for o in session.get_outputs()} == {
+        "prediction": "tensor(bool)", "probabilities": "tensor(double)",
+    }  # fmt: skip
+    about = json.loads(session.get_modelmeta().custom_metadata_map["trimtab"])
+    assert about["classes"] == [False, True]
+    assert {c["name"]: c["kind"] for c in about["numbers"]}["when"] == "date-time"
+
+
+def test_equal_models_give_equal_bytes():
+    frame, target = with_target(everything(60), "number")
+    model = model_of(frame, target)
+    assert as_onnx(model) == as_onnx(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", exported.DATA_SETS)
+def test_the_real_tables(name, shared_data):
+    entry = {e["name"]: e for e in json.loads((shared_data / "index.json").read_text())}[name]
+    frame = polars.read_csv(shared_data / entry["file"], infer_schema=False)
+    model = trained(prepare(frame.head(4_000), target=entry["target"], test="none"))
+    assert_parity(model, spoiled(frame, model))

@@ -1,0 +1,294 @@
+"""The script of a run of a network of the caller's own: it trains what tt.fit trained."""
+
+import functools
+import io
+from contextlib import redirect_stdout
+from dataclasses import replace
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from torch import nn
+
+import trimtab as tt
+from trimtab.export.scripts.module import module_script
+from trimtab.export.scripts.sources import source_of, source_of_module
+from trimtab.training.config import (
+    CLASSIFICATION_LOSSES,
+    OPTIMIZERS,
+    REGRESSION_LOSSES,
+    SCHEDULES,
+    STOPPING_RULES,
+    Group,
+    Schedule,
+    Stopping,
+)
+
+EXPONENT = 1.5
+
+
+class Gate(nn.Module):
+    """A part of a network of our own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width) * EXPONENT)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.weight)
+
+
+class Gated(nn.Module):
+    """A network of our own with a part of our own."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.first, self.gate, self.last = nn.Linear(3, width), Gate(width), nn.Linear(width, 1)
+
+    def forward(self, x):
+        return self.last(self.gate(numpy.pi * torch.tanh(self.first(x)))).squeeze(1)
+
+
+def rows(count: int = 80, classes: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(count)
+    x = torch.randn(count, 3, generator=generator)
+    y = x[:, 0] * 2 - x[:, 1].square() + 0.1 * torch.randn(count, generator=generator)
+    return x, (y if not classes else torch.bucketize(y, torch.linspace(-2, 2, classes + 1)[1:-1]))
+
+
+def network(outputs: int = 1) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, outputs))
+
+
+def script_of(run: Any, module: nn.Module, **more: Any) -> str:
+    return module_script(
+        run.config, task=run.task, module=module, loss=run.given.function, optimizer=run.given.make_optimizer,
+        metric=run.metric, seed=run.seed, keeps_dropout=run.given.has_own_dropout, **more,
+    )  # fmt: skip
+
+
+def train_of(script: str) -> Any:
+    names: dict[str, Any] = {"__name__": "script"}
+    exec(compile(script, "train.py", "exec"), names)  # noqa: S102
+    return names
+
+
+def assert_trains_alike(module: nn.Module, knobs: dict[str, Any], classes: int = 0, tolerance: float = 1e-3) -> str:
+    """With all rows in each step nothing is left to chance: weights and score are those of tt.fit."""
+    train, valid = rows(80, classes), rows(50, classes)
+    knobs = {"epochs": 12, "lr": None if callable(knobs.get("optimizer")) else 0.02} | knobs
+    run = tt.fit(module, train=train, valid=valid, batch_size=0, **knobs)
+    script = script_of(run, module, every=knobs.get("evaluate_every", 1))
+    trained, score = train_of(script)["train"](module, *train, *valid)
+    assert score == pytest.approx(run.score, rel=tolerance)
+    for own, found in zip(trained.parameters(), run.module.parameters(), strict=True):
+        torch.testing.assert_close(own, found, rtol=tolerance, atol=tolerance)
+    return script
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_each_optimizer(optimizer):
+    assert_trains_alike(network(), {"optimizer": optimizer, "weight_decay": 0.01})
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_each_schedule(schedule):
+    given = Schedule("plateau", factor=0.5, patience=1) if schedule == "plateau" else schedule
+    assert_trains_alike(network(), {"schedule": given, "lr": 0.2})
+
+
+STOPPING = {
+    "none": Stopping("none"),
+    "patience": Stopping("patience", patience=3),
+    "gl": Stopping("gl", threshold=1.0),
+    "pq": Stopping("pq", threshold=0.5, strip=3),
+    "up": Stopping("up", patience=1, strip=2),
+    "patience with a least improvement": Stopping("patience", patience=3, min_improvement=0.2),
+}
+
+
+@pytest.mark.parametrize("name", dict.fromkeys((*STOPPING_RULES, *STOPPING)))
+def test_each_stopping_rule(name):
+    train, valid = rows(20), rows(50)
+    epochs = 20 if name == "none" else 400
+    run = tt.fit(network(), train=train, valid=valid, batch_size=0, epochs=epochs, lr=0.3, stop=STOPPING[name])
+    assert run.ended == ("all epochs" if name == "none" else "stopped early")
+    names = train_of(script_of(run, network()))
+    _, score = names["train"](network(), *train, *valid)
+    assert score == pytest.approx(run.score, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        *({"loss": name} for name in REGRESSION_LOSSES),
+        {"loss": "huber", "delta": 0.3},
+        {"loss": "quantile", "tau": 0.7},
+        {"metric": "rmse"},
+        {"metric": "r2"},
+        {"gradient_clip": 0.1},
+        {"averaging": 0.9},
+        {"weight_decay": 0.3, "optimizer": "adamw", "decay_course": "linear"},
+        {"weight_decay": 0.3, "decay_course": "cosine", "groups": (Group("*.bias", decay=0.0),)},
+        {"groups": (Group("*.bias", rate=0.0), Group("2.*", rate=2.0, decay=0.0)), "weight_decay": 0.1},
+        {"evaluate_every": 4, "stop": 6},
+    ],
+    ids=lambda knobs: " ".join(map(str, knobs.values())),
+)
+def test_each_knob_of_a_regression(knobs):
+    assert_trains_alike(network(), knobs)
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        *({"loss": name} for name in CLASSIFICATION_LOSSES),
+        {"label_smoothing": 0.2},
+        {"class_weights": (1.0, 2.0, 5.0)},
+        {"class_weights": (1.0, 2.0, 5.0), "label_smoothing": 0.2},
+        {"loss": "focal", "gamma": 1.5},
+        {"loss": "focal", "class_weights": (1.0, 2.0, 5.0), "label_smoothing": 0.1},
+        {"metric": "log_loss"},
+        {"metric": "balanced_accuracy"},
+    ],
+    ids=lambda knobs: " ".join(map(str, knobs.values())),
+)
+def test_each_knob_of_a_classification(knobs):
+    assert_trains_alike(network(3), knobs, classes=3)
+
+
+def test_two_classes_by_the_area_under_the_curve():
+    assert_trains_alike(network(2), {"metric": "roc_auc"}, classes=2)
+
+
+def smooth(output, target):
+    """A loss of our own, one number for each row."""
+    return (output - target).abs() ** EXPONENT
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [smooth, lambda o, t: ((o - t) ** 2).mean(), nn.SmoothL1Loss(beta=0.5), nn.functional.l1_loss],
+    ids=["function", "lambda", "layer", "of torch"],
+)
+def test_losses_of_the_callers_own(loss):
+    assert_trains_alike(network(), {"loss": loss})
+
+
+def half_rate(parameters):
+    return torch.optim.SGD(parameters, lr=0.05, momentum=0.5)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        half_rate,
+        lambda p: torch.optim.RMSprop(p, lr=0.01),
+        torch.optim.Adam,
+        functools.partial(torch.optim.SGD, lr=0.1),
+    ],
+    ids=["function", "lambda", "class", "partial"],
+)
+def test_optimizers_of_the_callers_own(optimizer):
+    assert_trains_alike(network(), {"optimizer": optimizer})
+
+
+def test_a_network_of_the_callers_own_brings_its_classes():
+    script = assert_trains_alike(Gated(), {})
+    assert script.index("class Gate(") < script.index("class Gated(")
+    assert "EXPONENT = 1.5" in script
+    assert "import numpy\n" in script
+    assert "Gated()  # with the arguments that you gave it" in script
+
+
+def test_a_network_of_torchs_layers_is_written_out():
+    layers = nn.Sequential(
+        nn.Conv1d(1, 4, 3, padding=1), nn.BatchNorm1d(4), nn.LeakyReLU(0.2), nn.Flatten(),
+        nn.Sequential(nn.LayerNorm(12), nn.Dropout(0.25), nn.GELU("tanh"), nn.Linear(12, 1, bias=False)),
+    )  # fmt: skip
+    expression = source_of_module(layers).expression
+    assert "nn.Dropout(p=0.25" in expression
+    rebuilt = eval(expression, {"nn": nn})  # noqa: S307
+    assert repr(rebuilt) == repr(layers)
+    assert source_of_module(nn.MultiheadAttention(8, 2)).expression == ""
+
+
+def test_layers_that_mix_rows_get_no_short_batch_and_dropout_is_set():
+    module = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
+    train, valid = rows(70), rows(40)
+    run = tt.fit(module, train=train, valid=valid, epochs=6, dropout=0.1, batch_size=32)
+    script = script_of(run, module)
+    assert "layer.p = 0.1" in script
+    assert "if len(rows) < BATCH" in script
+    _, score = train_of(script)["train"](module, *train, *valid)
+    assert score == pytest.approx(run.score, rel=0.5)
+    kept = script_of(tt.fit(module, train=train, valid=valid, epochs=1, batch_size=32), module)
+    assert "layer.p" not in kept
+
+
+def test_courses_of_dropout():
+    module = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    train, valid = rows(70), rows(40)
+    run = tt.fit(module, train=train, valid=valid, epochs=6, dropout=0.3, dropout_course="flat_cosine")
+    trained, _ = train_of(script_of(run, module))["train"](module, *train, *valid)
+    assert trained[1].p < 0.3
+
+
+def test_a_share_of_the_rows_is_the_same_share():
+    x, y = rows(60)
+    run = tt.fit(network(), train=(x, y), valid=0.25, epochs=30, batch_size=0, lr=0.02, seed=5)
+    names = train_of(script_of(run, network(), share=0.25))
+    parts = names["split"](x, y)
+    assert [len(part) for part in parts] == [45, 45, 15, 15]
+    _, score = names["train"](network(), *parts)
+    assert score == pytest.approx(run.score, rel=1e-3)
+
+
+def test_what_cannot_be_written_down_is_marked():
+    class Closed:
+        """A loss that is an object, whose source says nothing of its state."""
+
+        def __call__(self, output, target):
+            return ((output - target) ** 2).mean()
+
+    assert source_of(Closed()).expression == ""
+    namespace: dict[str, Any] = {}
+    exec("first = lambda o, t: o - t; second = lambda o, t: t - o", namespace)  # noqa: S102
+    assert source_of(namespace["first"]).expression == ""
+    run = tt.fit(network(), train=rows(40), valid=rows(20), epochs=2, loss=Closed())
+    script = script_of(run, network())
+    assert "Put your loss here" in script
+    compile(script, "train.py", "exec")
+
+
+def test_names_from_around_are_told():
+    helper = smooth
+    source = source_of(lambda output, target: helper(output, target).mean())
+    assert source.needs == ("helper",)
+    run = tt.fit(network(), train=rows(40), valid=rows(20), epochs=2, loss=lambda o, t: helper(o, t).mean())
+    assert "Bring these along from your own code: helper" in script_of(run, network())
+
+
+def test_a_script_run_as_it_stands_asks_for_the_data():
+    run = tt.fit(network(), train=rows(40), valid=rows(20), epochs=2)
+    script = script_of(run, network())
+    with pytest.raises(SystemExit, match="Put your rows into data"):
+        exec(compile(script, "train.py", "exec"), {"__name__": "__main__"})  # noqa: S102
+    x, y = rows(40)
+    printed = io.StringIO()
+    filled = script.replace('    raise SystemExit("Put your rows into data() first.")', "    return X, y, X, y")
+    with redirect_stdout(printed):
+        exec(compile(filled, "train.py", "exec"), {"__name__": "__main__", "X": x, "y": y})  # noqa: S102
+    assert printed.getvalue().startswith("best loss on validation rows: ")
+
+
+def test_a_script_is_short_and_needs_no_trimtab():
+    run = tt.fit(network(), train=rows(40), valid=rows(20), epochs=2)
+    script = script_of(run, network())
+    assert len(script.splitlines()) < 70
+    assert script.startswith("# How trimtab ")
+    assert "trimtab" not in script.split("\n", 3)[3]
+    longest = script_of(replace(run), network(), share=0.2, every=3)
+    assert max(map(len, longest.splitlines())) <= 120

@@ -1,0 +1,40 @@
+from training.test_engine import config, engine_for, regression_data
+from trimtab.training.population import Structure
+from trimtab.tuning.budget import Budget
+from trimtab.tuning.pace import EVALUATION, STEP, Pace
+
+STRUCTURE, OTHER = Structure.of(config()), Structure.of(config(batch_size=64))
+
+
+def pace_of(**seconds):
+    pace = Pace(engine_for(regression_data(), threads=2))
+    for name, spent in seconds.items():
+        pace.note({"ours": STRUCTURE, "others": OTHER}[name], spent, steps=100)
+    return pace
+
+
+def test_steps_are_compiled_in_a_search_of_minutes_and_evaluations_in_one_of_an_hour():
+    pace = pace_of(ours=2.0)
+    for what, seconds, pays in (
+        (STEP, 30, False),
+        (STEP, 120, True),
+        (EVALUATION, 120, False),
+        (EVALUATION, 3600, True),
+    ):
+        assert pace.repays_compiling(what, STRUCTURE, Budget(seconds)) == pays
+
+
+def test_a_structure_that_gets_little_of_the_time_is_not_compiled():
+    assert not pace_of(ours=0.5).repays_compiling(STEP, STRUCTURE, Budget(3600))
+    assert not pace_of(ours=2.0, others=200.0).repays_compiling(STEP, STRUCTURE, Budget(600))
+
+
+def test_where_trials_are_counted_what_is_planned_decides():
+    pace = pace_of()
+    for what, epochs, pays in (
+        (STEP, 1, False),
+        (STEP, 10**6, True),
+        (EVALUATION, 10**6, False),
+        (EVALUATION, 10**8, True),
+    ):
+        assert pace.repays_compiling_planned(what, STRUCTURE, runs=60, epochs=epochs) == pays
