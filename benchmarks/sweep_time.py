@@ -139,8 +139,8 @@ def page(times: Times, terms: Terms) -> str:
     return (
         f"{ROWS:,} rows, {ROWS - KEPT} of them to judge by, batches of {BATCH}; medians of {len(times.turns)} "
         f"alternating turns (least to greatest). Load average before the turns: {loads}. Imports apart: torch "
-        f"{imports[0]:.1f} s, then trimtab {imports[1]:.1f} s. The step {compiled}.\n\n"
-        f"{table(head, lines)}\n\n{_losses(times, terms)}"
+        f"{imports[0]:.1f} s, then trimtab {imports[1]:.1f} s. The step {compiled}."
+        f"\n\n{table(head, lines)}\n\n{_losses(times, terms)}"
     )
 
 
