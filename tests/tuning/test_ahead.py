@@ -4,8 +4,8 @@ import time
 import pytest
 
 from trimtab.tuning.ahead import Ahead, Waves
-from trimtab.tuning.proposer import FIRST_GUESSES, MOST_REMEMBERED, Proposer, structure_of
-from trimtab.tuning.space import space_for
+from trimtab.tuning.proposer import MOST_REMEMBERED, Proposer
+from trimtab.tuning.space import FIRST_GUESSES, space_for
 from trimtab.tuning.trial import COMPLETE, PRUNED, TrialRecord
 
 SPACE = space_for("regression", "rmse", rows=500, columns=8, fixed={})
@@ -57,9 +57,9 @@ def test_what_became_of_every_trial_is_told_to_the_proposer_drawn_ones_too():
 
 def test_a_wave_keeps_to_one_structure():
     waves = Waves(Proposer(SPACE, seed=0), lambda values: 4)
-    structures = [structure_of(waves.next(number)) for number in range(9)]
+    structures = [waves.proposer.structure_of(waves.next(number)) for number in range(9)]
     assert all(structure == structures[0] for structure in structures[:8])
-    assert structure_of(waves.drawn(waves.proposer.rng)) == structures[8]
+    assert waves.proposer.structure_of(waves.drawn(waves.proposer.rng)) == structures[8]
 
 
 def test_an_error_of_the_proposer_reaches_whoever_asks():
