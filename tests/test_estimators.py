@@ -398,11 +398,15 @@ def test_ctrl_c_ends_a_fit_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     x, y = load_diabetes(return_X_y=True)
     before = threads_and_folders()
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # other libraries take it when they are imported
     timer = threading.Timer(1.5, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
     timer.start()
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        tt.TrimtabRegressor(trials=10_000, random_state=0).fit(x, y)
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            tt.TrimtabRegressor(trials=10_000, random_state=0).fit(x, y)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, handler)
     assert time.monotonic() - started < 30
     assert threads_and_folders() == before
