@@ -172,9 +172,13 @@ def _trained(
 def _outcome(fitting: Fitting, record: RunRecord) -> Outcome:
     curves = record.curves
     last = fitting.error_of(curves.validation_metric[-1])
-    # A little above what it began with is noise, and far above on validation rows alone is overfitting.
-    ends = zip(fitting.untrained(record.request), (curves.train_loss[-1], curves.validation_loss[-1]), strict=True)
-    failed = record.ended == NOT_FINITE or all(end > start + CLEARLY * abs(start) for start, end in ends)
+    # A little above what it began with is noise, and far above on validation rows at the end alone is overfitting.
+    starts = fitting.untrained(record.request)
+    bounds = [start + CLEARLY * abs(start) for start in starts]
+    ends_above = curves.train_loss[-1] > bounds[0] and curves.validation_loss[-1] > bounds[1]
+    has_learnt = curves.train_loss[-1] < starts[0] - CLEARLY * abs(starts[0])
+    was_never_good = min(curves.validation_loss) > bounds[1] and not has_learnt
+    failed = record.ended == NOT_FINITE or ends_above or was_never_good
     best = fitting.error_of(fitting.best_score(record))
     return Outcome(best, last, failed, record.best_epoch, record.predictions)
 

@@ -17,6 +17,10 @@ from trimtab.training.metrics import Metric, Reweighted, bootstrap_errors
 from trimtab.training.objective import FormulaLoss
 
 LEVEL = 0.95
+# Spreads are pooled over values whose errors are at most so many times the best's, and over so many at the least.
+CLOSE, FEWEST_POOLED = 1.2, 4
+# Beyond so many times the best's error no test is needed: a few rows that went astray would hide a useless value.
+FAR = 2.0
 ROWS_DRAWN, DRAWS = 2_000, 400
 # Values beyond so many better ones are told apart without a test.
 MOST_COMPARED, SIMULATED = 100, 20_000
@@ -58,7 +62,9 @@ def compare(
     if not numpy.isfinite(means).any():
         return Comparison(None, ())
     best = int(means.argmin())
-    near = [int(i) for i in numpy.argsort(means, kind="stable")[:MOST_COMPARED] if numpy.isfinite(means[i])]
+    farthest = FAR * means[best] if means[best] > 0 else numpy.inf
+    nearest = numpy.argsort(means, kind="stable")[:MOST_COMPARED]
+    near = [int(i) for i in nearest if numpy.isfinite(means[i]) and means[i] <= farthest]
     seeds, freedom = _paired_variance(errors[near])
     rows = _row_variances(predicted, near, best) if predicted is not None else numpy.zeros(len(near))
     half_widths = _quantile(len(near), freedom) * numpy.sqrt(seeds / errors.shape[1] + rows)
@@ -96,7 +102,9 @@ def _paired_variance(errors: Float[numpy.ndarray, "near repeats"]) -> tuple[floa
     if values < 2 or repeats < 2:
         return 0.0, 0
     # Far from the best both means and spreads grow.
-    nearest = errors[: max(2, (values + 1) // 2)]
+    means = errors.mean(1)
+    close = int((means <= CLOSE * means[0]).sum()) if means[0] > 0 else values
+    nearest = errors[: max(FEWEST_POOLED, min(close, (values + 1) // 2))]
     rest = nearest - nearest.mean(1, keepdims=True) - nearest.mean(0, keepdims=True) + nearest.mean()
     freedom = (len(nearest) - 1) * (repeats - 1)
     return 2 * float(numpy.square(rest).sum()) / freedom, freedom
