@@ -155,7 +155,7 @@ def test_training_goes_on_while_a_step_is_compiled_and_takes_it_when_it_is_there
 
 
 def test_closing_ends_what_compiles_and_the_thread_that_waits_for_it(tmp_path, monkeypatch):
-    monkeypatch.setenv(compiler.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(libraries.CACHE_VARIABLE, str(tmp_path))
     engine = engine_for(regression_data(), compiling="beside")
     run = config(epochs=4)
     population = engine.population(Structure.of(run))
@@ -263,7 +263,7 @@ def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(module, rows_a
     population.parameters.mul_(4)  # so that units saturate
     worker, (lanes,) = engine._workers[population.structure.network][0], population.chunks
     compiled = engine._evaluation(population)
-    assert (compiled.fixed is not None) == (module is Convolved)
+    assert (compiled.fixed is not None) == (module is not mlp)
     ours, plain = (
         lanes.validate(worker, each, engine.rows.inputs, population.validation, watch=True) for each in (compiled, None)
     )
