@@ -78,7 +78,7 @@ def train_of(script: str) -> Any:
 def assert_trains_alike(module: nn.Module, knobs: dict[str, Any], classes: int = 0, tolerance: float = 1e-3) -> str:
     """With all rows in each step nothing is left to chance: weights and score are those of tt.fit."""
     train, valid = rows(80, classes), rows(50, classes)
-    knobs = {"epochs": 12, "lr": None if callable(knobs.get("optimizer")) else 0.02} | knobs
+    knobs = {"epochs": 8, "lr": None if callable(knobs.get("optimizer")) else 0.02} | knobs
     run = tt.fit(module, train=train, valid=valid, batch_size=0, **knobs)
     script = script_of(run, module, every=knobs.get("evaluate_every", 1))
     trained, score = train_of(script)["train"](module, *train, *valid)

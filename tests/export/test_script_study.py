@@ -356,12 +356,9 @@ def test_scripts_are_clean(tmp_path, table, name, target):
 
 def run_here(script: str) -> tuple[float, float]:
     """The same without a process of its own."""
-    printed, threads = io.StringIO(), torch.get_num_threads()
-    try:
-        with contextlib.redirect_stdout(printed):
-            exec(compile(script, "train.py", "exec"), {})  # noqa: S102
-    finally:
-        torch.set_num_threads(threads)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(script, "train.py", "exec"), {})  # noqa: S102
     return _printed(printed.getvalue())
 
 
