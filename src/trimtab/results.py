@@ -15,6 +15,7 @@ import polars
 from trimtab.errors import StudyError
 from trimtab.model import Model
 from trimtab.modules.networks import Networks
+from trimtab.modules.own_optimizer import arguments_of
 from trimtab.modules.recipe import Recipe
 from trimtab.training.config import Config, Task
 from trimtab.tuning.folder import StudyFolder
@@ -85,6 +86,7 @@ class Run:
         return module_script(
             self.config, task=self.task, module=self.module, **own, metric=self.metric, seed=self.seed,
             share=self.share, every=self.evaluate_every, keeps_dropout=self.given.has_own_dropout,
+            optimizer_arguments=arguments_of(self.given),
         )  # fmt: skip
 
     def __repr__(self) -> str:

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 import trimtab as tt
-from trimtab.export.scripts.module import module_script
 from trimtab.export.scripts.sources import source_of, source_of_module
 from trimtab.training.config import (
     CLASSIFICATION_LOSSES,
@@ -62,11 +61,9 @@ def network(outputs: int = 1) -> nn.Module:
     return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, outputs))
 
 
-def script_of(run: Any, module: nn.Module, **more: Any) -> str:
-    return module_script(
-        run.config, task=run.task, module=module, loss=run.given.function, optimizer=run.given.make_optimizer,
-        metric=run.metric, seed=run.seed, keeps_dropout=run.given.has_own_dropout, **more,
-    )  # fmt: skip
+def script_of(run: tt.Run, module: nn.Module, **more: Any) -> str:
+    """What `run.code()` gives, for the network as it was before training."""
+    return replace(run, module=module, **more).code()
 
 
 def train_of(script: str) -> Any:
@@ -80,7 +77,7 @@ def assert_trains_alike(module: nn.Module, knobs: dict[str, Any], classes: int =
     train, valid = rows(80, classes), rows(50, classes)
     knobs = {"epochs": 8, "lr": None if callable(knobs.get("optimizer")) else 0.02} | knobs
     run = tt.fit(module, train=train, valid=valid, batch_size=0, **knobs)
-    script = script_of(run, module, every=knobs.get("evaluate_every", 1))
+    script = script_of(run, module)
     trained, score = train_of(script)["train"](module, *train, *valid)
     assert score == pytest.approx(run.score, rel=tolerance)
     for own, found in zip(trained.parameters(), run.module.parameters(), strict=True):
@@ -239,7 +236,7 @@ def test_courses_of_dropout():
 def test_a_share_of_the_rows_is_the_same_share():
     x, y = rows(60)
     run = tt.fit(network(), train=(x, y), valid=0.25, epochs=30, batch_size=0, lr=0.02, seed=5)
-    names = train_of(script_of(run, network(), share=0.25))
+    names = train_of(script_of(run, network()))
     parts = names["split"](x, y)
     assert [len(part) for part in parts] == [45, 45, 15, 15]
     _, score = names["train"](network(), *parts)
@@ -290,5 +287,5 @@ def test_a_script_is_short_and_needs_no_trimtab():
     assert len(script.splitlines()) < 70
     assert script.startswith("# How trimtab ")
     assert "trimtab" not in script.split("\n", 3)[3]
-    longest = script_of(replace(run), network(), share=0.2, every=3)
+    longest = script_of(run, network(), share=0.2, evaluate_every=3)
     assert max(map(len, longest.splitlines())) <= 120

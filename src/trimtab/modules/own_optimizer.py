@@ -24,7 +24,7 @@ def optimizer_of(recipe: Recipe) -> MakeOptimizer | None:
     factory = recipe.make_optimizer
     if factory is None:
         return None
-    arguments = _arguments(factory, recipe)
+    arguments = arguments_of(recipe)
 
     def make(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         try:
@@ -44,8 +44,12 @@ def optimizer_of(recipe: Recipe) -> MakeOptimizer | None:
     return make
 
 
-def _arguments(factory: OptimizerFactory, recipe: Recipe) -> dict[str, float]:
-    """What the factory is called with beside the parameters; raises OptionError for knobs that it does not take."""
+def arguments_of(recipe: Recipe) -> dict[str, float]:
+    """What the caller's factory is called with beside the parameters, nothing where there is none; raises OptionError
+    for knobs that it does not take."""
+    factory = recipe.make_optimizer
+    if factory is None:
+        return {}
     settings = recipe.config.optimizer
     knobs = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "momentum": settings.momentum}
     taken = _parameters(factory)

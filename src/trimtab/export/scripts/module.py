@@ -1,7 +1,6 @@
 """The script of a run: how a network of the caller's own was trained, in plain PyTorch. Knows no data."""
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -51,6 +50,7 @@ def module_script(
     share: float | None = None,
     every: int = 1,
     keeps_dropout: bool = True,
+    optimizer_arguments: Mapping[str, float] | None = None,
 ) -> str:
     """A script with `train(module, X, y, Xv, yv)` that trains as `config` says, without trimtab.
 
@@ -61,12 +61,14 @@ def module_script(
         share: of the rows were set aside to judge by; None where they were given.
         every: epochs between two evaluations.
         keeps_dropout: dropout layers keep their own rates; else `config.dropout` is put in their place.
+        optimizer_arguments: what an `optimizer` of the caller's own is called with beside the parameters.
     """
     network = source_of_module(module)
     sources = {"loss": source_of(loss) if loss else None, "optimizer": source_of(optimizer) if optimizer else None}
     pieces = [f"SEED = {seed}\n{constants(config)}", *_definitions(network, *sources.values())]
     pieces += _functions(config, task, metric, sources)
-    pieces.append(_train(config, task, module, metric, sources, optimizer, every=every, keeps_dropout=keeps_dropout))
+    own = _own_optimizer(sources["optimizer"], optimizer_arguments or {})
+    pieces.append(_train(config, task, module, metric, sources, own, every=every, keeps_dropout=keeps_dropout))
     pieces += [_data(share, seed), _main(module, network, metric, is_shared=share is not None)]
     body = tidy("\n\n".join(pieces))
     more = [line for source in (network, *sources.values()) if source is not None for line in source.imports]
@@ -128,7 +130,7 @@ def _train(
     module: nn.Module,
     metric: str | None,
     sources: dict[str, Source | None],
-    optimizer: Callable[..., Any] | None,
+    optimizer: str,
     *,
     every: int,
     keeps_dropout: bool,
@@ -156,7 +158,7 @@ def _train(
         judge=(f"{KEPT}.eval()", *judged),
         every=every,
         drops_last=any(isinstance(child, nn.modules.batchnorm._BatchNorm) for child in module.modules()),
-        optimizer=_own_optimizer(sources["optimizer"], config, optimizer),
+        optimizer=optimizer,
     )
     targets = []
     if not is_own_loss:
@@ -174,18 +176,13 @@ def train(module, X, y, Xv, yv):
 '''
 
 
-def _own_optimizer(source: Source | None, config: Config, factory: Callable[..., Any] | None) -> str:
-    """The call of an optimizer of the caller's own, with rate and decay where it takes them."""
-    if source is None or factory is None:
+def _own_optimizer(source: Source | None, arguments: Mapping[str, float]) -> str:
+    """The call of an optimizer of the caller's own; "" where there is none."""
+    if source is None:
         return ""
     if not source.expression:
         return f'exit("Put your optimizer here.")  # {_NO_SOURCE}'
-    try:
-        takes = inspect.signature(factory).parameters
-    except (TypeError, ValueError):
-        takes = {"lr": None}
-    given = {"lr": config.optimizer.learning_rate, "weight_decay": config.optimizer.weight_decay}
-    words = "".join(f", {name}={literal(value)}" for name, value in given.items() if value and name in takes)
+    words = "".join(f", {name}={literal(value)}" for name, value in arguments.items())
     return f"{source.expression}(network.parameters(){words})"
 
 
