@@ -13,6 +13,7 @@ from torch import nn
 from training.test_engine import config, engine_for, mlp, regression_data, train
 from trimtab.nets.mlp import MLP
 from trimtab.training import chunk, compiler, libraries, plans
+from trimtab.training.compiled import CompiledStep
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.engine import Engine
@@ -236,12 +237,13 @@ def own_runs():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("module", [Normed, Convolved])
-def test_a_module_of_ones_own_is_compiled_too(module, monkeypatch):
+def test_a_module_of_ones_own_is_compiled_too(module, threads, monkeypatch):
     monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", IN_PIECES)
     data, records = regression_data(), []
     for compiling in ("never", "wait"):
-        engine = Engine(data, METRICS["rmse"], module, compiling=compiling, threads=2)
+        engine = Engine(data, METRICS["rmse"], module, compiling=compiling, threads=threads)
         records.append(train(engine, requests_of(own_runs()), lanes=3))
     assert is_compiled(engine)
     assert_same_curves(*records)
@@ -276,6 +278,12 @@ def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(module, rows_a
         for name in ("low", "high", "flat"):
             torch.testing.assert_close(getattr(layer, name), getattr(expected, name), rtol=1e-5, atol=1e-5)
     assert module is mlp or ours.activity[0].flat.sum() > 0
+
+
+def test_a_tensor_that_lies_otherwise_than_it_was_compiled_for_is_refused():
+    library = libraries.Compiled(CompiledStep.__new__(CompiledStep), ("x",), ((4, None),), Features())
+    with pytest.raises(RuntimeError, match=r"x has the strides \(1, 3\); it was compiled for \(4, None\)"):
+        library.bound_to({"x": torch.zeros(4, 3).T})
 
 
 def test_a_module_that_cannot_be_traced_runs_uncompiled_and_says_why(caplog):

@@ -117,7 +117,7 @@ class Chunk:
             state = self.population.state(first, last, is_flat=False)
             here = torch.full((1,), place)
             tensors = Arguments(state, coefficients, rows, plan.head(lanes), here).tensors()
-            return compiled.step.bound_to([tensors[name] for name in compiled.names])
+            return compiled.bound_to(tensors)
         objective = self.population.data.objective
         noting = worker.step(objective, features)
         plain = noting if coefficients.any_clip else worker.step(objective, replace(features, norms=False))
@@ -167,8 +167,7 @@ class Chunk:
             self.population.program.layout.pieces(flat), buffers, inputs, rows,
             outputs=self.population.data.outputs, layers=compiled.layers,
         )  # fmt: skip
-        tensors = given.tensors()
-        compiled.step.bound_to([tensors[name] for name in compiled.names])()
+        compiled.bound_to(given.tensors())()
         return given.outputs, given.layers
 
     def _evaluated_eagerly(

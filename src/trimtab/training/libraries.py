@@ -12,15 +12,17 @@ import platform
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from trimtab.training.arguments import Signature
-from trimtab.training.compiled import CompiledStep
+from trimtab.training.compiled import BoundStep, CompiledStep
 from trimtab.training.evaluation import Layers
 from trimtab.training.step import Features
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from trimtab.training.tracing import Graph
 
 log = logging.getLogger(__name__)
+Strides = tuple[int | None, ...]
 CACHE_VARIABLE = "TRIMTAB_CACHE"
 KEPT_LIBRARIES = 512
 SECONDS_OF_AN_ATTEMPT = 3600
@@ -37,17 +40,33 @@ _OPTIONS = {"aot_inductor.compile_wrapper_opt_level": "O0", "max_autotune": Fals
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled step or evaluation, the names of the tensors it takes, the features it has, the only lanes and batch
-    size that it serves, if it does not serve all, and an evaluation's activation layers."""
+    """A compiled step or evaluation, the names of the tensors it takes and the strides they must have, the features it
+    has, the only lanes and batch size that it serves, if it does not serve all, and an evaluation's activation
+    layers."""
 
     step: CompiledStep
     names: tuple[str, ...]
+    strides: tuple[Strides, ...]
     features: Features
     fixed: tuple[int, int] | None = None
     layers: Layers = ()
 
     def serves(self, lanes: int, batch: int) -> bool:
         return self.fixed in (None, (lanes, batch))
+
+    def bound_to(self, tensors: Mapping[str, Tensor]) -> BoundStep:
+        """The program over the tensors it takes of `tensors`; RuntimeError where one does not lie as it was compiled
+        for, since compiled code does not look and would read something else."""
+        given = [tensors[name] for name in self.names]
+        for name, tensor, strides in zip(self.names, given, self.strides, strict=True):
+            if tensor.stride() != strides and not _lies_as(tensor, strides):
+                raise RuntimeError(f"{name} has the strides {tensor.stride()}; it was compiled for {strides}.")
+        return self.step.bound_to(given)
+
+
+def _lies_as(tensor: Tensor, strides: Strides) -> bool:
+    dimensions = zip(tensor.shape, tensor.stride(), strides, strict=True)
+    return all(size <= 1 or expected in (None, stride) for size, stride, expected in dimensions)
 
 
 def name_of(key: str, signature: Signature) -> str:
@@ -65,9 +84,9 @@ def load(path: Path, signature: Signature, *, threads: int) -> Compiled | None:
         if hashlib.sha256(path.read_bytes()).hexdigest() != document["sha256"]:
             raise OSError(f"{path.name} is damaged")
         layers = tuple((int(units), int(places)) for units, places in document["layers"])
-        return Compiled(
-            CompiledStep(path, threads=threads), tuple(document["names"]), signature.features, signature.fixed, layers
-        )
+        strides = tuple(tuple(of_one) for of_one in document["strides"])
+        step = CompiledStep(path, threads=threads)
+        return Compiled(step, tuple(document["names"]), strides, signature.features, signature.fixed, layers)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         log.warning("A compiled step on disk cannot be used and is dropped: %s", error)
         with contextlib.suppress(OSError):
@@ -85,7 +104,7 @@ def compile_into(out: Path, graph: "Graph") -> None:
         options = {**_OPTIONS, "aot_inductor.output_path": str(part)}
         torch._inductor.aot_compile(graph.module, graph.fakes, options=options)
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
-        document = {"names": graph.names, "layers": graph.layers, "sha256": digest}
+        document = {"names": graph.names, "strides": graph.strides, "layers": graph.layers, "sha256": digest}
         (Path(folder) / "step.json").write_text(json.dumps(document))
         os.replace(Path(folder) / "step.json", out.with_suffix(".json"))
         os.replace(part, out)

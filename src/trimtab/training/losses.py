@@ -47,7 +47,7 @@ class LossCoefficients(Coefficients):
     def stack(cls, losses: Sequence[Loss], classes: int = 0, device: torch.device | str = "cpu") -> "LossCoefficients":
         """Lay `losses`, one per lane, side by side; `classes` is the number of classes, 0 for regression."""
         shapes = torch.tensor([_shape(loss) for loss in losses], dtype=torch.float32, device=device)
-        steepness, low, high, bend = (shapes[:, i].view(-1, 1, 1) for i in range(4))
+        steepness, low, high, bend = (shapes[:, i].contiguous().view(-1, 1, 1) for i in range(4))
         log_cosh = [loss.name == "log_cosh" for loss in losses]
         gamma = [loss.parameter if loss.name == "focal" else 0.0 for loss in losses]
         smoothing = [loss.label_smoothing for loss in losses]

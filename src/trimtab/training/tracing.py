@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from torch import Tensor, fx
+from torch import SymInt, Tensor, fx
 from torch._dynamo.source import ConstantSource
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -17,6 +17,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from trimtab.training import arguments, evaluation
 from trimtab.training.arguments import Arguments, Signature
 from trimtab.training.evaluation import Evaluation, Layers
+from trimtab.training.libraries import Strides
 from trimtab.training.objective import FormulaLoss
 from trimtab.training.optimizers import UpdateRule
 from trimtab.training.program import Program
@@ -39,11 +40,15 @@ _OF_DATA = ("inputs", "targets", "weights")
 
 @dataclass(frozen=True)
 class Graph:
-    """What was traced: it writes into its inputs, called `names`, and returns nothing. `layers` are an evaluation's."""
+    """What was traced: it writes into its inputs, called `names`, and returns nothing. `layers` are an evaluation's.
+
+    `strides` are those that its inputs must have; None where any will do.
+    """
 
     module: fx.GraphModule
     fakes: tuple[Tensor, ...]
     names: tuple[str, ...]
+    strides: tuple[Strides, ...]
     layers: Layers = ()
 
 
@@ -84,12 +89,14 @@ def _traced(given: Given, signature: Signature, work: Callable[[Given], None], l
     module = make_fx(run, tracing_mode="symbolic")(*fakes.values())
     _check_any_size(fakes, dynamic)
     used = _without_unused_inputs(module)
-    return Graph(
-        module,
-        tuple(fake for fake, is_used in zip(fakes.values(), used, strict=True) if is_used),
-        tuple(name for name, is_used in zip(fakes, used, strict=True) if is_used),
-        layers,
-    )
+    kept = {name: fake for (name, fake), is_used in zip(fakes.items(), used, strict=True) if is_used}
+    strides = tuple(tuple(_known(stride) for stride in fake.stride()) for fake in kept.values())
+    return Graph(module, tuple(kept.values()), tuple(kept), strides, layers)
+
+
+def _known(stride: int | SymInt) -> int | None:
+    """A stride that compiled code takes for granted, or None: it reads what is symbolic from the tensor itself."""
+    return stride if isinstance(stride, int) else stride.node.maybe_as_int()
 
 
 def _dynamic(name: str, *, is_fixed: bool) -> tuple[int, ...]:
