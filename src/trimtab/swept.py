@@ -48,6 +48,7 @@ class Sweep:
         seconds: how long it took.
         runs: all runs, seed by seed for each value.
         place: the row of the best value in `table`.
+        alike: the rows of `like_best`.
         is_noise_known: False where nothing tells a difference from chance.
     """
 
@@ -61,6 +62,7 @@ class Sweep:
     runs: tuple[Run, ...] = ()
     place: int | None = None
     is_noise_known: bool = True
+    alike: tuple[int, ...] = ()
 
     @property
     def words(self) -> str:
@@ -99,7 +101,7 @@ class Sweep:
         from trimtab.report.sweep_figures import pairs_figure, values_figure
 
         draw = values_figure if len(self.knobs) == 1 else pairs_figure
-        return draw(self.table, self.knobs, best=self.place, alike=self.like_best, edge=self.edge, metric=self.metric)
+        return draw(self.table, self.knobs, best=self.place, alike=self.alike, edge=self.edge, metric=self.metric)
 
     def __repr__(self) -> str:
         return f"Sweep({self.words})"
@@ -134,6 +136,7 @@ def summarised(
         runs,
         found.best,
         predicted is not None or errors.shape[1] > 1,
+        found.alike,
     )
 
 

@@ -55,15 +55,23 @@ def curves_figure(curves: polars.DataFrame, *, metric: str | None, best_epoch: f
         score = found["validation_metric"][0]
         axes.axvline(best_epoch, color=GREY, linewidth=0.8, linestyle=":")
         axes.plot([best_epoch], [score], "o", color=ORANGE, markersize=7, zorder=5)
+        below = score >= curves["validation_metric"].max()  # type: ignore[operator]
         axes.annotate(
             f"best: {score:.4g} at epoch {best_epoch}", (best_epoch, score), textcoords="offset points",
-            xytext=(8, 10), color=GREY, fontsize=9,
+            xytext=(8, -16 if below else 10), color=GREY, fontsize=9,
         )  # fmt: skip
+    if not curves["validation_metric"].is_finite().any():
+        say_in_the_middle(axes, "not finite from the first evaluation on")
     log_where_wide(axes, curves.select(train, "validation_metric"))
     axes.set(xlabel="epoch", ylabel=metric or "loss", title=title)
     if axes.lines:
         axes.legend(frameon=False)
     return figure
+
+
+def say_in_the_middle(axes: "Axes", sentence: str) -> None:
+    """For axes on which there is nothing to draw."""
+    axes.text(0.5, 0.5, sentence, transform=axes.transAxes, ha="center", va="center", color=GREY)
 
 
 def log_where_wide(axes: "Axes", columns: polars.DataFrame) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import polars
 
-from trimtab.report.figures import BLUE, GREEN, GREY, ORANGE, log_where_wide, new_figure
+from trimtab.report.figures import BLUE, GREEN, GREY, ORANGE, log_where_wide, new_figure, say_in_the_middle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,66 +21,91 @@ def values_figure(
     knobs: Sequence[str],
     *,
     best: int | None,
-    alike: Sequence[Any],
+    alike: Sequence[int],
     edge: float | None,
     metric: str | None,
 ) -> "Figure":
-    """Which value is best: mean and spread over seeds of the best epoch's score, and the last epoch's mean."""
+    """Which value is best: mean and spread over seeds of the best epoch's score, and the last epoch's mean.
+
+    `best` is a row of `table`, `alike` are those that cannot be told apart from it.
+    """
     knob = knobs[0]
     figure, axes = new_figure()
-    shown = table.filter(polars.col("best").is_finite())
-    is_number = table.schema[knob].is_numeric()
-    places = shown[knob].to_numpy() if is_number else numpy.arange(len(shown))
+    places, is_number = _places(table, knob)
+    order = numpy.argsort(places, kind="stable")
+    sound = table["best"].is_finite().to_numpy()
+    shown = [i for i in order if sound[i]]
+    at, low, mean, high = places[shown], *(table[name].to_numpy()[shown] for name in ("best_low", "best", "best_high"))
     if is_number:
-        axes.fill_between(places, shown["best_low"], shown["best_high"], color=ORANGE, alpha=0.2, linewidth=0)
-    if not is_number:  # names have no way from one to the next
-        axes.errorbar(places, shown["best"], [shown["best"] - shown["best_low"], shown["best_high"] - shown["best"]],
-                      fmt="none", color=ORANGE)  # fmt: skip
-    axes.plot(
-        places, shown["best"], "o-" if is_number else "o", color=ORANGE, linewidth=1.8, markersize=4, label="best epoch"
-    )
-    trained = shown.filter(polars.col("final").is_finite() & (polars.col("diverged") == 0))
-    at = trained[knob].to_numpy() if is_number else numpy.flatnonzero((shown["diverged"] == 0).to_numpy())
-    axes.plot(
-        at[: len(trained)], trained["final"], "--" if is_number else "x", color=BLUE, linewidth=1.4, label="last epoch"
-    )
-    if is_number and len(places) and places.min() > 0 and places.max() / places.min() > WIDE:
+        axes.fill_between(at, low, high, color=ORANGE, alpha=0.2, linewidth=0)
+    else:  # names have no way from one to the next
+        axes.errorbar(at, mean, [mean - low, high - mean], fmt="none", color=ORANGE)
+    axes.plot(at, mean, "o-" if is_number else "o", color=ORANGE, linewidth=1.8, markersize=4, label="best epoch")
+    ended = [i for i in shown if numpy.isfinite(table["final"][int(i)]) and not table["diverged"][int(i)]]
+    last = table["final"].to_numpy()[ended]
+    axes.plot(places[ended], last, "--" if is_number else "x", color=BLUE, linewidth=1.4, label="last epoch")
+    if is_number and places.min() > 0 and places.max() / places.min() > WIDE:
         axes.set_xscale("log")
     if not is_number:
-        axes.set_xticks(places, [str(value) for value in shown[knob]])
-    _mark(axes, table, knob, best, alike, edge, is_number=is_number)
-    log_where_wide(axes, shown.select("best"))
+        axes.set_xticks(places, _names(table[knob], knob))
+        axes.set_xlim(-0.6, len(table) - 0.4)
+    log_where_wide(axes, table.select("best").filter(sound))
     if axes.get_yscale() == "linear":
-        _leave_out_the_worst(axes, shown)
+        _leave_out_the_worst(axes, mean)
+    if best is not None:
+        _mark_best(axes, places, table["best"].to_numpy(), best, alike, is_number=is_number)
+    if edge is not None:
+        _mark_edge(axes, edge)
+    for i in (i for i in order if not sound[i] and not is_number):
+        axes.annotate("diverged", (places[i], 0.03), xycoords=("data", "axes fraction"), color=GREY, ha="center")
+    if not shown:
+        say_in_the_middle(axes, "every value diverged")
     axes.set(xlabel=knob, ylabel=metric or "validation loss", title=f"What {knob} is worth")
     axes.legend(frameon=False)
     return figure
 
 
-def _mark(
-    axes: "Axes",
-    table: polars.DataFrame,
-    knob: str,
-    best: int | None,
-    alike: Sequence[Any],
-    edge: float | None,
-    *,
-    is_number: bool,
+def _places(table: polars.DataFrame, knob: str) -> tuple[numpy.ndarray, bool]:
+    """Where each value stands on the axis, and whether it is one of numbers: not where all rows are written as 0."""
+    is_number = table.schema[knob].is_numeric() and len(table) > 1 and not _has_all_rows(table, knob)
+    return table[knob].to_numpy() if is_number else numpy.arange(len(table)), is_number
+
+
+def _has_all_rows(table: polars.DataFrame, knob: str) -> bool:
+    return knob == "batch_size" and 0 in table[knob].to_list()
+
+
+def _names(values: Sequence[Any] | polars.Series, knob: str) -> list[str]:
+    return ["all rows" if value == 0 and knob == "batch_size" else _short(value) for value in values]
+
+
+def _mark_best(
+    axes: "Axes", places: numpy.ndarray, scores: numpy.ndarray, best: int, like: Sequence[int], *, is_number: bool
 ) -> None:
-    if best is not None and is_number:
-        axes.axvspan(min(alike), max(alike), color=GREEN, alpha=0.12, linewidth=0, label="cannot be told apart")
-    if best is not None:
-        place = table[knob][best] if is_number else best
-        axes.plot([place], [table["best"][best]], "o", color=GREEN, markersize=8, zorder=5, label="best")
-    if edge is not None:
-        axes.axvline(edge, color=GREY, linestyle=":", linewidth=1)
-        axes.annotate("diverges beyond", (edge, 0.97), xycoords=("data", "axes fraction"), color=GREY, fontsize=8,
-                      xytext=(4, 0), textcoords="offset points", va="top")  # fmt: skip
+    if is_number and len(like) > 1:
+        # The stretch around the best that has nothing else in it.
+        order = numpy.argsort(places, kind="stable").tolist()
+        first = last = order.index(best)
+        while first > 0 and order[first - 1] in like:
+            first -= 1
+        while last < len(order) - 1 and order[last + 1] in like:
+            last += 1
+        axes.axvspan(places[order[first]], places[order[last]], color=GREEN, alpha=0.12, linewidth=0)
+    if len(like) > 1:
+        axes.plot(
+            places[[*like]], scores[[*like]], "o", color=GREEN, markersize=9, fillstyle="none", label="like the best"
+        )
+    axes.plot([places[best]], [scores[best]], "o", color=GREEN, markersize=8, zorder=5, label="best")
 
 
-def _leave_out_the_worst(axes: "Axes", shown: polars.DataFrame) -> None:
+def _mark_edge(axes: "Axes", edge: float) -> None:
+    axes.axvline(edge, color=GREY, linestyle=":", linewidth=1)
+    axes.annotate("diverges beyond", (edge, 0.97), xycoords=("data", "axes fraction"), color=GREY, fontsize=8,
+                  xytext=(4, 0), textcoords="offset points", va="top")  # fmt: skip
+
+
+def _leave_out_the_worst(axes: "Axes", scores: numpy.ndarray) -> None:
     """A few useless values would press all others onto one line."""
-    scores = shown["best"].to_numpy()
     if len(scores) > 5:
         low, high = numpy.quantile(scores, [0.0, 0.85])
         if scores.max() - low > 4 * (high - low) > 0:
@@ -92,7 +117,7 @@ def pairs_figure(
     knobs: Sequence[str],
     *,
     best: int | None,
-    alike: Sequence[Any],
+    alike: Sequence[int],
     edge: float | None,
     metric: str | None,
 ) -> "Figure":
@@ -113,14 +138,15 @@ def pairs_figure(
     image = axes.imshow(scores, aspect="auto", cmap="cividis", norm=norm, origin="lower")
     figure.colorbar(image, ax=axes, label=metric or "validation loss")
     axes.set_facecolor("#F2F2F2")
-    axes.set_xticks(range(len(columns)), [_short(value) for value in columns], rotation=45 if len(columns) > 6 else 0)
-    axes.set_yticks(range(len(rows)), [_short(value) for value in rows])
-    if best is not None:
-        place = columns.index(table[second][best]), rows.index(table[first][best])
-        axes.plot(*([at] for at in place), "*", color=ORANGE, markersize=14)
-    axes.set(xlabel=second, ylabel=first, title="star: best; grey: diverged")
+    axes.set_xticks(range(len(columns)), _names(columns, second), rotation=45 if len(columns) > 6 else 0)
+    axes.set_yticks(range(len(rows)), _names(rows, first))
+    marked = [(i, "o", 6, "none") for i in alike if i != best] + ([(best, "*", 14, "full")] if best is not None else [])
+    for i, mark, size, fill in marked:
+        at = columns.index(table[second][i]), rows.index(table[first][i])
+        axes.plot(*at, mark, color=ORANGE, markersize=size, fillstyle=fill)
+    axes.set(xlabel=second, ylabel=first, title="star: best; rings: like it; grey: diverged")
     return figure
 
 
 def _short(value: Any) -> str:
-    return f"{value:.2g}" if isinstance(value, float) else str(value)
+    return f"{value:.2g}" if isinstance(value, float) else str(value)[:24]
