@@ -90,7 +90,7 @@ def _mark_best(
             first -= 1
         while last < len(order) - 1 and order[last + 1] in like:
             last += 1
-        axes.axvspan(places[order[first]], places[order[last]], color=GREEN, alpha=0.12, linewidth=0)
+        axes.axvspan(float(places[order[first]]), float(places[order[last]]), color=GREEN, alpha=0.12, linewidth=0)
     if len(like) > 1:
         axes.plot(
             places[[*like]], scores[[*like]], "o", color=GREEN, markersize=9, fillstyle="none", label="like the best"
