@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.skipif(not compiler.can_compile(), reason="there is no C++ compiler"),
 ]
 IN_PIECES = 48  # rows of all lanes that are evaluated at once: three lanes on 40 rows each take three calls, one short
+STEEPNESS = 3.0
 SIGNALS = ("train_loss", "validation_loss", "gradient_norm", "update_ratio", "dead_units", "saturated_units")
 
 
@@ -278,6 +279,34 @@ def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(module, rows_a
         for name in ("low", "high", "flat"):
             torch.testing.assert_close(getattr(layer, name), getattr(expected, name), rtol=1e-5, atol=1e-5)
     assert module is mlp or ours.activity[0].flat.sum() > 0
+
+
+def test_a_module_that_only_this_process_knows_is_compiled_in_a_process_of_its_own(tmp_path, monkeypatch):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 1)
+
+        def forward(self, x, codes):
+            return STEEPNESS * self.layer(x)
+
+    monkeypatch.setenv(libraries.CACHE_VARIABLE, str(tmp_path))
+    data, records = regression_data(), []
+    requests = requests_of([replace(run, dropout=0.0) for run in own_runs()])
+    for compiling in ("never", "beside"):
+        engine = Engine(data, METRICS["rmse"], Scaled, compiling=compiling)
+        if compiling == "beside":
+            population = engine.population(Structure.of(requests[0].config), 3)
+            engine.admit(population, requests)
+            engine.advance(population)
+            assert engine.compiler.is_busy()
+            while engine.compiler.is_busy():
+                time.sleep(0.1)
+            engine.retire(population, "that one round was for the compiler")
+        records.append(train(engine, requests, lanes=3))
+    assert is_compiled(engine)
+    assert_same_curves(*records)
+    engine.close()
 
 
 def test_a_tensor_that_lies_otherwise_than_it_was_compiled_for_is_refused():

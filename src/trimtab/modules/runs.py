@@ -33,8 +33,9 @@ from trimtab.tuning.pace import SECONDS_PER_OPERATION, STEP
 log = logging.getLogger(__name__)
 STOPPED = "stopped"
 MOST_LANES, BYTES_OF_LANES = 512, 1 << 30
-# A step that is not compiled costs this much whatever it holds.
-SECONDS_PER_CALL = 1e-3
+# A step that is not compiled costs this much whatever it holds; through vmap its products are copied about, so that it
+# takes that many times as long as they do, and compiling saves that share of it.
+SECONDS_PER_CALL, VMAP_TAKES, SHARE_SAVED = 1e-3, 3.0, 0.65
 CHECKPOINT_EVERY = 1.0
 
 
@@ -223,5 +224,5 @@ def _repays_compiling(engine: Engine, structure: Structure, requests: Collection
     size, batch = engine.program(structure.network).layout.size, min(structure.batch_size or rows, rows)
     steps = max(request.config.epochs for request in requests) * -(-rows // batch)
     operations = steps * len(requests) * (6 * size * batch + 40 * size)
-    seconds = operations * SECONDS_PER_OPERATION + steps * SECONDS_PER_CALL
-    return STEP.share_saved * seconds > 2 * STEP.seconds
+    seconds = VMAP_TAKES * operations * SECONDS_PER_OPERATION + steps * SECONDS_PER_CALL
+    return SHARE_SAVED * seconds > 2 * STEP.seconds
