@@ -97,7 +97,7 @@ def fit(
     category: Annotated[list[str] | None, _data("Columns to take as categories.")] = None,
     budget: Annotated[Text, _search("Wall-clock time for everything: 45s, 5m, 2h.", "5m")] = None,
     metric: Annotated[Text, _search("What is optimised: rmse, mae, r2, log_loss, accuracy, ...", "by task")] = None,
-    trials: Annotated[int | None, _search("Stop after so many trials; makes a search repeatable.")] = None,
+    trials: Annotated[int | None, _search("Stop after so many trials, baselines apart; makes a search repeatable.")] = None,
     seed: Annotated[int | None, _search("Where chance starts.", "0")] = None,
     threads: Annotated[int | None, _search("Threads to train with.", "all cores allowed")] = None,
     device: Annotated[Text, _search("auto, cpu or cuda.", "auto")] = None,
@@ -336,7 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrimtabError as error:
         if os.environ.get(TRACEBACK):
             raise
-        return _complain(str(error), 2)
+        return _complain(error.for_terminal, 2)
     except Exception as error:
         return _unexpected(error)
 

@@ -4,11 +4,25 @@ Knows nothing of what it is raised for: everyone may import it.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_FLAG = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 
 
 class TrimtabError(Exception):
-    """The root of all errors that trimtab raises on purpose."""
+    """The root of all errors that trimtab raises on purpose.
+
+    Messages are written with the command line's flags; whoever reads one in Python is told of arguments.
+    """
+
+    def __str__(self) -> str:
+        return _FLAG.sub(lambda flag: f"{flag[1].replace('-', '_')}=", self.for_terminal)
+
+    @property
+    def for_terminal(self) -> str:
+        """The message as the command line says it."""
+        return super().__str__()
 
 
 class DataError(TrimtabError, ValueError):

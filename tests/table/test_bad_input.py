@@ -109,7 +109,7 @@ def test_columns_of_the_same_name(tmp_path):
 
 def test_no_such_target_names_the_nearest():
     refuses('no column "prize".*Did you mean "price"', table(price=range(60)), target="prize")
-    refuses("--target.*columns are: a, b, y", table(), OptionError, target=None)
+    refuses("target=.*columns are: a, b, y", table(), OptionError, target=None)
 
 
 @pytest.mark.parametrize("value", [1, 2.5])
@@ -160,9 +160,13 @@ def test_nothing_but_the_target(tmp_path):
     refuses("no column besides the target", file(tmp_path, b"y\n" + b"".join(b"%d.5\n" % i for i in range(60))))
 
 
+def test_a_column_named_like_a_pattern():
+    refuses(r'"\^\.\*\$" is named like a pattern', table().rename({"a": "^.*$"}))
+
+
 @pytest.mark.parametrize("test", [1.5, "1.5", 0, -0.2, 1, float("nan"), "0"])
 def test_a_test_share_that_is_none(test):
-    refuses("--test .* is no share", table(), OptionError, test=test)
+    refuses(" is no share .* give test= a number", table(), OptionError, test=test)
 
 
 def test_a_test_file_with_other_columns(tmp_path):
@@ -192,8 +196,8 @@ def test_options_that_contradict_each_other():
 
 
 def test_overrides_that_cannot_be_met():
-    refuses("--number c: no cell", table(c=["x", "y"] * 30), OptionError, number=["c"])
-    refuses("--category c: no cell", table(c=[[1]] * 60), OptionError, category=["c"])
+    refuses('"c" cannot be one of number=', table(c=["x", "y"] * 30), OptionError, number=["c"])
+    refuses('"c" cannot be one of category=', table(c=[[1]] * 60), OptionError, category=["c"])
 
 
 def test_weights_that_are_none():

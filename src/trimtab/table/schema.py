@@ -123,10 +123,10 @@ def _check_overrides(frame: pl.DataFrame, number: Sequence[str], category: Seque
     for name in number:
         values, _ = as_numbers(frame[name])
         if not np.isfinite(values).any():
-            raise OptionError(f"--number {name}: no cell of that column is a number ({frame[name].dtype}).")
+            raise OptionError(f'"{name}" cannot be one of --number: no cell of it is a number ({frame[name].dtype}).')
     for name in category:
         if as_labels(frame[name]).null_count() == frame.height:
-            raise OptionError(f"--category {name}: no cell of that column is a label ({frame[name].dtype}).")
+            raise OptionError(f'"{name}" cannot be one of --category: no cell of it is a label ({frame[name].dtype}).')
 
 
 def _with_a_feature(roles: dict[str, Role], facts: dict[str, Facts], frame: pl.DataFrame) -> dict[str, Role]:

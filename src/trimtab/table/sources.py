@@ -54,6 +54,7 @@ def open_source(data: Any, target: str | Sequence[str] | None) -> Source:
     else:
         frame = to_frame(data)
     _require_some_rows(frame, name)
+    _refuse_patterns(frame.columns)
     if not targets:
         listed = ", ".join(frame.columns[:12]) + (", ..." if frame.width > 12 else "")
         raise OptionError(f"Which column is to be predicted? Name it with --target. The columns are: {listed}.")
@@ -61,6 +62,12 @@ def open_source(data: Any, target: str | Sequence[str] | None) -> Source:
         targets = tuple(part.strip() for part in targets[0].split(",") if part.strip()) or targets
     frame, formats = settle_types(frame)
     return Source(frame, targets, name, formats, parts, notices)
+
+
+def _refuse_patterns(names: Sequence[str]) -> None:
+    for name in names:
+        if name.startswith("^") and name.endswith("$"):
+            raise DataError(f'The column "{name}" is named like a pattern for many columns: give it another name.')
 
 
 def open_test(test: Any, source: Source, needed: Sequence[str]) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -95,7 +102,7 @@ def test_share(test: Any) -> float | None:
     if isinstance(test, (bool, np.bool_)) or not isinstance(test, (int, float, np.integer, np.floating)):
         return None
     if not (math.isfinite(test) and 0 < test < 1):
-        raise OptionError(f'--test {test:g} is no share of the rows: give a number between 0 and 1, a file, or "none".')
+        raise OptionError(f'{test:g} is no share of the rows: give --test a number between 0 and 1, a file, or "none".')
     return float(test)
 
 

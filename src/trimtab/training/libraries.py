@@ -66,7 +66,7 @@ class Compiled:
 
 def _lies_as(tensor: Tensor, strides: Strides) -> bool:
     dimensions = zip(tensor.shape, tensor.stride(), strides, strict=True)
-    return all(size <= 1 or expected in (None, stride) for size, stride, expected in dimensions)
+    return not tensor.numel() or all(size <= 1 or expected in (None, stride) for size, stride, expected in dimensions)
 
 
 def name_of(key: str, signature: Signature) -> str:
