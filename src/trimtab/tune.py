@@ -79,7 +79,7 @@ def tune(
         refit: train the winner once more on all rows after the test score is taken.
         out: the folder of the study (default: trimtab-runs/DATA-DATE-N).
         seed: where chance starts.
-        trials: stop after this many trials, the baselines apart; the same seed then gives the same trials, scores and
+        trials: stop after this many trials, besides the baselines; the same seed then gives the same trials, scores and
             model again.
         threads: threads to train with (default: all cores allowed).
         device: "auto" (a GPU where there is one), "cpu" or "cuda".

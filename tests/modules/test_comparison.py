@@ -48,6 +48,16 @@ def test_pairs_tell_apart_what_is_hidden_in_the_spread_of_seeds():
     assert result.best == 0 and result.alike == (0,)
 
 
+def test_a_value_that_spreads_more_than_the_others_is_judged_by_its_own_spread():
+    """What five values near each other spread tells nothing of a sixth whose runs end anywhere."""
+    errors = numpy.array([[0.060, 0.084, 0.078]]) + numpy.array([[0.0], [0.001], [0.0005], [0.0015], [0.0012]])
+    errors += 0.001 * numpy.random.default_rng(0).normal(size=errors.shape)
+    wild = numpy.array([[0.041, 0.132, 0.095]])
+    calm = wild.mean() + errors[:1] - errors[:1].mean()
+    assert 5 in compare(numpy.concatenate([errors, wild]), numpy.zeros(6, bool)).alike
+    assert 5 not in compare(numpy.concatenate([errors, calm]), numpy.zeros(6, bool)).alike
+
+
 def test_what_failed_is_neither_best_nor_alike():
     errors = numpy.array([[1.0, 1.1], [0.1, 0.1], [1.05, 1.0], [numpy.nan, 1.0], [numpy.inf, numpy.inf]])
     result = compare(errors, numpy.array([False, True, False, False, False]))

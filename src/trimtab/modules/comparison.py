@@ -16,7 +16,7 @@ from trimtab.training.losses import LossCoefficients
 from trimtab.training.metrics import Metric, Reweighted, bootstrap_errors
 from trimtab.training.objective import FormulaLoss
 
-LEVEL = 0.95
+LEVEL, CLEARLY = 0.95, 0.99
 # Spreads are pooled over values whose errors are at most so many times the best's, and over so many at the least.
 CLOSE, FEWEST_POOLED = 1.2, 4
 # Beyond so many times the best's error no test is needed: a few rows that went astray would hide a useless value.
@@ -55,8 +55,9 @@ def compare(
 
     A value is like the best where the mean of its paired differences is within the half-width of a simultaneous
     interval at 95 %: that of comparisons with the best of several, who is the best partly by luck [Dunnett 1955, Hsu
-    1984], with a variance pooled over the values near the best (few seeds tell little of their own spread), to which
-    the variance over validation rows is added, from a paired bootstrap [Efron & Tibshirani 1993].
+    1984], with a variance pooled over the values near the best (few seeds tell little of their own spread; a value that
+    clearly spreads more, by an F test, has its own), to which the variance over validation rows is added, from a paired
+    bootstrap [Efron & Tibshirani 1993].
     """
     means = numpy.where(failed | ~numpy.isfinite(errors).all(1), numpy.inf, errors.mean(1))
     if not numpy.isfinite(means).any():
@@ -66,8 +67,9 @@ def compare(
     nearest = numpy.argsort(means, kind="stable")[:MOST_COMPARED]
     near = [int(i) for i in nearest if numpy.isfinite(means[i]) and means[i] <= farthest]
     seeds, freedom = _paired_variance(errors[near])
+    wild = _own_variances(errors[near], seeds, freedom)
     rows = _row_variances(predicted, near, best) if predicted is not None else numpy.zeros(len(near))
-    half_widths = _quantile(len(near), freedom) * numpy.sqrt(seeds / errors.shape[1] + rows)
+    half_widths = _quantile(len(near), freedom) * numpy.sqrt(wild / errors.shape[1] + rows)
     differences = means[near] - means[best]
     alike = [i for i, difference, width in zip(near, differences, half_widths, strict=True) if difference <= width]
     return Comparison(best, tuple(sorted({best, *alike})))
@@ -110,6 +112,16 @@ def _paired_variance(errors: Float[numpy.ndarray, "near repeats"]) -> tuple[floa
     return 2 * float(numpy.square(rest).sum()) / freedom, freedom
 
 
+def _own_variances(errors: Float[numpy.ndarray, "near repeats"], pooled: float, freedom: int) -> numpy.ndarray:
+    """For each value the variance over repeats of its difference to the best (the first): the pooled one, or its own
+    where that is more than chance makes of the pooled one."""
+    values, repeats = errors.shape
+    if freedom == 0:
+        return numpy.full(values, pooled)
+    own = (errors - errors[0]).var(1, ddof=1)
+    return numpy.where(own > _most_by_chance(repeats - 1, freedom) * pooled, own, pooled)
+
+
 def _row_variances(predicted: Predicted, near: list[int], best: int) -> numpy.ndarray:
     """How much the mean paired difference would vary over other validation rows, for each value of `near`."""
     repeats = len(predicted.truth)
@@ -142,3 +154,12 @@ def _quantile(values: int, freedom: int) -> float:
     if freedom:
         behind /= numpy.sqrt(generator.chisquare(freedom, SIMULATED) / freedom)
     return float(numpy.quantile(behind, LEVEL))
+
+
+@cache
+def _most_by_chance(own: int, pooled: int) -> float:
+    """The ratio of two estimates of one variance, with those degrees of freedom, that chance exceeds once in 100 times:
+    Fisher's F."""
+    generator = numpy.random.default_rng(0)
+    ratios = generator.chisquare(own, SIMULATED) / own / (generator.chisquare(pooled, SIMULATED) / pooled)
+    return float(numpy.quantile(ratios, CLEARLY))
