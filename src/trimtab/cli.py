@@ -97,9 +97,7 @@ def fit(
     category: Annotated[list[str] | None, _data("Columns to take as categories.")] = None,
     budget: Annotated[Text, _search("Wall-clock time for everything: 45s, 5m, 2h.", "5m")] = None,
     metric: Annotated[Text, _search("What is optimised: rmse, mae, r2, log_loss, accuracy, ...", "by task")] = None,
-    trials: Annotated[
-        int | None, _search("Stop after so many trials, besides the baselines; repeatable.")
-    ] = None,
+    trials: Annotated[int | None, _search("Stop after so many trials, besides the baselines; repeatable.")] = None,
     seed: Annotated[int | None, _search("Where chance starts.", "0")] = None,
     threads: Annotated[int | None, _search("Threads to train with.", "all cores allowed")] = None,
     device: Annotated[Text, _search("auto, cpu or cuda.", "auto")] = None,
