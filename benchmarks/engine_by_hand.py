@@ -6,6 +6,7 @@ The tutorial is https://docs.pytorch.org/tutorials/intermediate/ensembling.html:
 
 import copy
 from collections.abc import Iterator
+from functools import partial
 from time import perf_counter
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from engine_lanes import lanes_of
-from engine_loop import LoopsInProcesses, fastest_loop, network
+from engine_loop import BetterLoop, LoopsInProcesses, network
 from engine_page import table
 from engine_shapes import Shape, rows_of
 from engine_turns import Terms, in_turns, torch_set_to
@@ -90,16 +91,16 @@ def page(shapes: list[Shape], terms: Terms) -> str:
 
 
 def _row(shape: Shape, terms: Terms) -> list[str | float]:
-    most = {"most_threads": terms.threads, "seconds": terms.seconds / 4}
+    loop = partial(BetterLoop, shape, most_threads=terms.threads)
     by_hand, ours = _fastest_by_hand(shape, terms), lanes_of(shape, terms)
     contestants = {
-        "loop": fastest_loop(shape, **most).pace,
-        "fused": fastest_loop(shape, **most, is_fused=True).pace,
+        "loop": loop().pace,
+        "fused": loop(is_fused=True).pace,
         "by hand": by_hand.pace,
         "ours": ours.pace,
     }
     if terms.compiles_the_loop:
-        contestants["compiled"] = fastest_loop(shape, **most, is_compiled=True).pace
+        contestants["compiled"] = loop(is_compiled=True).pace
     with LoopsInProcesses(shape, terms.threads) as loops:
         paces = in_turns(contestants | {"processes": loops.pace}, terms)
     best = min(pace for name, pace in paces.items() if name != "ours")

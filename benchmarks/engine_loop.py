@@ -4,6 +4,7 @@ Knows nothing of trimtab beyond the data it is given.
 """
 
 import multiprocessing
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from threading import Barrier
@@ -75,12 +76,24 @@ class PlainLoop:
         return spent / steps * 1e6
 
 
-def fastest_loop(shape: Shape, *, most_threads: int, seconds: float, **options: bool | str) -> PlainLoop:
-    """The loop with one thread or with `most_threads`, whichever is faster."""
-    loops = [PlainLoop(shape, threads=n, **options) for n in sorted({1, most_threads})]  # type: ignore[arg-type]
-    for loop in loops:
-        loop.pace(seconds / 4)
-    return min(loops, key=lambda loop: loop.pace(seconds))
+class BetterLoop:
+    """The loop with one torch thread and with `most_threads`: in every turn the faster one counts, for when others use
+    the machine too, threads that wait for each other at each product may take ten times as long."""
+
+    def __init__(self, shape: Shape, *, most_threads: int, **options: bool | str) -> None:
+        self._loops = [PlainLoop(shape, threads=n, **options) for n in sorted({1, most_threads})]  # type: ignore[arg-type]
+        self._faster = Counter[int]()
+
+    @property
+    def threads(self) -> int:
+        """How many the faster loop had in most turns."""
+        return self._faster.most_common(1)[0][0]
+
+    def pace(self, seconds: float) -> float:
+        """Microseconds per step of the faster one, each of them over its share of `seconds`."""
+        paces = {loop.threads: loop.pace(seconds / len(self._loops)) for loop in self._loops}
+        self._faster[min(paces, key=lambda threads: paces[threads])] += 1
+        return min(paces.values())
 
 
 class LoopsInProcesses:

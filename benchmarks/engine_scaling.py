@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from engine_figures import Line, Picture
 from engine_lanes import Lanes, lanes_of
-from engine_loop import fastest_loop
+from engine_loop import BetterLoop
 from engine_page import table
 from engine_shapes import SHAPES, Shape
 from engine_turns import Terms, in_turns
@@ -50,7 +50,7 @@ def _over_lanes(shapes: list[Shape], terms: Terms) -> tuple[str, Picture]:
 
 def _paces(shape: Shape, numbers: Iterable[int], terms: Terms) -> dict[str, float]:
     """Each number of lanes by turns with one plain loop."""
-    contestants = {"loop": fastest_loop(shape, most_threads=terms.threads, seconds=terms.seconds / 4).pace}
+    contestants = {"loop": BetterLoop(shape, most_threads=terms.threads).pace}
     for n in numbers:
         lanes = Lanes(shape, lanes=n, threads=min(n, terms.threads), compiling=terms.compiling)
         contestants[str(n)] = lanes.pace
@@ -79,7 +79,7 @@ def _over_width(terms: Terms) -> tuple[str, Picture]:
 
 def _beside_the_loop(shape: Shape, terms: Terms) -> tuple[float, float, int]:
     """Microseconds per step of the loop and per lane-step, and how many lanes there were."""
-    loop = fastest_loop(shape, most_threads=terms.threads, seconds=terms.seconds / 4)
+    loop = BetterLoop(shape, most_threads=terms.threads)
     lanes = lanes_of(shape, terms)
     paces = in_turns({"loop": loop.pace, "lanes": lanes.pace}, terms)
     return paces["loop"], paces["lanes"], lanes.population.capacity

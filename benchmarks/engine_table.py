@@ -4,13 +4,14 @@ Knows no other part of the benchmark.
 """
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from math import nan
 from time import perf_counter
 
 import torch
 
 from engine_lanes import lanes_of
-from engine_loop import PlainLoop, fastest_loop
+from engine_loop import BetterLoop
 from engine_page import table, verdict
 from engine_shapes import Shape
 from engine_turns import Terms, in_turns, torch_set_to
@@ -69,12 +70,12 @@ def _entries(shape: Shape, terms: Terms) -> list[Entry]:
     asked = {"float32": shape.float32_target, "bf16": shape.bf16_target}
     targets = {name: target for name, target in asked.items() if target is not None}
     ours = {name: lanes_of(shape, terms, precision=PRECISIONS[name]) for name in targets}
-    loops = {LOOP: _fastest(shape, terms)}
-    loops[VALIDATED] = PlainLoop(shape, threads=loops[LOOP].threads, is_validated=True)
+    loop = partial(BetterLoop, shape, most_threads=terms.threads)
+    loops = {LOOP: loop(), VALIDATED: loop(is_validated=True)}
     if terms.compiles_the_loop:
-        loops[COMPILED] = _fastest(shape, terms, is_compiled=True)
+        loops[COMPILED] = loop(is_compiled=True)
     if shape.bf16_target is not None:
-        loops[MEDIUM] = _fastest(shape, terms, precision="medium")
+        loops[MEDIUM] = loop(precision="medium")
     paces = in_turns({name: each.pace for name, each in (loops | ours).items()}, terms)
     return [
         Entry(
@@ -94,10 +95,6 @@ def _entries(shape: Shape, terms: Terms) -> list[Entry]:
         )
         for name, lanes in ours.items()
     ]
-
-
-def _fastest(shape: Shape, terms: Terms, **options: bool | str) -> PlainLoop:
-    return fastest_loop(shape, most_threads=terms.threads, seconds=terms.seconds / 2, **options)
 
 
 def matrix_peak(threads: int) -> float:
