@@ -39,6 +39,7 @@ def _row(before: int) -> list[str | float]:
     ahead.waited = 0.0
     for number in range(1, TRIALS_ASKED + 1):
         values = ahead.next(number)
+        assert values is not None  # some of the knobs are ranges
         time.sleep(SMALL_RUN)
         ahead.tell(_record(space, number, values, float(generator.random())))
     ahead.close()

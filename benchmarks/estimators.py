@@ -9,7 +9,9 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from statistics import median
+from typing import Any, cast
 from unittest import SkipTest
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # read by scipy when it is imported; without it a check is skipped
@@ -21,7 +23,7 @@ import trimtab as tt
 
 ROWS, SEEDS, MOST_SECONDS = 50, 5, 1.0
 MOST_SECONDS_OF_CHECKS = 180.0
-SMALL = {"trials": 2, "epochs": 30, "width": 16}  # as in tests/test_estimator_checks.py
+SMALL: dict[str, Any] = {"trials": 2, "epochs": 30, "width": 16}  # as in tests/test_estimator_checks.py
 
 
 def small_tables():
@@ -51,7 +53,8 @@ def seconds_of_checks() -> tuple[float, int, int]:
     """Seconds of all checks of both estimators, how many there are, and how many of them did not pass."""
     started, count, bad = time.perf_counter(), 0, 0
     for estimator in (tt.TrimtabRegressor(**SMALL), tt.TrimtabClassifier(**SMALL)):
-        for instance, check in estimator_checks_generator(estimator):
+        for each in estimator_checks_generator(estimator):
+            instance, check = cast(tuple[Any, Callable[[Any], None]], each)
             count += 1
             try:
                 check(instance)

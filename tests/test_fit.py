@@ -673,3 +673,72 @@ def test_a_callback_that_raises_is_the_callers_own_error():
 def test_a_network_with_callables_as_knobs():
     run = fit(lambda activation: nn.Sequential(nn.Linear(3, 4), activation(), nn.Linear(4, 1)), activation=nn.Tanh)
     assert isinstance(run.module[1], nn.Tanh)
+
+
+class Half(nn.Module):
+    """vmap fails in it after a buffer was changed."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.out = nn.BatchNorm1d(3), nn.Linear(3, 1)
+
+    def forward(self, x):
+        x = self.norm(x)
+        return self.out(x * 0 if x.abs().max().item() > 1e9 else x)
+
+
+def test_a_first_try_that_failed_leaves_no_trace_in_buffers():
+    run = fit(initialised(Half, 0), epochs=1, batch_size=20)
+    assert int(run.module.norm.num_batches_tracked) == 3
+
+
+class Replacing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x):
+        self.count = self.count + 1
+        return self.layer(x)
+
+
+def test_a_buffer_that_is_replaced_instead_of_changed_is_refused():
+    with pytest.raises(tt.ModuleError, match="in the place of its buffer count"):
+        fit(Replacing())
+
+
+def test_sparse_gradients_are_refused():
+    module = nn.Sequential(nn.Embedding(5, 3, sparse=True), nn.Flatten(), nn.Linear(6, 1))
+    with pytest.raises(tt.ModuleError, match="The gradient of 0 is sparse"):
+        tt.fit(module, (torch.randint(0, 5, (20, 2)), torch.randn(20, 1)), epochs=1)
+
+
+def plain_sgd(module, x, y, batches, lr):
+    """One epoch of the usual loop over these batches."""
+    module = copy.deepcopy(module)
+    optimizer = torch.optim.SGD(module.parameters(), lr)
+    for rows in batches:
+        optimizer.zero_grad()
+        mse_loss(module(x[rows]), y[rows]).backward()
+        optimizer.step()
+    return module
+
+
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_a_loader_that_drops_the_last_batch_is_heeded(drop_last):
+    x, y = torch.from_numpy(X[:ROWS]), torch.from_numpy(Y[:ROWS, None])
+    module = initialised(net, 0)
+    loader = DataLoader(TensorDataset(x, y), batch_size=25, shuffle=True, drop_last=drop_last)
+    run = tt.fit(module, loader, (X[ROWS:], Y[ROWS:]), optimizer="sgd", lr=0.05, epochs=1)
+    order = torch.from_numpy(row_order(ROWS, seed=0, fold=0, epoch=0)).split(25)
+    expected = plain_sgd(module, x, y, order[:2] if drop_last else order, lr=0.05)
+    torch.testing.assert_close(weights(run), weights(expected), rtol=1e-4, atol=1e-6)
+
+
+def test_a_loader_whose_order_is_not_kept_is_told_of_and_one_without_a_batch_is_refused(caplog):
+    rows = TensorDataset(torch.from_numpy(X[:ROWS]), torch.from_numpy(Y[:ROWS, None]))
+    tt.fit(initialised(net, 0), DataLoader(rows, batch_size=20), VALID, epochs=1)
+    assert "The loader of train= does not shuffle; trimtab does" in caplog.text
+    with pytest.raises(tt.DataError, match="drops every batch: 60 rows make none of 100"):
+        tt.fit(initialised(net, 0), DataLoader(rows, batch_size=100, shuffle=True, drop_last=True), VALID, epochs=1)

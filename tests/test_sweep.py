@@ -296,3 +296,31 @@ def test_a_knob_that_some_of_the_values_read_is_no_mistake():
     assert [run.config.loss.parameter for run in result.runs[::2]] == [1.0, 0.3]
     pairs = sweep(optimizer=["sgd", "momentum"], momentum=[0.5, 0.9], epochs=1)
     assert len(pairs.table) == 4
+
+
+def test_a_networks_own_dropout_beside_rates_of_dropout():
+    module = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 1))
+    own, none, much = (fit(module, epochs=4, **knobs).score for knobs in ({}, {"dropout": 0.0}, {"dropout": 0.9}))
+    for order in ([None, 0.9, 0.0], [0.9, None, 0.0]):
+        found = sweep(module, dropout=order, seeds=1)
+        expected = {None: own, 0.9: much, 0.0: none}
+        assert [run.score for run in found.runs] == pytest.approx([expected[rate] for rate in order], rel=1e-4)
+
+
+class Padded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.out = nn.Embedding(5, 3, padding_idx=0), nn.Linear(6, 1)
+
+    def forward(self, codes):
+        return self.out(self.table(codes).flatten(1))
+
+
+def test_padding_is_trained_in_no_lane():
+    codes = torch.randint(0, 5, (120, 2), generator=torch.Generator().manual_seed(0))
+    y = codes.float().sum(1, keepdim=True) - 4
+    module = initialised(Padded, 0)
+    found = tt.sweep(module, (codes[:80], y[:80]), (codes[80:], y[80:]), lr=[0.01, 0.05], epochs=20, seeds=2)
+    alone = tt.fit(module, (codes[:80], y[:80]), (codes[80:], y[80:]), lr=0.05, epochs=20)
+    assert all(bool((run.module.table.weight[0] == 0).all()) for run in found.runs)
+    assert found.runs[2].score == pytest.approx(alone.score, rel=1e-4)

@@ -162,7 +162,7 @@ def test_a_budget_is_kept_and_a_stop_finishes_with_the_best_so_far(rows, tmp_pat
         ({"space": {"width": [4], "lr": (0, 0.1, "log")}}, tt.OptionError, "above 0 on a logarithmic scale"),
         ({"space": {"width": [4], "lr": (0.1, 1, "lgo")}}, tt.OptionError, 'only "log" is known'),
         ({"space": {"width": [4, 4]}}, tt.OptionError, "a value twice"),
-        ({"space": {"width": [4], "loss": [nn.MSELoss()]}}, tt.OptionError, "Give a function as loss="),
+        ({"space": {"width": [4], "loss": [nn.MSELoss()]}}, tt.OptionError, "Give anything else as loss="),
         ({"space": {"width": [4], "loss": ["mse", "cross_entropy"]}}, tt.OptionError, "cross_entropy"),
         ({"space": {"width": [4], "lr": [0.1]}, "lr": 0.2}, tt.OptionError, "in space and held still"),
         ({"space": {"width": [4, "wide"]}}, tt.FactoryError, "factory(width='wide'), raised TypeError"),
@@ -176,3 +176,62 @@ def test_what_cannot_be_is_said_in_a_sentence_before_anything_is_trained(rows, t
     with pytest.raises(error) as caught:
         tt.tune(make, **{"data": rows, "trials": 2, "epochs": 2, "out": tmp_path / "s", **given})
     assert words in str(caught.value)
+
+
+def one_knob(width):
+    return make(width)
+
+
+def test_every_configuration_of_a_small_space_is_tried_once(rows, tmp_path):
+    study = tt.tune(one_knob, data=rows, space={"width": [2, 4, 8]}, trials=50, epochs=2, out=tmp_path / "s")
+    assert sorted(trial.values["width"] for trial in study.trials) == [2, 4, 8]
+
+
+def test_several_structures_share_the_trials(rows, tmp_path):
+    space = {"width": [2, 4, 8, 16], "lr": (1e-3, 1e-1, "log")}
+    study = tt.tune(one_knob, data=rows, space=space, trials=15, epochs=2, out=tmp_path / "s")
+    assert len(study.trials) == 15 and len({trial.values["width"] for trial in study.trials}) > 1
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"optimizer": torch.optim.Adam}, "name one of them, or train with your own by tt.fit or tt.sweep"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": "a"}, "seed is 'a'"),
+        ({"trials": True}, "trials is True"),
+        ({"metric": 5}, 'Unknown metric "5"'),
+        ({"space": {5: [1]}}, "space holds 5"),
+        ({"space": {"width": [4], "lr": (0.1, float("inf"))}}, "both ends must be finite"),
+        ({"space": {"width": [4], "lr": [None, 0.1]}}, "lr may be None in space"),
+        ({"precision": "z"}, 'Unknown precision "z"'),
+        ({"test": 0.3}, "test= of networks of your own is (X, y)"),
+        ({"test": (numpy.zeros((5, 3), "float32"), numpy.zeros(5, "float32"))}, "The inputs of test= have rows of"),
+        ({"test": (numpy.zeros((5, 4), "float32"), numpy.zeros((5, 2), "float32"))}, "test="),
+    ],
+)
+def test_what_would_go_wrong_later_is_said_before_the_search(rows, tmp_path, given, words):
+    with pytest.raises(tt.TrimtabError) as caught:
+        tt.tune(one_knob, **{"data": rows, "space": {"width": [4]}, "trials": 1, "out": tmp_path / "s", **given})
+    assert words in str(caught.value)
+    assert not (tmp_path / "s").exists()
+
+
+def test_when_a_run_stops_is_a_knob_too(rows, tmp_path):
+    for stop in (3, tt.EarlyStopping(patience=3)):
+        study = tt.tune(one_knob, data=rows, space={"width": [4]}, trials=1, stop=stop, out=tmp_path / repr(stop)[:5])
+        assert study.winner.config.stopping.patience == 3
+
+
+def test_a_study_goes_on_only_with_the_network_and_the_knobs_it_was_made_with(rows, tmp_path):
+    def other(width):
+        return nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 1))
+
+    asked = {"data": rows, "space": {"width": [4, 8]}, "trials": 1, "epochs": 2, "loss": "mse"}
+    tt.tune(one_knob, **asked, out=tmp_path / "s")
+    for changed, what in (({"loss": "mae"}, "loss"), ({"epochs": 3}, "epochs"), ({"lr": 0.1}, "lr")):
+        with pytest.raises(tt.StudyError, match=f"made with another {what}"):
+            tt.tune(one_knob, **{**asked, **changed}, resume=tmp_path / "s")
+    with pytest.raises(tt.StudyError, match="made with another network"):
+        tt.tune(other, **asked, resume=tmp_path / "s")
+    assert len(tt.tune(one_knob, **{**asked, "trials": 2}, resume=tmp_path / "s").trials) == 2

@@ -75,7 +75,7 @@ class StudyError(TrimtabError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """' Did you mean "price"?' when something in `known` is near `word`, else the empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = difflib.get_close_matches(str(word), list(known), n=1)
     return f' Did you mean "{near[0]}"?' if near else ""
 
 

@@ -22,6 +22,7 @@ from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import Recipe, recipe, refuse_idle, split_knobs
 from trimtab.modules.runs import Job, Runs
 from trimtab.results import Run
+from trimtab.training.config import whole
 from trimtab.training.run import RunRecord
 from trimtab.tuning.curves import curves_frame
 
@@ -146,11 +147,3 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, 
         share=share,
         evaluate_every=fitting.evaluate_every,
     )
-
-
-def whole(name: str, value: Any, least: int = 0) -> int:
-    """A whole number of at least `least`, and of 63 bits at most; raises OptionError otherwise."""
-    is_whole = not isinstance(value, bool) and hasattr(value, "__index__")
-    if not is_whole or not least <= int(value) < 1 << 63:
-        raise OptionError(f"{name} is {value!r}: it must be a whole number of at least {least}.")
-    return int(value)

@@ -16,6 +16,7 @@ from trimtab.job import engine_report, new_folder_name
 from trimtab.modules.examples import Examples, check_finite, from_pair
 from trimtab.modules.fitting import BY_TASK, Fitting
 from trimtab.modules.material import Material
+from trimtab.modules.runs import in_words
 from trimtab.modules.space import ModuleSpace
 from trimtab.results import Study
 from trimtab.training.metrics import all_scores
@@ -57,7 +58,7 @@ class ModuleJob:
         )  # fmt: skip
         space = space.for_task(fitting.task)
         space.check()
-        test_rows = None if test is None else _test_rows(test)
+        test_rows = None if test is None else fitting.prepared(_test_rows(test).like(material.first))
         study = self._folder(fitting, space, folder, out)
         self._tell("started", study.path)
         self.budget.reserve = min(0.05 * self.budget.seconds, 2.0)
@@ -80,7 +81,8 @@ class ModuleJob:
         knobs = {name: domain.describe() for name, domain in space.domains.items()}
         metric = fitting.metric
         asked = {
-            "kind": KIND, "space": knobs, "fixed": {n: repr(v) for n, v in space.fixed.items()}, "seed": self.seed,
+            "kind": KIND, "space": knobs, "fixed": {n: in_words(v) for n, v in space.fixed.items()}, "seed": self.seed,
+            "network": in_words(space.networks.made(space.recipe(space.first).config.module_arguments, seed=0)),
             "metric": None if metric is None else metric.name, "storage": self.storage, "fingerprint": fingerprint,
             "greater_is_better": metric is not None and metric.greater_is_better,
         }  # fmt: skip
@@ -91,9 +93,9 @@ class ModuleJob:
         before = study.read("study.json")["asked"]
         if before.get("kind") != KIND:
             raise StudyError(f"{folder} is the study of a table: resume it without a function of networks.")
-        for what in ("space", "metric", "fingerprint"):
-            if before[what] != asked[what]:
-                named = "data" if what == "fingerprint" else what
+        for what in ("space", "metric", "fingerprint", "fixed", "network"):
+            if before.get(what) != asked[what]:
+                named = {"fingerprint": "data", "fixed": _difference(before["fixed"], asked["fixed"])}.get(what, what)
                 raise StudyError(f"{folder} was made with another {named}: give the same again, or start a new study.")
         self.storage = before["storage"]
         return study
@@ -156,12 +158,11 @@ class ModuleJob:
         self, fitting: Fitting, folder: StudyFolder, winner: TrialRecord, test: Examples
     ) -> dict[str, float]:
         """The scores of the winner's network on rows that nothing was chosen by."""
-        rows = fitting.prepared(test)
-        data = fitting.data(rows, torch.arange(rows.rows), torch.arange(rows.rows))
+        data = fitting.data(test, torch.arange(test.rows), torch.arange(test.rows))
         weights = folder.load_weights(winner.number)
         assert weights is not None
         program = fitting.program(fitting.start(Request(0, winner.config, 0, self.seed)))
-        every = torch.arange(rows.rows, device=fitting.device).unsqueeze(0)
+        every = torch.arange(test.rows, device=fitting.device).unsqueeze(0)
         own = {name: value[:1].to(fitting.device) for name, value in weights.buffers.items()}
         outputs = outputs_of(program, weights.parameters[:1].to(fitting.device), data.gather(every), own)
         if fitting.metric is None:
@@ -184,6 +185,11 @@ def _test_rows(test: Any) -> Examples:
     rows = from_pair(*test, name="test")
     check_finite(rows)
     return rows
+
+
+def _difference(before: dict[str, str], now: dict[str, str]) -> str:
+    """The first knob that is held still otherwise than before."""
+    return next((name for name in sorted({*before, *now}) if before.get(name) != now.get(name)), "")
 
 
 def _fingerprint(fitting: Fitting) -> str:

@@ -12,7 +12,7 @@ import numpy
 from torch import nn
 
 from trimtab.errors import OptionError
-from trimtab.fit import finished, for_training, recipe_of, share_of, whole
+from trimtab.fit import finished, for_training, recipe_of, share_of
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.modules.comparison import Predicted, metric_of_loss
 from trimtab.modules.fitting import BY_TASK, Fitting
@@ -22,6 +22,7 @@ from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import KNOBS, LOSS_KNOBS, PLAIN_SEQUENCES, Recipe, plain, refuse_idle
 from trimtab.modules.runs import Job, Runs
 from trimtab.swept import Outcome, Sweep, cell, summarised
+from trimtab.training.config import whole
 from trimtab.training.run import NOT_FINITE, RunRecord
 
 MOST_RUNS = 20_000
@@ -148,10 +149,13 @@ def _trained(
     how: dict[str, Any],
     share: float | None,
 ) -> tuple[list[Outcome], tuple, Fitting]:
-    """What each job came to; jobs with different functions as loss or optimizer are fitted apart."""
+    """What each job came to; jobs with different functions as loss or optimizer, or with rates of
+    dropout and without, are fitted apart."""
     families: dict[tuple, list[int]] = {}
     for place, job in enumerate(jobs):
-        families.setdefault((job.recipe.function, job.recipe.make_optimizer), []).append(place)
+        recipe = job.recipe
+        family = recipe.function, recipe.make_optimizer, recipe.has_own_dropout
+        families.setdefault(family, []).append(place)
     outcomes: dict[int, tuple[Outcome, Any]] = {}
     fitting: Fitting | None = None
     for places in families.values():

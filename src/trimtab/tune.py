@@ -18,10 +18,12 @@ from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
 from trimtab.modules.space import ModuleSpace, domains_of
 from trimtab.results import Study
+from trimtab.training.config import whole
 from trimtab.tuning.budget import Budget, parse_duration
 from trimtab.tuning.folder import StudyFolder
 
 PRECISIONS = ("high", "auto")
+USUAL_TEST_SHARE = 0.2
 
 
 def tune(
@@ -35,7 +37,7 @@ def tune(
     metric: str | None = None,
     task: str = "auto",
     split: str = "random",
-    test: Any = 0.2,
+    test: Any = USUAL_TEST_SHARE,
     refit: bool = False,
     out: str | Path | None = None,
     seed: int = 0,
@@ -51,7 +53,7 @@ def tune(
     weight: str | None = None,
     storage: str | None = None,
     listeners: Iterable[object] = (),
-    stop: threading.Event | None = None,
+    stop: Any = None,
     abort: threading.Event | None = None,
     started: float | None = None,
     **fixed: Any,
@@ -93,7 +95,8 @@ def tune(
         weight: a column of row weights.
         storage: a database URL for the trials (default: a file in the study's folder).
         listeners: objects with any of the methods notice, schema, baseline, progress.
-        stop: an event that ends the search with the best so far.
+        stop: an event that ends the search with the best so far; for networks of your own also when a run stops, as in
+            `tt.fit`.
         abort: an event that ends it at once, to be resumed.
         started: the `time.monotonic()` reading from which the budget counts (default: now).
         fixed: any knob held still, such as `loss="mae"` or `lr=1e-3`; for networks of your own those of `tt.fit`.
@@ -102,16 +105,19 @@ def tune(
 
     Raises DataError, OptionError and StudyError, each with what to do about it.
     """
+    if stop is not None and not isinstance(stop, threading.Event) and callable(source):
+        stop, fixed = None, {**fixed, "stop": stop}
     clock = Budget(
         parse_duration(budget),
         started=time.monotonic() if started is None else started,
         stop=stop or threading.Event(),
         abort=abort or threading.Event(),
     )
-    if trials is not None and (not isinstance(trials, int) or trials < 1):
-        raise OptionError(f"trials is {trials!r}: it must be a whole number of at least 1.")
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise OptionError(f"threads is {threads!r}: it must be a whole number of at least 1.")
+    seed, metric = whole("seed", seed), None if metric is None else str(metric)
+    trials = None if trials is None else whole("trials", trials, 1)
+    threads = None if threads is None else whole("threads", threads, 1)
+    if precision not in PRECISIONS:
+        raise unknown_choice("precision", precision, PRECISIONS)
     if callable(source):
         _refuse(target=target, **{n: v for n, v in (("task", task), ("split", split)) if v not in ("auto", "random")})
         _refuse(refit=refit, single=single, drop=drop, number=number, category=category, weight=weight)
@@ -120,7 +126,7 @@ def tune(
             threads=threads or cores(), metric=metric, storage=storage,
         )  # fmt: skip
         with lanes_in_threads():
-            given = None if isinstance(test, float) else test
+            given = None if isinstance(test, float) and test == USUAL_TEST_SHARE else test
             return _tune_networks(job, source, data, valid, space, given, resume, out, fixed)
     if space is not None:
         raise OptionError("space= belongs to networks of your own: give a function that makes them first.")
@@ -131,8 +137,6 @@ def tune(
         "metric": metric, "fixed": dict(fixed), "storage": storage, "refit": refit, "single": single,
         "precision": precision,
     }  # fmt: skip
-    if precision not in PRECISIONS:
-        raise unknown_choice("precision", precision, PRECISIONS)
     folder = None
     if resume is not None:
         folder = StudyFolder.open(Path(resume))
@@ -197,7 +201,7 @@ def _as_written(value: Any) -> Any:
 def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> tuple[dict, Any, Any]:
     """The options of the study being resumed; refuses those that would change its data, split or metric."""
     before = folder.read("study.json")["asked"]
-    defaults = {"target": None, "task": "auto", "split": "random", "test": 0.2, "weight": None, "seed": 0}
+    defaults = {"target": None, "task": "auto", "split": "random", "test": USUAL_TEST_SHARE, "weight": None, "seed": 0}
     defaults |= {"drop": [], "number": [], "category": [], "metric": None, "storage": None}
     for name, default in defaults.items():
         if asked[name] != default and _as_written(asked[name]) != _as_written(before.get(name)):

@@ -23,8 +23,9 @@ class Examples:
 
     `inputs` are tensors `[rows, ...]`, called `names` where they were given by name; `targets` likewise, and `tree` is
     how they hang together where the caller gave several (None: one tensor). `weights` float32 `[rows]`. `batch_size` is
-    that of the loader they came from. `given_as` is the argument they came by, and `places` are the numbers of their
-    rows there where some were left out: messages speak of them.
+    that of the loader they came from, which `drops_last` where a batch that is not full is left out. `given_as` is the
+    argument they came by, and `places` are the numbers of their rows there where some were left out: messages speak of
+    them.
     """
 
     inputs: tuple[Tensor, ...]
@@ -33,6 +34,7 @@ class Examples:
     names: tuple[str, ...] = ()
     tree: Any = None
     batch_size: int | None = None
+    drops_last: bool = False
     given_as: str = "train"
     places: Tensor | None = None
 

@@ -4,6 +4,7 @@ Says what cannot work before a run begins. Knows networks, examples, losses and 
 """
 
 import copy
+import dataclasses
 import logging
 import math
 from contextlib import AbstractContextManager, nullcontext
@@ -85,8 +86,12 @@ class Fitting:
 
     def _tried_out(self, module: nn.Module, first: Recipe) -> Tried:
         is_own = first.function is not None
-        return tried(module, self.material.first, own_dropout=first.has_own_dropout, keeps_outputs=is_own,
-                     told=self.networks.told)  # fmt: skip
+        some = self.material.first
+        found = tried(module, some, own_dropout=first.has_own_dropout, keeps_outputs=is_own, told=self.networks.told)
+        # A batch that is not full is left out wherever the rows of one belong together.
+        if not some.drops_last:
+            return found
+        return dataclasses.replace(found, use=dataclasses.replace(found.use, mixes_rows=True))
 
     def _task(self, named: str | None, some: Examples, metric: str | None) -> Task:
         known = METRICS.get(ALIASES.get(metric, metric)) if metric else None
@@ -97,6 +102,7 @@ class Fitting:
     def _metric(self, name: str | None, columns: tuple[int, ...]) -> Metric | None:
         if name is None:
             return None
+        name = str(name)
         if self.objective is not None and name == BY_TASK:
             return self._comparable_metric(columns)
         if self.objective is not None and len(columns) > 1:

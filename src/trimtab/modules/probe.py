@@ -47,6 +47,9 @@ def tried(
 ) -> Tried:
     """Run `module` on the first rows; raises ModuleError and ShapeError for what cannot work."""
     module = copied(module).cpu().eval()
+    sparse = next((name for name, child in module.named_modules() if getattr(child, "sparse", False) is True), None)
+    if sparse is not None:
+        raise ModuleError(f"The gradient of {sparse} is sparse, which trimtab cannot take: make it with sparse=False.")
     use = ModuleUse(
         examples.names, own_dropout, keeps_outputs, as_dict=_wants_a_dict(module, examples.names), told=told
     )
@@ -78,6 +81,7 @@ def _ways_to_cast(inputs: tuple[Tensor, ...]) -> Iterator[tuple[torch.dtype | No
 def _draws_and_mixes(module: nn.Module, use: ModuleUse, inputs: tuple[Tensor, ...]) -> tuple[bool, bool]:
     """Whether training draws random numbers of its own, and whether a row's output hangs on the rows beside it."""
     module.train()
+    own = dict(module.named_buffers())
     for layer in module.modules():
         if isinstance(layer, DROPOUT_KINDS):  # counted ones stand in their places
             layer.eval()
@@ -91,6 +95,13 @@ def _draws_and_mixes(module: nn.Module, use: ModuleUse, inputs: tuple[Tensor, ..
                 alone, beside = (module.eval()(*args, **kwargs) for args, kwargs in parts)
     except Exception:  # said with all its reasons where it happens in training
         return generators.have_drawn, False
+    now = dict(module.named_buffers())
+    replaced = next((name for name, buffer in own.items() if now.get(name) is not buffer), None)
+    if replaced is not None:
+        raise ModuleError(
+            f"{type(module).__name__} puts another tensor in the place of its buffer {replaced}, which would be lost "
+            "after each call: change the buffer in place, as with += or copy_()."
+        )
     pairs = zip(pytree.tree_leaves(alone), pytree.tree_leaves(beside), strict=True)
     return generators.have_drawn, not all(_begins_with(b, a) for a, b in pairs)
 

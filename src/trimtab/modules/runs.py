@@ -96,9 +96,9 @@ class Runs:
         metric = None if fitting.metric is None else fitting.metric.name
         how = [
             request.config.to_json(), request.seed, fitting.evaluate_every, metric, fitting.task,
-            recipe.has_own_dropout, _in_words(recipe.function), _in_words(recipe.make_optimizer), _in_words(start),
+            recipe.has_own_dropout, in_words(recipe.function), in_words(recipe.make_optimizer), in_words(start),
         ]  # fmt: skip
-        digest = hashlib.sha256(json.dumps(how, sort_keys=True, default=_in_words).encode())
+        digest = hashlib.sha256(json.dumps(how, sort_keys=True, default=in_words).encode())
         state = start.state_dict()
         for name, tensor in (*((str(i), t) for i, t in enumerate(tensors)), *state.items()):
             if isinstance(tensor, torch.Tensor):  # a module may keep other things in its state
@@ -151,7 +151,7 @@ class Runs:
         return run.record()
 
 
-def _in_words(thing: Any) -> str:
+def in_words(thing: Any) -> str:
     """A function or an object in words that are the same in every process; one without a name is told by its kind."""
     if thing is None:
         return ""

@@ -3,6 +3,7 @@
 Knows names, ranges and recipes; it knows no data and trains nothing.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,9 @@ def domains_of(space: Mapping[str, Any]) -> dict[str, Domain]:
         raise OptionError(f'space is a {type(space).__name__}: give a dict such as {{"lr": (1e-4, 1e-1, "log")}}.')
     if not space:
         raise OptionError('space is empty: name at least one knob, such as {"lr": (1e-4, 1e-1, "log")}.')
+    odd = [name for name in space if not isinstance(name, str)]
+    if odd:
+        raise OptionError(f"space holds {odd[0]!r}: its keys are names of knobs.")
     return {name: _domain(name, given) for name, given in space.items()}
 
 
@@ -34,10 +38,10 @@ def _domain(name: str, given: Any) -> Domain:
         return _range(name, given)
     if isinstance(given, (list, tuple, range)) or getattr(given, "ndim", 0) == 1:
         values = tuple(plain(value) for value in given)
-        odd = next((value for value in values if not isinstance(value, (str, int, float))), None)
-        if odd is not None:
+        odd = [value for value in values if not isinstance(value, (str, int, float))]
+        if odd:
             raise OptionError(
-                f"{name} may be {odd!r} in space: values must be numbers or names. Give a function as {name}= instead."
+                f"{name} may be {odd[0]!r} in space: values must be numbers or names. Give anything else as {name}=..."
             )
         if not values or len(set(values)) < len(values):
             raise OptionError(f"{name} has {'no values' if not values else 'a value twice'} in space. {HOW_TO_WRITE}")
@@ -60,6 +64,8 @@ def _range(name: str, given: tuple) -> Range:
     if len(given) == 3 and given[2] != "log":
         raise OptionError(f'{name} ends in "{given[2]}" in space: only "log" is known. {HOW_TO_WRITE}')
     is_log = len(given) == 3
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise OptionError(f"{name} runs from {low} to {high} in space: both ends must be finite.")
     if not low < high or (is_log and low <= 0):
         raise OptionError(f"{name} runs from {low} to {high} in space: the low end must be lower" + (
             ", and above 0 on a logarithmic scale." if is_log else "."))  # fmt: skip
@@ -82,6 +88,11 @@ class ModuleSpace:
     @property
     def structural(self) -> tuple[str, ...]:
         return tuple(name for name in self.domains if name in (*self.networks.knobs, "batch_size"))
+
+    @property
+    def first(self) -> dict[str, Value]:
+        """The first value of every list, and the low end of every range."""
+        return {name: _ends(domain)[0] for name, domain in self.domains.items()}
 
     @property
     def guesses(self) -> Sequence[Mapping[str, Value]]:
@@ -112,10 +123,14 @@ class ModuleSpace:
 
     def check(self) -> None:
         """Make the configs at the ends of every domain, so that what cannot be is said before the search."""
-        middle = {name: _ends(domain)[0] for name, domain in self.domains.items()}
+        if self.recipe(self.first).make_optimizer is not None:
+            raise OptionError(
+                "A search trains its runs side by side, by the optimizers that trimtab knows: name one of them, or "
+                "train with your own by tt.fit or tt.sweep."
+            )
         for name, domain in self.domains.items():
             for value in _ends(domain):
-                self.recipe({**middle, name: value}).for_task(self.task)
+                self.recipe({**self.first, name: value}).for_task(self.task)
 
 
 def _ends(domain: Domain) -> tuple[Value, ...]:

@@ -3,6 +3,7 @@
 Knows how loaders are made; it knows no networks and no training.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from trimtab.errors import DataError, first_line
 from trimtab.modules.examples import HOW_TO_GIVE, Examples, check_finite, from_batch, from_pair, split_rows
 from trimtab.training.randomness import SeededGenerators
 
+log = logging.getLogger(__name__)
 COLLECTED_AT_ONCE = 256
 READ_TWICE = 64
 USUAL_BATCH = 32
@@ -141,7 +143,14 @@ def _from_loader(loader: DataLoader, name: str) -> Examples | Stream:
     if not _is_usual(loader):
         return Stream(loader, loader.batch_size, "it has a sampler of its own", name)
     read = _from_dataset(loader.dataset, name, loader.collate_fn, loader.batch_size)
-    return replace(read, source=loader) if isinstance(read, Stream) else read
+    if isinstance(read, Stream):
+        return replace(read, source=loader)
+    if name == "train" and type(loader.sampler) is SequentialSampler:
+        log.warning("The loader of train= does not shuffle; trimtab does: every epoch has an order of its own.")
+    size = loader.batch_size or 0
+    if name == "train" and loader.drop_last and read.rows < size:
+        raise DataError(f"The loader of train= drops every batch: {read.rows} rows make none of {size}.")
+    return replace(read, drops_last=loader.drop_last)
 
 
 def _from_dataset(

@@ -26,6 +26,14 @@ def losses_for(task: Task) -> tuple[str, ...]:
     return REGRESSION_LOSSES if task == "regression" else CLASSIFICATION_LOSSES
 
 
+def whole(name: str, value: Any, least: int = 0) -> int:
+    """A whole number of at least `least`, and of 63 bits at most; raises OptionError otherwise."""
+    is_whole = not isinstance(value, bool) and hasattr(value, "__index__")
+    if not is_whole or not least <= int(value) < 1 << 63:
+        raise OptionError(f"{name} is {value!r}: it must be a whole number of at least {least}.")
+    return int(value)
+
+
 def require(name: str, value: object, low: float, high: float = math.inf, *, low_open: bool = False) -> None:
     """Raise OptionError unless `value` is a finite number in [low, high] (or (low, high])."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -18,11 +18,13 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from trimtab.errors import OptionError
 from trimtab.machine import no_denormals
 from trimtab.training import plans, signals
 from trimtab.training.arguments import Signature
 from trimtab.training.chunk import Chunk, Validated, Worker, chunks_of, rows_at_once
 from trimtab.training.compiler import Compiler, Wanted
+from trimtab.training.config import CUSTOM
 from trimtab.training.data import TrainingData
 from trimtab.training.libraries import Compiled, cache_folder
 from trimtab.training.metrics import Metric
@@ -138,6 +140,8 @@ class Engine:
     def admit(self, population: Population, requests: Iterable[Request]) -> None:
         """Start each request in a free lane, from the weights that `start` gives, or that follow from seed and fold."""
         for request in requests:
+            if request.config.optimizer.name == CUSTOM:
+                raise OptionError("Lanes share no step of an optimizer of the caller's own: its runs train one by one.")
             module = self.start(request) if self.start is not None else self._initial(request)
             tensors = dict(module.named_parameters()) | dict(module.named_buffers())
             weights = population.program.layout.flatten(tensors)

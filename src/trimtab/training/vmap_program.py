@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import ModuleError, first_line
 from trimtab.training.dropout import with_counted_dropout
+from trimtab.training.layers import counts_rows, hold_padding_still
 from trimtab.training.program import Activity, Buffers, Layout, Masks, ModuleUse, bounds_of
 from trimtab.training.telling import say_once
 
@@ -30,11 +30,12 @@ ACTIVATION_MODULES = (
 
 @dataclass
 class Ways:
-    """What has been learnt about running a module, which all programs over copies of it share: whether vmap takes it,
-    and whether all its random numbers are counted ones."""
+    """What has been learnt about running a module, which all programs over copies of it share: whether vmap takes it
+    (`is_proven` once it did), and whether all its random numbers are counted ones."""
 
     is_mapped: bool = True
     is_counted: bool = True
+    is_proven: bool = False
 
 
 class VmapProgram:
@@ -43,13 +44,14 @@ class VmapProgram:
     def __init__(self, module: nn.Module, use: ModuleUse | None = None, ways: Ways | None = None) -> None:
         self._original, self.use, self.ways = module, use or ModuleUse(), ways or Ways()
         self.module, self.dropout_names = with_counted_dropout(module)
+        hold_padding_still(self.module)
         self.dropouts = len(self.dropout_names)
         self.layout = Layout.of(self.module)
         counted = {f"{name}.{part}" for name in self.dropout_names for part in ("rate", "threshold", "key")}
         still = [*self.module.named_buffers(), *(p for p in self.module.named_parameters() if not p[1].requires_grad)]
         self.buffers = {name: value.detach().clone() for name, value in still if name not in counted}
         modules = list(self.module.named_modules())
-        self.mixes_rows = self.use.mixes_rows or any(isinstance(child, _BatchNorm) for _, child in modules)
+        self.mixes_rows = self.use.mixes_rows or any(counts_rows(child) for _, child in modules)
         self.activations = tuple(name for name, child in modules if isinstance(child, ACTIVATION_MODULES))
         self._has_channels = any(isinstance(child, nn.Conv1d | nn.Conv2d | nn.Conv3d) for _, child in modules)
         self.key = ""
@@ -85,10 +87,15 @@ class VmapProgram:
         # nothing but rounding, which Adam makes steps of, and a run is to be the same in any company.
         is_alone, reason = inputs[0].shape[0] == 1 and not self.mixes_rows, ""
         if self.ways.is_mapped and not is_alone:
+            before = {} if self.ways.is_proven else {name: value.clone() for name, value in settings.items()}
             try:
-                return self._mapped(function, parameters, settings, inputs)
+                result = self._mapped(function, parameters, settings, inputs)
+                self.ways.is_proven = True
+                return result
             except Exception as error:  # the caller's own code may raise anything
                 reason = first_line(error)
+                for name, value in before.items():  # it may have come half through, and changed some
+                    settings[name].copy_(value)
         try:
             result = self._one_by_one(function, parameters, settings, inputs)
         except Exception as error:

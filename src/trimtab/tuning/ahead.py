@@ -14,19 +14,21 @@ from typing import Protocol
 
 import numpy
 
+from trimtab.tuning.pace import STRUCTURES_OF_A_SEARCH
 from trimtab.tuning.proposer import Proposer
+from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.space import Value
 from trimtab.tuning.trial import TrialRecord
 
-READY = 6
+READY, TRIES = 6, 8
 # A proposal that is nearly done is worth a moment; a lane's round takes longer.
 PATIENCE = 0.003
 
 
 class Source(Protocol):
-    """Where the values of the next trial come from."""
+    """Where the values of the next trial come from; None where every configuration was proposed."""
 
-    def next(self, number: int) -> dict[str, Value]: ...
+    def next(self, number: int) -> dict[str, Value] | None: ...
 
     def tell(self, record: TrialRecord) -> None: ...
 
@@ -36,31 +38,60 @@ class Source(Protocol):
 
 
 class Waves:
-    """The proposer asked in waves: a structure that is opened gets a whole population of trials, never one alone."""
+    """The proposer asked in waves: a structure that is opened gets a whole population of trials, never one alone; of a
+    search of `max_trials` several structures get their share. Nothing that is in `repeats` is proposed again."""
 
-    def __init__(self, proposer: Proposer, trials_at_once: Callable[[Mapping[str, Value]], int]) -> None:
+    def __init__(
+        self,
+        proposer: Proposer,
+        trials_at_once: Callable[[Mapping[str, Value]], int],
+        *,
+        max_trials: int | None = None,
+        repeats: Repeats | None = None,
+    ) -> None:
         self.proposer, self.trials_at_once = proposer, trials_at_once
+        self.repeats = repeats or Repeats(proposer.space.domains)
+        self.most = None if max_trials is None else max(1, max_trials // STRUCTURES_OF_A_SEARCH)
         self._structure: Mapping[str, Value] = {}
         self._left = 0
+        self._proposed: dict[int, dict[str, Value]] = {}
 
-    def next(self, number: int) -> dict[str, Value]:
-        if self._left > 0:
+    def next(self, number: int) -> dict[str, Value] | None:
+        if self.repeats.is_exhausted:
+            return None
+        is_within = self._left > 0
+        values = self._untried(number, self._structure if is_within else None)
+        if is_within and self.proposer.structure_of(values) == self._structure:
             self._left -= 1
-            return self.proposer.propose(number, self._structure)
-        values = self.proposer.propose(number)
-        at_once = self.trials_at_once(values)
-        self._structure = self.proposer.structure_of(values)
-        self._left = max(0, 2 * at_once - 1) if at_once > 2 else 0
+        else:
+            at_once = self.trials_at_once(values)
+            self._structure = self.proposer.structure_of(values)
+            wave = 2 * at_once if at_once > 2 else 1
+            self._left = (wave if self.most is None else min(wave, self.most)) - 1
+        self.repeats.note(values)
+        if self.repeats.is_finite:
+            self._proposed[number] = values
         return values
+
+    def _untried(self, number: int, structure: Mapping[str, Value] | None) -> dict[str, Value]:
+        for _ in range(TRIES):
+            values = self.proposer.propose(number, structure)
+            if values not in self.repeats:
+                return values
+            self.proposer.forget(number)
+        return self.proposer.propose(number, exactly=self.repeats.left(self.proposer.rng))
 
     def drawn(self, rng: numpy.random.Generator) -> dict[str, Value]:
         """Values from the prior, within the structure of the wave."""
         return {**self.proposer.space.draw(rng), **(self._structure if self._left > 0 else {})}
 
     def tell(self, record: TrialRecord) -> None:
+        self._proposed.pop(record.number, None)
         self.proposer.tell(record)
 
     def forget(self, number: int) -> None:
+        if number in self._proposed:
+            self.repeats.forget(self._proposed.pop(number))
         self.proposer.forget(number)
 
     def close(self) -> None:
@@ -74,7 +105,7 @@ class Ahead:
     def __init__(self, waves: Waves, *, seed: int) -> None:
         self.waves, self.waited, self.drawn = waves, 0.0, 0
         self._rng = numpy.random.default_rng(seed)
-        self._ready: deque[tuple[int, dict[str, Value]]] = deque()
+        self._ready: deque[tuple[int, dict[str, Value] | None]] = deque()
         self._told: deque[Callable[[], None]] = deque()
         self._tokens: dict[int, int] = {}
         self._changed = threading.Condition()
@@ -83,16 +114,19 @@ class Ahead:
         self._thread = threading.Thread(target=self._work, name="trimtab-proposer", daemon=True)
         self._thread.start()
 
-    def next(self, number: int) -> dict[str, Value]:
-        """Values for trial `number`; raises what the thread has met."""
+    def next(self, number: int) -> dict[str, Value] | None:
+        """Values for trial `number`, None where every configuration was proposed; raises what the thread has met."""
         started = time.perf_counter()
         with self._changed:
-            # The first one is worth waiting for: a search begins with the configs that are known to be good.
-            patience = PATIENCE if self._tokens or self.drawn else None
+            # The first one is worth waiting for: a search begins with the configs that are known to be good. And where
+            # configurations are few, drawing would repeat them.
+            patience = None if self.waves.repeats.is_finite or not (self._tokens or self.drawn) else PATIENCE
             self._changed.wait_for(lambda: self._ready or self._error, timeout=patience)
             if self._error is not None:
                 raise self._error
-            if self._ready:
+            if self._ready and self._ready[0][1] is None:
+                values = None
+            elif self._ready:
                 token, values = self._ready.popleft()
                 self._tokens[number] = token
                 self._changed.notify_all()
@@ -124,19 +158,22 @@ class Ahead:
             self._told.append(command)
             self._changed.notify_all()
 
+    def _wants_more(self) -> bool:
+        return len(self._ready) < READY and not (self._ready and self._ready[-1][1] is None)
+
     def _work(self) -> None:
         token = 0
         try:
             while True:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._is_closed or self._told or len(self._ready) < READY)
+                    self._changed.wait_for(lambda: self._is_closed or self._told or self._wants_more())
                     if self._is_closed:
                         return
                     told = list(self._told)
                     self._told.clear()
                 for command in told:
                     command()
-                if len(self._ready) < READY:
+                if self._wants_more():
                     values = self.waves.next(token)
                     with self._changed:
                         self._ready.append((token, values))

@@ -44,10 +44,15 @@ class Proposer:
         self.open: dict[int, optuna.trial.Trial] = {}
         self.adrift: dict[int, dict[str, Value]] = {}
 
-    def propose(self, number: int, structure: Mapping[str, Value] | None = None) -> dict[str, Value]:
-        """Values for trial `number`; within `structure`'s structural knobs where it is given."""
+    def propose(
+        self,
+        number: int,
+        structure: Mapping[str, Value] | None = None,
+        exactly: Mapping[str, Value] | None = None,
+    ) -> dict[str, Value]:
+        """Values for trial `number`: within `structure`'s structural knobs, or `exactly` these, if given."""
         fixed = {k: v for k, v in (structure or {}).items() if k in self.distributions}
-        guess = self._guess(fixed)
+        guess = dict(exactly) if exactly is not None else self._guess(fixed)
         if guess is not None:
             self.study.enqueue_trial(guess)
         with warnings.catch_warnings():

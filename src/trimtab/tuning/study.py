@@ -23,6 +23,7 @@ from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
 from trimtab.tuning.proposer import Proposer
+from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.space import SearchSpace, Value
 from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights, out_of_fold
 from trimtab.tuning.trial import PRUNED as PRUNED_TRIAL
@@ -84,9 +85,12 @@ class Search:
         self.halving = Halving()
         self.active: dict[int, ActiveTrial] = {}
         self.waiting: list[dict[str, Value]] = []
-        waves = Waves(self.proposer, self._trials_at_once)
+        self.repeats = Repeats(space.domains)
+        for record in earlier:
+            self.repeats.note(record.values)
+        waves = Waves(self.proposer, self._trials_at_once, max_trials=max_trials, repeats=self.repeats)
         self.source: Source = waves if max_trials is not None else Ahead(waves, seed=seed)
-        self.is_too_late = False
+        self.is_too_late = self.is_exhausted = False
         self.next_number = max((record.number for record in earlier), default=-1) + 1
         self.best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
         self.pace = Pace(engine)
@@ -115,6 +119,8 @@ class Search:
     def resume_with(self, waiting: list[dict[str, Value]]) -> None:
         """Configs that were in flight when an earlier call ended: they run first."""
         self.waiting = [values for values in waiting if values.keys() >= self.space.domains.keys()]
+        for values in self.waiting:
+            self.repeats.note(values)
 
     # -- baselines
 
@@ -170,6 +176,8 @@ class Search:
     def _has_room(self) -> bool:
         if self.is_too_late and self.pace.work_in_flight():
             return False
+        if self.is_exhausted and not self.waiting:
+            return False
         tuned = sum(not record.name for record in self.trials) + sum(not t.name for t in self.active.values())
         if self.max_trials is not None and tuned >= self.max_trials:
             return False
@@ -178,6 +186,9 @@ class Search:
     def _next_trial(self) -> ActiveTrial | None:
         number = self.next_number
         values = self.waiting.pop(0) if self.waiting else self.source.next(number)
+        if values is None:
+            self.is_exhausted = True
+            return None
         config = self.space.config(values)
         if self._is_full(Structure.of(config)):
             self.waiting.insert(0, values)
