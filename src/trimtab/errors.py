@@ -7,6 +7,12 @@ import difflib
 import re
 from collections.abc import Iterable
 
+# What others call it.
+SYNONYMS = {
+    "learning_rate": "lr", "eta": "lr", "max_epochs": "epochs", "n_epochs": "epochs", "num_epochs": "epochs",
+    "l2": "weight_decay", "wd": "weight_decay", "batch": "batch_size", "hidden_size": "width", "units": "width",
+    "layers": "depth", "n_layers": "depth", "dropout_rate": "dropout", "criterion": "loss", "early_stopping": "stop",
+}  # fmt: skip
 _FLAG = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 
 
@@ -75,7 +81,9 @@ class StudyError(TrimtabError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """' Did you mean "price"?' when something in `known` is near `word`, else the empty string."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
+    known = list(known)
+    near = [SYNONYMS.get(str(word), "")] if SYNONYMS.get(str(word)) in known else None
+    near = near or difflib.get_close_matches(str(word), known, n=1)
     return f' Did you mean "{near[0]}"?' if near else ""
 
 

@@ -29,7 +29,7 @@ from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.notices import edge_notices
 from trimtab.tuning.space import Space, check_fixed, space_for
 from trimtab.tuning.study import Progress, Search
-from trimtab.tuning.trial import TrialRecord, TrialWeights
+from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 from trimtab.tuning.writer import TrialStore, TrialWriter
 
 DATA_OPTIONS = ("task", "split", "drop", "number", "category", "weight", "seed")
@@ -196,7 +196,8 @@ class Job:
 
     def _finish(self, engine: Engine, space: Space, trials: list[TrialRecord]) -> Study:
         self._tell_finishing(trials)
-        chosen = finish.choose(trials, self.folder, self.tensors, self.metric, single=self.asked["single"])
+        candidates = self._candidates(trials)
+        chosen = finish.choose(candidates, self.folder, self.tensors, self.metric, single=self.asked["single"])
         model = finish.as_model(self.prepared, self.folder, chosen.members)
         if self.asked["single"]:
             model = self._on_all_rows(engine, chosen, self.tensors)
@@ -216,6 +217,23 @@ class Job:
         document = self.folder.read("study.json")
         self.folder.write("study.json", document | {"result": result, "notices": self.notices})
         return Study(self.folder.path, result, chosen.winner, tuple(trials), tuple(self.notices))
+
+    def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
+        """The trials that may be the model. Baselines keep none of the knobs that were held still: they are yardsticks
+        then, unless nothing else was finished."""
+        own = [trial for trial in trials if not trial.name]
+        best = min((trial.error for trial in own if trial.state == COMPLETE), default=numpy.inf)
+        if not self.asked["fixed"] or not numpy.isfinite(best):
+            return trials
+        better = min((trial for trial in trials if trial.name), key=lambda trial: trial.error, default=None)
+        if better is not None and better.error < best:
+            figures = (self.metric.shown(error) for error in (better.error, best))
+            one, other = (f"{figure:.4g}" for figure in figures)
+            self._notice(
+                f"The {better.name.replace('_', ' ')} baseline, which keeps none of the knobs held still, is better: "
+                f"validation {self.metric.name} {one} against {other}."
+            )
+        return own
 
     def _refit(self, engine: Engine, chosen: finish.Chosen) -> None:
         model = self._on_all_rows(engine, chosen, with_test_rows(self.tensors, self.prepared))

@@ -45,9 +45,11 @@ class ModuleJob:
         threads: int,
         metric: str | None,
         storage: str | None = None,
+        share: float | None = None,
     ) -> None:
         self.budget, self.listeners, self.seed, self.max_trials = budget, listeners, seed, max_trials
         self.device, self.threads, self.metric, self.storage = device, threads, metric, storage
+        self.share = share  # of the rows that are judged, where no others were given
 
     def run(self, space: ModuleSpace, material: Material, test: Any, folder: Path | None, out: Path | None) -> Study:
         """Search, and give the study; `folder` is one to go on with, `out` where a new one is to be."""
@@ -82,6 +84,7 @@ class ModuleJob:
         metric = fitting.metric
         asked = {
             "kind": KIND, "space": knobs, "fixed": {n: in_words(v) for n, v in space.fixed.items()}, "seed": self.seed,
+            "functions": [name for name, value in space.fixed.items() if callable(value)], "share": self.share,
             "network": in_words(space.networks.made(space.recipe(space.first).config.module_arguments, seed=0)),
             "metric": None if metric is None else metric.name, "storage": self.storage, "fingerprint": fingerprint,
             "greater_is_better": metric is not None and metric.greater_is_better,

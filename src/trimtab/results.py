@@ -119,8 +119,9 @@ class Study:
         """The best network of the caller's own kind, as it was scored, in evaluation mode; StudyError for a table."""
         if self.networks is None:
             raise StudyError(
-                "The study's networks are made by a function of your own: open it with tt.load(path, factory). A "
-                "table's study has study.model instead."
+                "The study's networks are made by a function of your own: open it with tt.load(path, factory)."
+                if self._is_of_modules
+                else "This study is of a table: its model is study.model."
             )
         weights = StudyFolder(self.out).load_weights(self.winner.number)
         if weights is None:
@@ -191,9 +192,9 @@ class Study:
 def _module_study_script(study: Study, folder: StudyFolder) -> str:
     from trimtab.export.scripts.module import module_script
 
-    fixed = folder.read("study.json")["asked"]["fixed"]
-    # A function was noted by its repr: its place in the script is marked.
-    own: dict[str, Any] = {name: object() for name in ("loss", "optimizer") if fixed.get(name, "").startswith("<")}
+    asked = folder.read("study.json")["asked"]
+    # The place of a function in the script is marked.
+    own: dict[str, Any] = {name: object() for name in ("loss", "optimizer") if name in asked["functions"]}
     curves = study.curves
     epochs = curves.filter(polars.col("trial") == study.winner.number)["epoch"] if curves.height else None
     return module_script(
@@ -205,7 +206,9 @@ def _module_study_script(study: Study, folder: StudyFolder) -> str:
         metric=study.result["metric"],
         seed=study.result["seed"],
         every=1 if epochs is None or epochs.is_empty() else int(epochs.min()),  # type: ignore[arg-type]
-        keeps_dropout="dropout" not in {**study.winner.values, **fixed},
+        share=asked["share"],
+        keeps_dropout="dropout" in study.winner.config.module_arguments
+        or "dropout" not in {**study.winner.values, **asked["fixed"]},
     )
 
 

@@ -124,6 +124,7 @@ def tune(
         job = ModuleJob(
             clock, tuple(listeners), seed=seed, max_trials=trials, device=device_named(device),
             threads=threads or cores(), metric=metric, storage=storage,
+            share=float(valid) if isinstance(valid, (int, float)) else None,
         )  # fmt: skip
         with lanes_in_threads():
             given = None if isinstance(test, float) and test == USUAL_TEST_SHARE else test

@@ -58,6 +58,23 @@ def test_a_value_that_spreads_more_than_the_others_is_judged_by_its_own_spread()
     assert 5 not in compare(numpy.concatenate([errors, calm]), numpy.zeros(6, bool)).alike
 
 
+RATES = numpy.array(
+    [[6.362, 6.845, 5.992, 6.593, 6.138], [6.031, 6.369, 5.589, 6.245, 5.495], [5.661, 5.775, 5.25, 6.306, 5.085],
+     [5.806, 5.556, 4.886, 6.162, 4.989], [5.807, 5.994, 5.227, 6.445, 4.97], [16.406, 8.589, 6.806, 7.375, 7.859],
+     [16.324, 16.773, 20.682, 17.262, 17.015]]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("swept", [(3, 5), (3, 0), (3, 5, 0), (1, 2, 3, 4, 5, 6), range(7)])
+def test_a_value_that_is_worse_each_time_is_told_apart_whatever_else_was_swept(swept):
+    """Concrete, a rate per line and a fold per column: the fifth of 0.1 went astray."""
+    rows = list(swept)
+    result = compare(RATES[rows], numpy.zeros(len(rows), bool))
+    assert rows[result.best] == 3
+    assert {rows[i] for i in result.alike} <= {1, 2, 3, 4}
+    assert {rows[i] for i in result.alike} >= {2, 3} & set(rows)
+
+
 def test_what_failed_is_neither_best_nor_alike():
     errors = numpy.array([[1.0, 1.1], [0.1, 0.1], [1.05, 1.0], [numpy.nan, 1.0], [numpy.inf, numpy.inf]])
     result = compare(errors, numpy.array([False, True, False, False, False]))

@@ -17,9 +17,11 @@ from trimtab.training.metrics import Metric, Reweighted, bootstrap_errors
 from trimtab.training.objective import FormulaLoss
 
 LEVEL, CLEARLY = 0.95, 0.99
-# Spreads are pooled over values whose errors are at most so many times the best's, and over so many at the least.
-CLOSE, FEWEST_POOLED = 1.2, 4
-# Beyond so many times the best's error no test is needed: a few rows that went astray would hide a useless value.
+# Spreads are pooled over values whose errors are at most so many times the best's, and over as many more as give so
+# many degrees of freedom.
+CLOSE, LEAST_FREEDOM = 1.2, 4
+# Beyond so many times the best's error no test is needed, and no run counts as worse: a few rows or runs that went
+# astray would hide a useless value in their own spread.
 FAR = 2.0
 ROWS_DRAWN, DRAWS = 2_000, 400
 # Values beyond so many better ones are told apart without a test.
@@ -66,11 +68,12 @@ def compare(
     farthest = FAR * means[best] if means[best] > 0 else numpy.inf
     nearest = numpy.argsort(means, kind="stable")[:MOST_COMPARED]
     near = [int(i) for i in nearest if numpy.isfinite(means[i]) and means[i] <= farthest]
-    seeds, freedom = _paired_variance(errors[near])
-    wild = _own_variances(errors[near], seeds, freedom)
+    judged = numpy.minimum(errors[near], farthest)
+    seeds, freedom = _paired_variance(judged)
+    seeds_of_each = _own_variances(judged, seeds, freedom)
     rows = _row_variances(predicted, near, best) if predicted is not None else numpy.zeros(len(near))
-    half_widths = _quantile(len(near), freedom) * numpy.sqrt(wild / errors.shape[1] + rows)
-    differences = means[near] - means[best]
+    half_widths = _quantile(len(near), freedom) * numpy.sqrt(seeds_of_each / errors.shape[1] + rows)
+    differences = (judged - judged[0]).mean(1)
     alike = [i for i, difference, width in zip(near, differences, half_widths, strict=True) if difference <= width]
     return Comparison(best, tuple(sorted({best, *alike})))
 
@@ -106,7 +109,8 @@ def _paired_variance(errors: Float[numpy.ndarray, "near repeats"]) -> tuple[floa
     # Far from the best both means and spreads grow.
     means = errors.mean(1)
     close = int((means <= CLOSE * means[0]).sum()) if means[0] > 0 else values
-    nearest = errors[: max(FEWEST_POOLED, min(close, (values + 1) // 2))]
+    fewest = 1 + -(-LEAST_FREEDOM // (repeats - 1))
+    nearest = errors[: max(fewest, min(close, (values + 1) // 2))]
     rest = nearest - nearest.mean(1, keepdims=True) - nearest.mean(0, keepdims=True) + nearest.mean()
     freedom = (len(nearest) - 1) * (repeats - 1)
     return 2 * float(numpy.square(rest).sum()) / freedom, freedom

@@ -101,7 +101,8 @@ class Search:
     # -- the whole of it
 
     def run(self) -> list[TrialRecord]:
-        """Baselines, then trials until the budget ends or `max_trials` are done."""
+        """Baselines, then trials until the budget ends, `max_trials` are done or every configuration was tried; in the
+        order in which they began."""
         try:
             if self.baseline_names:
                 self._run_baselines()
@@ -114,7 +115,7 @@ class Search:
             self._end_all()
         finally:
             self.source.close()
-        return self.trials
+        return sorted(self.trials, key=lambda record: record.number)
 
     def resume_with(self, waiting: list[dict[str, Value]]) -> None:
         """Configs that were in flight when an earlier call ended: they run first."""

@@ -1,5 +1,7 @@
 """A config in plain words, as the panel, the summary and the report say it. Knows no numbers but the config's own."""
 
+from collections import Counter
+
 from trimtab.training.config import Config
 from trimtab.tuning.trial import TrialRecord
 
@@ -77,9 +79,8 @@ def trial_in_words(record: TrialRecord) -> str:
     if record.name in ("mean", "linear"):
         return _BASELINES[record.name]
     epochs = record.config.epochs
-    early = any(reason == "stopped early" for reason in record.ended)
-    ended = f"stopped early, best at epoch {record.best_epoch} of {epochs}" if early else (
-        f"best at epoch {record.best_epoch} of {epochs}"
-    )  # fmt: skip
+    (reason, _), *_ = Counter(record.ended).most_common(1) or [("", 0)]
+    how = f"{reason}, " if reason in ("stopped early", "out of budget") else ""
+    ended = f"{how}best at epoch {record.best_epoch} of {epochs}"
     prefix = f"{_BASELINES[record.name]}: " if record.name else ""
     return f"{prefix}{config_in_words(record.config)}; {ended}"
