@@ -20,7 +20,10 @@ from trimtab.training.program import Activity, Buffers, Layout, Masks, ModuleUse
 from trimtab.training.telling import say_once
 
 log = logging.getLogger(__name__)
-OWN_DRAWS = "Dropout inside this module's own functions keeps its rate: only nn.Dropout is a knob."
+OWN_DRAWS = (
+    "Dropout inside this module's own functions keeps its rate, and its draws depend on the runs beside it: only "
+    "nn.Dropout is a knob."
+)
 
 ACTIVATION_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Tanh,
