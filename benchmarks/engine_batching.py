@@ -68,12 +68,13 @@ def _measured(shape: Shape, terms: Terms) -> Outcome:
 
 
 def _requests(shape: Shape) -> deque[Request]:
-    """Lengths spread evenly over their logarithm; patience watches each run and never ends it before its length."""
+    """Lengths spread evenly over their logarithm; patience watches each run and never ends it before its length. One
+    seed, as all trials of a search have."""
     generator = numpy.random.default_rng(1)
     lengths = numpy.exp(generator.uniform(numpy.log(SHORTEST), numpy.log(LONGEST + 1), RUNS)).astype(int)
     rates = 10 ** generator.uniform(-4, -2, RUNS)
     return deque(
-        Request(i, shape.config(learning_rate=float(rate), epochs=int(length), patience=LONGEST), fold=0, seed=i)
+        Request(i, shape.config(learning_rate=float(rate), epochs=int(length), patience=LONGEST), fold=0, seed=0)
         for i, (length, rate) in enumerate(zip(lengths, rates, strict=True))
     )
 

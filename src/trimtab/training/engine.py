@@ -44,6 +44,7 @@ Compiling = Literal["never", "found", "beside", "wait"]
 MAX_LANES = 64
 OPERATIONS_AT_ONCE = 4e8
 NOTHING = Features(norms=False)
+REMEMBERED_STARTS, MOST_REMEMBERED = 16, 1_000_000  # parameters of one
 
 
 class Engine:
@@ -99,6 +100,7 @@ class Engine:
         weights = torch.cat([data.weights, data.weights.new_zeros(1)])
         self.rows = Rows(inputs, data.targets.contiguous(), weights, data.more_targets)
         self._programs: dict[tuple, Program] = {}
+        self._initials: dict[tuple, tuple[Tensor, dict[str, Tensor]]] = {}
         self._workers: dict[tuple, list[Worker]] = {}
         self._building = threading.Lock()  # whoever proposes asks for widths from a thread of its own
         self._pool: ThreadPoolExecutor | None = None
@@ -142,15 +144,29 @@ class Engine:
         for request in requests:
             if request.config.optimizer.name == CUSTOM:
                 raise OptionError("Lanes share no step of an optimizer of the caller's own: its runs train one by one.")
-            module = self.start(request) if self.start is not None else self._initial(request)
-            tensors = dict(module.named_parameters()) | dict(module.named_buffers())
-            weights = population.program.layout.flatten(tensors)
-            buffers = {name: tensors[name].detach() for name in population.program.buffers}
-            population.admit(request, weights.to(self.data.device), buffers)
+            population.admit(request, *self._initial(population, request))
 
-    def _initial(self, request: Request) -> nn.Module:
-        seed = number_from("run", request.seed, request.fold)
-        return initialised(partial(self.factory, **request.config.module_arguments), seed)
+    def _initial(self, population: Population, request: Request) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weights `[parameters]` and buffers that a run begins with; all trials of a search begin with the same."""
+        if self.start is not None:
+            return self._tensors(population, self.start(request))
+        key = (population.structure, request.config.initial, request.seed, request.fold)
+        if key not in self._initials:
+            seed = number_from("run", request.seed, request.fold)
+            module = initialised(partial(self.factory, **request.config.module_arguments), seed)
+            start = self._tensors(population, module)
+            if len(start[0]) > MOST_REMEMBERED:
+                return start
+            while len(self._initials) >= REMEMBERED_STARTS:
+                del self._initials[next(iter(self._initials))]
+            self._initials[key] = start
+        return self._initials[key]
+
+    def _tensors(self, population: Population, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
+        tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+        weights = population.program.layout.flatten(tensors)
+        buffers = {name: tensors[name].detach() for name in population.program.buffers}
+        return weights.to(self.data.device), buffers
 
     def advance(self, population: Population) -> bool:
         """Train every lane for one round (an epoch, or several short ones) and evaluate; False when told to stop."""
