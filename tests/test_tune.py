@@ -323,3 +323,10 @@ def test_an_option_that_cannot_be_leaves_no_folder(diabetes, tmp_path, options, 
         tt.tune(diabetes, "target", out=tmp_path / "s", **{"budget": BUDGET, **options})
     assert message in str(error.value)
     assert not (tmp_path / "s").exists()
+
+
+def test_the_default_mlp_is_no_model_where_knobs_are_held_still(diabetes, tmp_path):
+    study = tune(diabetes, tmp_path / "s", trials=1, loss="mae", epochs=1, lr=1e-5, single=True)
+    assert study.winner.name != "default_mlp"
+    assert any("The default MLP, which keeps none of the knobs held still, is better" in text for text in study.notices)
+    assert "default_mlp" in study.result["baselines"]

@@ -23,7 +23,7 @@ from trimtab.training.data import TrainingData
 from trimtab.training.engine import Engine
 from trimtab.training.metrics import metric_for
 from trimtab.training.step import Features
-from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
+from trimtab.tuning.baselines import BASELINES, DEFAULT_MLP, FITTED_BASELINES
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.notices import edge_notices
@@ -219,18 +219,17 @@ class Job:
         return Study(self.folder.path, result, chosen.winner, tuple(trials), tuple(self.notices))
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
-        """The trials that may be the model. Baselines keep none of the knobs that were held still: they are yardsticks
-        then, unless nothing else was finished."""
-        own = [trial for trial in trials if not trial.name]
-        best = min((trial.error for trial in own if trial.state == COMPLETE), default=numpy.inf)
+        """The trials that may be the model. The default MLP keeps none of the knobs that were held still: it is a
+        yardstick then, unless nothing else was finished. (The mean and a linear model have no such knobs.)"""
+        own = [trial for trial in trials if trial.name != DEFAULT_MLP]
+        best = min((trial.error for trial in own if not trial.name and trial.state == COMPLETE), default=numpy.inf)
         if not self.asked["fixed"] or not numpy.isfinite(best):
             return trials
-        better = min((trial for trial in trials if trial.name), key=lambda trial: trial.error, default=None)
-        if better is not None and better.error < best:
-            figures = (self.metric.shown(error) for error in (better.error, best))
-            one, other = (f"{figure:.4g}" for figure in figures)
+        default = min((trial.error for trial in trials if trial.name == DEFAULT_MLP), default=numpy.inf)
+        if default < best:
+            one, other = (f"{self.metric.shown(error):.4g}" for error in (default, best))
             self._notice(
-                f"The {better.name.replace('_', ' ')} baseline, which keeps none of the knobs held still, is better: "
+                "The default MLP, which keeps none of the knobs held still, is better: "
                 f"validation {self.metric.name} {one} against {other}."
             )
         return own
