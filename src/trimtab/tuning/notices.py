@@ -13,6 +13,8 @@ def edge_notices(winner: TrialRecord, space: Space) -> list[str]:
     notices = []
     for name, value in winner.values.items():
         domain = space.domains.get(name)
+        if name == "epochs" and winner.config.epochs != value:
+            continue  # the budget gave it fewer: how many it might have had was not tried
         if isinstance(domain, Range):
             low, high, at = domain.low, domain.high, float(value)
             if domain.log:
