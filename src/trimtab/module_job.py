@@ -24,11 +24,12 @@ from trimtab.training.program import outputs_of
 from trimtab.training.run import Request
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.study import Search
+from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 from trimtab.tuning.writer import TrialStore, TrialWriter
 
 KIND = "module"
+SECONDS_TO_STORE, MOST_RESERVED = 0.015, 0.25
 
 
 class ModuleJob:
@@ -63,7 +64,7 @@ class ModuleJob:
         test_rows = None if test is None else fitting.prepared(_test_rows(test).like(material.first))
         study = self._folder(fitting, space, folder, out)
         self._tell("started", study.path)
-        self.budget.reserve = min(0.05 * self.budget.seconds, 2.0)
+        self._reserve(lanes=0)
         trials, report = self._search(fitting, space, study)
         if self.budget.abort.is_set():
             raise StudyError(f"Stopped at once. What was finished is kept: go on with resume={str(study.path)!r}.")
@@ -120,7 +121,7 @@ class ModuleJob:
         search = Search(
             data=fitting.training_data, metric=fitting.metric, space=space, engine=engine, folder=folder,
             writer=writer, budget=self.budget, seed=self.seed, max_trials=self.max_trials, earlier=earlier,
-            baseline_names=(), on_progress=lambda progress: self._tell("progress", progress),
+            baseline_names=(), on_progress=self._on_progress,
         )  # fmt: skip
         if (folder.path / "inflight.json").exists():
             search.resume_with([entry["values"] for entry in folder.read("inflight.json")])  # type: ignore[index]
@@ -175,6 +176,14 @@ class ModuleJob:
             return {"loss": float(loss[0])}
         predictions = data.predictions(outputs)[0].cpu()
         return all_scores(predictions, data.truth(every)[0].cpu(), data.weights.cpu(), task=fitting.metric.task)
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._reserve(progress.lanes_alive)
+        self._tell("progress", progress)
+
+    def _reserve(self, lanes: int) -> None:
+        """Keep time to store what still trains when the search ends."""
+        self.budget.reserve = min(MOST_RESERVED * self.budget.seconds, 1 + SECONDS_TO_STORE * lanes)
 
     def _tell(self, what: str, *details: object) -> None:
         for listener in self.listeners:

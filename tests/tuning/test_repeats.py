@@ -64,4 +64,11 @@ def test_the_trials_of_a_search_are_shared_by_several_structures():
     waves = waves_of(space, at_once=64, max_trials=20)
     widths = [waves.next(number)["width"] for number in range(20)]
     assert [len(set(widths[i : i + 4])) for i in range(0, 20, 4)] == [1] * 5
-    assert len(set(widths)) > 1
+    assert len(set(widths)) == 5
+
+
+def test_every_structure_is_opened_before_one_gets_many_trials():
+    space = space_of(width=[4, 8, 16], lr=(1e-3, 1e-1, "log"))
+    waves = waves_of(space, at_once=64)
+    widths = [waves.next(number)["width"] for number in range(36)]
+    assert [len(set(widths[i : i + 12])) for i in (0, 12, 24)] == [1] * 3 and len(set(widths)) == 3

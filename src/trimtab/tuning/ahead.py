@@ -21,6 +21,8 @@ from trimtab.tuning.space import Value
 from trimtab.tuning.trial import TrialRecord
 
 READY, TRIES = 6, 8
+# Trials of each of the first structures of a space that nothing is known of.
+FIRST_WAVE = 12
 # A proposal that is nearly done is worth a moment; a lane's round takes longer.
 PATIENCE = 0.003
 
@@ -51,27 +53,53 @@ class Waves:
     ) -> None:
         self.proposer, self.trials_at_once = proposer, trials_at_once
         self.repeats = repeats or Repeats(proposer.space.domains)
-        self.most = None if max_trials is None else max(1, max_trials // STRUCTURES_OF_A_SEARCH)
+        self.most = None if max_trials is None else max(2, max_trials // STRUCTURES_OF_A_SEARCH)
         self._structure: Mapping[str, Value] = {}
         self._left = 0
+        self._has_guesses = bool(proposer.space.guesses)
+        self._opened: set[tuple] = set()
         self._proposed: dict[int, dict[str, Value]] = {}
 
     def next(self, number: int) -> dict[str, Value] | None:
         if self.repeats.is_exhausted:
             return None
         is_within = self._left > 0
-        values = self._untried(number, self._structure if is_within else None)
+        new = None if is_within else self._new_structure()
+        if new is not None:
+            values = self.proposer.propose(number, exactly=new)
+        else:
+            values = self._untried(number, self._structure if is_within else None)
         if is_within and self.proposer.structure_of(values) == self._structure:
             self._left -= 1
         else:
-            at_once = self.trials_at_once(values)
             self._structure = self.proposer.structure_of(values)
-            wave = 2 * at_once if at_once > 2 else 1
-            self._left = (wave if self.most is None else min(wave, self.most)) - 1
+            self._left = self._wave(values, is_first=new is not None) - 1
+            self._opened.add(tuple(self._structure.items()))
         self.repeats.note(values)
         if self.repeats.is_finite:
             self._proposed[number] = values
         return values
+
+    def _wave(self, values: Mapping[str, Value], *, is_first: bool) -> int:
+        """How many trials the structure of `values` gets in a row."""
+        at_once = self.trials_at_once(values)
+        wave = 2 * at_once if at_once > 2 else 1
+        limits = (self.most, FIRST_WAVE if is_first else None)
+        return min([wave, *(limit for limit in limits if limit is not None)])
+
+    def _new_structure(self) -> dict[str, Value] | None:
+        """Values of a structure that was not tried yet, while few were: one tells nothing of the others.
+
+        A space with guesses begins with those, which see to that by themselves.
+        """
+        space = self.proposer.space
+        if self._has_guesses or len(self._opened) >= STRUCTURES_OF_A_SEARCH:
+            return None
+        for _ in range(TRIES):
+            values = space.draw(self.proposer.rng)
+            if tuple(self.proposer.structure_of(values).items()) not in self._opened and values not in self.repeats:
+                return values
+        return None
 
     def _untried(self, number: int, structure: Mapping[str, Value] | None) -> dict[str, Value]:
         for _ in range(TRIES):
