@@ -235,3 +235,17 @@ def test_a_study_goes_on_only_with_the_network_and_the_knobs_it_was_made_with(ro
     with pytest.raises(tt.StudyError, match="made with another network"):
         tt.tune(other, **asked, resume=tmp_path / "s")
     assert len(tt.tune(one_knob, **{**asked, "trials": 2}, resume=tmp_path / "s").trials) == 2
+
+
+def test_a_script_keeps_the_dropout_that_the_function_was_called_with(rows, tmp_path):
+    def dropping(dropout):
+        return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 1))
+
+    study = tt.tune(dropping, data=rows, space={"dropout": [0.3]}, trials=1, epochs=2, out=tmp_path / "s")
+    code = study.code()
+    assert "Dropout(p=0.3" in code and "layer.p" not in code and "0.2" in code
+    turned = tt.tune(
+        lambda width: dropping(0.5), data=rows, space={"width": [1], "dropout": [0.3]}, trials=1, epochs=2,
+        out=tmp_path / "t",
+    )  # fmt: skip
+    assert "layer.p = 0.3" in turned.code()
