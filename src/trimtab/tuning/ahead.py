@@ -56,9 +56,7 @@ class Waves:
         self.most = None if max_trials is None else max(2, max_trials // STRUCTURES_OF_A_SEARCH)
         self._structure: Mapping[str, Value] = {}
         self._left = 0
-        self._has_guesses = bool(proposer.space.guesses)
         self._opened: set[tuple] = set()
-        self._proposed: dict[int, dict[str, Value]] = {}
 
     def next(self, number: int) -> dict[str, Value] | None:
         if self.repeats.is_exhausted:
@@ -76,8 +74,6 @@ class Waves:
             self._left = self._wave(values, is_first=new is not None) - 1
             self._opened.add(tuple(self._structure.items()))
         self.repeats.note(values)
-        if self.repeats.is_finite:
-            self._proposed[number] = values
         return values
 
     def _wave(self, values: Mapping[str, Value], *, is_first: bool) -> int:
@@ -93,7 +89,7 @@ class Waves:
         A space with guesses begins with those, which see to that by themselves.
         """
         space = self.proposer.space
-        if self._has_guesses or len(self._opened) >= STRUCTURES_OF_A_SEARCH:
+        if space.guesses or len(self._opened) >= STRUCTURES_OF_A_SEARCH:
             return None
         for _ in range(TRIES):
             values = space.draw(self.proposer.rng)
@@ -114,13 +110,12 @@ class Waves:
         return {**self.proposer.space.draw(rng), **(self._structure if self._left > 0 else {})}
 
     def tell(self, record: TrialRecord) -> None:
-        self._proposed.pop(record.number, None)
         self.proposer.tell(record)
 
     def forget(self, number: int) -> None:
-        if number in self._proposed:
-            self.repeats.forget(self._proposed.pop(number))
-        self.proposer.forget(number)
+        values = self.proposer.forget(number)
+        if values is not None:
+            self.repeats.forget(values)
 
     def close(self) -> None:
         pass

@@ -80,12 +80,13 @@ class Proposer:
         if len(self.study.get_trials(deepcopy=False)) > MOST_REMEMBERED:
             self._forget()
 
-    def forget(self, number: int) -> None:
-        """Take back a proposal that could not be tried."""
-        self.adrift.pop(number, None)
+    def forget(self, number: int) -> dict[str, Value] | None:
+        """Take back a proposal that could not be tried; its values, None where it is not open."""
         trial = self.open.pop(number, None)
-        if trial is not None:
-            self.study.tell(trial, state=TrialState.FAIL)
+        if trial is None:
+            return self.adrift.pop(number, None)
+        self.study.tell(trial, state=TrialState.FAIL)
+        return dict(trial.params)
 
     def structure_of(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Those of `values` that decide which runs may share a population."""
