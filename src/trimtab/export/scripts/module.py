@@ -14,6 +14,7 @@ from trimtab.export.scripts.text import imported, tidy
 from trimtab.export.scripts.training import KEPT, Loop, constants
 from trimtab.training.config import Config, Task
 from trimtab.training.dropout import DROPOUT_KINDS
+from trimtab.training.layers import counts_rows
 from trimtab.training.randomness import number_from
 from trimtab.tuning.words import figure, loss_in_words
 
@@ -157,7 +158,7 @@ def _train(
         count="len(y)",
         judge=(f"{KEPT}.eval()", *judged),
         every=every,
-        drops_last=any(isinstance(child, nn.modules.batchnorm._BatchNorm) for child in module.modules()),
+        drops_last=any(counts_rows(child) for child in module.modules()),
         optimizer=optimizer,
     )
     targets = []
