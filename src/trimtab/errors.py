@@ -82,8 +82,8 @@ class StudyError(TrimtabError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """' Did you mean "price"?' when something in `known` is near `word`, else the empty string."""
     known = list(known)
-    near = [SYNONYMS.get(str(word), "")] if SYNONYMS.get(str(word)) in known else None
-    near = near or difflib.get_close_matches(str(word), known, n=1)
+    same = SYNONYMS.get(word)
+    near = [same] if same in known else difflib.get_close_matches(word, known, n=1)
     return f' Did you mean "{near[0]}"?' if near else ""
 
 

@@ -99,7 +99,8 @@ class ModuleJob:
             raise StudyError(f"{folder} is the study of a table: resume it without a function of networks.")
         for what in ("space", "metric", "fingerprint", "fixed", "network"):
             if before.get(what) != asked[what]:
-                named = {"fingerprint": "data", "fixed": _difference(before["fixed"], asked["fixed"])}.get(what, what)
+                named = "data" if what == "fingerprint" else what
+                named = _difference(before["fixed"], asked["fixed"]) if what == "fixed" else named
                 raise StudyError(f"{folder} was made with another {named}: give the same again, or start a new study.")
         self.storage = before["storage"]
         return study
@@ -201,7 +202,7 @@ def _test_rows(test: Any) -> Examples:
 
 def _difference(before: dict[str, str], now: dict[str, str]) -> str:
     """The first knob that is held still otherwise than before."""
-    return next((name for name in sorted({*before, *now}) if before.get(name) != now.get(name)), "")
+    return next(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
 
 
 def _fingerprint(fitting: Fitting) -> str:

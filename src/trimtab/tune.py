@@ -113,7 +113,7 @@ def tune(
         stop=stop or threading.Event(),
         abort=abort or threading.Event(),
     )
-    seed, metric = whole("seed", seed), None if metric is None else str(metric)
+    seed = whole("seed", seed)
     trials = None if trials is None else whole("trials", trials, 1)
     threads = None if threads is None else whole("threads", threads, 1)
     if precision not in PRECISIONS:

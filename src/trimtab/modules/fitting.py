@@ -102,7 +102,6 @@ class Fitting:
     def _metric(self, name: str | None, columns: tuple[int, ...]) -> Metric | None:
         if name is None:
             return None
-        name = str(name)
         if self.objective is not None and name == BY_TASK:
             return self._comparable_metric(columns)
         if self.objective is not None and len(columns) > 1:

@@ -181,11 +181,11 @@ def metrics_for(task: Task, classes: int = 0) -> tuple[Metric, ...]:
     return tuple(m for m in METRICS.values() if m.task == task and (classes == 2 or not m.is_binary_only))
 
 
-def metric_for(name: str | None, task: Task, classes: int = 0) -> Metric:
+def metric_for(name: object, task: Task, classes: int = 0) -> Metric:
     """The metric a user calls `name` (None: the task's default); OptionError where it is unknown or does not fit."""
     if name is None:
         return default_metric(task)
-    fitting = metrics_for(task, classes)
+    name, fitting = str(name), metrics_for(task, classes)
     metric = METRICS.get(ALIASES.get(name, name))
     if metric is None:
         raise unknown_choice("metric", name, [m.name for m in fitting])
