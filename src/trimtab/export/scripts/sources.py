@@ -162,7 +162,7 @@ def _is_remade(module: nn.Module, arguments: str) -> bool:
         keywords = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
         with torch.random.fork_rng(devices=[]):
             made = type(module)(*values, **keywords)
-    except Exception:
+    except Exception:  # of any kind: a layer of the caller's own raises what it likes
         return False
     return repr(made) == repr(module) and _settings(made) == _settings(module) and not list(module.children())
 
