@@ -11,7 +11,7 @@ import polars
 
 from trimtab.model import Model
 from trimtab.table.categories import Labels
-from trimtab.table.cells import MISSING_MARKS, as_labels
+from trimtab.table.cells import MISSING_MARKS
 from trimtab.table.encode import Encoder, Feature
 from trimtab.table.numbers import Scaling
 
@@ -25,9 +25,9 @@ def spellings(labels: Labels) -> dict[str, int]:
 
     As the encoder reads them: "1.0" is the label 1, "True" is true, "NA" is missing.
     """
-    candidates = [*labels.labels, *(f"{label}.0" for label in labels.labels), *_TRUTHS, *MISSING_MARKS]
-    candidates = list(dict.fromkeys(candidates))
-    codes, _ = labels.entry_of(as_labels(polars.Series(candidates, dtype=polars.String)))
+    texts = [*labels.labels, *(label.strip() for label in labels.labels)]
+    candidates = list(dict.fromkeys([*texts, *(f"{text}.0" for text in texts), *_TRUTHS, *MISSING_MARKS]))
+    codes, _, _ = labels.entry_of(polars.Series(candidates, dtype=polars.String))
     return {text: int(code) for text, code in zip(candidates, codes, strict=True) if code != UNKNOWN}
 
 

@@ -1,7 +1,7 @@
 """Labels made fit for a network: one column for two labels, one-hot for a few, a code to be embedded for many.
 
 A label that training does not know, and a missing one, have entries of their own, and these are trained too: the
-rarest labels share the entry of the unknown. Knows labels (text in canonical form) only.
+rarest labels share the entry of the unknown. Knows labels only.
 """
 
 from typing import Literal
@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from trimtab.table.numbers import Document
+from trimtab.table.spelling import find_labels
 
 MOST_ONE_HOT = 12
 POOLED_SHARE = 0.01
-_TRUTHS = ({"true", "false"}, {"0": "false", "1": "true"}), ({"0", "1"}, {"false": "0", "true": "1"})
 
 
 class Labels(Document):
@@ -31,7 +31,7 @@ class Labels(Document):
 
     @classmethod
     def fit(cls, column: pl.Series, weights: np.ndarray | None = None) -> "Labels":
-        """From the labels of the training rows (`cells.as_labels`), null where missing."""
+        """From the labels of the training rows (`spelling.as_labels`), null where missing."""
         ones = np.ones(len(column)) if weights is None else weights.astype(np.float64)
         rows = pl.DataFrame({"label": column.alias("label"), "weight": ones}).filter(pl.col("weight") > 0)
         has_missing = rows["label"].null_count() > 0
@@ -78,19 +78,15 @@ class Labels(Document):
             return (self.labels[1],)
         return (*self.labels, *(["(rare)"] if self.pooled else []), *(["(missing)"] if self.has_missing else []))
 
-    def entry_of(self, column: pl.Series) -> tuple[np.ndarray, int]:
-        """The entry (int64) of every row, and how many labels were never seen in training."""
-        column = self._with_training_words(column)
+    def entry_of(self, column: pl.Series) -> tuple[np.ndarray, int, int]:
+        """The entry (int64) of every row, how many labels were never seen in training, and how many are missing."""
+        places, is_missing = find_labels(column, (*self.labels, *self.pooled))
         first = 1 + int(self.has_missing)
-        vocabulary = pl.Series([*self.labels, *self.pooled], dtype=pl.String)
-        places = np.concatenate([np.arange(first, first + len(self.labels)), np.zeros(len(self.pooled))])
-        codes = pl.Series(places, dtype=pl.Int64)
-        entries = column.replace_strict(vocabulary, codes, default=None, return_dtype=pl.Int64)
-        unseen = entries.null_count() - column.null_count()
-        entries = entries.fill_null(0).to_numpy().copy()
-        if self.has_missing and column.null_count():
-            entries[column.is_null().to_numpy()] = 1
-        return entries, unseen
+        entries = np.where((places >= 0) & (places < len(self.labels)), places + first, 0)
+        if self.has_missing:
+            entries[is_missing] = 1
+        missing = int(is_missing.sum())
+        return entries, int((places < 0).sum()) - missing, missing
 
     def rows_of_entries(self) -> np.ndarray:
         """float32 [entries, width]: what each entry shows to the network, where it is not embedded."""
@@ -107,14 +103,6 @@ class Labels(Document):
         elif self.shares:
             table[0, : len(self.labels)] = self.shares
         return table
-
-    def _with_training_words(self, column: pl.Series) -> pl.Series:
-        """True and false may come as 1 and 0, and the other way round."""
-        known = {*self.labels, *self.pooled}
-        for words, translation in _TRUTHS:
-            if known and known <= words:
-                return column.replace(translation)
-        return column
 
 
 def _pooled(counts: np.ndarray, *, at_least: int) -> int:

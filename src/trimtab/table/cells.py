@@ -19,9 +19,8 @@ MOMENT_FORMATS = (
     *(f"{day}{gap}{clock}" for day in _DAYS for gap in (" ", "T") for clock in (_CLOCK, "%H:%M", f"{_CLOCK}%#z")),
 )
 _LOOKS_LIKE_MOMENT = r"^\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/. ]\d{2,4}|^[A-Za-z]{3} \d{1,2}, \d{4}"
-_LEADING_ZERO = r"^[+-]?0\d+$"
-_PLAIN_NUMBER = r"^[+-]?(0|[1-9]\d*)(\.\d+)?$"
-_DECIMAL_COMMA = r"^([+-]?\d+),(\d+([eE][+-]?\d+)?)$"
+LEADING_ZERO = r"^[+-]?0\d+$"
+DECIMAL_COMMA = r"^([+-]?\d+),(\d+([eE][+-]?\d+)?)$"
 
 _REAL = pl.Float64
 
@@ -34,11 +33,12 @@ def without_marks(text: pl.Expr, *, extra: tuple[str, ...] = ()) -> pl.Expr:
 
 def with_decimal_point(frame: pl.DataFrame) -> pl.DataFrame:
     """Every cell like `1,5` becomes `1.5` (for files whose separator leaves the comma to the decimals)."""
-    return frame.with_columns(pl.col(pl.String).str.strip_chars().str.replace(_DECIMAL_COMMA, "$1.$2"))
+    return frame.with_columns(pl.col(pl.String).str.strip_chars().str.replace(DECIMAL_COMMA, "$1.$2"))
 
 
 def settle_types(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Text columns become what all their cells say: integers, numbers, booleans or moments; the rest stays text.
+    """Text columns become what all their cells say: integers, numbers, booleans or moments; the rest stays the text it
+    is, without the marks of missing cells.
 
     Also returns the format of each column that became moments, so that later tables are read in the same way.
     """
@@ -50,8 +50,8 @@ def settle_types(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
     formats: dict[str, str] = {}
     settled = []
     for column in text.iter_columns():
-        moments, form = _settle_text(column)
-        settled.append(moments)
+        values, form = _settle_text(column)
+        settled.append(frame[column.name].set(column.is_null(), None) if values.dtype == pl.String else values)
         if form is not None:
             formats[column.name] = form
     return frame.with_columns([*numbers.values(), *settled]), formats
@@ -104,7 +104,7 @@ def _whole_or_real(text: pl.DataFrame, numbers: pl.DataFrame) -> dict[str, pl.Se
     is_whole = numbers.select((pl.all().round() == pl.all()).all()).row(0)
     whole_names = [name for name, whole in zip(numbers.columns, is_whole, strict=True) if whole]
     whole = text.select(pl.col(whole_names).cast(pl.Int64, strict=False))
-    codes = text.select(pl.col(whole_names).str.contains(_LEADING_ZERO).any()).row(0) if whole_names else ()
+    codes = text.select(pl.col(whole_names).str.contains(LEADING_ZERO).any()).row(0) if whole_names else ()
     missing = text.select(whole_names).null_count().row(0) if whole_names else ()
     lost = whole.null_count().row(0) if whole_names else ()
     found = {column.name: column for column in numbers.select(pl.all().fill_nan(None)).iter_columns()}
@@ -190,34 +190,27 @@ def _read_each(text: pl.Series, form: str | None) -> pl.Series:
     return moments
 
 
-def as_labels(column: pl.Series) -> pl.Series:
-    """The column as text in one canonical form: 1, 1.0 and "1" are one label, as are True and "true"."""
+def as_text(column: pl.Series) -> pl.Series:
+    """The column as text: strings as they stand, numbers in one form (1.0 is "1"); null where there is no value."""
     if column.dtype.is_float():
         column = column.cast(_REAL)
-        column = column.set(column.is_nan() | column.is_infinite(), None)
-        whole = column.cast(pl.Int64, strict=False)
-        is_whole = (whole.cast(_REAL) == column).fill_null(False)
-        return whole.cast(pl.String).zip_with(is_whole, column.cast(pl.String))
-    if column.dtype.is_integer() or column.dtype == pl.Boolean:
-        return column.cast(pl.String)
+        return text_of_reals(column.set(column.is_nan() | column.is_infinite(), None))
     if column.dtype.is_decimal():
-        return as_labels(column.cast(_REAL))
+        return as_text(column.cast(_REAL))
     if column.dtype == pl.Duration:
-        return as_labels(pl.Series(column.name, as_numbers(column)[0], nan_to_null=True))
+        return as_text(pl.Series(column.name, as_numbers(column)[0], nan_to_null=True))
     if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
         return pl.Series(column.name, [None] * len(column), dtype=pl.String)
-    cells = column.cast(pl.String).to_frame("cell").select(without_marks(pl.col("cell")))["cell"]
-    distinct = cells.unique().drop_nulls()
-    canonical = _canonical_text(distinct)
-    changed = (distinct != canonical).fill_null(False)
-    if changed.any():
-        cells = cells.replace(distinct.filter(changed), canonical.filter(changed))
-    return cells.alias(column.name)
+    return column.cast(pl.String)
 
 
-def _canonical_text(distinct: pl.Series) -> pl.Series:
-    numbers = distinct.str.replace(r"^\+", "").str.replace(r"(\.\d*?)0+$", "$1").str.replace(r"\.$", "")
-    numbers = numbers.str.replace("^-0$", "0")
-    canonical = numbers.zip_with(distinct.str.contains(_PLAIN_NUMBER), distinct)
-    lower = distinct.str.to_lowercase()
-    return lower.zip_with(lower.is_in(["true", "false"]), canonical)
+def text_of_reals(numbers: pl.Series) -> pl.Series:
+    """Finite float64 as text, whole ones without a point."""
+    whole = numbers.cast(pl.Int64, strict=False)
+    is_whole = (whole.cast(_REAL) == numbers).fill_null(False)
+    return whole.cast(pl.String).zip_with(is_whole, numbers.cast(pl.String))
+
+
+def holds_text(dtype: pl.DataType) -> bool:
+    """Whether cells of this type are words: text, or labels that are kept as text."""
+    return dtype in (pl.String, pl.Categorical) or isinstance(dtype, pl.Enum)

@@ -55,8 +55,9 @@ def dialect_of(stream: Iterable[bytes], name: str) -> Dialect:
     raise DataError(f"{name} is empty.")
 
 
-def read_blocks(stream: Iterable[bytes], name: str, notices: list[str]) -> Iterator[pl.DataFrame]:
-    """Frames of text, one per block of `stream`; what should be said is appended to `notices`, once each."""
+def read_blocks(stream: Iterable[bytes], name: str, notices: list[str]) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Frames of text, one per block of `stream`, with decimal points and as written; what should be said is appended to
+    `notices`, once each."""
     dialect: Dialect | None = None
     line = 1
     for block in _whole_lines(_decoded(stream, name, notices)):
@@ -65,7 +66,8 @@ def read_blocks(stream: Iterable[bytes], name: str, notices: list[str]) -> Itera
             dialect, body = _open(block, name, notices)
             line += block.count(b"\n", 0, len(block) - len(body))
         if body.strip(b"\n"):
-            yield _parse(body, dialect, name, line, notices)
+            written = _parse(body, dialect, name, line, notices)
+            yield (with_decimal_point(written) if dialect.has_decimal_comma else written), written
         line += body.count(b"\n")
     if dialect is None:
         raise DataError(f"{name} is empty.")
@@ -203,7 +205,7 @@ def _parse(body: bytes, dialect: Dialect, name: str, first_line: int, notices: l
             if frame is not None and frame.height == len(lines.ends):
                 if quote is None:
                     _say(notices, f"{name}: {PLAIN_QUOTES}")
-                return with_decimal_point(frame) if dialect.has_decimal_comma else frame
+                return frame
         problem = problem or problem_of_mode
     raise problem or DataError(
         f"{name}: the rows from line {first_line} on cannot be taken apart; look for quotes that are never closed."

@@ -12,11 +12,12 @@ from pydantic import ValidationError
 
 from trimtab.errors import DataError, ModelError
 from trimtab.table.categories import Labels
-from trimtab.table.cells import as_labels, as_moments, as_numbers
+from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.frames import to_frame
 from trimtab.table.moments import Moments
 from trimtab.table.numbers import Document, Scaling
 from trimtab.table.schema import Column, Schema
+from trimtab.table.spelling import as_labels
 
 
 @dataclass(frozen=True)
@@ -166,11 +167,9 @@ def _counts(rows: np.ndarray, weights: np.ndarray | None) -> bool:
 
 
 def _entries(name: str, labels: Labels, column: pl.Series, notices: list[str]) -> np.ndarray:
-    canonical = as_labels(column)
-    entries, unseen = labels.entry_of(canonical)
+    entries, unseen, missing = labels.entry_of(column)
     if unseen:
         notices.append(f'"{name}": {unseen} rows have a label that training did not see.')
-    missing = canonical.null_count()
     if missing and not labels.has_missing:
         notices.append(f'"{name}": {missing} values are missing, none were in training; taken as unknown labels.')
     return entries

@@ -97,7 +97,7 @@ def prepare(
 
     Raises DataError for a table, OptionError for an option that cannot be used, in one or two sentences.
     """
-    source = open_source(data, target)
+    source = open_source(data, target, category)
     rule = SplitRule("column", source.parts) if source.parts else SplitRule.of(split)
     has_test_table, share = _kind_of_test(test, rule, source)
     _require_columns(source, rule, weight)
@@ -113,6 +113,7 @@ def prepare(
         reserved=rule.reserved,
         formats=source.formats,
     )
+    usable = _with_labels_as_written(usable, schema, source)
     plan = plan_split(usable.frame, schema, rule=_within(rule, usable), share=share, seed=seed)
     fitted = _fit(usable, schema, plan, may_be_constant=may_be_constant)
     if has_test_table:
@@ -147,6 +148,14 @@ class _Fitted:
     def development(self) -> np.ndarray:
         last = max(self.trained.max(), self.judged.max())
         return _distinct([self.trained, self.judged], int(last) + 1)
+
+
+def _with_labels_as_written(usable: Usable, schema: Schema, source: Source) -> Usable:
+    """The usable rows with the text of what is a label: classes and categories come back as the table has them."""
+    labelled = [column.name for column in schema.features if column.role in ("category", "boolean")]
+    labelled += schema.targets if schema.task == "classification" else ()
+    columns = [source.labels_of(usable.frame[name], usable.rows) for name in labelled]
+    return replace(usable, frame=usable.frame.with_columns(columns))
 
 
 def _within(rule: SplitRule, usable: Usable) -> SplitRule:
@@ -259,7 +268,7 @@ def _separate_test(
     part = keep_scorable(frame, weights, fitted.target_encoder, "; ".join(said))
     if part.frame.height == 0:
         raise DataError("No row of the test table can be scored: every target is missing or of an unknown class.")
-    copies = count_copies(usable.frame, part.frame, [*fitted.encoder.names, *schema.targets])
+    copies = count_copies(source.frame[usable.rows], part.frame, [*fitted.encoder.names, *schema.targets])
     if not copies:
         return part
     text = (

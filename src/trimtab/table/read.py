@@ -8,7 +8,7 @@ import gzip
 import io
 import itertools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +46,20 @@ _FOREIGN_MAGIC = {
     b"\x80\x04\x95": "a Python pickle: save the table as CSV or Parquet",
 }
 
+_Block = tuple[pl.DataFrame, pl.DataFrame | None]
+
 
 @dataclass(frozen=True)
 class ReadTable:
-    """A table as it was read, cells of text files still as text, and what should be said about the reading."""
+    """A table as it was read, cells of text files still as text, and what should be said about the reading.
+
+    `written` is the table of a text file as it stands there, where `frame` has a decimal point for every decimal comma;
+    None for a file that knows types.
+    """
 
     frame: pl.DataFrame
     notices: tuple[str, ...] = ()
+    written: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -83,11 +90,11 @@ def how_written(path: str | Path) -> Written:
 def read_table(path: str | Path) -> ReadTable:
     """The whole table at `path`. Raises DataError when there is none, or none that can be read."""
     notices: list[str] = []
-    frames = list(_frames(Path(path), notices))
-    frame = pl.concat(frames, rechunk=True) if frames else pl.DataFrame()
+    pairs = list(_frames(Path(path), notices))
+    frame = pl.concat([frame for frame, _ in pairs], rechunk=True) if pairs else pl.DataFrame()
     if frame.width == 0 or frame.height == 0:
         raise DataError(f"{Path(path).name} has a header but no rows." if frame.width else f"{path} holds no table.")
-    return ReadTable(frame, tuple(notices))
+    return ReadTable(frame, tuple(notices), _as_written(frame, pairs))
 
 
 def read_batches(path: str | Path, rows: int = BATCH_ROWS, notices: list[str] | None = None) -> Iterator[pl.DataFrame]:
@@ -95,32 +102,40 @@ def read_batches(path: str | Path, rows: int = BATCH_ROWS, notices: list[str] | 
 
     What should be said is appended to `notices`. JSON lines and Excel are read whole, then cut.
     """
-    for frame in _frames(Path(path), [] if notices is None else notices):
+    for frame, _ in _frames(Path(path), [] if notices is None else notices):
         for start in range(0, frame.height, rows):
             yield frame.slice(start, rows)
 
 
-def _frames(path: Path, notices: list[str]) -> Iterator[pl.DataFrame]:
+def _as_written(frame: pl.DataFrame, pairs: Sequence[_Block]) -> pl.DataFrame | None:
+    texts = [written for _, written in pairs if written is not None]
+    if len(texts) < len(pairs):
+        return None
+    return frame if all(block is written for block, written in pairs) else pl.concat(texts)
+
+
+def _frames(path: Path, notices: list[str]) -> Iterator[_Block]:
+    """Blocks of rows; those of a text file also as they are written there."""
     with _blaming(path):
         head = _head(path)
         kind = _kind(path, head)
         if kind == "parquet":
-            yield from _parquet(path)
+            yield from ((frame, None) for frame in _parquet(path))
         elif kind == "arrow":
-            yield _whole(pl.read_ipc, path, head)
+            yield _whole(pl.read_ipc, path, head), None
         elif kind == "json lines":
-            yield _whole(lambda source: pl.read_ndjson(source, infer_schema_length=None), path, head)
+            yield _whole(lambda source: pl.read_ndjson(source, infer_schema_length=None), path, head), None
         elif kind == "excel":
-            yield _excel(path)
+            yield _excel(path), None
         else:
             yield from _delimited(path, notices)
 
 
-def _delimited(path: Path, notices: list[str]) -> Iterator[pl.DataFrame]:
+def _delimited(path: Path, notices: list[str]) -> Iterator[_Block]:
     header_only = True
-    for frame in read_blocks(_blocks(path), path.name, notices):
+    for block in read_blocks(_blocks(path), path.name, notices):
         header_only = False
-        yield frame
+        yield block
     if header_only:
         raise DataError(f"{path.name} has a header but no rows.")
 

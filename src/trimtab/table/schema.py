@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 
 from trimtab.errors import DataError, OptionError, did_you_mean
-from trimtab.table.cells import as_labels, as_numbers
+from trimtab.table.cells import as_numbers
 from trimtab.table.roles import Facts, Role, collect_facts, role_of
+from trimtab.table.spelling import as_labels
 from trimtab.table.task import choose_task
 
 FEATURE_ROLES = ("number", "category", "boolean", "date-time")

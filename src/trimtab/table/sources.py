@@ -4,8 +4,8 @@ Knows the shapes data comes in, and nothing of roles, splits or encoding.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from trimtab.errors import DataError, OptionError
 from trimtab.table.cells import as_moments, as_numbers, settle_types
 from trimtab.table.frames import to_frame
 from trimtab.table.read import read_table
+from trimtab.table.spelling import LABEL_WORDS, as_written, without_missing
 
 PART_COLUMN = "trimtab_part"
 
@@ -25,6 +26,8 @@ class Source:
     """One frame with its text settled, what it is called, and which columns are targets.
 
     `formats` says how moments were written. `parts` is the column that tells rows of three frames apart, if any.
+    `texts` are the columns that came as text and are none in `frame`, as they came; `knows_types`: a cell of text was
+    text by intent, not for want of types as in a CSV file. `categories` are columns of numbers that came as labels.
     """
 
     frame: pl.DataFrame
@@ -33,18 +36,28 @@ class Source:
     formats: dict[str, str]
     parts: str | None = None
     notices: tuple[str, ...] = ()
+    texts: Mapping[str, pl.Series] = field(default_factory=dict)
+    knows_types: bool = True
+    categories: tuple[str, ...] = ()
+
+    def labels_of(self, column: pl.Series, rows: np.ndarray) -> pl.Series:
+        """`column` of `frame[rows]`, or the text it came as where that is what its labels are."""
+        if column.name not in self.texts:
+            return column
+        return as_written(column, self.texts[column.name][rows], knows_types=self.knows_types)
 
 
-def open_source(data: Any, target: str | Sequence[str] | None) -> Source:
-    """The source of `data`; "a,b" names two targets unless it is itself the name of a column.
+def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[str] = ()) -> Source:
+    """The source of `data`; "a,b" names two targets unless it is itself the name of a column. The text of columns that
+    are `labels` is kept.
 
     Raises DataError for what is no table, OptionError when the target is not named.
     """
     targets = () if target is None else (target,) if isinstance(target, str) else tuple(target)
-    name, parts, notices = "data", None, ()
+    name, parts, notices, written = "data", None, (), None
     if isinstance(data, (str, Path)):
         read = read_table(data)
-        frame, notices, name = read.frame, read.notices, _stem(Path(data))
+        frame, notices, name, written = read.frame, read.notices, _stem(Path(data)), read.written
     elif isinstance(data, tuple) and len(data) == 2:
         frame, targets = _features_and_target(data[0], data[1], targets)
     elif isinstance(data, tuple) and len(data) == 3:
@@ -60,8 +73,29 @@ def open_source(data: Any, target: str | Sequence[str] | None) -> Source:
         raise OptionError(f"Which column is to be predicted? Name it with --target. The columns are: {listed}.")
     if len(targets) == 1 and targets[0] not in frame.columns:
         targets = tuple(part.strip() for part in targets[0].split(",") if part.strip()) or targets
-    frame, formats = settle_types(frame)
-    return Source(frame, targets, name, formats, parts, notices)
+    settled, formats = settle_types(frame)
+    came = frame if written is None else written
+    if len(targets) == 1 and targets[0] in settled.columns:
+        settled = _with_words_of_target(settled, came, targets[0])
+    kept = {*targets, *labels, *settled.select(pl.col(pl.Boolean)).columns}
+    texts = {
+        column.name: column
+        for column in came.iter_columns()
+        if column.name in kept and column.dtype == pl.String != settled.schema[column.name]
+    }
+    return Source(settled, targets, name, formats, parts, notices, texts, written is None)
+
+
+def _with_words_of_target(settled: pl.DataFrame, came: pl.DataFrame, target: str) -> pl.DataFrame:
+    """The target's text with "NA" as a label (Namibia), unless nothing else is one or "NA" is a gap among numbers."""
+    column = came[target]
+    is_word = column.str.strip_chars().is_in(LABEL_WORDS) if settled.schema[target] == pl.String else pl.Series([False])
+    if not is_word.any() or settled[target].null_count() == settled.height:
+        return settled
+    others = [name for name, dtype in settled.schema.items() if came.schema[name] == pl.String != dtype]
+    if came.select(pl.col(others).str.strip_chars().is_in(LABEL_WORDS).any()).transpose().to_series().any():
+        return settled
+    return settled.with_columns(without_missing(column, words=LABEL_WORDS))
 
 
 def _refuse_patterns(names: Sequence[str]) -> None:

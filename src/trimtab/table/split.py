@@ -11,9 +11,10 @@ import polars as pl
 
 from trimtab.errors import DataError, OptionError
 from trimtab.table import folds
-from trimtab.table.cells import as_labels, as_moments, as_numbers
+from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.folds import Fold, Units
 from trimtab.table.schema import Schema, require_column
+from trimtab.table.spelling import LABEL_WORDS, as_labels
 
 PART_NAMES = {
     "train": "train", "training": "train",
@@ -115,7 +116,7 @@ def plan_split(
 
 def parts_of(column: pl.Series) -> np.ndarray:
     """ "train", "valid" or "test" for each row. Raises DataError for any other value."""
-    labels = as_labels(column)
+    labels = as_labels(column).str.strip_chars()
     parts = labels.str.to_lowercase().replace_strict(PART_NAMES, default=None, return_dtype=pl.String)
     strange = labels.filter(parts.is_null()).unique(maintain_order=True).head(5).to_list()
     if strange:
@@ -155,7 +156,8 @@ def _units(frame: pl.DataFrame, schema: Schema, rule: SplitRule) -> Units:
 
 
 def _classes(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
-    return as_labels(frame[schema.targets[0]]).rank("dense").to_numpy().astype(np.int64) - 1
+    labels = as_labels(frame[schema.targets[0]], words=LABEL_WORDS)
+    return labels.rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def _quantiles(frame: pl.DataFrame, schema: Schema) -> np.ndarray:

@@ -12,9 +12,10 @@ import polars as pl
 from pydantic import ValidationError
 
 from trimtab.errors import DataError, ModelError
-from trimtab.table.cells import as_labels, as_numbers
+from trimtab.table.cells import as_numbers
 from trimtab.table.frames import to_frame
 from trimtab.table.numbers import Document
+from trimtab.table.spelling import LABEL_WORDS, are_numbers, as_labels, as_values, find_labels
 
 Label = bool | int | float | str
 
@@ -22,7 +23,8 @@ Label = bool | int | float | str
 class TargetEncoder(Document):
     """The targets' names, and their mean and scale (regression) or classes (classification, in sorted order).
 
-    `classes` are of the type they had in the table; `labels` are the same as text, for columns and messages.
+    `classes` are of the type they had in the table; `labels` are the same as text. Those of a text file are what it
+    says ("007", "1e3", "True"), and numbers only where these are written as they stand there.
     """
 
     task: Literal["regression", "classification"]
@@ -59,12 +61,14 @@ class TargetEncoder(Document):
 
     @classmethod
     def _fit_classes(cls, column: pl.Series) -> "TargetEncoder":
-        labels = as_labels(column)
-        distinct = pl.DataFrame({"label": labels, "value": column}).drop_nulls("label").unique("label").sort("label")
-        if column.dtype.is_numeric() or column.dtype == pl.Boolean:
+        labels = as_labels(column, words=LABEL_WORDS)
+        is_number = column.dtype.is_numeric() or column.dtype == pl.Boolean
+        values = column if is_number else labels
+        distinct = pl.DataFrame({"label": labels, "value": values}).drop_nulls("label").unique("label").sort("label")
+        if is_number:
             distinct = distinct.sort("value")
-        else:
-            distinct = distinct.with_columns(pl.col("label").alias("value"))
+        elif are_numbers(distinct["label"]):
+            distinct = distinct.sort(as_values(distinct["label"]).cast(pl.Float64))
         if distinct.height < 2:
             only = f' "{distinct["label"][0]}"' if distinct.height else ""
             raise DataError(f'The target "{column.name}" has one class only{only}: there is nothing to tell apart.')
@@ -75,7 +79,7 @@ class TargetEncoder(Document):
 
     def with_labels(self, classes: Sequence[Label]) -> "TargetEncoder":
         """The same with the caller's `classes` in the place of those it was fitted on, one for one."""
-        labels = as_labels(pl.Series(list(classes), strict=False)).to_list()
+        labels = as_labels(pl.Series(list(classes), strict=False), words=LABEL_WORDS).to_list()
         if None in labels or len(set(labels)) < len(labels):
             labels = [str(label) for label in classes]
         return self.model_copy(update={"classes": tuple(classes), "labels": tuple(labels)})
@@ -88,8 +92,14 @@ class TargetEncoder(Document):
     def usable(self, frame: pl.DataFrame) -> np.ndarray:
         """bool [rows]: every target is there, finite, and (classification) one of the classes."""
         if self.task == "classification":
-            return self._class_numbers(frame[self.names[0]]) >= 0
+            return self._class_numbers(frame) >= 0
         return np.logical_and.reduce([np.isfinite(_finite(frame[name])[0]) for name in self.names])
+
+    def is_there(self, frame: pl.DataFrame) -> np.ndarray:
+        """bool [rows]: every target is there, whether or not it can be used."""
+        if self.task == "classification":
+            return ~find_labels(frame[self.names[0]], self.labels)[1]
+        return has_target(frame, self.names, self.task)[0]
 
     def encode(self, frame: Any) -> np.ndarray:
         """float32 [rows, outputs], standardised, or int64 [rows] class numbers. Raises DataError for other rows."""
@@ -109,7 +119,7 @@ class TargetEncoder(Document):
     def truth(self, frame: pl.DataFrame) -> np.ndarray:
         """What predictions are compared with: values in original units, float64 [rows, targets], or class numbers."""
         if self.task == "classification":
-            return self._class_numbers(frame[self.names[0]])
+            return self._class_numbers(frame)
         return np.stack([_finite(frame[name])[0] for name in self.names], axis=1)
 
     def decode(self, raw: np.ndarray) -> np.ndarray:
@@ -119,11 +129,8 @@ class TargetEncoder(Document):
             return np.array(self.classes)[raw.argmax(axis=1)]
         return raw[:, 0] if len(self.names) == 1 else raw
 
-    def _class_numbers(self, column: pl.Series) -> np.ndarray:
-        labels = as_labels(column)
-        numbers = pl.Series(np.arange(len(self.labels)), dtype=pl.Int64)
-        vocabulary = pl.Series(list(self.labels), dtype=pl.String)
-        return labels.replace_strict(vocabulary, numbers, default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy()
+    def _class_numbers(self, frame: pl.DataFrame) -> np.ndarray:
+        return find_labels(frame[self.names[0]], self.labels)[0]
 
     def to_json(self) -> dict:
         """A plain dict that `from_json` turns into an equal target encoder."""
@@ -144,7 +151,7 @@ def has_target(frame: pl.DataFrame, names: tuple[str, ...], task: str) -> tuple[
     if task == "classification":
         column = frame[names[0]]
         infinite = int(column.is_infinite().sum() or 0) if column.dtype.is_float() else 0
-        return as_labels(column).is_not_null().to_numpy(), infinite
+        return as_labels(column, words=LABEL_WORDS).is_not_null().to_numpy(), infinite
     numbers = [_finite(frame[name]) for name in names]
     return np.logical_and.reduce([np.isfinite(values) for values, _ in numbers]), sum(count for _, count in numbers)
 

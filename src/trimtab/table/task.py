@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from trimtab.errors import DataError, OptionError, unknown_choice
-from trimtab.table.cells import as_labels, as_numbers
+from trimtab.table.cells import as_numbers
+from trimtab.table.spelling import as_labels
 
 TASKS = ("auto", "regression", "classification")
 MOST_CLASSES_OF_INTEGERS = 20
@@ -41,8 +42,13 @@ def choose_task(frame: pl.DataFrame, targets: Sequence[str], task: str = "auto")
     if len(targets) > 1:
         return _several(frame, targets, task)
     column = frame[targets[0]]
-    if column.dtype.is_temporal() or column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
+    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
         raise DataError(f'The target "{column.name}" holds {column.dtype}: a target is a number or a label.')
+    if column.dtype.is_temporal() and task != "classification":
+        raise DataError(
+            f'The target "{column.name}" holds {column.dtype}: a target is a number or a label. '
+            "--task classification takes each moment as a label."
+        )
     if task == "regression":
         _require_numbers(column)
         return TaskChoice(task, "as asked for")

@@ -80,7 +80,7 @@ def row_weights(frame: pl.DataFrame, weight: str | None) -> np.ndarray:
 def keep_scorable(frame: pl.DataFrame, weights: np.ndarray, target: TargetEncoder, said: str) -> ScorableTest:
     """The test rows whose target is there, of a class that training knows, and whose weight is above 0."""
     notices = [said] if said else []
-    there, _ = has_target(frame, target.names, target.task)
+    there = target.is_there(frame)
     known = there & target.usable(frame)
     if not there.all():
         notices.append(f"{int((~there).sum())} of {len(there)} test rows have no target, and are left out.")

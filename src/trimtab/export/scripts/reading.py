@@ -12,8 +12,9 @@ from typing import Any
 import polars
 
 from trimtab.export.scripts.literals import literal, table
-from trimtab.table.cells import MISSING_MARKS, as_labels
+from trimtab.table.cells import MISSING_MARKS
 from trimtab.table.read import Written, how_written
+from trimtab.table.spelling import as_labels
 
 IN_MEMORY = "table.parquet"
 _DECIMAL_COMMA = r"^([+-]?\d+),(\d)"

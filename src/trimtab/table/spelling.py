@@ -1,0 +1,134 @@
+"""Spelling: labels as they are written, which spellings mean the same, and which known label a cell is.
+
+A label is shown as the table has it ("007", "1e3", "True", " x"), and is found again however another table writes it.
+Knows columns and text; it knows neither roles nor files.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+
+import numpy as np
+import polars as pl
+
+from trimtab.table.cells import DECIMAL_COMMA, LEADING_ZERO, MISSING_MARKS, as_text, holds_text, text_of_reals
+
+# Marks of missing cells that are words too (a continent, a country): they may be labels of a target.
+LABEL_WORDS = ("NA", "na")
+_WHOLE = r"^\+?(-?(?:0|[1-9]\d*))(?:\.0*)?$"
+_WHOLE_OR_CODE = r"^\+?(-?)0*(\d+)(?:\.0*)?$"
+_TRUTHS = {"true": "true", "1": "true", "false": "false", "0": "false"}
+_Reading = Callable[[pl.Series], pl.Series]
+
+
+def as_labels(column: pl.Series, *, words: Collection[str] = ()) -> pl.Series:
+    """The column as text, null where missing; cells that mean the same are written as most of them are.
+
+    "x" and " x" mean the same, as do "1" and "1.0", "True" and "true"; where all are numbers, "1.1" and "1.10" too.
+    Missing marks that are `words` are labels.
+    """
+    text = as_text(column)
+    if not holds_text(column.dtype):
+        return text
+    text = without_missing(text, words=words)
+    counts = pl.DataFrame({"label": text}).drop_nulls().group_by("label").agg(pl.len().alias("rows"))
+    counts = counts.with_columns(_meanings(counts["label"]).alias("meaning"))
+    if counts["meaning"].n_unique() == counts.height:
+        return text
+    counts = counts.sort(["rows", "label"], descending=[True, False])
+    shown = counts.with_columns(pl.col("label").first().over("meaning").alias("shown"))
+    shown = shown.filter(pl.col("label") != pl.col("shown"))
+    return text.replace(shown["label"], shown["shown"])
+
+
+def as_written(column: pl.Series, text: pl.Series, *, knows_types: bool) -> pl.Series:
+    """A column that was read from `text`, as labels: the text, unless `column` holds numbers that are written just so.
+
+    Where the source `knows_types`, text was meant as text.
+    """
+    there = as_text(column)
+    text = text.set(there.is_null(), None)
+    if knows_types:
+        return text
+    text = text.str.strip_chars()
+    is_plain = column.dtype.is_integer() or (column.dtype.is_float() and not there.str.contains("e").any())
+    return column if is_plain and text.equals(there, null_equal=True) else text
+
+
+def without_missing(text: pl.Series, *, words: Collection[str] = ()) -> pl.Series:
+    """Text as it stands, null where a missing mark stands that is none of `words`."""
+    marks = [mark for mark in MISSING_MARKS if mark not in words]
+    return text.set(text.str.strip_chars().is_in(marks), None)
+
+
+def find_labels(column: pl.Series, known: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The place of each cell's label in `known` (int64 [rows], -1 where it is none), and what is missing (bool [rows]).
+
+    A label is found by its text, else by what the text means, else by its number, where that is of one label alone: 2.0
+    finds "2", " x" finds "x", 7 finds "007"; 1 finds "True" where true and false are all that is known.
+    """
+    text = as_text(column)
+    distinct = text.unique().drop_nulls()
+    places = _places(distinct, pl.Series("known", list(known), dtype=pl.String))
+    marks = distinct.filter(places.is_null() & distinct.str.strip_chars().is_in(MISSING_MARKS))
+    found = text.replace_strict(distinct, places, default=None, return_dtype=pl.Int64)
+    return found.fill_null(-1).to_numpy(), (text.is_null() | text.is_in(marks.implode())).to_numpy()
+
+
+def _places(texts: pl.Series, known: pl.Series) -> pl.Series:
+    readings: list[tuple[_Reading, _Reading]] = [(_as_it_stands, _as_it_stands), (as_words, as_words)]
+    readings.append((as_values, _values_of_known))
+    if as_words(known).is_in(list(_TRUTHS)).all():
+        readings.append((_as_truths, _as_truths))
+    places = pl.Series([None] * len(texts), dtype=pl.Int64)
+    for read, read_known in readings:
+        if places.null_count() == 0:
+            break
+        own = pl.DataFrame({"key": read_known(known), "place": np.arange(len(known))})
+        own = own.drop_nulls().filter(pl.col("key").is_unique())
+        if own.height:
+            found = read(texts).replace_strict(own["key"], own["place"], default=None, return_dtype=pl.Int64)
+            places = places.zip_with(places.is_not_null(), found)
+    return places
+
+
+def as_words(text: pl.Series) -> pl.Series:
+    """What text means beyond its letters: blanks around it, the case of true and false and a `.0` mean nothing."""
+    text = text.str.strip_chars()
+    lower = text.str.to_lowercase()
+    return _whole(text, _WHOLE, "$1").zip_with(~lower.is_in(["true", "false"]), lower)
+
+
+def as_values(text: pl.Series) -> pl.Series:
+    """The number that each text writes, in the form of `cells.as_text`; null where it is none. "007" is 7 here."""
+    text = text.str.strip_chars()
+    numbers = text.cast(pl.Float64, strict=False)
+    numbers = numbers.set(numbers.is_nan() | numbers.is_infinite(), None)
+    # Digits stay digits: an identifier of twenty of them is no float64.
+    return _whole(text, _WHOLE_OR_CODE, "${1}${2}").zip_with(text.str.contains(_WHOLE_OR_CODE), text_of_reals(numbers))
+
+
+def are_numbers(texts: pl.Series) -> bool:
+    """Whether all that is there are numbers, none of them a code with leading zeros."""
+    texts = texts.drop_nulls()
+    is_code = texts.str.strip_chars().str.contains(LEADING_ZERO)
+    return not is_code.any() and as_values(texts).null_count() == 0
+
+
+def _meanings(distinct: pl.Series) -> pl.Series:
+    return as_values(distinct) if are_numbers(distinct) else as_words(distinct)
+
+
+def _whole(text: pl.Series, pattern: str, digits: str) -> pl.Series:
+    return text.str.replace(pattern, digits).str.replace("^-0$", "0")
+
+
+def _as_it_stands(text: pl.Series) -> pl.Series:
+    return text
+
+
+def _values_of_known(known: pl.Series) -> pl.Series:
+    # Tables come with a decimal point in the place of the comma with which a label may be written.
+    return as_values(known.str.strip_chars().str.replace(DECIMAL_COMMA, "$1.$2"))
+
+
+def _as_truths(text: pl.Series) -> pl.Series:
+    return as_words(text).replace_strict(_TRUTHS, default=None, return_dtype=pl.String)
