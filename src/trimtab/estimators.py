@@ -6,6 +6,7 @@ Checks what comes in as scikit-learn does and hands it to a job. Leaves no files
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,11 +29,12 @@ from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.model import Model
 from trimtab.results import Study
 from trimtab.table.folds import Fold
-from trimtab.table.frames import to_frame
+from trimtab.table.frames import label_columns, to_frame
 from trimtab.table.given import given_weights, prepare_given
 from trimtab.table.prepare import Prepared
 from trimtab.tuning.budget import Budget, parse_duration
 from trimtab.tuning.space import KNOB_NAMES
+from trimtab.wording import counted
 
 USUAL_BUDGET = "60s"
 NO_LIMIT = 366 * 86_400.0
@@ -124,7 +126,9 @@ class _Tuned(BaseEstimator):
         frame = self._features(X, fewest=FEWEST_ROWS, is_new=True)
         check_consistent_length(frame, y)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        prepared = prepare_given(frame, y, weights, names=names, task=task, cv=self._folds(X, y), seed=seed)
+        prepared = prepare_given(
+            frame, y, weights, names=names, task=task, cv=self._folds(X, y), seed=seed, categories=label_columns(X)
+        )
         study, self.model_ = self._study(prepared, clock, seed)
         self._columns = tuple(frame.columns)
         self.result_ = {name: value for name, value in study.result.items() if name != "out"}
@@ -277,7 +281,7 @@ class TrimtabClassifier(ClassifierMixin, _Tuned):
 
         Raises ValueError (as DataError or OptionError) for what cannot be used.
         """
-        given = column_or_1d(_there(y, self), warn=True)
+        given = column_or_1d(_as_labels(_there(y, self)), warn=True)
         checks: dict[str, Any] = {"dtype": None, "ensure_2d": False, "input_name": "y", "estimator": self}
         check_array(given, **checks)
         check_classification_targets(given)
@@ -306,6 +310,32 @@ def _there(y: Any, estimator: BaseEstimator) -> Any:
     if y is None:
         raise DataError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
     return y
+
+
+def _as_labels(y: Any) -> Any:
+    """Labels as numpy has them, where they came in types that numpy does not know, or as Python's objects."""
+    if nw.dependencies.is_into_dataframe(y):
+        return np.column_stack([_as_labels(column) for column in to_frame(y).iter_columns()])
+    array = np.asarray(y)
+    if nw.dependencies.is_into_series(y) and (
+        array.dtype == object or not isinstance(getattr(y, "dtype", None), np.dtype)
+    ):
+        column = to_frame(y).to_series()
+        is_plain = column.dtype.is_numeric() and not (column.dtype.is_decimal() or column.null_count())
+        return column.to_numpy() if is_plain else _without_gaps(column.to_list())
+    return _without_gaps(array.tolist()) if array.dtype == object and array.ndim == 1 else y
+
+
+def _without_gaps(labels: list) -> np.ndarray:
+    missing = sum(label is None or label != label for label in labels)
+    if missing:
+        raise DataError(f"y lacks {counted(missing, 'label')}: leave out the rows that have none.")
+    if all(isinstance(label, str) for label in labels):
+        return np.array(labels, dtype=object)
+    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    plain = [float(label) if isinstance(label, Decimal) else label for label in plain]
+    is_one_kind = {type(label) for label in plain} in ({bool}, {int}, {float}, {int, float})
+    return np.array(plain) if is_one_kind else np.array(labels, dtype=object)
 
 
 def _names(y: Any, numbers: np.ndarray) -> list[str]:

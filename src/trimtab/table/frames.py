@@ -1,6 +1,7 @@
 """Any frame of any library, or arrays, become one polars frame. Knows no files and gives no meaning to columns."""
 
 from collections import Counter
+from numbers import Real
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -42,6 +43,14 @@ def _to_polars(data: Any, prefix: str) -> pl.DataFrame:
     return _from_array(data, prefix)
 
 
+def label_columns(data: Any) -> tuple[str, ...]:
+    """The columns of a frame of any library whose type says that they hold labels, be they text or numbers."""
+    if isinstance(data, dict) or not nw.dependencies.is_into_dataframe(data):
+        return ()
+    dtypes = nw.from_native(data).collect_schema()
+    return tuple(str(name) for name, dtype in dtypes.items() if dtype in (nw.Categorical, nw.Enum))
+
+
 def _from_narwhals(data: Any) -> pl.DataFrame:
     if nw.dependencies.is_pandas_dataframe(data):
         names = [str(name) for name in data.columns]
@@ -59,12 +68,24 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
     if getattr(dtype, "tz", None) is not None:
         naive = pl.Series(name, column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
         return naive.dt.replace_time_zone("UTC").dt.convert_time_zone(str(dtype.tz))  # type: ignore[union-attr]
-    if getattr(dtype, "kind", "O") in "iuf" and str(dtype) != "category":
+    if str(dtype) == "category":
+        return _from_codes(name, column.cat.categories, column.cat.codes.to_numpy())
+    if getattr(dtype, "kind", "O") in "iuf":
         if not column.isna().any():
             return pl.Series(name, column.to_numpy(dtype=np.dtype(f"{dtype.kind}8")))
         return pl.Series(name, column.to_numpy(dtype=np.float64, na_value=np.nan), nan_to_null=True)
-    cells = _from_objects(name, column.tolist())
-    return cells.cast(pl.String).cast(pl.Categorical) if str(dtype) == "category" else cells
+    return _from_objects(name, column.tolist())
+
+
+def _from_codes(name: str, categories: Any, codes: np.ndarray) -> pl.Series:
+    """A column of pandas' categories, -1 where missing: numbers, truths and moments as what they are, else labels."""
+    known = _from_pandas(name, categories.to_series())
+    known = known.cast(pl.Categorical) if known.dtype == pl.String else known
+    return (
+        known.gather(pl.Series(codes).set(pl.Series(codes < 0), None).cast(pl.Int64))
+        if len(known)
+        else (pl.Series(name, [None] * len(codes), dtype=pl.Categorical))
+    )
 
 
 def _from_objects(name: str, cells: list) -> pl.Series:
@@ -75,8 +96,23 @@ def _from_objects(name: str, cells: list) -> pl.Series:
     except (TypeError, OverflowError, ValueError, pl.exceptions.PolarsError):
         column = None
     if column is None or column.dtype == pl.Object:
-        column = pl.Series(name, [None if cell is None else str(cell) for cell in cells], dtype=pl.String)
-    return column
+        column = _from_mixed(name, cells)
+    return _decoded(column)
+
+
+def _from_mixed(name: str, cells: list) -> pl.Series:
+    """Numbers of several types as float64; anything else as its text."""
+    if all(cell is None or (isinstance(cell, Real) and not isinstance(cell, bool)) for cell in cells):
+        return pl.Series(name, [None if cell is None else float(cell) for cell in cells], dtype=pl.Float64)
+    return pl.Series(name, [None if cell is None else str(cell) for cell in cells], dtype=pl.String)
+
+
+def _decoded(column: pl.Series) -> pl.Series:
+    """Bytes as the text that they write, where they write some."""
+    if column.dtype != pl.Binary:
+        return column
+    text = column.cast(pl.String, strict=False)
+    return text if text.null_count() == column.null_count() else column
 
 
 def _is_missing(cell: Any) -> bool:
@@ -87,7 +123,11 @@ def _is_missing(cell: Any) -> bool:
 def _column(column: Any) -> Any:
     array = np.asarray(column) if isinstance(column, (list, tuple)) else column
     is_objects = isinstance(array, np.ndarray) and array.dtype == object
-    return _from_objects("", list(array)) if is_objects else column
+    if is_objects:
+        return _from_objects("", list(array))
+    if isinstance(array, np.ndarray) and array.dtype.kind == "S":
+        return _decoded(pl.Series("", array))
+    return to_frame(column).to_series() if nw.dependencies.is_into_series(column) else column
 
 
 def _from_array(data: Any, prefix: str) -> pl.DataFrame:
@@ -108,7 +148,8 @@ def _from_array(data: Any, prefix: str) -> pl.DataFrame:
         array = array.astype(np.float32)
     if array.dtype == object:
         return pl.DataFrame([_from_objects(f"{prefix}{i}", array[:, i].tolist()) for i in range(array.shape[1])])
-    return pl.DataFrame({f"{prefix}{i}": np.ascontiguousarray(array[:, i]) for i in range(array.shape[1])})
+    columns = {f"{prefix}{i}": np.ascontiguousarray(array[:, i]) for i in range(array.shape[1])}
+    return pl.DataFrame([_decoded(pl.Series(name, column)) for name, column in columns.items()])
 
 
 def _refuse_duplicates(names: list[str]) -> None:

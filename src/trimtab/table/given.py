@@ -13,10 +13,12 @@ import polars as pl
 from polars import selectors
 
 from trimtab.errors import DataError
-from trimtab.table.cells import settle_types
+from trimtab.table.cells import as_numbers, settle_types
 from trimtab.table.folds import Fold
+from trimtab.table.frames import to_frame
 from trimtab.table.merged import merged
 from trimtab.table.prepare import Prepared, prepare
+from trimtab.wording import counted
 
 
 def prepare_given(
@@ -28,6 +30,7 @@ def prepare_given(
     task: str,
     cv: int | Sequence[Fold] | None,
     seed: int,
+    categories: Sequence[str] = (),
 ) -> Prepared:
     """All rows that have a weight, none put aside for a test.
 
@@ -38,6 +41,7 @@ def prepare_given(
         names: what the targets are called; underscores are added where a feature is called so.
         cv: pairs (train, valid) of row numbers; or a number of folds, None for the usual ones, which are drawn from the
             merged rows, so that the copies of a row are on one side.
+        categories: features that are labels although they may hold numbers.
 
     Raises DataError where there is nothing to learn from.
     """
@@ -55,7 +59,8 @@ def prepare_given(
         task=task,
         split=split,
         test="none",
-        number=_numbers(whole.frame.drop(names)),
+        number=_numbers(whole.frame.drop(*names, *categories)),
+        category=categories,
         weight=weight,
         seed=seed,
         minimum_rows=1,
@@ -67,10 +72,14 @@ def given_weights(sample_weight: Any, rows: int) -> np.ndarray:
     """float64 [rows], ones where none are given. Raises DataError for what are no weights."""
     if sample_weight is None:
         return np.ones(rows)
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    weights = np.full(rows, weights) if weights.ndim == 0 else weights
-    if weights.shape != (rows,):
-        raise DataError(f"sample_weight has the shape {weights.shape}: give one weight for each of the {rows} rows.")
+    if np.isscalar(sample_weight):
+        sample_weight = np.full(rows, sample_weight)
+    shape = np.shape(sample_weight)
+    if shape != (rows,):
+        raise DataError(f"sample_weight has the shape {shape}: give one weight for each of the {counted(rows, 'row')}.")
+    weights, unreadable = as_numbers(to_frame(sample_weight).to_series())
+    if unreadable:
+        raise DataError(f"sample_weight holds {counted(unreadable, 'value')} that cannot be read as a number.")
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise DataError("sample_weight holds weights that are missing, negative or infinite: give numbers from 0 on.")
     if not weights.any():

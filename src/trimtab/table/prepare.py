@@ -109,6 +109,7 @@ def prepare(
         drop=drop,
         number=number,
         category=category,
+        labelled=[name for name in source.categories if name not in (*drop, *number, weight)],
         weight=weight,
         reserved=rule.reserved,
         formats=source.formats,

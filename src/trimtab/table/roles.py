@@ -74,8 +74,8 @@ def collect_facts(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Facts]
     return facts
 
 
-def role_of(facts: Facts, *, number: bool = False, category: bool = False) -> Role:
-    """The role of a column; the user's word (`number`, `category`) comes before every rule."""
+def role_of(facts: Facts, *, number: bool = False, category: bool = False, is_labelled: bool = False) -> Role:
+    """The role of a column: first the user's word (`number`, `category`), then the type it came in, then the rules."""
     if number:
         return Role("number", "--number")
     if category:
@@ -86,6 +86,8 @@ def role_of(facts: Facts, *, number: bool = False, category: bool = False) -> Ro
         return Role("constant", "every value is missing")
     if facts.distinct <= 1 and facts.missing == 0:
         return Role("constant", "one value in every row")
+    if is_labelled:
+        return Role("category", f"{facts.distinct} distinct labels")
     if facts.dtype == pl.Boolean:
         return Role("boolean", "true and false")
     if facts.dtype in (pl.Date, pl.Datetime):

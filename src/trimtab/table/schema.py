@@ -66,14 +66,16 @@ def infer_schema(
     drop: Sequence[str] = (),
     number: Sequence[str] = (),
     category: Sequence[str] = (),
+    labelled: Sequence[str] = (),
     weight: str | None = None,
     reserved: Mapping[str, str] | Sequence[str] = (),
     formats: Mapping[str, str] | None = None,
 ) -> Schema:
     """The schema of `frame`, whose text columns have been settled (`cells.settle_types`).
 
-    `drop`, `number` and `category` are the user's word and win over every rule; `reserved` columns belong to the
-    split (a mapping gives the reason). Raises DataError when no feature is left, OptionError for contradictions.
+    `drop`, `number` and `category` are the user's word and win over every rule; `labelled` columns are labels by the
+    type they came in; `reserved` columns belong to the split (a mapping gives the reason). Raises DataError when no
+    feature is left, OptionError for contradictions.
     """
     _check_names(frame, targets, drop, number, category, weight, reserved)
     _check_overrides(frame, number, category)
@@ -86,7 +88,10 @@ def infer_schema(
     if weight is not None:
         fixed[weight] = Role("weight", "--weight")
     facts = collect_facts(frame, [name for name in frame.columns if name not in fixed])
-    roles = {name: role_of(fact, number=name in number, category=name in category) for name, fact in facts.items()}
+    roles = {
+        name: role_of(fact, number=name in number, category=name in category, is_labelled=name in labelled)
+        for name, fact in facts.items()
+    }
     roles = _with_a_feature(roles, facts, frame)
     columns = tuple(
         _column(frame, name, fixed.get(name) or roles[name], facts.get(name), (formats or {}).get(name))

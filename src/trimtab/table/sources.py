@@ -14,7 +14,7 @@ import polars as pl
 
 from trimtab.errors import DataError, OptionError
 from trimtab.table.cells import as_moments, as_numbers, settle_types
-from trimtab.table.frames import to_frame
+from trimtab.table.frames import label_columns, to_frame
 from trimtab.table.read import read_table
 from trimtab.table.spelling import LABEL_WORDS, as_written, without_missing
 
@@ -78,12 +78,18 @@ def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[
     if len(targets) == 1 and targets[0] in settled.columns:
         settled = _with_words_of_target(settled, came, targets[0])
     kept = {*targets, *labels, *settled.select(pl.col(pl.Boolean)).columns}
+    categories = tuple(name for name in _labelled(data) if name in settled.columns and name not in targets)
     texts = {
         column.name: column
         for column in came.iter_columns()
         if column.name in kept and column.dtype == pl.String != settled.schema[column.name]
     }
-    return Source(settled, targets, name, formats, parts, notices, texts, written is None)
+    return Source(settled, targets, name, formats, parts, notices, texts, written is None, categories)
+
+
+def _labelled(data: Any) -> tuple[str, ...]:
+    frames = data[:1] if isinstance(data, tuple) else [data]
+    return tuple(name for frame in frames for name in label_columns(frame))
 
 
 def _with_words_of_target(settled: pl.DataFrame, came: pl.DataFrame, target: str) -> pl.DataFrame:
