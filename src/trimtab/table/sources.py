@@ -44,7 +44,9 @@ class Source:
         """`column` of `frame[rows]`, or the text it came as where that is what its labels are."""
         if column.name not in self.texts:
             return column
-        return as_written(column, self.texts[column.name][rows], knows_types=self.knows_types)
+        return as_written(
+            column, self.texts[column.name][rows], knows_types=self.knows_types, as_numbers=column.name in self.targets
+        )
 
 
 def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[str] = ()) -> Source:

@@ -39,8 +39,9 @@ def as_labels(column: pl.Series, *, words: Collection[str] = ()) -> pl.Series:
     return text.replace(shown["label"], shown["shown"])
 
 
-def as_written(column: pl.Series, text: pl.Series, *, knows_types: bool) -> pl.Series:
-    """A column that was read from `text`, as labels: the text, unless `column` holds numbers that are written just so.
+def as_written(column: pl.Series, text: pl.Series, *, knows_types: bool, as_numbers: bool) -> pl.Series:
+    """A column that was read from `text`, as labels: the text, unless `column` holds numbers that are written just so,
+    `as_numbers` (1.0) or as labels (1).
 
     Where the source `knows_types`, text was meant as text.
     """
@@ -49,8 +50,10 @@ def as_written(column: pl.Series, text: pl.Series, *, knows_types: bool) -> pl.S
     if knows_types:
         return text
     text = text.str.strip_chars()
+    shown = column.cast(pl.String) if as_numbers and column.dtype.is_numeric() else there
+    # Tools differ in how they write an exponent.
     is_plain = column.dtype.is_integer() or (column.dtype.is_float() and not there.str.contains("e").any())
-    return column if is_plain and text.equals(there, null_equal=True) else text
+    return column if is_plain and text.equals(shown, null_equal=True) else text
 
 
 def without_missing(text: pl.Series, *, words: Collection[str] = ()) -> pl.Series:

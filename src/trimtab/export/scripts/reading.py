@@ -4,17 +4,17 @@ Looks at the table as the script will, so that a script holds only what this tab
 what any table may need. Knows no encoding and no network.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars
 
-from trimtab.export.scripts.literals import literal, table
-from trimtab.table.cells import MISSING_MARKS
+from trimtab.export.scripts.literals import indented, literal, table
+from trimtab.table.cells import MISSING_MARKS, settle_types
 from trimtab.table.read import Written, how_written
-from trimtab.table.spelling import as_labels
+from trimtab.table.spelling import as_labels, find_labels
 
 IN_MEMORY = "table.parquet"
 _DECIMAL_COMMA = r"^([+-]?\d+),(\d)"
@@ -101,42 +101,103 @@ def number(name):
 '''
 
 
-def label_function(reading: Reading, names: Sequence[str], labels: Iterable[str]) -> str:
-    """`def label(name)`: a column as text in one form; `labels` are those the study knows."""
-    marks, steps = _spellings(reading, names, list(labels))
-    cells = "table[name].str.strip_chars()" if reading.is_text else "table[name].cast(polars.String).str.strip_chars()"
-    cells = ".".join([cells, *steps])
-    if not marks:
-        return f'def label(name):\n    """A column as text, null where missing."""\n    return {cells}\n'
-    return f'''\
-{table("MISSING", marks)}
+def label_function(reading: Reading, known: Mapping[str, Sequence[str] | None]) -> str:
+    """`def label(name)`: a column as text, the labels as the study has them; `known` are those of each column that is
+    asked for (None: whatever stands there)."""
+    spellings = _Spellings.in_file(reading.frame, known) if reading.frame is not None else _Spellings.anywhere(known)
+    cells = ".".join(["table[name]", *([] if reading.is_text else ["cast(polars.String)"]), *spellings.steps])
+    lines = [f"text = {cells}"] if spellings.marks else [f"return {cells}"]
+    lines += ["return text.set(text.is_in(MISSING), None)"] if spellings.marks else []
+    tables = [table("MISSING", spellings.marks)] if spellings.marks else []
+    if spellings.others:
+        lines.insert(0, lines.pop(0).replace("table[name]", "table[name].replace(SPELLINGS.get(name, {}))"))
+        tables.append("# Other ways in which labels are written in this file.")
+        tables.append(table("SPELLINGS", spellings.others))
+    body = indented("\n".join(['"""A column as text, null where missing."""', *lines]))
+    return "\n".join([*tables, *(["", ""] if tables else []), f"def label(name):\n{body}\n"])
 
 
-def label(name):
-    """A column as text, null where missing."""
-    text = {cells}
-    return text.set(text.is_in(MISSING), None)
-'''
+@dataclass(frozen=True)
+class _Step:
+    """A method of a column of text as code, and what it does."""
+
+    code: str
+    apply: Callable[[polars.Series], polars.Series]
 
 
-def _spellings(reading: Reading, names: Sequence[str], labels: list[str]) -> tuple[list[str], list[str]]:
-    """Marks of missing cells that occur, and what has to be done so that "1.0" is the label 1, and "True" is true."""
-    if reading.frame is None:
-        known = polars.Series(labels, dtype=polars.String)
-        has_whole, has_truths = known.str.contains(r"^-?\d+$").any(), known.is_in(["true", "false"]).any()
-        return list(MISSING_MARKS), ([_WHOLE] if has_whole else []) + ([_TRUTHS] if has_truths else [])
-    marks: set[str] = set()
-    steps: set[str] = set()
-    for name in names:
-        column = reading.frame[name].unique()
-        text, canonical = column.cast(polars.String).str.strip_chars(), as_labels(column)
-        marks |= set(text.filter(text.is_in(MISSING_MARKS)).to_list())
-        other = canonical.filter((text != canonical).fill_null(False))
-        truths = other.is_in(["true", "false"])
-        steps |= {_TRUTHS} if truths.any() else set()
-        steps |= {_WHOLE} if other.filter(~truths).str.contains(r"^-?\d+$").any() else set()
-        steps |= {_DECIMALS} if other.filter(~truths).str.contains(r"\.").any() else set()
-    return [mark for mark in MISSING_MARKS if mark in marks], [s for s in (_WHOLE, _DECIMALS, _TRUTHS) if s in steps]
+_STRIPPED = _Step("str.strip_chars()", lambda text: text.str.strip_chars())
+_STEPS = (
+    _STRIPPED,
+    _Step(_WHOLE, lambda text: text.str.replace(r"^\+?(-?\d+)\.0*$", "$1")),
+    _Step(_DECIMALS, lambda text: text.str.replace(r"^\+?(-?\d+\.\d*?[1-9])0+$", "$1")),
+    _Step(_TRUTHS, lambda text: text.replace({"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"})),
+)
+
+
+@dataclass(frozen=True)
+class _Spellings:
+    """What has to be done so that cells are the study's labels: steps for all columns, marks of missing cells, and by
+    column the text that is left to replace."""
+
+    steps: tuple[str, ...]
+    marks: list[str]
+    others: dict[str, dict[str, str]]
+
+    @classmethod
+    def in_file(cls, frame: polars.DataFrame, known: Mapping[str, Sequence[str] | None]) -> "_Spellings":
+        """Only what occurs in this file."""
+        asked = {name: _asked(frame[name], labels) for name, labels in known.items()}
+        every = polars.concat(
+            [*asked.values(), polars.DataFrame(schema={"text": polars.String, "label": polars.String})]
+        )
+        steps: list[_Step] = []
+        text = every["text"]
+        for step in _STEPS:
+            after = step.apply(text)
+            is_right, was_right = after == every["label"], text == every["label"]
+            if (is_right & ~was_right).any() and not (was_right & ~is_right).any():
+                steps.append(step)
+                text = after
+        is_mark = every["label"].is_null() & text.is_not_null()
+        labels = set(every["label"].drop_nulls())
+        marks = [mark for mark in MISSING_MARKS if mark in set(text.filter(is_mark)) and mark not in labels]
+        others = {name: _left(pairs, steps, marks) for name, pairs in asked.items()}
+        return cls(tuple(step.code for step in steps), marks, {name: left for name, left in others.items() if left})
+
+    @classmethod
+    def anywhere(cls, known: Mapping[str, Sequence[str] | None]) -> "_Spellings":
+        """What any file may need."""
+        every = polars.Series([label for labels in known.values() for label in labels or ()], dtype=polars.String)
+        occurs = {_WHOLE: every.str.contains(r"^-?\d+$").any(), _TRUTHS: every.is_in(["true", "false"]).any()}
+        steps = [
+            step for step in _STEPS if occurs.get(step.code, step is _STRIPPED) and step.apply(every).equals(every)
+        ]
+        marks = [mark for mark in MISSING_MARKS if mark not in set(every)]
+        return cls(tuple(step.code for step in steps), marks, {})
+
+
+def _asked(column: polars.Series, labels: Sequence[str] | None) -> polars.DataFrame:
+    """Each text of a column beside the label that it is, null for none."""
+    distinct = column.unique()
+    if labels is None:
+        settled = as_labels(settle_types(distinct.to_frame())[0].to_series())
+        return polars.DataFrame({"text": distinct.cast(polars.String), "label": settled}).drop_nulls("text")
+    places, is_missing = find_labels(distinct, labels)
+    names = polars.Series([*labels, None], dtype=polars.String).gather(polars.Series(places) % (len(labels) + 1))
+    text = distinct.cast(polars.String)
+    return polars.DataFrame({"text": text, "label": names}).filter(
+        text.is_not_null() & polars.Series((places >= 0) | is_missing)
+    )
+
+
+def _left(pairs: polars.DataFrame, steps: Sequence[_Step], marks: Sequence[str]) -> dict[str, str]:
+    """What the steps leave to do in a column: text and what stands for it, a missing mark for what is missing."""
+    text = pairs["text"]
+    for step in steps:
+        text = step.apply(text)
+    is_done = (text == pairs["label"]).fill_null(False) | (pairs["label"].is_null() & text.is_in(marks))
+    left = pairs.filter(~is_done).sort("text")
+    return {one: label for one, label in left.iter_rows()}
 
 
 def moment_statements(reading: Reading, name: str, form: str | None, zone: str | None, result: str) -> list[str]:

@@ -3,6 +3,7 @@
 Puts pieces together, each only where this configuration and this table need it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import trimtab
@@ -87,15 +88,15 @@ def _table(subject: Subject) -> str:
     rule = subject.division.rule
     if rule.kind == "time" and rule.column not in [feature.name for feature in columns.moments]:
         numbers.append(rule.column)
-    labelled = [feature.name for feature in columns.labelled] if subject.trial.name != MEAN else []
-    labelled += list(subject.target.names) if subject.is_classification else []
-    labelled += [rule.column] if rule.kind in ("group", "column") else []
-    known = [label for f in columns.labelled if f.labels is not None for label in f.labels.labels]
-    known.extend(subject.target.labels)
+    labelled: dict[str, Sequence[str] | None] = {}
+    if subject.trial.name != MEAN:
+        labelled |= {f.name: (*f.labels.labels, *f.labels.pooled) for f in columns.labelled if f.labels is not None}
+    labelled |= dict.fromkeys(subject.target.names, subject.target.labels) if subject.is_classification else {}
+    labelled |= {rule.column: None} if rule.kind in ("group", "column") else {}
     pieces = [f"TABLE = {literal(reading.path)}", "", f"table = {reading.statement}"]
     pieces += [durations(reading, dict.fromkeys(numbers))]
     pieces += ["", "", number_function(reading, numbers)] if numbers else []
-    pieces += ["", label_function(reading, labelled, known)] if labelled else []
+    pieces += ["", label_function(reading, labelled)] if labelled else []
     return "\n".join(pieces)
 
 
