@@ -81,7 +81,7 @@ def test_a_study_goes_on_and_refuses_other_data_or_another_space(rows, tmp_path)
     more = tt.tune(make, data=rows, space=SPACE, trials=5, epochs=3, resume=tmp_path / "s")
     assert [t.values for t in more.trials[:2]] == [t.values for t in first.trials]
     assert len(more.trials) == 5
-    with pytest.raises(tt.StudyError, match="another data"):
+    with pytest.raises(tt.StudyError, match="other data"):
         tt.tune(make, data=(rows[0] + 1, rows[1]), space=SPACE, trials=6, resume=tmp_path / "s")
     with pytest.raises(tt.StudyError, match="another space"):
         tt.tune(make, data=rows, space={"width": [4]}, trials=6, resume=tmp_path / "s")
@@ -235,6 +235,27 @@ def test_a_study_goes_on_only_with_the_network_and_the_knobs_it_was_made_with(ro
     with pytest.raises(tt.StudyError, match="made with another network"):
         tt.tune(other, **asked, resume=tmp_path / "s")
     assert len(tt.tune(one_knob, **{**asked, "trials": 2}, resume=tmp_path / "s").trials) == 2
+
+
+def test_a_study_goes_on_only_with_functions_that_do_the_same(rows, tmp_path):
+    def factory(slope):
+        return lambda width: nn.Sequential(nn.Linear(4, width), nn.LeakyReLU(slope), nn.Linear(width, 1))
+
+    def powered(exponent):
+        return lambda output, target: ((output.reshape(-1) - target.reshape(-1)).abs() ** exponent).mean()
+
+    # At the least width both make the same network.
+    late = lambda width: one_knob(width) if width < 8 else nn.Sequential(one_knob(width), nn.Tanh())  # noqa: E731
+    asked = {"data": rows, "space": {"width": [4, 8]}, "trials": 1, "epochs": 2, "loss": powered(2)}
+    tt.tune(factory(0.1), **asked, out=tmp_path / "s")
+    with pytest.raises(tt.StudyError, match=r"another loss .*loss.exponent was 2 and is 3"):
+        tt.tune(factory(0.1), **{**asked, "loss": powered(3)}, resume=tmp_path / "s")
+    with pytest.raises(tt.StudyError, match=r"another network .*slope was 0.1 and is 0.2"):
+        tt.tune(factory(0.2), **asked, resume=tmp_path / "s")
+    tt.tune(one_knob, **asked, out=tmp_path / "t")
+    with pytest.raises(tt.StudyError, match=r"another network \(the function of networks differs"):
+        tt.tune(late, **asked, resume=tmp_path / "t")
+    assert len(tt.tune(factory(0.1), **{**asked, "trials": 2, "loss": powered(2)}, resume=tmp_path / "s").trials) == 2
 
 
 def test_a_script_keeps_the_dropout_that_the_function_was_called_with(rows, tmp_path):

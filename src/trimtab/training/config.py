@@ -202,6 +202,12 @@ class Config:
         """What the module factory is called with."""
         return dict(self.network) | dict(self.initial)
 
+    @property
+    def follows_a_plan(self) -> bool:
+        """Whether rate, dropout or weight decay follow a course over all planned epochs."""
+        courses = (self.dropout_course, self.decay_course)
+        return self.schedule.name not in ("constant", "plateau") or any(course != "constant" for course in courses)
+
     def to_json(self) -> dict:
         """A plain dict that `from_json` turns into an equal config."""
         document = dataclasses.asdict(self) | {"network": dict(self.network), "initial": dict(self.initial)}
