@@ -211,7 +211,7 @@ def _check_trained(folder: Path, before: Parts, now: Parts) -> None:
     if not found:
         return
     noun, paths = next(iter(found.items()))
-    named = re.split(r"[.\[]", paths[0])[0] if noun == "the knobs" else "network"
+    named = re.split(r"[.\[]", next(filter(None, paths), "knobs"))[0] if noun == "the knobs" else "network"
     raise StudyError(
         f"{folder} was made with another {named} ({differences(before, now)}): give the same again, or start a new "
         "study."

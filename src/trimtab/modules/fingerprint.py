@@ -192,7 +192,8 @@ class _Walk:
         if len(named) > _LISTED_ONE_BY_ONE:
             self._all_in_one(named, path)
             return
-        self._say(path, counted(len(named), "entry", "entries"))
+        if not named:
+            self._say(path, "empty")
         for name, value in named:
             self.note(value, _of(path, name))
 
