@@ -270,3 +270,24 @@ def test_a_script_keeps_the_dropout_that_the_function_was_called_with(rows, tmp_
         out=tmp_path / "t",
     )  # fmt: skip
     assert "layer.p = 0.3" in turned.code()
+
+
+def test_values_that_are_lists_are_searched_as_lists_of_lists(rows, tmp_path):
+    def stacked(hidden):
+        return nn.Sequential(*(nn.Linear(a, b) for a, b in zip((4, *hidden), (*hidden, 1), strict=True)))
+
+    x, y = rows
+    classes = {"data": (x, (y > 0).astype("int64")), "epochs": 1, "seed": 1}
+    space = {"hidden": [[2], [2, 2]], "class_weights": [[1.0, 3.0], [1.0, 1.0]], "groups": [[tt.Group("*.bias")], []]}
+    two = lambda hidden: nn.Sequential(stacked(hidden), nn.Linear(1, 2))  # noqa: E731
+    study = tt.tune(two, **classes, space=space, trials=8, out=tmp_path / "s")
+    found = {(t.config.network, t.config.loss.class_weights, len(t.config.groups)) for t in study.trials}
+    assert len(found) == 8
+    again = tt.load(tmp_path / "s", two)
+    assert len(again.module[0]) == len(dict(again.winner.config.network)["hidden"]) + 1
+    with pytest.raises(tt.StudyError, match="another space"):
+        tt.tune(two, **classes, space=space | {"class_weights": [[1.0, 2.0], [1.0, 1.0]]}, resume=tmp_path / "s")
+    one = tt.tune(
+        two, **classes, space={"class_weights": [1.0, 3.0], "lr": [0.1]}, hidden=(2,), trials=1, out=tmp_path / "t"
+    )
+    assert one.winner.config.loss.class_weights == (1.0, 3.0) and len(one.module[0]) == 2
