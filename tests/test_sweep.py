@@ -153,6 +153,80 @@ def test_values_in_every_form():
     assert mixed.table["stop"][:2].to_list() == ["None", "3"]
 
 
+BIASES, WEIGHTS = tt.Group("*.bias", rate=0.5), tt.Group("*.weight", decay=0.0)
+CLASSES = {"train": (X[:ROWS], LABELS[:ROWS]), "valid": (X[ROWS:], LABELS[ROWS:])}
+
+
+@pytest.mark.parametrize("groups", [[BIASES, WEIGHTS], (BIASES, WEIGHTS), [BIASES], BIASES, []])
+def test_groups_in_a_flat_list_are_one_value(groups):
+    result = sweep(groups=groups, lr=[0.01, 0.1], epochs=1, seeds=1)
+    assert result.knobs == ("lr",)
+    given_as = tuple(groups) if isinstance(groups, (list, tuple)) else (groups,)
+    assert all(run.config.groups == given_as for run in result.runs)
+
+
+@pytest.mark.parametrize("groups", [[[BIASES], [BIASES, WEIGHTS]], ([BIASES], (BIASES, WEIGHTS))])
+def test_groups_in_a_list_of_lists_are_several_values(groups):
+    result = sweep(groups=groups, epochs=1, seeds=1)
+    assert [run.config.groups for run in result.runs] == [(BIASES,), (BIASES, WEIGHTS)]
+    nothing = sweep(groups=[[], [BIASES]], epochs=1, seeds=1)
+    assert [run.config.groups for run in nothing.runs] == [(), (BIASES,)]
+
+
+@pytest.mark.parametrize(
+    "weights", [[1.0, 3.0], (1, 3), numpy.array([1.0, 3.0]), torch.tensor([1.0, 3.0]), polars.Series([1.0, 3.0])]
+)
+def test_class_weights_are_one_value_flat_and_several_in_a_list_of_lists(weights):
+    module = initialised(lambda: net(outputs=2), 0)
+    one = sweep(module, **CLASSES, class_weights=weights, lr=[0.01, 0.1], epochs=1, seeds=1)
+    assert one.knobs == ("lr",)
+    assert all(run.config.loss.class_weights == (1.0, 3.0) for run in one.runs)
+    two = sweep(module, **CLASSES, class_weights=[None, weights], epochs=1, seeds=1)
+    assert two.knobs == ("class_weights",) and two.metric == "log_loss"
+    assert [run.config.loss.class_weights for run in two.runs] == [(), (1.0, 3.0)]
+
+
+def test_a_table_of_class_weights_has_a_value_in_each_row():
+    table = numpy.array([[1.0, 3.0], [2.0, 1.0]])
+    for weights in (table, torch.from_numpy(table), table.tolist()):
+        result = sweep(lambda: net(outputs=2), **CLASSES, class_weights=weights, epochs=1, seeds=1)
+        assert [run.config.loss.class_weights for run in result.runs] == [(1.0, 3.0), (2.0, 1.0)]
+
+
+def stacked(hidden):
+    sizes = [3, *hidden]
+    layers = [layer for a, b in zip(sizes, hidden, strict=False) for layer in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+
+
+def by_default(hidden=(4,)):
+    return stacked(hidden)
+
+
+def annotated(hidden: list[int]):
+    return stacked([] + hidden)  # noqa: RUF005 - what only a list can do
+
+
+def perhaps(hidden: tuple[int, ...] | None = None):
+    return stacked(hidden or (4,))
+
+
+@pytest.mark.parametrize("factory", [stacked, by_default, annotated, perhaps])
+def test_an_argument_that_is_a_list_is_one_value_flat_and_several_in_a_list_of_lists(factory):
+    one = sweep(factory, hidden=[4, 2], lr=[0.01, 0.1], epochs=1, seeds=1)
+    assert one.knobs == ("lr",) and [len(run.module) for run in one.runs] == [5, 5]
+    two = sweep(factory, hidden=[[4], [4, 2]], epochs=1, seeds=1)
+    assert [len(run.module) for run in two.runs] == [3, 5]
+    assert len(tt.fit(factory, TRAIN, VALID, hidden=[4, 2], epochs=1).module) == 5
+
+
+def test_one_value_alone_is_told_how_to_be_swept():
+    with pytest.raises(tt.OptionError, match="One value of groups is a list: give a list of lists to sweep it"):
+        sweep(groups=[BIASES, WEIGHTS])
+    with pytest.raises(tt.OptionError, match="class_weights has a value twice"):
+        sweep(initialised(lambda: net(outputs=2), 0), **CLASSES, class_weights=[[1, 3], (1.0, 3.0)])
+
+
 def test_values_of_losses_are_compared_by_the_tasks_metric():
     result = sweep(loss=["mse", "huber", nn.L1Loss(), nn.SmoothL1Loss()], lr=0.02)
     assert result.metric == "rmse"

@@ -81,7 +81,7 @@ def test_a_study_goes_on_and_refuses_other_data_or_another_space(rows, tmp_path)
     more = tt.tune(make, data=rows, space=SPACE, trials=5, epochs=3, resume=tmp_path / "s")
     assert [t.values for t in more.trials[:2]] == [t.values for t in first.trials]
     assert len(more.trials) == 5
-    with pytest.raises(tt.StudyError, match="another data"):
+    with pytest.raises(tt.StudyError, match="other data"):
         tt.tune(make, data=(rows[0] + 1, rows[1]), space=SPACE, trials=6, resume=tmp_path / "s")
     with pytest.raises(tt.StudyError, match="another space"):
         tt.tune(make, data=rows, space={"width": [4]}, trials=6, resume=tmp_path / "s")
@@ -237,6 +237,27 @@ def test_a_study_goes_on_only_with_the_network_and_the_knobs_it_was_made_with(ro
     assert len(tt.tune(one_knob, **{**asked, "trials": 2}, resume=tmp_path / "s").trials) == 2
 
 
+def test_a_study_goes_on_only_with_functions_that_do_the_same(rows, tmp_path):
+    def factory(slope):
+        return lambda width: nn.Sequential(nn.Linear(4, width), nn.LeakyReLU(slope), nn.Linear(width, 1))
+
+    def powered(exponent):
+        return lambda output, target: ((output.reshape(-1) - target.reshape(-1)).abs() ** exponent).mean()
+
+    # At the least width both make the same network.
+    late = lambda width: one_knob(width) if width < 8 else nn.Sequential(one_knob(width), nn.Tanh())  # noqa: E731
+    asked = {"data": rows, "space": {"width": [4, 8]}, "trials": 1, "epochs": 2, "loss": powered(2)}
+    tt.tune(factory(0.1), **asked, out=tmp_path / "s")
+    with pytest.raises(tt.StudyError, match=r"another loss .*loss.exponent was 2 and is 3"):
+        tt.tune(factory(0.1), **{**asked, "loss": powered(3)}, resume=tmp_path / "s")
+    with pytest.raises(tt.StudyError, match=r"another network .*slope was 0.1 and is 0.2"):
+        tt.tune(factory(0.2), **asked, resume=tmp_path / "s")
+    tt.tune(one_knob, **asked, out=tmp_path / "t")
+    with pytest.raises(tt.StudyError, match=r"another network \(the function of networks differs"):
+        tt.tune(late, **asked, resume=tmp_path / "t")
+    assert len(tt.tune(factory(0.1), **{**asked, "trials": 2, "loss": powered(2)}, resume=tmp_path / "s").trials) == 2
+
+
 def test_a_script_keeps_the_dropout_that_the_function_was_called_with(rows, tmp_path):
     def dropping(dropout):
         return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 1))
@@ -249,3 +270,24 @@ def test_a_script_keeps_the_dropout_that_the_function_was_called_with(rows, tmp_
         out=tmp_path / "t",
     )  # fmt: skip
     assert "layer.p = 0.3" in turned.code()
+
+
+def test_values_that_are_lists_are_searched_as_lists_of_lists(rows, tmp_path):
+    def stacked(hidden):
+        return nn.Sequential(*(nn.Linear(a, b) for a, b in zip((4, *hidden), (*hidden, 1), strict=True)))
+
+    x, y = rows
+    classes = {"data": (x, (y > 0).astype("int64")), "epochs": 1, "seed": 1}
+    space = {"hidden": [[2], [2, 2]], "class_weights": [[1.0, 3.0], [1.0, 1.0]], "groups": [[tt.Group("*.bias")], []]}
+    two = lambda hidden: nn.Sequential(stacked(hidden), nn.Linear(1, 2))  # noqa: E731
+    study = tt.tune(two, **classes, space=space, trials=8, out=tmp_path / "s")
+    found = {(t.config.network, t.config.loss.class_weights, len(t.config.groups)) for t in study.trials}
+    assert len(found) == 8
+    again = tt.load(tmp_path / "s", two)
+    assert len(again.module[0]) == len(dict(again.winner.config.network)["hidden"]) + 1
+    with pytest.raises(tt.StudyError, match="another space"):
+        tt.tune(two, **classes, space=space | {"class_weights": [[1.0, 2.0], [1.0, 1.0]]}, resume=tmp_path / "s")
+    one = tt.tune(
+        two, **classes, space={"class_weights": [1.0, 3.0], "lr": [0.1]}, hidden=(2,), trials=1, out=tmp_path / "t"
+    )
+    assert one.winner.config.loss.class_weights == (1.0, 3.0) and len(one.module[0]) == 2

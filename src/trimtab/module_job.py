@@ -5,6 +5,7 @@ Puts the floors below to work on what was asked; it parses no options and knows 
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import torch
 from trimtab.errors import OptionError, StudyError
 from trimtab.job import engine_report, new_folder_name
 from trimtab.modules.examples import Examples, check_finite, from_pair
+from trimtab.modules.fingerprint import Parts, differences, differing
 from trimtab.modules.fitting import BY_TASK, Fitting
+from trimtab.modules.identity import identity_of_study
 from trimtab.modules.material import Material
-from trimtab.modules.runs import in_words
 from trimtab.modules.space import ModuleSpace
 from trimtab.results import Study
 from trimtab.training.metrics import all_scores
@@ -84,9 +86,9 @@ class ModuleJob:
         knobs = {name: domain.describe() for name, domain in space.domains.items()}
         metric = fitting.metric
         asked = {
-            "kind": KIND, "space": knobs, "fixed": {n: in_words(v) for n, v in space.fixed.items()}, "seed": self.seed,
+            "kind": KIND, "space": knobs, "fixed": {n: _in_words(v) for n, v in space.fixed.items()}, "seed": self.seed,
             "functions": [name for name, value in space.fixed.items() if callable(value)], "share": self.share,
-            "network": in_words(space.networks.made(space.recipe(space.first).config.module_arguments, seed=0)),
+            "trained": identity_of_study(fitting, space.fixed, self._first_network(space)),
             "metric": None if metric is None else metric.name, "storage": self.storage, "fingerprint": fingerprint,
             "greater_is_better": metric is not None and metric.greater_is_better,
         }  # fmt: skip
@@ -97,13 +99,16 @@ class ModuleJob:
         before = study.read("study.json")["asked"]
         if before.get("kind") != KIND:
             raise StudyError(f"{folder} is the study of a table: resume it without a function of networks.")
-        for what in ("space", "metric", "fingerprint", "fixed", "network"):
+        for what in ("space", "metric", "fingerprint"):
             if before.get(what) != asked[what]:
-                named = "data" if what == "fingerprint" else what
-                named = _difference(before["fixed"], asked["fixed"]) if what == "fixed" else named
-                raise StudyError(f"{folder} was made with another {named}: give the same again, or start a new study.")
+                named = "other data" if what == "fingerprint" else f"another {what}"
+                raise StudyError(f"{folder} was made with {named}: give the same again, or start a new study.")
+        _check_trained(folder, before["trained"], asked["trained"])
         self.storage = before["storage"]
         return study
+
+    def _first_network(self, space: ModuleSpace) -> torch.nn.Module:
+        return space.networks.made(space.recipe(space.first).config.module_arguments, self.seed)
 
     def _search(
         self, fitting: Fitting, space: ModuleSpace, folder: StudyFolder
@@ -200,9 +205,23 @@ def _test_rows(test: Any) -> Examples:
     return rows
 
 
-def _difference(before: dict[str, str], now: dict[str, str]) -> str:
-    """The first knob that is held still otherwise than before."""
-    return next(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
+def _check_trained(folder: Path, before: Parts, now: Parts) -> None:
+    """Raise StudyError where another network is trained, or in another way."""
+    found = differing(before, now)
+    if not found:
+        return
+    noun, paths = next(iter(found.items()))
+    named = re.split(r"[.\[]", next(filter(None, paths), "knobs"))[0] if noun == "the knobs" else "network"
+    raise StudyError(
+        f"{folder} was made with another {named} ({differences(before, now)}): give the same again, or start a new "
+        "study."
+    )
+
+
+def _in_words(thing: Any) -> str:
+    """What is held still, as a reader of the study's document understands it."""
+    named = getattr(thing, "__qualname__", None)
+    return f"{thing.__module__}.{named}" if named else re.sub(r" at 0x[0-9a-f]+", "", repr(thing))
 
 
 def _fingerprint(fitting: Fitting) -> str:

@@ -19,8 +19,9 @@ from trimtab.modules.fitting import BY_TASK, Fitting
 from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
-from trimtab.modules.recipe import KNOBS, LOSS_KNOBS, PLAIN_SEQUENCES, Recipe, plain, refuse_idle
+from trimtab.modules.recipe import LOSS_KNOBS, Recipe, plain, refuse_idle, split_knobs
 from trimtab.modules.runs import Job, Runs
+from trimtab.modules.several import is_one_after_all, is_sequence, several, takes_sequence
 from trimtab.swept import Outcome, Sweep, cell, summarised
 from trimtab.training.config import whole
 from trimtab.training.run import NOT_FINITE, RunRecord
@@ -63,14 +64,15 @@ def sweep(
         threads: threads to train with (all cores).
         callbacks: as in `tt.fit`, told of every run by its name.
         evaluate_every: as in `tt.fit`.
-        knobs: as in `tt.fit`; one or two of them as a list, array or range of values.
+        knobs: as in `tt.fit`; one or two of them as a list, array or range of values. Where one value is a list
+            already (groups, class_weights, an argument of the function that is one) several are a list of lists.
 
     Raises a TrimtabError that says what cannot be used and what to do.
     """
     started = time.perf_counter()
     networks, listening = Networks(module), Listening(callbacks)
-    swept, held = _swept(networks, knobs)
     seeds, seed = whole("seeds", seeds, least=1), whole("seed", seed)
+    swept, held = _swept(networks, knobs, seed)
     threads = cores() if threads is None else whole("threads", threads, least=1)
     combinations = [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
     if len(combinations) * seeds > MOST_RUNS:
@@ -103,16 +105,19 @@ def sweep(
     )  # fmt: skip
 
 
-def _swept(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+def _swept(networks: Networks, knobs: Mapping[str, Any], seed: int) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     """The knobs that were given as several values, and those that stand still."""
+    found = {name: several(networks, name, value) for name, value in knobs.items()}
+    firsts = {name: knobs[name] if found[name] is None else next(iter(found[name] or ()), None) for name in knobs}
+    others, _ = split_knobs(networks, firsts)
     swept, held = {}, {}
-    for name, value in knobs.items():
-        # A tuple may be the one value of what a factory takes, and of knobs that are sequences.
-        is_plain = name in PLAIN_SEQUENCES or name in networks.knobs or name not in KNOBS
-        if not _is_several(value) or (is_plain and isinstance(value, tuple)):
-            held[name] = value
+    for name, values in found.items():
+        if values and name in networks.knobs and is_one_after_all(networks, name, values, others, seed):
+            values = None
+        if values is None:
+            held[name] = knobs[name]
             continue
-        values = [plain(each) for each in value]
+        values = [plain(each) for each in values]
         if not values:
             raise OptionError(f"{name} has no values to sweep.")
         if len({_same(each) for each in values}) < len(values):
@@ -120,18 +125,18 @@ def _swept(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str, list
         swept[name] = values
     if not 1 <= len(swept) <= 2:
         named = ", ".join(swept) or "none"
+        lists = sorted(name for name in held if is_sequence(held[name]) and takes_sequence(networks, name))
+        hint = f" One value of {lists[0]} is a list: give a list of lists to sweep it." if lists and not swept else ""
         raise OptionError(
-            f"A sweep turns one or two knobs, given as lists of values; given so: {named}. For more use tt.tune."
+            f"A sweep turns one or two knobs, given as lists of values; given so: {named}. For more use tt.tune.{hint}"
         )
     return swept, held
 
 
-def _is_several(value: Any) -> bool:
-    return isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0) == 1 or hasattr(value, "to_list")
-
-
 def _same(value: Any) -> Any:
     """Equal for values that are the same knob."""
+    if is_sequence(value):
+        return tuple(_same(each) for each in value)
     return value if isinstance(value, (bool, int, float, str)) or callable(value) else repr(value)
 
 

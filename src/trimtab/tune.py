@@ -169,7 +169,7 @@ def _tune_networks(
     held = dict(fixed)
     if material.batch_size and not {"batch_size"} & {*held, *(space or {})}:
         held["batch_size"] = material.batch_size
-    domains = domains_of(space or {})
+    domains = domains_of(space or {}, networks)
     both = next((name for name in domains if name in held), None)
     if both is not None:
         raise OptionError(f"{both} is in space and held still: leave one of them out.")

@@ -157,7 +157,6 @@ OTHERS = {
     "the same rows, divided elsewhere": {"divided": ROWS + 4},
     "another rate": {"lr": 0.04},
     "another seed": {"seed": 1},
-    "more epochs": {"epochs": EPOCHS + 1},
     "another network": {"module": nn.Sequential(nn.Linear(3, 12), nn.Tanh(), nn.Linear(12, 1))},
     "other weights": {"module": nn.Sequential(nn.Linear(3, 12), nn.ReLU(), nn.Linear(12, 1))},
     "another activation": {"module": nn.Sequential(net()[0], nn.Tanh(), net()[2])},
@@ -178,11 +177,110 @@ def test_another_run_does_not_go_on_from_it(case, tmp_path):
     assert fit(checkpoint=tmp_path).epochs == EPOCHS
 
 
+@pytest.mark.parametrize("optimizer", ["adam", torch.optim.Adam])
+@pytest.mark.parametrize("epochs", [EPOCHS - 2, EPOCHS + 4])
+@pytest.mark.parametrize("interrupted", [4, None])
+def test_more_epochs_go_on(optimizer, epochs, interrupted, tmp_path):
+    options = {"optimizer": optimizer, "module": net(batch_norm=True), "averaging": 0.5}
+    if interrupted is None and epochs < EPOCHS:
+        fit(**options, checkpoint=tmp_path)
+        with pytest.raises(tt.CheckpointError, match="of 9 epochs, not 7, and 9 of them are trained"):
+            fit(**options, epochs=epochs, checkpoint=tmp_path)
+        return
+    if interrupted is None:
+        fit(**options, checkpoint=tmp_path)
+    else:
+        with pytest.raises(Interrupted):
+            fit(**options, checkpoint=tmp_path, callbacks=interrupted_at(interrupted))
+    assert_same_run(fit(**options, epochs=epochs, checkpoint=tmp_path), fit(**options, epochs=epochs))
+
+
+def test_more_epochs_of_a_run_that_stopped_early_or_was_to_stop_change_nothing(tmp_path):
+    options = {"stop": 2, "lr": 0.4}
+    whole = fit(**options, epochs=40)
+    assert whole.ended == "stopped early"
+    fit(**options, epochs=whole.epochs, checkpoint=tmp_path)
+    assert_same_run(fit(**options, epochs=40, checkpoint=tmp_path), whole)
+    assert_same_run(fit(**options, epochs=50, checkpoint=tmp_path), whole)
+
+
+@pytest.mark.parametrize("plan", [{"schedule": "cosine"}, {"schedule": "step"},
+                                  {"optimizer": "adamw", "weight_decay": 0.1, "decay_course": "linear"}])  # fmt: skip
+def test_more_epochs_of_a_run_with_a_plan_are_another_run(plan, tmp_path):
+    fit(**plan, checkpoint=tmp_path)
+    with pytest.raises(tt.CheckpointError, match="of 9 epochs, not 12, and its rates follow a plan over all epochs"):
+        fit(**plan, epochs=12, checkpoint=tmp_path)
+
+
+def test_more_epochs_after_an_evaluation_out_of_turn_are_another_run(tmp_path):
+    fit(evaluate_every=2, checkpoint=tmp_path)
+    with pytest.raises(tt.CheckpointError, match="the last evaluation came after 1 epochs instead of 2"):
+        fit(evaluate_every=2, epochs=12, checkpoint=tmp_path)
+
+
 def fit_divided(divided=None, **options):
     if divided is None:
         return fit(**options)
     return tt.fit(net(), (X[:divided], Y[:divided]), (X[divided:], Y[divided:]), epochs=EPOCHS, batch_size=16, lr=0.05,
                   **options)  # fmt: skip
+
+
+class Sloped(nn.Module):
+    """A network with an attribute that no weight tells of."""
+
+    def __init__(self, slope):
+        super().__init__()
+        self.inner, self.slope = net(), slope
+
+    def forward(self, x):
+        return nn.functional.leaky_relu(self.inner(x), self.slope)
+
+
+class Moved(Dataset):
+    def __init__(self, noise):
+        self.noise = noise
+
+    def __len__(self):
+        return ROWS
+
+    def __getitem__(self, i):
+        return torch.from_numpy(X[i]) + self.noise * torch.randn(3), torch.tensor([Y[i]])
+
+
+def powered(exponent):
+    return lambda output, target: ((output - target).abs() ** exponent).mean()
+
+
+TOLD_APART = {
+    "an attribute of a loss": (
+        {"loss": nn.HuberLoss(delta=1.0)}, {"loss": nn.HuberLoss(delta=0.1)},
+        "the loss differs: delta was 1.0 and is 0.1"),
+    "what a loss closes over": (
+        {"loss": powered(2)}, {"loss": powered(3)}, "the loss differs: exponent was 2 and is 3"),
+    "what an optimizer closes over": (
+        {"optimizer": (lambda rate: lambda p: torch.optim.Adam(p, lr=rate))(0.01), "lr": None},
+        {"optimizer": (lambda rate: lambda p: torch.optim.Adam(p, lr=rate))(0.1), "lr": None},
+        "the optimizer differs: rate was 0.01 and is 0.1"),
+    "an attribute of the network": (
+        {"module": Sloped(0.1)}, {"module": Sloped(0.2)}, "the network differs: slope was 0.1 and is 0.2"),
+    "a knob": ({"lr": 0.05}, {"lr": 0.04}, "the knobs differ: lr was 0.05 and is 0.04"),
+    "a part of a schedule": (
+        {"schedule": plateau}, {"schedule": tt.Schedule("plateau", patience=2, factor=0.3)},
+        "the knobs differ: schedule.patience was 1 and is 2"),
+    "what a Dataset does": (
+        {"train": Moved(0.1)}, {"train": Moved(0.2)}, "what train= reads differs: dataset.noise was 0.1 and is 0.2"),
+    "rows": ({}, {"train": (X[:ROWS] + 1, Y[:ROWS])}, r"the data differ: \[0\] is another"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TOLD_APART)
+def test_the_refusal_names_what_differs(case, tmp_path):
+    before, after, words = TOLD_APART[case]
+    torch.manual_seed(0)
+    fit(**before, epochs=1, checkpoint=tmp_path)
+    with pytest.raises(tt.CheckpointError, match=words):
+        fit(**after, epochs=1, checkpoint=tmp_path)
+    fit(**before, epochs=1, checkpoint=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +313,7 @@ def test_a_damaged_file_is_refused(damage, optimizer, tmp_path):
         fit(checkpoint=tmp_path, optimizer=optimizer)
 
 
-@pytest.mark.parametrize("content", [{}, {"format": 99}, [1, 2], {"format": 1, "identity": None}])
+@pytest.mark.parametrize("content", [{}, {"format": 99}, [1, 2], {"format": 2, "identity": None}])
 def test_a_file_of_another_kind_is_refused(content, tmp_path):
     torch.save(content, tmp_path / FILE)
     with pytest.raises(tt.CheckpointError):

@@ -3,9 +3,12 @@
 Knows modules and the names of a factory's arguments; it knows no data and no training.
 """
 
+import contextlib
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from trimtab.errors import FactoryError, ModuleError, first_line
+from trimtab.training.config import Listed
 from trimtab.training.program import Layout
 from trimtab.training.randomness import SeededGenerators, initialised, number_from
 
@@ -54,9 +58,26 @@ class Networks:
         if self.factory is None:
             return {}
         try:
+            return inspect.signature(self.factory, eval_str=True).parameters
+        except NameError:  # an annotation that is there for type checkers alone
             return inspect.signature(self.factory).parameters
         except (TypeError, ValueError):  # a function of C
             return {}
+
+    def takes_sequence(self, name: str) -> bool | None:
+        """Whether the factory's argument `name` is a list or the like, by its default or its annotation; None where
+        neither says."""
+        parameter = self._parameters.get(name)
+        if parameter is None:
+            return None
+        if parameter.default is not None and parameter.default is not inspect.Parameter.empty:
+            return isinstance(parameter.default, (list, tuple))
+        return None if parameter.annotation is inspect.Parameter.empty else _is_of_sequences(parameter.annotation)
+
+    @staticmethod
+    def frozen(value: Any) -> Any:
+        """An argument of a factory in a form that can be looked up, with lists that cannot be changed."""
+        return Listed.of(value)
 
     def made(self, arguments: Mapping[str, Any], seed: int) -> nn.Module:
         """The network of a run with this seed, in float32; it is shared: copy it before changing it."""
@@ -95,7 +116,7 @@ class Networks:
         number = number_from("run", seed, 0)
         try:
             with SeededGenerators(number):  # numpy's and Python's too
-                module = initialised(lambda: factory(**arguments), number)
+                module = initialised(lambda: _call(factory, arguments), number)
         except Exception as error:
             raise FactoryError(
                 f"The factory, called as factory({given}), raised {type(error).__name__}: {first_line(error)}"
@@ -144,6 +165,28 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _call(factory: Factory, arguments: Mapping[str, Any]) -> Any:
+    """What the factory makes. Files do not say whether a list was a tuple: where it cannot be one, it is the other."""
+    try:
+        return factory(**{name: Listed.undone(value) for name, value in arguments.items()})
+    except TypeError:
+        if not any(isinstance(value, Listed) for value in arguments.values()):
+            raise
+        as_tuples = {n: tuple(value) if isinstance(value, Listed) else value for n, value in arguments.items()}
+        with contextlib.suppress(Exception):
+            return factory(**as_tuples)
+        raise
+
+
+def _is_of_sequences(annotation: Any) -> bool | None:
+    """Whether an annotation allows sequences and nothing single; None where it is one that nobody can tell."""
+    kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return all(_is_of_sequences(kind) for kind in kinds)
+    kind = typing.get_origin(annotation) or annotation
+    return issubclass(kind, Sequence) and not issubclass(kind, (str, bytes)) if isinstance(kind, type) else None
 
 
 def source_of(module: nn.Module) -> str | None:

@@ -3,21 +3,19 @@
 Knows jobs, lanes and callbacks; it knows nothing of how results are shown, and proposes nothing.
 """
 
-import hashlib
-import json
 import logging
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from trimtab.modules.batches import RunBatches
+from trimtab.modules.fingerprint import differences
 from trimtab.modules.fitting import Fitting
+from trimtab.modules.identity import identity_of_run
 from trimtab.modules.listening import Listening
 from trimtab.modules.own_optimizer import optimizer_of
 from trimtab.modules.recipe import Recipe
@@ -87,24 +85,14 @@ class Runs:
         if self.checkpoint is None:
             return None
         data, fold = engine.data, engine.data.folds[0]
-        tensors = [*data.inputs, data.targets, *data.more_targets, data.weights, fold.train, fold.validation]
-        return Checkpoint(self.checkpoint, self._identity(request, recipe, tensors))
+        rows = [*data.inputs, data.targets, *data.more_targets, data.weights, fold.train, fold.validation]
+        return self._checkpoint_of(self.checkpoint, request, recipe, rows)
 
-    def _identity(self, request: Request, recipe: Recipe, tensors: Iterable[torch.Tensor]) -> str:
-        """A digest of all that shapes a run: its config and seed, functions, the data, the network and its weights."""
-        fitting, start = self.fitting, self.fitting.start(request)
-        metric = None if fitting.metric is None else fitting.metric.name
-        how = [
-            request.config.to_json(), request.seed, fitting.evaluate_every, metric, fitting.task,
-            recipe.has_own_dropout, in_words(recipe.function), in_words(recipe.make_optimizer), in_words(start),
-        ]  # fmt: skip
-        digest = hashlib.sha256(json.dumps(how, sort_keys=True, default=in_words).encode())
-        state = start.state_dict()
-        for name, tensor in (*((str(i), t) for i, t in enumerate(tensors)), *state.items()):
-            if isinstance(tensor, torch.Tensor):  # a module may keep other things in its state
-                digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+    def _checkpoint_of(
+        self, folder: Path, request: Request, recipe: Recipe, rows: Iterable[torch.Tensor]
+    ) -> Checkpoint:
+        identity = identity_of_run(self.fitting, request, recipe, rows)
+        return Checkpoint(folder, request.config, identity, differences)
 
     # -- one by one
 
@@ -133,7 +121,7 @@ class Runs:
         )  # fmt: skip
         checkpoint = None
         if self.checkpoint is not None:
-            checkpoint = Checkpoint(self.checkpoint, self._identity(request, job.recipe, source.tensors()))
+            checkpoint = self._checkpoint_of(self.checkpoint, request, job.recipe, source.tensors())
             if (content := checkpoint.read()) is not None:
                 run.restore(content["tensors"])
                 bring_up_to_date(run.lane, content)
@@ -149,15 +137,6 @@ class Runs:
                 checkpoint.write(run.tensors(), run.lane)
                 saved_at = time.monotonic()
         return run.record()
-
-
-def in_words(thing: Any) -> str:
-    """A function or an object in words that are the same in every process; one without a name is told by its kind."""
-    if thing is None:
-        return ""
-    named = getattr(thing, "__qualname__", None)
-    words = f"{thing.__module__}.{named}" if named else repr(thing)
-    return re.sub(r" at 0x[0-9a-f]+", "", words)
 
 
 def in_lanes(

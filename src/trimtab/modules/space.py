@@ -12,41 +12,67 @@ import numpy
 
 from trimtab.errors import OptionError
 from trimtab.modules.networks import Networks
-from trimtab.modules.recipe import PLAIN_SEQUENCES, EarlyStopping, Recipe, plain, recipe, split_knobs
-from trimtab.training.config import Config, Task
+from trimtab.modules.recipe import EarlyStopping, Recipe, plain, recipe, split_knobs
+from trimtab.modules.several import is_sequence, several, takes_sequence
+from trimtab.training.config import Config, Listed, Task
 from trimtab.tuning.space import Choice, Domain, Range, Value, natural_epochs
+from trimtab.wording import with_article
 
 HOW_TO_WRITE = 'Write a list of values, or a range as (low, high) or (low, high, "log").'
 
 
-def domains_of(space: Mapping[str, Any]) -> dict[str, Domain]:
+@dataclass(frozen=True)
+class Sequences(Choice):
+    """A choice among values that are lists or tuples, by the names that a search knows them by."""
+
+    meant: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> "Sequences":
+        meant = tuple(Listed.of(list(value) if is_sequence(value) else plain(value)) for value in values)
+        return cls(tuple(map(repr, meant)), (1.0,) * len(meant), meant)
+
+    def value_of(self, name: Value) -> Any:
+        return self.meant[self.values.index(name)]
+
+
+def domains_of(space: Mapping[str, Any], networks: Networks) -> dict[str, Domain]:
     """`space` as domains; raises OptionError for what is no list of values and no range."""
     if not isinstance(space, Mapping):
-        raise OptionError(f'space is a {type(space).__name__}: give a dict such as {{"lr": (1e-4, 1e-1, "log")}}.')
+        raise OptionError(
+            f'space is {with_article(type(space).__name__)}: give a dict such as {{"lr": (1e-4, 1e-1, "log")}}.'
+        )
     if not space:
         raise OptionError('space is empty: name at least one knob, such as {"lr": (1e-4, 1e-1, "log")}.')
     odd = [name for name in space if not isinstance(name, str)]
     if odd:
         raise OptionError(f"space holds {odd[0]!r}: its keys are names of knobs.")
-    return {name: _domain(name, given) for name, given in space.items()}
+    return {name: _domain(name, given, networks) for name, given in space.items()}
 
 
-def _domain(name: str, given: Any) -> Domain:
+def _domain(name: str, given: Any, networks: Networks) -> Domain:
     if isinstance(given, (Choice, Range)):
         return given
-    if isinstance(given, tuple) and name not in PLAIN_SEQUENCES and _is_range(given):
+    is_listed = takes_sequence(networks, name)
+    if isinstance(given, tuple) and not is_listed and _is_range(given):
         return _range(name, given)
-    if isinstance(given, (list, tuple, range)) or getattr(given, "ndim", 0) == 1:
-        values = tuple(plain(value) for value in given)
+    if not is_sequence(given):
+        raise OptionError(f"{name} is {given!r} in space. {HOW_TO_WRITE} What stands still is given as {name}=...")
+    values = several(networks, name, list(given) if isinstance(given, tuple) else given)
+    values = [given] if values is None else [plain(value) for value in values]
+    if any(is_sequence(value) for value in values):
+        domain: Choice = Sequences.of(values)
+    else:
         odd = [value for value in values if not isinstance(value, (str, int, float))]
         if odd:
             raise OptionError(
-                f"{name} may be {odd[0]!r} in space: values must be numbers or names. Give anything else as {name}=..."
+                f"{name} may be {odd[0]!r} in space: values must be numbers, names or lists. Give anything else as "
+                f"{name}=..."
             )
-        if not values or len(set(values)) < len(values):
-            raise OptionError(f"{name} has {'no values' if not values else 'a value twice'} in space. {HOW_TO_WRITE}")
-        return Choice(values, (1.0,) * len(values))
-    raise OptionError(f"{name} is {given!r} in space. {HOW_TO_WRITE} What stands still is given as {name}=...")
+        domain = Choice(tuple(values), (1.0,) * len(values))
+    if not values or len(set(domain.values)) < len(values):
+        raise OptionError(f"{name} has {'no values' if not values else 'a value twice'} in space. {HOW_TO_WRITE}")
+    return domain
 
 
 def _is_range(given: tuple) -> bool:
@@ -110,13 +136,17 @@ class ModuleSpace:
 
     def recipe(self, values: Mapping[str, Value], *, may_shorten: bool = False) -> Recipe:
         """The recipe of `values` and what stands still; runs stop early unless `stop` says otherwise."""
-        knobs = {**self.fixed, **values}
+        knobs = {**self.fixed, **{name: self._meant(name, value) for name, value in values.items()}}
         epochs = knobs.setdefault("epochs", self.natural_epochs)
         if may_shorten:
             knobs["epochs"] = values["epochs"]
         knobs.setdefault("stop", EarlyStopping(patience=max(10, int(epochs) // 4)))
         network, training = split_knobs(self.networks, knobs)
         return recipe(training, network)
+
+    def _meant(self, name: str, value: Value) -> Any:
+        domain = self.domains.get(name)
+        return domain.value_of(value) if isinstance(domain, Sequences) else value
 
     def for_task(self, task: Task) -> "ModuleSpace":
         return replace(self, task=task)

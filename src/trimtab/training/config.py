@@ -155,6 +155,29 @@ class Group:
         require(f"the decay multiplier of {self.pattern}", self.decay, 0)
 
 
+class Listed(tuple):
+    """A list that cannot be changed, so that what holds one can be compared and looked up."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """`value` with every list in it as one of these."""
+        if isinstance(value, (list, tuple)):
+            return (cls if isinstance(value, (list, cls)) else tuple)(cls.of(each) for each in value)
+        return value
+
+    @classmethod
+    def undone(cls, value: Any) -> Any:
+        """The same with lists in their places again."""
+        if isinstance(value, tuple):
+            return (list if isinstance(value, cls) else tuple)(cls.undone(each) for each in value)
+        return value
+
+
 @dataclass(frozen=True)
 class Config:
     """One complete training configuration.
@@ -202,6 +225,12 @@ class Config:
         """What the module factory is called with."""
         return dict(self.network) | dict(self.initial)
 
+    @property
+    def follows_a_plan(self) -> bool:
+        """Whether rate, dropout or weight decay follow a course over all planned epochs."""
+        courses = (self.dropout_course, self.decay_course)
+        return self.schedule.name not in ("constant", "plateau") or any(course != "constant" for course in courses)
+
     def to_json(self) -> dict:
         """A plain dict that `from_json` turns into an equal config."""
         document = dataclasses.asdict(self) | {"network": dict(self.network), "initial": dict(self.initial)}
@@ -215,6 +244,6 @@ class Config:
         loss = {**values["loss"], "class_weights": tuple(values["loss"]["class_weights"])}
         parts = {"optimizer": Optimizer, "schedule": Schedule, "stopping": Stopping}
         values |= {name: part(**values[name]) for name, part in parts.items()} | {"loss": Loss(**loss)}
-        values |= {name: tuple(values[name].items()) for name in ("network", "initial")}
+        values |= {name: tuple((n, Listed.of(v)) for n, v in values[name].items()) for name in ("network", "initial")}
         values["groups"] = tuple(Group(**group) for group in values.get("groups", ()))
         return cls(**values)
