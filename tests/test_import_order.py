@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("watcher", "interop"),
     ("recorder",),
-    ("finish", "tensors", "modules"),
+    ("finish", "refit", "tensors", "modules"),
     ("results",),
     ("job",),
     ("module_job",),

@@ -3,8 +3,9 @@
 Knows trials, models and scores; it proposes and searches nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy
 import torch
@@ -13,16 +14,11 @@ from trimtab.errors import DataError
 from trimtab.model import Member, Model
 from trimtab.table.encode import Encoded
 from trimtab.table.prepare import Prepared
-from trimtab.training.config import Stopping
-from trimtab.training.data import Fold, TrainingData
-from trimtab.training.engine import Engine
+from trimtab.training.data import TrainingData
 from trimtab.training.metrics import Metric, all_scores, bootstrap_interval
-from trimtab.training.population import Structure
-from trimtab.training.run import OUT_OF_BUDGET, Request
-from trimtab.tuning import baselines
 from trimtab.tuning.ensemble import select
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.trial import COMPLETE, TrialRecord
+from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 
 CANDIDATES = 60
 CANDIDATE_BYTES = 512 << 20
@@ -64,53 +60,63 @@ def choose(
     return Chosen(winner, members, numpy.asarray(mixed))
 
 
-def as_model(prepared: Prepared, folder: StudyFolder, members: Sequence[tuple[TrialRecord, float]]) -> Model:
-    """The model of these trials: all their folds' networks, each trial with its share."""
+def as_model(
+    prepared: Prepared,
+    folder: StudyFolder,
+    members: Sequence[tuple[TrialRecord, float]],
+    refitted: Mapping[int, Member] = MappingProxyType({}),
+) -> Model:
+    """The model of these trials, each with its share: its networks of `refitted`, or else those that were scored."""
     parts = []
     for record, share in members:
-        weights = folder.load_weights(record.number)
-        if weights is not None:
-            parts.append(Member(record.config.module_arguments, weights.parameters, share))
+        if record.number in refitted:
+            parts.append(replace(refitted[record.number], share=share))
+        elif (weights := folder.load_weights(record.number)) is not None:
+            parts.append(scored_member(prepared, record, weights, share))
     total = sum(part.share for part in parts)
-    parts = [Member(part.network, part.parameters, part.share / total) for part in parts]
+    parts = [replace(part, share=part.share / total) for part in parts]
     return Model(prepared.encoder, prepared.target_encoder, tuple(parts))
 
 
-def trained_on_all_rows(
-    engine: Engine, data: TrainingData, members: Sequence[tuple[TrialRecord, float]], *, seed: int
-) -> list[Member] | None:
-    """Each member trained once on every row of `data`, for as many epochs as its folds needed, without stopping.
-
-    A trial that scikit-learn fitted is fitted anew. None where the engine was stopped before the last epoch.
-    """
-    every = torch.arange(data.rows, device=data.device)
-    whole = replace(data, folds=(Fold(every, every[:1]),))
-    all_rows = Engine(whole, engine.metric, engine.factory, threads=engine.threads, should_stop=engine.should_stop)
-    result = []
-    for record, share in members:
-        if record.name in baselines.FITTED:
-            layout = engine.program(record.config.network).layout
-            fitted = baselines.FITTED[record.name](whole, layout, seed=seed)
-            result.append(Member(record.config.module_arguments, fitted.parameters, share))
-            continue
-        final = replace(record.config, epochs=max(1, record.best_epoch), stopping=Stopping("none"))
-        population = all_rows.population(Structure.of(final), lanes=1)
-        all_rows.admit(population, [Request(record.number, final, 0, seed)])
-        while not population.lanes[0].ended:
-            if not all_rows.advance(population):
-                return None
-        result.append(Member(record.config.module_arguments, population.evaluated[:1].clone().cpu(), share))
-        all_rows.retire(population, OUT_OF_BUDGET)
-    return result
+def scored_member(prepared: Prepared, record: TrialRecord, weights: TrialWeights, share: float = 1.0) -> Member:
+    """The networks of all folds of a trial; of folds that go forward in time the latest alone, since the others never
+    saw the rows nearest to those that are to be predicted."""
+    latest = prepared.split.latest
+    parameters = weights.parameters if latest is None else weights.parameters[latest : latest + 1]
+    return Member(record.config.module_arguments, parameters, share)
 
 
-def best_network(prepared: Prepared, folder: StudyFolder, winner: TrialRecord) -> Model:
-    """The winner's network of the fold it did best on, alone."""
+def best_network(prepared: Prepared, folder: StudyFolder, winner: TrialRecord, trials: Sequence[TrialRecord]) -> Member:
+    """One of the winner's networks, alone: of folds that go forward in time the latest, of others the one that did best
+    for its fold."""
     weights = folder.load_weights(winner.number)
     assert weights is not None
-    place = int(numpy.argmin(winner.fold_errors)) if winner.fold_errors else 0
-    member = Member(winner.config.module_arguments, weights.parameters[place : place + 1], 1.0)
-    return Model(prepared.encoder, prepared.target_encoder, (member,))
+    latest = prepared.split.latest
+    place = best_fold(winner, trials) if latest is None else latest
+    return Member(winner.config.module_arguments, weights.parameters[place : place + 1], 1.0)
+
+
+def best_fold(winner: TrialRecord, trials: Sequence[TrialRecord]) -> int:
+    """The fold in which the winner did best beside the other `trials`.
+
+    Its own errors say more of the folds than of the networks: the least is that of the fold that is easiest for all.
+    So each is taken relative to the median of the other finished trials on the same rows; without any, the networks
+    cannot be told apart, and the first is as good as another.
+    """
+    if not winner.fold_errors:
+        return 0
+    own = numpy.array(winner.fold_errors)
+    others = [
+        record.fold_errors
+        for record in trials
+        if record.state == COMPLETE and record.number != winner.number and len(record.fold_errors) == len(own)
+    ]
+    if not others:
+        return 0
+    usual = numpy.median(others, axis=0)
+    # Where the others make no error at all, one that makes none either is their equal.
+    relative = numpy.where(own == usual, 1.0, own / numpy.where(usual == 0, 1e-300, usual))
+    return int(numpy.argmin(relative))
 
 
 def scores(

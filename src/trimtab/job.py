@@ -5,13 +5,14 @@ Puts the floors below to work on what was asked; it parses no options and knows 
 
 import datetime
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
 import torch
 
-from trimtab import finish
+from trimtab import finish, refit
 from trimtab.errors import StudyError
 from trimtab.machine import available_memory
 from trimtab.model import Member, Model, build
@@ -60,6 +61,8 @@ class Job:
         self.device, self.threads, self.lasting = device, threads, lasting
         self.notices: list[str] = []
         self._model_saved = 0.0
+        # By trial, what stands in for its folds' networks.
+        self.refitted: dict[int, Member] = {}
 
     def run(self, data: Any, test: Any, folder: StudyFolder | None, out: Path | None) -> Study:
         asked = self.asked
@@ -78,7 +81,7 @@ class Job:
         tensors = training_data(prepared, self.device)
         self._warn_of_memory(prepared)
         space = space_for(
-            task, metric.name, rows=len(tensors.folds[0].train), columns=prepared.encoder.n_numbers, fixed=fixed
+            task, metric.name, rows=tensors.most_training_rows, columns=prepared.encoder.n_numbers, fixed=fixed
         )
         if folder is None:
             asked |= {"greater_is_better": metric.greater_is_better, "fingerprint": prepared.fingerprint}
@@ -182,14 +185,16 @@ class Job:
         self._reserve_for_all_rows(record)
         if self._model_saved and time.monotonic() - self._model_saved < MODEL_EVERY:
             return
-        member = Member(record.config.module_arguments, weights.parameters, 1.0)
+        member = finish.scored_member(self.prepared, record, weights)
         Model(self.prepared.encoder, self.prepared.target_encoder, (member,)).save(self.folder.model)
         self._model_saved = time.monotonic()
 
     def _reserve_for_all_rows(self, best: TrialRecord) -> None:
         """Keep time for training the best once more on all rows, alone in its population and so less quick."""
-        networks = ALONE * (bool(self.asked["single"]) + REFITTED * bool(self.asked["refit"]))
-        wanted = self.reserve + networks * best.seconds / len(self.tensors.folds)
+        forward = self.prepared.split.latest is not None and not self.asked["single"]
+        trainings = bool(self.asked["single"]) + REFITTED * (forward + bool(self.asked["refit"]))
+        rows = sum(len(fold.train) for fold in self.tensors.folds)
+        wanted = self.reserve + ALONE * trainings * best.seconds * self.tensors.rows / rows
         self.budget.reserve = min(wanted, max(self.reserve, 0.4 * self.budget.seconds))
 
     # -- after
@@ -198,17 +203,12 @@ class Job:
         self._tell_finishing(trials)
         candidates = self._candidates(trials)
         chosen = finish.choose(candidates, self.folder, self.tensors, self.metric, single=self.asked["single"])
-        model = finish.as_model(self.prepared, self.folder, chosen.members)
-        if self.asked["single"]:
-            model = self._on_all_rows(engine, chosen, self.tensors)
-            if model is None:
-                model = finish.best_network(self.prepared, self.folder, chosen.winner)
-                self._notice("No time was left to train the winner on all rows: its best fold's network is the model.")
+        model = self._scored_model(engine, chosen, trials)
         model.save(self.folder.model)
         model = Model.load(self.folder.model)
         result = self._result(chosen, trials, model, engine)
         if self.asked["refit"]:
-            self._refit(engine, chosen)
+            self._refit(engine, chosen, with_test_rows(self.tensors, self.prepared))
         for notice in edge_notices(chosen.winner, space):
             self._notice(notice)
         result["seconds"] = round(self.budget.elapsed, 2)
@@ -234,21 +234,52 @@ class Job:
             )
         return own
 
-    def _refit(self, engine: Engine, chosen: finish.Chosen) -> None:
-        model = self._on_all_rows(engine, chosen, with_test_rows(self.tensors, self.prepared))
-        if model is None:
-            self._notice("No time was left for --refit: the model is the one that was scored. Give a larger --budget.")
-            return
-        model.save(self.folder.model)
-        self._notice("After the test score the winner was trained once more, on all rows; the model is that one.")
+    def _scored_model(self, engine: Engine, chosen: finish.Chosen, trials: list[TrialRecord]) -> Model:
+        """The folds' networks; or, for one network alone or folds that go forward in time, networks of all rows."""
+        goes_forward, is_single = self.prepared.split.latest is not None, bool(self.asked["single"])
+        if goes_forward or is_single:
+            # What the model is compared with has seen the same rows.
+            yardsticks = [record for record in trials if record.name] if goes_forward else []
+            kept = "the latest window's network is kept" if goes_forward else "the best of its folds' networks is kept"
+            self._train_on_all_rows(engine, chosen, self.tensors, kept, yardsticks)
+        if is_single and chosen.winner.number not in self.refitted:
+            self.refitted[chosen.winner.number] = finish.best_network(self.prepared, self.folder, chosen.winner, trials)
+        return self._model_of(chosen.members)
 
-    def _on_all_rows(self, engine: Engine, chosen: finish.Chosen, data: TrainingData) -> Model | None:
+    def _refit(self, engine: Engine, chosen: finish.Chosen, data: TrainingData) -> None:
+        made = self._train_on_all_rows(engine, chosen, data, "what was scored is kept")
+        if not made:
+            return
+        self._model_of(chosen.members).save(self.folder.model)
+        when = "its validation score" if self.prepared.test is None else "the test score"
+        who = refit.who(made, chosen.members)
+        self._notice(f"After {when} {who} once more, on all rows; the model is made of that.")
+
+    def _train_on_all_rows(
+        self,
+        engine: Engine,
+        chosen: finish.Chosen,
+        data: TrainingData,
+        kept: str,
+        yardsticks: Sequence[TrialRecord] = (),
+    ) -> int:
+        """Train the chosen trials (and `yardsticks`) on all rows of `data`, say what failed, and give how many of the
+        chosen ones have new networks."""
         latest = -0.05 * self.budget.seconds if self.max_trials is None else -float("inf")
         engine.should_stop = lambda: self.budget.abort.is_set() or self.budget.left < latest
-        members = finish.trained_on_all_rows(engine, data, chosen.members, seed=self.asked["seed"])
-        if members is None:
-            return None
-        return Model(self.prepared.encoder, self.prepared.target_encoder, tuple(members))
+        members = {record.number: (record, share) for record, share in chosen.members}
+        others = [(record, 0.0) for record in yardsticks if record.number not in members]
+        networks = refit.NETWORKS if self.prepared.split.latest is not None and not self.asked["single"] else 1
+        trainer = refit.Refit(engine, data, self.folder, seed=self.asked["seed"], networks=networks)
+        made = trainer.of([*members.values(), *others])
+        self.refitted |= {each.record.number: each.member for each in made if each.member is not None}
+        own = [each for each in made if each.record.number in members]
+        for text in refit.failures(own, kept):
+            self._notice(text)
+        return sum(each.member is not None for each in own)
+
+    def _model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
+        return finish.as_model(self.prepared, self.folder, members, self.refitted)
 
     def _result(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model, engine: Engine) -> dict[str, Any]:
         seed, prepared = self.asked["seed"], self.prepared
@@ -257,7 +288,8 @@ class Job:
         test = None
         if prepared.test is not None:
             test, interval = finish.scores(model, prepared, self.metric, seed=seed)
-        fold = self.tensors.folds[0]
+        latest = self.prepared.split.latest
+        fold = self.tensors.folds[latest or 0]
         return {
             "out": str(self.folder.path),
             "task": prepared.schema.task,
@@ -294,7 +326,7 @@ class Job:
                 arguments = weights.predictions, truth, self.prepared.weights
                 result[record.name] = finish.figures(*arguments, self.metric, seed=0)[0]
             else:
-                model = finish.as_model(self.prepared, self.folder, [(record, 1.0)])
+                model = self._model_of([(record, 1.0)])
                 result[record.name] = finish.scores(model, self.prepared, self.metric, seed=0, encoded=encoded)[0]
         return result
 

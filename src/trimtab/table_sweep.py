@@ -70,7 +70,7 @@ def sweep_table(
     measure = metric_for(metric, task, prepared.target_encoder.outputs)
     tensors = training_data(prepared, device_named(device))
     fixed = check_fixed({**NEEDED.get(knob, {}), **fixed}, task)
-    space = space_for(task, measure.name, rows=len(tensors.folds[0].train), columns=prepared.encoder.n_numbers,
+    space = space_for(task, measure.name, rows=tensors.most_training_rows, columns=prepared.encoder.n_numbers,
                       fixed={})  # fmt: skip
     values = list(values) if values is not None else _values(space, knob)
     configs = [_config(space, {**fixed, knob: check_fixed({knob: value}, task)[knob]}) for value in values]

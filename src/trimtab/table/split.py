@@ -5,6 +5,8 @@ A function of the table, the options and the seed alone. Knows no encoding; what
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -35,6 +37,21 @@ class Split:
     folds: tuple[Fold, ...]
     test: np.ndarray
     notices: tuple[str, ...] = ()
+
+    @cached_property
+    def latest(self) -> int | None:
+        """The fold with the newest rows, where every fold is judged on what comes after all that it trains on, and None
+        for other splits. Folds that are given go forward where they say so: each trains on what the one before trained
+        on and more, or on row numbers below all that it is judged on."""
+        if self.kind == "time":
+            return len(self.folds) - 1
+        if self.kind != "given" or len(self.folds) < 2:
+            return None
+        grows = all(len(a) < len(b) and np.isin(a, b).all() for (a, _), (b, _) in pairwise(self.folds))
+        if grows:
+            return len(self.folds) - 1
+        precedes = all(train.max() < valid.min() for train, valid in self.folds)
+        return int(np.argmax([train.max() for train, _ in self.folds])) if precedes else None
 
 
 @dataclass(frozen=True)

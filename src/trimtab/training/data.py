@@ -15,7 +15,7 @@ from trimtab.training.objective import FormulaLoss, Objective, Targets
 
 @dataclass(frozen=True)
 class Fold:
-    """Row numbers (int64) to train on and to validate on."""
+    """Row numbers (int64) to train on and to validate on; without any of the latter no epoch is better than another."""
 
     train: Int[Tensor, " train_rows"]
     validation: Int[Tensor, " validation_rows"]
@@ -55,6 +55,11 @@ class TrainingData:
     @property
     def rows(self) -> int:
         return self.targets.shape[0]
+
+    @property
+    def most_training_rows(self) -> int:
+        """Those of the largest fold: of folds that grow, the one most like a training on all rows."""
+        return max(len(fold.train) for fold in self.folds)
 
     def predictions(self, outputs: Tensor) -> Tensor:
         """Network outputs `[..., outputs]` as class probabilities or values in original units, in float64."""

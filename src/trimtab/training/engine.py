@@ -52,7 +52,8 @@ class Engine:
 
     Runs are judged by `metric`, or by their own validation loss where it is None, every `epochs_per_round` epochs (0:
     as often as costs little), and on up to `training_rows` training rows too. One that `judges_by_loss` notes the
-    metric and chooses each run's best epoch by its own validation loss all the same.
+    metric and chooses each run's best epoch by its own validation loss all the same. Where no fold has validation rows,
+    nothing is chosen: a run keeps the weights that it ends with, and its error is its training loss.
 
     `compiling` says how the steps of a population are compiled: "never"; only where they are "found" on disk; "beside"
     the training, which goes on uncompiled meanwhile; or before the first of them, which has to "wait". Every compiled
@@ -135,7 +136,7 @@ class Engine:
     def width(self, structure: Structure) -> int:
         """Lanes that together make a step worth its overhead, a multiple of the folds: a rule, not a measurement."""
         folds = len(self.data.folds)
-        batch = structure.batch_size or max(len(fold.train) for fold in self.data.folds)
+        batch = structure.batch_size or self.data.most_training_rows
         operations = 6 * batch * max(1, self.program(structure.network).layout.size)
         return max(folds, self.threads, int(min(MAX_LANES, OPERATIONS_AT_ONCE // operations)) // folds * folds)
 
@@ -194,7 +195,7 @@ class Engine:
         if not is_whole and all(lane.curves.epoch for lane in population.lanes):
             return False
         for lane in population.lanes:
-            lane.epoch = min(lane.epoch + population.epochs_per_round, lane.request.config.epochs)
+            lane.epoch = min(lane.epoch + population.epochs_per_round, lane.request.epochs)
         self._evaluate(population)
         return is_whole
 
@@ -379,6 +380,9 @@ class Engine:
     # -- evaluating
 
     def _evaluate(self, population: Population) -> None:
+        if not population.is_judged:
+            self._note_training(population)
+            return
         watch = self.keeps_signals
         pieces = self._over_chunks(population, lambda chunk, worker: self._validated(chunk, worker, watch=watch))
         errors = torch.cat([error for error, _ in pieces]).tolist()
@@ -395,6 +399,21 @@ class Engine:
             lane.errors.append(error)
             lane.schedule.observe(error)
             lane.ended = why_ended(lane, error, values["train_loss"])
+
+    def _note_training(self, population: Population) -> None:
+        """Where no rows judge, a run is as good as its training loss, and its weights are those it ends with."""
+        noted = self._noted(population, [])
+        noted["train_metric"] = self._on_training_rows(population)
+        population.keep_best(0, numpy.ones(len(population.lanes), dtype=bool), None)
+        for place, lane in enumerate(population.lanes):
+            values = {name: column[place] for name, column in noted.items()}
+            loss = values["train_loss"]
+            lane.error, lane.best_epoch = loss, lane.epoch
+            nothing = dict.fromkeys(("validation_loss", "validation_metric"), math.nan)
+            lane.curves.append(values | nothing | {"epoch": lane.epoch})
+            lane.errors.append(loss)
+            lane.schedule.observe(loss)
+            lane.ended = why_ended(lane, loss, loss)
 
     def _judged(self, errors: Tensor, seen: Validated) -> Tensor:
         """What decides which epoch of each lane is its best."""
@@ -431,7 +450,7 @@ class Engine:
         rates = [lane.last_rate() for lane in lanes]
         nothing = [math.nan] * count
         noted: dict[str, list] = {"train_loss": signals.train_loss(totals).tolist(), "learning_rate": rates}
-        if not self.keeps_signals:
+        if not self.keeps_signals or not seen:
             scalars = ("gradient_norm", "update_ratio", "noise_scale", "dead_units", "saturated_units")
             parts = ("gradient_norms", "dead_by_layer", "saturated_by_layer")
             return noted | dict.fromkeys(scalars, nothing) | dict.fromkeys(parts, [[]] * count)
@@ -457,6 +476,6 @@ def why_ended(lane: Lane, error: float, train_loss: float) -> str:
     """Why the run in `lane` is over after this evaluation; "" where it goes on."""
     if not (numpy.isfinite(error) and numpy.isfinite(train_loss)):
         return NOT_FINITE
-    if lane.epoch >= lane.request.config.epochs:
+    if lane.epoch >= lane.request.epochs:
         return ALL_EPOCHS
     return STOPPED_EARLY if lane.stopping.should_stop(lane.epoch, train_loss, error) else ""

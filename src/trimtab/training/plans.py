@@ -44,7 +44,7 @@ class Lane:
 
     def steps_of(self, epochs: int) -> int:
         """Steps of this lane's next `epochs` epochs, or of those that it has left."""
-        return self.batches * min(epochs, self.request.config.epochs - self.epoch)
+        return self.batches * min(epochs, self.request.epochs - self.epoch)
 
     def steps_since_evaluation(self) -> int:
         """Steps since this was last asked, at least 1."""

@@ -105,6 +105,11 @@ class Population:
         return self.capacity - len(self.lanes)
 
     @property
+    def is_judged(self) -> bool:
+        """Whether there are validation rows at all."""
+        return self.validation.rows.shape[1] > 0
+
+    @property
     def utilisation(self) -> float:
         """Useful lane-steps out of those that all places could have made."""
         return self.lane_steps / max(1, self.place_steps)
@@ -139,8 +144,9 @@ class Population:
         folds = range(len(self.data.folds))
         rounds = -(-STEPS_PER_ROUND // max(self.batches(fold) for fold in folds))
         cost = PRODUCTS_OF_EVALUATION + REST_OF_EVALUATION / (1 + self.program.layout.size / SMALL_NETWORK)
-        evaluated = max(len(fold.validation) for fold in self.data.folds) * cost
-        trained = max(self.batches(fold) * self.batch_size(fold) for fold in folds)
+        # All folds' lanes are evaluated on as many rows as the largest has; of growing windows, the first train on few.
+        evaluated = len(folds) * self.validation.rows.shape[1] * cost
+        trained = sum(self.batches(fold) * self.batch_size(fold) for fold in folds)
         return max(rounds, -(-int(evaluated * (1 - SHARE_OF_EVALUATION)) // max(1, int(SHARE_OF_EVALUATION * trained))))
 
     def admit(self, request: Request, weights: Tensor, buffers: Buffers | None = None) -> None:
@@ -148,7 +154,7 @@ class Population:
         place, config = len(self.lanes), request.config
         batches, names = self.batches(request.fold), self.program.layout.names
         own = LaneCoefficients.stack([config], names, self.classes, self.data.device)
-        schedule = make_schedule(config.schedule, batches * config.epochs, batches)
+        schedule = make_schedule(config.schedule, batches * config.epochs, batches, request.factors)
         size = self.batch_size(request.fold)
         self.lanes.append(Lane(request, batches, size, schedule, make_stopping(config.stopping), own.flags()))
         if config.averaging and self.average is None:

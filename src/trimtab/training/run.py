@@ -26,12 +26,24 @@ PARTS = ("gradient_norms", "dead_by_layer", "saturated_by_layer")
 
 @dataclass(frozen=True)
 class Request:
-    """One run to be made: `trial` is the caller's own number for the config."""
+    """One run to be made: `trial` is the caller's own number for the config.
+
+    One that follows an earlier run of the same config ends after `until` of the epochs that are planned (0: after all),
+    so that its schedule stands where that run's stood, and has, where they are given, `factors` on the learning rate of
+    its epochs: a schedule that listens to scores cannot be planned anew.
+    """
 
     trial: int
     config: Config
     fold: int
     seed: int
+    until: int = 0
+    factors: tuple[float, ...] = ()
+
+    @property
+    def epochs(self) -> int:
+        """The epoch after which the run is over, whatever else would end it."""
+        return self.until or self.config.epochs
 
 
 @dataclass

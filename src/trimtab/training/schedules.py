@@ -4,7 +4,7 @@ Knows no optimizers and no lanes. Beyond the planned steps every schedule stays 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy
@@ -32,9 +32,10 @@ class RateSchedule(Protocol):
         ...
 
 
-def make(schedule: Schedule, total_steps: int, steps_per_epoch: int) -> RateSchedule:
-    """The schedule of a run of `total_steps`; `steps_per_epoch` is for schedules that would change once an epoch."""
-    del steps_per_epoch
+def make(schedule: Schedule, total_steps: int, steps_per_epoch: int, factors: Sequence[float] = ()) -> RateSchedule:
+    """The schedule of a run of `total_steps`; with `factors`, one for each epoch of `steps_per_epoch`, those alone."""
+    if len(factors):
+        return Replayed(factors, steps_per_epoch)
     if schedule.name == "plateau":
         return ReduceOnPlateau(schedule.factor, schedule.patience)
     return _Planned(_SHAPES[schedule.name], schedule, max(1, total_steps))
@@ -49,6 +50,20 @@ class _Planned:
     def factors(self, first_step: int, count: int) -> Float[numpy.ndarray, " count"]:
         steps = numpy.minimum(numpy.arange(first_step, first_step + count, dtype=numpy.float64), self._total_steps)
         return self._shape(steps, self._total_steps, self._schedule)
+
+    def observe(self, score: float) -> None:
+        pass
+
+
+class Replayed:
+    """The factors that an earlier run had, epoch by epoch; the last one stays."""
+
+    def __init__(self, factors: Sequence[float], steps_per_epoch: int) -> None:
+        self._factors, self._steps_per_epoch = numpy.asarray(factors, dtype=numpy.float64), max(1, steps_per_epoch)
+
+    def factors(self, first_step: int, count: int) -> Float[numpy.ndarray, " count"]:
+        epochs = numpy.arange(first_step, first_step + count) // self._steps_per_epoch
+        return self._factors[numpy.minimum(epochs, len(self._factors) - 1)]
 
     def observe(self, score: float) -> None:
         pass

@@ -82,7 +82,7 @@ class SoloRun:
         config, layout = request.config, program.layout
         classes = kind.outputs if kind.task == "classification" else 0
         self.coefficients = LaneCoefficients.stack([config], layout.names, classes, weights.device)
-        schedule = make_schedule(config.schedule, batches * config.epochs, batches)
+        schedule = make_schedule(config.schedule, batches * config.epochs, batches, request.factors)
         self.lane = Lane(request, batches, size, schedule, make_stopping(config.stopping), self.coefficients.flags())
         flat = weights.unsqueeze(0)
         self.parameters, self.best, self.average = flat.clone(), flat.clone(), flat.clone()

@@ -62,17 +62,41 @@ def fit_mean(data: TrainingData, layout: Layout, *, seed: int = 0) -> TrialWeigh
 
 def fit_linear(data: TrainingData, layout: Layout, *, seed: int) -> TrialWeights:
     """Ridge (penalty by leave-one-out) or logistic regression (penalty by the folds themselves) on each fold."""
-    cells = data.rows * _design(data, torch.zeros(1, dtype=torch.int64)).shape[1] * data.outputs
-    # Products this small take a thousand times as long where the threads of BLAS wait for a processor that is busy.
-    with threadpool_limits(1 if cells <= _CELLS_FOR_ONE_PENALTY else None, user_api="blas"):
+    with _threads_of_blas(data):
         if data.task == "regression":
             return _as_networks(data, layout, [_ridge(data, fold) for fold in data.folds])
-        penalties = _PENALTIES if cells <= _CELLS_FOR_ONE_PENALTY else (1.0,)
-        fitted = [_as_networks(data, layout, [_logistic(data, f, c, seed) for f in data.folds]) for c in penalties]
-        return min(fitted, key=lambda weights: _log_loss(data, weights.predictions))
+        return _best_logistic(data, layout, seed)[1]
 
 
-FITTED = {MEAN: fit_mean, LINEAR: fit_linear}
+def refitted(name: str, whole: TrainingData, scored: TrainingData, layout: Layout, *, seed: int) -> Tensor:
+    """The baseline `name` fitted on the rows of the one fold of `whole`: float32 `[1, parameters]`.
+
+    What validation decides (the penalty of a logistic regression) is decided by the folds of `scored`, as it was when
+    the baseline was scored.
+    """
+    if name == MEAN:
+        return fit_mean(whole, layout).parameters
+    if whole.task == "regression":
+        return fit_linear(whole, layout, seed=seed).parameters
+    with _threads_of_blas(whole):
+        penalty = _best_logistic(scored, layout, seed)[0]
+        return _as_networks(whole, layout, [_logistic(whole, fold, penalty, seed) for fold in whole.folds]).parameters
+
+
+def _best_logistic(data: TrainingData, layout: Layout, seed: int) -> tuple[float, TrialWeights]:
+    """The penalty with the least out-of-fold log loss, and what it gave; one alone where several would take long."""
+    penalties = _PENALTIES if _cells(data) <= _CELLS_FOR_ONE_PENALTY else (1.0,)
+    fitted = [(c, _as_networks(data, layout, [_logistic(data, f, c, seed) for f in data.folds])) for c in penalties]
+    return min(fitted, key=lambda pair: _log_loss(data, pair[1].predictions))
+
+
+def _threads_of_blas(data: TrainingData) -> threadpool_limits:
+    """Products this small take a thousand times as long where the threads of BLAS wait for a processor that is busy."""
+    return threadpool_limits(1 if _cells(data) <= _CELLS_FOR_ONE_PENALTY else None, user_api="blas")
+
+
+def _cells(data: TrainingData) -> int:
+    return data.rows * _design(data, torch.zeros(1, dtype=torch.int64)).shape[1] * data.outputs
 
 
 def linear_seconds(data: TrainingData) -> float:

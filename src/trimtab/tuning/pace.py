@@ -46,7 +46,7 @@ class Pace:
         """Operations of one lane-step: products, the optimizer's passes, and the overhead of calling both."""
         if structure not in self._costs:
             size = self.engine.program(structure.network).layout.size
-            batch = structure.batch_size or max(len(fold.train) for fold in self.engine.data.folds)
+            batch = structure.batch_size or self.engine.data.most_training_rows
             self._costs[structure] = 6.0 * size * batch + 40.0 * size + 2e5
         return self._costs[structure]
 
@@ -61,11 +61,12 @@ class Pace:
         """
         structure = Structure.of(config)
         folds = self.engine.data.folds
-        rows = len(folds[0].train)
-        epoch_seconds = -(-rows // (config.batch_size or rows)) * self._lane_step_seconds(structure)
-        a_share = SHARE_OF_A_TRIAL * (budget.seconds - budget.reserve) / (epoch_seconds * len(folds))
+        # Folds that grow differ in their steps: all of a trial's together count, and what is in flight as a mean one.
+        steps = sum(-(-len(fold.train) // (config.batch_size or len(fold.train))) for fold in folds)
+        epoch_seconds = steps * self._lane_step_seconds(structure)
+        a_share = SHARE_OF_A_TRIAL * (budget.seconds - budget.reserve) / epoch_seconds
         in_flight = self.work_in_flight() / self.cost(structure)
-        what_is_left = budget.search_left / (epoch_seconds * (0.5 * in_flight + len(folds)))
+        what_is_left = budget.search_left / (epoch_seconds * (0.5 * in_flight / len(folds) + 1))
         return int(min(config.epochs, max(a_share, FEWEST_EPOCHS), what_is_left))
 
     def _lane_step_seconds(self, structure: Structure) -> float:
@@ -87,7 +88,7 @@ class Pace:
 
     def repays_compiling_planned(self, what: CompilingCost, structure: Structure, runs: int, epochs: int) -> bool:
         """The same for a search of a given number of runs, from what they hold and never from a clock."""
-        rows = max(len(fold.train) for fold in self.engine.data.folds)
+        rows = self.engine.data.most_training_rows
         steps = runs / STRUCTURES_OF_A_SEARCH * epochs * -(-rows // (structure.batch_size or rows))
         return what.share_saved * steps * self.cost(structure) * SECONDS_PER_OPERATION > what.seconds
 

@@ -25,7 +25,7 @@ from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, 
 from trimtab.tuning.proposer import Proposer
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.space import SearchSpace, Value
-from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights, out_of_fold
+from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights, out_of_fold, rate_cuts
 from trimtab.tuning.trial import PRUNED as PRUNED_TRIAL
 from trimtab.tuning.writer import TrialWriter
 
@@ -150,7 +150,7 @@ class Search:
         self._remember(record, weights, [])
 
     def _run_default_mlp(self) -> None:
-        rows = len(self.data.folds[0].train)
+        rows = self.data.most_training_rows
         natural = self.space.natural_epochs
         config = baselines.default_mlp_config(self.data.task, rows=rows, epochs=natural)
         trial = ActiveTrial(
@@ -327,6 +327,7 @@ class Search:
             best_epochs=tuple(run.best_epoch for run in runs),
             ended=tuple(run.ended for run in runs),
             seconds=trial.seconds,
+            cuts=tuple(rate_cuts(run.curves) for run in runs) if trial.config.schedule.name == "plateau" else (),
         )
         if not trial.name:
             self.source.tell(record)

@@ -5,13 +5,14 @@ Knows no Optuna and no files: what a trial is, not where it is kept.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy
 from torch import Tensor
 
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
-from trimtab.training.run import RunRecord
+from trimtab.training.run import Curves, RunRecord
 from trimtab.tuning.space import Value
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
@@ -22,7 +23,8 @@ class TrialRecord:
     """A finished trial.
 
     `values` are the knobs the search turned (empty for a baseline, which has a `name` instead). `error` is the study's
-    metric over all out-of-fold predictions, lower is better; `seconds` its share of the training time.
+    metric over all out-of-fold predictions, lower is better; `seconds` its share of the training time. `cuts` are, for
+    each fold, the epochs after which a plateau schedule cut the rate (empty where the schedule is another).
     """
 
     number: int
@@ -35,6 +37,7 @@ class TrialRecord:
     best_epochs: tuple[int, ...] = ()
     ended: tuple[str, ...] = ()
     seconds: float = 0.0
+    cuts: tuple[tuple[int, ...], ...] = ()
 
     @property
     def best_epoch(self) -> int:
@@ -52,6 +55,12 @@ class TrialWeights:
     parameters: Tensor
     predictions: numpy.ndarray
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def rate_cuts(curves: Curves) -> tuple[int, ...]:
+    """The evaluated epochs after which the rate fell, with which a schedule that listens to scores can be replayed."""
+    rates = zip(curves.epoch, pairwise(curves.learning_rate), strict=False)
+    return tuple(epoch for epoch, (before, after) in rates if after < before)
 
 
 def out_of_fold(data: TrainingData, pieces: Sequence[numpy.ndarray]) -> numpy.ndarray:

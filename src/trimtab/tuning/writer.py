@@ -198,6 +198,7 @@ def _document(record: TrialRecord) -> dict:
 
 def _record(document: dict) -> TrialRecord:
     lists = {name: tuple(document[name]) for name in ("fold_errors", "best_epochs", "ended")}
+    lists["cuts"] = tuple(tuple(epochs) for epochs in document.get("cuts", ()))
     return TrialRecord(**{**document, **lists, "config": Config.from_json(document["config"])})
 
 

@@ -1,0 +1,215 @@
+"""Refit: chosen trials trained once more, on all rows, along the courses of the runs that were scored; and whether what
+came of it may stand in the place of what was scored.
+
+Knows trials, folds and engines; it saves nothing and tells nobody.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy
+import torch
+from torch import Tensor
+
+from trimtab.model import Member
+from trimtab.training.data import Fold, TrainingData
+from trimtab.training.engine import Engine
+from trimtab.training.losses import LossCoefficients
+from trimtab.training.population import Structure
+from trimtab.training.program import outputs_of
+from trimtab.training.run import NOT_FINITE, Request, RunRecord
+from trimtab.tuning import baselines
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.trial import TrialRecord
+from trimtab.wording import sentence
+
+TRAINED, NO_TIME, DIVERGED, WORSE, UNKNOWN = "trained", "no time", "diverged", "worse", "unknown"
+NETWORKS = 5
+WORST_RATIO = 1.5
+LEARNT_NOTHING = 0.05
+JUDGED_ROWS, ROWS_AT_ONCE = 20_000, 4_096
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """What became of one trial: `member` holds its new networks where `ended` is TRAINED, and is None otherwise."""
+
+    record: TrialRecord
+    ended: str
+    member: Member | None = None
+
+
+class Refit:
+    """Trains trials once more on every row of `data`, whose first rows are those that `engine` trained on in folds.
+
+    There is no validation: a run follows the course of its folds' runs and stops where those were best, and is judged
+    by its training loss beside theirs. `networks` of each, from different seeds; heavier members first.
+    """
+
+    def __init__(
+        self, engine: Engine, data: TrainingData, folder: StudyFolder, *, seed: int, networks: int = 1
+    ) -> None:
+        self.scored, self.folder, self.seed, self.networks = engine.data, folder, seed, networks
+        every = torch.arange(data.rows, device=data.device)
+        self.whole = replace(data, folds=(Fold(every, every[:0]),))
+        self.engine = Engine(
+            self.whole, engine.metric, engine.factory,
+            threads=engine.threads, keeps_signals=False, should_stop=engine.should_stop,
+        )  # fmt: skip
+
+    def of(self, members: Sequence[tuple[TrialRecord, float]]) -> list[Refitted]:
+        """What became of each of `members` (trials with their shares), in their order."""
+        try:
+            runs = self._runs([record for record, _ in sorted(members, key=lambda member: -member[1])])
+            return [self._judged(record, share, runs.get(record.number, [])) for record, share in members]
+        finally:
+            self.engine.close()
+
+    # -- training
+
+    def _runs(self, records: Iterable[TrialRecord]) -> dict[int, list[RunRecord]]:
+        """The runs of all trials that are trained and not solved, those of one structure side by side."""
+        by_structure: dict[Structure, list[Request]] = {}
+        for record in records:
+            if record.name in baselines.FITTED_BASELINES or not is_replayable(record):
+                continue
+            requests = [self._request(record, self.seed + place) for place in range(self.networks)]
+            by_structure.setdefault(Structure.of(record.config), []).extend(requests)
+        runs: dict[int, list[RunRecord]] = {}
+        for structure, requests in by_structure.items():
+            for run in self._trained(structure, requests):
+                runs.setdefault(run.request.trial, []).append(run)
+        return runs
+
+    def _request(self, record: TrialRecord, seed: int) -> Request:
+        rows = [len(fold.train) for fold in self.scored.folds]
+        return Request(record.number, record.config, 0, seed, until(record, rows), factors(record, rows))
+
+    def _trained(self, structure: Structure, requests: list[Request]) -> list[RunRecord]:
+        """Their runs; none where the engine was stopped before the end."""
+        population = self.engine.population(structure, lanes=len(requests))
+        self.engine.admit(population, requests)
+        runs = []
+        while population.lanes:
+            if not self.engine.advance(population):
+                self.engine.retire(population, NO_TIME)
+                return []
+            runs += self.engine.retire(population)
+        return runs
+
+    # -- judging
+
+    def _judged(self, record: TrialRecord, share: float, runs: list[RunRecord]) -> Refitted:
+        if record.name in baselines.FITTED_BASELINES:
+            return self._solved(record, share)
+        if not is_replayable(record):
+            return Refitted(record, UNKNOWN)
+        if not runs:
+            return Refitted(record, NO_TIME)
+        parameters = torch.stack([run.weights for run in runs]).cpu()
+        if any(run.ended == NOT_FINITE for run in runs) or not bool(parameters.isfinite().all()):
+            return Refitted(record, DIVERGED)
+        losses = self._losses(record, self.whole, parameters, [self.whole.folds[0].train] * len(runs))
+        if not all(map(math.isfinite, losses)):
+            return Refitted(record, DIVERGED)
+        if max(losses) > self._bound(record):
+            return Refitted(record, WORSE)
+        return Refitted(record, TRAINED, Member(record.config.module_arguments, parameters, share))
+
+    def _solved(self, record: TrialRecord, share: float) -> Refitted:
+        if self.engine.should_stop():
+            return Refitted(record, NO_TIME)
+        layout = self.engine.program(record.config.network).layout
+        parameters = baselines.refitted(record.name, self.whole, self.scored, layout, seed=self.seed)
+        if not bool(parameters.isfinite().all()):
+            return Refitted(record, DIVERGED)
+        return Refitted(record, TRAINED, Member(record.config.module_arguments, parameters, share))
+
+    def _bound(self, record: TrialRecord) -> float:
+        """The largest training loss with which a network may replace those of the folds."""
+        weights = self.folder.load_weights(record.number)
+        if weights is None:
+            return math.inf
+        folds = self._losses(record, self.scored, weights.parameters, [fold.train for fold in self.scored.folds])
+        return WORST_RATIO * max(folds)
+
+    def _losses(self, record: TrialRecord, data: TrainingData, parameters: Tensor, rows: list[Tensor]) -> list[float]:
+        """The training loss of each network `[networks, parameters]` on its rows, evenly chosen of many, in evaluation
+        mode: the mean over an epoch's steps would not show what the last of them did."""
+        program, classes = self.engine.program(record.config.network), data.outputs * (data.task == "classification")
+        coefficients = LossCoefficients.stack([record.config.loss], classes, data.device)
+        losses = []
+        for flat, own in zip(parameters, rows, strict=True):
+            chosen = own if len(own) <= JUDGED_ROWS else own[torch.linspace(0, len(own) - 1, JUDGED_ROWS).long()]
+            pieces = [piece.unsqueeze(0) for piece in chosen.split(ROWS_AT_ONCE)]
+            with torch.no_grad():
+                lane = flat.unsqueeze(0).to(data.device)
+                outputs = torch.cat([outputs_of(program, lane, data.gather(piece)) for piece in pieces], dim=1)
+            every = chosen.unsqueeze(0)
+            loss, _ = data.objective(outputs, data.targets_of(every), data.weights[every], coefficients)
+            losses.append(float(loss[0]))
+        return losses
+
+
+def is_replayable(record: TrialRecord) -> bool:
+    """Whether all is known that a training on all rows follows; older studies did not keep when a plateau cut rates."""
+    return record.config.schedule.name != "plateau" or bool(record.cuts)
+
+
+def until(record: TrialRecord, rows: Sequence[int]) -> int:
+    """The epoch at which the runs of `record` were best, in the mean over their folds of so many training `rows`.
+
+    Whole epochs, so that with more rows there are more steps in proportion, and schedule, dropout and decay stand where
+    they stood in the runs that were scored. A fold of more rows is more like all rows, and counts more.
+    """
+    return max(1, round(float(numpy.average(record.best_epochs, weights=rows))))
+
+
+def factors(record: TrialRecord, rows: Sequence[int]) -> tuple[float, ...]:
+    """Where a plateau schedule cut rates, those of each epoch of a training on all rows; empty for other schedules.
+
+    At each share of the way to its end it has the (geometric) mean of what the folds had at that share of their ways to
+    their best epochs: at the end, what they had when they were best.
+    """
+    if record.config.schedule.name != "plateau":
+        return ()
+    end, logs = until(record, rows), []
+    for epoch in range(1, end + 1):
+        places = [-(-epoch * best // end) for best in record.best_epochs]
+        passed = [sum(cut < place for cut in cuts) for cuts, place in zip(record.cuts, places, strict=True)]
+        logs.append(numpy.average(passed, weights=rows) * math.log(record.config.schedule.factor))
+    return tuple(numpy.exp(logs).tolist())
+
+
+def who(number: int, members: Sequence[object]) -> str:
+    """Whom a sentence speaks of: `number` of the model's `members` "was trained" or "were trained"."""
+    if len(members) == 1:
+        return "the winner was trained"
+    if number == len(members):
+        return f"the model's {number} trials were trained"
+    return f"{number} of the model's {len(members)} trials {'was' if number == 1 else 'were'} trained"
+
+
+def failures(outcomes: Sequence[Refitted], kept: str) -> list[str]:
+    """A sentence for each reason for which trials have no new networks; `kept` says what is in their place."""
+    texts = []
+    for reason, text in _FAILURES.items():
+        number = sum(each.ended == reason for each in outcomes)
+        if number:
+            about = "the winner" if len(outcomes) == 1 else f"{number} of the model's {len(outcomes)} trials"
+            texts.append(sentence(text.format(about=about, kept=kept)))
+    return texts
+
+
+_FAILURES = {
+    NO_TIME: "No time was left to train {about} on all rows: {kept}. Give a larger --budget",
+    DIVERGED: "Trained on all rows, {about} diverged: {kept}",
+    WORSE: (
+        "Trained on all rows, {about} ended with a training loss far above that of the runs that were scored: {kept}"
+    ),
+    UNKNOWN: (
+        "Not trained on all rows: {about}, tried by an older version that did not note when the learning rate was cut; "
+        "{kept}"
+    ),
+}
