@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand
 
 import trimtab
-from trimtab.errors import OptionError, TrimtabError
+from trimtab.errors import TrimtabError
 from trimtab.interruption import Interruption
 from trimtab.sweep_terminal import EpochLine, print_sweep, save_figure
 from trimtab.terminal import LivePanel, Notices, PlainLines, Silent, console_on, print_schema, print_summary
@@ -294,13 +294,9 @@ def _view(*, is_quiet: bool, is_json: bool = False) -> Silent:
 
 
 def _print_columns(data: str | None, given: dict[str, Any]) -> None:
-    from trimtab.table.prepare import prepare
+    from trimtab.tune import look
 
-    if data is None:
-        raise OptionError("There is no data: name the file whose columns are to be shown.")
-    names = ("target", "task", "split", "test", "drop", "number", "category", "weight", "seed")
-    options: dict[str, Any] = {"target": None} | {name: given[name] for name in names if name in given}
-    prepared = prepare(data, **options)
+    prepared = look(data=data, **given)
     print_schema(console_on(sys.stdout), prepared.schema)
     for text in prepared.notices:
         Notices(sys.stderr).notice(text)

@@ -88,13 +88,14 @@ def fit(
     with lanes_in_threads(), for_training():
         wanted = recipe_of(networks, given)
         material = Material.read(train, valid, seed=seed, batch_size=wanted.asked_rows)
+        asked = wanted
         if batch_size is None and material.batch_size:
             wanted = recipe_of(networks, given | {"batch_size": material.batch_size})
         fitting = Fitting(
             networks, material, wanted, metric=metric, seed=seed, device=device_named(device),
             evaluate_every=whole("evaluate_every", evaluate_every, least=1),
         )  # fmt: skip
-        refuse_idle([wanted.for_task(fitting.task)])
+        refuse_idle([asked])
         runs = Runs(fitting, listening, None if checkpoint is None else _folder(checkpoint))
         record = runs.made([Job("run", wanted, seed)])[0]
         return finished(fitting, record, "run", wanted, share=share_of(valid))

@@ -22,7 +22,7 @@ from trimtab.tensors import training_data, with_test_rows
 from trimtab.training.config import Task
 from trimtab.training.data import TrainingData
 from trimtab.training.engine import Engine
-from trimtab.training.metrics import metric_for
+from trimtab.training.metrics import Metric, metric_for
 from trimtab.training.step import Features
 from trimtab.tuning.baselines import BASELINES, DEFAULT_MLP, FITTED_BASELINES
 from trimtab.tuning.budget import Budget
@@ -69,29 +69,43 @@ class Job:
         options = {name: asked[name] for name in DATA_OPTIONS}
         return self.run_on(prepare(data, target=asked["target"], **options, test=test), folder, out)
 
+    def look(self, data: Any, test: Any, folder: StudyFolder | None) -> Prepared:
+        """The table as it would be learnt from, and every option checked that a search would check."""
+        options = {name: self.asked[name] for name in DATA_OPTIONS}
+        prepared = prepare(data, target=self.asked["target"], **options, test=test)
+        self._space(prepared)
+        self._check_fingerprint(folder, prepared)
+        return prepared
+
+    def _space(self, prepared: Prepared) -> tuple[Metric, Space]:
+        """What is optimised, and the knobs that are turned; raises OptionError for what does not fit this table."""
+        task: Task = prepared.target_encoder.task  # type: ignore[assignment]
+        metric = metric_for(self.asked["metric"], task, prepared.target_encoder.outputs)
+        fixed = check_fixed(self.asked["fixed"], task)
+        rows, columns = max(len(train) for train, _ in prepared.folds), prepared.encoder.n_numbers
+        return metric, space_for(task, metric.name, rows=rows, columns=columns, fixed=fixed)
+
+    def _check_fingerprint(self, folder: StudyFolder | None, prepared: Prepared) -> None:
+        if folder is not None and self.asked.get("fingerprint") != prepared.fingerprint:
+            raise StudyError(
+                f"{folder.path} was made with other data or another split: resume it with the same data, "
+                "or start a new study without --resume."
+            )
+
     def run_on(self, prepared: Prepared, folder: StudyFolder | None, out: Path | None) -> Study:
         """The study of a table that is prepared already."""
         asked = self.asked
         self._tell("schema", prepared.schema)
         for notice in prepared.notices:
             self._notice(notice)
-        task: Task = prepared.target_encoder.task  # type: ignore[assignment]
-        metric = metric_for(asked["metric"], task, prepared.target_encoder.outputs)
-        fixed = check_fixed(asked["fixed"], task)
+        metric, space = self._space(prepared)
         tensors = training_data(prepared, self.device)
         self._warn_of_memory(prepared)
-        space = space_for(
-            task, metric.name, rows=tensors.most_training_rows, columns=prepared.encoder.n_numbers, fixed=fixed
-        )
+        self._check_fingerprint(folder, prepared)
         if folder is None:
             asked |= {"greater_is_better": metric.greater_is_better, "fingerprint": prepared.fingerprint}
             path = out or new_folder_name(prepared.source_name)
             folder = StudyFolder.create(path, asked)
-        elif asked.get("fingerprint") != prepared.fingerprint:
-            raise StudyError(
-                f"{folder.path} was made with other data or another split: resume it with the same data, "
-                "or start a new study without --resume."
-            )
         self.folder, self.prepared, self.metric, self.tensors = folder, prepared, metric, tensors
         self._tell("started", folder.path)
         self._set_reserve()

@@ -50,6 +50,10 @@ class Recorder:
             raise OptionError(
                 f'{path} exists already: go on with it by tt.Recorder.load("{path}"), or choose another path.'
             )
+        if metric is None and greater_is_better is not None:
+            raise OptionError(
+                "greater_is_better has no effect without a metric: name it, or leave greater_is_better out."
+            )
         self._watcher: Watcher | None = None
         self._noted: tuple[dict[str, float], dict[str, list[float]]] = {}, {}
         self._keep(Recording(None if metric is None else Measure.of(metric, greater_is_better)), path)

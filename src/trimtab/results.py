@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars
 
-from trimtab.errors import StudyError
+from trimtab.errors import OptionError, StudyError
 from trimtab.model import Model
 from trimtab.modules.networks import Networks
 from trimtab.modules.own_optimizer import arguments_of
@@ -220,6 +220,11 @@ def load(path: str | Path, factory: "torch.nn.Module | Callable[..., torch.nn.Mo
     folder = StudyFolder.open(Path(path))
     document = folder.read("study.json")
     asked = document["asked"]
+    if factory is not None and asked.get("kind") != "module":
+        raise OptionError(
+            f"{path} is the study of a table: its model is study.model, and a function of networks has no effect. "
+            "Leave it out."
+        )
     store = TrialStore(folder, url=asked.get("storage"), greater_is_better=bool(asked.get("greater_is_better")))
     trials = store.trials()
     finished = [record for record in trials if record.state == "complete"]

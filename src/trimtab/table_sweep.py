@@ -11,6 +11,7 @@ import numpy
 import torch
 
 from trimtab.errors import OptionError, unknown_knob
+from trimtab.knobs import OFF_AT_0, refuse_unread
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.model import build
 from trimtab.modules.comparison import Predicted
@@ -73,6 +74,7 @@ def sweep_table(
     space = space_for(task, measure.name, rows=tensors.most_training_rows, columns=prepared.encoder.n_numbers,
                       fixed={})  # fmt: skip
     values = list(values) if values is not None else _values(space, knob)
+    _refuse_idle(_usual(space), fixed, knob, values)
     configs = [_config(space, {**fixed, knob: check_fixed({knob: value}, task)[knob]}) for value in values]
     repeats = [(fold, seed + i) for fold in range(len(tensors.folds)) for i in range(seeds)]
     requests = [
@@ -116,14 +118,25 @@ def _values(space: Space, knob: str) -> list[Value]:
     raise OptionError(f"{knob} has no usual values: say which with --values.")
 
 
+def _refuse_idle(usual: Mapping[str, Value], fixed: Mapping[str, Value], knob: str, values: Sequence[Value]) -> None:
+    """Raise OptionError for a knob, held still or swept, that none of the runs reads."""
+    given = [name for name, value in fixed.items() if not (name in OFF_AT_0 and value == 0)]
+    parts = {name: (fixed.get(name, usual[name]),) for name in ("loss", "optimizer", "inputs", "depth")}
+    refuse_unread([*given, knob], parts | {knob: tuple(values)})
+
+
 def _config(space: Space, given: Mapping[str, Value]) -> Config:
-    """The config a search would begin with, these knobs aside."""
+    return space.config({**_usual(space), **given})
+
+
+def _usual(space: Space) -> dict[str, Value]:
+    """What a search would begin with."""
     usual: dict[str, Value] = {**FIRST_GUESSES[0], "epochs": space.natural_epochs, "tau": 0.5}
     usual["loss"] = "mse" if space.task == "regression" else "cross_entropy"
     sizes = space.domains["batch_size"]
     assert isinstance(sizes, Choice)
     usual["batch_size"] = sizes.values[len(sizes.values) // 2]
-    return space.config({**usual, **given})
+    return usual
 
 
 def _outcome(record: RunRecord, reference: float, metric: Metric) -> Outcome:

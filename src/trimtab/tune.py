@@ -3,10 +3,12 @@
 Checks what comes in and hands it to a job. Knows no terminal and no signals.
 """
 
+import inspect
 import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,19 @@ from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
 from trimtab.modules.space import ModuleSpace, domains_of
 from trimtab.results import Study
+from trimtab.table.prepare import Prepared
+from trimtab.table.sources import test_share
+from trimtab.table.split import SplitRule
 from trimtab.training.config import whole
 from trimtab.tuning.budget import Budget, parse_duration
 from trimtab.tuning.folder import StudyFolder
 
 PRECISIONS = ("high", "auto")
-USUAL_TEST_SHARE = 0.2
+USUAL_TEST_SHARE = USUAL_VALID_SHARE = 0.2
+# What stands for an option that nobody gave, so that one without effect can be refused.
+USUAL = "auto"
+# Options that belong to a study's data and split: a resumed one keeps them.
+KEPT = ("target", "task", "split", "test", "weight", "seed", "drop", "number", "category", "metric", "storage")
 
 
 def tune(
@@ -32,24 +41,24 @@ def tune(
     *,
     data: Any = None,
     space: Mapping[str, Any] | None = None,
-    valid: Any = 0.2,
+    valid: Any = USUAL,
     budget: str | float = "5m",
     metric: str | None = None,
-    task: str = "auto",
-    split: str = "random",
-    test: Any = USUAL_TEST_SHARE,
+    task: str | None = None,
+    split: str | None = None,
+    test: Any = USUAL,
     refit: bool = False,
     out: str | Path | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     trials: int | None = None,
     threads: int | None = None,
     device: str = "auto",
     precision: str = "high",
     single: bool = False,
     resume: str | Path | None = None,
-    drop: Sequence[str] = (),
-    number: Sequence[str] = (),
-    category: Sequence[str] = (),
+    drop: str | Sequence[str] = (),
+    number: str | Sequence[str] = (),
+    category: str | Sequence[str] = (),
     weight: str | None = None,
     storage: str | None = None,
     listeners: Iterable[object] = (),
@@ -70,17 +79,18 @@ def tune(
         space: the knobs to turn of networks of your own: lists of values, or ranges as (low, high) or
             (low, high, "log"). Knobs that the function takes shape the network; the others belong to the training.
             Whole numbers as ends give whole numbers.
-        valid: what networks of your own are judged by, as in `tt.fit`.
+        valid: what networks of your own are judged by, as in `tt.fit` ("auto": a fifth of the rows, drawn at random). A
+            table's validation rows follow from `split`.
         budget: wall-clock time for everything, as "45s", "5m", "2h" or seconds; with `resume`, new time on top.
         metric: what is optimised and compared (rmse, mae, r2; log_loss, accuracy, balanced_accuracy, roc_auc).
-        task: "regression" or "classification"; "auto" decides by the target and says why.
-        split: how rows are drawn: "random", "time:COL" (the latest are judged and tested on), "group:COL" (groups stay
-            together), or a column that says train, valid or test.
-        test: the share of rows put aside for the final score, a file or frame of them, or "none"; for networks of your
-            own `(X, y)` that nothing is chosen by (default: none).
+        task: "regression" or "classification" (default: decided by the target, with the reason).
+        split: how rows are drawn: "random" (default), "time:COL" (the latest are judged and tested on), "group:COL"
+            (groups stay together), or a column that says train, valid or test.
+        test: the share of a table's rows put aside for the final score, a file or frame of them, or "none" ("auto": a
+            fifth); for networks of your own `(X, y)` that nothing is chosen by ("auto": none).
         refit: train the winner once more on all rows after the test score is taken.
         out: the folder of the study (default: trimtab-runs/DATA-DATE-N).
-        seed: where chance starts.
+        seed: the number that all random draws follow from (default: 0); the same seed draws the same again.
         trials: stop after this many trials, besides the baselines; the same seed then gives the same trials, scores and
             model again.
         threads: threads to train with (default: all cores allowed).
@@ -89,7 +99,7 @@ def tune(
             the first epochs finds the validation score unharmed.
         single: one network instead of an ensemble.
         resume: the folder of an earlier study to go on from; `data` and `target` may then be left out.
-        drop: columns to leave out.
+        drop: columns to leave out, as "a,b" or a list.
         number: columns to take as numbers.
         category: columns to take as categories.
         weight: a column of row weights.
@@ -105,76 +115,160 @@ def tune(
 
     Raises DataError, OptionError and StudyError, each with what to do about it.
     """
-    if stop is not None and not isinstance(stop, threading.Event) and callable(source):
-        stop, fixed = None, {**fixed, "stop": stop}
-    clock = Budget(
-        parse_duration(budget),
+    given = dict(locals())
+    if callable(source):
+        return _tune_networks(given)
+    job, data, test_rows, folder = _table_job(given)
+    with lanes_in_threads():
+        return job.run(data, test_rows, folder, _path(out))
+
+
+def look(**options: Any) -> Prepared:
+    """The table as `tune` with these options would learn from it, every option checked; nothing is trained or written.
+
+    Raises what `tune` would raise before it trains.
+    """
+    bound = inspect.signature(tune).bind(**options)
+    bound.apply_defaults()
+    job, data, test_rows, folder = _table_job(bound.arguments)
+    with lanes_in_threads():
+        return job.look(data, test_rows, folder)
+
+
+def _refuse_new_folder(given: Mapping[str, Any]) -> None:
+    if given["resume"] is not None and given["out"] is not None:
+        raise OptionError("--out has no effect with --resume, which goes on in the study's own folder: leave it out.")
+
+
+def _clock(given: Mapping[str, Any]) -> Budget:
+    started, stop, abort = (given[name] for name in ("started", "stop", "abort"))
+    for name, event in (("stop", stop), ("abort", abort)):
+        if event is not None and not isinstance(event, threading.Event):
+            raise OptionError(f"{name} is {event!r}: it must be a threading.Event.")
+    return Budget(
+        parse_duration(given["budget"]),
         started=time.monotonic() if started is None else started,
         stop=stop or threading.Event(),
         abort=abort or threading.Event(),
     )
-    seed = whole("seed", seed)
-    trials = None if trials is None else whole("trials", trials, 1)
-    threads = None if threads is None else whole("threads", threads, 1)
-    if precision not in PRECISIONS:
-        raise unknown_choice("precision", precision, PRECISIONS)
-    if callable(source):
-        _refuse(target=target, **{n: v for n, v in (("task", task), ("split", split)) if v not in ("auto", "random")})
-        _refuse(refit=refit, single=single, drop=drop, number=number, category=category, weight=weight)
-        job = ModuleJob(
-            clock, tuple(listeners), seed=seed, max_trials=trials, device=device_named(device),
-            threads=threads or cores(), metric=metric, storage=storage,
-            share=float(valid) if isinstance(valid, (int, float)) else None,
-        )  # fmt: skip
-        with lanes_in_threads():
-            given = None if isinstance(test, float) and test == USUAL_TEST_SHARE else test
-            return _tune_networks(job, source, data, valid, space, given, resume, out, fixed)
-    if space is not None:
+
+
+def _limits(given: Mapping[str, Any]) -> tuple[int | None, int]:
+    """How many trials at most, and how many threads."""
+    if given["precision"] not in PRECISIONS:
+        raise unknown_choice("precision", str(given["precision"]), PRECISIONS)
+    trials, threads = (None if given[n] is None else whole(n, given[n], 1) for n in ("trials", "threads"))
+    return trials, threads or cores()
+
+
+def _table_job(given: Mapping[str, Any]) -> tuple[Job, Any, Any, StudyFolder | None]:
+    """The job over a table, its data and test rows, and the study that it goes on with."""
+    clock, (trials, threads) = _clock(given), _limits(given)
+    if given["space"] is not None:
         raise OptionError("space= belongs to networks of your own: give a function that makes them first.")
-    data = source if data is None else data
+    if not _is_usual(given["valid"]):
+        raise OptionError(
+            "valid= belongs to networks of your own, and has no effect on a table: name a column of parts with "
+            "--split, or give (train, valid, test) frames."
+        )
+    if given["source"] is not None and given["data"] is not None:
+        raise OptionError("There are two tables, the first argument and data=: give one of them.")
+    data = given["source"] if given["data"] is None else given["data"]
+    test = given["test"]
+    if given["resume"] is None:
+        _refuse_second_split(data, given["split"], test)
     asked: dict[str, Any] = {
-        "data": _reference(data), "target": target, "task": task, "split": split, "test": _reference(test),
-        "drop": list(drop), "number": list(number), "category": list(category), "weight": weight, "seed": seed,
-        "metric": metric, "fixed": dict(fixed), "storage": storage, "refit": refit, "single": single,
-        "precision": precision,
+        "data": _reference(data), "target": given["target"], "task": given["task"], "split": given["split"],
+        "test": None if _is_usual(test) else _reference(test), "drop": _listed(given["drop"]),
+        "number": _listed(given["number"]), "category": _listed(given["category"]), "weight": given["weight"],
+        "seed": None if given["seed"] is None else whole("seed", given["seed"]), "metric": given["metric"],
+        "fixed": dict(given["fixed"]), "storage": given["storage"], "refit": given["refit"],
+        "single": given["single"], "precision": given["precision"],
     }  # fmt: skip
     folder = None
-    if resume is not None:
-        folder = StudyFolder.open(Path(resume))
+    if given["resume"] is not None:
+        folder = StudyFolder.open(Path(given["resume"]))
+        _refuse_new_folder(given)
         asked, data, test = _as_asked_before(folder, asked, data, test)
     elif data is None:
         raise OptionError("There is no data: name a file, or a study to go on from with --resume.")
-    job = Job(clock, tuple(listeners), asked, trials, device_named(device), threads or cores())
-    with lanes_in_threads():
-        return job.run(data, test, folder, Path(out) if out is not None else None)
+    else:
+        usual = {"task": "auto", "split": "random", "seed": 0} | ({"test": USUAL_TEST_SHARE} if _is_usual(test) else {})
+        asked |= {name: value for name, value in usual.items() if asked[name] is None}
+    job = Job(clock, _listeners(given), asked, trials, device_named(given["device"]), threads)
+    return job, data, USUAL_TEST_SHARE if _is_usual(test) else test, folder
 
 
-def _tune_networks(
-    job: ModuleJob,
-    source: Any,
-    data: Any,
-    valid: Any,
-    space: Mapping[str, Any] | None,
-    test: Any,
-    resume: str | Path | None,
-    out: str | Path | None,
-    fixed: Mapping[str, Any],
-) -> Study:
-    networks = Networks(source)
-    if data is None:
+def _listeners(given: Mapping[str, Any]) -> tuple[object, ...]:
+    return tuple(given["listeners"])
+
+
+def _is_usual(option: Any) -> bool:
+    """Whether nobody said anything else."""
+    return isinstance(option, str) and option == USUAL
+
+
+def _path(out: str | Path | None) -> Path | None:
+    return None if out is None else Path(out)
+
+
+def _listed(names: Any) -> Any:
+    """Names of columns for the study's document; what is no sequence of them is refused where the table is known."""
+    return [names] if isinstance(names, str) else list(names) if isinstance(names, Iterable) else names
+
+
+def _refuse_second_split(data: Any, split: str | None, test: Any) -> None:
+    """Raise where a share to test on was given beside parts that say themselves which rows those are."""
+    if _is_usual(test) or test is None or test_share(test) is None:
+        return
+    says_parts = isinstance(data, tuple) and len(data) == 3
+    if says_parts or (split is not None and SplitRule.of(split).kind == "column"):
+        what = "(train, valid, test) frames" if says_parts else f"--split {split}"
+        raise OptionError(
+            f"--test {test} has no effect on {what}, which says itself which rows are tested on: leave it out."
+        )
+
+
+def _tune_networks(given: Mapping[str, Any]) -> Study:
+    stop, fixed = given["stop"], dict(given["fixed"])
+    if stop is not None and not isinstance(stop, threading.Event):
+        given, fixed = {**given, "stop": None}, {**fixed, "stop": stop}
+    clock, (trials, threads), valid, test = _clock(given), _limits(given), given["valid"], given["test"]
+    usual = {"task": "auto", "split": "random"}
+    _refuse(target=given["target"], **{name: given[name] for name, value in usual.items() if given[name] != value})
+    _refuse(**{name: given[name] for name in ("refit", "single", "drop", "number", "category", "weight")})
+    _refuse(precision=given["precision"] != "high")
+    _refuse_new_folder(given)
+    if given["data"] is None:
         raise OptionError("There is no data: give data=(X, y).")
-    material = Material.read(data, valid, seed=job.seed, batch_size=None)
-    if material.is_streamed:
-        raise OptionError(f"A search reads the same rows again and again, and of these {material.reason}: use tt.fit.")
-    held = dict(fixed)
-    if material.batch_size and not {"batch_size"} & {*held, *(space or {})}:
-        held["batch_size"] = material.batch_size
-    domains = domains_of(space or {}, networks)
-    both = next((name for name in domains if name in held), None)
+    valid = USUAL_VALID_SHARE if _is_usual(valid) else valid
+    job = ModuleJob(
+        clock, _listeners(given), seed=whole("seed", given["seed"] or 0), max_trials=trials,
+        device=device_named(given["device"]), threads=threads, metric=given["metric"], storage=given["storage"],
+        share=float(valid) if isinstance(valid, (int, float)) else None,
+    )  # fmt: skip
+    with lanes_in_threads():
+        material = Material.read(given["data"], valid, seed=job.seed, batch_size=None)
+        if material.is_streamed:
+            reason = material.reason
+            raise OptionError(f"A search reads the same rows again and again, and of these {reason}: use tt.fit.")
+        knobs = _module_space(Networks(given["source"]), material, given["space"] or {}, fixed)
+        test = None if _is_usual(test) or (isinstance(test, str) and test == "none") else test
+        return job.run(knobs, material, test, _path(given["resume"]), _path(given["out"]))
+
+
+def _module_space(
+    networks: Networks, material: Material, space: Mapping[str, Any], fixed: Mapping[str, Any]
+) -> ModuleSpace:
+    domains = domains_of(space, networks)
+    both = next((name for name in domains if name in fixed), None)
     if both is not None:
         raise OptionError(f"{both} is in space and held still: leave one of them out.")
-    knobs = ModuleSpace(networks, domains, held, rows=len(material.first.weights))
-    return job.run(knobs, material, test, None if resume is None else Path(resume), None if out is None else Path(out))
+    knobs = ModuleSpace(networks, domains, fixed, rows=len(material.first.weights))
+    knobs.refuse_idle()
+    if material.batch_size and not {"batch_size"} & {*fixed, *space}:
+        knobs = replace(knobs, fixed={**fixed, "batch_size": material.batch_size})
+    return knobs
 
 
 def _refuse(**options: Any) -> None:
@@ -195,17 +289,15 @@ def _reference(data: Any) -> str | float | None:
 def _as_written(value: Any) -> Any:
     """An option as it stands in a document, so that "a,b", ("a", "b") and ["a", "b"] are the same columns."""
     if isinstance(value, str):
-        return value.split(",")
-    return list(value) if isinstance(value, (tuple, list)) else value
+        return [part.strip() for part in value.split(",")]
+    return [part for each in value for part in _as_written(each)] if isinstance(value, (tuple, list)) else value
 
 
 def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> tuple[dict, Any, Any]:
     """The options of the study being resumed; refuses those that would change its data, split or metric."""
     before = folder.read("study.json")["asked"]
-    defaults = {"target": None, "task": "auto", "split": "random", "test": USUAL_TEST_SHARE, "weight": None, "seed": 0}
-    defaults |= {"drop": [], "number": [], "category": [], "metric": None, "storage": None}
-    for name, default in defaults.items():
-        if asked[name] != default and _as_written(asked[name]) != _as_written(before.get(name)):
+    for name in KEPT:
+        if asked[name] not in (None, []) and _as_written(asked[name]) != _as_written(before.get(name)):
             raise StudyError(
                 f"--{name} {asked[name]} differs from the study in {folder.path} ({before.get(name)}): a resumed study "
                 "keeps its data, split and metric. Leave the option out, or start a new study."
@@ -223,6 +315,6 @@ def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> 
             raise StudyError(
                 f"The study in {folder.path} was made from a frame: give the same data again to resume it."
             )
-    if asked["test"] == defaults["test"] and before["test"] is not None:
+    if _is_usual(test) and before["test"] is not None:
         test = before["test"]
     return merged, data, test

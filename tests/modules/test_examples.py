@@ -80,10 +80,12 @@ def test_names_are_put_in_order():
     assert joined.names == ("a", "b") and [x.shape for x in joined.inputs] == [(12, 2), (12,)]
 
 
-def test_batches_are_inputs_and_one_target():
-    batch = from_batch([torch.ones(3, 2), torch.ones(3), torch.zeros(3)])
-    assert len(batch.inputs) == 2 and batch.targets[0].shape == (3,)
+def test_batches_are_inputs_targets_and_weights_as_pairs_are():
+    batch = from_batch([torch.ones(3, 2), torch.ones(3), torch.tensor([0.0, 1.0, 2.0])])
+    assert len(batch.inputs) == 1 and batch.targets[0].shape == (3,) and batch.weights.tolist() == [0, 1, 2]
+    both = from_batch([[torch.ones(3, 2), torch.ones(3)], torch.zeros(3)])
+    assert len(both.inputs) == 2 and both.weights.tolist() == [1, 1, 1]
     assert len(from_batch([torch.ones(3), [torch.ones(3), torch.zeros(3)]]).targets) == 2
-    for given in (torch.ones(3), {"x": 1}, [torch.ones(3)]):
+    for given in (torch.ones(3), {"x": 1}, [torch.ones(3)], [torch.ones(3)] * 4):
         with pytest.raises(DataError, match="must be"):
             from_batch(given)

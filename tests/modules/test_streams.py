@@ -216,7 +216,7 @@ def test_batches_of_a_stream_are_counted_for_schedules_where_it_has_a_length():
     ("train", "options", "words"),
     [
         (InOrder(), {"schedule": "cosine"}, "how many batches"),
-        (InOrder(), {"decay_course": "linear"}, "how many batches"),
+        (InOrder(), {"decay_course": "linear", "weight_decay": 0.1}, "how many batches"),
         (InOrder(), {"optimizer": "gd"}, "all rows in every step"),
         (DataLoader(Augmented(), batch_size=7), {"batch_size": 9}, "in batches of 7, and batches of 9"),
     ],

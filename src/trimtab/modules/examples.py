@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, NotFiniteError, ShapeError
+from trimtab.wording import with_article
 
 HOW_TO_GIVE = "Give (X, y) as tensors, arrays or frames, or a Dataset or DataLoader of such pairs."
 
@@ -85,8 +86,11 @@ class Examples:
         return replace(self, inputs=inputs, targets=targets, weights=torch.cat([self.weights, other.weights]))
 
 
-def from_pair(x: Any, y: Any, weights: Any = None, *, name: str = "train") -> Examples:
-    """Examples of inputs `x` and targets `y`, a tuple or dict where there are several, and row weights."""
+def from_pair(x: Any, y: Any, weights: Any = None, *, name: str = "train", is_batch: bool = False) -> Examples:
+    """Examples of inputs `x` and targets `y`, a tuple or dict where there are several, and row weights.
+
+    In a batch of more all weights may be 0.
+    """
     names = tuple(str(key) for key in x) if isinstance(x, Mapping) else ()
     several = list(x.values()) if isinstance(x, Mapping) else list(x) if isinstance(x, tuple) else [x]
     inputs = tuple(_tensor(part, _label("X", names, i, len(several)), name) for i, part in enumerate(several))
@@ -100,17 +104,22 @@ def from_pair(x: Any, y: Any, weights: Any = None, *, name: str = "train") -> Ex
         raise DataError(f"{name}= holds no {'inputs' if not inputs else 'targets'}. {HOW_TO_GIVE}")
     rows = _rows_of(inputs, targets, names, name)
     own = torch.ones(rows, dtype=torch.float32) if weights is None else _weights(weights, rows, name)
+    if not is_batch:
+        check_weights(own, name)
     return Examples(inputs, targets, own, names, tree, given_as=name)
 
 
 def from_batch(batch: Any, name: str = "train") -> Examples:
-    """A batch as a loader gives it: the last part is the target, what comes before it the inputs."""
-    if isinstance(batch, (tuple, list)) and len(batch) >= 2:
-        *inputs, target = batch
-        x = inputs[0] if len(inputs) == 1 else tuple(inputs)
+    """A batch as a loader gives it, in the form of `from_pair`: (inputs, target) or (inputs, target, weights)."""
+    if isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
+        x, target, *weights = batch
         parts = (tuple(part) if isinstance(part, list) else part for part in (x, target))
-        return from_pair(*parts, name=name)
-    raise DataError(f"A batch of {name}= is a {type(batch).__name__}: it must be (inputs, target).")
+        return from_pair(*parts, *weights, name=name, is_batch=True)
+    what = f"{len(batch)} parts" if isinstance(batch, (tuple, list)) else with_article(type(batch).__name__)
+    raise DataError(
+        f"A batch of {name}= is {what}: it must be (inputs, target) or (inputs, target, weights), with several inputs "
+        "as a tuple in the first place, ((a, b), target)."
+    )
 
 
 def split_rows(rows: int, share: float, seed_number: int) -> tuple[Tensor, Tensor]:
@@ -138,6 +147,12 @@ def check_finite(part: Examples) -> None:
                 f"{_label(what, names, i, len(tensors))} of {part.given_as}= holds {value}, first at [{where}]: "
                 "fill it in or leave it out."
             )
+
+
+def check_weights(weights: Tensor, name: str) -> None:
+    """Raise DataError where no row counts."""
+    if not bool((weights > 0).any()):
+        raise DataError(f"The weights of {name}= are all 0: at least one row has to count.")
 
 
 # -- tensors
@@ -229,10 +244,13 @@ def _from_frame(part: Any, label: str, name: str) -> Tensor:
 def _weights(weights: Any, rows: int, name: str) -> Tensor:
     own = _any_tensor(weights, "the weights", name)
     if own.is_complex() or own.numel() != rows:
-        raise ShapeError(f"The weights of {name}= must be {rows} real numbers, one for each row.")
+        raise ShapeError(
+            f"The third part of {name}= has the shape {list(own.shape)}, and weights are {rows} real numbers, one for "
+            "each row. Several inputs stand as a tuple in the first place, ((a, b), target)."
+        )
     own = own.float().flatten()
-    if not bool((own.isfinite() & (own >= 0)).all()) or not bool((own > 0).any()):
-        raise DataError(f"The weights of {name}= must be numbers of at least 0, and some above 0.")
+    if not bool((own.isfinite() & (own >= 0)).all()):
+        raise DataError(f"The weights of {name}= must be numbers of at least 0.")
     return own
 
 

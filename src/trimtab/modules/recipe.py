@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from trimtab.errors import OptionError, unknown_choice, unknown_knob
+from trimtab.knobs import refuse_unread
 from trimtab.modules.networks import Networks
 from trimtab.training.config import (
     CLASSIFICATION_LOSSES,
@@ -20,6 +21,7 @@ from trimtab.training.config import (
     OPTIMIZERS,
     REGRESSION_LOSSES,
     SCHEDULES,
+    STOPPING_READS,
     Config,
     Group,
     Loss,
@@ -28,6 +30,7 @@ from trimtab.training.config import (
     Stopping,
     Task,
     losses_for,
+    refuse_idle_settings,
 )
 from trimtab.training.dropout import DROPOUT_KINDS
 
@@ -47,15 +50,8 @@ PLAIN_SEQUENCES = ("groups", "class_weights")
 LOSS_KNOBS = frozenset({"loss", "delta", "tau", "gamma", "class_weights", "label_smoothing"})
 # What torch.optim uses where it differs from the defaults above.
 _OWN_DEFAULTS = {"rmsprop": {"second_decay": 0.99}, "lion": {"second_decay": 0.99}, "adagrad": {"epsilon": 1e-10}}
-# Which losses read a parameter of their own, and what it is called; and what else only some losses or optimizers read.
+# Which losses read a parameter of their own, and what it is called.
 LOSS_PARAMETERS = {"huber": "delta", "quantile": "tau", "focal": "gamma"}
-_WITH_MOMENTUM = ("momentum", "nesterov", "adam", "adamw", "lion")
-_READ_BY = {
-    **{own: ("loss", (loss,)) for loss, own in LOSS_PARAMETERS.items()},
-    "momentum": ("optimizer", _WITH_MOMENTUM),
-    "second_decay": ("optimizer", ("rmsprop", "adam", "adamw", "lion")),
-    "epsilon": ("optimizer", ("adagrad", "rmsprop", "adam", "adamw")),
-}
 _WHOLE = {"batch_size": 0, "epochs": 1}
 _NUMBERS = ("lr", "weight_decay", "momentum", "second_decay", "epsilon", "delta", "tau", "gamma", "label_smoothing",
             "dropout", "gradient_clip", "averaging")  # fmt: skip
@@ -75,6 +71,10 @@ class EarlyStopping:
     rule: str = "patience"
     threshold: float = 5.0
     strip: int = 5
+
+    def __post_init__(self) -> None:
+        if self.stopping.name != "none":
+            refuse_idle_settings(self, "stopping rule", self.rule, STOPPING_READS, "rule")
 
     @property
     def stopping(self) -> Stopping:
@@ -133,6 +133,8 @@ def recipe(knobs: Mapping[str, Any], network: Mapping[str, Any] | None = None) -
     for name in _NUMBERS:
         if v[name] is not None and (isinstance(v[name], bool) or not isinstance(v[name], (int, float))):
             raise OptionError(f"{name} is {v[name]!r}: it must be a number.")
+    if v["optimizer"] == "gd" and v["batch_size"] == 0:
+        given -= {"batch_size"}  # all rows in each step are what gd does anyway
     config = Config(
         network=tuple((network or {}).items()),
         loss=_loss(v, given),
@@ -196,11 +198,38 @@ def check_against(wanted: Recipe, module: nn.Module, *, classes: int) -> None:
 
 def refuse_idle(recipes: Sequence[Recipe]) -> None:
     """Raise OptionError for a knob that somebody gave although none of these recipes reads it."""
-    for name in sorted(frozenset.union(*(each.given for each in recipes)) & set(_READ_BY)):
-        part, readers = _READ_BY[name]
-        used = [getattr(each.config, part).name for each in recipes]
-        if not {*used} & {*readers, CUSTOM}:  # what a function of the caller's own reads is seen to there
-            raise OptionError(f"{name} is read by {', '.join(readers)}, and the {part} is {used[0]}: leave it out.")
+    given = frozenset.union(*(each.given for each in recipes))
+    configs = [each.config for each in recipes]
+    if not any(config.loss.label_smoothing for config in configs):
+        given -= {"label_smoothing"}
+    # Without a loss that is named, it follows the task: what neither task's reads is read by none.
+    losses = [(each.config.loss.name,) if "loss" in each.given else ("mse", "cross_entropy") for each in recipes]
+    refuse_unread(given, {
+        "loss": list(dict.fromkeys(name for names in losses for name in names)),
+        "optimizer": list(dict.fromkeys(config.optimizer.name for config in configs)),
+    })  # fmt: skip
+    if "decay_course" in given and not any(config.optimizer.weight_decay for config in configs):
+        raise OptionError(
+            "decay_course has no effect: it says how weight decay falls, and there is none. Leave it out, or give "
+            "weight_decay a value above 0."
+        )
+    if "dropout_course" in given and not any(config.dropout for config in configs):
+        raise OptionError(
+            "dropout_course has no effect: it says how the dropout that was given falls, and none was given. Leave it "
+            "out, or give dropout a value above 0."
+        )
+    _refuse_idle_groups(configs)
+
+
+def _refuse_idle_groups(configs: Sequence[Config]) -> None:
+    decays = any(config.optimizer.weight_decay for config in configs)
+    for group in (group for config in configs for group in config.groups):
+        if group.rate == 1 and (group.decay == 1 or not decays):
+            why = "there is no weight decay" if group.decay != 1 else "its rate and decay are 1"
+            raise OptionError(
+                f'The group "{group.pattern}" has no effect: {why}, so its parameters train like all others. Leave it '
+                "out, or give it another rate or a decay beside a weight_decay above 0."
+            )
 
 
 def plain(value: Any) -> Any:

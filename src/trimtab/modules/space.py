@@ -12,7 +12,7 @@ import numpy
 
 from trimtab.errors import OptionError
 from trimtab.modules.networks import Networks
-from trimtab.modules.recipe import EarlyStopping, Recipe, plain, recipe, split_knobs
+from trimtab.modules.recipe import EarlyStopping, Recipe, plain, recipe, refuse_idle, split_knobs
 from trimtab.modules.several import is_sequence, several, takes_sequence
 from trimtab.training.config import Config, Listed, Task
 from trimtab.tuning.space import Choice, Domain, Range, Value, natural_epochs
@@ -161,6 +161,11 @@ class ModuleSpace:
         for name, domain in self.domains.items():
             for value in _ends(domain):
                 self.recipe({**self.first, name: value}).for_task(self.task)
+
+    def refuse_idle(self) -> None:
+        """Raise OptionError for a knob that no run of this space reads."""
+        every = [{**self.first, name: value} for name, domain in self.domains.items() for value in _ends(domain)]
+        refuse_idle([self.recipe(values) for values in every])
 
 
 def _ends(domain: Domain) -> tuple[Value, ...]:

@@ -26,7 +26,15 @@ from torch.utils.data import (
 )
 
 from trimtab.errors import DataError, first_line
-from trimtab.modules.examples import HOW_TO_GIVE, Examples, check_finite, from_batch, from_pair, split_rows
+from trimtab.modules.examples import (
+    HOW_TO_GIVE,
+    Examples,
+    check_finite,
+    check_weights,
+    from_batch,
+    from_pair,
+    split_rows,
+)
 from trimtab.training.randomness import SeededGenerators
 
 log = logging.getLogger(__name__)
@@ -158,7 +166,9 @@ def _from_dataset(
 ) -> Examples | Stream:
     total = _length(dataset, name)
     if type(dataset) is TensorDataset and collate is default_collate:
-        return replace(from_batch(dataset.tensors, name), batch_size=batch_size)
+        whole = from_batch(dataset.tensors, name)
+        check_weights(whole.weights, name)
+        return replace(whole, batch_size=batch_size)
     generators = SeededGenerators(0)
     with generators:
         first = [dataset[i] for i in range(total)]
@@ -180,10 +190,12 @@ def _from_dataset(
         for field in ("inputs", "targets"):
             parts = zip(*(getattr(piece, field) for piece in pieces), strict=True)
             whole = replace(whole, **{field: tuple(torch.cat(part) for part in parts)})
+        weights = torch.cat([piece.weights for piece in pieces])
     except (RuntimeError, ValueError, TypeError) as error:
         reason = first_line(error)
         raise DataError(f"The items of {name}= cannot be laid side by side: {reason}.") from error
-    return replace(whole, weights=torch.ones(total, dtype=torch.float32), batch_size=batch_size)
+    check_weights(weights, name)
+    return replace(whole, weights=weights, batch_size=batch_size)
 
 
 def _lays_side_by_side(collate: Callable[[list], Any], items: list) -> bool:

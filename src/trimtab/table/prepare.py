@@ -15,7 +15,7 @@ from trimtab.table.encode import Encoder
 from trimtab.table.fingerprint import fingerprint
 from trimtab.table.folds import Fold
 from trimtab.table.schema import Schema, infer_schema, require_column
-from trimtab.table.sources import Source, open_source, open_test, test_share
+from trimtab.table.sources import Source, column_names, open_source, open_test, test_share
 from trimtab.table.split import Split, SplitRule, parts_of, plan_split
 from trimtab.table.target import TargetEncoder
 from trimtab.table.usable import ScorableTest, Usable, count_copies, keep_scorable, keep_usable, row_weights
@@ -89,7 +89,7 @@ def prepare(
         split: "random", "time:COL", "group:COL", or a column that says train, valid or test; a number of random folds;
             or pairs (train, valid) of row numbers, which leave no rows for a test.
         test: the share of rows to put aside, a file or frame of test rows, or "none".
-        drop, number, category: columns to leave out, to read as numbers, to read as labels.
+        drop, number, category: columns to leave out, to read as numbers, to read as labels: names, or one text "a,b".
         weight: the column of row weights; a row of weight 0 counts for nothing.
         seed: the same data, options and seed give the same split.
         minimum_rows: fewer usable rows than these are an error.
@@ -98,6 +98,15 @@ def prepare(
     Raises DataError for a table, OptionError for an option that cannot be used, in one or two sentences.
     """
     source = open_source(data, target, category)
+    drop, number, category = (
+        column_names(names, source.frame, option)
+        for names, option in ((drop, "--drop"), (number, "--number"), (category, "--category"))
+    )
+    if source.parts and split != "random":
+        raise OptionError(
+            f"--split {split} has no effect on (train, valid, test) frames, which say themselves what is what: leave "
+            "it out, or give one table."
+        )
     rule = SplitRule("column", source.parts) if source.parts else SplitRule.of(split)
     has_test_table, share = _kind_of_test(test, rule, source)
     _require_columns(source, rule, weight)

@@ -73,8 +73,8 @@ def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[
     if not targets:
         listed = ", ".join(frame.columns[:12]) + (", ..." if frame.width > 12 else "")
         raise OptionError(f"Which column is to be predicted? Name it with --target. The columns are: {listed}.")
-    if len(targets) == 1 and targets[0] not in frame.columns:
-        targets = tuple(part.strip() for part in targets[0].split(",") if part.strip()) or targets
+    targets = tuple(column_names(targets, frame, "--target")) or targets
+    labels = column_names(labels, frame, "--category")
     settled, formats = settle_types(frame)
     came = frame if written is None else written
     if len(targets) == 1 and targets[0] in settled.columns:
@@ -104,6 +104,21 @@ def _with_words_of_target(settled: pl.DataFrame, came: pl.DataFrame, target: str
     if came.select(pl.col(others).str.strip_chars().is_in(LABEL_WORDS).any()).transpose().to_series().any():
         return settled
     return settled.with_columns(without_missing(column, words=LABEL_WORDS))
+
+
+def column_names(given: Any, frame: pl.DataFrame, option: str) -> list[str]:
+    """The columns that `given` names: a sequence of names, or one text, which may be "a,b" unless it is itself the name
+    of a column. Raises OptionError for what is no name."""
+    names = [] if given is None else [given] if isinstance(given, str) else given
+    try:
+        names = list(names)
+    except TypeError:
+        names = [names]
+    if not all(isinstance(name, str) for name in names):
+        raise OptionError(f'{option} is {given!r}: give the names of columns, as "a,b" or a list.')
+    if len(names) == 1 and names[0] not in frame.columns:
+        return [part.strip() for part in names[0].split(",") if part.strip()]
+    return names
 
 
 def _refuse_patterns(names: Sequence[str]) -> None:

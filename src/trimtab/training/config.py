@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trimtab.errors import OptionError, unknown_choice
+from trimtab.knobs import CUSTOM
+from trimtab.wording import listed
 
 Task = Literal["regression", "classification"]
 
@@ -17,9 +19,30 @@ CLASSIFICATION_LOSSES = ("cross_entropy", "focal")
 OPTIMIZERS = ("gd", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion")
 SCHEDULES = ("constant", "step", "cosine", "one_cycle", "warmup_cosine", "plateau")
 STOPPING_RULES = ("none", "patience", "gl", "pq", "up")
-# A loss or an optimizer of the caller's own, which no name tells.
-CUSTOM = "custom"
 COURSES = ("constant", "linear", "cosine", "flat_cosine")
+
+
+# What each schedule and each stopping rule reads of its settings.
+SCHEDULES_READ = {
+    "constant": (), "cosine": (), "step": ("factor", "every"), "plateau": ("factor", "patience"),
+    "one_cycle": ("warmup",), "warmup_cosine": ("warmup",),
+}  # fmt: skip
+STOPPING_READS = {
+    "none": (), "patience": ("patience", "min_improvement"), "gl": ("threshold",), "pq": ("threshold", "strip"),
+    "up": ("patience", "strip"),
+}  # fmt: skip
+
+
+def refuse_idle_settings(owner: Any, what: str, name: str, reads: dict[str, tuple[str, ...]], called: str) -> None:
+    """Raise OptionError for a setting of `owner`, the `what` called `name`, that is not at its default and has no
+    effect there: `reads` says what each reads, `called` is the field that names it."""
+    for each in dataclasses.fields(owner):
+        if each.name != called and each.name not in reads[name] and getattr(owner, each.name) != each.default:
+            readers = [reader for reader, settings in reads.items() if each.name in settings]
+            raise OptionError(
+                f"{each.name}={getattr(owner, each.name)!r} has no effect on the {what} {name}: it belongs to "
+                f"{listed(readers)}. Leave it out, or choose another {what}."
+            )
 
 
 def losses_for(task: Task) -> tuple[str, ...]:
@@ -113,6 +136,7 @@ class Schedule:
         require("factor", self.factor, 0, 1, low_open=True)
         require("every", self.every, 0, 1, low_open=True)
         require("patience", self.patience, 0)
+        refuse_idle_settings(self, "schedule", self.name, SCHEDULES_READ, "name")
 
 
 @dataclass(frozen=True)

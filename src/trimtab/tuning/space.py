@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy
 
 from trimtab.errors import OptionError, unknown_choice
+from trimtab.knobs import OFF_AT_0, refuse_unread
 from trimtab.training.config import (
     OPTIMIZERS,
     SCHEDULES,
@@ -225,6 +226,8 @@ class Space:
         epochs = int(values["epochs"] if may_shorten else v["epochs"])
         loss = str(v["loss"])
         parameter = {"huber": v.get("delta", 1.0), "quantile": v.get("tau", 0.5), "focal": v.get("gamma", 2.0)}
+        # Searched for cross-entropy alone; where somebody holds it still, focal loss has it too.
+        smoothed = v if loss == "cross_entropy" else self.fixed
         optimizer = str(v["optimizer"])
         return Config(
             network=tuple((name, v[name]) for name in ("width", "depth", "activation", "inputs")),
@@ -232,7 +235,7 @@ class Space:
             loss=Loss(
                 loss,
                 parameter=float(parameter.get(loss, 1.0)),
-                label_smoothing=float(v.get("label_smoothing", 0.0)) if loss == "cross_entropy" else 0.0,
+                label_smoothing=float(smoothed.get("label_smoothing", 0.0)),
             ),
             optimizer=Optimizer(
                 optimizer,
@@ -277,7 +280,15 @@ def space_for(task: Task, metric: str, *, rows: int, columns: int, fixed: Mappin
     domains["dropout"] = Range(0.0, 0.5)
     domains["weight_decay"] = Range(1e-6, 0.5, log=True, center=0.01, spread=2.0)
     free = {name: domain for name, domain in domains.items() if name not in fixed}
+    refuse_idle(fixed, {name: domain.values for name, domain in free.items() if isinstance(domain, Choice)})
     return Space(task, free, natural, dict(fixed))
+
+
+def refuse_idle(fixed: Mapping[str, Value], tried: Mapping[str, Sequence[Value]]) -> None:
+    """Raise OptionError for a knob held still that has no effect beside the others: `tried` are the values of those
+    that are turned."""
+    given = [name for name, value in fixed.items() if not (name in OFF_AT_0 and value == 0)]
+    refuse_unread(given, {**tried, **{name: (value,) for name, value in fixed.items()}})
 
 
 def natural_epochs(rows: int) -> int:
