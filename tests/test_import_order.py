@@ -15,14 +15,17 @@ PACKAGE = Path(trimtab.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("wording",),
     ("errors",),
-    ("data", "machine", "whole_file", "knobs"),
+    ("data", "machine", "whole_file", "knobs", "layout"),
     ("table", "nets", "recording"),
     ("training",),
+    ("evaluation",),
     ("model",),
     ("tuning",),
     ("findings",),
     ("export",),
     ("report",),
+    ("terminal",),
+    ("sweep_terminal", "panel"),
     ("watcher", "interop"),
     ("recorder",),
     ("finish", "refit", "tensors", "modules"),
@@ -34,7 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("estimators",),
     ("walkthrough",),
     ("lab",),
-    ("terminal", "sweep_terminal", "knob_text"),
+    ("knob_text",),
     ("interruption",),
     ("cli",),
 )
@@ -43,6 +46,7 @@ FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # What a floor must not know although it lies below, or comes from outside.
 FORBIDDEN = {
     "training": {"table", "tuning", "optuna", "polars", "narwhals", "pandas", "rich", "typer", "sqlite3"},
+    "evaluation": {"tuning", "optuna", "sqlite3", "rich", "typer"},
     "nets": {"table", "training", "optuna", "polars", "narwhals"},
     "table": {"nets", "training", "tuning", "torch", "optuna"},
     "recording": {"training", "torch"},

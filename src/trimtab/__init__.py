@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UnknownKnobError,
     )
     from trimtab.estimators import TrimtabClassifier, TrimtabRegressor
+    from trimtab.evaluation.evaluation import Evaluation
     from trimtab.fit import fit
     from trimtab.interop.mlflow import MLflowLogger
     from trimtab.interop.tensorboard import TensorBoardLogger
@@ -43,6 +44,7 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "EarlyStopping",
+    "Evaluation",
     "FactoryError",
     "Group",
     "LabelError",
@@ -77,6 +79,7 @@ _HOME = {
     "CheckpointError": "trimtab.errors",
     "DataError": "trimtab.errors",
     "EarlyStopping": "trimtab.modules.recipe",
+    "Evaluation": "trimtab.evaluation.evaluation",
     "FactoryError": "trimtab.errors",
     "Group": "trimtab.training.config",
     "LabelError": "trimtab.errors",

@@ -166,6 +166,30 @@ def predict(
         notice(f"{rows:,} predictions are in {out}.")
 
 
+@app.command(epilog="Example: trimtab evaluate trimtab-runs/houses-2026-01-31-1 sold.csv")
+def evaluate(
+    run: Annotated[str, typer.Argument(help="The study's folder, or the model folder in it.")],
+    data: Annotated[str, typer.Argument(help="Rows with the target: any file that fit reads.")],
+    threshold: Annotated[
+        Text,
+        typer.Option(help="For two classes: a probability, or the metric it is to be best for (f1)."),
+    ] = None,
+    weight: Annotated[Text, typer.Option(help="Column of row weights.", show_default="that of the study")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no notes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Score a trained model on rows whose answer is known: every metric with its interval, and where it errs."""
+    from trimtab.evaluation.text import evaluation_in_text
+    from trimtab.results import evaluate_run
+
+    found = evaluate_run(run, data, weight=weight, threshold=threshold)
+    notice = (Silent() if quiet else Notices(sys.stderr)).notice
+    for text in found.notices:
+        notice(text)
+    console = console_on(sys.stdout)
+    typer.echo(json.dumps(found.summary()) if as_json else evaluation_in_text(found, console.width))
+
+
 @app.command(epilog="Example: trimtab export trimtab-runs/houses-2026-01-31-1 --python train.py --onnx houses.onnx")
 def export(
     run: Annotated[str, typer.Argument(help="The study's folder; for ONNX and PT2 also the model folder in it.")],

@@ -8,9 +8,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy
 import polars
@@ -27,6 +28,10 @@ from trimtab.table.frames import to_frame
 from trimtab.table.target import TargetEncoder
 from trimtab.training.mlp_program import MLPProgram
 from trimtab.training.program import outputs_of
+from trimtab.wording import counted, listed
+
+if TYPE_CHECKING:
+    from trimtab.evaluation.evaluation import Evaluation
 
 FORMAT = 1
 _KIND = "trimtab model"
@@ -42,7 +47,7 @@ class Member:
     share: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A trained model for a table: give it rows, get predictions in original units or labels."""
 
@@ -103,6 +108,29 @@ class Model:
         else:
             columns = {f"prediction_{name}": raw[:, i] for i, name in enumerate(self.target.names)}
         return polars.DataFrame(columns), notices
+
+    def evaluate(
+        self, data: object, target: str | Sequence[str] | None = None, *, weight: str | None = None,
+        metric: str | None = None, threshold: float | None = None, seed: int = 0,
+    ) -> "Evaluation":  # fmt: skip
+        """How good the model is on rows whose answer is known: every metric with its interval, and more.
+
+        Arguments:
+            data: a file, any frame with the columns and the target, or `(X, y)`.
+            target: the target's column there, if it is not called as in training.
+            weight: a column of row weights.
+            metric: what slices are measured by; the task's default.
+            threshold: the probability from which on rows count as the second of two classes.
+            seed: of the bootstrap; the same gives the same intervals.
+
+        Raises DataError for rows that cannot be scored, OptionError for a threshold that cannot be.
+        """
+        from trimtab.evaluation.evaluation import evaluate
+
+        return evaluate(self, data, target=target, weight=weight, metric=metric, threshold=threshold, seed=seed)
+
+    def __repr__(self) -> str:
+        return f"Model({self.task} of {listed(self.target.names)}: {counted(self.networks, 'network')})"
 
     def _program(self, member: Member) -> MLPProgram:
         # Without storage: its weights come from elsewhere, and none are drawn from the caller's generator.

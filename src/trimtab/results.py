@@ -3,7 +3,7 @@
 Knows how to read a study folder back; it trains nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -28,6 +28,8 @@ Place = str | PathLike[str] | None
 if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
+
+    from trimtab.evaluation.evaluation import Evaluation
 
 
 @dataclass(frozen=True, repr=False)
@@ -181,6 +183,35 @@ class Study:
     def _is_of_modules(self) -> bool:
         return self.networks is not None or StudyFolder(self.out).read("study.json")["asked"].get("kind") == "module"
 
+    def evaluate(
+        self, data: Any, target: str | Sequence[str] | None = None, *, weight: str | None = None,
+        threshold: float | str | None = None, seed: int = 0,
+    ) -> "Evaluation":  # fmt: skip
+        """How good the study's model is on rows whose answer is known: every metric with its interval, and more.
+
+        Arguments:
+            data: a file, any frame with the columns and the target, or `(X, y)`.
+            target: the target's column there, if it is not called as in training.
+            weight: a column of row weights (default: that of the study, where it is there).
+            threshold: the probability from which on rows count as the second of two classes; or "f1", "accuracy" or
+                "balanced_accuracy", to take the best for that metric on the study's validation rows.
+            seed: of the bootstrap; the same gives the same intervals.
+
+        Raises DataError for rows that cannot be scored, OptionError and StudyError for a threshold that cannot be.
+        """
+        from trimtab.evaluation.evaluation import evaluate
+
+        if self._is_of_modules:
+            raise StudyError(
+                "This study is of networks of your own: call study.module on the inputs, and compare what it gives "
+                "with the truth. study.evaluate is for tables."
+            )
+        asked = StudyFolder(self.out).read("study.json")["asked"]
+        return evaluate(
+            self.model, data, target=target, weight=weight, usual_weight=asked.get("weight"),
+            metric=self.result.get("metric") or asked.get("metric"), threshold=threshold, study=self.out, seed=seed,
+        )  # fmt: skip
+
     def __repr__(self) -> str:
         return f"Study({self.out}: {len(self.trials)} trials; {self.words})"
 
@@ -248,6 +279,13 @@ def export_run(path: str | Path, *, python: Place = None, onnx: Place = None, pt
     from trimtab.export.files import export_files
 
     return export_files(load_model(path), onnx=onnx, pt2=pt2)
+
+
+def evaluate_run(path: str | Path, data: Any, *, weight: str | None = None, threshold: Any = None) -> "Evaluation":
+    """How good the model of a study folder, or of the `model` folder inside one, is on `data`; see Study.evaluate."""
+    if (Path(path) / "model.json").exists():
+        return Model.load(Path(path)).evaluate(data, weight=weight, threshold=threshold)
+    return load(path).evaluate(data, weight=weight, threshold=threshold)
 
 
 def load_model(path: str | Path) -> Model:

@@ -18,6 +18,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.layout import number
+
 if TYPE_CHECKING:
     from trimtab.results import Study
     from trimtab.table.schema import Schema
@@ -34,14 +36,6 @@ def console_on(stream: TextIO) -> Console:
     """A console that prints texts as they are: no markup, no colouring of what looks like code."""
     width = None if stream.isatty() else PLAIN_WIDTH
     return Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
-
-
-def number(value: float | None) -> str:
-    """A figure for people: four significant digits, thousands separated."""
-    if value is None or not math.isfinite(value):
-        return "-"
-    digits = 0 if value == 0 else max(0, 3 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(digits, 6)}f}"
 
 
 def clock(seconds: float) -> str:
