@@ -26,7 +26,7 @@ from trimtab.data import path as data_path
 from trimtab.errors import StudyError
 from trimtab.tuning.space import KNOB_NAMES
 
-COMMANDS = ("fit", "predict", "export", "demo", "walkthrough")
+COMMANDS = ("fit", "predict", "evaluate", "export", "sweep", "demo", "walkthrough")
 
 
 @dataclass(frozen=True)
@@ -384,6 +384,55 @@ def test_predictions_come_in_the_order_of_the_rows(fitted: Fitted, run: Run, tmp
     on_stdout = run("predict", fitted.folder / "study" / "model", "new.csv")
     assert on_stdout.out == Path("predictions.csv").read_text()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["new.csv", "p.parquet", "predictions.csv"]
+
+
+@pytest.mark.slow
+def test_columns_are_kept_beside_the_predictions_as_they_stand(fitted: Fitted, run: Run) -> None:
+    study, rows = fitted.folder / "study", houses(6).with_columns(id=polars.Series([f"00{i}" for i in range(6)]))
+    rows.with_columns(note=polars.Series(["a, b", None, " c", "NA", "1e3", "é"])).write_csv("new.csv")
+    ended = run("predict", study, "new.csv", "--keep", "id", "--keep", "kind,note", "-o", "out.csv")
+    assert ended.status == 0, ended.err
+    lines = Path("out.csv").read_text().splitlines()
+    assert lines[0] == "id,kind,note,prediction"
+    assert [line.split(",")[0] for line in lines[1:]] == rows["id"].to_list()
+    for cell, line in zip(['"a, b"', ",,", " c", "NA", "1e3", "é"], lines[1:], strict=True):
+        assert cell in line
+    plain = polars.read_csv(run("predict", study, "new.csv").out.encode())["prediction"]
+    kept = polars.read_csv(run("predict", study, "new.csv", "--keep", "id").out.encode())
+    assert kept["prediction"].to_list() == plain.to_list()
+    assert run("predict", study, "new.csv", "--keep", "id", "-o", "out.parquet").status == 0
+    assert polars.read_parquet("out.parquet").columns == ["id", "prediction"]
+
+
+@pytest.mark.slow
+def test_a_file_of_predictions_is_replaced_only_by_force(fitted: Fitted, run: Run) -> None:
+    study = fitted.folder / "study"
+    houses(5).write_csv("new.csv")
+    for name in ("out.csv", "out.parquet"):
+        Path(name).write_text("mine")
+        refused = run("predict", study, "new.csv", "-o", name)
+        assert refused.status == 2
+        assert f"{name} exists already" in refused.err and "--force" in refused.err
+        assert Path(name).read_text() == "mine"
+        assert run("predict", study, "new.csv", "-o", name, "--force").status == 0
+        assert Path(name).read_bytes() != b"mine"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--keep", "sise"), 'Did you mean "size"'),
+        (("--keep", "size,size"), "twice"),
+        (("--keep", "prediction"), '"prediction" of their own'),
+        (("--force",), "--force has no effect"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(
+    fitted: Fitted, run: Run, tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    houses(5).with_columns(prediction=polars.lit(1)).write_csv("new.csv")
+    assert_refused(run("predict", fitted.folder / "study", "new.csv", *options), tmp_path, words)
 
 
 @pytest.mark.slow

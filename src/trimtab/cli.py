@@ -17,10 +17,11 @@ import typer
 from typer.core import TyperCommand
 
 import trimtab
-from trimtab.errors import TrimtabError
+from trimtab.errors import OptionError, TrimtabError
 from trimtab.interruption import Interruption
 from trimtab.sweep_terminal import EpochLine, print_sweep, save_figure
 from trimtab.terminal import LivePanel, Notices, PlainLines, Silent, console_on, print_schema, print_summary
+from trimtab.wording import counted
 
 if TYPE_CHECKING:
     from trimtab.results import Study
@@ -146,11 +147,13 @@ def fit(
         print_summary(console_on(sys.stdout), study)
 
 
-@app.command(epilog="Example: trimtab predict trimtab-runs/houses-2026-01-31-1 new.csv -o predictions.csv")
+@app.command(epilog="Example: trimtab predict trimtab-runs/houses-2026-01-31-1 new.csv --keep id -o predictions.csv")
 def predict(
     run: Annotated[str, typer.Argument(help="The study's folder, or the model folder in it.")],
     data: Annotated[str, typer.Argument(help="The rows to predict: any file that fit reads.")],
     out: Annotated[Text, typer.Option("-o", "--out", help="A .csv or .parquet file; left out: CSV on stdout.")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Columns to hand on, such as an id; as a,b.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no notes.")] = False,
 ) -> None:
     """Predict each row of a file with a trained model: as many rows out as in, in the same order."""
@@ -160,10 +163,12 @@ def predict(
     notice = (Silent() if quiet else Notices(sys.stderr)).notice
     model = load_model(run)
     if out is None:
-        predict_stream(model, data, sys.stdout.buffer, notice=notice)
+        if force:
+            raise OptionError("--force has no effect without -o: predictions go to standard output. Leave it out.")
+        predict_stream(model, data, sys.stdout.buffer, notice=notice, keep=_columns(keep))
     else:
-        rows = predict_file(model, data, out, notice=notice)
-        notice(f"{rows:,} predictions are in {out}.")
+        rows = predict_file(model, data, out, notice=notice, keep=_columns(keep), may_replace=force)
+        notice(f"{counted(rows, 'prediction is', 'predictions are')} in {out}.")
 
 
 @app.command(epilog="Example: trimtab evaluate trimtab-runs/houses-2026-01-31-1 sold.csv")
