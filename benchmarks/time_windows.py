@@ -94,7 +94,17 @@ TABLES = {
 def errors(frame: polars.DataFrame, seed: int, trials: int) -> dict[str, float]:
     """The test RMSE of each way to make a model of the trials that one study chose."""
     with tempfile.TemporaryDirectory() as place:
-        study = tt.tune(frame, "y", split="time:t", trials=trials, seed=seed, epochs=60, width=64, threads=1, out=Path(place) / "study")
+        study = tt.tune(
+            frame,
+            "y",
+            split="time:t",
+            trials=trials,
+            seed=seed,
+            epochs=60,
+            width=64,
+            threads=1,
+            out=Path(place) / "study",
+        )
         prepared = prepare(frame, target="y", split="time:t", seed=seed)
         folder = StudyFolder(study.out)
         shares = {entry["trial"]: entry["share"] for entry in study.summary()["ensemble"]}

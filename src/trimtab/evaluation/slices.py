@@ -13,8 +13,9 @@ import polars
 from polars.exceptions import PolarsError
 
 from trimtab.evaluation.metrics import Figure, figures
-from trimtab.table.cells import as_labels, as_moments, as_numbers
+from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.encode import Feature
+from trimtab.table.spelling import as_labels
 from trimtab.training.metrics import METRICS, Metric
 from trimtab.wording import counted
 

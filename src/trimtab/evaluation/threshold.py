@@ -11,7 +11,6 @@ import polars
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from trimtab.errors import DataError, OptionError, StudyError, unknown_choice
-from trimtab.table.cells import as_labels
 from trimtab.table.target import TargetEncoder
 from trimtab.wording import counted
 
@@ -90,18 +89,18 @@ def _validation_rows(target: TargetEncoder, study: Path | None) -> tuple[numpy.n
         )
     try:
         kept = polars.read_parquet(study / PREDICTIONS).filter(polars.col("part") == "validation")
-        labels, probability = as_labels(kept["truth"]), kept[f"probability_{target.labels[1]}"].to_numpy()
+        probability = kept[f"probability_{target.labels[1]}"].to_numpy()
+        truth = target.truth(kept.select(polars.col("truth").alias(target.names[0])))
     except (OSError, polars.exceptions.PolarsError):
         raise StudyError(
             f"A threshold is chosen on validation rows, and {study} keeps no predictions of them ({PREDICTIONS}): "
             "search anew, or give --threshold a number."
         ) from None
     weights = kept["weight"].to_numpy() if "weight" in kept.columns else numpy.ones(kept.height)
-    truth = (labels == target.labels[1]).to_numpy()
-    known = numpy.isfinite(probability) & labels.is_in(list(target.labels)).to_numpy() & (weights > 0)
+    known = numpy.isfinite(probability) & (truth >= 0) & (weights > 0)
     if len(set(truth[known].tolist())) < 2:
         raise DataError(
             "The validation rows of the study are of one class only: no threshold can be chosen on them. Give "
             "--threshold a number."
         )
-    return truth[known].astype(int), probability[known].astype(float), weights[known]
+    return truth[known], probability[known].astype(float), weights[known]
