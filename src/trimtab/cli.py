@@ -19,9 +19,19 @@ from typer.core import TyperCommand
 import trimtab
 from trimtab.errors import OptionError, TrimtabError
 from trimtab.interruption import Interruption
+from trimtab.panel import LivePanel
 from trimtab.sweep_terminal import EpochLine, print_sweep, save_figure
-from trimtab.terminal import LivePanel, Notices, PlainLines, Silent, console_on, print_schema, print_summary
-from trimtab.wording import counted
+from trimtab.terminal import (
+    Notices,
+    PlainLines,
+    Silent,
+    console_on,
+    print_columns,
+    print_next,
+    print_summary,
+    say,
+)
+from trimtab.wording import counted, sentence
 
 if TYPE_CHECKING:
     from trimtab.results import Study
@@ -138,13 +148,19 @@ def fit(
     if test is not None:
         given["test"] = _share_or_file(test)
     if dry_run:
-        _print_columns(data, given)
+        _print_columns(data, given, as_json=as_json)
         return
     study = _tune(_view(is_quiet=quiet, is_json=as_json), data=data, **given)
     if as_json:
         typer.echo(json.dumps(study.summary()))
-    else:
-        print_summary(console_on(sys.stdout), study)
+        return
+    console, folder = console_on(sys.stdout), str(study.out)
+    print_summary(console, study)
+    if not quiet:
+        print_next(console, (
+            ("predict", folder, "NEW.csv", "-o", "predictions.csv"), ("evaluate", folder, "KNOWN.csv"),
+            ("fit", "--resume", folder, "--budget", "5m"), ("export", folder, "--python", "train.py"),
+        ))  # fmt: skip
 
 
 @app.command(epilog="Example: trimtab predict trimtab-runs/houses-2026-01-31-1 new.csv --keep id -o predictions.csv")
@@ -267,11 +283,12 @@ def demo(
 
     table = path("concrete")
     study = _tune(_view(is_quiet=quiet), data=str(table), target=TARGETS["concrete"], budget=budget, out=out)
-    print_summary(console_on(sys.stdout), study)
-    typer.echo("\nTry next:")
-    typer.echo(f"  trimtab predict {study.out} {os.path.relpath(table)} -o predictions.csv")
-    typer.echo(f"  trimtab fit --resume {study.out} --budget 1m")
-    typer.echo("  trimtab fit YOUR.csv --target COLUMN --budget 5m")
+    console, folder = console_on(sys.stdout), str(study.out)
+    print_summary(console, study)
+    print_next(console, (
+        ("predict", folder, os.path.relpath(table), "-o", "predictions.csv"),
+        ("fit", "--resume", folder, "--budget", "1m"), ("fit", "YOUR.csv", "--target", "COLUMN", "--budget", "5m"),
+    ))  # fmt: skip
 
 
 @app.command(epilog="Example: trimtab walkthrough --chapter 4")
@@ -322,13 +339,16 @@ def _view(*, is_quiet: bool, is_json: bool = False) -> Silent:
     return LivePanel(sys.stderr) if sys.stderr.isatty() else PlainLines(sys.stderr)
 
 
-def _print_columns(data: str | None, given: dict[str, Any]) -> None:
+def _print_columns(data: str | None, given: dict[str, Any], *, as_json: bool) -> None:
     from trimtab.tune import look
 
     prepared = look(data=data, **given)
-    print_schema(console_on(sys.stdout), prepared.schema)
-    for text in prepared.notices:
-        Notices(sys.stderr).notice(text)
+    if as_json:
+        typer.echo(json.dumps(prepared.summary()))
+    else:
+        print_columns(console_on(sys.stdout), prepared)
+        for text in prepared.notices:
+            Notices(sys.stderr).notice(text)
 
 
 def _columns(texts: Sequence[str] | None) -> list[str]:
@@ -382,5 +402,5 @@ def _unexpected(error: Exception) -> int:
 
 
 def _complain(text: str, status: int) -> int:
-    typer.echo(f"Error: {text}" + ("" if text.endswith((".", ")")) else "."), err=True)
+    say(console_on(sys.stderr), f"Error: {text if text.endswith(')') else sentence(text)}", indent="  ")
     return status

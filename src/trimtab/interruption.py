@@ -49,6 +49,7 @@ class Interruption:
         watchdog.start()
 
     def _leave(self) -> None:
+        self.view.release()
         os.write(2, f"\n{self.farewell()}\n".encode())
         os._exit(1)
 

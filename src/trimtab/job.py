@@ -27,6 +27,7 @@ from trimtab.training.step import Features
 from trimtab.tuning.baselines import BASELINES, DEFAULT_MLP, FITTED_BASELINES
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.hearing import RunListener
 from trimtab.tuning.notices import edge_notices
 from trimtab.tuning.space import Space, check_fixed, space_for
 from trimtab.tuning.study import Progress, Search
@@ -56,9 +57,10 @@ class Job:
         threads: int,
         *,
         lasting: bool = True,
+        runs: RunListener | None = None,
     ) -> None:
         self.budget, self.listeners, self.asked, self.max_trials = budget, listeners, asked, trials
-        self.device, self.threads, self.lasting = device, threads, lasting
+        self.device, self.threads, self.lasting, self.runs = device, threads, lasting, runs
         self.notices: list[str] = []
         self._model_saved = 0.0
         # By trial, what stands in for its folds' networks.
@@ -184,6 +186,7 @@ class Job:
             max_trials=self.max_trials,
             earlier=earlier,
             baseline_names=BASELINES if self.lasting else FITTED_BASELINES,
+            listener=self.runs,
             on_progress=lambda progress: self._tell("progress", progress),
             on_baseline=lambda record: self._tell(
                 "baseline", record.name, self.metric.name, self.metric.shown(record.error)
@@ -360,7 +363,8 @@ class Job:
         runs = sum(len(record.ended) for record in trials)
         score = None if best is None else self.metric.shown(best.error)
         left = max(0.0, self.budget.left)
-        self._tell("progress", Progress("finishing", left, len(trials), runs, 0, score, best, 0.0))
+        progress = Progress("finishing", left, len(trials), runs, 0, score, best, 0.0, self.metric.name, share=1.0)
+        self._tell("progress", progress)
 
 
 def engine_report(engine: Engine) -> dict[str, Any]:

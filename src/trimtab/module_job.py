@@ -26,6 +26,7 @@ from trimtab.training.program import outputs_of
 from trimtab.training.run import Request
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.hearing import RunListener
 from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 from trimtab.tuning.writer import TrialStore, TrialWriter
@@ -49,9 +50,11 @@ class ModuleJob:
         metric: str | None,
         storage: str | None = None,
         share: float | None = None,
+        runs: RunListener | None = None,
     ) -> None:
         self.budget, self.listeners, self.seed, self.max_trials = budget, listeners, seed, max_trials
         self.device, self.threads, self.metric, self.storage = device, threads, metric, storage
+        self.runs = runs
         self.share = share  # of the rows that are judged, where no others were given
 
     def run(self, space: ModuleSpace, material: Material, test: Any, folder: Path | None, out: Path | None) -> Study:
@@ -127,7 +130,7 @@ class ModuleJob:
         search = Search(
             data=fitting.training_data, metric=fitting.metric, space=space, engine=engine, folder=folder,
             writer=writer, budget=self.budget, seed=self.seed, max_trials=self.max_trials, earlier=earlier,
-            baseline_names=(), on_progress=self._on_progress,
+            baseline_names=(), on_progress=self._on_progress, listener=self.runs,
         )  # fmt: skip
         if (folder.path / "inflight.json").exists():
             search.resume_with([entry["values"] for entry in folder.read("inflight.json")])  # type: ignore[index]

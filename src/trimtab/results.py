@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars
 
-from trimtab.errors import OptionError, StudyError
+from trimtab.errors import OptionError, StudyError, unknown_choice
 from trimtab.model import Model
 from trimtab.modules.networks import Networks
 from trimtab.modules.own_optimizer import arguments_of
@@ -22,8 +22,10 @@ from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
 from trimtab.tuning.writer import TrialStore
+from trimtab.wording import counted
 
 Place = str | PathLike[str] | None
+PLOTS = ("search",)
 
 if TYPE_CHECKING:
     import torch
@@ -213,7 +215,26 @@ class Study:
         )  # fmt: skip
 
     def __repr__(self) -> str:
-        return f"Study({self.out}: {len(self.trials)} trials; {self.words})"
+        return f"Study({self.out}: {counted(len(self.trials), 'trial')}; {self.words})"
+
+    def __str__(self) -> str:
+        from trimtab.terminal import summary_in_text
+
+        return summary_in_text(self) if "config" in self.result else repr(self)
+
+    def plot(self, kind: str = "search") -> "Figure":
+        """A matplotlib figure of the study.
+
+        "search": the score of each trial in their order with the best so far, and what each knob that was turned
+        yielded: every trial's score by its value. Raises OptionError for another kind, and where matplotlib is missing.
+        """
+        from trimtab.report.search_figure import search_figure
+
+        if kind not in PLOTS:
+            raise unknown_choice("kind of plot", str(kind), PLOTS)
+        metric = self.result.get("metric") or "validation loss"
+        greater = bool(StudyFolder(self.out).read("study.json")["asked"].get("greater_is_better"))
+        return search_figure(self.trials, metric=metric, greater_is_better=greater, winner=self.winner.number)
 
     def summary(self) -> dict[str, Any]:
         """What was found, as one plain dict: the object that `trimtab fit --json` prints."""

@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
-from rich.table import Table
 
 from trimtab.errors import OptionError
+from trimtab.layout import table_in_text
+from trimtab.terminal import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from trimtab.swept import Sweep
 
+# Back to the first column, and everything in the line gone: a ^C that the terminal showed too.
+CLEARED = "\r\x1b[2K"
 PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -32,29 +35,28 @@ class EpochLine:
         text = f"epoch {epoch} of {epochs}"
         if self._is_shown and text != self._latest:
             self._latest = text
-            self._stream.write(f"\r{text:<30}")
+            self._stream.write(f"{CLEARED}{text}")
             self._stream.flush()
 
     def __exit__(self, *exception: object) -> None:
         if self._latest:
-            self._stream.write("\r" + " " * 30 + "\r")
+            self._stream.write(CLEARED)
             self._stream.flush()
 
 
 def print_sweep(console: Console, sweep: "Sweep") -> None:
     """A table with a row per value, and what follows from it."""
     knob = sweep.knobs[0]
-    table = Table(box=None, pad_edge=False)
-    for name in (knob, sweep.metric or "validation loss", "from", "to", "last epoch", "best epoch", ""):
-        table.add_column(name, justify="left" if name in (knob, "") else "right")
+    headings = (knob, sweep.metric or "validation loss", "from", "to", "last epoch", "best epoch", "")
+    rows = []
     for place, row in enumerate(sweep.table.iter_rows(named=True)):
         note = "best" if place == sweep.place else "cannot be told apart" if row[knob] in sweep.like_best else ""
         note = f"diverged ({row['diverged']})" if row["diverged"] else note
         cells = [row["best"], row["best_low"], row["best_high"], row["final"], row["best_epoch"]]
-        table.add_row(_text(row[knob]), *map(_text, cells), note)
-    console.print(table)
+        rows.append([_text(row[knob]), *map(_text, cells), note])
+    console.print(table_in_text(headings, rows, console.width, right=range(1, 6)), soft_wrap=True)
     console.print()
-    console.print(sweep.words, soft_wrap=True, highlight=False)
+    say(console, sweep.words)
 
 
 def save_figure(figure: "Figure", path: str) -> None:

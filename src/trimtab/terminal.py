@@ -1,32 +1,36 @@
-"""What a person reads in a terminal: the live panel, plain progress lines, the schema and the summary.
+"""What a person reads in a terminal: notes, plain progress lines, the schema and the summary.
 
 Listens to a search and prints; it decides nothing, starts nothing and never raises into what it listens to.
 """
 
+import io
 import math
 import os
+import shlex
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Console
 from rich.padding import Padding
-from rich.panel import Panel
 from rich.table import Table
-from rich.text import Text
 
-from trimtab.layout import number
+from trimtab.layout import number, paragraph, table_in_text
+from trimtab.wording import counted, listed
 
 if TYPE_CHECKING:
     from trimtab.results import Study
+    from trimtab.table.prepare import Prepared
     from trimtab.table.schema import Schema
     from trimtab.tuning.study import Progress
 
 SECONDS_BETWEEN_LINES = 5.0
-COLUMNS_SHOWN = 40
+COLUMNS_SHOWN, CLASSES_SHOWN = 40, 30
+# A budget beyond this is none.
+LONGEST_SHOWN = 30 * 86_400.0
 # Wide enough for a table where no terminal says how wide it is.
 PLAIN_WIDTH = 120
 MODELS = {"mean": "mean", "linear": "linear model", "default_mlp": "default MLP"}
@@ -38,6 +42,13 @@ def console_on(stream: TextIO) -> Console:
     return Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
 
 
+def say(console: Console, text: str, *, indent: str = "") -> None:
+    """Print `text` on lines that break between words where somebody looks, and on one line everywhere else."""
+    if console.is_terminal:
+        text = paragraph(text, console.width, indent=indent)
+    console.print(text, soft_wrap=True)
+
+
 def clock(seconds: float) -> str:
     """ "1:05" or "2:00:07" for a duration."""
     minutes, second = divmod(max(0, math.ceil(seconds)), 60)
@@ -45,7 +56,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{second:02d}" if hours else f"{minutes}:{second:02d}"
 
 
-def _quietly(method: Callable) -> Callable:
+def quietly(method: Callable) -> Callable:
     """A terminal that went away must not end a search."""
 
     @wraps(method)
@@ -79,6 +90,9 @@ class Silent:
         """Say something from within a signal handler: no lock and no buffer may be touched."""
         os.write(2, f"\n{text}\n".encode())
 
+    def release(self) -> None:
+        """Give the keyboard back; from whatever thread, since the process may end at once."""
+
     def close(self) -> None:
         """Give the terminal back."""
 
@@ -89,11 +103,11 @@ class Notices(Silent):
     def __init__(self, stream: TextIO) -> None:
         self.console = console_on(stream)
 
-    @_quietly
+    @quietly
     def notice(self, text: str) -> None:
-        self.console.print(f"Note: {text}", soft_wrap=True)
+        say(self.console, f"Note: {text}", indent="  ")
 
-    @_quietly
+    @quietly
     def started(self, out: Path) -> None:
         self.out = out
         self.console.print(f"Study folder: {out}", soft_wrap=True)
@@ -106,60 +120,20 @@ class PlainLines(Notices):
         super().__init__(stream)
         self._shown = -math.inf
 
-    @_quietly
+    @quietly
     def schema(self, schema: "Schema") -> None:
         print_schema(self.console, schema)
 
-    @_quietly
+    @quietly
     def baseline(self, name: str, metric: str, score: float) -> None:
         self.console.print(f"Baseline {MODELS.get(name, name)}: validation {metric} {number(score)}", soft_wrap=True)
 
-    @_quietly
+    @quietly
     def progress(self, progress: "Progress") -> None:
         now = time.monotonic()
         if now - self._shown >= SECONDS_BETWEEN_LINES:
             self._shown = now
-            self.console.print("; ".join(progress_in_words(progress)), soft_wrap=True)
-
-
-class LivePanel(PlainLines):
-    """The panel that redraws itself four times a second while the search runs."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self._latest: Progress | None = None
-        self._said = "Ctrl-C finishes with the best so far"
-        self._live: Live | None = None
-
-    def progress(self, progress: "Progress") -> None:
-        self._latest = progress
-        if self._live is None:
-            self._open()
-
-    def interrupted(self, text: str) -> None:
-        self._said = text
-        if self._live is None:
-            super().interrupted(text)
-
-    @_quietly
-    def close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    @_quietly
-    def _open(self) -> None:
-        self._live = Live(
-            get_renderable=self._render, console=self.console, refresh_per_second=4, transient=True,
-            redirect_stdout=False,
-        )  # fmt: skip
-        self._live.start()
-
-    def _render(self) -> RenderableType:
-        if self._latest is None:
-            return Text("")
-        state, best = progress_in_words(self._latest)[:-1], progress_in_words(self._latest)[-1]
-        lines = Group(Text("   ".join(state)), Text(best, style="bold"), Text(self._said, style="dim"))
-        return Panel(lines, title="trimtab", title_align="left")
+            say(self.console, "; ".join(progress_in_words(progress)), indent="  ")
 
 
 def progress_in_words(progress: "Progress") -> list[str]:
@@ -168,30 +142,76 @@ def progress_in_words(progress: "Progress") -> list[str]:
     if progress.best_trial is not None:
         from trimtab.tuning.words import trial_in_words
 
-        best = f"best {number(progress.best_score)}: {trial_in_words(progress.best_trial)}"
+        best = f"best {progress.metric} {number(progress.best_score)}: {trial_in_words(progress.best_trial)}"
+    left = f", {clock(progress.seconds_left)} left" if progress.seconds_left < LONGEST_SHOWN else ""
     return [
-        f"{progress.phase}, {clock(progress.seconds_left)} left",
-        f"{progress.trials_done:,} trials",
-        f"{progress.lanes_alive:,} lanes",
+        f"{progress.phase}{left}",
+        counted(progress.trials_done, "trial"),
+        counted(progress.lanes_alive, "lane"),
         f"{progress.steps_per_second:,.0f} steps/s",
         best,
     ]
 
 
-def print_schema(console: Console, schema: "Schema") -> None:
-    """Each column's role and the reason for it, and which task was chosen why."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("column", "role", "type", "missing", "distinct", "why"):
-        table.add_column(heading, justify="right" if heading in ("missing", "distinct") else "left")
-    for column in schema.columns[:COLUMNS_SHOWN]:
-        table.add_row(
-            Text(column.name), column.role, column.dtype, f"{column.missing:,}", f"{column.distinct:,}",
-            Text(column.reason),
-        )  # fmt: skip
-    console.print(table)
-    if len(schema.columns) > COLUMNS_SHOWN:
-        console.print(f"... and {len(schema.columns) - COLUMNS_SHOWN:,} more columns")
-    console.print(f"Task: {schema.task} of {', '.join(schema.targets)} ({schema.task_reason})", soft_wrap=True)
+def print_schema(console: Console, schema: "Schema", *, most: int | None = COLUMNS_SHOWN) -> None:
+    """Each column's role and the reason for it, the target first, and which task was chosen why.
+
+    Of more than `most` columns the first are shown; None shows all.
+    """
+    columns = sorted(schema.columns, key=lambda column: column.role != "target")
+    rows = [
+        (column.name, column.role, column.dtype, f"{column.missing:,}", f"{column.distinct:,}", column.reason)
+        for column in columns[:most]
+    ]
+    headings = ("column", "role", "type", "missing", "distinct", "why")
+    console.print(table_in_text(headings, rows, console.width, right=(3, 4)), soft_wrap=True)
+    if most is not None and len(columns) > most:
+        more = counted(len(columns) - most, "more column")
+        say(console, f"... and {more}: trimtab fit DATA --target COL --dry-run shows all")
+    say(console, f"Task: {schema.task} of {listed(schema.targets)} ({schema.task_reason})", indent="  ")
+
+
+def print_columns(console: Console, prepared: "Prepared") -> None:
+    """All that a dry run shows, through a pager where it is longer than the screen and somebody sits there."""
+    with console.capture() as captured:
+        print_schema(console, prepared.schema, most=None)
+        print_rows(console, prepared)
+    text = captured.get()
+    if console.is_terminal and sys.stdin.isatty() and text.count("\n") >= console.height:
+        with console.pager():
+            console.print(text, soft_wrap=True, end="")
+    else:
+        console.print(text, soft_wrap=True, end="")
+
+
+def print_next(console: Console, commands: Sequence[Sequence[str]]) -> None:
+    """What might be done now, as commands that can be copied."""
+    console.print("\nTry next:")
+    for command in commands:
+        console.print(f"  {shlex.join(['trimtab', *command])}", soft_wrap=True)
+
+
+def print_rows(console: Console, prepared: "Prepared") -> None:
+    """How many rows are trained on, judged by and tested on, and how many each class has."""
+    rows = prepared.counts
+    judged = f"in {len(prepared.folds)} folds, each judged by in its turn"
+    if len(prepared.folds) == 1:
+        judged = f"{rows.valid:,} to judge by"
+    tested = f"{rows.test:,} to test on" if rows.test else "none to test on"
+    say(console, f"Rows: {counted(rows.train, 'row')} to train on, {judged}, {tested}", indent="  ")
+    classes = list(prepared.class_counts().items())
+    shown = [f"{label} {count:,}" for label, count in classes[:CLASSES_SHOWN]]
+    if len(classes) > CLASSES_SHOWN:
+        shown.append(counted(len(classes) - CLASSES_SHOWN, "rarer class", "rarer classes"))
+    if shown:
+        say(console, f"Classes, with their rows: {', '.join(shown)}", indent="  ")
+
+
+def summary_in_text(study: "Study", width: int = 80) -> str:
+    """What `print_summary` prints, as text."""
+    stream = io.StringIO()
+    print_summary(Console(file=stream, markup=False, highlight=False, emoji=False, width=width), study)
+    return stream.getvalue().strip("\n")
 
 
 def print_summary(console: Console, study: "Study") -> None:

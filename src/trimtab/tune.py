@@ -7,7 +7,8 @@ import inspect
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from trimtab.errors import OptionError, StudyError, unknown_choice
 from trimtab.job import Job
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.module_job import ModuleJob
+from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
 from trimtab.modules.space import ModuleSpace, domains_of
@@ -26,11 +28,13 @@ from trimtab.table.split import SplitRule
 from trimtab.training.config import whole
 from trimtab.tuning.budget import Budget, parse_duration
 from trimtab.tuning.folder import StudyFolder
+from trimtab.wording import listed, with_article
 
 PRECISIONS = ("high", "auto")
 USUAL_TEST_SHARE = USUAL_VALID_SHARE = 0.2
 # What stands for an option that nobody gave, so that one without effect can be refused.
 USUAL = "auto"
+HEARD = ("started", "notice", "schema", "baseline", "progress")
 # Options that belong to a study's data and split: a resumed one keeps them.
 KEPT = ("target", "task", "split", "test", "weight", "seed", "drop", "number", "category", "metric", "storage")
 
@@ -61,6 +65,8 @@ def tune(
     category: str | Sequence[str] = (),
     weight: str | None = None,
     storage: str | None = None,
+    quiet: bool = False,
+    callbacks: Any = (),
     listeners: Iterable[object] = (),
     stop: Any = None,
     abort: threading.Event | None = None,
@@ -104,7 +110,12 @@ def tune(
         category: columns to take as categories.
         weight: a column of row weights.
         storage: a database URL for the trials (default: a file in the study's folder).
-        listeners: objects with any of the methods notice, schema, baseline, progress.
+        quiet: show no progress. Otherwise a notebook has a line that says how far the search is, and a terminal the
+            panel of the command line; scripts without a terminal show nothing.
+        callbacks: as in `tt.fit`, told of every run, by a name such as "trial 12, fold 3"; what answers True to an
+            epoch ends that run alone.
+        listeners: objects with any of the methods started, notice, schema, baseline, progress, told how the search
+            goes; they take the place of the progress that is shown.
         stop: an event that ends the search with the best so far; for networks of your own also when a run stops, as in
             `tt.fit`.
         abort: an event that ends it at once, to be resumed.
@@ -116,11 +127,13 @@ def tune(
     Raises DataError, OptionError and StudyError, each with what to do about it.
     """
     given = dict(locals())
-    if callable(source):
-        return _tune_networks(given)
-    job, data, test_rows, folder = _table_job(given)
-    with lanes_in_threads():
-        return job.run(data, test_rows, folder, _path(out))
+    with _listening(given) as listeners:
+        given["listeners"] = listeners
+        if callable(source):
+            return _tune_networks(given)
+        job, data, test_rows, folder = _table_job(given)
+        with lanes_in_threads():
+            return job.run(data, test_rows, folder, _path(out))
 
 
 def look(**options: Any) -> Prepared:
@@ -195,12 +208,38 @@ def _table_job(given: Mapping[str, Any]) -> tuple[Job, Any, Any, StudyFolder | N
     else:
         usual = {"task": "auto", "split": "random", "seed": 0} | ({"test": USUAL_TEST_SHARE} if _is_usual(test) else {})
         asked |= {name: value for name, value in usual.items() if asked[name] is None}
-    job = Job(clock, _listeners(given), asked, trials, device_named(given["device"]), threads)
+    job = Job(clock, given["listeners"], asked, trials, device_named(given["device"]), threads, runs=_runs(given))
     return job, data, USUAL_TEST_SHARE if _is_usual(test) else test, folder
 
 
-def _listeners(given: Mapping[str, Any]) -> tuple[object, ...]:
-    return tuple(given["listeners"])
+@contextmanager
+def _listening(given: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    """The caller's listeners, or else what shows the search where somebody looks."""
+    listeners = _checked_listeners(given["listeners"])
+    if listeners or given["quiet"]:
+        yield listeners
+        return
+    from trimtab.panel import view_in_python
+
+    with view_in_python() as view:
+        yield (view,)
+
+
+def _checked_listeners(given: Any) -> tuple[object, ...]:
+    listeners = tuple(given) if isinstance(given, (list, tuple, set)) else (given,)
+    for listener in listeners:
+        kind = f"the class {listener.__name__}" if isinstance(listener, type) else with_article(type(listener).__name__)
+        if hasattr(listener, "epoch_ended"):
+            raise OptionError(f"listeners holds {kind}, which is told of epochs: give it as callbacks=.")
+        if isinstance(listener, type) or not any(callable(getattr(listener, name, None)) for name in HEARD):
+            raise OptionError(f"listeners holds {kind}: give objects with a method {listed(HEARD, 'or')}.")
+    return listeners
+
+
+def _runs(given: Mapping[str, Any]) -> Listening | None:
+    """Who is told of runs, None for nobody."""
+    listening = Listening(given["callbacks"])
+    return None if listening.is_idle else listening
 
 
 def _is_usual(option: Any) -> bool:
@@ -243,9 +282,9 @@ def _tune_networks(given: Mapping[str, Any]) -> Study:
         raise OptionError("There is no data: give data=(X, y).")
     valid = USUAL_VALID_SHARE if _is_usual(valid) else valid
     job = ModuleJob(
-        clock, _listeners(given), seed=whole("seed", given["seed"] or 0), max_trials=trials,
+        clock, given["listeners"], seed=whole("seed", given["seed"] or 0), max_trials=trials,
         device=device_named(given["device"]), threads=threads, metric=given["metric"], storage=given["storage"],
-        share=float(valid) if isinstance(valid, (int, float)) else None,
+        share=float(valid) if isinstance(valid, (int, float)) else None, runs=_runs(given),
     )  # fmt: skip
     with lanes_in_threads():
         material = Material.read(given["data"], valid, seed=job.seed, batch_size=None)

@@ -30,6 +30,11 @@ class Listening:
                     f"{', '.join(METHODS[:-1])} or {METHODS[-1]}."
                 )
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody listens."""
+        return not self._callbacks
+
     def started(self, run: str, config: Mapping[str, Any]) -> None:
         self._tell("started", run, config)
 

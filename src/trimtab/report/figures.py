@@ -21,17 +21,36 @@ LOG_FROM = 50.0
 
 def new_figure(columns: int = 1) -> tuple["Figure", Any]:
     """A figure that belongs to nobody's global state, and its axes."""
+    figure = _empty(SIZE[0] * columns, SIZE[1])
+    axes = figure.subplots(1, columns)
+    for each in [axes] if columns == 1 else axes:
+        _plain(each)
+    return figure, axes
+
+
+def new_axes(lines: int, columns: int = 4) -> tuple["Figure", list["Axes"]]:
+    """A figure with wide axes above and `lines` of `columns` small ones below, and all its axes."""
+    figure = _empty(2.6 * columns, SIZE[1] * 0.9 + 2.5 * lines)
+    grid = figure.add_gridspec(lines + 1, columns, height_ratios=[SIZE[1] * 0.9, *[2.5] * lines])
+    axes = [figure.add_subplot(grid[0, :])]
+    axes += [figure.add_subplot(grid[line + 1, column]) for line in range(lines) for column in range(columns)]
+    for each in axes:
+        _plain(each)
+    return figure, axes
+
+
+def _empty(width: float, height: float) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise OptionError('Pictures need matplotlib: pip install "trimtab[plot]".') from None
-    figure = Figure(figsize=(SIZE[0] * columns, SIZE[1]), layout="constrained", facecolor="white")
-    axes = figure.subplots(1, columns)
-    for each in [axes] if columns == 1 else axes:
-        each.spines[["top", "right"]].set_visible(False)
-        each.grid(visible=True, color="#E3E3E3", linewidth=0.6)
-        each.set_axisbelow(True)
-    return figure, axes
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _plain(axes: "Axes") -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(visible=True, color="#E3E3E3", linewidth=0.6)
+    axes.set_axisbelow(True)
 
 
 def curves_figure(curves: polars.DataFrame, *, metric: str | None, best_epoch: float, title: str) -> "Figure":

@@ -4,7 +4,7 @@ The one place where reading, roles, splitting and encoding meet. Knows nothing o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,28 @@ class Prepared:
     fingerprint: str
     source_name: str
     counts: Counts
+
+    def class_counts(self) -> dict[str, int]:
+        """Rows of each class, those put aside for the test among them, the most frequent first; {} for numbers."""
+        if self.target_encoder.task != "classification":
+            return {}
+        truth = [self.target_encoder.truth(frame) for frame in (self.development, self.test) if frame is not None]
+        counts = np.bincount(np.concatenate(truth), minlength=len(self.target_encoder.labels))
+        order = np.argsort(-counts, kind="stable")
+        return {self.target_encoder.labels[i]: int(counts[i]) for i in order}
+
+    def summary(self) -> dict[str, Any]:
+        """What each column is for, how many rows there are of what, and what should be said: one plain dict."""
+        schema = self.schema
+        return {
+            "task": schema.task, "task_reason": schema.task_reason, "targets": list(schema.targets),
+            "columns": [
+                {name: getattr(column, name) for name in ("name", "role", "dtype", "missing", "distinct", "reason")}
+                for column in schema.columns
+            ],
+            "rows": asdict(self.counts), "classes": self.class_counts(), "split": self.split.kind,
+            "folds": len(self.folds), "notices": list(self.notices),
+        }  # fmt: skip
 
     def estimated_bytes(self) -> int:
         """The size of the tensors."""

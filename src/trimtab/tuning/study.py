@@ -21,6 +21,7 @@ from trimtab.tuning.ahead import Ahead, Source, Waves
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
+from trimtab.tuning.hearing import Hearing, RunListener
 from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
 from trimtab.tuning.proposer import Proposer
 from trimtab.tuning.repeats import Repeats
@@ -38,7 +39,8 @@ LAST_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a study stands; `best_score` is the metric as users read it."""
+    """Where a study stands; `best_score` is the `metric` as users read it, `share` how much of the budget or of the
+    trials is used up (0 to 1)."""
 
     phase: str
     seconds_left: float
@@ -48,6 +50,8 @@ class Progress:
     best_score: float | None
     best_trial: TrialRecord | None
     steps_per_second: float
+    metric: str = ""
+    share: float = 0.0
 
 
 class Search:
@@ -67,12 +71,14 @@ class Search:
         max_trials: int | None,
         earlier: list[TrialRecord],
         baseline_names: Sequence[str] = baselines.BASELINES,
+        listener: RunListener | None = None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         on_baseline: Callable[[TrialRecord], None] = lambda record: None,
         on_best: Callable[[TrialRecord, TrialWeights], None] = lambda record, weights: None,
     ) -> None:
         self.data, self.metric, self.space, self.engine = data, metric, space, engine
         self.folder, self.writer, self.budget, self.seed, self.max_trials = folder, writer, budget, seed, max_trials
+        self.hearing = Hearing(listener, engine.shown)
         self.on_progress, self.on_baseline, self.on_best = on_progress, on_baseline, on_best
         self.truth = data.truth(torch.arange(data.rows, device=data.device)).cpu() if data.outputs else torch.empty(0)
         self.weights = data.weights.cpu().double()
@@ -224,6 +230,7 @@ class Search:
         self.active[trial.number] = trial
         requests = [Request(trial.number, trial.config, fold, self.seed) for fold in range(trial.folds)]
         self.engine.admit(population, requests)
+        self.hearing.admitted(trial.name, requests, trial.folds)
         self._note_in_flight()
 
     def _how_to_compile(self, population: Population) -> Compiling:
@@ -265,6 +272,7 @@ class Search:
         for lane in population.lanes:
             if trial := self.active.get(lane.request.trial):
                 trial.seconds += seconds / len(population.lanes)
+        self.hearing.advanced(population.lanes)
         self._judge(population)
         self._collect(self.engine.retire(population))
         self._show()
@@ -304,6 +312,7 @@ class Search:
     def _collect(self, runs: list[RunRecord]) -> None:
         for run in runs:
             self.runs_done += 1
+            self.hearing.ended(run)
             trial = self.active[run.request.trial]
             trial.runs.append(run)
             if trial.is_done:
@@ -371,6 +380,12 @@ class Search:
         flying = [trial.values for trial in self.active.values() if not trial.name]
         self.folder.write("inflight.json", [{"values": values} for values in flying + self.waiting])
 
+    def _share_done(self) -> float:
+        """How much is used up of what ends the search: time or trials, whichever is further."""
+        tuned = sum(not record.name for record in self.trials)
+        trials = tuned / self.max_trials if self.max_trials else 0.0
+        return min(1.0, max(trials, self.budget.elapsed / self.budget.seconds))
+
     def _show(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
         if now - self._shown < 0.2 and not at_once:
@@ -386,5 +401,7 @@ class Search:
                 best_score=None if self.best is None else self.engine.shown(self.best.error),
                 best_trial=self.best,
                 steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
+                metric="validation loss" if self.metric is None else self.metric.name,
+                share=self._share_done(),
             )
         )
