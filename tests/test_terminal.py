@@ -1,13 +1,20 @@
 """What is printed says what is so, and a terminal that went away ends nothing."""
 
 import io
+import os
+import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from trimtab.terminal import LivePanel, PlainLines, clock, console_on, number, print_summary
+from trimtab.layout import NARROWEST, number
+from trimtab.panel import LivePanel
+from trimtab.table.schema import Column, Schema
+from trimtab.terminal import PlainLines, clock, console_on, print_next, print_schema, print_summary, say
 
 
 @pytest.mark.parametrize(
@@ -34,7 +41,7 @@ def test_durations_read_as_on_a_clock(seconds: float, text: str) -> None:
 def progress(trials: int = 1) -> Any:
     return SimpleNamespace(
         phase="searching", seconds_left=30.0, trials_done=trials, runs_done=5, lanes_alive=8, best_score=None,
-        best_trial=None, steps_per_second=1234.5,
+        best_trial=None, steps_per_second=1234.5, metric="rmse", share=0.25,
     )  # fmt: skip
 
 
@@ -95,3 +102,127 @@ def test_without_a_test_part_the_figure_is_called_out_of_fold() -> None:
     text = summary_of(None)
     assert "out of fold" in text
     assert "4.500" in text
+
+
+# -- eighty columns
+
+
+LONG = "a_column_whose_name_is_rather_long_although_it_says_very_little"
+
+
+def columns(number_of_them: int) -> tuple[Column, ...]:
+    reason = "whole numbers in sequence, one for each row: an identifier tells nothing of other rows"
+    features = tuple(
+        Column(f"{LONG if i == 3 else 'column'}_{i}", "number", "Float64", 12_345, 1_234_567, reason)
+        for i in range(number_of_them)
+    )
+    return (*features, Column("price", "target", "Float64", 0, 10, "regression"))
+
+
+def on_a_terminal(width: int = 80) -> tuple[Console, io.StringIO]:
+    stream = io.StringIO()
+    return Console(file=stream, width=width, markup=False, highlight=False, force_terminal=True, no_color=True), stream
+
+
+def words_of(text: str) -> set[str]:
+    return {word for word in text.replace("│", " ").split() if len(word) > 2}
+
+
+@pytest.mark.parametrize("width", [80, 60, 200])
+def test_a_schema_keeps_words_and_values_whole_and_shows_the_target_first(width: int) -> None:
+    console, stream = on_a_terminal(width)
+    schema = Schema("regression", '"price" holds numbers with fractions', columns(6), ("price",))
+    print_schema(console, schema)
+    text = stream.getvalue()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= max(width, len(f"{LONG}_3") + 2 + NARROWEST)
+    for word in words_of(schema.columns[0].reason) | {f"{LONG}_3", "12,345", "1,234,567"}:
+        assert word in text
+    assert text.splitlines()[1].startswith("price")
+
+
+def test_a_dry_run_shows_all_columns_and_a_search_the_first_of_them() -> None:
+    schema = Schema("regression", "as asked for", columns(60), ("price",))
+    for most, expected in ((None, 61), (40, 40)):
+        stream = io.StringIO()
+        print_schema(console_on(stream), schema, most=most)
+        lines = stream.getvalue().splitlines()
+        assert sum("column_" in line or line.startswith(("price", LONG)) for line in lines) == expected
+        assert ("and 21 more columns" in stream.getvalue()) is (most == 40)
+
+
+def test_sentences_break_between_words_on_a_terminal_and_nowhere_in_a_pipe() -> None:
+    sentence = "Note: " + " ".join(["considerably", "longer", "sentences"] * 10) + "."
+    console, stream = on_a_terminal(50)
+    say(console, sentence, indent="  ")
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= 50
+    assert " ".join(line.strip() for line in lines) == sentence
+    piped = io.StringIO()
+    say(console_on(piped), sentence)
+    assert piped.getvalue() == sentence + "\n"
+
+
+def test_commands_to_try_can_be_copied() -> None:
+    stream = io.StringIO()
+    print_next(console_on(stream), [("predict", "my runs/houses", "new.csv")])
+    assert stream.getvalue().splitlines() == ["", "Try next:", "  trimtab predict 'my runs/houses' new.csv"]
+
+
+def best_trial() -> Any:
+    from trimtab.training.config import Config
+    from trimtab.tuning.trial import COMPLETE, TrialRecord
+
+    network = (("activation", "silu"), ("depth", 2), ("inputs", "periodic"), ("width", 128))
+    return TrialRecord(3, "", {}, Config(network=network), COMPLETE, 4.5, best_epochs=(7,), ended=("all epochs",))
+
+
+def test_the_panel_names_the_metric_and_shows_a_bar_and_what_ctrl_c_does() -> None:
+    console, stream = on_a_terminal()
+    panel = LivePanel(stream)
+    panel.console = console
+    panel._latest = SimpleNamespace(**vars(progress(1)) | {"best_score": 4.5, "best_trial": best_trial()})
+    console.print(panel._render())
+    text = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
+    assert max(map(len, text.splitlines())) == 80
+    assert "1 trial " in text and "1 trials" not in text
+    flat = " ".join(text.replace("│", " ").split())
+    for words in ("best rmse 4.500: AdamW", "25%", "━", "0:30 left", "Ctrl-C stops here and keeps the best so far."):
+        assert words in flat
+    panel.interrupted("Stopping.")
+
+
+def test_a_search_without_a_limit_of_time_does_not_count_down() -> None:
+    from trimtab.terminal import progress_in_words
+
+    endless = SimpleNamespace(**vars(progress()) | {"seconds_left": float("inf")})
+    assert progress_in_words(endless)[0] == "searching"
+
+
+# -- a real terminal
+
+
+def test_the_keyboard_is_silent_while_the_panel_is_there_and_given_back_after_it() -> None:
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    code = (
+        "import os, sys, time; from types import SimpleNamespace; from trimtab.panel import LivePanel\n"
+        "p = SimpleNamespace(phase='searching', seconds_left=9.0, trials_done=1, lanes_alive=1, best_score=None,\n"
+        "    best_trial=None, steps_per_second=1.0, metric='rmse', share=0.5)\n"
+        "with LivePanel(sys.stderr) as panel:\n"
+        "    panel.progress(p); print('there', flush=True); sys.stdin.readline(); time.sleep(0.3)\n"
+        "print('gone', flush=True)"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    seen = b""
+    while b"there" not in seen:
+        seen += os.read(terminal, 4096)
+    assert not termios.tcgetattr(terminal)[3] & termios.ECHO
+    os.write(terminal, b"typed in between\n")
+    while b"gone" not in seen:
+        seen += os.read(terminal, 4096)
+    assert termios.tcgetattr(terminal)[3] & termios.ECHO
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    assert b"typed" not in seen

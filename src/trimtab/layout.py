@@ -33,16 +33,17 @@ def table_in_text(
     cells = [list(map(str, row)) for row in (headings, *rows)]
     widths = [max(cell_len(row[i]) for row in cells) for i in range(len(headings))]
     last = len(headings) - 1
-    room = width - sum(widths[:last]) - gap * last
-    longest = max((cell_len(word) for row in cells for word in row[last].split()), default=0)
-    if widths[last] > room >= max(NARROWEST, longest) and last not in right:
-        widths[last] = room
-    parts = _parts(widths, width, gap)
+    needed = list(widths)
+    if last not in right:
+        longest = max((cell_len(word) for row in cells for word in row[last].split()), default=0)
+        needed[last] = min(widths[last], max(NARROWEST, longest))
     blocks = []
-    for part in parts:
-        lines = [line for row in cells for line in _lines([row[i] for i in part], [widths[i] for i in part],
-                                                          [i in right for i in part], gap)]  # fmt: skip
-        blocks.append("\n".join(lines))
+    for part in _parts(needed, width, gap):
+        used = sum(needed[i] for i in part[:-1]) + gap * (len(part) - 1)
+        room = min(widths[part[-1]], max(needed[part[-1]], width - used))
+        sizes = [*(widths[i] for i in part[:-1]), room]
+        sides = [i in right for i in part]
+        blocks.append("\n".join(line for row in cells for line in _lines([row[i] for i in part], sizes, sides, gap)))
     return "\n\n".join(blocks)
 
 

@@ -59,7 +59,7 @@ def sweep(
         metric: what values are compared by; None: the validation loss, or the task's default metric where the loss
             itself is swept: values of different losses cannot be compared. (Each run's best epoch is chosen by its own
             loss then.)
-        seed: where chance starts.
+        seed: the number that all random draws follow from.
         device: as in `tt.fit`.
         threads: threads to train with (all cores).
         callbacks: as in `tt.fit`, told of every run by its name.

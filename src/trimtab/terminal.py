@@ -33,6 +33,7 @@ COLUMNS_SHOWN, CLASSES_SHOWN = 40, 30
 LONGEST_SHOWN = 30 * 86_400.0
 # Wide enough for a table where no terminal says how wide it is.
 PLAIN_WIDTH = 120
+PARTS = {"validation": "valid", "test": "test"}
 MODELS = {"mean": "mean", "linear": "linear model", "default_mlp": "default MLP"}
 
 
@@ -126,6 +127,8 @@ class PlainLines(Notices):
 
     @quietly
     def baseline(self, name: str, metric: str, score: float) -> None:
+        if not math.isfinite(score):
+            return  # it was interrupted
         self.console.print(f"Baseline {MODELS.get(name, name)}: validation {metric} {number(score)}", soft_wrap=True)
 
     @quietly
@@ -209,9 +212,26 @@ def print_rows(console: Console, prepared: "Prepared") -> None:
 
 def summary_in_text(study: "Study", width: int = 80) -> str:
     """What `print_summary` prints, as text."""
+    if "baselines" not in study.summary():
+        return _networks_in_text(study, width)
     stream = io.StringIO()
     print_summary(Console(file=stream, markup=False, highlight=False, emoji=False, width=width), study)
     return stream.getvalue().strip("\n")
+
+
+def _networks_in_text(study: "Study", width: int) -> str:
+    """The same of a study of the caller's own networks, which has no baselines."""
+    result = study.summary()
+    parts = [("validation", result["validation"]), *([("test", result["test"])] if result["test"] else [])]
+    headings = ["metric", *(f"{part}, {counted(result['rows'][PARTS[part]], 'row')}" for part, _ in parts)]
+    rows = [[name, *(number(scores.get(name)) for _, scores in parts)] for name in result["validation"]]
+    counts = f"{counted(result['trials'], 'trial')} in {result['seconds']:.0f} s"
+    blocks = [
+        paragraph(f"Best config: {study.words}.", width),
+        table_in_text(headings, rows, width, right=range(1, len(headings))),
+        f"Study:  {result['out']}  ({counts})",
+    ]
+    return "\n\n".join(blocks)
 
 
 def print_summary(console: Console, study: "Study") -> None:
