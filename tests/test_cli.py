@@ -85,7 +85,8 @@ def assert_refused(ended: Ended, folder: Path, *words: str, status: int = 2) -> 
     assert "Traceback" not in ended.err
     complaint = [line for line in ended.err.splitlines() if line.startswith("Error: ")]
     assert len(complaint) == 1, ended.err
-    assert complaint[0].endswith((".", ")")), complaint
+    assert complaint[0].endswith((".", ")", "?")), complaint
+    assert not complaint[0].endswith(("..", "?.")), complaint
     for word in words:
         assert word in ended.err
     assert not (folder / "study").exists()
@@ -217,6 +218,32 @@ def test_a_dry_run_shows_each_columns_role_and_writes_nothing(run: Run, tmp_path
         assert word in ended.out
     assert "id" in ended.err
     assert sorted(file.name for file in tmp_path.iterdir()) == ["houses.csv"]
+
+
+def test_a_dry_run_shows_every_column_the_target_first_and_the_classes(run: Run) -> None:
+    rng = numpy.random.default_rng(0)
+    wide = polars.DataFrame({f"column_{i}": rng.normal(size=60) for i in range(70)})
+    wide.with_columns(kind=polars.Series(["flat"] * 40 + ["hut"] * 20)).write_csv("wide.csv")
+    ended = run("fit", "wide.csv", "--target", "kind", "--dry-run")
+    lines = ended.out.splitlines()
+    assert lines[1].split()[:2] == ["kind", "target"]
+    assert sum(line.startswith("column_") for line in lines) == 70
+    assert "Rows: " in ended.out and " to test on" in ended.out
+    assert "Classes, with their rows: flat 40, hut 20" in ended.out
+
+
+def test_a_dry_run_as_json_is_one_object(run: Run) -> None:
+    houses().write_csv("houses.csv")
+    ended = run("fit", "houses.csv", "--target", "kind", "--dry-run", "--json")
+    shown = json.loads(ended.out)
+    assert ended.err == ""
+    assert [column["name"] for column in shown["columns"]] == ["size", "kind", "price"]
+    assert {column["name"]: column["role"] for column in shown["columns"]}["kind"] == "target"
+    assert sum(shown["classes"].values()) == shown["rows"]["source"] == 60
+    assert shown["rows"]["train"] + shown["rows"]["test"] == 60
+    assert (shown["task"], shown["targets"]) == ("classification", ["kind"])
+    numbers = json.loads(run("fit", "houses.csv", "--target", "price", "--dry-run", "--json").out)
+    assert numbers["classes"] == {}
 
 
 # -- what fit hands on, and what becomes of what goes wrong below
@@ -507,6 +534,8 @@ def test_a_class_with_a_single_row_is_said_and_words_come_at_the_end(run: Run) -
     assert ended.status == 0, ended.err
     assert "single row" in ended.err
     assert "Study folder: study" in ended.err
+    for words in ("Try next:", "trimtab predict study NEW.csv", "trimtab evaluate study", "--resume study"):
+        assert words in ended.out
     for words in ("Best config: ", "log_loss", "accuracy", "linear model", "default MLP", "study/model"):
         assert words in ended.out
     probabilities = polars.read_csv(run("predict", "study", "houses.csv").out.encode())
