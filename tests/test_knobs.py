@@ -124,6 +124,15 @@ OPTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
     "a refit of networks": (networks, {"refit": True}, "refit="),
     "a column of networks": (networks, {"drop": "a"}, "drop="),
     "a weight of networks": (networks, {"weight": "a"}, "weight="),
+    "a weight that is no name": (table, {"weight": 3}, "weight= is 3"),
+    "a split that is no name": (table, {"split": 3}, "split= is 3"),
+    "a target that is no name": (lambda **o: tt.tune(NUMBERS, 3, **o), {}, "target= is 3"),
+    "a loss that is held still in a space of its parameter": (
+        networks, {"space": {"delta": (0.1, 1.0)}, "loss": "mse"}, "delta= has no effect"),
+    "a parameter that is swept under another loss": (
+        lambda **o: tt.sweep(net(), (X, Y), **o), {"delta": [0.1, 0.2], "loss": "mse"}, "delta= has no effect"),
+    "a knob of a table that is swept under another": (
+        lambda **o: table_sweep("delta", **o), {"loss": "mse"}, "delta= has no effect"),
     "a direction without a metric": (tt.Recorder, {"greater_is_better": True}, "greater_is_better"),
     "a constant schedule": (tt.Schedule, {"name": "constant", "factor": 0.5}, "factor=0.5"),
     "a cosine schedule": (tt.Schedule, {"name": "cosine", "warmup": 0.3}, "warmup"),

@@ -107,6 +107,10 @@ class ModuleJob:
                 named = "other data" if what == "fingerprint" else f"another {what}"
                 raise StudyError(f"{folder} was made with {named}: give the same again, or start a new study.")
         _check_trained(folder, before["trained"], asked["trained"])
+        if self.storage not in (None, before["storage"]):
+            raise StudyError(
+                f"{folder} keeps its trials elsewhere ({before['storage'] or 'in its own file'}): leave storage= out."
+            )
         self.storage = before["storage"]
         return study
 

@@ -186,6 +186,9 @@ def _table_job(given: Mapping[str, Any]) -> tuple[Job, Any, Any, StudyFolder | N
         )
     if given["source"] is not None and given["data"] is not None:
         raise OptionError("There are two tables, the first argument and data=: give one of them.")
+    for name in ("task", "split", "weight", "storage"):
+        if given[name] is not None and not isinstance(given[name], str):
+            raise OptionError(f"--{name} is {given[name]!r}: it must be a text.")
     data = given["source"] if given["data"] is None else given["data"]
     test = given["test"]
     if given["resume"] is None:

@@ -55,7 +55,7 @@ def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[
 
     Raises DataError for what is no table, OptionError when the target is not named.
     """
-    targets = () if target is None else (target,) if isinstance(target, str) else tuple(target)
+    targets = tuple(_names(target, "--target"))
     name, parts, notices, written = "data", None, (), None
     if isinstance(data, (str, Path)):
         read = read_table(data)
@@ -109,6 +109,13 @@ def _with_words_of_target(settled: pl.DataFrame, came: pl.DataFrame, target: str
 def column_names(given: Any, frame: pl.DataFrame, option: str) -> list[str]:
     """The columns that `given` names: a sequence of names, or one text, which may be "a,b" unless it is itself the name
     of a column. Raises OptionError for what is no name."""
+    names = _names(given, option)
+    if len(names) == 1 and names[0] not in frame.columns:
+        return [part.strip() for part in names[0].split(",") if part.strip()]
+    return names
+
+
+def _names(given: Any, option: str) -> list[str]:
     names = [] if given is None else [given] if isinstance(given, str) else given
     try:
         names = list(names)
@@ -116,8 +123,6 @@ def column_names(given: Any, frame: pl.DataFrame, option: str) -> list[str]:
         names = [names]
     if not all(isinstance(name, str) for name in names):
         raise OptionError(f'{option} is {given!r}: give the names of columns, as "a,b" or a list.')
-    if len(names) == 1 and names[0] not in frame.columns:
-        return [part.strip() for part in names[0].split(",") if part.strip()]
     return names
 
 
