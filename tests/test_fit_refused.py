@@ -188,10 +188,10 @@ REFUSED = {
     "class weights for numbers": (tt.OptionError, "class_weights belongs", {"class_weights": (1, 2)}),
     "class weights in words": (tt.OptionError, "class_weights is", {"class_weights": "balanced"}),
     "smoothing for numbers": (tt.OptionError, "label_smoothing belongs", {"label_smoothing": 0.1}),
-    "delta without huber": (tt.OptionError, "delta= has no effect: .*be huber", {"delta": 2.0}),
+    "delta without huber": (tt.OptionError, "delta is read by huber", {"delta": 2.0}),
     "momentum without any": (
         tt.OptionError,
-        "momentum= has no effect: .* is sgd",
+        "momentum is read by",
         {"optimizer": "sgd", "momentum": 0.5},
     ),
     "groups that match nothing": (tt.OptionError, 'called like "biass"', {"groups": [tt.Group("biass", rate=0)]}),

@@ -27,8 +27,8 @@ class Reading:
         return value == CUSTOM or (value in self.by if self.by else value not in self.but)
 
     @property
-    def needed(self) -> str:
-        return listed(self.by, "or") if self.by else f"anything but {listed(self.but, 'or')}"
+    def readers(self) -> str:
+        return listed(self.by) if self.by else f"every {self.part} but {listed(self.but)}"
 
 
 READINGS = (
@@ -61,6 +61,6 @@ def refuse_unread(given: Iterable[str], in_use: Mapping[str, Collection[Any]]) -
         if reading.knob in names and values and not any(reading.is_met_by(value) for value in values):
             flag = f"--{reading.knob.replace('_', '-')}"
             raise OptionError(
-                f"{flag} has no effect: the {reading.part} is {listed(values, 'or')}. Leave {flag} out, or let the "
-                f"{reading.part} be {reading.needed}."
+                f"{flag} has no effect: {reading.knob} is read by {reading.readers}, and the {reading.part} is "
+                f"{listed(values, 'or')}. Leave it out, or choose another {reading.part}."
             )

@@ -74,7 +74,7 @@ def test_a_knob_is_idle_where_none_of_the_runs_reads_it():
     refuse_idle([recipe({"optimizer": torch.optim.SGD, "momentum": 0.9})])
     for knobs in ({"delta": 2.0}, {"gamma": 1.0, "loss": "mae"}, {"momentum": 0.9, "optimizer": "adagrad"},
                   {"second_decay": 0.9, "optimizer": "sgd"}, {"epsilon": 1e-3, "optimizer": "lion"}):  # fmt: skip
-        with pytest.raises(OptionError, match="has no effect: the (loss|optimizer) is"):
+        with pytest.raises(OptionError, match="is read by"):
             refuse_idle([recipe(knobs)])
 
 

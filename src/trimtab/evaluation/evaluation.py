@@ -303,7 +303,10 @@ def _with_classes(
     truths = [(truth == number).astype(numpy.int64) for number in range(len(labels))]
     columns = [figures(metric, sides, truths, weights, seed=seed) for metric in (PRECISION, RECALL, F1)]
     classes = tuple(
-        ClassFigures(label, int(counts[i].sum()), int(counts[:, i].sum()), *(column[i] for column in columns))
+        ClassFigures(
+            label, int(counts[i].sum()), int(counts[:, i].sum()),
+            precision=columns[0][i], recall=columns[1][i], f1=columns[2][i],
+        )
         for i, label in enumerate(labels)
-    )
+    )  # fmt: skip
     return replace(found, classes=classes, confusion=tuple(tuple(map(int, row)) for row in counts))

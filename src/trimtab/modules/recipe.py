@@ -21,6 +21,7 @@ from trimtab.training.config import (
     OPTIMIZERS,
     REGRESSION_LOSSES,
     SCHEDULES,
+    SCHEDULES_READ,
     STOPPING_READS,
     Config,
     Group,
@@ -71,10 +72,6 @@ class EarlyStopping:
     rule: str = "patience"
     threshold: float = 5.0
     strip: int = 5
-
-    def __post_init__(self) -> None:
-        if self.stopping.name != "none":
-            refuse_idle_settings(self, "stopping rule", self.rule, STOPPING_READS, "rule")
 
     @property
     def stopping(self) -> Stopping:
@@ -222,14 +219,15 @@ def refuse_idle(recipes: Sequence[Recipe]) -> None:
 
 
 def _refuse_idle_groups(configs: Sequence[Config]) -> None:
+    """A group without effect of its own may keep its parameters from those behind it: all of them have to be idle."""
+    groups = [group for config in configs for group in config.groups]
     decays = any(config.optimizer.weight_decay for config in configs)
-    for group in (group for config in configs for group in config.groups):
-        if group.rate == 1 and (group.decay == 1 or not decays):
-            why = "there is no weight decay" if group.decay != 1 else "its rate and decay are 1"
-            raise OptionError(
-                f'The group "{group.pattern}" has no effect: {why}, so its parameters train like all others. Leave it '
-                "out, or give it another rate or a decay beside a weight_decay above 0."
-            )
+    asked = next((group for group in groups if group.decay != 1), None)
+    if asked is not None and not decays and all(group.rate == 1 for group in groups):
+        raise OptionError(
+            f'The group "{asked.pattern}" has no effect: its decay multiplies the weight decay, and there is none. '
+            "Leave it out, or give it another rate, or a weight_decay above 0."
+        )
 
 
 def plain(value: Any) -> Any:
@@ -289,6 +287,7 @@ def _optimizer(v: Mapping[str, Any], given: frozenset[str]) -> Optimizer:
 
 def _schedule(given: Any) -> Schedule:
     if isinstance(given, Schedule):
+        refuse_idle_settings(given, "schedule", given.name, SCHEDULES_READ, "name")
         return given
     if not isinstance(given, str):
         raise OptionError(f"schedule is {given!r}: give a name ({', '.join(SCHEDULES)}) or a tt.Schedule.")
@@ -299,7 +298,9 @@ def _stopping(given: Any) -> Stopping:
     if given is None or given == "none":
         return Stopping("none")
     if isinstance(given, EarlyStopping):
-        return given.stopping
+        stopping = given.stopping
+        refuse_idle_settings(given, "stopping rule", given.rule, STOPPING_READS, "rule")
+        return stopping
     if isinstance(given, Stopping):
         return given
     if isinstance(given, int) and not isinstance(given, bool):

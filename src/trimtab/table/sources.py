@@ -4,7 +4,7 @@ Knows the shapes data comes in, and nothing of roles, splits or encoding.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,11 +116,8 @@ def column_names(given: Any, frame: pl.DataFrame, option: str) -> list[str]:
 
 
 def _names(given: Any, option: str) -> list[str]:
-    names = [] if given is None else [given] if isinstance(given, str) else given
-    try:
-        names = list(names)
-    except TypeError:
-        names = [names]
+    several = isinstance(given, Iterable) and not isinstance(given, str)
+    names: list[Any] = [] if given is None else list(given) if several else [given]
     if not all(isinstance(name, str) for name in names):
         raise OptionError(f'{option} is {given!r}: give the names of columns, as "a,b" or a list.')
     return names

@@ -136,7 +136,6 @@ class Schedule:
         require("factor", self.factor, 0, 1, low_open=True)
         require("every", self.every, 0, 1, low_open=True)
         require("patience", self.patience, 0)
-        refuse_idle_settings(self, "schedule", self.name, SCHEDULES_READ, "name")
 
 
 @dataclass(frozen=True)
