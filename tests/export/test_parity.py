@@ -212,7 +212,7 @@ def test_the_graph_is_valid_and_says_what_it_takes():
     session = onnxruntime.InferenceSession(content)
     kinds = {i.name: i.type for i in session.get_inputs()}
     assert list(kinds) == frame.columns[:-1]
-    assert (kinds["size"], kinds["garden"], kinds["when"]) == ("tensor(double)", "tensor(string)", "tensor(int64)")
+    assert (kinds["size"], kinds["garden"], kinds["when"]) == ("tensor(double)", "tensor(bool)", "tensor(int64)")
     assert all(i.shape == ["rows"] for i in session.get_inputs())
     assert {o.name: o.type for o in session.get_outputs()} == {
         "prediction": "tensor(bool)", "probabilities": "tensor(double)",

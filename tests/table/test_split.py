@@ -78,13 +78,31 @@ def test_a_class_with_a_single_row_always_trains_and_is_said():
         assert any("single row" in notice for notice in split.notices)
 
 
-def test_a_class_with_fewer_rows_than_folds_means_fewer_folds_and_is_said():
-    frame = frame_of(200).with_columns(y=pl.Series(["a", "b"] * 98 + ["rare"] * 4))
-    split = plan(frame, share=None)
-    assert len(split.folds) == 4
-    assert any("4 folds instead of 5" in notice for notice in split.notices)
-    labels = frame["y"].to_numpy()
-    assert all("rare" in labels[train] and "rare" in labels[valid] for train, valid in split.folds)
+@pytest.mark.parametrize("rare", [2, 3, 4])
+@pytest.mark.parametrize("others", [["a"], ["a", "b"], ["a", "b", "also rare"]])
+def test_a_class_with_fewer_rows_than_folds_takes_no_fold_from_the_others(rare, others):
+    labels = np.array(([*others[:2]] * 200)[: 200 - 2 * rare] + ["rare"] * rare + [others[-1]] * rare)
+    split = plan(frame_of(200).with_columns(y=pl.Series(labels)), share=None)
+    check(split, 200)
+    assert len(split.folds) == 5
+    for label in set(labels):
+        assert all(label in labels[train] for train, _ in split.folds)
+        judged = [(labels[valid] == label).sum() for _, valid in split.folds]
+        assert sum(judged) == (labels == label).sum()
+        assert max(judged) - min(judged) <= 1
+    (said,) = [notice for notice in split.notices if "only" in notice]
+    assert f"validated in {rare} of the 5 folds" in said
+    assert said.startswith("2 classes have" if "also rare" in others else "1 class has")
+
+
+@pytest.mark.parametrize("rows", [300, 6_000])
+def test_a_group_that_holds_a_whole_class_always_trains(rows):
+    groups = np.arange(rows) % 12
+    labels = np.where(groups == 7, "only here", np.where(np.arange(rows) % 5 < 2, "a", "b"))
+    split = plan(frame_of(rows, who=groups).with_columns(y=pl.Series(labels)), "group:who", share=None)
+    check(split, rows)
+    assert all("only here" in labels[train] and "only here" not in labels[valid] for train, valid in split.folds)
+    assert "1 group holds every row of a class: it always trains and is never validated." in split.notices
 
 
 def test_every_class_of_the_test_part_trains():

@@ -4,7 +4,7 @@ It holds no row of the data. Knows neither targets nor splits: the caller choose
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,8 @@ from trimtab.table.numbers import Document, Scaling
 from trimtab.table.schema import Column, Schema
 from trimtab.table.spelling import as_labels
 
+CellType = Literal["string", "integer", "number", "boolean"]
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -30,9 +32,10 @@ class Encoded:
 
 
 class Feature(Document):
-    """One column and its encoding: exactly one of `scaling`, `labels` and `moments`."""
+    """One column and its encoding: exactly one of `scaling`, `labels` and `moments`. `type` is that of its cells."""
 
     name: str
+    type: CellType = "string"
     scaling: Scaling | None = None
     labels: Labels | None = None
     moments: Moments | None = None
@@ -149,7 +152,7 @@ class Encoder(Document):
 
 def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -> Feature:
     if about.role in ("category", "boolean"):
-        return Feature(name=about.name, labels=Labels.fit(as_labels(column), weights))
+        return Feature(name=about.name, type=_cell_type(about.dtype), labels=Labels.fit(as_labels(column), weights))
     if about.role == "date-time":
         zone = column.dtype.time_zone if isinstance(column.dtype, pl.Datetime) else None
         moments, _ = as_moments(column, about.format, zone)
@@ -159,7 +162,22 @@ def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -
         return Feature(name=about.name, moments=fitted, format=about.format, time_zone=zone, has_indicator=indicator)
     numbers, _ = as_numbers(column)
     absent = ~np.isfinite(numbers)
-    return Feature(name=about.name, scaling=Scaling.fit(numbers, weights), has_indicator=_counts(absent, weights))
+    return Feature(
+        name=about.name,
+        # Durations and times of day are numbers here, of seconds; a column that is to be read as numbers too.
+        type="integer" if _cell_type(about.dtype) == "integer" else "number",
+        scaling=Scaling.fit(numbers, weights),
+        has_indicator=_counts(absent, weights),
+    )
+
+
+def _cell_type(dtype: str) -> CellType:
+    """By the name that polars has for it; what int64 cannot hold is a number."""
+    if dtype.startswith(("Int", "UInt")) and dtype not in ("UInt64", "Int128", "UInt128"):
+        return "integer"
+    if dtype.startswith(("Float", "Decimal", "Int", "UInt")):
+        return "number"
+    return "boolean" if dtype == "Boolean" else "string"
 
 
 def _counts(rows: np.ndarray, weights: np.ndarray | None) -> bool:

@@ -77,8 +77,7 @@ def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[
         targets = tuple(part.strip() for part in targets[0].split(",") if part.strip()) or targets
     settled, formats = settle_types(frame)
     came = frame if written is None else written
-    if len(targets) == 1 and targets[0] in settled.columns:
-        settled = _with_words_of_target(settled, came, targets[0])
+    settled = _with_words(settled, came)
     kept = {*targets, *labels, *settled.select(pl.col(pl.Boolean)).columns}
     categories = tuple(name for name in _labelled(data) if name in settled.columns and name not in targets)
     texts = {
@@ -94,16 +93,19 @@ def _labelled(data: Any) -> tuple[str, ...]:
     return tuple(name for frame in frames for name in label_columns(frame))
 
 
-def _with_words_of_target(settled: pl.DataFrame, came: pl.DataFrame, target: str) -> pl.DataFrame:
-    """The target's text with "NA" as a label (Namibia), unless nothing else is one or "NA" is a gap among numbers."""
-    column = came[target]
-    is_word = column.str.strip_chars().is_in(LABEL_WORDS) if settled.schema[target] == pl.String else pl.Series([False])
-    if not is_word.any() or settled[target].null_count() == settled.height:
-        return settled
+def _with_words(settled: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
+    """Text as it came, and in it "NA" as a label (Namibia), unless it stands alone or marks gaps among numbers too."""
     others = [name for name, dtype in settled.schema.items() if came.schema[name] == pl.String != dtype]
-    if came.select(pl.col(others).str.strip_chars().is_in(LABEL_WORDS).any()).transpose().to_series().any():
-        return settled
-    return settled.with_columns(without_missing(column, words=LABEL_WORDS))
+    is_mark = (
+        bool(others)
+        and came.select(pl.any_horizontal(pl.col(others).str.strip_chars().is_in(LABEL_WORDS).any())).item()
+    )
+    columns = []
+    for column in settled.select(pl.col(pl.String)).iter_columns():
+        text = came[column.name]
+        has_words = column.null_count() < len(column) and not is_mark
+        columns.append(without_missing(text) if has_words else text.set(column.is_null(), None))
+    return settled.with_columns(columns)
 
 
 def _refuse_patterns(names: Sequence[str]) -> None:

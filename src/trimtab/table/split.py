@@ -16,7 +16,7 @@ from trimtab.table import folds
 from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.folds import Fold, Units
 from trimtab.table.schema import Schema, require_column
-from trimtab.table.spelling import LABEL_WORDS, as_labels
+from trimtab.table.spelling import as_labels
 
 PART_NAMES = {
     "train": "train", "training": "train",
@@ -173,7 +173,7 @@ def _units(frame: pl.DataFrame, schema: Schema, rule: SplitRule) -> Units:
 
 
 def _classes(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
-    labels = as_labels(frame[schema.targets[0]], words=LABEL_WORDS)
+    labels = as_labels(frame[schema.targets[0]])
     return labels.rank("dense").to_numpy().astype(np.int64) - 1
 
 

@@ -416,8 +416,13 @@ class Engine:
             lane.ended = why_ended(lane, loss, loss)
 
     def _judged(self, errors: Tensor, seen: Validated) -> Tensor:
-        """What decides which epoch of each lane is its best."""
-        return seen.losses.double() if self.judges_by_loss else errors
+        """What decides which epoch of each lane is its best: the metric; the validation loss where there is none, or
+        where it says nothing, as roc_auc does of a fold in which one of the two classes is missing."""
+        if self.judges_by_loss:
+            return seen.losses.double()
+        if self.metric is not None and self.metric.is_binary_only:
+            return torch.where(errors.isnan(), seen.losses.double(), errors)
+        return errors
 
     def shown(self, error: float) -> float:
         """The figure users read."""
