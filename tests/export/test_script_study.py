@@ -275,7 +275,14 @@ def test_odd_names_and_labels(tmp_path, table):
     assert_same_columns(made, found)
 
 
-@pytest.mark.parametrize("values", [[True, False], [3, -1, 20], [0.5, 1.0, 2.25], ["1", "1.50", 'a"b']])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [True, False], [3, -1, 20], [0.5, 1.0, 2.25], ["1", "1.50", 'a"b'], ["2", "2.1", "2.21"], ["007", "7", "x"],
+        ["1e3", "500"], ["True", "TRUE", "False"], ["NA", "EU"], [" x", "x", "y"], ["1.1", "1.10", "2.0.1"],
+        ["1", "1.0", "2"],
+    ],
+)  # fmt: skip
 def test_labels_of_any_type(tmp_path, values):
     frame = (
         rooms()

@@ -22,10 +22,10 @@ _TRUTHS = ("true", "True", "TRUE", "false", "False", "FALSE", "0", "1")
 
 
 def cell_type(feature: Feature) -> CellType:
-    """The type of a feature's cells as an exported model takes them: numbers where integers or truths may be missing,
-    for which their types have no room."""
-    may_be_missing = feature.has_indicator or (feature.labels is not None and feature.labels.has_missing)
-    return "number" if may_be_missing and feature.type in ("integer", "boolean") else feature.type
+    """The type of a feature's cells as an exported model takes them: that of its column, but numbers for true and false
+    where some were missing, for which bool has no room."""
+    may_be_missing = feature.labels is not None and feature.labels.has_missing
+    return "number" if feature.type == "boolean" and may_be_missing else feature.type
 
 
 def spellings(labels: Labels) -> dict[str, int]:

@@ -22,8 +22,8 @@ from trimtab.table.encode import CellType, Encoder, Feature
 PREDICTION, PROBABILITIES = "prediction", "probabilities"
 NO_TIME = -(2**63)  # numpy's NaT
 _ABOUT = (
-    "Each input is a column [rows] of the type it had in training: float64 (NaN: missing), int64 (-2^63: missing), bool, "
-    "or string (empty: missing). Date-times are int64, seconds since 1970 on the clock of the table."
+    "Each input is a column [rows] of the type it had in training: float64 (NaN: missing), int64 (-2^63: missing), "
+    "bool, or string (empty: missing). Date-times are int64, seconds since 1970 on the clock of the table."
 )
 _ELEMENTS = {"string": "STRING", "integer": "INT64", "number": "DOUBLE", "boolean": "BOOL"}
 

@@ -71,9 +71,8 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
     if str(dtype) == "category":
         return _from_codes(name, column.cat.categories, column.cat.codes.to_numpy())
     if getattr(dtype, "kind", "O") in "iuf":
-        if not column.isna().any():
-            return pl.Series(name, column.to_numpy(dtype=np.dtype(f"{dtype.kind}8")))
-        return pl.Series(name, column.to_numpy(dtype=np.float64, na_value=np.nan), nan_to_null=True)
+        numbers = pl.Series(name, column.to_numpy(dtype=np.dtype(f"{dtype.kind}8"), na_value=0))
+        return numbers.set(pl.Series(column.isna().to_numpy()), None)
     return _from_objects(name, column.tolist())
 
 

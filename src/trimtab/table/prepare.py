@@ -111,6 +111,7 @@ def prepare(
         category=category,
         labelled=[name for name in source.categories if name not in (*drop, *number, weight)],
         weight=weight,
+        time=rule.column if rule.kind == "time" else None,
         reserved=rule.reserved,
         formats=source.formats,
     )
