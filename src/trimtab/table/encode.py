@@ -18,6 +18,7 @@ from trimtab.table.moments import Moments
 from trimtab.table.numbers import Document, Scaling
 from trimtab.table.schema import Column, Schema
 from trimtab.table.spelling import as_labels
+from trimtab.wording import counted
 
 CellType = Literal["string", "integer", "number", "boolean"]
 
@@ -187,9 +188,10 @@ def _counts(rows: np.ndarray, weights: np.ndarray | None) -> bool:
 def _entries(name: str, labels: Labels, column: pl.Series, notices: list[str]) -> np.ndarray:
     entries, unseen, missing = labels.entry_of(column)
     if unseen:
-        notices.append(f'"{name}": {unseen} rows have a label that training did not see.')
+        notices.append(f'"{name}": {counted(unseen, "row has", "rows have")} a label that training did not see.')
     if missing and not labels.has_missing:
-        notices.append(f'"{name}": {missing} values are missing, none were in training; taken as unknown labels.')
+        values = counted(missing, "value is", "values are")
+        notices.append(f'"{name}": {values} missing, none were in training; taken as unknown labels.')
     return entries
 
 
@@ -209,10 +211,17 @@ def _encode_values(feature: Feature, column: pl.Series, others: np.ndarray, noti
         others[-1] = absent
     if unreadable:
         kind = "numbers" if feature.moments is None else "dates"
-        notices.append(f'"{feature.name}": {unreadable} values are no {kind}, and count as missing.')
+        notices.append(f'"{feature.name}": {_count_as_missing(unreadable, f"not {kind}")}')
     if infinite:
-        notices.append(f'"{feature.name}": {infinite} values are infinite, and count as missing.')
+        notices.append(f'"{feature.name}": {_count_as_missing(infinite, "infinite")}')
     missing = int(absent.sum()) - unreadable - infinite
     if missing and not feature.has_indicator:
-        notices.append(f'"{feature.name}": {missing} values are missing, none were in training; the median stands in.')
+        gaps = counted(missing, "value is", "values are")
+        notices.append(f'"{feature.name}": {gaps} missing, none were in training; the median stands in.')
     return values
+
+
+def _count_as_missing(values: int, what: str) -> str:
+    if values == 1:
+        what = {"not numbers": "not a number", "not dates": "not a date"}.get(what, what)
+    return f"{counted(values, 'value is', 'values are')} {what}, and {'counts' if values == 1 else 'count'} as missing."

@@ -60,7 +60,7 @@ def put_aside(units: Units, share: float, generator: np.random.Generator) -> Fol
     alone = units.is_alone()
     order = order[~alone[order]]
     if len(order) < 2:
-        raise _too_few("different rows", len(alone), 2)
+        raise _too_few("different row", len(alone), 2)
     aside = np.zeros(len(alone), dtype=bool)
     steps = np.floor(np.cumsum(_chances(units, share)[order]) + 0.5)
     aside[order[np.diff(steps, prepend=0.0) > 0]] = True
@@ -71,7 +71,7 @@ def put_aside(units: Units, share: float, generator: np.random.Generator) -> Fol
     if units.are_classes:
         aside[_first_of_emptied(units, aside)] = False
     if not aside.any():
-        raise _too_few("different rows", len(alone), len(alone) + 1)
+        raise _too_few("different row", len(alone), len(alone) + 1)
     is_aside = aside[units.together]
     return np.flatnonzero(is_aside), np.flatnonzero(~is_aside)
 
@@ -102,7 +102,7 @@ def random_folds(
     order = part.dealt(generator)
     order = order[~alone[order]]
     if len(order) < 2:
-        raise _too_few("different rows to train on", len(alone), 2)
+        raise _too_few("different row to train on", len(alone), 2)
     number = min(number or FOLDS, len(order))
     _say_rare_classes(part, order, number, notices)
     fold_of_unit = np.full(len(alone), -1)
@@ -116,7 +116,7 @@ def put_groups_aside(units: Units, share: float, generator: np.random.Generator)
     """(aside, rest): whole groups by chance, as near to `share` of the rows as they add up to."""
     _, size, _ = units.by_unit
     if len(size) < 2:
-        raise _too_few("groups", len(size), 2)
+        raise _too_few("group", len(size), 2)
     wanted = share * len(units.together)
     aside = np.zeros(len(size), dtype=bool)
     taken = 0
@@ -135,7 +135,7 @@ def group_folds(units: Units, rows: np.ndarray, generator: np.random.Generator, 
     part = units.within(rows)
     groups = len(part.by_unit[0])
     if groups < 2:
-        raise _too_few("groups to train on", groups, 2)
+        raise _too_few("group to train on", groups, 2)
     dealt = np.flatnonzero(~_always_train(part, notices)[part.together])
     part, groups = part.within(dealt), len(np.unique(part.together[dealt]))
     if len(rows) > MOST_ROWS_FOR_FOLDS:
@@ -157,7 +157,7 @@ def by_time(times: np.ndarray, share: float | None, notices: list[str]) -> tuple
     cuts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
     needed = 2 if share else 1
     if len(cuts) < needed:
-        raise _too_few("different times", len(cuts) + 1, needed + 1)
+        raise _too_few("different time", len(cuts) + 1, needed + 1)
     end = len(order)
     if share:
         end = int(_nearest(cuts[1:], (1 - share) * len(order)))
@@ -168,7 +168,8 @@ def by_time(times: np.ndarray, share: float | None, notices: list[str]) -> tuple
         wanted = [end * (i + 1) / (FOLDS + 1) for i in range(FOLDS)]
     starts = sorted({int(_nearest(cuts, place)) for place in wanted})
     if len(starts) < len(wanted):
-        notices.append(f"There are {len(cuts) + 1} different times to train on: {len(starts)} folds, not {FOLDS}.")
+        times, folds = counted(len(cuts) + 1, "different time"), counted(len(starts), "fold")
+        notices.append(f"There are {times} to train on: {folds} instead of {FOLDS}.")
     bounds = [*starts, end]
     return test, [(np.sort(order[:a]), np.sort(order[a:b])) for a, b in pairwise(bounds)]
 
@@ -253,6 +254,13 @@ def _balanced_groups(part: Units, number: int, seed: int) -> np.ndarray:
 
 
 def _too_few(what: str, there: int, needed: int) -> DataError:
+    """The error where there are fewer than `needed` of `what`, in the singular."""
     return DataError(
-        f"There are {there} {what}, and a split needs at least {needed}: give more rows or another --split."
+        f"There {'is' if there == 1 else 'are'} {_of(there, what)}, and a split needs at least {_of(needed, what)}: "
+        "give more rows or another --split."
     )
+
+
+def _of(number: int, what: str) -> str:
+    thing, gap, purpose = what.partition(" to ")
+    return f"{counted(number, thing)}{gap}{purpose}"

@@ -19,6 +19,7 @@ from trimtab.table.sources import Source, open_source, open_test, test_share
 from trimtab.table.split import Split, SplitRule, parts_of, plan_split
 from trimtab.table.target import TargetEncoder
 from trimtab.table.usable import ScorableTest, Usable, count_copies, keep_scorable, keep_usable, row_weights
+from trimtab.wording import counted
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,9 @@ def _kind_of_test(test: Any, rule: SplitRule, source: Source) -> tuple[bool, flo
         return False, None
     share = test_share(test)
     if share is not None and rule.kind == "given":
-        raise OptionError(f"Folds that are given leave no test part of {share:g}: give test rows, or none.")
+        raise OptionError(
+            f"No share of {share:g} can be put aside as test where the folds are given: give test rows, or test none."
+        )
     if share is not None:
         return False, share
     has_parts = rule.kind == "column" and rule.column in source.frame.columns
@@ -273,7 +276,6 @@ def _separate_test(
     copies = count_copies(source.frame[usable.rows], part.frame, [*fitted.encoder.names, *schema.targets])
     if not copies:
         return part
-    text = (
-        f"{copies} of the {part.frame.height} test rows are exact copies of rows that train: their score is too good."
-    )
+    what = "is an exact copy of a row that trains" if copies == 1 else "are exact copies of rows that train"
+    text = f"{copies} of the {counted(part.frame.height, 'test row')} {what}: the score is too good."
     return replace(part, notices=(*part.notices, text))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from trimtab.wording import counted
+
 NEAR_UNIQUE_SHARE = 0.5
 FEW_VALUES = 10
 LONG_TEXT = 40
@@ -95,13 +97,13 @@ def role_of(
     if category:
         return Role("category", "--category")
     if _is_unusable(facts.dtype):
-        return Role("text", f"{facts.dtype} holds no single value per row")
+        return Role("text", f"{facts.dtype} cells, which are not single values")
     if facts.present == 0:
         return Role("constant", "every value is missing")
     if facts.distinct <= 1 and facts.missing == 0:
         return Role("constant", "one value in every row")
     if is_labelled:
-        return Role("category", f"{facts.distinct} distinct labels")
+        return Role("category", counted(facts.distinct, "distinct label"))
     if facts.dtype == pl.Boolean:
         return Role("boolean", "true and false")
     if facts.dtype in (pl.Date, pl.Datetime):
@@ -124,12 +126,12 @@ def _role_of_number(facts: Facts, orders_target: bool) -> Role:
 
 def _role_of_text(facts: Facts) -> Role:
     if not isinstance(facts.dtype, (pl.Categorical, pl.Enum)) and facts.distinct > FEW_VALUES:
-        count = f"{facts.distinct} distinct in {facts.present} rows"
+        count = f"{facts.distinct} distinct in {counted(facts.present, 'row')}"
         if facts.length >= LONG_TEXT and facts.distinct > max(MANY_TEXTS, facts.present / 10):
             return Role("text", f"free text, {count}")
         if facts.distinct > NEAR_UNIQUE_SHARE * facts.present:
             return Role("identifier", f"nearly every value is different, {count}")
-    return Role("category", f"{facts.distinct} distinct labels")
+    return Role("category", counted(facts.distinct, "distinct label"))
 
 
 def _is_unusable(dtype: pl.DataType) -> bool:

@@ -17,6 +17,7 @@ from trimtab.table.cells import as_moments, as_numbers, settle_types
 from trimtab.table.frames import label_columns, to_frame
 from trimtab.table.read import read_table
 from trimtab.table.spelling import LABEL_WORDS, as_written, without_missing
+from trimtab.wording import counted
 
 PART_COLUMN = "trimtab_part"
 
@@ -65,7 +66,7 @@ def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[
     elif isinstance(data, tuple) and len(data) == 3:
         frame, parts = _three_parts(data), PART_COLUMN
     elif isinstance(data, tuple):
-        raise DataError(f"A tuple of {len(data)} is no table. Give (X, y) or (train, valid, test).")
+        raise DataError(f"A tuple of {len(data)} is not a table: give (X, y) or (train, valid, test).")
     else:
         frame = to_frame(data)
     _require_some_rows(frame, name)
@@ -146,7 +147,9 @@ def test_share(test: Any) -> float | None:
     if isinstance(test, (bool, np.bool_)) or not isinstance(test, (int, float, np.integer, np.floating)):
         return None
     if not (math.isfinite(test) and 0 < test < 1):
-        raise OptionError(f'{test:g} is no share of the rows: give --test a number between 0 and 1, a file, or "none".')
+        raise OptionError(
+            f'{test:g} is not a share of the rows: give --test a number between 0 and 1, a file, or "none".'
+        )
     return float(test)
 
 
@@ -170,9 +173,12 @@ def _features_and_target(x: Any, y: Any, targets: tuple[str, ...]) -> tuple[pl.D
         # Every column of an array is a feature by intent: as a float it is never taken for an identifier.
         features = features.cast({pl.selectors.integer(): pl.Float64})  # type: ignore[dict-item]
     if features.height != labels.height:
-        raise DataError(f"X has {features.height} rows and y has {labels.height}: give one target for each row.")
+        raise DataError(
+            f"X has {counted(features.height, 'row')} and y has {labels.height}: give one target for each row."
+        )
     if targets and len(targets) != labels.width:
-        raise OptionError(f"y has {labels.width} columns, and {len(targets)} targets are named.")
+        named = counted(len(targets), "target is", "targets are")
+        raise OptionError(f"y has {counted(labels.width, 'column')}, and {named} named.")
     if not targets:
         plain = labels.columns == ["target0"]
         targets = ("target",) if plain or labels.columns == ["target"] else tuple(labels.columns)

@@ -16,6 +16,7 @@ from trimtab.table.cells import as_numbers
 from trimtab.table.frames import to_frame
 from trimtab.table.numbers import Document
 from trimtab.table.spelling import are_numbers, as_labels, as_values, find_labels
+from trimtab.wording import counted
 
 Label = bool | int | float | str
 
@@ -109,7 +110,8 @@ class TargetEncoder(Document):
             raise DataError(f"The table lacks the target: {', '.join(absent)}.")
         usable = self.usable(frame)
         if not usable.all():
-            raise DataError(f"{int((~usable).sum())} rows have no usable target ({', '.join(self.names)}).")
+            rows = counted(int((~usable).sum()), "row has", "rows have")
+            raise DataError(f"{rows} no usable target ({', '.join(self.names)}).")
         truth = self.truth(frame)
         if self.task == "classification":
             return truth
