@@ -265,7 +265,7 @@ def test_names_from_around_are_told():
     source = source_of(lambda output, target: helper(output, target).mean())
     assert source.needs == ("helper",)
     run = tt.fit(network(), train=rows(40), valid=rows(20), epochs=2, loss=lambda o, t: helper(o, t).mean())
-    assert "Bring these along from your own code: helper" in script_of(run, network())
+    assert "Copy these from your own code: helper" in script_of(run, network())
 
 
 def test_a_script_run_as_it_stands_asks_for_the_data():

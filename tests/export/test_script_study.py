@@ -250,7 +250,7 @@ def test_a_table_that_is_gone_or_has_changed_is_said(tmp_path, table):
     assert "The table has changed" in study_script(folder, made.trial, model)
     table.unlink()
     script = study_script(folder, made.trial, model)
-    assert "not at its place" in script
+    assert "The table was not there" in script
     assert json.dumps(str(table)) in script
 
 

@@ -17,8 +17,9 @@ from trimtab.training.dropout import DROPOUT_KINDS
 from trimtab.training.layers import counts_rows
 from trimtab.training.randomness import number_from
 from trimtab.tuning.words import figure, loss_in_words
+from trimtab.wording import listed
 
-_NO_SOURCE = "Its source is not to be had here: put it in this place."
+_NO_SOURCE = "Its source code could not be read: put it here."
 _DATA = '''\
 def data():
     """Put your rows here: X, y to train on and Xv, yv to judge by, as tensors."""
@@ -89,7 +90,7 @@ def _about(
     text = (
         f"How trimtab {trimtab.__version__} trained {name}, in plain PyTorch: {how}, {loss}, {size}. Needs no trimtab."
     )
-    judged = f"The best epoch is that of the best {metric or 'loss'} on validation rows; its weights are what remains."
+    judged = f"Keeps the weights of the epoch with the best {metric or 'loss'} on validation rows."
     return f"{comment(text)}\n{comment(judged)}"
 
 
@@ -99,7 +100,7 @@ def _definitions(*sources: Source | None) -> list[str]:
     texts = list(dict.fromkeys(text for source in found for text in source.definitions))
     missing = list(dict.fromkeys(name for source in found for name in source.needs))
     if missing:
-        texts.insert(0, comment(f"Bring these along from your own code: {', '.join(missing)}.") + "\n")
+        texts.insert(0, comment(f"Copy these from your own code: {listed(missing)}.") + "\n")
     return texts
 
 

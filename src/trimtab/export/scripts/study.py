@@ -23,10 +23,11 @@ from trimtab.tuning.baselines import LINEAR, MEAN
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
+from trimtab.wording import counted
 
 # Multiplications of a layer below which a second thread costs more than it brings.
 SMALL = 1 << 23
-ONE_THREAD = "torch.set_num_threads(1)  # products this small are quickest so"
+ONE_THREAD = "torch.set_num_threads(1)  # products this small are fastest on one thread"
 
 
 def study_script(folder: StudyFolder, trial: TrialRecord, model: Model) -> str:
@@ -59,8 +60,8 @@ def _about(subject: Subject) -> str:
     if subject.ensemble > 1:
         scores = f" ({metric} {_shown(subject.ensemble_score)} on validation rows)" if subject.ensemble_score else ""
         paragraphs.append(
-            f"The study's model is an ensemble of {subject.ensemble} configurations{scores}; this script trains the "
-            f"best one alone ({metric} {_shown(subject.score)})."
+            f"The study's model is an ensemble of {counted(subject.ensemble, 'configuration')}{scores}; this script "
+            f"trains the best one alone ({metric} {_shown(subject.score)})."
         )
     paragraphs.append(
         f"Needs torch, polars and numpy, no trimtab. Prints the {metric} on validation rows beside the study's."
@@ -71,7 +72,7 @@ def _about(subject: Subject) -> str:
             "with frame.write_parquet (polars) or frame.to_parquet (pandas)."
         )
     elif subject.reading.frame is None:
-        paragraphs.append("The table was not at its place when this was written: put it there, or change TABLE.")
+        paragraphs.append("The table was not there when this script was written: put it there, or change TABLE.")
     if subject.has_changed:
         paragraphs.append("The table has changed since the study was made: scores will differ.")
     return "\n#\n".join(comment(paragraph) for paragraph in paragraphs)

@@ -104,7 +104,7 @@ class Loop:
         if self.drops_last and config.batch_size:
             lines += [
                 "if len(rows) < BATCH:",
-                "    continue  # layers that look at a whole batch get none that is short",
+                "    continue  # layers that take statistics of a batch skip short ones",
             ]
         lines += self._courses()
         lines.append("optimizer.zero_grad()")
