@@ -160,6 +160,13 @@ def test_spellings_of_one_label_are_one_written_as_most_of_them_are():
     assert as_labels(pl.Series(["1.1", "1.10", "1.10", "2.0.1"])).n_unique() == 3
 
 
+def test_spellings_of_a_class_that_are_taken_for_one_are_said(tmp_path):
+    path, _ = written(tmp_path, ["yes", " yes", "yes ", "no", "no"])
+    assert '"y": " yes", "yes " and "yes" are one label, written "yes".' in prepared_from(path).notices
+    path, _ = written(tmp_path, ["yes", "no"])
+    assert not any("one label" in notice for notice in prepared_from(path).notices)
+
+
 def test_na_is_a_gap_where_it_stands_among_numbers_or_alone():
     x = [f"{value:.3f}" for value in np.random.default_rng(0).normal(size=ROWS)]
     y, rest = ["NA", "EU", "AS"] * 20, ["u", "v"] * 30

@@ -168,8 +168,8 @@ def by_time(times: np.ndarray, share: float | None, notices: list[str]) -> tuple
         wanted = [end * (i + 1) / (FOLDS + 1) for i in range(FOLDS)]
     starts = sorted({int(_nearest(cuts, place)) for place in wanted})
     if len(starts) < len(wanted):
-        times, folds = counted(len(cuts) + 1, "different time"), counted(len(starts), "fold")
-        notices.append(f"There are {times} to train on: {folds} instead of {FOLDS}.")
+        there, made = counted(len(cuts) + 1, "different time"), counted(len(starts), "fold")
+        notices.append(f"There are {there} to train on: {made} instead of {FOLDS}.")
     bounds = [*starts, end]
     return test, [(np.sort(order[:a]), np.sort(order[a:b])) for a, b in pairwise(bounds)]
 

@@ -16,10 +16,11 @@ from trimtab.table.fingerprint import fingerprint
 from trimtab.table.folds import Fold
 from trimtab.table.schema import Schema, infer_schema, require_column
 from trimtab.table.sources import Source, open_source, open_test, test_share
+from trimtab.table.spelling import other_spellings
 from trimtab.table.split import Split, SplitRule, parts_of, plan_split
 from trimtab.table.target import TargetEncoder
 from trimtab.table.usable import ScorableTest, Usable, count_copies, keep_scorable, keep_usable, row_weights
-from trimtab.wording import counted
+from trimtab.wording import counted, listed
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,17 @@ def _with_labels_as_written(usable: Usable, schema: Schema, source: Source) -> U
     labelled = [column.name for column in schema.features if column.role in ("category", "boolean")]
     labelled += schema.targets if schema.task == "classification" else ()
     columns = [source.labels_of(usable.frame[name], usable.rows) for name in labelled]
-    return replace(usable, frame=usable.frame.with_columns(columns))
+    notices = [
+        f'"{column.name}": {listed(map(_quoted, [*others, label]))} are one label, written {_quoted(label)}.'
+        for column in columns
+        if column.name in schema.targets
+        for label, others in other_spellings(column).items()
+    ]
+    return replace(usable, frame=usable.frame.with_columns(columns), notices=(*usable.notices, *notices))
+
+
+def _quoted(label: str) -> str:
+    return f'"{label}"'
 
 
 def _within(rule: SplitRule, usable: Usable) -> SplitRule:

@@ -20,7 +20,7 @@ _Reading = Callable[[pl.Series], pl.Series]
 
 
 def as_labels(column: pl.Series) -> pl.Series:
-    """The column as text, null where missing; cells that mean the same are written as most of them are.
+    """The column as text, null where missing; cells that mean the same are written as most of them are (or shortest).
 
     "x" and " x" mean the same, as do "1" and "1.0", "True" and "true"; where all are numbers, "1.1" and "1.10" too.
     "NA" is a label here; where it is none, `sources` has left it out.
@@ -29,14 +29,23 @@ def as_labels(column: pl.Series) -> pl.Series:
     if not holds_text(column.dtype):
         return text
     text = without_missing(text)
-    counts = pl.DataFrame({"label": text}).drop_nulls().group_by("label").agg(pl.len().alias("rows"))
+    counts = pl.DataFrame({"label": text}).drop_nulls().group_by("label").agg(pl.len().cast(pl.Int64).alias("rows"))
     counts = counts.with_columns(_meanings(counts["label"]).alias("meaning"))
     if counts["meaning"].n_unique() == counts.height:
         return text
-    counts = counts.sort(["rows", "label"], descending=[True, False])
+    counts = counts.sort(-pl.col("rows"), pl.col("label").str.len_bytes(), "label")
     shown = counts.with_columns(pl.col("label").first().over("meaning").alias("shown"))
     shown = shown.filter(pl.col("label") != pl.col("shown"))
     return text.replace(shown["label"], shown["shown"])
+
+
+def other_spellings(column: pl.Series) -> dict[str, list[str]]:
+    """By label, the texts in `column` that are taken for it although they are written otherwise."""
+    if not holds_text(column.dtype):
+        return {}
+    pairs = pl.DataFrame({"text": without_missing(as_text(column)), "label": as_labels(column)})
+    found = pairs.filter(pl.col("text") != pl.col("label")).unique().sort("label", "text")
+    return dict(found.group_by("label", maintain_order=True).agg("text").iter_rows())
 
 
 def as_written(column: pl.Series, text: pl.Series, *, knows_types: bool, as_numbers: bool) -> pl.Series:
