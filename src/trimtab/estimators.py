@@ -240,8 +240,7 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
 
         Raises ValueError (as DataError or OptionError) for what cannot be used.
         """
-        checks: dict[str, Any] = {"dtype": np.float64, "ensure_2d": False, "input_name": "y", "estimator": self}
-        numbers = check_array(_there(y, self), **checks)
+        numbers = _as_numbers(y, self)
         weights = given_weights(sample_weight, len(numbers))
         self._fit(X, numbers, weights, task="regression", names=_names(y, numbers))
         self._predicts_columns = numbers.ndim == 2
@@ -310,6 +309,21 @@ def _there(y: Any, estimator: BaseEstimator) -> Any:
     if y is None:
         raise DataError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
     return y
+
+
+def _as_numbers(y: Any, estimator: BaseEstimator) -> np.ndarray:
+    """float64 [rows] or [rows, targets]."""
+    checks: dict[str, Any] = {"dtype": np.float64, "ensure_2d": False, "input_name": "y", "estimator": estimator}
+    given = _there(y, estimator)
+    if np.asarray(given).dtype.kind in "mM":
+        raise DataError("y holds moments, where numbers are needed.")
+    try:
+        return check_array(given, **checks)
+    except ValueError as error:
+        # numpy's words for a cell of text; all others are scikit-learn's own.
+        if "could not convert" not in str(error):
+            raise
+        raise DataError("y holds text, where numbers are needed: TrimtabClassifier takes labels.") from error
 
 
 def _as_labels(y: Any) -> Any:

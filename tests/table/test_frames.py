@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from trimtab.errors import DataError
-from trimtab.estimators import _as_labels
+from trimtab.estimators import TrimtabRegressor, _as_labels, _as_numbers
 from trimtab.table.frames import to_frame
 from trimtab.table.given import given_weights
 from trimtab.table.prepare import prepare
@@ -145,6 +145,22 @@ def test_estimators_have_the_labels_that_were_given(column, classes):
         labels = labels.astype(str)
     assert labels.tolist() == list(classes)
     assert [type(label) for label in labels.tolist()] == [type(label) for label in classes]
+
+
+@cases("pandas category", "dictionary", "Enum", "Categorical", "bytes", "text and numbers")
+def test_estimators_have_the_numbers_that_were_given(column, classes):
+    if "datetime64" in str(getattr(column, "dtype", "")):
+        with pytest.raises(DataError, match="y holds moments"):
+            _as_numbers(column, TrimtabRegressor())
+        return
+    numbers = np.array([float(cell) for cell in to_frame(column).to_series().to_list()])
+    np.testing.assert_allclose(_as_numbers(column, TrimtabRegressor()), numbers)
+
+
+def test_a_regressor_takes_no_text():
+    for text in (TEXT, pd.Series(TEXT, dtype="category"), pl.Series(TEXT), np.array(TEXT).astype(bytes)):
+        with pytest.raises(DataError, match="y holds text, where numbers are needed: TrimtabClassifier takes labels"):
+            _as_numbers(text, TrimtabRegressor())
 
 
 @pytest.mark.parametrize(
