@@ -197,5 +197,6 @@ def _notices(columns: Sequence[Column]) -> list[str]:
         elif left_out:
             names = ", ".join(column.name for column in left_out[:8]) + (", ..." if len(left_out) > 8 else "")
             flag = keep.format("COL")
-            notices.append(f"{len(left_out)} columns are left out as {role}: {names}; {flag} keeps one.")
+            what = role if role == "text" else f"{role}s"
+            notices.append(f"{len(left_out)} columns are left out as {what}: {names}; {flag} keeps one.")
     return notices
