@@ -48,6 +48,14 @@ def test_usual_values_are_there_for_names(table):
     assert set(sweep.table["schedule"]) == {"constant", "step", "cosine", "one_cycle", "warmup_cosine", "plateau"}
 
 
+def test_a_fold_without_one_of_the_two_classes_is_none_that_diverged():
+    x = numpy.random.default_rng(0).normal(size=60)
+    labels = ["yes" if i in (3, 40) else "no" for i in range(60)]
+    frame = polars.DataFrame({"x": x, "y": labels})
+    sweep = sweep_table(frame, "y", "lr", [1e-3, 1e-2], metric="roc_auc", epochs=2)
+    assert sweep.table["diverged"].to_list() == [0, 0]
+
+
 def test_the_same_seed_gives_the_same_sweep(table):
     one, two = (sweep_table(table, "price", "width", [8, 16], epochs=3, seed=4) for _ in range(2))
     assert one.table.equals(two.table)

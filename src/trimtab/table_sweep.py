@@ -5,6 +5,7 @@ Checks what comes in and hands it to the floors below. Knows no terminal.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import numpy
@@ -129,6 +130,9 @@ def _config(space: Space, given: Mapping[str, Value]) -> Config:
 def _outcome(record: RunRecord, reference: float, metric: Metric) -> Outcome:
     shown = record.curves.validation_metric[-1]
     last = 1 - shown if metric.greater_is_better else shown
+    if isnan(reference):
+        # The metric says nothing of this fold (roc_auc where a class is missing): the run was judged by its loss.
+        return Outcome(record.error, record.error, record.ended == NOT_FINITE, record.best_epoch, record.predictions)
     failed = record.ended == NOT_FINITE or not last <= reference
     return Outcome(record.error, last, failed, record.best_epoch, record.predictions)
 
