@@ -29,7 +29,7 @@ from trimtab.training.metrics import metric_for
 from trimtab.training.step import Features
 from trimtab.tuning.folder import StudyFolder
 
-ROWS, COLUMNS = 600, 6
+ROWS, COLUMNS = 500, 5
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
 
@@ -94,7 +94,18 @@ TABLES = {
 def errors(frame: polars.DataFrame, seed: int, trials: int) -> dict[str, float]:
     """The test RMSE of each way to make a model of the trials that one study chose."""
     with tempfile.TemporaryDirectory() as place:
-        study = tt.tune(frame, "y", split="time:t", trials=trials, seed=seed, epochs=60, width=64, threads=1, out=Path(place) / "study")
+        study = tt.tune(
+            frame,
+            "y",
+            split="time:t",
+            trials=trials,
+            seed=seed,
+            epochs=60,
+            width=32,
+            depth=2,
+            threads=1,
+            out=Path(place) / "study",
+        )
         prepared = prepare(frame, target="y", split="time:t", seed=seed)
         folder = StudyFolder(study.out)
         shares = {entry["trial"]: entry["share"] for entry in study.summary()["ensemble"]}
