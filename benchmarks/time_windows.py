@@ -136,7 +136,7 @@ def all_rows_of(folder: StudyFolder, prepared: Prepared, chosen: list, seed: int
         data, metric_for(None, data.task, data.outputs),
         lambda **network: build(prepared.encoder, prepared.target_encoder, network), always=Features(dropout=True),
     )  # fmt: skip
-    made = Refit(engine, data, folder, seed=seed, networks=max(5, NETWORKS)).of(chosen)
+    made = Refit(engine, data, folder, seed=seed, networks=max(5, NETWORKS), goes_forward=True).of(chosen)
     members = [each.member for each in made]
     assert all(members), [each.ended for each in made]
     return {

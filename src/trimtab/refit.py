@@ -48,13 +48,22 @@ class Refit:
 
     There is no validation: a run follows the course of its folds' runs and stops where those were best, and is judged
     by its training loss beside theirs. `networks` of each, from different seeds; heavier members first. Of a trial's
-    new networks those remain that are finite and have learnt what the folds' had.
+    new networks those remain that are finite and have learnt what the folds' had. `goes_forward`: the folds are windows
+    of time.
     """
 
     def __init__(
-        self, engine: Engine, data: TrainingData, folder: StudyFolder, *, seed: int, networks: int = 1
+        self,
+        engine: Engine,
+        data: TrainingData,
+        folder: StudyFolder,
+        *,
+        seed: int,
+        networks: int = 1,
+        goes_forward: bool = False,
     ) -> None:
         self.scored, self.folder, self.seed, self.networks = engine.data, folder, seed, networks
+        self.goes_forward = goes_forward
         every = torch.arange(data.rows, device=data.device)
         self.whole = replace(data, folds=(Fold(every, every[:0]),))
         self.engine = Engine(
@@ -138,8 +147,13 @@ class Refit:
         weights = self.folder.load_weights(record.number)
         if weights is None:
             return math.inf
-        folds = self._losses(record, self.scored, weights.parameters, [fold.train for fold in self.scored.folds])
-        return WORST_RATIO * max(folds)
+        rows = [fold.train for fold in self.scored.folds]
+        losses = self._losses(record, self.scored, weights.parameters, rows)
+        if self.goes_forward:
+            # Newer rows may follow another law, which then shows in how well the rows after a window were predicted.
+            rows = [fold.validation for fold in self.scored.folds]
+            losses += self._losses(record, self.scored, weights.parameters, rows)
+        return WORST_RATIO * max(losses)
 
     def _losses(self, record: TrialRecord, data: TrainingData, parameters: Tensor, rows: list[Tensor]) -> list[float]:
         """The training loss of each network `[networks, parameters]` on its rows, evenly chosen of many, in evaluation

@@ -253,11 +253,13 @@ def _score(subject: Subject) -> str:
     elif subject.trial.name in (MEAN, LINEAR):
         lines += ["for train, valid in folds:", "    out_of_fold[valid] = fitted(train)[valid]", judged]
     else:
+        again = "was trained once more, on all rows, along the same course"
+        what = again if subject.is_of_all_rows else "predicts the mean of these"
         lines += [
             "networks = []",
             f"for seed, (train, valid) in enumerate(folds{start}):",
             "    network, out_of_fold[valid] = trained(train, valid, seed)",
-            "    networks.append(network)  # the study's model predicts the mean of these",
+            f"    networks.append(network)  # the study's model {what}",
             judged,
         ]
     value = f"1 - {score}" if metric in GREATER_IS_BETTER else score

@@ -30,7 +30,8 @@ _PREPARED = ("task", "split", "drop", "number", "category", "weight", "seed")
 @dataclass(frozen=True)
 class Subject:
     """`score` and `ensemble_score` are the metric out of fold, as users read it: of this configuration and, where the
-    model is an ensemble of `ensemble` of them, of that. `every`: epochs between evaluations."""
+    model is an ensemble of `ensemble` of them, of that. `every`: epochs between evaluations. `is_of_all_rows`: the study's
+    model is none of the folds' networks, but was trained once more, on all rows."""
 
     trial: TrialRecord
     metric: Metric
@@ -44,6 +45,7 @@ class Subject:
     ensemble: int
     ensemble_score: float | None
     has_changed: bool
+    is_of_all_rows: bool = False
 
     @property
     def score(self) -> float:
@@ -76,6 +78,7 @@ class Subject:
             ensemble=len(ensemble),
             ensemble_score=(result.get("validation") or {}).get(metric.name) if len(ensemble) > 1 else None,
             has_changed=prepared is not None and prepared.fingerprint != asked.get("fingerprint"),
+            is_of_all_rows=bool(asked.get("single") or asked.get("refit")) or asked["split"].startswith("time:"),
         )
 
 
