@@ -74,8 +74,8 @@ def tune(
         budget: wall-clock time for everything, as "45s", "5m", "2h" or seconds; with `resume`, new time on top.
         metric: what is optimised and compared (rmse, mae, r2; log_loss, accuracy, balanced_accuracy, roc_auc).
         task: "regression" or "classification"; "auto" decides by the target and says why.
-        split: how rows are drawn: "random", "time:COL" (the latest are judged and tested on; the model is trained on all
-            rows but the test's), "group:COL" (groups stay together), or a column that says train, valid or test.
+        split: how rows are drawn: "random", "time:COL" (the latest are judged and tested on; the model is trained on
+            all rows but the test's), "group:COL" (groups stay together), or a column that says train, valid or test.
         test: the share of rows put aside for the final score, a file or frame of them, or "none"; for networks of your
             own `(X, y)` that nothing is chosen by (default: none).
         refit: train the model's networks once more on all rows after the test score is taken.

@@ -30,8 +30,8 @@ _PREPARED = ("task", "split", "drop", "number", "category", "weight", "seed")
 @dataclass(frozen=True)
 class Subject:
     """`score` and `ensemble_score` are the metric out of fold, as users read it: of this configuration and, where the
-    model is an ensemble of `ensemble` of them, of that. `every`: epochs between evaluations. `is_of_all_rows`: the study's
-    model is none of the folds' networks, but was trained once more, on all rows."""
+    model is an ensemble of `ensemble` of them, of that. `every`: epochs between evaluations. `is_of_all_rows`: the
+    study's model is none of the folds' networks, but was trained once more, on all rows."""
 
     trial: TrialRecord
     metric: Metric
