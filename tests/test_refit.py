@@ -345,6 +345,16 @@ def test_a_model_for_later_times_is_trained_on_all_rows_but_the_test_ones(forwar
     assert not study.notices or not any("all rows" in notice for notice in study.notices)
 
 
+def test_rows_of_another_law_are_no_sign_of_divergence(tmp_path):
+    """Windows before a break learn one law to the end; no network can learn two that contradict each other so well."""
+    frame = table(rows=200).with_columns(y=polars.when(polars.col("t") < 170).then("y").otherwise(-polars.col("y")))
+    engine, data, folder, record, _ = scored(config(stopping=Stopping("none")), tmp_path, frame, split="time:t")
+    bounds = [Refit(engine, data, folder, seed=0, goes_forward=forward)._bound(record) for forward in (False, True)]
+    assert bounds[1] > 2 * bounds[0]
+    [made] = Refit(engine, data, folder, seed=0, goes_forward=True).of([(record, 1.0)])
+    assert made.ended == refit.TRAINED
+
+
 def test_what_it_is_compared_with_has_seen_the_same_rows(forward):
     from sklearn.linear_model import RidgeCV
 
