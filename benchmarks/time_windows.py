@@ -21,7 +21,7 @@ import torch
 
 import trimtab as tt
 from trimtab.model import Member, Model, build
-from trimtab.refit import NETWORKS, Refit
+from trimtab.refit import Refit
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.tensors import training_data
 from trimtab.training.engine import Engine
@@ -136,7 +136,7 @@ def all_rows_of(folder: StudyFolder, prepared: Prepared, chosen: list, seed: int
         data, metric_for(None, data.task, data.outputs),
         lambda **network: build(prepared.encoder, prepared.target_encoder, network), always=Features(dropout=True),
     )  # fmt: skip
-    made = Refit(engine, data, folder, seed=seed, networks=max(5, NETWORKS), goes_forward=True).of(chosen)
+    made = Refit(engine, data, folder, seed=seed, networks=5, goes_forward=True).of(chosen)
     members = [each.member for each in made]
     assert all(members), [each.ended for each in made]
     return {

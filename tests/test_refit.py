@@ -13,7 +13,7 @@ import trimtab as tt
 from trimtab import refit
 from trimtab.finish import best_fold
 from trimtab.model import build
-from trimtab.refit import Refit, factors, until
+from trimtab.refit import Refit
 from trimtab.table.prepare import prepare
 from trimtab.tensors import training_data
 from trimtab.training.config import COURSES, SCHEDULES, Config, Loss, Optimizer, Schedule, Stopping
@@ -23,6 +23,7 @@ from trimtab.training.plans import steps_ahead
 from trimtab.training.population import Structure
 from trimtab.training.run import ALL_EPOCHS, Request
 from trimtab.tuning.baselines import FITTED_BASELINES, LINEAR
+from trimtab.tuning.course import factors, until
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights, out_of_fold, rate_cuts
 

@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy
 import torch
 from torch import Tensor
 
@@ -21,12 +20,15 @@ from trimtab.training.population import Structure
 from trimtab.training.program import outputs_of
 from trimtab.training.run import ALL_EPOCHS, Request, RunRecord
 from trimtab.tuning import baselines
+from trimtab.tuning.course import factors, is_replayable, until
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 from trimtab.wording import sentence
 
 TRAINED, NO_TIME, DIVERGED, WORSE, UNKNOWN = "trained", "no time", "diverged", "worse", "unknown"
-NETWORKS = 5
+# Of a trial whose folds are windows of time, so that one that begins badly does little harm; five are no better on any
+# series of benchmarks/time_windows.py.
+NETWORKS = 3
 # A training loss on all rows beyond this many times the largest of the folds' is no training like theirs. In 130
 # trainings of the trials of seven real tables (numbers and classes, pruned trials too) the ratio lay between 0.26 and
 # 0.98; what is above leaves room for tables with less luck.
@@ -87,7 +89,7 @@ class Refit:
         """The runs of all trials that are trained and not solved, those of one structure side by side."""
         by_structure: dict[Structure, list[Request]] = {}
         for record in records:
-            if record.name in baselines.FITTED_BASELINES or not is_replayable(record):
+            if record.name in baselines.FITTED or not is_replayable(record):
                 continue
             requests = [self._request(record, self.seed + place) for place in range(self.networks)]
             by_structure.setdefault(Structure.of(record.config), []).extend(requests)
@@ -118,7 +120,7 @@ class Refit:
     # -- judging
 
     def _judged(self, record: TrialRecord, share: float, runs: list[RunRecord]) -> Refitted:
-        if record.name in baselines.FITTED_BASELINES:
+        if record.name in baselines.FITTED:
             return self._solved(record, share)
         if not is_replayable(record):
             return Refitted(record, UNKNOWN)
@@ -173,36 +175,6 @@ class Refit:
             loss, _ = data.objective(outputs, data.targets_of(every), data.weights[every], coefficients)
             losses.append(float(loss[0]))
         return losses
-
-
-def is_replayable(record: TrialRecord) -> bool:
-    """Whether all is known that a training on all rows follows; older studies did not keep when a plateau cut rates."""
-    return record.config.schedule.name != "plateau" or bool(record.cuts)
-
-
-def until(record: TrialRecord, rows: Sequence[int]) -> int:
-    """The epoch at which the runs of `record` were best, in the mean over their folds of so many training `rows`.
-
-    Whole epochs, so that with more rows there are more steps in proportion, and schedule, dropout and decay stand where
-    they stood in the runs that were scored. A fold of more rows is more like all rows, and counts more.
-    """
-    return max(1, round(float(numpy.average(record.best_epochs, weights=rows))))
-
-
-def factors(record: TrialRecord, rows: Sequence[int]) -> tuple[float, ...]:
-    """Where a plateau schedule cut rates, those of each epoch of a training on all rows; empty for other schedules.
-
-    At each share of the way to its end it has the (geometric) mean of what the folds had at that share of their ways to
-    their best epochs: at the end, what they had when they were best.
-    """
-    if record.config.schedule.name != "plateau":
-        return ()
-    end, logs = until(record, rows), []
-    for epoch in range(1, end + 1):
-        places = [-(-epoch * best // end) for best in record.best_epochs]
-        passed = [sum(cut < place for cut in cuts) for cuts, place in zip(record.cuts, places, strict=True)]
-        logs.append(numpy.average(passed, weights=rows) * math.log(record.config.schedule.factor))
-    return tuple(numpy.exp(logs).tolist())
 
 
 def who(number: int, members: Sequence[object]) -> str:
