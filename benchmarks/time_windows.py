@@ -85,6 +85,7 @@ def real(name: str, target: str, time: str | None, seed: int, rows: int) -> pola
 
 TABLES = {
     **{name: (lambda seed, name=name: made(name, seed)) for name in SERIES},
+    "drifting of 6000": lambda seed: made("drifting", seed, 6_000),
     "drifting of 7000": lambda seed: made("drifting", seed, 7_000),
     "bike": lambda seed: real("bike", "target", None, seed, 1_200),
     "taxis": lambda seed: real("taxis", "fare", "pickup", seed, 600),

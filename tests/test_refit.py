@@ -115,6 +115,7 @@ def test_a_stopping_rule_has_nothing_to_listen_to(tmp_path):
 def test_without_a_test_part_the_notice_speaks_of_none(tmp_path):
     study = tune(table(), tmp_path, test="none", refit=True)
     assert any(notice.startswith("After its validation score the") for notice in study.notices)
+    assert study.summary()["networks"] == study.model.networks == 1
 
 
 @pytest.mark.parametrize("rate", [3.0, 1e4, 1e30])
@@ -171,6 +172,19 @@ def test_of_an_ensemble_the_trials_that_failed_stay_as_they_were_scored(tmp_path
     assert any(
         notice.startswith("After the test score 1 of the model's 2 trials was trained") for notice in study.notices
     )
+
+
+def test_what_time_cuts_off_in_its_first_round_is_not_taken_for_whole(tmp_path):
+    engine, data, folder, record, _ = scored(config(stopping=Stopping("none")), tmp_path)
+    record, asked = replace(record, best_epochs=(1,) * len(data.folds)), []
+
+    def is_over():
+        asked.append(1)
+        return len(asked) > 2
+
+    engine.should_stop = is_over
+    [made] = Refit(engine, data, folder, seed=0).of([(record, 1.0)])
+    assert made.ended == refit.NO_TIME and made.member is None
 
 
 def test_without_time_the_model_is_the_one_that_was_scored(tmp_path, monkeypatch):

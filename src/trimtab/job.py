@@ -209,6 +209,7 @@ class Job:
         result = self._result(chosen, trials, model, engine)
         if self.asked["refit"]:
             self._refit(engine, chosen, with_test_rows(self.tensors, self.prepared))
+            result["networks"] = self._model_of(chosen.members).networks
         for notice in edge_notices(chosen.winner, space):
             self._notice(notice)
         result["seconds"] = round(self.budget.elapsed, 2)

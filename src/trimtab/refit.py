@@ -5,6 +5,7 @@ Knows trials, folds and engines; it saves nothing and tells nobody.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -106,14 +107,15 @@ class Refit:
         return Request(record.number, config, 0, seed, until(record, rows), factors(record, rows))
 
     def _trained(self, structure: Structure, requests: list[Request]) -> list[RunRecord]:
-        """Their runs; none where the engine was stopped before the end."""
-        population = self.engine.population(structure, lanes=len(requests))
-        self.engine.admit(population, requests)
-        runs = []
-        while population.lanes:
+        """Their runs, as many at once as a search would have; those alone that ended before the engine was stopped."""
+        lanes = min(len(requests), self.engine.width(structure))
+        population, waiting, runs = self.engine.population(structure, lanes), deque(requests), []
+        while waiting or population.lanes:
+            self.engine.admit(population, [waiting.popleft() for _ in range(min(population.free, len(waiting)))])
             if not self.engine.advance(population):
+                # A first round that was cut off may look like the end of a short run.
                 self.engine.retire(population, NO_TIME)
-                return []
+                break
             runs += self.engine.retire(population)
         return runs
 

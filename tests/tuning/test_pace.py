@@ -56,3 +56,5 @@ def test_folds_that_grow_cost_what_they_cost_together():
     ours = config(epochs=10_000, batch_size=1)
     growing, even = (pace.affordable_epochs(ours, Budget(600)) for pace in paces)
     assert growing == even < 10_000
+    planned = [[pace.repays_compiling_planned(STEP, STRUCTURE, 60, 10**k) for k in range(1, 9)] for pace in paces]
+    assert planned[0] == planned[1]
