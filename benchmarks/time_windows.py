@@ -117,7 +117,8 @@ def errors(frame: polars.DataFrame, seed: int, trials: int) -> dict[str, float]:
 
 
 def windows_of(folder: StudyFolder, chosen: list, rows: list[int]):
-    weights = {record.number: folder.load_weights(record.number).parameters for record, _ in chosen}
+    kept = {record.number: folder.load_weights(record.number) for record, _ in chosen}
+    weights = {number: each.parameters for number, each in kept.items() if each is not None}
     arguments = {record.number: record.config.module_arguments for record, _ in chosen}
     for way, own in (("windows", [1.0] * len(rows)), ("rising", rows), ("latest", [0.0] * (len(rows) - 1) + [1.0])):
         yield (
@@ -138,14 +139,15 @@ def all_rows_of(folder: StudyFolder, prepared: Prepared, chosen: list, seed: int
         lambda **network: build(prepared.encoder, prepared.target_encoder, network), always=Features(dropout=True),
     )  # fmt: skip
     made = Refit(engine, data, folder, seed=seed, networks=5, goes_forward=True).of(chosen)
-    members = [each.member for each in made]
-    assert all(members), [each.ended for each in made]
+    members = [each.member for each in made if each.member is not None]
+    assert len(members) == len(made), [each.ended for each in made]
     return {
         f"all rows x{count}": [Member(m.network, m.parameters[:count], m.share) for m in members] for count in (1, 3, 5)
     }
 
 
 def rmse(prepared: Prepared, members: list[Member]) -> float:
+    assert prepared.test is not None
     model = Model(prepared.encoder, prepared.target_encoder, tuple(members))
     wrong = model.raw(prepared.test)[0] - prepared.target_encoder.truth(prepared.test)
     return float(numpy.sqrt((wrong**2).mean()))
