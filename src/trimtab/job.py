@@ -209,6 +209,7 @@ class Job:
         result = self._result(chosen, trials, model, engine)
         if self.asked["refit"]:
             self._refit(engine, chosen, with_test_rows(self.tensors, self.prepared))
+            result["networks"] = self._model_of(chosen.members).networks
         for notice in edge_notices(chosen.winner, space):
             self._notice(notice)
         result["seconds"] = round(self.budget.elapsed, 2)
@@ -269,8 +270,11 @@ class Job:
         engine.should_stop = lambda: self.budget.abort.is_set() or self.budget.left < latest
         members = {record.number: (record, share) for record, share in chosen.members}
         others = [(record, 0.0) for record in yardsticks if record.number not in members]
-        networks = refit.NETWORKS if self.prepared.split.latest is not None and not self.asked["single"] else 1
-        trainer = refit.Refit(engine, data, self.folder, seed=self.asked["seed"], networks=networks)
+        goes_forward = self.prepared.split.latest is not None
+        trainer = refit.Refit(
+            engine, data, self.folder, seed=self.asked["seed"], goes_forward=goes_forward,
+            networks=refit.NETWORKS if goes_forward and not self.asked["single"] else 1,
+        )  # fmt: skip
         made = trainer.of([*members.values(), *others])
         self.refitted |= {each.record.number: each.member for each in made if each.member is not None}
         own = [each for each in made if each.record.number in members]

@@ -74,11 +74,11 @@ def tune(
         budget: wall-clock time for everything, as "45s", "5m", "2h" or seconds; with `resume`, new time on top.
         metric: what is optimised and compared (rmse, mae, r2; log_loss, accuracy, balanced_accuracy, roc_auc).
         task: "regression" or "classification"; "auto" decides by the target and says why.
-        split: how rows are drawn: "random", "time:COL" (the latest are judged and tested on), "group:COL" (groups stay
-            together), or a column that says train, valid or test.
+        split: how rows are drawn: "random", "time:COL" (the latest are judged and tested on; the model is trained on
+            all rows but the test's), "group:COL" (groups stay together), or a column that says train, valid or test.
         test: the share of rows put aside for the final score, a file or frame of them, or "none"; for networks of your
             own `(X, y)` that nothing is chosen by (default: none).
-        refit: train the winner once more on all rows after the test score is taken.
+        refit: train the model's networks once more on all rows after the test score is taken.
         out: the folder of the study (default: trimtab-runs/DATA-DATE-N).
         seed: where chance starts.
         trials: stop after this many trials, besides the baselines; the same seed then gives the same trials, scores and
@@ -87,7 +87,7 @@ def tune(
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
         precision: "high" multiplies in float32; "auto" in bfloat16 where the processor is quicker at it and a check on
             the first epochs finds the validation score unharmed.
-        single: one network instead of an ensemble.
+        single: one network instead of an ensemble, trained on all rows but the test's.
         resume: the folder of an earlier study to go on from; `data` and `target` may then be left out.
         drop: columns to leave out.
         number: columns to take as numbers.

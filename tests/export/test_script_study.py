@@ -308,6 +308,31 @@ def test_the_first_comment_says_that_an_ensemble_won(tmp_path, table):
     assert "ensemble" not in written(tmp_path / "single", table, "price", result=single).script
 
 
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        ({"split": "time:size"}, "development"),
+        ({"single": True}, "development"),
+        ({"refit": True}, "all"),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_what_was_trained_on_all_rows_is_so_in_the_script(tmp_path, table, options, rows):
+    config = Config(
+        network=NETWORK, epochs=6, batch_size=32, schedule=Schedule("plateau"), dropout=0.2, dropout_course="linear",
+        averaging=0.9,
+    )  # fmt: skip
+    made = written(tmp_path / "study", table, "price", config=config, cuts=(1, 2), best_epoch=4, **options)
+    names = made.run_until("# the end")
+    if rows is None:
+        assert len(names["networks"]) == 5 and "trained_on_all" not in names
+        return
+    assert len(names["networks"]) == 1 and "for epoch in range(1, 5):" in made.script
+    assert "factors = [1.0, 0.3, 0.09, 0.09]" in made.script
+    assert len(names["every"]) == (len(made.prepared.development) if rows == "development" else len(names["target"]))
+
+
 ELABORATE = Config(
     network=(("activation", "mish"), ("depth", 2), ("inputs", "periodic"), ("width", 8)),
     loss=Loss("focal", parameter=1.5, label_smoothing=0.1, class_weights=(1.0, 2.0, 3.0)),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trimtab.table.prepare import prepare
 from trimtab.table.schema import infer_schema
-from trimtab.table.split import SplitRule, duplicates, plan_split
+from trimtab.table.split import Split, SplitRule, duplicates, plan_split
 
 
 def frame_of(rows, seed=0, **columns):
@@ -268,3 +268,25 @@ def test_whatever_the_rows_no_copy_is_on_both_sides(labels, values, share, split
     for train, valid in found.folds:
         assert not {rows[i] for i in train} & {rows[i] for i in valid}
         assert not {rows[i] for i in found.test} & {rows[i] for i in np.concatenate([train, valid])}
+
+
+def given(*pairs):
+    return Split("given", tuple((np.asarray(train), np.asarray(valid)) for train, valid in pairs), np.zeros(0, int))
+
+
+def test_the_latest_fold_is_known_where_folds_go_forward():
+    assert plan(frame_of(100, t=np.arange(100)), "time:t").latest == 4
+    assert plan(frame_of(9_000, t=np.arange(9_000)), "time:t").latest == 0
+    growing = given(([0, 1], [2, 3]), ([0, 1, 2, 3], [4, 5]), (range(6), [6, 7]))
+    sliding = given(([2, 3], [4, 5]), ([0, 1], [2, 3]), ([4, 5], [6]))
+    by_another_order = given(([7, 1], [0, 3]), ([7, 1, 0, 3], [5, 2]))
+    assert (growing.latest, sliding.latest, by_another_order.latest) == (2, 2, 1)
+
+
+def test_other_folds_have_no_latest():
+    assert plan(frame_of(100)).latest is None
+    assert plan(frame_of(100, g=np.arange(100) // 10), "group:g").latest is None
+    assert plan(frame_of(60, part=["train"] * 40 + ["valid"] * 10 + ["test"] * 10), "part").latest is None
+    assert given((range(3), [3, 4]), ([2, 3, 4], [0, 1])).latest is None
+    assert given((range(3), [3, 4]), (range(3), [5, 6])).latest == 0
+    assert given((range(3), [3, 4])).latest is None

@@ -98,3 +98,9 @@ def test_factors_lie_between_0_and_1_and_never_rise_after_the_plan(name, steps, 
 def test_factors_of_a_part_equal_that_part_of_the_whole(name):
     schedule = make(Schedule(name), STEPS, 10)
     numpy.testing.assert_array_equal(schedule.factors(0, STEPS)[50:70], schedule.factors(50, 20))
+
+
+def test_replayed_factors_last_for_an_epoch_each_and_the_last_one_stays():
+    replayed = make(Schedule("plateau"), 100, 4, (1.0, 0.3, 0.09))
+    replayed.observe(math.inf)
+    numpy.testing.assert_array_equal(replayed.factors(2, 12), [1, 1, *[0.3] * 4, *[0.09] * 6])

@@ -5,7 +5,7 @@ Knows no table and no network: how one is called and judged is handed in.
 
 from dataclasses import dataclass
 
-from trimtab.export.scripts.literals import indented, literal
+from trimtab.export.scripts.literals import indented, literal, table
 from trimtab.export.scripts.optimizers import COURSES, optimizer_call, schedule_lines
 from trimtab.training.config import Config
 
@@ -19,7 +19,8 @@ class Loop:
     `loss` is the expression for the loss of the batch `rows`; `order` that for all row numbers in a new order, `count`
     that for how many they are; `judge` are statements that set `score` (lower is better) from the network that stands
     for KEPT in them, `keep` what else to do where it is the best so far; `every` the epochs between two evaluations;
-    `drops_last` leaves out a short last batch; `optimizer` is an expression in the place of the config's.
+    `drops_last` leaves out a short last batch; `optimizer` is an expression in the place of the config's. With `until`
+    nothing is judged, and the loop ends after that epoch; `factors`, one for each epoch, replay a plateau schedule.
     """
 
     config: Config
@@ -31,6 +32,8 @@ class Loop:
     every: int = 1
     drops_last: bool = False
     optimizer: str = ""
+    until: int = 0
+    factors: tuple[float, ...] = ()
 
     @property
     def kept(self) -> str:
@@ -52,14 +55,17 @@ class Loop:
         return self.config.decay_course != "constant" and self.config.optimizer.weight_decay > 0
 
     def text(self) -> str:
-        """The body of a function, from the optimizer to the best epoch's weights."""
+        """The body of a function, from the optimizer to the best epoch's weights (the last one's with `until`)."""
+        if self.until:
+            body = indented("\n".join([*self._replayed_rate(), *self._epoch()]))
+            return "\n".join([*self._before(), f"for epoch in range(1, {self.until + 1}):", body])
         lines = [*self._before(), "for epoch in range(1, EPOCHS + 1):", indented("\n".join(self._epoch()))]
         return "\n".join([*lines, f"{self.kept}.load_state_dict(best_weights)"])
 
     def _before(self) -> list[str]:
         config = self.config
         lines = [f"optimizer = {self.optimizer or optimizer_call(config)}"]
-        schedule = schedule_lines(config)
+        schedule = [] if self.factors else schedule_lines(config)
         if self.counts_steps or any("steps" in line for line in schedule):
             lines.append(f"steps = EPOCHS * {self._batches()}")
         lines += schedule
@@ -68,6 +74,11 @@ class Loop:
         lines += ["step = 0"] if self.counts_steps else []
         if self._has_falling_decay:
             lines.append('decays = [group["weight_decay"] for group in optimizer.param_groups]')
+        if self.factors:
+            lines.append('peaks = [group["lr"] for group in optimizer.param_groups]')
+            lines.append(table("factors", [round(factor, 6) for factor in self.factors]))
+        if self.until:
+            return lines
         lines.append("best_score, best_epoch = math.inf, 0" if self.counts_from_best else "best_score = math.inf")
         return lines + _BEFORE[config.stopping.name](config)
 
@@ -82,6 +93,8 @@ class Loop:
             lines.append("train_losses = []")
         size = "BATCH" if self.config.batch_size else self.count
         lines += [f"for rows in {self.order}.split({size}):", indented("\n".join(self._step()))]
+        if self.until:
+            return lines
         if self.every > 1:
             lines += [f"if epoch % {self.every} and epoch < EPOCHS:", "    continue"]
         lines += [line.replace(KEPT, self.kept) for line in self.judge]
@@ -89,6 +102,15 @@ class Loop:
         if self.config.schedule.name == "plateau":
             lines.append("schedule.step(score)")
         return lines + _AFTER[self.config.stopping.name](self.config)
+
+    def _replayed_rate(self) -> list[str]:
+        """Statements that set the rate of an epoch to what the runs that were scored had there."""
+        if not self.factors:
+            return []
+        return [
+            "for group, peak in zip(optimizer.param_groups, peaks):",
+            '    group["lr"] = peak * factors[epoch - 1]',
+        ]
 
     def _keep(self) -> list[str]:
         first = "best_score, best_epoch = score, epoch" if self.counts_from_best else "best_score = score"
