@@ -146,4 +146,6 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, 
         given=wanted,
         share=share,
         evaluate_every=fitting.evaluate_every,
+        has_weights=fitting.material.has_weights,
+        drops_last=fitting.drops_last,
     )

@@ -77,6 +77,22 @@ def test_plateau_equals_torch():
         assert ours.factors(epoch * 10, 10) == pytest.approx([optimizer.param_groups[0]["lr"]] * 10)
 
 
+@pytest.mark.parametrize("every", [2, 3, 5])
+@pytest.mark.parametrize("patience", [0, 1, 3, 4, 7])
+def test_a_plateaus_patience_counts_epochs_however_seldom_they_are_evaluated(every, patience):
+    schedule = make(Schedule("plateau", factor=0.5, patience=patience), 100, 1)
+    schedule.observe(1.0, every)
+    epoch, cuts = every, []
+    for _ in range(20):
+        epoch += every
+        before = schedule.factors(0, 1)[0]
+        schedule.observe(1.0, epoch)
+        if schedule.factors(0, 1)[0] < before:
+            cuts.append(epoch)
+    apart = every * (patience // every + 1)
+    assert cuts[:2] == [every + apart, every + 2 * apart]
+
+
 def test_plateau_counts_a_score_that_is_not_finite_as_no_improvement():
     schedule = make(Schedule("plateau", factor=0.5, patience=1), STEPS, 10)
     for score in (1.0, math.nan, -math.inf):

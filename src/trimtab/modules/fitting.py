@@ -154,6 +154,11 @@ class Fitting:
             check_for_metric(self._tried.outputs, part, self.metric)
         return part
 
+    @property
+    def drops_last(self) -> bool:
+        """Whether a last batch that is not full is left out, be the network's layers as they are."""
+        return self._tried.use.mixes_rows or (self.objective is not None and self.objective.mixes_rows)
+
     def shown(self, error: float) -> float:
         return error if self.metric is None else self.metric.shown(error)
 

@@ -100,7 +100,7 @@ def bring_up_to_date(lane: Lane, content: dict[str, Any]) -> None:
     lane.curves = Curves(**content["curves"])
     stops = False
     for epoch, loss, error in zip(lane.curves.epoch, lane.curves.train_loss, lane.errors, strict=True):
-        lane.schedule.observe(error)
+        lane.schedule.observe(error, epoch)
         stops = lane.stopping.should_stop(epoch, loss, error)
     if lane.ended in ("", ALL_EPOCHS):  # it may have been planned with other epochs
         is_over = lane.epoch >= lane.request.config.epochs

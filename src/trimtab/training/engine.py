@@ -397,7 +397,7 @@ class Engine:
             values |= {"epoch": lane.epoch, "validation_loss": loss, "validation_metric": self.shown(errors[place])}
             lane.curves.append(values)
             lane.errors.append(error)
-            lane.schedule.observe(error)
+            lane.schedule.observe(error, lane.epoch)
             lane.ended = why_ended(lane, error, values["train_loss"])
 
     def _note_training(self, population: Population) -> None:
