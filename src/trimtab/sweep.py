@@ -15,6 +15,7 @@ from trimtab.errors import OptionError
 from trimtab.fit import finished, for_training, recipe_of, share_of
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.modules.comparison import Predicted, metric_of_loss
+from trimtab.modules.divergence import has_diverged
 from trimtab.modules.fitting import BY_TASK, Fitting
 from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
@@ -24,11 +25,9 @@ from trimtab.modules.runs import Job, Runs
 from trimtab.modules.several import is_one_after_all, is_sequence, several, takes_sequence
 from trimtab.swept import Outcome, Sweep, cell, summarised
 from trimtab.training.config import whole
-from trimtab.training.run import NOT_FINITE, RunRecord
+from trimtab.training.run import RunRecord
 
 MOST_RUNS = 20_000
-# A run has diverged where its losses end by more than this share above those it began with.
-CLEARLY = 0.1
 
 
 def sweep(
@@ -179,15 +178,8 @@ def _trained(
 
 
 def _outcome(fitting: Fitting, record: RunRecord) -> Outcome:
-    curves = record.curves
-    last = fitting.error_of(curves.validation_metric[-1])
-    # A little above what it began with is noise, and far above on validation rows at the end alone is overfitting.
-    starts = fitting.untrained(record.request)
-    bounds = [start + CLEARLY * abs(start) for start in starts]
-    ends_above = curves.train_loss[-1] > bounds[0] and curves.validation_loss[-1] > bounds[1]
-    has_learnt = curves.train_loss[-1] < starts[0] - CLEARLY * abs(starts[0])
-    was_never_good = min(curves.validation_loss) > bounds[1] and not has_learnt
-    failed = record.ended == NOT_FINITE or ends_above or was_never_good
+    last = fitting.error_of(record.curves.validation_metric[-1])
+    failed = has_diverged(record, fitting.untrained(record.request))
     best = fitting.error_of(fitting.best_score(record))
     return Outcome(best, last, failed, record.best_epoch, record.predictions)
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run came to: its error at the best epoch and at the last, lower is better, whether it failed (was not
-    finite, or ended worse than it began), and its predictions for the validation rows."""
+    """What one run came to: its error at the best epoch and at the last, lower is better, whether it failed (see
+    `modules.divergence`), and its predictions for the validation rows."""
 
     best: float
     final: float
@@ -33,9 +33,9 @@ class Sweep:
 
     `table` has a row per value (or pair): the knobs; `best`, the mean over seeds of the score at each run's best epoch,
     with `best_low` and `best_high`, the lowest and highest of the seeds; `final`, `final_low` and `final_high`, the
-    same of the last epoch; `best_epoch`, their median; `diverged`, how many seeds were not finite, ended with losses
-    clearly above those they began with, or were above them on validation rows throughout and learnt nothing. Scores are
-    the `metric` as users read it, or the validation loss where that is None.
+    same of the last epoch; `best_epoch`, their median; `diverged`, how many seeds were not finite, ended with losses on
+    training and validation rows a tenth above those of the untrained network, or were so on validation rows throughout
+    and learnt nothing. Scores are the `metric` as users read it, or the validation loss where that is None.
 
     Attributes:
         knobs: the names of the one or two knobs.
