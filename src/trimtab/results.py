@@ -45,7 +45,7 @@ class Run:
             weights it started from.
         epochs: how many epochs were trained.
         ended: why training ended: "all epochs", "stopped early", "stopped" (by a callback) or "not finite".
-        seed: where chance started.
+        seed: the seed of all that was random.
         task: "regression" or "classification".
         given: the knobs as they were given, with functions where names were not.
         share: the share of rows set aside to judge by, None where they were given.

@@ -26,6 +26,7 @@ from trimtab.modules.several import is_one_after_all, is_sequence, several, take
 from trimtab.swept import Outcome, Sweep, cell, summarised
 from trimtab.training.config import whole
 from trimtab.training.run import RunRecord
+from trimtab.wording import counted
 
 MOST_RUNS = 20_000
 
@@ -58,7 +59,7 @@ def sweep(
         metric: what values are compared by; None: the validation loss, or the task's default metric where the loss
             itself is swept: values of different losses cannot be compared. (Each run's best epoch is chosen by its own
             loss then.)
-        seed: where chance starts.
+        seed: the first of the seeds, and that of the rows set aside.
         device: as in `tt.fit`.
         threads: threads to train with (all cores).
         callbacks: as in `tt.fit`, told of every run by its name.
@@ -75,7 +76,9 @@ def sweep(
     threads = cores() if threads is None else whole("threads", threads, least=1)
     combinations = [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
     if len(combinations) * seeds > MOST_RUNS:
-        raise OptionError(f"{len(combinations) * seeds} runs are asked for: at most {MOST_RUNS} at once.")
+        raise OptionError(
+            f"This sweep is {counted(len(combinations) * seeds, 'run')}: {MOST_RUNS:,} at most can be trained at once."
+        )
     # Values of different losses cannot be compared; each run's best epoch is still its own loss's.
     by_task = metric is None and bool(set(swept) & LOSS_KNOBS)
     with lanes_in_threads(), for_training():

@@ -10,6 +10,7 @@ import polars
 
 from trimtab.modules.comparison import Predicted, compare
 from trimtab.results import Run
+from trimtab.wording import counted, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +69,11 @@ class Sweep:
     def words(self) -> str:
         """What was found, in a few sentences."""
         what = self.metric or "validation loss"
-        seeds = f"{len(self.runs)} runs in {self.seconds:.1f} s." if self.runs else f"It took {self.seconds:.1f} s."
+        seeds = (
+            f"{counted(len(self.runs), 'run')} in {self.seconds:.1f} s."
+            if self.runs
+            else f"It took {self.seconds:.1f} s."
+        )
         if not self.best:
             advice = ": try smaller ones" if self.knobs == ("lr",) else ""
             return f"Every value of {' and '.join(self.knobs)} diverged{advice}. {seeds}"
@@ -79,7 +84,7 @@ class Sweep:
         )
         parts = [f"Best: {best}, with {what} {_text(row['best'])}{spread}."]
         if len(self.like_best) > 1:
-            named = ", ".join(_text(value) for value in self.like_best)
+            named = listed(_text(value) for value in self.like_best)
             parts.append(f"These cannot be told apart on these rows and seeds: {named}.")
         elif not self.is_noise_known:
             parts.append("One run of each value cannot tell a difference from chance: give more seeds.")

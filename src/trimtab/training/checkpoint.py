@@ -18,6 +18,7 @@ from trimtab.errors import CheckpointError
 from trimtab.training.config import Config
 from trimtab.training.plans import Lane
 from trimtab.training.run import ALL_EPOCHS, STOPPED_EARLY, Curves
+from trimtab.wording import counted
 
 FORMAT = 2
 FILE = "run.checkpoint"
@@ -70,10 +71,10 @@ class Checkpoint:
         elif made > now:
             reason = f"{made} of them are trained"
         elif made < now and made % every:
-            reason = f"the last evaluation came after {made % every} epochs instead of {every}"
+            reason = f"the last evaluation came after {counted(made % every, 'epoch')} instead of {every}"
         if reason:
             raise CheckpointError(
-                f"{self.path} belongs to a run of {before} epochs, not {now}, and {reason}: give epochs={before} "
+                f"{self.path} belongs to a run of {counted(before, 'epoch')}, not {now}, and {reason}: give epochs={before} "
                 "again, or another folder."
             )
 

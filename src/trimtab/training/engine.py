@@ -146,7 +146,9 @@ class Engine:
         """Start each request in a free lane, from the weights that `start` gives, or that follow from seed and fold."""
         for request in requests:
             if request.config.optimizer.name == CUSTOM:
-                raise OptionError("Lanes share no step of an optimizer of the caller's own: its runs train one by one.")
+                raise OptionError(
+                    "An optimizer of your own cannot train lanes side by side: its runs train one by one."
+                )
             population.admit(request, *self._initial(population, request))
 
     def _initial(self, population: Population, request: Request) -> tuple[Tensor, dict[str, Tensor]]:
