@@ -34,13 +34,13 @@ def optimizer_of(recipe: Recipe) -> MakeOptimizer | None:
             raise OptionError(f"The optimizer factory raised {type(error).__name__}: {first_line(error)}") from error
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise OptionError(
-                f"The optimizer factory returned {with_article(type(optimizer).__name__)}: it must return a "
+                f"The optimizer factory gave {with_article(type(optimizer).__name__)}: it must return a "
                 "torch.optim.Optimizer."
             )
         own = {id(parameter) for parameter in parameters}
         if not all(id(p) in own for group in optimizer.param_groups for p in group["params"]):
             raise OptionError(
-                f"The optimizer factory returned {with_article(type(optimizer).__name__)} over other parameters than "
+                f"The optimizer factory gave {with_article(type(optimizer).__name__)} over other parameters than "
                 "those it was given: each run trains a copy of the network, whose parameters are its first argument."
             )
         return optimizer

@@ -74,8 +74,8 @@ class Checkpoint:
             reason = f"the last evaluation came after {counted(made % every, 'epoch')} instead of {every}"
         if reason:
             raise CheckpointError(
-                f"{self.path} belongs to a run of {counted(before, 'epoch')}, not {now}, and {reason}: give epochs={before} "
-                "again, or another folder."
+                f"{self.path} belongs to a run of {counted(before, 'epoch')}, not {now}, and {reason}: give "
+                f"epochs={before} again, or another folder."
             )
 
     def write(self, tensors: dict[str, Any], lane: Lane) -> None:
