@@ -258,7 +258,6 @@ def test_an_argument_that_is_a_list_is_one_value_flat_and_several_in_a_list_of_l
     assert one.knobs == ("lr",) and [len(run.module) for run in one.runs] == [5, 5]
     two = sweep(factory, hidden=[[4], [4, 2]], epochs=1, seeds=1)
     assert [len(run.module) for run in two.runs] == [3, 5]
-    assert len(tt.fit(factory, TRAIN, VALID, hidden=[4, 2], epochs=1).module) == 5
 
 
 def test_one_value_alone_is_told_how_to_be_swept():

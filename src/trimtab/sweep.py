@@ -24,7 +24,7 @@ from trimtab.modules.recipe import LOSS_KNOBS, Recipe, plain, refuse_idle, split
 from trimtab.modules.runs import Job, Runs
 from trimtab.modules.several import is_one_after_all, is_sequence, several, takes_sequence
 from trimtab.swept import Outcome, Sweep, cell, summarised
-from trimtab.training.config import whole
+from trimtab.training.config import Listed, whole
 from trimtab.training.run import RunRecord
 from trimtab.wording import counted
 
@@ -108,18 +108,18 @@ def sweep(
 
 
 def _swept(networks: Networks, knobs: Mapping[str, Any], seed: int) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The knobs that were given as several values, and those that stand still."""
+    """The knobs that were given as several values, and those that stand still; lists in a form that cannot change."""
     found = {name: several(networks, name, value) for name, value in knobs.items()}
     firsts = {name: knobs[name] if found[name] is None else next(iter(found[name] or ()), None) for name in knobs}
-    others, _ = split_knobs(networks, firsts)
+    others, _ = split_knobs(networks, {name: Listed.of(value) for name, value in firsts.items()})
     swept, held = {}, {}
     for name, values in found.items():
         if values and name in networks.knobs and is_one_after_all(networks, name, values, others, seed):
             values = None
         if values is None:
-            held[name] = knobs[name]
+            held[name] = Listed.of(knobs[name])
             continue
-        values = [plain(each) for each in values]
+        values = [Listed.of(plain(each)) for each in values]
         if not values:
             raise OptionError(f"{name} has no values to sweep.")
         if len({_same(each) for each in values}) < len(values):

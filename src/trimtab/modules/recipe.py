@@ -157,10 +157,10 @@ def recipe(knobs: Mapping[str, Any], network: Mapping[str, Any] | None = None) -
 
 def split_knobs(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The knobs that the factory of networks takes, and those that belong to training; raises UnknownKnobError."""
-    network = {name: networks.frozen(plain(value)) for name, value in knobs.items() if name in networks.knobs}
+    network = {name: plain(value) for name, value in knobs.items() if name in networks.knobs}
     training = {name: value for name, value in knobs.items() if name not in network}
     if networks.takes_any_knob:
-        network |= {n: networks.frozen(plain(training.pop(n))) for n in list(training) if n not in DEFAULTS}
+        network |= {n: plain(training.pop(n)) for n in list(training) if n not in DEFAULTS}
     unknown = next((name for name in training if name not in DEFAULTS), None)
     if unknown is not None:
         raise unknown_knob(unknown, (*networks.knobs, *KNOBS))
@@ -169,8 +169,8 @@ def split_knobs(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str,
             hash(value)
         except TypeError:
             raise OptionError(
-                f"{name} is {value!r}: what the function of networks takes must be a number, a name, a list of "
-                "such, or something else that cannot be changed."
+                f"{name} is {value!r}: what the function of networks takes must be a number, a name, a tuple or "
+                "something else that cannot be changed."
             ) from None
     return network, training
 

@@ -9,6 +9,7 @@ from typing import Any
 from trimtab.errors import FactoryError
 from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import KNOBS, PLAIN_SEQUENCES, plain
+from trimtab.training.config import Listed
 
 
 def several(networks: Networks | None, name: str, given: Any) -> list[Any] | None:
@@ -48,7 +49,7 @@ def is_one_after_all(networks: Networks, name: str, values: list[Any], others: M
     except FactoryError:
         pass
     try:
-        networks.made({**others, name: Networks.frozen(values)}, seed)
+        networks.made({**others, name: Listed.of(values)}, seed)
         return True
     except FactoryError:
         return False

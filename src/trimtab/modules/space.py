@@ -142,7 +142,7 @@ class ModuleSpace:
         if may_shorten:
             knobs["epochs"] = values["epochs"]
         knobs.setdefault("stop", EarlyStopping(patience=max(10, int(epochs) // 4)))
-        network, training = split_knobs(self.networks, knobs)
+        network, training = split_knobs(self.networks, {name: Listed.of(value) for name, value in knobs.items()})
         return recipe(training, network)
 
     def _meant(self, name: str, value: Value) -> Any:
