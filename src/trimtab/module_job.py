@@ -91,6 +91,7 @@ class ModuleJob:
             "trained": identity_of_study(fitting, space.fixed, self._first_network(space)),
             "metric": None if metric is None else metric.name, "storage": self.storage, "fingerprint": fingerprint,
             "greater_is_better": metric is not None and metric.greater_is_better,
+            "has_weights": fitting.material.has_weights, "drops_last": fitting.drops_last,
         }  # fmt: skip
         if folder is None:
             name = type(space.networks.module).__name__ if space.networks.module is not None else "module"

@@ -45,11 +45,13 @@ class Run:
             weights it started from.
         epochs: how many epochs were trained.
         ended: why training ended: "all epochs", "stopped early", "stopped" (by a callback) or "not finite".
-        seed: where chance started.
+        seed: the seed of all that was random.
         task: "regression" or "classification".
         given: the knobs as they were given, with functions where names were not.
         share: the share of rows set aside to judge by, None where they were given.
         evaluate_every: epochs between two evaluations.
+        has_weights: whether some rows counted more than others.
+        drops_last: whether a last batch that was short was left out.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Run:
     given: Recipe
     share: float | None = None
     evaluate_every: int = 1
+    has_weights: bool = False
+    drops_last: bool = False
 
     @property
     def findings(self) -> tuple[()]:
@@ -86,7 +90,7 @@ class Run:
         return module_script(
             self.config, task=self.task, module=self.module, **own, metric=self.metric, seed=self.seed,
             share=self.share, every=self.evaluate_every, keeps_dropout=self.given.has_own_dropout,
-            optimizer_arguments=arguments_of(self.given),
+            optimizer_arguments=arguments_of(self.given), has_weights=self.has_weights, drops_last=self.drops_last,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -207,6 +211,8 @@ def _module_study_script(study: Study, folder: StudyFolder) -> str:
         seed=study.result["seed"],
         every=1 if epochs is None or epochs.is_empty() else int(epochs.min()),  # type: ignore[arg-type]
         share=asked["share"],
+        has_weights=asked.get("has_weights", False),
+        drops_last=asked.get("drops_last", False),
         keeps_dropout="dropout" in study.winner.config.module_arguments
         or "dropout" not in {**study.winner.values, **asked["fixed"]},
     )

@@ -436,6 +436,29 @@ def test_threads_share_uncompiled_lanes_only_where_each_gets_enough_to_do():
     engine.close()
 
 
+def test_a_fold_without_one_of_the_two_classes_is_judged_by_its_loss():
+    """roc_auc says nothing of it: the run is none that diverged, and its curve shows no figure."""
+    regression = regression_data(folds=2)
+    targets = (regression.targets[:, 0] > 0).long()
+    valid = torch.cat([torch.where(targets == label)[0][:20] for label in (0, 1)])
+    both, single = Fold(torch.arange(ROWS), valid), Fold(torch.arange(ROWS), valid[:20])
+    data = replace(
+        regression, task="classification", targets=targets, outputs=2, mean=torch.zeros(0), scale=torch.zeros(0),
+        folds=(both, single),
+    )  # fmt: skip
+
+    def factory(**network):
+        return MLP(continuous=4, numbers=4, cardinalities=(), outputs=2, **network)
+
+    requests = [Request(0, config(epochs=3, loss="cross_entropy"), fold, seed=0) for fold in (0, 1)]
+    runs = train(Engine(data, METRICS["roc_auc"], factory), requests)
+    assert [run.ended for run in runs.values()] == [ALL_EPOCHS] * 2
+    judged, alone = runs[0, 0], runs[0, 1]
+    assert judged.error == pytest.approx(1 - max(judged.curves.validation_metric))
+    assert alone.error == pytest.approx(min(alone.curves.validation_loss))
+    assert numpy.isnan(alone.curves.validation_metric).all()
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("keeps_signals", [True, False])
 def test_without_validation_rows_a_run_keeps_the_weights_it_ends_with(threads, keeps_signals):

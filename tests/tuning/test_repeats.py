@@ -10,14 +10,13 @@ from trimtab.tuning.proposer import Proposer
 from trimtab.tuning.repeats import Repeats
 
 
-def network(width=4, depth=1):
+def space_of(**knobs):
     from torch import nn
 
-    return nn.Linear(width, depth)
+    def network(width=4, depth=1):
+        return nn.Linear(width, depth)
 
-
-def space_of(**knobs):
-    return ModuleSpace(Networks(network), domains_of(knobs, Networks(network)), {}, rows=100)
+    return ModuleSpace(Networks(network), domains_of(knobs), {}, rows=100)
 
 
 def waves_of(space, at_once=4, **options):
@@ -50,13 +49,13 @@ def test_what_could_not_be_tried_may_be_proposed_again():
 
 
 def test_ranges_of_numbers_never_end():
-    repeats = Repeats(domains_of({"lr": (1e-3, 1e-1, "log"), "width": [4]}, Networks(network)))
+    repeats = Repeats(domains_of({"lr": (1e-3, 1e-1, "log"), "width": [4]}))
     repeats.note({"lr": 0.01, "width": 4})
     assert not repeats.is_finite and not repeats.is_exhausted and {"lr": 0.01, "width": 4} not in repeats
 
 
 def test_many_configurations_are_not_listed():
-    repeats = Repeats(domains_of({"a": (1, 1000), "b": (1, 1000)}, Networks(network)))
+    repeats = Repeats(domains_of({"a": (1, 1000), "b": (1, 1000)}))
     assert repeats.is_finite and repeats.left(numpy.random.default_rng(0)) is None
 
 

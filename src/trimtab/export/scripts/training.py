@@ -19,8 +19,10 @@ class Loop:
     `loss` is the expression for the loss of the batch `rows`; `order` that for all row numbers in a new order, `count`
     that for how many they are; `judge` are statements that set `score` (lower is better) from the network that stands
     for KEPT in them, `keep` what else to do where it is the best so far; `every` the epochs between two evaluations;
-    `drops_last` leaves out a short last batch; `optimizer` is an expression in the place of the config's. With `until`
-    nothing is judged, and the loop ends after that epoch; `factors`, one for each epoch, replay a plateau schedule.
+    `drops_last` leaves out a short last batch; `optimizer` is an expression in the place of the config's; `weight` that
+    for the weights of the batch `rows`, "" where all count alike. `has_buffers` says that the network keeps more than
+    parameters (running means), `dropouts` which layers drop units. With `until` nothing is judged, and the loop ends
+    after that epoch; `factors`, one for each epoch, replay a plateau schedule.
     """
 
     config: Config
@@ -34,6 +36,9 @@ class Loop:
     optimizer: str = ""
     until: int = 0
     factors: tuple[float, ...] = ()
+    weight: str = ""
+    has_buffers: bool = False
+    dropouts: str = "nn.Dropout"
 
     @property
     def kept(self) -> str:
@@ -65,7 +70,7 @@ class Loop:
     def _before(self) -> list[str]:
         config = self.config
         lines = [f"optimizer = {self.optimizer or optimizer_call(config)}"]
-        schedule = [] if self.factors else schedule_lines(config)
+        schedule = [] if self.factors else schedule_lines(config, self.every)
         if self.counts_steps or any("steps" in line for line in schedule):
             lines.append(f"steps = EPOCHS * {self._batches()}")
         lines += schedule
@@ -80,16 +85,17 @@ class Loop:
         if self.until:
             return lines
         lines.append("best_score, best_epoch = math.inf, 0" if self.counts_from_best else "best_score = math.inf")
+        lines += ["train_losses = []"] if self._needs_train_loss and self.every > 1 else []
         return lines + _BEFORE[config.stopping.name](config)
 
     def _batches(self) -> str:
         if not self.config.batch_size:
             return "1"
-        return f"({self.count} // BATCH)" if self.drops_last else f"math.ceil({self.count} / BATCH)"
+        return f"max(1, {self.count} // BATCH)" if self.drops_last else f"math.ceil({self.count} / BATCH)"
 
     def _epoch(self) -> list[str]:
         lines = ["network.train()"]
-        if self._needs_train_loss:
+        if self._needs_train_loss and self.every == 1:
             lines.append("train_losses = []")
         size = "BATCH" if self.config.batch_size else self.count
         lines += [f"for rows in {self.order}.split({size}):", indented("\n".join(self._step()))]
@@ -97,11 +103,17 @@ class Loop:
             return lines
         if self.every > 1:
             lines += [f"if epoch % {self.every} and epoch < EPOCHS:", "    continue"]
+        if self.config.averaging and self.has_buffers:
+            lines += [
+                "for mean, value in zip(average.buffers(), network.buffers()):",
+                "    mean.copy_(value)  # running means are not averaged once more",
+            ]
         lines += [line.replace(KEPT, self.kept) for line in self.judge]
         lines += ["if score < best_score:", indented("\n".join(self._keep()))]
         if self.config.schedule.name == "plateau":
             lines.append("schedule.step(score)")
-        return lines + _AFTER[self.config.stopping.name](self.config)
+        lines += _AFTER[self.config.stopping.name](self.config, self.every)
+        return lines + (["train_losses = []"] if self._needs_train_loss and self.every > 1 else [])
 
     def _replayed_rate(self) -> list[str]:
         """Statements that set the rate of an epoch to what the runs that were scored had there."""
@@ -125,13 +137,14 @@ class Loop:
         lines = []
         if self.drops_last and config.batch_size:
             lines += [
-                "if len(rows) < BATCH:",
-                "    continue  # layers that take statistics of a batch skip short ones",
+                f"if len(rows) < BATCH and len(rows) < {self.count}:",
+                "    continue  # a last batch that is short is left out",
             ]
         lines += self._courses()
         lines.append("optimizer.zero_grad()")
         if self._needs_train_loss:
-            lines += [f"value = {self.loss}", "value.backward()", "train_losses.append(value.item())"]
+            counted = f"{self.weight}.sum().item()" if self.weight else "len(rows)"
+            lines += [f"value = {self.loss}", "value.backward()", f"train_losses.append((value.item(), {counted}))"]
         else:
             lines.append(f"{self.loss}.backward()")
         if config.gradient_clip:
@@ -155,7 +168,7 @@ class Loop:
         if config.dropout_course != "constant" and config.dropout:
             lines += [
                 "for layer in network.modules():",
-                "    if isinstance(layer, nn.Dropout):",
+                f"    if isinstance(layer, {self.dropouts}):",
                 f"        layer.p = {literal(config.dropout)} * ({COURSES[config.dropout_course]})",
             ]
         if self._has_falling_decay:
@@ -184,7 +197,11 @@ def _before_patience(config: Config) -> list[str]:
     return ["mark, mark_epoch = math.inf, 0"] if config.stopping.min_improvement else []
 
 
-def _after_patience(config: Config) -> list[str]:
+def _after_nothing(config: Config, every: int) -> list[str]:
+    return []
+
+
+def _after_patience(config: Config, every: int) -> list[str]:
     least = config.stopping.min_improvement
     if not least:
         return ["if epoch - best_epoch >= PATIENCE:", "    break"]
@@ -196,23 +213,29 @@ def _after_patience(config: Config) -> list[str]:
     ]
 
 
-def _after_gl(config: Config) -> list[str]:
+_RISEN = "rise = 0.0 if score == best_score else 100 * (score / best_score - 1) if best_score > 0 else math.inf"
+
+
+def _after_gl(config: Config, every: int) -> list[str]:
     threshold = literal(config.stopping.threshold)
-    return [f"if 100 * (score / best_score - 1) > {threshold}:  # GL of Prechelt (1998), in percent", "    break"]
+    return [f"{_RISEN}  # GL of Prechelt (1998), in percent", f"if rise > {threshold}:", "    break"]
 
 
 def _before_pq(config: Config) -> list[str]:
     return [f"losses, strip_end = [], {config.stopping.strip}"]
 
 
-def _after_pq(config: Config) -> list[str]:
+def _after_pq(config: Config, every: int) -> list[str]:
     strip, threshold = config.stopping.strip, literal(config.stopping.threshold)
+    kept = max(2 if every > 1 else 1, -(-strip // every))
     return [
-        f"losses = [*losses, sum(train_losses) / len(train_losses)][-{strip}:]",
+        "mean = sum(value * count for value, count in train_losses) / sum(count for _, count in train_losses)",
+        f"losses = [*losses, mean][-{kept}:]",
         "if epoch >= strip_end:  # PQ of Prechelt (1998): the score's loss beside what training still gains",
         f"    strip_end = (epoch // {strip} + 1) * {strip}",
-        "    progress = 1000 * (sum(losses) / (len(losses) * min(losses)) - 1)",
-        f"    if 100 * (score / best_score - 1) > {threshold} * progress:",
+        "    progress = 1000 * (sum(losses) / (len(losses) * min(losses)) - 1) if min(losses) > 0 else math.inf",
+        f"    {_RISEN}",
+        f"    if rise > {threshold} * progress:",
         "        break",
     ]
 
@@ -221,7 +244,7 @@ def _before_up(config: Config) -> list[str]:
     return [f"previous, rises, strip_end = math.inf, 0, {config.stopping.strip}"]
 
 
-def _after_up(config: Config) -> list[str]:
+def _after_up(config: Config, every: int) -> list[str]:
     strip = config.stopping.strip
     return [
         "if epoch >= strip_end:  # UP of Prechelt (1998): the score rose in so many strips, one after the other",
@@ -236,5 +259,5 @@ _BEFORE = {
     "none": _nothing, "patience": _before_patience, "gl": _nothing, "pq": _before_pq, "up": _before_up,
 }  # fmt: skip
 _AFTER = {
-    "none": _nothing, "patience": _after_patience, "gl": _after_gl, "pq": _after_pq, "up": _after_up,
+    "none": _after_nothing, "patience": _after_patience, "gl": _after_gl, "pq": _after_pq, "up": _after_up,
 }  # fmt: skip
