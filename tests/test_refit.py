@@ -312,7 +312,8 @@ def test_a_resumed_study_still_knows_when_a_plateau_cut_its_rates(tmp_path, runs
     # Curves may be lost in a crash; what a training on all rows needs is not.
     (first.out / "curves.parquet").unlink()
     tt.tune(frame, "y", resume=first.out, trials=1, budget=60, single=True, refit=True)
-    assert all(run.request.factors == factors(trial, [51] * 5) for run in runs if run.request.trial == trial.number)
+    expected = factors(trial, [len(train) for train, _ in prepare(frame, target="y").folds])
+    assert all(run.request.factors == expected for run in runs if run.request.trial == trial.number)
 
 
 def test_what_an_older_study_did_not_note_is_not_made_up(tmp_path):
