@@ -132,10 +132,14 @@ def test_of_an_ensemble_the_trials_that_failed_stay_as_they_were_scored(tmp_path
     study = tune(table(), tmp_path, trials=2, refit=True, lr=None, batch_size=None)
     first, second = study.model.members
     assert len(first.parameters) == 1 and first.share == pytest.approx(0.6)
-    trial = next(r for r in study.trials if not r.name and r.number != min(t.number for t in study.trials if not t.name))
+    trial = next(
+        r for r in study.trials if not r.name and r.number != min(t.number for t in study.trials if not t.name)
+    )
     assert torch.equal(second.parameters, StudyFolder(study.out).load_weights(trial.number).parameters)
     assert "Trained on all rows, 1 of the model's 2 trials diverged: what was scored is kept." in study.notices
-    assert any(notice.startswith("After the test score 1 of the model's 2 trials was trained") for notice in study.notices)
+    assert any(
+        notice.startswith("After the test score 1 of the model's 2 trials was trained") for notice in study.notices
+    )
 
 
 def test_without_time_the_model_is_the_one_that_was_scored(tmp_path, monkeypatch):
@@ -176,9 +180,7 @@ def scored(config, tmp_path, frame=None, metric="rmse", **options):
     """A trial of `config` on the folds of a table, as a search leaves it, with its engine, data and folder."""
     prepared = prepare(table() if frame is None else frame, target="y", test="none", **options)
     data = training_data(prepared, torch.device("cpu"))
-    engine = Engine(
-        data, METRICS[metric], lambda **network: build(prepared.encoder, prepared.target_encoder, network)
-    )
+    engine = Engine(data, METRICS[metric], lambda **network: build(prepared.encoder, prepared.target_encoder, network))
     population = engine.population(Structure.of(config), lanes=len(data.folds))
     engine.admit(population, [Request(0, config, fold, 0) for fold in range(len(data.folds))])
     found = []
@@ -223,9 +225,7 @@ def test_the_rate_at_the_end_is_what_the_folds_had_when_they_were_best(schedule,
 
 def test_the_cuts_of_a_plateau_come_at_the_same_share_of_the_way():
     cuts = ((4,), (8, 12))
-    record = TrialRecord(
-        0, "", {}, config("plateau"), COMPLETE, 1.0, best_epochs=(8, 16), ended=("", ""), cuts=cuts
-    )
+    record = TrialRecord(0, "", {}, config("plateau"), COMPLETE, 1.0, best_epochs=(8, 16), ended=("", ""), cuts=cuts)
     assert until(record, [50, 50]) == 12
     found = factors(record, [50, 50])
     cut = Schedule("plateau").factor
