@@ -21,7 +21,7 @@ import torch
 
 import trimtab as tt
 from trimtab.model import Member, Model, build
-from trimtab.refit import NETWORKS, Refit
+from trimtab.refit import Refit
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.tensors import training_data
 from trimtab.training.engine import Engine
@@ -29,7 +29,7 @@ from trimtab.training.metrics import metric_for
 from trimtab.training.step import Features
 from trimtab.tuning.folder import StudyFolder
 
-ROWS, COLUMNS = 600, 6
+ROWS, COLUMNS = 500, 5
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
 
@@ -86,6 +86,7 @@ def real(name: str, target: str, time: str | None, seed: int, rows: int) -> pola
 TABLES = {
     **{name: (lambda seed, name=name: made(name, seed)) for name in SERIES},
     "drifting of 6000": lambda seed: made("drifting", seed, 6_000),
+    "drifting of 7000": lambda seed: made("drifting", seed, 7_000),
     "bike": lambda seed: real("bike", "target", None, seed, 1_200),
     "taxis": lambda seed: real("taxis", "fare", "pickup", seed, 600),
 }
@@ -101,7 +102,8 @@ def errors(frame: polars.DataFrame, seed: int, trials: int) -> dict[str, float]:
             trials=trials,
             seed=seed,
             epochs=60,
-            width=64,
+            width=32,
+            depth=2,
             threads=1,
             out=Path(place) / "study",
         )
@@ -115,7 +117,8 @@ def errors(frame: polars.DataFrame, seed: int, trials: int) -> dict[str, float]:
 
 
 def windows_of(folder: StudyFolder, chosen: list, rows: list[int]):
-    weights = {record.number: folder.load_weights(record.number).parameters for record, _ in chosen}
+    kept = {record.number: folder.load_weights(record.number) for record, _ in chosen}
+    weights = {number: each.parameters for number, each in kept.items() if each is not None}
     arguments = {record.number: record.config.module_arguments for record, _ in chosen}
     for way, own in (("windows", [1.0] * len(rows)), ("rising", rows), ("latest", [0.0] * (len(rows) - 1) + [1.0])):
         yield (
@@ -135,15 +138,16 @@ def all_rows_of(folder: StudyFolder, prepared: Prepared, chosen: list, seed: int
         data, metric_for(None, data.task, data.outputs),
         lambda **network: build(prepared.encoder, prepared.target_encoder, network), always=Features(dropout=True),
     )  # fmt: skip
-    made = Refit(engine, data, folder, seed=seed, networks=max(5, NETWORKS)).of(chosen)
-    members = [each.member for each in made]
-    assert all(members), [each.ended for each in made]
+    made = Refit(engine, data, folder, seed=seed, networks=5, goes_forward=True).of(chosen)
+    members = [each.member for each in made if each.member is not None]
+    assert len(members) == len(made), [each.ended for each in made]
     return {
         f"all rows x{count}": [Member(m.network, m.parameters[:count], m.share) for m in members] for count in (1, 3, 5)
     }
 
 
 def rmse(prepared: Prepared, members: list[Member]) -> float:
+    assert prepared.test is not None
     model = Model(prepared.encoder, prepared.target_encoder, tuple(members))
     wrong = model.raw(prepared.test)[0] - prepared.target_encoder.truth(prepared.test)
     return float(numpy.sqrt((wrong**2).mean()))

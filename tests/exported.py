@@ -8,6 +8,7 @@ import numpy
 import polars
 import torch
 
+from trimtab.export.columns import cell_type
 from trimtab.model import Member, Model, build
 from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.encode import Feature
@@ -66,17 +67,30 @@ def as_strings(column: polars.Series) -> numpy.ndarray:
     return column.cast(polars.String).str.strip_chars().fill_null("").to_numpy().astype(object)
 
 
+def as_integers(column: polars.Series) -> numpy.ndarray:
+    return column.cast(polars.Int64).fill_null(NO_TIME).to_numpy()
+
+
+def as_truths(column: polars.Series) -> numpy.ndarray:
+    cells = column.cast(polars.String).str.strip_chars().str.to_lowercase()
+    return (cells == "true").to_numpy()
+
+
+_CELLS = {"string": as_strings, "integer": as_integers, "boolean": as_truths}
+
+
 def feeds(model: Model, frame: polars.DataFrame) -> dict[str, numpy.ndarray]:
     """What the ONNX graph of `model` takes for the rows of `frame`."""
     result = {}
     for feature in model.encoder.features:
         column = frame[feature.name]
-        if feature.labels is not None:
-            result[feature.name] = as_strings(column)
+        kind = cell_type(feature)
+        if feature.labels is not None and kind != "number":
+            result[feature.name] = _CELLS[kind](column)
         elif feature.moments is not None:
             result[feature.name] = as_seconds(column, form=feature.format, zone=feature.time_zone)
         else:
-            result[feature.name] = as_numbers(column)[0]
+            result[feature.name] = as_integers(column) if kind == "integer" else as_numbers(column)[0]
     return result
 
 
@@ -86,10 +100,13 @@ def tensors(vocabulary: Mapping[str, Any], columns: Mapping[str, numpy.ndarray])
     numbers = numpy.zeros((rows, len(vocabulary["numbers"])))
     for i, about in enumerate(vocabulary["numbers"]):
         column = columns[about["name"]]
-        numbers[:, i] = column if about["kind"] == "number" else numpy.where(column == NO_TIME, numpy.nan, column)
+        numbers[:, i] = numpy.where(column == NO_TIME, numpy.nan, column)
     codes = numpy.zeros((rows, len(vocabulary["categories"])), dtype=numpy.int64)
     for i, about in enumerate(vocabulary["categories"]):
-        codes[:, i] = [about["codes"].get(label, about["unknown"]) for label in columns[about["name"]]]
+        known = dict(map(tuple, about["values"]))
+        for row, cell in enumerate(columns[about["name"]].tolist()):
+            is_missing = cell in ("", NO_TIME) or cell != cell
+            codes[row, i] = about["missing"] if is_missing else known.get(cell, about["unknown"])
     return torch.from_numpy(numbers), torch.from_numpy(codes)
 
 
@@ -98,8 +115,13 @@ def spoiled(frame: polars.DataFrame, model: Model, rows: int = 300) -> polars.Da
     features = {feature.name: feature for feature in model.encoder.features}
     sound = frame.select(list(features)).sample(min(rows, frame.height), seed=1)
     rng = numpy.random.default_rng(0)
-    gaps = [column.set(polars.Series(rng.random(sound.height) < 0.4), None) for column in sound.iter_columns()]
-    strange = [_strange(features[column.name], column) for column in sound.iter_columns()]
+    # True and false have no room for what is missing.
+    truths = {name for name, feature in features.items() if cell_type(feature) == "boolean"}
+    holes = {column.name: polars.Series(rng.random(sound.height) < 0.4) for column in sound.iter_columns()}
+    gaps = [
+        column if column.name in truths else column.set(holes[column.name], None) for column in sound.iter_columns()
+    ]
+    strange = [column if column.name in truths else _strange(features[column.name], column) for column in sound]
     return polars.concat([sound, polars.DataFrame(gaps), polars.DataFrame(strange)])
 
 

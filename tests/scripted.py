@@ -29,9 +29,9 @@ class Written:
     script: str
 
     def run_until(self, mark: str) -> dict[str, Any]:
-        """The names that the script has made when it comes to the line that starts with `mark`."""
+        """The names that the script has made when it comes to the line that starts with `mark`, or to its end."""
         lines = self.script.splitlines()
-        until = next(i for i, line in enumerate(lines) if line.startswith(mark))
+        until = next((i for i, line in enumerate(lines) if line.startswith(mark)), len(lines))
         names: dict[str, Any] = {}
         exec(compile("\n".join(lines[:until]), "train.py", "exec"), names)  # noqa: S102
         return names
@@ -39,19 +39,23 @@ class Written:
 
 def written(
     folder: Path, path: Path | None, target: str, *, data: Any = None, config: Config | None = None, name: str = "",
-    metric: str | None = None, result: dict | None = None, **options: Any,
+    metric: str | None = None, result: dict | None = None, best_epoch: int = 1, cuts: tuple[int, ...] = (),
+    single: bool = False, refit: bool = False, **options: Any,
 ) -> Written:  # fmt: skip
     """The script of a study of the table at `path` (or of `data`, which was in memory) that found `config`."""
     options = OPTIONS | options
     prepared = prepare(path if path is not None else data, target=target, **options)
     asked = {"data": None if path is None else str(path), "target": target, "metric": metric, **options}
-    asked |= {"fingerprint": prepared.fingerprint}
+    asked |= {"fingerprint": prepared.fingerprint, "single": single, "refit": refit}
     study = StudyFolder.create(folder, asked)
     study.write("study.json", study.read("study.json") | {"result": result})
     is_numbers = prepared.schema.task == "regression"
     config = config or Config(network=NETWORK, loss=Loss("mse" if is_numbers else "cross_entropy"), epochs=3)
     folds = len(prepared.folds)
-    trial = TrialRecord(7, name, {}, config, "complete", 0.5, (0.5,) * folds, (1,) * folds, ("all epochs",) * folds)
+    trial = TrialRecord(
+        7, name, {}, config, "complete", 0.5, (0.5,) * folds, (best_epoch,) * folds, ("all epochs",) * folds,
+        cuts=(cuts,) * folds,
+    )  # fmt: skip
     model = Model(prepared.encoder, prepared.target_encoder, ())
     return Written(prepared, trial, study_script(study, trial, model))
 

@@ -269,7 +269,7 @@ def test_folds_are_those_of_cv():
     x, y = numpy.arange(30.0)[:, None], numpy.arange(30.0)
     assert regressor(cv=3).fit(x, y).result_["runs"] == 3 * 4
     ordered = regressor(cv=TimeSeriesSplit(4)).fit(x, y)
-    assert ordered.result_["rows"] == {"train": 6, "valid": 6, "test": 0} and ordered.result_["runs"] == 4 * 4
+    assert ordered.result_["rows"] == {"train": 24, "valid": 6, "test": 0} and ordered.result_["runs"] == 4 * 4
     pairs = [(numpy.arange(20), numpy.arange(20, 30)), (numpy.arange(10, 30), numpy.arange(10))]
     assert regressor(cv=pairs).fit(x, y).result_["rows"]["train"] == 20
     masks = [(numpy.arange(30) < 20, numpy.arange(30) >= 20)]

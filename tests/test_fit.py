@@ -574,7 +574,7 @@ def test_dropout_that_is_no_layer_keeps_its_rate_and_that_is_said_once(caplog):
     with caplog.at_level(logging.WARNING):
         run = fit(NoisyInside(), epochs=3)
     assert [record.message for record in caplog.records if "keeps its rate" in record.message] == [
-        "Dropout inside this module's own functions keeps its rate, and its draws depend on the runs beside it: only "
+        "Dropout inside this module's own functions keeps its rate, and its runs train one by one: only "
         "nn.Dropout is a knob."
     ]
     assert run.curves["train_loss"][-1] != pytest.approx(run.curves["train_metric"][-1], rel=1e-2)

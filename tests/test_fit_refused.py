@@ -171,7 +171,7 @@ REFUSED = {
     "a seed beyond 63 bits": (tt.OptionError, "seed is", {"seed": 1 << 70}),
     "evaluating never": (tt.OptionError, "evaluate_every is 0", {"evaluate_every": 0}),
     "no such device": (tt.OptionError, 'no device "gpu"', {"device": "gpu"}),
-    "a callback of another kind": (tt.OptionError, "callbacks holds a int", {"callbacks": [5]}),
+    "a callback of another kind": (tt.OptionError, "callbacks holds an int", {"callbacks": [5]}),
     "the class of a listener": (tt.OptionError, "the class Listener", {"callbacks": Listener}),
     "a share of 1": (tt.DataError, r"valid= is 1\.0", {"valid": 1}),
     "a share of too few rows": (tt.DataError, "too few", {"train": (X[:1], Y[:1]), "valid": 0.5}),

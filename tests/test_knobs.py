@@ -329,7 +329,8 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("options", "words"),
     [
         ({"seed": 0}, "seed= 0 differs"), ({"split": "random", "task": "classification"}, "task= classification"),
-        ({"test": 0.2}, "test= 0.2 differs"), ({"out": "elsewhere"}, "out= has no effect"), ({"drop": "a"}, "drop="),
+        ({"test": 0.2}, "test= 0.2 differs"), ({"out": "elsewhere"}, "out= is for a new study"),
+        ({"drop": "a"}, "drop="),
         ({"metric": "mae"}, "metric= mae"), ({"valid": 0.2}, "valid="), ({"delta": 0.5, "loss": "mse"}, "delta="),
     ],
 )  # fmt: skip

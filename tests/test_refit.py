@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy
 import polars
@@ -12,7 +13,7 @@ import trimtab as tt
 from trimtab import refit
 from trimtab.finish import best_fold
 from trimtab.model import build
-from trimtab.refit import Refit, factors, until
+from trimtab.refit import Refit
 from trimtab.table.prepare import prepare
 from trimtab.tensors import training_data
 from trimtab.training.config import COURSES, SCHEDULES, Config, Loss, Optimizer, Schedule, Stopping
@@ -21,7 +22,8 @@ from trimtab.training.metrics import METRICS, metrics_for
 from trimtab.training.plans import steps_ahead
 from trimtab.training.population import Structure
 from trimtab.training.run import ALL_EPOCHS, Request
-from trimtab.tuning.baselines import LINEAR
+from trimtab.tuning.baselines import FITTED_BASELINES, LINEAR
+from trimtab.tuning.course import factors, until
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights, out_of_fold, rate_cuts
 
@@ -42,7 +44,13 @@ def table(task="regression", rows=ROWS):
 
 
 def tune(frame, out, **options):
-    return tt.tune(frame, "y", out=out / "study", **{"trials": 1, "budget": 60, **TINY, **options})
+    return tt.tune(frame, "y", out=out / "study", **{"trials": 1, "budget": 60, "threads": 1, **TINY, **options})
+
+
+@pytest.fixture(autouse=True)
+def without_default_mlp(monkeypatch):
+    """Which takes longer than all the rest."""
+    monkeypatch.setattr("trimtab.job.BASELINES", FITTED_BASELINES)
 
 
 @pytest.fixture
@@ -96,9 +104,18 @@ def test_no_metric_ends_a_training_on_all_rows(task, metric, tmp_path, runs):
     assert not any(thread.name.startswith("trimtab-lanes") for thread in threading.enumerate())
 
 
+def test_a_stopping_rule_has_nothing_to_listen_to(tmp_path):
+    study = tune(table(), tmp_path, patience=1, single=True, epochs=40)
+    engine, data, folder, record, _ = scored(config(stopping=Stopping("patience", 1)), tmp_path / "trial")
+    trainer = Refit(engine, data, folder, seed=0)
+    assert trainer._request(record, 0).config.stopping == Stopping("none")
+    assert not any("all rows" in notice for notice in study.notices)
+
+
 def test_without_a_test_part_the_notice_speaks_of_none(tmp_path):
     study = tune(table(), tmp_path, test="none", refit=True)
     assert any(notice.startswith("After its validation score the") for notice in study.notices)
+    assert study.summary()["networks"] == study.model.networks == 1
 
 
 @pytest.mark.parametrize("rate", [3.0, 1e4, 1e30])
@@ -111,6 +128,21 @@ def test_a_network_that_diverged_on_all_rows_replaces_nothing(rate, tmp_path, di
     failed = [notice for notice in study.notices if notice.startswith("Trained on all rows, the winner")]
     assert len(failed) == 2 and "what was scored is kept" in failed[1]
     assert not any("once more" in notice for notice in study.notices)
+
+
+def test_of_several_networks_those_that_went_well_remain(tmp_path, monkeypatch):
+    engine, data, folder, record, _ = scored(config(stopping=Stopping("none")), tmp_path)
+    trainer, real = Refit(engine, data, folder, seed=0, networks=4), Refit._trained
+
+    def spoilt(self, structure, requests):
+        first, second, third, fourth = real(self, structure, requests)
+        second, third = (replace(run, weights=run.weights * by) for run, by in ((second, 1e3), (third, torch.nan)))
+        return [first, second, third, fourth]
+
+    monkeypatch.setattr(Refit, "_trained", spoilt)
+    [made] = trainer.of([(record, 1.0)])
+    assert made.ended == refit.TRAINED and len(made.member.parameters) == 2
+    assert bool(made.member.parameters.isfinite().all()) and float(made.member.parameters.abs().max()) < 100
 
 
 def test_of_an_ensemble_the_trials_that_failed_stay_as_they_were_scored(tmp_path, monkeypatch):
@@ -140,6 +172,19 @@ def test_of_an_ensemble_the_trials_that_failed_stay_as_they_were_scored(tmp_path
     assert any(
         notice.startswith("After the test score 1 of the model's 2 trials was trained") for notice in study.notices
     )
+
+
+def test_what_time_cuts_off_in_its_first_round_is_not_taken_for_whole(tmp_path):
+    engine, data, folder, record, _ = scored(config(stopping=Stopping("none")), tmp_path)
+    record, asked = replace(record, best_epochs=(1,) * len(data.folds)), []
+
+    def is_over():
+        asked.append(1)
+        return len(asked) > 2
+
+    engine.should_stop = is_over
+    [made] = Refit(engine, data, folder, seed=0).of([(record, 1.0)])
+    assert made.ended == refit.NO_TIME and made.member is None
 
 
 def test_without_time_the_model_is_the_one_that_was_scored(tmp_path, monkeypatch):
@@ -173,7 +218,7 @@ def test_the_penalty_of_a_logistic_regression_is_that_of_its_folds(tmp_path):
 
 # -- along the course of the runs that were scored
 
-EPOCHS = 12
+EPOCHS = 20
 
 
 def scored(config, tmp_path, frame=None, metric="rmse", **options):
@@ -202,7 +247,7 @@ def config(schedule="cosine", **rest):
     values = {"schedule": Schedule(schedule, patience=1), "epochs": EPOCHS, "stopping": Stopping("patience", 4), **rest}
     return Config(
         network=(("activation", "relu"), ("depth", 1), ("inputs", "scaled"), ("width", 8)),
-        initial=(("sigma", 0.1),), loss=Loss("mse"), optimizer=Optimizer("adamw", 0.02), batch_size=8, **values,
+        initial=(("sigma", 0.1),), loss=Loss("mse"), optimizer=Optimizer("adamw", 0.02), batch_size=16, **values,
     )  # fmt: skip
 
 
@@ -211,16 +256,16 @@ def test_the_rate_at_the_end_is_what_the_folds_had_when_they_were_best(schedule,
     ours = config(schedule, stopping=Stopping("none"))
     engine, data, folder, record, found = scored(ours, tmp_path)
     # As if all folds had been best in the middle, where a course over fewer epochs would have ended already.
-    middle = found[0].curves.epoch[len(found[0].curves.epoch) // 2]
+    middle = found[0].curves.epoch[len(found[0].curves.epoch) // 2 - 1]
     record = replace(record, best_epochs=(middle,) * len(found))
     [made] = Refit(engine, data, folder, seed=0).of([(record, 1.0)])
     assert made.ended == refit.TRAINED and runs[0].epochs == middle < EPOCHS
     rates = [run.curves.learning_rate[run.curves.epoch.index(middle)] for run in found]
     expected = numpy.exp(numpy.mean(numpy.log(rates)))
     assert runs[0].curves.learning_rate[-1] == pytest.approx(expected, rel=0.1)
-    # Not so for the course squeezed into the epochs that count.
+    # A course squeezed into those epochs would have come to its end.
     if schedule in ("cosine", "one_cycle", "warmup_cosine"):
-        assert expected > 0.2 * ours.optimizer.learning_rate
+        assert expected > 0.4 * ours.optimizer.learning_rate
 
 
 def test_the_cuts_of_a_plateau_come_at_the_same_share_of_the_way():
@@ -231,7 +276,7 @@ def test_the_cuts_of_a_plateau_come_at_the_same_share_of_the_way():
     cut = Schedule("plateau").factor
     assert len(found) == 12
     assert found[5] == 1.0 and found[6] == pytest.approx(cut) and found[-1] == pytest.approx(cut**1.5)
-    assert all(after <= before for before, after in zip(found, found[1:], strict=False))
+    assert all(after <= before for before, after in pairwise(found))
     assert until(record, [10, 90]) == 15
     assert factors(replace(record, config=config("cosine")), [50, 50]) == ()
 
@@ -259,7 +304,7 @@ def test_dropout_and_decay_stand_where_they_stood(course, tmp_path):
 
 def test_a_resumed_study_still_knows_when_a_plateau_cut_its_rates(tmp_path, runs):
     frame = table()
-    options = {**TINY, "epochs": 60, "lr": 0.3, "schedule": "plateau"}
+    options = {**TINY, "epochs": 150, "patience": 150, "lr": 0.3, "schedule": "plateau"}
     first = tune(frame, tmp_path, **options)
     trial = next(record for record in first.trials if not record.name)
     assert len(trial.cuts) == 5 and any(trial.cuts)
@@ -267,7 +312,8 @@ def test_a_resumed_study_still_knows_when_a_plateau_cut_its_rates(tmp_path, runs
     # Curves may be lost in a crash; what a training on all rows needs is not.
     (first.out / "curves.parquet").unlink()
     tt.tune(frame, "y", resume=first.out, trials=1, budget=60, single=True, refit=True)
-    assert all(run.request.factors == factors(trial, [51] * 5) for run in runs if run.request.trial == trial.number)
+    expected = factors(trial, [len(train) for train, _ in prepare(frame, target="y").folds])
+    assert all(run.request.factors == expected for run in runs if run.request.trial == trial.number)
 
 
 def test_what_an_older_study_did_not_note_is_not_made_up(tmp_path):
@@ -275,3 +321,97 @@ def test_what_an_older_study_did_not_note_is_not_made_up(tmp_path):
     [made] = Refit(engine, data, folder, seed=0).of([(replace(record, cuts=()), 1.0)])
     assert made.ended == refit.UNKNOWN and made.member is None
     assert "older version" in refit.failures([made], "what was scored is kept")[0]
+
+
+# -- folds that go forward in time
+
+
+@pytest.fixture(scope="module")
+def forward(tmp_path_factory):
+    """A study of a time split, and the runs of its training on all rows."""
+    made, real = [], Refit._trained
+
+    def noted(self, structure, requests):
+        made.extend(found := real(self, structure, requests))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trimtab.job.BASELINES", FITTED_BASELINES)
+        patch.setattr(Refit, "_trained", noted)
+        return tune(table(rows=300), tmp_path_factory.mktemp("forward"), split="time:t", epochs=40), made
+
+
+@pytest.fixture
+def without_baselines(monkeypatch):
+    """Which a network of a few rows may not beat."""
+    for name in ("BASELINES", "FITTED_BASELINES"):
+        monkeypatch.setattr(f"trimtab.job.{name}", ())
+
+
+def test_a_model_for_later_times_is_trained_on_all_rows_but_the_test_ones(forward):
+    study, made = forward
+    assert len(made) == study.model.networks == refit.NETWORKS
+    assert len({run.request.seed for run in made}) == refit.NETWORKS
+    assert all(run.steps == run.epochs * 8 and run.ended == ALL_EPOCHS for run in made)  # of 240 rows in batches of 32
+    for kept, run in zip(study.model.members[0].parameters, made, strict=True):
+        assert torch.equal(kept, run.weights)
+    frame = table(rows=300)[240:]
+    error = numpy.sqrt(numpy.mean((study.model.predict(frame) - frame["y"].to_numpy()) ** 2))
+    assert study.summary()["test"]["rmse"] == pytest.approx(error)
+    assert not study.notices or not any("all rows" in notice for notice in study.notices)
+
+
+def test_rows_of_another_law_are_no_sign_of_divergence(tmp_path):
+    """Windows before a break learn one law to the end; no network can learn two that contradict each other so well."""
+    frame = table(rows=200).with_columns(y=polars.when(polars.col("t") < 170).then("y").otherwise(-polars.col("y")))
+    engine, data, folder, record, _ = scored(config(stopping=Stopping("none")), tmp_path, frame, split="time:t")
+    bounds = [Refit(engine, data, folder, seed=0, goes_forward=forward)._bound(record) for forward in (False, True)]
+    assert bounds[1] > 2 * bounds[0]
+    [made] = Refit(engine, data, folder, seed=0, goes_forward=True).of([(record, 1.0)])
+    assert made.ended == refit.TRAINED
+
+
+def test_what_it_is_compared_with_has_seen_the_same_rows(forward):
+    from sklearn.linear_model import RidgeCV
+
+    study, _ = forward
+    prepared = prepare(table(rows=300), target="y", split="time:t")
+    ridge = RidgeCV(alphas=numpy.logspace(-3, 4, 15)).fit(prepared.numbers, prepared.targets[:, 0])
+    predicted = ridge.predict(prepared.encoder.encode(prepared.test).numbers)
+    wrong = (
+        prepared.target_encoder.scale[0] * predicted + prepared.target_encoder.mean[0] - prepared.test["y"].to_numpy()
+    )
+    assert study.summary()["baselines"]["linear"]["rmse"] == pytest.approx(numpy.sqrt((wrong**2).mean()), rel=1e-3)
+
+
+def test_the_rows_of_growing_folds_are_those_of_the_largest(forward):
+    rows = forward[0].summary()["rows"]
+    assert rows == {"train": 200, "valid": 40, "test": 60}
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_without_time_for_it_the_latest_window_is_kept(single, tmp_path, monkeypatch, without_baselines):
+    monkeypatch.setattr(Refit, "_trained", lambda self, structure, requests: [])
+    study = tune(table(), tmp_path, split="time:t", single=single)
+    kept = StudyFolder(study.out).load_weights(study.winner.number).parameters
+    assert torch.equal(study.model.members[0].parameters, kept[-1:]) and study.model.networks == 1
+    assert any("the latest window's network is kept" in notice for notice in study.notices)
+
+
+def test_a_killed_study_of_a_time_split_predicts_by_its_latest_window(tmp_path, monkeypatch, without_baselines):
+    from trimtab.job import Job
+
+    monkeypatch.setattr(Job, "_finish", lambda self, engine, space, trials: trials)
+    tune(table(), tmp_path, split="time:t")
+    assert tt.load_model(tmp_path / "study").networks == 1
+
+
+def test_folds_that_an_estimator_is_given_may_go_forward_too(without_baselines):
+    from sklearn.model_selection import KFold, TimeSeriesSplit
+
+    frame = table(rows=200)
+    x, y = frame.select("a", "b", "c").to_numpy(), frame["y"].to_numpy()
+    options = {**TINY, "epochs": 30, "trials": 1, "budget": 60, "threads": 1}
+    for cv, networks in ((TimeSeriesSplit(3), range(2, refit.NETWORKS + 1)), (KFold(3), [3])):
+        model = tt.TrimtabRegressor(cv=cv, **options).fit(x, y).model_
+        assert all(len(member.parameters) in networks for member in model.members)

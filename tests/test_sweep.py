@@ -86,6 +86,47 @@ def test_every_run_is_the_run_of_tt_fit(module, knobs):
             torch.testing.assert_close(weights(run), weights(alone), rtol=1e-2, atol=1e-3)
 
 
+class Drawing(nn.Module):
+    """Draws by functions of its own; with `kind` in ways of torch's own layers, or beside what mixes rows."""
+
+    def __init__(self, kind="function"):
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 8, bias=False), nn.Linear(8, 1)
+        self.middle = {
+            "function": nn.Identity, "batch norm": lambda: nn.BatchNorm1d(8),
+            "recurrent": lambda: nn.LSTM(8, 8, 2, batch_first=True, dropout=0.3),
+            "attention": lambda: nn.MultiheadAttention(4, 2, 0.3),
+        }[kind]()  # fmt: skip
+
+    def forward(self, x):
+        x = nn.functional.dropout(torch.relu(self.first(x)), 0.3, self.training)
+        if isinstance(self.middle, nn.MultiheadAttention):
+            steps = x.view(len(x), 2, 4).transpose(0, 1)
+            x = self.middle(steps, steps, steps)[0].transpose(0, 1).flatten(1)
+        elif isinstance(self.middle, nn.LSTM):
+            x = self.middle(x.unsqueeze(1))[0].squeeze(1)
+        else:
+            x = self.middle(x)
+        return self.last(x)
+
+
+def noisy_loss(output, target):
+    return ((output.reshape(-1) + 0.3 * torch.randn(len(output)) - target.reshape(-1)) ** 2).mean()
+
+
+@pytest.mark.parametrize(
+    ("kind", "knobs"),
+    [("function", {}), ("batch norm", {}), ("recurrent", {}), ("attention", {}), ("function", {"evaluate_every": 2}),
+     ("function", {"loss": noisy_loss})],
+)  # fmt: skip
+def test_what_a_run_draws_depends_on_no_other_run(kind, knobs):
+    module = initialised(lambda: Drawing(kind), 0)
+    result = sweep(module, lr=[0.003, 0.01, 0.03], epochs=3, **knobs)
+    for run in (result.runs[1], result.runs[4]):
+        alone = fit(module, lr=run.config.optimizer.learning_rate, seed=run.seed, epochs=3, **knobs)
+        assert torch.equal(weights(run), weights(alone)) and run.curves.equals(alone.curves, null_equal=True)
+
+
 def test_the_same_sweep_gives_the_same_bits_and_a_fit_after_it_too():
     before = fit()
     knobs = {"lr": RATES, "threads": 2}
@@ -217,7 +258,6 @@ def test_an_argument_that_is_a_list_is_one_value_flat_and_several_in_a_list_of_l
     assert one.knobs == ("lr",) and [len(run.module) for run in one.runs] == [5, 5]
     two = sweep(factory, hidden=[[4], [4, 2]], epochs=1, seeds=1)
     assert [len(run.module) for run in two.runs] == [3, 5]
-    assert len(tt.fit(factory, TRAIN, VALID, hidden=[4, 2], epochs=1).module) == 5
 
 
 def test_one_value_alone_is_told_how_to_be_swept():

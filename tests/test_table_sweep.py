@@ -1,6 +1,7 @@
 """`trimtab sweep`: one knob of a table's network."""
 
 import json
+from types import SimpleNamespace
 
 import numpy
 import polars
@@ -9,6 +10,9 @@ import pytest
 from trimtab.cli import main
 from trimtab.errors import OptionError, UnknownKnobError
 from trimtab.knob_text import knobs_in, values_in
+from trimtab.modules.divergence import has_diverged
+from trimtab.sweep import _outcome as outcome_of_a_module
+from trimtab.table_sweep import _outcome as outcome_of_a_table
 from trimtab.table_sweep import sweep_table
 
 
@@ -38,6 +42,31 @@ def test_a_rate_beyond_all_reason_is_told_as_diverging(table):
     assert "Beyond lr 0.01 training diverges" in sweep.words
 
 
+def test_a_tables_run_that_overfits_has_not_diverged(tmp_path):
+    rng = numpy.random.default_rng(0)
+    frame = polars.DataFrame(rng.normal(size=(40, 6)), schema=list("abcdef")).with_columns(
+        kind=polars.Series(rng.integers(0, 2, 40)).cast(polars.String)
+    )
+    knobs = {"epochs": 60, "optimizer": "adam", "inputs": "scaled", "schedule": "constant", "dropout": 0.0}
+    sweep = sweep_table(frame, "kind", "lr", [0.03, 0.05], metric="log_loss", **knobs)
+    assert max(sweep.table["final_high"]) > 2 * numpy.log(2), "it was to overfit"
+    assert sweep.table["diverged"].to_list() == [0, 0]
+
+
+@pytest.mark.parametrize(("ending", "failed"), [
+    ([1.0, 1.2, 1.2], True), ([1.0, 1.2, 1.05], False), ([1.0, 1.05, 1.05], False), ([1.0, 0.3, 1.6], False),
+])  # fmt: skip
+def test_both_sweeps_call_the_same_diverged(ending, failed):
+    start, train, validation = ending
+    curves = SimpleNamespace(train_loss=[start, train], validation_loss=[0.9, validation], validation_metric=[1.0, 1.0])
+    record = SimpleNamespace(curves=curves, ended="all epochs", error=1.0, best_epoch=1, predictions=None, request=None)
+    fitting = SimpleNamespace(error_of=float, best_score=lambda r: 1.0, untrained=lambda r: (start, start))
+    metric = SimpleNamespace(greater_is_better=False)
+    assert has_diverged(record, (start, start)) is failed
+    assert outcome_of_a_module(fitting, record).failed is failed
+    assert outcome_of_a_table(record, (start, start), metric).failed is failed
+
+
 def test_knobs_that_need_another_bring_it_along(table):
     sweep = sweep_table(table, "price", "tau", [0.1, 0.9], epochs=2)
     assert sweep.table["tau"].to_list() == [0.1, 0.9]
@@ -46,6 +75,14 @@ def test_knobs_that_need_another_bring_it_along(table):
 def test_usual_values_are_there_for_names(table):
     sweep = sweep_table(table, "price", "schedule", epochs=2)
     assert set(sweep.table["schedule"]) == {"constant", "step", "cosine", "one_cycle", "warmup_cosine", "plateau"}
+
+
+def test_a_fold_without_one_of_the_two_classes_is_none_that_diverged():
+    x = numpy.random.default_rng(0).normal(size=60)
+    labels = ["yes" if i in (3, 40) else "no" for i in range(60)]
+    frame = polars.DataFrame({"x": x, "y": labels})
+    sweep = sweep_table(frame, "y", "lr", [1e-3, 1e-2], metric="roc_auc", epochs=2)
+    assert sweep.table["diverged"].to_list() == [0, 0]
 
 
 def test_the_same_seed_gives_the_same_sweep(table):

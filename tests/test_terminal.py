@@ -226,3 +226,9 @@ def test_the_keyboard_is_silent_while_the_panel_is_there_and_given_back_after_it
     os.waitpid(pid, 0)
     os.close(terminal)
     assert b"typed" not in seen
+
+
+def test_without_a_limit_no_time_is_told() -> None:
+    stream = io.StringIO()
+    PlainLines(stream).progress(SimpleNamespace(**{**vars(progress()), "seconds_left": float("inf")}))
+    assert stream.getvalue().startswith("searching; 1 trial;")

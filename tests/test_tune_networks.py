@@ -258,6 +258,23 @@ def test_a_study_goes_on_only_with_functions_that_do_the_same(rows, tmp_path):
     assert len(tt.tune(factory(0.1), **{**asked, "trials": 2, "loss": powered(2)}, resume=tmp_path / "s").trials) == 2
 
 
+def test_a_study_of_networks_that_draw_by_themselves_goes_on_as_if_it_had_not_been_interrupted(rows, tmp_path):
+    class Drawing(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.first, self.last = nn.Linear(4, width), nn.Linear(width, 1)
+
+        def forward(self, x):
+            return self.last(nn.functional.dropout(torch.relu(self.first(x)), 0.3, self.training))
+
+    asked = {"data": rows, "space": {"width": [4], "lr": [0.01, 0.02, 0.04, 0.08]}, "epochs": 3}
+    whole = tt.tune(Drawing, **asked, trials=4, out=tmp_path / "whole")
+    tt.tune(Drawing, **asked, trials=1, out=tmp_path / "parts")
+    for trials in (3, 4):
+        parts = tt.tune(Drawing, **asked, trials=trials, resume=tmp_path / "parts")
+    assert {t.values["lr"]: t.error for t in parts.trials} == {t.values["lr"]: t.error for t in whole.trials}
+
+
 def test_a_script_keeps_the_dropout_that_the_function_was_called_with(rows, tmp_path):
     def dropping(dropout):
         return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 1))

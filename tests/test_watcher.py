@@ -130,6 +130,93 @@ def test_gradients_add_up_over_several_backward_passes() -> None:
     assert recorder.curves["gradient_norm"].to_list() == pytest.approx([7.0])
 
 
+def losses_and_curves(optimizer, *, gives_closure: bool, micro: int = 1, epochs: int = 3, **options):
+    """A loop of six steps an epoch, the weights it ends with and what was noted."""
+    torch.manual_seed(0)
+    module, (x, y) = network(), rows(96)
+    made = optimizer(module.parameters(), **options)
+    recorder = tt.Recorder()
+    recorder.watch(module, made)
+    for _ in range(epochs):
+        for places in torch.arange(96).split(16):
+
+            def closure(places=places):
+                made.zero_grad()
+                for part in places.split(len(places) // micro):
+                    (nn.functional.mse_loss(module(x[part]), y[part]) / micro).backward()
+                nn.utils.clip_grad_norm_(module.parameters(), 0.5)
+                return torch.tensor(1.0)
+
+            if gives_closure == "by name":
+                made.step(closure=closure)
+            elif gives_closure:
+                made.step(closure)
+            else:
+                closure()
+                made.step()
+        recorder.epoch(train_loss=1.0)
+    return [p.detach().clone() for p in module.parameters()], recorder.curves
+
+
+@pytest.mark.parametrize("gives_closure", [True, "by name"])
+@pytest.mark.parametrize("micro", [1, 2])
+def test_a_step_that_is_given_a_closure_has_the_gradients_of_that_step(gives_closure, micro):
+    weights, curves = losses_and_curves(torch.optim.SGD, gives_closure=gives_closure, micro=micro, lr=0.1)
+    expected, plain = losses_and_curves(torch.optim.SGD, gives_closure=False, micro=micro, lr=0.1)
+    assert curves.equals(plain, null_equal=True)
+    assert all(torch.equal(a, b) for a, b in zip(weights, expected, strict=True))
+
+
+def test_of_many_closures_in_a_step_the_first_counts_as_it_does_for_tt_fit():
+    module, (x, y) = network(), rows(64)
+    lbfgs = lambda parameters: torch.optim.LBFGS(parameters, lr=0.1, max_iter=3)  # noqa: E731
+    run = tt.fit(module, (x, y), (x, y), optimizer=lbfgs, loss="mse", batch_size=0, epochs=3)
+    optimizer = lbfgs(module.parameters())
+    recorder = tt.Recorder()
+    recorder.watch(module, optimizer)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(module(x), y)
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+        recorder.epoch(train_loss=1.0)
+    for name in ("gradient_norm", "update_ratio"):
+        assert recorder.curves[name].to_list() == pytest.approx(run.curves[name].to_list(), rel=1e-3), name
+
+
+def test_a_gradient_that_is_gone_counts_as_none():
+    module = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    optimizer = torch.optim.SGD(module.parameters(), lr=1e-9)
+    recorder = tt.Recorder()
+    recorder.watch(module, optimizer)
+    module(torch.full((1, 1), 1e6)).sum().backward()  # a step that is never made
+    optimizer.zero_grad()
+    module[1](torch.full((1, 1), 3.0)).sum().backward()
+    optimizer.step()
+    recorder.epoch(train_loss=1.0)
+    assert recorder.curves["gradient_norms"].to_list() == [[0.0, pytest.approx(3.0)]]
+
+
+class LeavesItsClosure(torch.optim.SGD):
+    def step(self, closure=None):  # type: ignore[override]
+        super().step()
+
+
+def test_an_optimizer_that_leaves_its_closure_alone_has_the_gradients_that_are_there():
+    weight = nn.Linear(1, 1, bias=False)
+    optimizer = LeavesItsClosure(weight.parameters(), lr=0.1)
+    recorder = tt.Recorder()
+    recorder.watch(weight, optimizer)
+    (weight(torch.ones(1, 1)) * 3).sum().backward()
+    optimizer.step(lambda: None)
+    recorder.epoch(train_loss=1.0)
+    assert recorder.curves["gradient_norm"].to_list() == pytest.approx([3.0])
+
+
 def test_gradients_are_divided_by_a_scaler_s_scale_and_steps_that_it_skips_do_not_count() -> None:
     weight = nn.Linear(1, 1, bias=False)
     optimizer = torch.optim.SGD(weight.parameters(), lr=0.5)

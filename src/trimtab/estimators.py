@@ -32,12 +32,11 @@ from trimtab.table.folds import Fold
 from trimtab.table.frames import label_columns, to_frame
 from trimtab.table.given import given_weights, prepare_given
 from trimtab.table.prepare import Prepared
-from trimtab.tuning.budget import Budget, parse_duration
+from trimtab.tuning.budget import Budget, seconds_for
 from trimtab.tuning.space import KNOB_NAMES
 from trimtab.wording import counted
 
 USUAL_BUDGET = "60s"
-NO_LIMIT = 366 * 86_400.0
 FEWEST_ROWS = 2
 KNOBS_OF_OTHERS = {"regression": ("gamma", "label_smoothing"), "classification": ("delta", "tau")}
 
@@ -135,9 +134,7 @@ class _Tuned(BaseEstimator):
         self.words_, self.notices_ = study.words, study.notices
 
     def _seconds(self) -> float:
-        if self.budget is None and self.trials is not None:
-            return NO_LIMIT
-        return parse_duration(USUAL_BUDGET if self.budget is None else self.budget)
+        return seconds_for(self.budget, self.trials, USUAL_BUDGET)
 
     def _check_parameters(self, task: str) -> None:
         """What neither the search nor scikit-learn would refuse."""
@@ -240,8 +237,7 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
 
         Raises ValueError (as DataError or OptionError) for what cannot be used.
         """
-        checks: dict[str, Any] = {"dtype": np.float64, "ensure_2d": False, "input_name": "y", "estimator": self}
-        numbers = check_array(_there(y, self), **checks)
+        numbers = _as_numbers(y, self)
         weights = given_weights(sample_weight, len(numbers))
         self._fit(X, numbers, weights, task="regression", names=_names(y, numbers))
         self._predicts_columns = numbers.ndim == 2
@@ -310,6 +306,21 @@ def _there(y: Any, estimator: BaseEstimator) -> Any:
     if y is None:
         raise DataError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
     return y
+
+
+def _as_numbers(y: Any, estimator: BaseEstimator) -> np.ndarray:
+    """float64 [rows] or [rows, targets]."""
+    checks: dict[str, Any] = {"dtype": np.float64, "ensure_2d": False, "input_name": "y", "estimator": estimator}
+    given = _there(y, estimator)
+    if np.asarray(given).dtype.kind in "mM":
+        raise DataError("y holds moments, where numbers are needed.")
+    try:
+        return check_array(given, **checks)
+    except ValueError as error:
+        # numpy's words for a cell of text; all others are scikit-learn's own.
+        if "could not convert" not in str(error):
+            raise
+        raise DataError("y holds text, where numbers are needed: TrimtabClassifier takes labels.") from error
 
 
 def _as_labels(y: Any) -> Any:

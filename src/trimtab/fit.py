@@ -70,8 +70,8 @@ def fit(
         weight_decay: how strongly weights are pulled towards zero (0): decoupled in adamw and lion, an L2 term in the
             others.
         metric: what validation rows are judged by (rmse, mae, r2; log_loss, accuracy, ...); None: the loss.
-        seed: the number that all random draws follow from: the rows set aside, the order of rows, dropout, and the
-            weights of a function's networks.
+        seed: the seed of all that is random: the rows set aside, the order of rows, dropout, and the weights of a
+            function's networks.
         device: auto (a GPU where there is one), cpu or cuda.
         callbacks: functions of an epoch's values (answering True ends the run), or objects with any of the methods
             `started(run, config)`, `epoch_ended(run, values)` and `ended(run, result)`.
@@ -147,4 +147,6 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, 
         given=wanted,
         share=share,
         evaluate_every=fitting.evaluate_every,
+        has_weights=fitting.material.has_weights,
+        drops_last=fitting.drops_last,
     )

@@ -28,7 +28,7 @@ from trimtab.table.frames import to_frame
 from trimtab.table.target import TargetEncoder
 from trimtab.training.mlp_program import MLPProgram
 from trimtab.training.program import outputs_of
-from trimtab.wording import counted, listed
+from trimtab.wording import counted, listed, sentence
 
 if TYPE_CHECKING:
     from trimtab.evaluation.evaluation import Evaluation
@@ -209,7 +209,7 @@ def _assembled(body: dict, weights: bytes, path: str) -> Model:
         )
         return Model(Encoder.from_json(body["encoder"]), TargetEncoder.from_json(body["target"]), members)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path} and its model.json are no readable model: {error}.") from None
+        raise ModelError(sentence(f"{path} and its model.json cannot be read as a model: {error}")) from None
 
 
 def build(encoder: Encoder, target: TargetEncoder, network: Mapping[str, str | int | float]) -> MLP:

@@ -18,6 +18,7 @@ import polars
 
 from trimtab.errors import DataError, OptionError
 from trimtab.recording import UNKNOWN, Measure, Recording
+from trimtab.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -152,8 +153,8 @@ class Recorder:
         told = [name for name, numbers in recording.columns.items() if any(number is not None for number in numbers)]
         if not set(_JUDGING) & set(told):
             raise DataError(
-                f"Neither a loss nor a metric was recorded, only {', '.join(told) or 'epochs'}: "
-                f"name them {', '.join(_JUDGING)}."
+                f"Neither a loss nor a metric was recorded, only {listed(told) or 'epochs'}: call them "
+                f"{listed(_JUDGING, 'or')}."
             )
         return RecordedRun.of(recording, "recording" if self._file is None else self._file.path.stem)
 

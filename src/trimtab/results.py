@@ -18,10 +18,13 @@ from trimtab.modules.networks import Networks
 from trimtab.modules.own_optimizer import arguments_of
 from trimtab.modules.recipe import Recipe
 from trimtab.training.config import Config, Task
+from trimtab.tuning.address import checked_address
+from trimtab.tuning.flight import in_flight
 from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.going_on import address_of
+from trimtab.tuning.store import TrialStore
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
-from trimtab.tuning.writer import TrialStore
 from trimtab.wording import counted
 
 Place = str | PathLike[str] | None
@@ -49,11 +52,13 @@ class Run:
             weights it started from.
         epochs: how many epochs were trained.
         ended: why training ended: "all epochs", "stopped early", "stopped" (by a callback) or "not finite".
-        seed: the number that all random draws followed from.
+        seed: the seed of all that was random.
         task: "regression" or "classification".
         given: the knobs as they were given, with functions where names were not.
         share: the share of rows set aside to judge by, None where they were given.
         evaluate_every: epochs between two evaluations.
+        has_weights: whether some rows counted more than others.
+        drops_last: whether a last batch that was short was left out.
     """
 
     name: str
@@ -70,6 +75,8 @@ class Run:
     given: Recipe
     share: float | None = None
     evaluate_every: int = 1
+    has_weights: bool = False
+    drops_last: bool = False
 
     @property
     def findings(self) -> tuple[()]:
@@ -90,7 +97,7 @@ class Run:
         return module_script(
             self.config, task=self.task, module=self.module, **own, metric=self.metric, seed=self.seed,
             share=self.share, every=self.evaluate_every, keeps_dropout=self.given.has_own_dropout,
-            optimizer_arguments=arguments_of(self.given),
+            optimizer_arguments=arguments_of(self.given), has_weights=self.has_weights, drops_last=self.drops_last,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -144,7 +151,11 @@ class Study:
     @property
     def curves(self) -> polars.DataFrame:
         """Every run's curves: trial, fold, epoch, losses, metric, learning rate and gradient norm."""
-        return StudyFolder(self.out).read_curves()
+        curves = StudyFolder(self.out).read_curves()
+        if curves.is_empty():
+            return curves
+        # A search that was killed may have written the curves of a trial that it could not store any more.
+        return curves.filter(polars.col("trial").is_in([record.number for record in self.trials]))
 
     @property
     def words(self) -> str:
@@ -259,15 +270,23 @@ def _module_study_script(study: Study, folder: StudyFolder) -> str:
         seed=study.result["seed"],
         every=1 if epochs is None or epochs.is_empty() else int(epochs.min()),  # type: ignore[arg-type]
         share=asked["share"],
+        has_weights=asked.get("has_weights", False),
+        drops_last=asked.get("drops_last", False),
         keeps_dropout="dropout" in study.winner.config.module_arguments
         or "dropout" not in {**study.winner.values, **asked["fixed"]},
     )
 
 
-def load(path: str | Path, factory: "torch.nn.Module | Callable[..., torch.nn.Module] | None" = None) -> Study:
+def load(
+    path: str | Path,
+    factory: "torch.nn.Module | Callable[..., torch.nn.Module] | None" = None,
+    *,
+    storage: str | None = None,
+) -> Study:
     """The study in a folder; raises StudyError where there is none or nothing was finished in it yet.
 
-    `factory` is what made the networks of a study of the caller's own; `study.module` needs it.
+    `factory` is what made the networks of a study of the caller's own; `study.module` needs it. `storage` is the URL of
+    the database that has the trials, where its password is needed: that is not kept.
     """
     folder = StudyFolder.open(Path(path))
     document = folder.read("study.json")
@@ -277,12 +296,15 @@ def load(path: str | Path, factory: "torch.nn.Module | Callable[..., torch.nn.Mo
             f"{path} is the study of a table: its model is study.model, and a function of networks has no effect. "
             "Leave it out."
         )
-    store = TrialStore(folder, url=asked.get("storage"), greater_is_better=bool(asked.get("greater_is_better")))
-    trials = store.trials()
+    url = address_of(folder, asked.get("storage"), None if storage is None else checked_address(storage))
+    greater = bool(asked.get("greater_is_better"))
+    trials = TrialStore(folder, url=url, greater_is_better=greater, may_create=False).trials()
+    cut = [each.so_far for each in in_flight(folder, trials) if each.so_far is not None]
+    trials = sorted(trials + cut, key=lambda record: record.number)
     finished = [record for record in trials if record.state == "complete"]
     if not finished:
         raise StudyError(f"{path} has no finished trial yet: continue it with --resume {path}.")
-    result = document["result"] or {"out": str(path), "trials": len(trials), "test": None}
+    result = {**(document["result"] or {"trials": len(trials), "test": None}), "out": str(Path(path))}
     winner = next((r for r in finished if r.number == result.get("winner")), min(finished, key=lambda r: r.error))
     return Study(Path(path), result, winner, tuple(trials), tuple(document.get("notices", ())), _networks(factory))
 

@@ -15,6 +15,7 @@ from trimtab.errors import OptionError
 from trimtab.fit import finished, for_training, recipe_of, share_of
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.modules.comparison import Predicted, metric_of_loss
+from trimtab.modules.divergence import has_diverged
 from trimtab.modules.fitting import BY_TASK, Fitting
 from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
@@ -23,12 +24,11 @@ from trimtab.modules.recipe import LOSS_KNOBS, Recipe, plain, refuse_idle, split
 from trimtab.modules.runs import Job, Runs
 from trimtab.modules.several import is_one_after_all, is_sequence, several, takes_sequence
 from trimtab.swept import Outcome, Sweep, cell, summarised
-from trimtab.training.config import whole
-from trimtab.training.run import NOT_FINITE, RunRecord
+from trimtab.training.config import Listed, whole
+from trimtab.training.run import RunRecord
+from trimtab.wording import counted
 
 MOST_RUNS = 20_000
-# A run has diverged where its losses end by more than this share above those it began with.
-CLEARLY = 0.1
 
 
 def sweep(
@@ -59,7 +59,7 @@ def sweep(
         metric: what values are compared by; None: the validation loss, or the task's default metric where the loss
             itself is swept: values of different losses cannot be compared. (Each run's best epoch is chosen by its own
             loss then.)
-        seed: the number that all random draws follow from.
+        seed: the first of the seeds, and that of the rows set aside.
         device: as in `tt.fit`.
         threads: threads to train with (all cores).
         callbacks: as in `tt.fit`, told of every run by its name.
@@ -76,7 +76,9 @@ def sweep(
     threads = cores() if threads is None else whole("threads", threads, least=1)
     combinations = [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
     if len(combinations) * seeds > MOST_RUNS:
-        raise OptionError(f"{len(combinations) * seeds} runs are asked for: at most {MOST_RUNS} at once.")
+        raise OptionError(
+            f"This sweep is {counted(len(combinations) * seeds, 'run')}: {MOST_RUNS:,} at most can be trained at once."
+        )
     # Values of different losses cannot be compared; each run's best epoch is still its own loss's.
     by_task = metric is None and bool(set(swept) & LOSS_KNOBS)
     with lanes_in_threads(), for_training():
@@ -106,18 +108,18 @@ def sweep(
 
 
 def _swept(networks: Networks, knobs: Mapping[str, Any], seed: int) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The knobs that were given as several values, and those that stand still."""
+    """The knobs that were given as several values, and those that stand still; lists in a form that cannot change."""
     found = {name: several(networks, name, value) for name, value in knobs.items()}
     firsts = {name: knobs[name] if found[name] is None else next(iter(found[name] or ()), None) for name in knobs}
-    others, _ = split_knobs(networks, firsts)
+    others, _ = split_knobs(networks, {name: Listed.of(value) for name, value in firsts.items()})
     swept, held = {}, {}
     for name, values in found.items():
         if values and name in networks.knobs and is_one_after_all(networks, name, values, others, seed):
             values = None
         if values is None:
-            held[name] = knobs[name]
+            held[name] = Listed.of(knobs[name])
             continue
-        values = [plain(each) for each in values]
+        values = [Listed.of(plain(each)) for each in values]
         if not values:
             raise OptionError(f"{name} has no values to sweep.")
         if len({_same(each) for each in values}) < len(values):
@@ -179,15 +181,8 @@ def _trained(
 
 
 def _outcome(fitting: Fitting, record: RunRecord) -> Outcome:
-    curves = record.curves
-    last = fitting.error_of(curves.validation_metric[-1])
-    # A little above what it began with is noise, and far above on validation rows at the end alone is overfitting.
-    starts = fitting.untrained(record.request)
-    bounds = [start + CLEARLY * abs(start) for start in starts]
-    ends_above = curves.train_loss[-1] > bounds[0] and curves.validation_loss[-1] > bounds[1]
-    has_learnt = curves.train_loss[-1] < starts[0] - CLEARLY * abs(starts[0])
-    was_never_good = min(curves.validation_loss) > bounds[1] and not has_learnt
-    failed = record.ended == NOT_FINITE or ends_above or was_never_good
+    last = fitting.error_of(record.curves.validation_metric[-1])
+    failed = has_diverged(record, fitting.untrained(record.request))
     best = fitting.error_of(fitting.best_score(record))
     return Outcome(best, last, failed, record.best_epoch, record.predictions)
 

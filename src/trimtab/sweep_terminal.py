@@ -9,6 +9,7 @@ from rich.console import Console
 from trimtab.errors import OptionError
 from trimtab.layout import table_in_text
 from trimtab.terminal import say
+from trimtab.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ def save_figure(figure: "Figure", path: str) -> None:
     """Write a picture, whole or not at all."""
     target = Path(path)
     if target.suffix.lower() not in PICTURES:
-        raise OptionError(f"{path} is no picture: let its name end in {', '.join(PICTURES)}.")
+        raise OptionError(f"{path} is no picture file: its name must end in {listed(PICTURES, 'or')}.")
     part = target.with_name(f".{target.name}.part{target.suffix}")
     try:
         figure.savefig(part, dpi=150)

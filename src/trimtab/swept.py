@@ -10,6 +10,7 @@ import polars
 
 from trimtab.modules.comparison import Predicted, compare
 from trimtab.results import Run
+from trimtab.wording import counted, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run came to: its error at the best epoch and at the last, lower is better, whether it failed (was not
-    finite, or ended worse than it began), and its predictions for the validation rows."""
+    """What one run came to: its error at the best epoch and at the last, lower is better, whether it failed (see
+    `modules.divergence`), and its predictions for the validation rows."""
 
     best: float
     final: float
@@ -33,9 +34,9 @@ class Sweep:
 
     `table` has a row per value (or pair): the knobs; `best`, the mean over seeds of the score at each run's best epoch,
     with `best_low` and `best_high`, the lowest and highest of the seeds; `final`, `final_low` and `final_high`, the
-    same of the last epoch; `best_epoch`, their median; `diverged`, how many seeds were not finite, ended with losses
-    clearly above those they began with, or were above them on validation rows throughout and learnt nothing. Scores are
-    the `metric` as users read it, or the validation loss where that is None.
+    same of the last epoch; `best_epoch`, their median; `diverged`, how many seeds were not finite, ended with losses on
+    training and validation rows a tenth above those of the untrained network, or were so on validation rows throughout
+    and learnt nothing. Scores are the `metric` as users read it, or the validation loss where that is None.
 
     Attributes:
         knobs: the names of the one or two knobs.
@@ -68,7 +69,11 @@ class Sweep:
     def words(self) -> str:
         """What was found, in a few sentences."""
         what = self.metric or "validation loss"
-        seeds = f"{len(self.runs)} runs in {self.seconds:.1f} s." if self.runs else f"It took {self.seconds:.1f} s."
+        seeds = (
+            f"{counted(len(self.runs), 'run')} in {self.seconds:.1f} s."
+            if self.runs
+            else f"It took {self.seconds:.1f} s."
+        )
         if not self.best:
             advice = ": try smaller ones" if self.knobs == ("lr",) else ""
             return f"Every value of {' and '.join(self.knobs)} diverged{advice}. {seeds}"
@@ -79,7 +84,7 @@ class Sweep:
         )
         parts = [f"Best: {best}, with {what} {_text(row['best'])}{spread}."]
         if len(self.like_best) > 1:
-            named = ", ".join(_text(value) for value in self.like_best)
+            named = listed(_text(value) for value in self.like_best)
             parts.append(f"These cannot be told apart on these rows and seeds: {named}.")
         elif not self.is_noise_known:
             parts.append("One run of each value cannot tell a difference from chance: give more seeds.")

@@ -5,6 +5,8 @@ Checks what comes in and hands it to the floors below. Knows no terminal.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import isnan
 from typing import Any
 
 import numpy
@@ -15,16 +17,22 @@ from trimtab.knobs import OFF_AT_0, refuse_unread
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.model import build
 from trimtab.modules.comparison import Predicted
+from trimtab.modules.divergence import has_diverged
+from trimtab.modules.fitting import TRAINING_ROWS_JUDGED
 from trimtab.modules.runs import in_lanes
 from trimtab.swept import Outcome, Sweep, summarised
 from trimtab.table.prepare import prepare
 from trimtab.tensors import training_data
 from trimtab.training.config import OPTIMIZERS, SCHEDULES, Config, Task, losses_for
 from trimtab.training.data import TrainingData
-from trimtab.training.engine import Engine
+from trimtab.training.engine import Engine, Factory
+from trimtab.training.losses import LossCoefficients
 from trimtab.training.metrics import Metric, metric_for
+from trimtab.training.mlp_program import program_for
 from trimtab.training.plans import Lane
-from trimtab.training.run import NOT_FINITE, Request, RunRecord
+from trimtab.training.randomness import initialised, number_from
+from trimtab.training.run import Request, RunRecord
+from trimtab.training.untrained import untrained_loss
 from trimtab.tuning.space import FIRST_GUESSES, KNOB_NAMES, Choice, Range, Space, Value, check_fixed, space_for
 
 POINTS = 12
@@ -92,8 +100,8 @@ def sweep_table(
             on_epoch(lane.epoch, lane.request.config.epochs)
 
         records = sorted(in_lanes(engine, requests, hear), key=lambda record: record.request.trial)
-    reference = _reference_errors(tensors, measure)
-    outcomes = [_outcome(record, reference[record.request.fold], measure) for record in records]
+    starts = _Starts(tensors, engine.factory)
+    outcomes = [_outcome(record, starts.of(record.request), measure) for record in records]
     by_value = [outcomes[i : i + len(repeats)] for i in range(0, len(outcomes), len(repeats))]
     return summarised(
         [{knob: value} for value in values], by_value, measure.shown, measure.name,
@@ -139,22 +147,37 @@ def _usual(space: Space) -> dict[str, Value]:
     return usual
 
 
-def _outcome(record: RunRecord, reference: float, metric: Metric) -> Outcome:
+def _outcome(record: RunRecord, untrained: tuple[float, float], metric: Metric) -> Outcome:
     shown = record.curves.validation_metric[-1]
     last = 1 - shown if metric.greater_is_better else shown
-    failed = record.ended == NOT_FINITE or not last <= reference
-    return Outcome(record.error, last, failed, record.best_epoch, record.predictions)
+    # Where the metric says nothing of a fold (roc_auc where a class is missing), its runs were judged by their losses.
+    last = record.error if isnan(last) else last
+    return Outcome(record.error, last, has_diverged(record, untrained), record.best_epoch, record.predictions)
 
 
-def _reference_errors(data: TrainingData, metric: Metric) -> list[float]:
-    """For each fold twice the error of a network that has learnt nothing: the mean target, or all classes alike."""
-    errors = []
-    for fold in data.folds:
-        rows = fold.validation.unsqueeze(0)
-        outputs = torch.zeros(1, rows.shape[1], data.outputs, device=data.device)
-        error = metric.error(data.predictions(outputs), data.truth(rows), data.weights[rows].double())
-        errors.append(2 * float(error[0]))
-    return errors
+class _Starts:
+    """The losses on training and validation rows that runs begin with; runs that begin alike share them."""
+
+    def __init__(self, data: TrainingData, factory: Factory) -> None:
+        self._data, self._factory = data, factory
+        self._known: dict[tuple, tuple[float, float]] = {}
+
+    def of(self, request: Request) -> tuple[float, float]:
+        config, fold = request.config, self._data.folds[request.fold]
+        key = (config.network, config.initial, config.loss, request.seed, request.fold)
+        if key not in self._known:
+            number = number_from("run", request.seed, request.fold)
+            module = initialised(partial(self._factory, **config.module_arguments), number).to(self._data.device)
+            classes = self._data.outputs if self._data.task == "classification" else 0
+            losses = LossCoefficients.stack([config.loss], classes, self._data.device)
+            some = torch.linspace(0, len(fold.train) - 1, min(TRAINING_ROWS_JUDGED, len(fold.train))).long()
+            program = program_for(module)
+            train, validation = (
+                untrained_loss(program, module, self._data, rows, losses)
+                for rows in (fold.train[some.to(fold.train.device)], fold.validation)
+            )
+            self._known[key] = train, validation
+        return self._known[key]
 
 
 def _predicted(

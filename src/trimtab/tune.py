@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ from trimtab.table.prepare import Prepared
 from trimtab.table.sources import test_share
 from trimtab.table.split import SplitRule
 from trimtab.training.config import whole
-from trimtab.tuning.budget import Budget, parse_duration
-from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.address import checked_address
+from trimtab.tuning.budget import Budget, seconds_for
+from trimtab.tuning.folder import StudyFolder, locked
+from trimtab.tuning.going_on import address_of, seed_of, trials_to_do, words_of_held_knobs
 from trimtab.wording import listed, with_article
 
 PRECISIONS = ("high", "auto")
@@ -36,7 +38,7 @@ USUAL_TEST_SHARE = USUAL_VALID_SHARE = 0.2
 USUAL = "auto"
 HEARD = ("started", "notice", "schema", "baseline", "progress")
 # Options that belong to a study's data and split: a resumed one keeps them.
-KEPT = ("target", "task", "split", "test", "weight", "seed", "drop", "number", "category", "metric", "storage")
+KEPT = ("target", "task", "split", "test", "weight", "seed", "drop", "number", "category", "metric")
 
 
 def tune(
@@ -46,7 +48,7 @@ def tune(
     data: Any = None,
     space: Mapping[str, Any] | None = None,
     valid: Any = USUAL,
-    budget: str | float = "5m",
+    budget: str | float | None = None,
     metric: str | None = None,
     task: str | None = None,
     split: str | None = None,
@@ -88,28 +90,32 @@ def tune(
         valid: what networks of your own are judged by, as in `tt.fit` ("auto": a fifth of the rows, drawn at random). A
             table's validation rows follow from `split`.
         budget: wall-clock time for everything, as "45s", "5m", "2h" or seconds; with `resume`, new time on top.
+            Default: "5m", or without limit where `trials` is given.
         metric: what is optimised and compared (rmse, mae, r2; log_loss, accuracy, balanced_accuracy, roc_auc).
         task: "regression" or "classification" (default: decided by the target, with the reason).
         split: how rows are drawn: "random" (default), "time:COL" (the latest are judged and tested on), "group:COL"
             (groups stay together), or a column that says train, valid or test.
         test: the share of a table's rows put aside for the final score, a file or frame of them, or "none" ("auto": a
             fifth); for networks of your own `(X, y)` that nothing is chosen by ("auto": none).
-        refit: train the winner once more on all rows after the test score is taken.
+        refit: train the model's networks once more on all rows after the test score is taken.
         out: the folder of the study (default: trimtab-runs/DATA-DATE-N).
-        seed: the number that all random draws follow from (default: 0); the same seed draws the same again.
+        seed: the seed of all that is random: rows set aside, starting weights, order of rows, dropout (default: 0).
         trials: stop after this many trials, besides the baselines; the same seed then gives the same trials, scores and
-            model again.
+            model again, in however many calls: with `resume` those of earlier calls count. Where `budget` ends the
+            search before, a notice says so. With `resume` and neither of both, a study does what it was asked for.
         threads: threads to train with (default: all cores allowed).
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
         precision: "high" multiplies in float32; "auto" in bfloat16 where the processor is quicker at it and a check on
             the first epochs finds the validation score unharmed.
-        single: one network instead of an ensemble.
+        single: one network instead of an ensemble, trained on all rows but the test's.
         resume: the folder of an earlier study to go on from; `data` and `target` may then be left out.
         drop: columns to leave out, as "a,b" or a list.
         number: columns to take as numbers.
         category: columns to take as categories.
         weight: a column of row weights.
-        storage: a database URL for the trials (default: a file in the study's folder).
+        storage: a database URL for the trials (default: a file in the study's folder), such as
+            "postgresql+psycopg://user@host/database". Its password is not kept: with `resume` give the URL again, or
+            the password as the database's own tools take it (PGPASSWORD, ~/.pgpass).
         quiet: show no progress. Otherwise a notebook has a line that says how far the search is, and a terminal the
             panel of the command line; scripts without a terminal show nothing.
         callbacks: as in `tt.fit`, told of every run, by a name such as "trial 12, fold 3"; what answers True to an
@@ -120,7 +126,8 @@ def tune(
             `tt.fit`.
         abort: an event that ends it at once, to be resumed.
         started: the `time.monotonic()` reading from which the budget counts (default: now).
-        fixed: any knob held still, such as `loss="mae"` or `lr=1e-3`; for networks of your own those of `tt.fit`.
+        fixed: any knob held still, such as `loss="mae"` or `lr=1e-3`; for networks of your own those of `tt.fit`. With
+            `resume` a knob of a table is held from then on, and a notice says so.
 
     A study of networks of your own has `study.module`, the best of them as it was scored.
 
@@ -129,11 +136,7 @@ def tune(
     given = dict(locals())
     with _listening(given) as listeners:
         given["listeners"] = listeners
-        if callable(source):
-            return _tune_networks(given)
-        job, data, test_rows, folder = _table_job(given)
-        with lanes_in_threads():
-            return job.run(data, test_rows, folder, _path(out))
+        return _tune_networks(given) if callable(source) else _tune_table(given)
 
 
 def look(**options: Any) -> Prepared:
@@ -143,27 +146,18 @@ def look(**options: Any) -> Prepared:
     """
     bound = inspect.signature(tune).bind(**options)
     bound.apply_defaults()
-    job, data, test_rows, folder = _table_job(bound.arguments)
     with lanes_in_threads():
+        job, data, test_rows, folder, _ = _table_job(bound.arguments)
         return job.look(data, test_rows, folder)
 
 
-def _refuse_new_folder(given: Mapping[str, Any]) -> None:
-    if given["resume"] is not None and given["out"] is not None:
-        raise OptionError("--out has no effect with --resume, which goes on in the study's own folder: leave it out.")
-
-
-def _clock(given: Mapping[str, Any]) -> Budget:
-    started, stop, abort = (given[name] for name in ("started", "stop", "abort"))
-    for name, event in (("stop", stop), ("abort", abort)):
-        if event is not None and not isinstance(event, threading.Event):
-            raise OptionError(f"{name} is {event!r}: it must be a threading.Event.")
-    return Budget(
-        parse_duration(given["budget"]),
-        started=time.monotonic() if started is None else started,
-        stop=stop or threading.Event(),
-        abort=abort or threading.Event(),
-    )
+def _tune_table(given: Mapping[str, Any]) -> Study:
+    resume = _path(given["resume"])
+    if resume is not None:
+        StudyFolder.open(resume)
+    with locked(resume) if resume is not None else nullcontext(), lanes_in_threads():
+        job, data, test_rows, folder, notices = _table_job(given)
+        return job.run(data, test_rows, folder, _path(given["out"]), notices)
 
 
 def _limits(given: Mapping[str, Any]) -> tuple[int | None, int]:
@@ -171,12 +165,39 @@ def _limits(given: Mapping[str, Any]) -> tuple[int | None, int]:
     if given["precision"] not in PRECISIONS:
         raise unknown_choice("precision", str(given["precision"]), PRECISIONS)
     trials, threads = (None if given[n] is None else whole(n, given[n], 1) for n in ("trials", "threads"))
+    if given["resume"] is not None:
+        resume = Path(given["resume"])
+        StudyFolder.open(resume)
+        if given["out"] is not None:
+            raise OptionError(
+                "--out is for a new study: one that is resumed stays in its folder. Leave one of both out."
+            )
+        if given["budget"] is None and trials is None:
+            trials = trials_to_do(resume, _storage(given))
     return trials, threads or cores()
 
 
-def _table_job(given: Mapping[str, Any]) -> tuple[Job, Any, Any, StudyFolder | None]:
-    """The job over a table, its data and test rows, and the study that it goes on with."""
-    clock, (trials, threads) = _clock(given), _limits(given)
+def _storage(given: Mapping[str, Any]) -> str | None:
+    return None if given["storage"] is None else checked_address(given["storage"])
+
+
+def _clock(given: Mapping[str, Any], trials: int | None) -> Budget:
+    started, stop, abort = (given[name] for name in ("started", "stop", "abort"))
+    for name, event in (("stop", stop), ("abort", abort)):
+        if event is not None and not isinstance(event, threading.Event):
+            raise OptionError(f"{name} is {event!r}: it must be a threading.Event.")
+    return Budget(
+        seconds_for(given["budget"], trials),
+        started=time.monotonic() if started is None else started,
+        stop=stop or threading.Event(),
+        abort=abort or threading.Event(),
+    )
+
+
+def _table_job(given: Mapping[str, Any]) -> tuple[Job, Any, Any, StudyFolder | None, list[str]]:
+    """The job over a table, its data and test rows, the study that it goes on with, and what is said of that."""
+    trials, threads = _limits(given)
+    clock = _clock(given, trials)
     if given["space"] is not None:
         raise OptionError("space= belongs to networks of your own: give a function that makes them first.")
     if not _is_usual(given["valid"]):
@@ -198,21 +219,24 @@ def _table_job(given: Mapping[str, Any]) -> tuple[Job, Any, Any, StudyFolder | N
         "test": None if _is_usual(test) else _reference(test), "drop": _listed(given["drop"]),
         "number": _listed(given["number"]), "category": _listed(given["category"]), "weight": given["weight"],
         "seed": None if given["seed"] is None else whole("seed", given["seed"]), "metric": given["metric"],
-        "fixed": dict(given["fixed"]), "storage": given["storage"], "refit": given["refit"],
+        "fixed": dict(given["fixed"]), "storage": _storage(given), "refit": given["refit"],
         "single": given["single"], "precision": given["precision"],
+        "trials": trials,
     }  # fmt: skip
-    folder = None
+    folder, notices = None, []
     if given["resume"] is not None:
         folder = StudyFolder.open(Path(given["resume"]))
-        _refuse_new_folder(given)
-        asked, data, test = _as_asked_before(folder, asked, data, test)
+        asked, data, test, notices = _as_asked_before(folder, asked, data, test)
     elif data is None:
         raise OptionError("There is no data: name a file, or a study to go on from with --resume.")
     else:
         usual = {"task": "auto", "split": "random", "seed": 0} | ({"test": USUAL_TEST_SHARE} if _is_usual(test) else {})
         asked |= {name: value for name, value in usual.items() if asked[name] is None}
-    job = Job(clock, given["listeners"], asked, trials, device_named(given["device"]), threads, runs=_runs(given))
-    return job, data, USUAL_TEST_SHARE if _is_usual(test) else test, folder
+    job = Job(
+        clock, given["listeners"], asked, trials, device_named(given["device"]), threads, runs=_runs(given),
+        is_resumed=folder is not None,
+    )  # fmt: skip
+    return job, data, USUAL_TEST_SHARE if _is_usual(test) else test, folder, notices
 
 
 @contextmanager
@@ -275,28 +299,32 @@ def _tune_networks(given: Mapping[str, Any]) -> Study:
     stop, fixed = given["stop"], dict(given["fixed"])
     if stop is not None and not isinstance(stop, threading.Event):
         given, fixed = {**given, "stop": None}, {**fixed, "stop": stop}
-    clock, (trials, threads), valid, test = _clock(given), _limits(given), given["valid"], given["test"]
+    (trials, threads), valid, test = _limits(given), given["valid"], given["test"]
+    clock, resume = _clock(given, trials), _path(given["resume"])
     usual = {"task": "auto", "split": "random"}
     _refuse(target=given["target"], **{name: given[name] for name, value in usual.items() if given[name] != value})
     _refuse(**{name: given[name] for name in ("refit", "single", "drop", "number", "category", "weight")})
     _refuse(precision=given["precision"] != "high")
-    _refuse_new_folder(given)
     if given["data"] is None:
         raise OptionError("There is no data: give data=(X, y).")
     valid = USUAL_VALID_SHARE if _is_usual(valid) else valid
+    seed = None if given["seed"] is None else whole("seed", given["seed"])
+    if resume is not None:
+        # No seed is a usual one here: what is given has to be that of the study.
+        seed = seed_of(resume, seed_of(resume, 0) if seed is None else seed, usual=-1)
     job = ModuleJob(
-        clock, given["listeners"], seed=whole("seed", given["seed"] or 0), max_trials=trials,
-        device=device_named(given["device"]), threads=threads, metric=given["metric"], storage=given["storage"],
+        clock, given["listeners"], seed=seed or 0, max_trials=trials, device=device_named(given["device"]),
+        threads=threads, metric=given["metric"], storage=_storage(given),
         share=float(valid) if isinstance(valid, (int, float)) else None, runs=_runs(given),
     )  # fmt: skip
-    with lanes_in_threads():
+    with lanes_in_threads(), locked(resume) if resume is not None else nullcontext():
         material = Material.read(given["data"], valid, seed=job.seed, batch_size=None)
         if material.is_streamed:
             reason = material.reason
             raise OptionError(f"A search reads the same rows again and again, and of these {reason}: use tt.fit.")
         knobs = _module_space(Networks(given["source"]), material, given["space"] or {}, fixed)
         test = None if _is_usual(test) or (isinstance(test, str) and test == "none") else test
-        return job.run(knobs, material, test, _path(given["resume"]), _path(given["out"]))
+        return job.run(knobs, material, test, resume, _path(given["out"]))
 
 
 def _module_space(
@@ -335,8 +363,9 @@ def _as_written(value: Any) -> Any:
     return [part for each in value for part in _as_written(each)] if isinstance(value, (tuple, list)) else value
 
 
-def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> tuple[dict, Any, Any]:
-    """The options of the study being resumed; refuses those that would change its data, split or metric."""
+def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> tuple[dict, Any, Any, list[str]]:
+    """The options of the study being resumed, its data and test rows, and what a user ought to know of them; refuses
+    options that would change its data, split or metric."""
     before = folder.read("study.json")["asked"]
     for name in KEPT:
         if asked[name] not in (None, []) and _as_written(asked[name]) != _as_written(before.get(name)):
@@ -350,7 +379,10 @@ def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> 
         "refit": asked["refit"] or before["refit"],
         "single": asked["single"] or before["single"],
     }
+    merged["trials"] = before.get("trials") if asked["trials"] is None else asked["trials"]
+    merged["storage"] = address_of(folder, before.get("storage"), asked["storage"])
     merged["fixed"] = {**before["fixed"], **asked["fixed"]}
+    notices = words_of_held_knobs(before["fixed"], asked["fixed"])
     if data is None:
         data = before["data"]
         if data is None:
@@ -359,4 +391,4 @@ def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> 
             )
     if _is_usual(test) and before["test"] is not None:
         test = before["test"]
-    return merged, data, test
+    return merged, data, test, notices

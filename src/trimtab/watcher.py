@@ -7,7 +7,7 @@ losses or files.
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -43,6 +43,7 @@ class Watcher:
         self._norms: dict[nn.Parameter, Tensor] = {}
         # Kept from step to step: fresh memory for all weights would cost more than what is done with it.
         self._room: list[Tensor] = []
+        self._has_squares = False
         self._rate: Any = None
         self._calls: dict[str, int] = {}
         self._depth = 0
@@ -116,36 +117,68 @@ class Watcher:
         if parameter.grad is not None:
             self._norms[parameter] = _norm(parameter.grad)
 
-    def _before_step(self, optimizer: torch.optim.Optimizer, arguments: tuple, named: dict) -> None:
+    def _before_step(self, optimizer: torch.optim.Optimizer, arguments: tuple, named: dict) -> tuple | None:
         rate = optimizer.param_groups[0].get("lr")
         self._rate = rate.clone() if isinstance(rate, Tensor) else rate  # a tensor would be changed in place
+        self._has_squares = False
         if not self._gradient_hooks:
-            return
+            return None
+        self._make_room(self._parameters())
         with torch.no_grad():
-            self._add_squares(self._parameters())
             for room, p in zip(self._room, self._watched, strict=True):
                 room.copy_(p.detach())
+        # A step that is given a closure has its gradients from there, and those of the step before until then.
+        if callable(named.get("closure")):
+            return arguments, named | {"closure": self._noting(named["closure"])}
+        # torch hands over the optimizer as the first of its arguments.
+        place = next((i for i, each in enumerate(arguments) if callable(each) and each is not optimizer), None)
+        if place is not None:
+            return (*arguments[:place], self._noting(arguments[place]), *arguments[place + 1 :]), named
+        self._add_squares()
+        return None
 
-    def _add_squares(self, parameters: list[nn.Parameter]) -> None:
-        """Add the squared norm of each parameter's gradient to those of the steps before."""
+    def _noting(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """The closure; its first gradients, those at the weights that the step begins with, are noted."""
+
+        @wraps(closure)
+        def noting() -> Any:
+            if not self._has_squares:
+                self._norms = {}
+            value = closure()
+            self._add_squares()
+            return value
+
+        return noting
+
+    def _make_room(self, parameters: list[nn.Parameter]) -> None:
         is_moved = bool(self._room) and self._room[0].device != parameters[0].device
         if is_moved or len(parameters) != len(self._watched):  # some were thawed
             self._watched, self._squares, self._noted_steps = parameters, None, 0
             self._room = [torch.empty_like(_wide(p)) for p in parameters]
+
+    @torch.no_grad()
+    def _add_squares(self) -> None:
+        """Add the squared norm of each parameter's gradient to those of the steps before, once in a step."""
+        if self._has_squares:
+            return
         scale = 1.0 if self._scaler is None else self._scaler.get_scale()
-        squares = torch.stack([self._norm_of(p, scale).to(parameters[0].device) for p in parameters]).square()
+        device = self._watched[0].device
+        squares = torch.stack([self._norm_of(p, scale).to(device) for p in self._watched]).square()
         self._squares = squares if self._squares is None else self._squares + squares
         self._noted_steps += 1
-        self._norms = {}
+        self._norms, self._has_squares = {}, True
 
     def _norm_of(self, parameter: nn.Parameter, scale: float) -> Tensor:
         """That of its gradient, without the scaler's `scale`; as the optimizer gets it if it was thawed since."""
+        if parameter.grad is None:  # what was noted belongs to a step that was never made
+            return torch.zeros(())
         if parameter in self._norms:
             return self._norms[parameter] if scale == 1 else self._norms[parameter] / scale
-        return torch.zeros(()) if parameter.grad is None else _norm(parameter.grad)
+        return _norm(parameter.grad)
 
     def _after_step(self, optimizer: torch.optim.Optimizer, arguments: tuple, named: dict) -> None:
         if self._gradient_hooks:
+            self._add_squares()  # of an optimizer that left its closure alone
             with torch.no_grad():
                 size = get_total_norm(self._room)
                 for before, p in zip(self._room, self._watched, strict=True):

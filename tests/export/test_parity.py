@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy
@@ -12,13 +13,14 @@ import pytest
 import torch
 
 import exported
-from exported import LINEAR, WAVES, feeds, spoiled, tensors, trained
+from exported import LINEAR, PLAIN, WAVES, feeds, spoiled, tensors, trained
 from trimtab.export.columns import vocabulary
 from trimtab.export.onnx import as_onnx
 from trimtab.export.predictor import Predictor
 from trimtab.export.pt2 import VOCABULARY_FILE, as_pt2
 from trimtab.model import Model
 from trimtab.nets.mlp import ACTIVATIONS
+from trimtab.table.encode import Encoder
 from trimtab.table.prepare import prepare
 
 TOLERANCE = 1e-5
@@ -175,13 +177,28 @@ def test_every_day_of_the_calendar():
 
 
 @pytest.mark.parametrize(
-    ("label", "spelling"),
-    [("1", "1.0"), ("true", "True"), ("true", "TRUE"), ("false", "0"), ("", "NA"), ("", "?"), ("2", "2")],
-)
-def test_labels_may_be_written_as_in_a_file(label, spelling):
+    ("name", "label", "spelling"),
+    [
+        ("zone", "1", "1.0"), ("zone", "2.0", "2"), ("code", "007", "007"), ("code", "1e3", "1e3"),
+        ("word", "True", "TRUE"), ("word", "False", "0"), ("state", "", "NA"), ("state", "", "?"),
+        ("blank", " x", "x"), ("part", "NA", ""),
+    ],
+)  # fmt: skip
+def test_labels_may_be_written_as_in_a_file(tmp_path, name, label, spelling):
+    """A column of text takes text, in every spelling that trimtab itself would take for the label."""
     frame, target = with_target(everything(), "number")
-    model = model_of(frame, target)
-    name = "garden" if label in ("true", "false") else "rooms" if label else "state"
+    rows = range(frame.height)
+    columns = {
+        "zone": [("1", "2.0", "b")[i % 3] for i in rows],
+        "code": [("007", "042", "1e3")[i % 3] for i in rows],
+        "word": [("True", "False")[i % 2] for i in rows],
+        "blank": [(" x", "y", "z")[i % 3] for i in rows],
+        "part": [("NA", "EU", "AS")[i % 3] for i in rows],
+    }
+    frame = frame.select("size", "state", target, *(polars.Series(key, cells) for key, cells in columns.items()))
+    frame.write_csv(tmp_path / "rooms.csv")
+    model = trained(prepare(tmp_path / "rooms.csv", target=target, test="none"), (LINEAR,))
+    model = replace(model, encoder=_without_types(model.encoder)) if name == "word" else model
     row, content = feeds(model, frame.head(1)), as_onnx(model)
 
     def predicted(text: str) -> numpy.ndarray:
@@ -189,6 +206,64 @@ def test_labels_may_be_written_as_in_a_file(label, spelling):
 
     first, second, third = predicted(label), predicted(spelling), predicted("palace")
     assert first == second != third
+    assert_parity(model, frame, saved=False)
+
+
+def _without_types(encoder: Encoder) -> Encoder:
+    """As a model that was saved before it knew the types of its cells: every category is text."""
+    features = [f.model_copy(update={"type": "string"}) if f.labels else f for f in encoder.features]
+    return encoder.model_copy(update={"features": tuple(features)})
+
+
+def numbered(gaps: bool) -> polars.DataFrame:
+    """Categories that are numbers and truths, in types that all differ; with `gaps`, some cells are missing."""
+    rows = numpy.arange(ROWS)
+    columns = {
+        "floor": polars.Series((-1, 0, 3)[i % 3] for i in rows),
+        "small": polars.Series(rows % 2, dtype=polars.UInt8),
+        "long": polars.Series(2**53 + i % 3 for i in rows),
+        "share": polars.Series((1e-07, 0.1, 3.0, 1e16)[i % 4] for i in rows),
+        "single": polars.Series((0.1 + 0.2 * (i % 3) for i in rows), dtype=polars.Float32),
+        "money": polars.Series((1.5 + i % 3 for i in rows), dtype=polars.Decimal(10, 2)),
+        "many": polars.Series(int(i) ** 2 // 40 for i in numpy.random.default_rng(3).integers(0, 40, ROWS)),
+        "open": polars.Series(rows % 2 == 0),
+    }
+    frame = polars.DataFrame(columns)
+    if gaps:
+        every = [polars.when(polars.int_range(ROWS) % 7 != i).then(name).alias(name) for i, name in enumerate(columns)]
+        frame = frame.select([*every[:7], polars.when(polars.int_range(ROWS) % 5 > 0).then("open").alias("open")])
+    size = numpy.random.default_rng(1).normal(100, 30, ROWS)
+    return frame.with_columns(
+        count=polars.Series(rows // 2), size=polars.Series(size), price=polars.Series(size + rows)
+    )
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_numbers_that_are_categories_are_taken_by_their_value(gaps):
+    frame = numbered(gaps)
+    categories = frame.columns[:7]
+    model = trained(prepare(frame, target="price", test="none", category=categories), (PLAIN,))
+    content = as_onnx(model)
+    kinds = {i.name: i.type for i in onnxruntime.InferenceSession(content).get_inputs()}
+    whole, real, truth = "tensor(int64)", "tensor(double)", "tensor(double)" if gaps else "tensor(bool)"
+    assert [kinds[name] for name in categories] == [whole] * 3 + [real] * 3 + [whole]
+    assert (kinds["open"], kinds["count"], kinds["size"]) == (truth, whole, real)
+    assert_parity(model, spoiled(frame, model), saved=False)
+
+
+def test_numbers_of_a_text_file_are_taken_by_their_value_however_they_are_written(tmp_path):
+    """Exponents, zeros at the end, true and false: in the file they are labels, for a caller what they stand for."""
+    cells = {"e": ["1e3", "2e3", "500"], "z": ["1.10", "1.20", "1.30"], "t": ["True", "False", "True"]}
+    size = numpy.random.default_rng(1).normal(size=90).round(3)
+    columns = {name: [written[i % 3] for i in range(90)] for name, written in cells.items()}
+    frame = polars.DataFrame({**columns, "size": size, "price": size * 3 + numpy.arange(90) % 3})
+    frame.write_csv(tmp_path / "table.csv")
+    model = trained(prepare(tmp_path / "table.csv", target="price", test="none", category=["e", "z"]), (LINEAR,))
+    given = {"e": numpy.tile([1000.0, 2000.0, 500.0], 30), "z": numpy.tile([1.1, 1.2, 1.3], 30)}
+    given |= {"t": numpy.tile([True, False, True], 30), "size": size}
+    found = run_onnx(as_onnx(model), given)["prediction"]
+    numpy.testing.assert_allclose(found, model.predict(frame), rtol=1e-4)
+    assert len(numpy.unique(model.encoder.encode(frame).numbers, axis=0)) > 3
 
 
 def test_odd_names_of_columns():
@@ -212,7 +287,7 @@ def test_the_graph_is_valid_and_says_what_it_takes():
     session = onnxruntime.InferenceSession(content)
     kinds = {i.name: i.type for i in session.get_inputs()}
     assert list(kinds) == frame.columns[:-1]
-    assert (kinds["size"], kinds["garden"], kinds["when"]) == ("tensor(double)", "tensor(string)", "tensor(int64)")
+    assert (kinds["size"], kinds["garden"], kinds["when"]) == ("tensor(double)", "tensor(bool)", "tensor(int64)")
     assert all(i.shape == ["rows"] for i in session.get_inputs())
     assert {o.name: o.type for o in session.get_outputs()} == {
         "prediction": "tensor(bool)", "probabilities": "tensor(double)",

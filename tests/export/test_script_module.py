@@ -10,6 +10,7 @@ import numpy
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import trimtab as tt
 from trimtab.export.scripts.sources import source_of, source_of_module
@@ -23,6 +24,7 @@ from trimtab.training.config import (
     Schedule,
     Stopping,
 )
+from trimtab.training.randomness import row_order
 
 EXPONENT = 1.5
 
@@ -174,6 +176,140 @@ def test_losses_of_the_callers_own(loss):
     assert_trains_alike(network(), {"loss": loss})
 
 
+class Summed(nn.Module):
+    """A network without a bias before what takes it away: its gradient would be rounding, which Adam makes steps of."""
+
+    def __init__(self, *, normalises: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 8, bias=False), nn.Linear(8, 1)
+        self.norm = nn.BatchNorm1d(8) if normalises else nn.Identity()
+
+    def forward(self, x):
+        return self.last(torch.tanh(self.norm(self.first(x))))
+
+
+def summed(*, normalises: bool) -> nn.Module:
+    torch.manual_seed(0)
+    return Summed(normalises=normalises)
+
+
+def assert_trains_alike_in_batches(
+    module: nn.Module, knobs: dict[str, Any], train: Any, valid: Any, *, count: int = 70, batch: int = 32
+) -> str:
+    """In batches too the script trains what tt.fit trained, if it sees the rows in the order that the run saw them."""
+    settings = {"epochs": 5, "lr": 0.02} | ({"batch_size": batch} if isinstance(train, tuple) else {}) | knobs
+    run = tt.fit(module, train=train, valid=valid, **settings)
+    script = script_of(run, module)
+    orders = (torch.from_numpy(row_order(count, seed=0, fold=0, epoch=epoch)) for epoch in range(settings["epochs"]))
+    names = train_of(script.replace("torch.randperm(len(y))", "next(ORDERS)"))
+    names["ORDERS"] = orders
+    rows_of = [*rows(count), *valid[:2]]
+    if isinstance(train, tuple) and len(train) == 3:
+        rows_of += [train[2], valid[2] if len(valid) == 3 else torch.ones(len(valid[1]))]
+    trained, score = names["train"](module, *rows_of)
+    assert score == pytest.approx(run.score, rel=1e-3)
+    own, found = trained.state_dict(), run.module.state_dict()
+    for name in found:
+        torch.testing.assert_close(own[name], found[name], rtol=1e-3, atol=1e-3)
+    return script
+
+
+BIASES = (Group("last.bias", rate=0.2), Group("first.*", decay=0.0))
+IN_BATCHES = {
+    "nothing more": {},
+    "averaging": {"averaging": 0.9},
+    "averaging, clipping and groups": {
+        "averaging": 0.8, "gradient_clip": 0.3, "groups": BIASES, "weight_decay": 0.2, "optimizer": "adamw"},
+    "averaging, a plan and a course": {
+        "averaging": 0.8, "schedule": "one_cycle", "weight_decay": 0.2, "decay_course": "cosine", "metric": "r2"},
+    "averaging and an own optimizer": {"averaging": 0.8, "optimizer": torch.optim.RMSprop, "schedule": "cosine"},
+    "clipping and an own optimizer": {"gradient_clip": 0.1, "optimizer": torch.optim.SGD, "lr": 0.5},
+    "a plateau seen every other epoch": {
+        "schedule": Schedule("plateau", factor=0.3, patience=3), "evaluate_every": 2, "epochs": 16, "lr": 0.3},
+    "progress seen every other epoch": {
+        "stop": Stopping("pq", threshold=0.2, strip=4), "evaluate_every": 2, "epochs": 30, "lr": 0.1},
+    "progress seen less often than a strip": {
+        "stop": Stopping("pq", threshold=0.2, strip=2), "evaluate_every": 3, "epochs": 30, "lr": 0.1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("normalises", [False, True], ids=["plain", "batch norm"])
+@pytest.mark.parametrize("case", IN_BATCHES)
+def test_each_knob_in_batches(case, normalises):
+    assert_trains_alike_in_batches(summed(normalises=normalises), IN_BATCHES[case], rows(70), rows(50))
+
+
+WEIGHTS, JUDGING = torch.linspace(0.1, 3.0, 70), torch.linspace(2.0, 0.5, 50)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "valid"),
+    [
+        *(({"loss": name}, (*rows(50), JUDGING)) for name in REGRESSION_LOSSES),
+        ({}, rows(50)),
+        ({"metric": "rmse"}, (*rows(50), JUDGING)),
+        ({"metric": "r2", "averaging": 0.9, "gradient_clip": 0.5}, (*rows(50), JUDGING)),
+        ({"loss": nn.MSELoss()}, (*rows(50), JUDGING)),
+        ({"loss": nn.L1Loss(reduction="none"), "groups": BIASES}, rows(50)),
+        ({"stop": Stopping("pq", threshold=0.2, strip=2), "epochs": 30, "lr": 0.1}, (*rows(50), JUDGING)),
+    ],
+    ids=lambda given: " ".join(map(str, given.values())) if isinstance(given, dict) else str(len(given)),
+)
+def test_weights_of_rows(knobs, valid):
+    train = (*rows(70), WEIGHTS)
+    script = assert_trains_alike_in_batches(summed(normalises=False), knobs, train, valid)
+    assert "the weights w, wv of the rows" in script
+
+
+def test_weights_of_rows_and_classes():
+    x, y = rows(70, 3)
+    valid = (*rows(50, 3), JUDGING)
+    run = tt.fit(network(3), (x, y, WEIGHTS), valid, batch_size=0, epochs=5, lr=0.02, class_weights=(1.0, 2.0, 3.0),
+                 metric="log_loss", label_smoothing=0.1)  # fmt: skip
+    _, score = train_of(script_of(run, network(3)))["train"](network(3), x, y, *valid[:2], WEIGHTS, JUDGING)
+    assert score == pytest.approx(run.score, rel=1e-3)
+
+
+def test_weights_of_rows_and_a_share_of_them():
+    x, y = rows(60)
+    weights = torch.linspace(0.1, 2.0, 60)
+    run = tt.fit(network(), train=(x, y, weights), valid=0.25, epochs=10, batch_size=0, lr=0.02, seed=5)
+    names = train_of(script_of(run, network()))
+    _, score = names["train"](network(), *names["split"](x, y, weights))
+    assert score == pytest.approx(run.score, rel=1e-3)
+
+
+@pytest.mark.parametrize("knobs", [{}, {"averaging": 0.8, "schedule": "cosine"}], ids=str)
+def test_a_loader_that_drops_its_last_batch(knobs):
+    loader = DataLoader(TensorDataset(*rows(70)), batch_size=32, drop_last=True)
+    script = assert_trains_alike_in_batches(summed(normalises=False), knobs, loader, rows(50))
+    assert "if len(rows) < BATCH" in script
+    kept = DataLoader(TensorDataset(*rows(70)), batch_size=32)
+    assert "continue" not in assert_trains_alike_in_batches(summed(normalises=False), knobs, kept, rows(50))
+
+
+def test_fewer_rows_than_a_batch_are_a_batch():
+    knobs = {"schedule": "cosine"}
+    assert_trains_alike_in_batches(summed(normalises=True), knobs, rows(20), rows(50), count=20)
+
+
+def test_courses_of_dropout_in_any_kind_of_layer():
+    module = nn.Sequential(
+        nn.Unflatten(1, (3, 1)), nn.Conv1d(3, 4, 1), nn.Dropout1d(0.5), nn.Flatten(), nn.Linear(4, 1)
+    )
+    run = tt.fit(module, train=rows(70), valid=rows(40), epochs=6, dropout=0.3, dropout_course="linear")
+    trained, _ = train_of(script_of(run, module))["train"](module, *rows(70), *rows(40))
+    assert trained[2].p < 0.3
+
+
+def test_a_score_of_nothing_or_below_is_no_division():
+    knobs = {"loss": lambda o, t: (o - t).abs().mean() - 5, "epochs": 30, "lr": 0.3}
+    for rule in ("gl", "pq"):
+        assert_trains_alike_in_batches(
+            summed(normalises=False), knobs | {"stop": Stopping(rule, threshold=1.0, strip=3)}, rows(70), rows(50)
+        )
+
+
 def half_rate(parameters):
     return torch.optim.SGD(parameters, lr=0.05, momentum=0.5)
 
@@ -265,7 +401,7 @@ def test_names_from_around_are_told():
     source = source_of(lambda output, target: helper(output, target).mean())
     assert source.needs == ("helper",)
     run = tt.fit(network(), train=rows(40), valid=rows(20), epochs=2, loss=lambda o, t: helper(o, t).mean())
-    assert "Bring these along from your own code: helper" in script_of(run, network())
+    assert "Copy these from your own code: helper" in script_of(run, network())
 
 
 def test_a_script_run_as_it_stands_asks_for_the_data():

@@ -250,7 +250,7 @@ def test_a_table_that_is_gone_or_has_changed_is_said(tmp_path, table):
     assert "The table has changed" in study_script(folder, made.trial, model)
     table.unlink()
     script = study_script(folder, made.trial, model)
-    assert "not at its place" in script
+    assert "The table was not there" in script
     assert json.dumps(str(table)) in script
 
 
@@ -275,7 +275,14 @@ def test_odd_names_and_labels(tmp_path, table):
     assert_same_columns(made, found)
 
 
-@pytest.mark.parametrize("values", [[True, False], [3, -1, 20], [0.5, 1.0, 2.25], ["1", "1.50", 'a"b']])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [True, False], [3, -1, 20], [0.5, 1.0, 2.25], ["1", "1.50", 'a"b'], ["2", "2.1", "2.21"], ["007", "7", "x"],
+        ["1e3", "500"], ["True", "TRUE", "False"], ["NA", "EU"], [" x", "x", "y"], ["1.1", "1.10", "2.0.1"],
+        ["1", "1.0", "2"],
+    ],
+)  # fmt: skip
 def test_labels_of_any_type(tmp_path, values):
     frame = (
         rooms()
@@ -299,6 +306,31 @@ def test_the_first_comment_says_that_an_ensemble_won(tmp_path, table):
     assert "trains the best one alone (rmse 0.5)" in head
     single = {**result, "ensemble": result["ensemble"][:1]}
     assert "ensemble" not in written(tmp_path / "single", table, "price", result=single).script
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        ({"split": "time:size"}, "development"),
+        ({"single": True}, "development"),
+        ({"refit": True}, "all"),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_what_was_trained_on_all_rows_is_so_in_the_script(tmp_path, table, options, rows):
+    config = Config(
+        network=NETWORK, epochs=6, batch_size=32, schedule=Schedule("plateau"), dropout=0.2, dropout_course="linear",
+        averaging=0.9,
+    )  # fmt: skip
+    made = written(tmp_path / "study", table, "price", config=config, cuts=(1, 2), best_epoch=4, **options)
+    names = made.run_until("# the end")
+    if rows is None:
+        assert len(names["networks"]) == 5 and "trained_on_all" not in names
+        return
+    assert len(names["networks"]) == 1 and "for epoch in range(1, 5):" in made.script
+    assert "factors = [1.0, 0.3, 0.09, 0.09]" in made.script
+    assert len(names["every"]) == (len(made.prepared.development) if rows == "development" else len(names["target"]))
 
 
 ELABORATE = Config(

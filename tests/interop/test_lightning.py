@@ -72,7 +72,15 @@ def module_of(package: Any) -> type:
     return Module
 
 
-def fitted(recorder: tt.Recorder, module: Any, package: Any = lightning, *, watch: bool = False, **options: Any) -> Any:
+def fitted(
+    recorder: tt.Recorder,
+    module: Any,
+    package: Any = lightning,
+    *,
+    watch: bool = False,
+    batch: int = 10,
+    **options: Any,
+) -> Any:
     settings: dict[str, Any] = {"max_epochs": 3} | options
     callbacks = [recorder.lightning(watch=watch), *settings.pop("callbacks", ())]
     trainer = package.Trainer(
@@ -80,7 +88,7 @@ def fitted(recorder: tt.Recorder, module: Any, package: Any = lightning, *, watc
         enable_model_summary=False, **settings,
     )  # fmt: skip
     data = TensorDataset(X, Y)
-    trainer.fit(module, DataLoader(data, batch_size=10), DataLoader(data, batch_size=20))
+    trainer.fit(module, DataLoader(data, batch_size=batch), DataLoader(data, batch_size=20))
     return trainer
 
 
@@ -110,6 +118,51 @@ def test_the_training_loss_is_the_mean_over_the_epoch_however_it_is_logged(logs:
     run = recorder.run()
     assert run.curves["train_loss"].to_list() == pytest.approx([sum(s) / len(s) for s in module.steps], rel=1e-5)
     assert not {"train_loss_step", "train_loss_epoch"} & set(run.curves.columns)
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2}, {"gradient_clip_val": 0.01}], ids=str)
+def test_unequal_batches_count_by_their_rows(options: dict[str, Any]) -> None:
+    module, recorder = module_of(lightning)(), tt.Recorder()
+    fitted(recorder, module, batch=16, **options)
+    sizes = (16, 16, 8)
+    expected = [sum(n * loss for n, loss in zip(sizes, steps, strict=True)) / 40 for steps in module.steps]
+    assert recorder.curves["train_loss"].to_list() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+@pytest.mark.parametrize("clip", [None, 0.01])
+def test_gradients_belong_to_the_epoch_that_they_are_noted_in(by_hand: bool, clip: float | None) -> None:
+    noted: list[float] = []
+
+    class Notes(module_of(lightning)):  # type: ignore[misc]
+        automatic_optimization = not by_hand
+
+        def on_after_backward(self) -> None:
+            if len(self.steps[-1]) == 1:
+                noted.append(float(nn.utils.get_total_norm([p.grad for p in self.parameters()])))
+
+        def training_step(self, batch: Any, index: int) -> Any:
+            loss = super().training_step(batch, index)
+            if not by_hand:
+                return loss
+            optimizer = self.optimizers()
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+            return None
+
+    recorder = tt.Recorder()
+    fitted(recorder, Notes(), watch=True, batch=40, gradient_clip_val=None if by_hand else clip)
+    assert recorder.curves["gradient_norm"].to_list() == pytest.approx(noted, rel=1e-5)
+
+
+def test_the_rows_of_a_batch_in_any_form() -> None:
+    from trimtab.interop.lightning import _rows_of
+
+    rows = torch.zeros(7, 2)
+    for batch in (rows, (rows, rows), {"x": rows}, [{"a": ("text", rows)}], (torch.tensor(1.0), rows)):
+        assert _rows_of(batch) == 7
+    assert _rows_of("text") is None
 
 
 def test_an_epoch_without_validation_has_no_validation_numbers() -> None:

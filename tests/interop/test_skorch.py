@@ -13,7 +13,7 @@ import trimtab as tt
 pytest.importorskip("skorch")
 from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import EarlyStopping, EpochScoring, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
 
 GENERATOR = numpy.random.default_rng(0)
 X = GENERATOR.normal(size=(80, 4)).astype(numpy.float32)
@@ -61,8 +61,6 @@ def test_stopping_early_and_being_stopped_are_noted() -> None:
         if len(net.history) == 2:
             raise KeyboardInterrupt
 
-    from skorch.callbacks import Callback
-
     class Interrupts(Callback):
         on_batch_end = staticmethod(interrupt)
 
@@ -103,6 +101,23 @@ def test_watching_notes_signals_and_changes_no_weight() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
     for name in ("gradient_norm", "update_ratio", "dead_units", "saturated_units"):
         assert recorder.run().curves[name].is_finite().all(), name
+
+
+def test_gradients_belong_to_the_epoch_that_they_are_noted_in() -> None:
+    recorder = tt.Recorder()
+    noted: list[float] = []
+
+    class Notes(Callback):
+        def on_epoch_begin(self, net: Any, **_: Any) -> None:
+            self.is_first = True
+
+        def on_grad_computed(self, net: Any, **_: Any) -> None:
+            if self.is_first:
+                noted.append(float(nn.utils.get_total_norm([p.grad for p in net.module_.parameters()])))
+            self.is_first = False
+
+    net(recorder.skorch(watch=True), Notes(), batch_size=-1, max_epochs=3).fit(X, Y)
+    assert recorder.curves["gradient_norm"].to_list() == pytest.approx(noted, rel=1e-5)
 
 
 def test_searches_and_pickles_copy_it() -> None:

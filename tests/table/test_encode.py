@@ -67,7 +67,7 @@ def test_a_missing_number_has_an_indicator_where_training_had_one():
     encoded = ENCODER.encode(with_column("gaps", [1.0, None, float("nan"), float("inf")]))
     assert column(encoded, "gaps: missing").tolist() == [0, 1, 1, 1]
     assert column(encoded, "gaps")[1:].tolist() == [0, 0, 0]
-    assert encoded.notices == ('"gaps": 1 values are infinite, and count as missing.',)
+    assert encoded.notices == ('"gaps": 1 value is infinite, and counts as missing.',)
 
 
 def test_a_number_missing_for_the_first_time_takes_the_median_and_is_counted():
@@ -96,8 +96,8 @@ def test_an_unseen_label_is_the_mean_label_where_none_is_rare():
     for label, share in shares.items():
         assert column(encoded, f"colour: {label}")[[0, 3]] == pytest.approx([share, share])
     assert encoded.notices == (
-        '"colour": 1 rows have a label that training did not see.',
-        '"colour": 1 values are missing, none were in training; taken as unknown labels.',
+        '"colour": 1 row has a label that training did not see.',
+        '"colour": 1 value is missing, none were in training; taken as unknown labels.',
     )
 
 
@@ -117,7 +117,7 @@ def test_many_labels_become_codes_and_the_rarest_train_the_entry_of_the_unknown(
     assert all(label in labels.pooled for label, count in counts.items() if count == 1)
     encoded = ENCODER.encode(with_column("city", ["nowhere", labels.pooled[0], labels.labels[0], None]))
     assert encoded.codes[:, 0].tolist() == [0, 0, 1, 0]
-    assert any("1 rows have a label" in notice for notice in encoded.notices)
+    assert any("1 row has a label" in notice for notice in encoded.notices)
 
 
 def test_many_labels_of_equal_weight_still_train_the_entry_of_the_unknown():
@@ -173,7 +173,7 @@ def test_pandas_and_arrow_frames_are_the_same_table():
 def test_words_among_numbers_count_as_missing_and_are_counted():
     encoded = ENCODER.encode(with_column("size", ["50", "fifty", "NA", "-"]))
     assert encoded.notices == (
-        '"size": 1 values are no numbers, and count as missing.',
+        '"size": 1 value is not a number, and counts as missing.',
         '"size": 2 values are missing, none were in training; the median stands in.',
     )
 

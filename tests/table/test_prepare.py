@@ -48,7 +48,7 @@ def test_the_rows_of_the_source_are_known():
 def test_infinite_targets_count_as_missing():
     prepared = prepare(frame_of(y=[float("inf"), -1.5] + [0.5 * i for i in range(ROWS - 2)]), target="y")
     assert prepared.counts.without_target == 1
-    assert any("1 values of the target" in notice and "infinite" in notice for notice in prepared.notices)
+    assert any("1 value of the target" in notice and "infinite" in notice for notice in prepared.notices)
 
 
 def test_targets_come_back_in_original_units():
@@ -128,8 +128,8 @@ def test_test_rows_that_cannot_be_scored_are_left_out_and_counted():
     test = frame_of(6, y=["u", "v", None, "never seen", "u", "u"])
     prepared = prepare(train, target="y", test=test)
     assert prepared.counts.test == 4
-    assert any("1 of 6 test rows have no target" in notice for notice in prepared.notices)
-    assert any("1 test rows are of a class that no training row has" in notice for notice in prepared.notices)
+    assert any("1 of 6 test rows has no target" in notice for notice in prepared.notices)
+    assert any("1 test row is of a class that no training row has" in notice for notice in prepared.notices)
 
 
 def test_without_a_test_every_row_trains():

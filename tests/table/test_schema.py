@@ -34,7 +34,7 @@ def role_of(values, name="column"):
         (GENERATOR.normal(size=ROWS), "number"),
         ([i % 3 for i in SEQUENCE], "number"),
         ([i % 2 for i in SEQUENCE], "number"),
-        (UNIQUE, "number"),
+        (UNIQUE, "identifier"),
         ([f"{i / 7:.3f}" for i in SEQUENCE], "number"),
         ([("1", "2.5", "NA", "?", "-", "none", "N/A", "nan", "null", "")[i % 10] for i in SEQUENCE], "number"),
         ([timedelta(hours=i) for i in SEQUENCE], "number"),
@@ -71,9 +71,49 @@ def test_unique_whole_numbers_with_the_name_of_an_identifier(name):
     assert role_of(UNIQUE, name) == "identifier"
 
 
-@pytest.mark.parametrize("name", ["paid", "humid", "price", "grid"])
-def test_unique_whole_numbers_with_another_name_are_numbers(name):
-    assert role_of(UNIQUE, name) == "number"
+def test_unique_whole_numbers_are_identifiers_whatever_their_name():
+    schema = schema_of(member=UNIQUE)
+    (column,) = schema.with_role("identifier")
+    assert column.reason == "a different whole number in every row, unrelated to the target"
+    assert any("--number member" in notice for notice in schema.notices)
+
+
+def _noisy(signal):
+    return np.asarray(signal, dtype=float) + np.random.default_rng(1).normal(size=ROWS) * np.std(signal)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        _noisy(UNIQUE),
+        -_noisy(UNIQUE),
+        np.exp(_noisy(UNIQUE) / 500),
+        _noisy(np.abs(np.array(UNIQUE) - 1000)),
+        [("low", "high")[value > 1200] for value in UNIQUE],
+        [("left", "middle", "right")[value // 700 % 3] for value in UNIQUE],
+        [value > 500 for value in UNIQUE],
+    ],
+)
+def test_unique_whole_numbers_that_order_the_target_are_numbers(target):
+    schema = infer_schema(pl.DataFrame({"area": UNIQUE, "y": target}), targets=["y"])
+    assert schema.rows()[0] == ("area", "number", "a different whole number in every row, related to the target")
+
+
+def test_identifiers_are_seldom_taken_for_numbers():
+    generator = np.random.default_rng(2)
+    kept = 0
+    for _ in range(200):
+        numbers = generator.permutation(10 * ROWS)[:ROWS]
+        frame = pl.DataFrame({"code": numbers, "x": 0.5, "y": generator.normal(size=ROWS)})
+        kept += infer_schema(frame, targets=["y"], number=["x"]).columns[0].role == "number"
+    assert kept <= 10
+
+
+def test_a_whole_number_that_some_rows_share_or_lack_is_a_number():
+    shared = [UNIQUE[1], *UNIQUE[1:]]
+    assert role_of(shared) == "number"
+    assert role_of([None, *UNIQUE[1:]]) == "number"
+    assert role_of([value + 0.5 for value in UNIQUE]) == "number"
 
 
 def test_what_is_left_out_is_said_with_the_way_to_keep_it():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trimtab.table.prepare import prepare
 from trimtab.table.schema import infer_schema
-from trimtab.table.split import SplitRule, duplicates, plan_split
+from trimtab.table.split import Split, SplitRule, duplicates, plan_split
 
 
 def frame_of(rows, seed=0, **columns):
@@ -78,13 +78,31 @@ def test_a_class_with_a_single_row_always_trains_and_is_said():
         assert any("single row" in notice for notice in split.notices)
 
 
-def test_a_class_with_fewer_rows_than_folds_means_fewer_folds_and_is_said():
-    frame = frame_of(200).with_columns(y=pl.Series(["a", "b"] * 98 + ["rare"] * 4))
-    split = plan(frame, share=None)
-    assert len(split.folds) == 4
-    assert any("4 folds instead of 5" in notice for notice in split.notices)
-    labels = frame["y"].to_numpy()
-    assert all("rare" in labels[train] and "rare" in labels[valid] for train, valid in split.folds)
+@pytest.mark.parametrize("rare", [2, 3, 4])
+@pytest.mark.parametrize("others", [["a"], ["a", "b"], ["a", "b", "also rare"]])
+def test_a_class_with_fewer_rows_than_folds_takes_no_fold_from_the_others(rare, others):
+    labels = np.array(([*others[:2]] * 200)[: 200 - 2 * rare] + ["rare"] * rare + [others[-1]] * rare)
+    split = plan(frame_of(200).with_columns(y=pl.Series(labels)), share=None)
+    check(split, 200)
+    assert len(split.folds) == 5
+    for label in set(labels):
+        assert all(label in labels[train] for train, _ in split.folds)
+        judged = [(labels[valid] == label).sum() for _, valid in split.folds]
+        assert sum(judged) == (labels == label).sum()
+        assert max(judged) - min(judged) <= 1
+    (said,) = [notice for notice in split.notices if "only" in notice]
+    assert f"validated in {rare} of the 5 folds" in said
+    assert said.startswith("2 classes have" if "also rare" in others else "1 class has")
+
+
+@pytest.mark.parametrize("rows", [300, 6_000])
+def test_a_group_that_holds_a_whole_class_always_trains(rows):
+    groups = np.arange(rows) % 12
+    labels = np.where(groups == 7, "only here", np.where(np.arange(rows) % 5 < 2, "a", "b"))
+    split = plan(frame_of(rows, who=groups).with_columns(y=pl.Series(labels)), "group:who", share=None)
+    check(split, rows)
+    assert all("only here" in labels[train] and "only here" not in labels[valid] for train, valid in split.folds)
+    assert "1 group holds every row of a class: it always trains and is never validated." in split.notices
 
 
 def test_every_class_of_the_test_part_trains():
@@ -250,3 +268,25 @@ def test_whatever_the_rows_no_copy_is_on_both_sides(labels, values, share, split
     for train, valid in found.folds:
         assert not {rows[i] for i in train} & {rows[i] for i in valid}
         assert not {rows[i] for i in found.test} & {rows[i] for i in np.concatenate([train, valid])}
+
+
+def given(*pairs):
+    return Split("given", tuple((np.asarray(train), np.asarray(valid)) for train, valid in pairs), np.zeros(0, int))
+
+
+def test_the_latest_fold_is_known_where_folds_go_forward():
+    assert plan(frame_of(100, t=np.arange(100)), "time:t").latest == 4
+    assert plan(frame_of(9_000, t=np.arange(9_000)), "time:t").latest == 0
+    growing = given(([0, 1], [2, 3]), ([0, 1, 2, 3], [4, 5]), (range(6), [6, 7]))
+    sliding = given(([2, 3], [4, 5]), ([0, 1], [2, 3]), ([4, 5], [6]))
+    by_another_order = given(([7, 1], [0, 3]), ([7, 1, 0, 3], [5, 2]))
+    assert (growing.latest, sliding.latest, by_another_order.latest) == (2, 2, 1)
+
+
+def test_other_folds_have_no_latest():
+    assert plan(frame_of(100)).latest is None
+    assert plan(frame_of(100, g=np.arange(100) // 10), "group:g").latest is None
+    assert plan(frame_of(60, part=["train"] * 40 + ["valid"] * 10 + ["test"] * 10), "part").latest is None
+    assert given((range(3), [3, 4]), ([2, 3, 4], [0, 1])).latest is None
+    assert given((range(3), [3, 4]), (range(3), [5, 6])).latest == 0
+    assert given((range(3), [3, 4])).latest is None

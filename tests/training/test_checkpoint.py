@@ -214,7 +214,7 @@ def test_more_epochs_of_a_run_with_a_plan_are_another_run(plan, tmp_path):
 
 def test_more_epochs_after_an_evaluation_out_of_turn_are_another_run(tmp_path):
     fit(evaluate_every=2, checkpoint=tmp_path)
-    with pytest.raises(tt.CheckpointError, match="the last evaluation came after 1 epochs instead of 2"):
+    with pytest.raises(tt.CheckpointError, match="the last evaluation came after 1 epoch instead of 2"):
         fit(evaluate_every=2, epochs=12, checkpoint=tmp_path)
 
 

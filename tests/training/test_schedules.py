@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
+import trimtab as tt
 from trimtab.training.config import SCHEDULES, Schedule
 from trimtab.training.schedules import make
 
@@ -77,6 +78,31 @@ def test_plateau_equals_torch():
         assert ours.factors(epoch * 10, 10) == pytest.approx([optimizer.param_groups[0]["lr"]] * 10)
 
 
+@pytest.mark.parametrize("every", [2, 3, 5])
+@pytest.mark.parametrize("patience", [0, 1, 3, 4, 7])
+def test_a_plateaus_patience_counts_epochs_however_seldom_they_are_evaluated(every, patience):
+    schedule = make(Schedule("plateau", factor=0.5, patience=patience), 100, 1)
+    schedule.observe(1.0, every)
+    epoch, cuts = every, []
+    for _ in range(20):
+        epoch += every
+        before = schedule.factors(0, 1)[0]
+        schedule.observe(1.0, epoch)
+        if schedule.factors(0, 1)[0] < before:
+            cuts.append(epoch)
+    apart = every * (patience // every + 1)
+    assert cuts[:2] == [every + apart, every + 2 * apart]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", torch.optim.Adam])
+def test_a_run_that_is_evaluated_every_other_epoch_waits_as_many_epochs(optimizer):
+    x = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+    run = tt.fit(torch.nn.Linear(2, 1), (x, x.sum(1)), (x, x.sum(1)), lr=1e-9, optimizer=optimizer, epochs=20,
+                 evaluate_every=2, schedule=Schedule("plateau", factor=0.5, patience=4))  # fmt: skip
+    cut = [epoch for epoch, rate in zip(run.curves["epoch"], run.curves["learning_rate"], strict=True) if rate < 0.9e-9]
+    assert cut[0] == 10  # the first was the best: after epoch 8, six epochs later, the rate fell
+
+
 def test_plateau_counts_a_score_that_is_not_finite_as_no_improvement():
     schedule = make(Schedule("plateau", factor=0.5, patience=1), STEPS, 10)
     for score in (1.0, math.nan, -math.inf):
@@ -98,3 +124,9 @@ def test_factors_lie_between_0_and_1_and_never_rise_after_the_plan(name, steps, 
 def test_factors_of_a_part_equal_that_part_of_the_whole(name):
     schedule = make(Schedule(name), STEPS, 10)
     numpy.testing.assert_array_equal(schedule.factors(0, STEPS)[50:70], schedule.factors(50, 20))
+
+
+def test_replayed_factors_last_for_an_epoch_each_and_the_last_one_stays():
+    replayed = make(Schedule("plateau"), 100, 4, (1.0, 0.3, 0.09))
+    replayed.observe(math.inf)
+    numpy.testing.assert_array_equal(replayed.factors(2, 12), [1, 1, *[0.3] * 4, *[0.09] * 6])

@@ -206,9 +206,7 @@ def test_optimizers_of_every_make_are_plain_sgd(optimizer):
 def test_that_runs_train_one_by_one_is_said_once(caplog):
     with caplog.at_level(logging.WARNING):
         tt.sweep(net(), (X, Y), optimizer=[torch.optim.SGD, torch.optim.Adam, "sgd"], seeds=2, epochs=1)
-    assert [r.message for r in caplog.records] == [
-        "With an optimizer of the caller's own, runs train one after the other."
-    ]
+    assert [r.message for r in caplog.records] == ["With an optimizer of your own, runs train one after the other."]
 
 
 @pytest.mark.parametrize(

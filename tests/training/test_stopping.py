@@ -35,6 +35,15 @@ def test_patience_counts_epochs_not_calls():
     assert [rule.should_stop(epoch, 1.0, 1.0) for epoch in (5, 10, 15)] == [False, False, True]
 
 
+@pytest.mark.parametrize(("every", "kept"), [(1, [3.0, 2.0, 1.0]), (2, [2.0, 1.0]), (3, [2.0, 1.0]), (5, [2.0, 1.0])])
+def test_a_strip_counts_epochs_not_calls(every, kept):
+    rule = make(Stopping("pq", threshold=1e-9, strip=3))
+    epochs = [every * i for i in range(1, 7)]
+    for epoch, loss in zip(epochs, [6.0, 5.0, 4.0, 3.0, 2.0, 1.0], strict=True):
+        rule.should_stop(epoch, loss, 1.0)
+    assert rule._strip.progress() == pytest.approx(1000 * (sum(kept) / (len(kept) * min(kept)) - 1))
+
+
 def test_generalization_loss_is_the_rise_over_the_best_in_percent():
     assert stopped_at([2, 1, 1.04, 1.0499, 1.0501], name="gl", threshold=5.0) == 5
     assert stopped_at([2, 1, 1.04, 0.9, 0.94, 0.946], name="gl", threshold=5.0) == 6

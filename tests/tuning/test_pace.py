@@ -1,4 +1,9 @@
+from dataclasses import replace
+
+import torch
+
 from training.test_engine import config, engine_for, regression_data
+from trimtab.training.data import Fold
 from trimtab.training.population import Structure
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.pace import EVALUATION, STEP, Pace
@@ -38,3 +43,18 @@ def test_where_trials_are_counted_what_is_planned_decides():
         (EVALUATION, 10**8, True),
     ):
         assert pace.repays_compiling_planned(what, STRUCTURE, runs=60, epochs=epochs) == pays
+
+
+def test_folds_that_grow_cost_what_they_cost_together():
+    """The first window holds a fifth of the rows of the last: what it takes says nothing of the others."""
+    rows = torch.arange(120)
+    windows = tuple(Fold(rows[:end], rows[end : end + 20]) for end in (20, 40, 60, 80, 100))
+    equal = tuple(Fold(rows[:60], rows[60:80]) for _ in range(5))
+    paces = [Pace(engine_for(replace(regression_data(), folds=folds))) for folds in (windows, equal)]
+    for pace in paces:
+        pace.note(STRUCTURE, 1.0, steps=1_000)
+    ours = config(epochs=10_000, batch_size=1)
+    growing, even = (pace.affordable_epochs(ours, Budget(600)) for pace in paces)
+    assert growing == even < 10_000
+    planned = [[pace.repays_compiling_planned(STEP, STRUCTURE, 60, 10**k) for k in range(1, 9)] for pace in paces]
+    assert planned[0] == planned[1]

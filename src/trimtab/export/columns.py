@@ -1,4 +1,4 @@
-"""Columns: what an exported model takes, column by column, and every way in which a label may be written.
+"""Columns: what an exported model takes, column by column: the type of its cells, and the code of each label.
 
 Knows the encoder of a model; it knows neither torch nor ONNX.
 """
@@ -12,41 +12,75 @@ import polars
 from trimtab.model import Model
 from trimtab.table.categories import Labels
 from trimtab.table.cells import MISSING_MARKS
-from trimtab.table.encode import Encoder, Feature
+from trimtab.table.encode import CellType, Encoder, Feature
 from trimtab.table.numbers import Scaling
+from trimtab.table.spelling import as_values
 
 FORMAT = 1
 UNKNOWN = 0
 _TRUTHS = ("true", "True", "TRUE", "false", "False", "FALSE", "0", "1")
 
 
+def cell_type(feature: Feature) -> CellType:
+    """The type of a feature's cells as an exported model takes them: that of its column, but numbers for true and false
+    where some were missing, for which bool has no room."""
+    may_be_missing = feature.labels is not None and feature.labels.has_missing
+    return "number" if feature.type == "boolean" and may_be_missing else feature.type
+
+
 def spellings(labels: Labels) -> dict[str, int]:
     """The code of every way in which a label, or a missing one, may be written; all other text has the code 0.
 
-    As the encoder reads them: "1.0" is the label 1, "True" is true, "NA" is missing.
+    As the encoder reads them: "1.0" is the label 1, "True" is true, "NA" is missing unless it is a label.
     """
     texts = [*labels.labels, *(label.strip() for label in labels.labels)]
-    candidates = list(dict.fromkeys([*texts, *(f"{text}.0" for text in texts), *_TRUTHS, *MISSING_MARKS]))
+    numbers = [str(value) for value in _numbers_among(labels)] + [f"{value:g}" for value in _numbers_among(labels)]
+    candidates = list(dict.fromkeys([*texts, *(f"{text}.0" for text in texts), *numbers, *_TRUTHS, *MISSING_MARKS]))
     codes, _, _ = labels.entry_of(polars.Series(candidates, dtype=polars.String))
     return {text: int(code) for text, code in zip(candidates, codes, strict=True) if code != UNKNOWN}
+
+
+def codes_of_cells(labels: Labels, cells: CellType) -> dict[Any, int]:
+    """The code of each label as a cell of its type: text in every spelling, numbers by their value."""
+    if cells == "string":
+        return spellings(labels)
+    known: list[Any] = [False, True] if cells == "boolean" else [*_numbers_among(labels), 0.0, 1.0]
+    if cells == "integer":
+        exact = as_values(polars.Series(labels.labels, dtype=polars.String)).cast(polars.Int64, strict=False)
+        known = [*exact.drop_nulls().to_list(), 0, 1]
+    known = list(dict.fromkeys(known))
+    codes, _, _ = labels.entry_of(polars.Series(known))
+    return {cell: int(code) for cell, code in zip(known, codes, strict=True) if code != UNKNOWN}
+
+
+def code_of_missing(labels: Labels) -> int:
+    codes, _, _ = labels.entry_of(polars.Series([None], dtype=polars.String))
+    return int(codes[0])
+
+
+def _numbers_among(labels: Labels) -> list[float]:
+    values = as_values(polars.Series(labels.labels, dtype=polars.String)).cast(polars.Float64, strict=False)
+    return values.drop_nulls().to_list()
 
 
 def vocabulary(model: Model) -> dict[str, Any]:
     """What a caller has to know of a model, as a plain document.
 
-    `numbers` and `categories` are the columns in the order in which tensors take them; a category has its `codes`, the
-    code of all other text (`unknown`) and that of a missing cell. Labels of `classes` are of the type they had.
+    `numbers` and `categories` are the columns in the order in which tensors take them, each with the `type` of its
+    cells. A category has `values`, pairs of a cell of that type and its code, the code of all other cells (`unknown`)
+    and that of a missing one; `codes` are those of cells written as text. Labels of `classes` are of the type they had.
     """
     numbers, categories = [], []
     for feature in model.encoder.features:
+        about = {"name": feature.name, "type": cell_type(feature)}
         if feature.labels is not None:
-            missing = int(feature.labels.has_missing)
-            codes = spellings(feature.labels)
-            categories.append({"name": feature.name, "codes": codes, "unknown": UNKNOWN, "missing": missing})
+            values = [list(pair) for pair in codes_of_cells(feature.labels, cell_type(feature)).items()]
+            about |= {"codes": spellings(feature.labels), "values": values, "unknown": UNKNOWN}
+            categories.append({**about, "missing": code_of_missing(feature.labels)})
         elif feature.moments is not None:
             numbers.append({"name": feature.name, "kind": "date-time", "time_zone": feature.time_zone})
         else:
-            numbers.append({"name": feature.name, "kind": "number"})
+            numbers.append({**about, "kind": "number"})
     return {
         "kind": "trimtab vocabulary",
         "format": FORMAT,

@@ -11,20 +11,21 @@ import numpy
 
 from trimtab.errors import ModelError
 from trimtab.export.calendar import DAY_SECONDS, share_of_cycle
-from trimtab.export.columns import UNKNOWN, Scalings, spellings, vocabulary
-from trimtab.export.onnx_graph import ML, Graph, Value, concatenated
+from trimtab.export.columns import Scalings, cell_type, code_of_missing, codes_of_cells, vocabulary
+from trimtab.export.onnx_graph import Graph, Value, concatenated
 from trimtab.export.onnx_network import network_outputs
 from trimtab.export.predictor import CLIP, LARGEST, SMALLEST
 from trimtab.model import Model, build
 from trimtab.table.categories import Labels
-from trimtab.table.encode import Encoder
+from trimtab.table.encode import CellType, Encoder, Feature
 
 PREDICTION, PROBABILITIES = "prediction", "probabilities"
 NO_TIME = -(2**63)  # numpy's NaT
 _ABOUT = (
-    "Each input is a column [rows]: numbers float64 (NaN: missing), date-times int64 seconds since 1970 on the clock "
-    "of the table (-2^63: missing), everything else strings (empty: missing)."
+    "Each input is a column [rows] of the type it had in training: float64 (NaN: missing), int64 (-2^63: missing), "
+    "bool, or string (empty: missing). Date-times are int64, seconds since 1970 on the clock of the table."
 )
+_ELEMENTS = {"string": "STRING", "integer": "INT64", "number": "DOUBLE", "boolean": "BOOL"}
 
 
 def as_onnx(model: Model) -> bytes:
@@ -63,14 +64,15 @@ class _Encoding:
         """float32 [rows, numbers] and the codes int64 [rows] of each embedded column."""
         for feature in self.encoder.features:
             if feature.labels is not None:
-                self._labels(feature.name, feature.labels)
+                self._labels(feature, feature.labels)
                 continue
             if feature.moments is None:
-                value = self.graph.input(feature.name, "DOUBLE")
-                is_missing = self._any(self.graph.node("IsNaN", value), self.graph.node("IsInf", value))
+                cells = self.graph.input(feature.name, _ELEMENTS[cell_type(feature)])
+                is_missing = self._is_missing(cells, cell_type(feature))
+                value = cells.as_type("DOUBLE")
             else:
                 moment = self.graph.input(feature.name, "INT64")
-                is_missing = self.graph.node("Equal", moment, self.graph.constant(NO_TIME, numpy.int64))
+                is_missing = self._is_missing(moment, "integer")
                 value = moment.as_type("DOUBLE")
                 for part in feature.moments.parts:
                     self._waves(2 * math.pi, share_of_cycle(part, value, self._floor), is_missing)
@@ -81,12 +83,18 @@ class _Encoding:
         pieces = ([self._scaled()] if self.values else []) + self.others
         return concatenated(pieces, axis=1) if pieces else self._no_numbers(), self.embedded
 
-    def _labels(self, name: str, labels: Labels) -> None:
-        known = spellings(labels)
-        codes = self.graph.node(
-            "LabelEncoder", self.graph.input(name, "STRING"), domain=ML, keys_strings=list(known),
-            values_int64s=list(known.values()), default_int64=UNKNOWN,
-        )  # fmt: skip
+    def _is_missing(self, cells: Value, kind: CellType) -> Value:
+        if kind == "integer":
+            return self.graph.node("Equal", cells, self.graph.constant(NO_TIME, numpy.int64))
+        return self._any(self.graph.node("IsNaN", cells), self.graph.node("IsInf", cells))
+
+    def _labels(self, feature: Feature, labels: Labels) -> None:
+        kind = cell_type(feature)
+        cells = self.graph.input(feature.name, _ELEMENTS[kind])
+        codes = self.graph.codes(cells.as_type("INT64") if kind == "boolean" else cells, codes_of_cells(labels, kind))
+        if kind in ("integer", "number"):
+            missing = self.graph.constant(code_of_missing(labels), numpy.int64)
+            codes = self.graph.node("Where", self._is_missing(cells, kind), missing, codes)
         if labels.kind == "embedding":
             self.embedded.append(codes)
         else:

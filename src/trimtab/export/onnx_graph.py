@@ -3,14 +3,14 @@
 Knows ONNX and nothing of models; the extra `[onnx]` is imported when a graph is begun.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy
 
 from trimtab.errors import OptionError
 
-OPSET, ML_OPSET, IR_VERSION = 18, 3, 9
+OPSET, ML_OPSET, IR_VERSION = 18, 4, 9
 ML = "ai.onnx.ml"
 
 
@@ -27,7 +27,7 @@ class Graph:
         self._known: dict[tuple, Value] = {}
 
     def input(self, name: str, element: str) -> "Value":
-        """A column `[rows]` of "DOUBLE", "INT64" or "STRING"."""
+        """A column `[rows]` of "DOUBLE", "INT64", "BOOL" or "STRING"."""
         helper, kind = self.onnx.helper, getattr(self.onnx.TensorProto, element)
         self.inputs.append(helper.make_tensor_value_info(name, kind, ["rows"]))
         return Value(self, name)
@@ -57,6 +57,17 @@ class Graph:
         made = self.onnx.helper.make_node(operator, names, [result.name], name=result.name, domain=domain, **attributes)
         self.nodes.append(made)
         return result
+
+    def codes(self, cells: "Value", known: Mapping[Any, int]) -> "Value":
+        """The code (int64) of each cell by the table `known`, whose keys are all text, whole numbers (or truths, given
+        as such), or floats; 0 for any other."""
+        is_text = all(isinstance(cell, str) for cell in known)
+        keys = numpy.array(list(known), dtype=object) if is_text else numpy.array(list(known))
+        keys = keys.astype(numpy.int64) if keys.dtype == bool else keys
+        tables = {"keys_tensor": keys, "values_tensor": numpy.array(list(known.values()), dtype=numpy.int64)}
+        tables["default_tensor"] = numpy.zeros(1, dtype=numpy.int64)
+        tensors = {name: self.onnx.numpy_helper.from_array(table) for name, table in tables.items()}
+        return self.node("LabelEncoder", cells, domain=ML, **tensors)
 
     def model(self, name: str, document: str, notes: dict[str, str]) -> Any:
         """The finished ModelProto, checked; `notes` go into its metadata."""

@@ -29,7 +29,7 @@ class _Events:
     """One row per training epoch, told when the next one begins: only then has everybody logged what they log of it.
 
     Of several validations in one epoch the last counts; an epoch without one has no validation numbers. What is logged
-    of single steps only is left out, but for the training loss, whose mean over the epoch is taken.
+    of single steps only is left out, but for the training loss, whose mean over the rows of the epoch is taken.
     """
 
     def __init__(self, recorder: "Recorder", *, watch: bool) -> None:
@@ -37,7 +37,7 @@ class _Events:
         self._epoch: int | None = None
         self._rate: float | None = None
         self._loss: torch.Tensor | None = None
-        self._batches = 0
+        self._rows = 0
         self._has_validated = False
         self._before: set[str] = set()
         self._of_validation: set[str] = set()
@@ -53,7 +53,7 @@ class _Events:
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         self._tell(trainer)
-        self._loss, self._batches, self._has_validated = None, 0, False
+        self._loss, self._rows, self._has_validated = None, 0, False
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         self._rate = float(trainer.optimizers[0].param_groups[0]["lr"])
@@ -61,9 +61,12 @@ class _Events:
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if isinstance(loss, torch.Tensor) and loss.numel() == 1:
-            loss = loss.detach()
+            rows = _rows_of(batch) or 1
+            # Lightning has divided it by the batches whose gradients it adds up.
+            shared = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
+            loss = loss.detach() * (rows * shared)
             self._loss = loss if self._loss is None else self._loss + loss
-            self._batches += 1
+            self._rows += rows
         if self._of_steps is None:
             # After one batch, there is only what was logged of it; what is reduced over the epoch too has a twin.
             names = set(trainer.callback_metrics) - self._of_validation
@@ -109,5 +112,13 @@ class _Events:
         }
         column_of = self._teller.recorder.recording.column_of
         if self._loss is not None and "train_loss" not in map(column_of, values):
-            values["train_loss"] = self._loss / self._batches
+            values["train_loss"] = self._loss / self._rows
         self._teller.tell(epoch, {"learning_rate": self._rate} | values)
+
+
+def _rows_of(batch: Any) -> int | None:
+    """How many rows a batch has: those of the first tensor in it, None where there is none."""
+    if isinstance(batch, torch.Tensor):
+        return len(batch) if batch.dim() else None
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (list, tuple)) else ()
+    return next((rows for rows in map(_rows_of, parts) if rows), None)

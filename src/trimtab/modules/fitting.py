@@ -30,10 +30,11 @@ from trimtab.training.engine import Engine
 from trimtab.training.losses import LossCoefficients
 from trimtab.training.metrics import ALIASES, METRICS, Metric, default_metric, metric_for
 from trimtab.training.mlp_program import program_for
-from trimtab.training.program import Program, outputs_of
+from trimtab.training.program import Program
 from trimtab.training.randomness import own_draws
 from trimtab.training.run import Request, RunRecord
 from trimtab.training.telling import say_once
+from trimtab.training.untrained import untrained_loss
 from trimtab.training.vmap_program import OWN_DRAWS
 
 log = logging.getLogger(__name__)
@@ -154,6 +155,11 @@ class Fitting:
             check_for_metric(self._tried.outputs, part, self.metric)
         return part
 
+    @property
+    def drops_last(self) -> bool:
+        """Whether a last batch that is not full is left out, be the network's layers as they are."""
+        return self._tried.use.mixes_rows or (self.objective is not None and self.objective.mixes_rows)
+
     def shown(self, error: float) -> float:
         return error if self.metric is None else self.metric.shown(error)
 
@@ -214,19 +220,13 @@ class Fitting:
             fold = self.training_data.folds[0]
             chosen = torch.linspace(0, len(fold.train) - 1, min(TRAINING_ROWS_JUDGED, len(fold.train))).long()
             parts = fold.train[chosen.to(self.device)], fold.validation
-            self._untrained[key] = tuple(self._loss_of(request, rows.unsqueeze(0)) for rows in parts)  # type: ignore
+            self._untrained[key] = tuple(self._loss_of(request, rows) for rows in parts)  # type: ignore
         return self._untrained[key]
 
     def _loss_of(self, request: Request, rows: Tensor) -> float:
         module, data = self.start(request), self.training_data
-        program = self.program(module)
-        tensors = {n: t.detach().to(self.device) for n, t in module.state_dict(keep_vars=True).items()}
-        buffers = {name: tensors[name].unsqueeze(0) for name in program.buffers}
-        weights = program.layout.flatten(tensors).unsqueeze(0)
         with self.draws_of(request.seed, 0):
-            outputs = outputs_of(program, weights, data.gather(rows), buffers)
-            loss, _ = data.objective(outputs, data.targets_of(rows), data.weights[rows], self.losses(request.config))
-        return float(loss[0])
+            return untrained_loss(self.program(module), module, data, rows, self.losses(request.config))
 
     def draws_of(self, seed: int, epoch: int) -> AbstractContextManager[object]:
         """Generators for what a module or a loss draws in an epoch; nothing where neither draws."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy
 
 from trimtab.errors import OptionError
+from trimtab.wording import with_article
 
 METHODS = ("started", "epoch_ended", "ended")
 
@@ -23,10 +24,10 @@ class Listening:
         for callback in self._callbacks:
             is_listener = any(hasattr(callback, name) for name in METHODS)
             if isinstance(callback, type) or not (is_listener or callable(callback)):
-                what = "the class" if isinstance(callback, type) else "a"
                 name = getattr(callback, "__name__", type(callback).__name__)
+                what = f"the class {name}" if isinstance(callback, type) else with_article(name)
                 raise OptionError(
-                    f"callbacks holds {what} {name}: give functions of an epoch's values, or objects with a method "
+                    f"callbacks holds {what}: give functions of an epoch's values, or objects with a method "
                     f"{', '.join(METHODS[:-1])} or {METHODS[-1]}."
                 )
 

@@ -47,6 +47,12 @@ class Material:
         return isinstance(self.train, Stream) or isinstance(self.valid, Stream)
 
     @property
+    def has_weights(self) -> bool:
+        """Whether some rows count more than others."""
+        parts = (part for part in (self.train, self.valid) if isinstance(part, Examples))
+        return any(bool((part.weights != 1).any()) for part in parts)
+
+    @property
     def reason(self) -> str:
         """Why it is read anew each epoch."""
         return next(part.reason for part in (self.train, self.valid) if isinstance(part, Stream))

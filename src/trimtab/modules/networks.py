@@ -74,11 +74,6 @@ class Networks:
             return isinstance(parameter.default, (list, tuple))
         return None if parameter.annotation is inspect.Parameter.empty else _is_of_sequences(parameter.annotation)
 
-    @staticmethod
-    def frozen(value: Any) -> Any:
-        """An argument of a factory in a form that can be looked up, with lists that cannot be changed."""
-        return Listed.of(value)
-
     def made(self, arguments: Mapping[str, Any], seed: int) -> nn.Module:
         """The network of a run with this seed, in float32; it is shared: copy it before changing it."""
         return self._of(arguments, seed).single

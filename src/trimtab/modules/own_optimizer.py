@@ -12,6 +12,7 @@ from torch import nn
 from trimtab.errors import OptionError, first_line
 from trimtab.modules.recipe import OptimizerFactory, Recipe
 from trimtab.training.solo import MakeOptimizer
+from trimtab.wording import with_article
 
 # Knobs that a factory may take, and those that only trimtab's own update rule reads.
 _HANDED_ON = ("lr", "weight_decay", "momentum")
@@ -32,12 +33,15 @@ def optimizer_of(recipe: Recipe) -> MakeOptimizer | None:
         except Exception as error:
             raise OptionError(f"The optimizer factory raised {type(error).__name__}: {first_line(error)}") from error
         if not isinstance(optimizer, torch.optim.Optimizer):
-            raise OptionError(f"The optimizer factory gave a {type(optimizer).__name__}: give a torch.optim.Optimizer.")
+            raise OptionError(
+                f"The optimizer factory gave {with_article(type(optimizer).__name__)}: it must return a "
+                "torch.optim.Optimizer."
+            )
         own = {id(parameter) for parameter in parameters}
         if not all(id(p) in own for group in optimizer.param_groups for p in group["params"]):
             raise OptionError(
-                f"The optimizer factory gave a {type(optimizer).__name__} over other parameters than those it was "
-                "given: each run trains a copy of the network, whose parameters are the factory's first argument."
+                f"The optimizer factory gave {with_article(type(optimizer).__name__)} over other parameters than "
+                "those it was given: each run trains a copy of the network, whose parameters are its first argument."
             )
         return optimizer
 
@@ -57,8 +61,8 @@ def arguments_of(recipe: Recipe) -> dict[str, float]:
     for name in sorted(recipe.given & {*_HANDED_ON, *_OF_OWN_RULE}):
         if name in _OF_OWN_RULE or not (takes_all or name in taken):
             raise OptionError(
-                f"{name} has no effect on an optimizer of your own that is not given it: set it in there, and leave "
-                f"{name} out."
+                f"{name} has no effect here: your optimizer takes no argument of that name. Set it where the optimizer "
+                f"is made, and leave {name} out."
             )
     return {name: knobs[name] for name in _HANDED_ON if name in recipe.given or _needs(taken, name)}
 

@@ -34,6 +34,7 @@ from trimtab.training.config import (
     refuse_idle_settings,
 )
 from trimtab.training.dropout import DROPOUT_KINDS
+from trimtab.wording import counted, with_article
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 CustomFunction = Callable[[Any, Any], torch.Tensor]
@@ -155,10 +156,10 @@ def recipe(knobs: Mapping[str, Any], network: Mapping[str, Any] | None = None) -
 
 def split_knobs(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The knobs that the factory of networks takes, and those that belong to training; raises UnknownKnobError."""
-    network = {name: networks.frozen(plain(value)) for name, value in knobs.items() if name in networks.knobs}
+    network = {name: plain(value) for name, value in knobs.items() if name in networks.knobs}
     training = {name: value for name, value in knobs.items() if name not in network}
     if networks.takes_any_knob:
-        network |= {n: networks.frozen(plain(training.pop(n))) for n in list(training) if n not in DEFAULTS}
+        network |= {n: plain(training.pop(n)) for n in list(training) if n not in DEFAULTS}
     unknown = next((name for name in training if name not in DEFAULTS), None)
     if unknown is not None:
         raise unknown_knob(unknown, (*networks.knobs, *KNOBS))
@@ -167,8 +168,8 @@ def split_knobs(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str,
             hash(value)
         except TypeError:
             raise OptionError(
-                f"{name} is {value!r}: what the function of networks takes must be a number, a name, a list of "
-                "such, or something else that cannot be changed."
+                f"{name} is {value!r}: what the function of networks takes must be a number, a name, a tuple or "
+                "something else that cannot be changed."
             ) from None
     return network, training
 
@@ -185,7 +186,9 @@ def check_against(wanted: Recipe, module: nn.Module, *, classes: int) -> None:
         name = "class_weights" if loss.class_weights else "label_smoothing"
         raise OptionError(f"{name} belongs to losses of classes, and numbers are predicted: leave it out.")
     if loss.class_weights and len(loss.class_weights) != classes:
-        raise OptionError(f"class_weights has {len(loss.class_weights)} numbers, and there are {classes} classes.")
+        raise OptionError(
+            f"class_weights has {counted(len(loss.class_weights), 'number')}, and there are {classes} classes."
+        )
     names = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
     idle = next((g for g in config.groups if not any(fnmatchcase(n, g.pattern) for n in names)), None)
     if idle is not None:
@@ -267,15 +270,17 @@ def _class_weights(given: Any) -> tuple[float, ...]:
 def _refuse_loss_knobs(given: frozenset[str]) -> None:
     useless = sorted(given & {"delta", "tau", "gamma", "label_smoothing", "class_weights"})
     if useless:
-        raise OptionError(f"{useless[0]} belongs to trimtab's own losses: with a function as loss, leave it out.")
+        raise OptionError(
+            f"{useless[0]} belongs to trimtab's own losses: leave it out where the loss is a function of your own."
+        )
 
 
 def _optimizer(v: Mapping[str, Any], given: frozenset[str]) -> Optimizer:
     name = v["optimizer"]
     if isinstance(name, torch.optim.Optimizer):
         raise OptionError(
-            f"optimizer is a {type(name).__name__} that is made already: give the class, or a function of the "
-            "parameters, for each run trains parameters of its own."
+            f"optimizer is {with_article(type(name).__name__)} that was made already: give its class, or a function of "
+            "the parameters, because each run trains its own copy of the network."
         )
     if callable(name):
         name = CUSTOM

@@ -39,7 +39,7 @@ CHECKPOINT_EVERY = 1.0
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be made: what it is called, how it is trained, and where chance starts."""
+    """One run to be made: what it is called, how it is trained, and its seed."""
 
     name: str
     recipe: Recipe
@@ -102,7 +102,7 @@ class Runs:
             sentence = f"The data are read anew in every epoch, one run after the other: {material.reason}."
             say_once(log, told, sentence)
         else:
-            say_once(log, told, "With an optimizer of the caller's own, runs train one after the other.")
+            say_once(log, told, "With an optimizer of your own, runs train one after the other.")
         for job, request in zip(jobs, requests, strict=True):
             yield self._one(job, request, jobs)
 

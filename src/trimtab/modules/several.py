@@ -9,9 +9,10 @@ from typing import Any
 from trimtab.errors import FactoryError
 from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import KNOBS, PLAIN_SEQUENCES, plain
+from trimtab.training.config import Listed
 
 
-def several(networks: Networks, name: str, given: Any) -> list[Any] | None:
+def several(networks: Networks | None, name: str, given: Any) -> list[Any] | None:
     """The values that `given` holds, None where it is one value.
 
     Where a knob's one value is a sequence (groups, class weights, an argument that the factory's signature says is a
@@ -21,14 +22,16 @@ def several(networks: Networks, name: str, given: Any) -> list[Any] | None:
         entries = _entries(given, dimensions=2)
         return entries if entries is not None and any(is_sequence(each) for each in entries) else None
     # A tuple may be the one value of what a factory takes.
-    if isinstance(given, tuple) and (name in networks.knobs or name not in KNOBS):
+    if isinstance(given, tuple) and (name not in KNOBS or (networks is not None and name in networks.knobs)):
         return None
     return _entries(given, dimensions=1)
 
 
-def takes_sequence(networks: Networks, name: str) -> bool:
+def takes_sequence(networks: Networks | None, name: str) -> bool:
     """Whether one value of the knob `name` is a sequence."""
-    return name in PLAIN_SEQUENCES if name not in networks.knobs else networks.takes_sequence(name)
+    if networks is None or name not in networks.knobs:
+        return name in PLAIN_SEQUENCES
+    return bool(networks.takes_sequence(name))
 
 
 def is_sequence(value: Any) -> bool:
@@ -46,7 +49,7 @@ def is_one_after_all(networks: Networks, name: str, values: list[Any], others: M
     except FactoryError:
         pass
     try:
-        networks.made({**others, name: Networks.frozen(values)}, seed)
+        networks.made({**others, name: Listed.of(values)}, seed)
         return True
     except FactoryError:
         return False

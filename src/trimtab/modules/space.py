@@ -36,8 +36,9 @@ class Sequences(Choice):
         return self.meant[self.values.index(name)]
 
 
-def domains_of(space: Mapping[str, Any], networks: Networks) -> dict[str, Domain]:
-    """`space` as domains; raises OptionError for what is no list of values and no range."""
+def domains_of(space: Mapping[str, Any], networks: Networks | None = None) -> dict[str, Domain]:
+    """`space` as domains, for `networks` of a factory if there is one; raises OptionError for what is no list of values
+    and no range."""
     if not isinstance(space, Mapping):
         raise OptionError(
             f'space is {with_article(type(space).__name__)}: give a dict such as {{"lr": (1e-4, 1e-1, "log")}}.'
@@ -50,7 +51,7 @@ def domains_of(space: Mapping[str, Any], networks: Networks) -> dict[str, Domain
     return {name: _domain(name, given, networks) for name, given in space.items()}
 
 
-def _domain(name: str, given: Any, networks: Networks) -> Domain:
+def _domain(name: str, given: Any, networks: Networks | None) -> Domain:
     if isinstance(given, (Choice, Range)):
         return given
     is_listed = takes_sequence(networks, name)
@@ -141,7 +142,7 @@ class ModuleSpace:
         if may_shorten:
             knobs["epochs"] = values["epochs"]
         knobs.setdefault("stop", EarlyStopping(patience=max(10, int(epochs) // 4)))
-        network, training = split_knobs(self.networks, knobs)
+        network, training = split_knobs(self.networks, {name: Listed.of(value) for name, value in knobs.items()})
         return recipe(training, network)
 
     def _meant(self, name: str, value: Value) -> Any:

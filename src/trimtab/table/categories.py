@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from trimtab.table.numbers import Document
-from trimtab.table.spelling import find_labels
+from trimtab.table.spelling import LABEL_WORDS, find_labels
 
 MOST_ONE_HOT = 12
 POOLED_SHARE = 0.01
@@ -80,7 +80,12 @@ class Labels(Document):
 
     def entry_of(self, column: pl.Series) -> tuple[np.ndarray, int, int]:
         """The entry (int64) of every row, how many labels were never seen in training, and how many are missing."""
-        places, is_missing = find_labels(column, (*self.labels, *self.pooled))
+        known = (*self.labels, *self.pooled)
+        places, is_missing = find_labels(column, known)
+        words = [known.index(word) for word in LABEL_WORDS if word in known]
+        if words and not self.has_missing:
+            # Readers of files that take "NA" for a gap give the cell as a missing one.
+            places, is_missing = np.where(is_missing, words[0], places), np.zeros_like(is_missing)
         first = 1 + int(self.has_missing)
         entries = np.where((places >= 0) & (places < len(self.labels)), places + first, 0)
         if self.has_missing:

@@ -14,6 +14,7 @@ import polars as pl
 
 from trimtab.errors import DataError
 from trimtab.table.cells import with_decimal_point
+from trimtab.wording import counted
 
 SEPARATORS = (",", ";", "\t", "|")
 _SNIFFED_BYTES = 1 << 16
@@ -162,7 +163,7 @@ def _open(block: bytes, name: str, notices: list[str]) -> tuple[Dialect, bytes]:
         listed = ", ".join(f'"{column}"' for column in twice[:10])
         raise DataError(f"{name} has columns of the same name: {listed}. Give each column its own name.")
     if all(_is_number(column) for column in names):
-        _say(notices, f"{name}: its first line holds only numbers, and was taken for the names of the columns.")
+        _say(notices, f"{name}: the first line holds only numbers, and was taken as the names of the columns.")
     return Dialect(separator, tuple(names)), block[end + 1 :]
 
 
@@ -208,7 +209,7 @@ def _parse(body: bytes, dialect: Dialect, name: str, first_line: int, notices: l
                 return frame
         problem = problem or problem_of_mode
     raise problem or DataError(
-        f"{name}: the rows from line {first_line} on cannot be taken apart; look for quotes that are never closed."
+        f"{name}: the rows from line {first_line} on cannot be split into columns. Look for a quote that is not closed."
     )
 
 
@@ -232,14 +233,18 @@ def _ragged(body: bytes, lines: Lines, dialect: Dialect, name: str, first_line: 
         line = first_line + body.count(b"\n", 0, int(lines.starts[row]))
         has = int(lines.separators[row]) + 1
         return DataError(
-            f"{name}, line {line}: {has} {'value' if has == 1 else 'values'} where the header names {expected + 1} "
-            f"columns (separator {_spoken(dialect.separator)}). Correct that line; {len(wrong)} such in all."
+            f"{name}, line {line}: {counted(has, 'value')} where the header names {counted(expected + 1, 'column')} "
+            f"(separator {_spoken(dialect.separator)}). Correct that line{_and_others(len(wrong) - 1)}."
         )
     if len(lines.ends) == 0 or int(lines.ends[-1]) < len(body.rstrip(b"\n")):
         start = int(lines.ends[-1]) + 1 if len(lines.ends) else 0
         line = first_line + body.count(b"\n", 0, start)
         return DataError(f"{name}: a quote that opens in line {line} or after it is never closed.")
     return None
+
+
+def _and_others(lines: int) -> str:
+    return f" and {counted(lines, 'other')} like it" if lines else ""
 
 
 def _read(

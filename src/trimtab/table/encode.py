@@ -4,7 +4,7 @@ It holds no row of the data. Knows neither targets nor splits: the caller choose
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,9 @@ from trimtab.table.moments import Moments
 from trimtab.table.numbers import Document, Scaling
 from trimtab.table.schema import Column, Schema
 from trimtab.table.spelling import as_labels
+from trimtab.wording import counted
+
+CellType = Literal["string", "integer", "number", "boolean"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,10 @@ class Encoded:
 
 
 class Feature(Document):
-    """One column and its encoding: exactly one of `scaling`, `labels` and `moments`."""
+    """One column and its encoding: exactly one of `scaling`, `labels` and `moments`. `type` is that of its cells."""
 
     name: str
+    type: CellType = "string"
     scaling: Scaling | None = None
     labels: Labels | None = None
     moments: Moments | None = None
@@ -149,7 +153,7 @@ class Encoder(Document):
 
 def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -> Feature:
     if about.role in ("category", "boolean"):
-        return Feature(name=about.name, labels=Labels.fit(as_labels(column), weights))
+        return Feature(name=about.name, type=_cell_type(about.dtype), labels=Labels.fit(as_labels(column), weights))
     if about.role == "date-time":
         zone = column.dtype.time_zone if isinstance(column.dtype, pl.Datetime) else None
         moments, _ = as_moments(column, about.format, zone)
@@ -159,7 +163,22 @@ def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -
         return Feature(name=about.name, moments=fitted, format=about.format, time_zone=zone, has_indicator=indicator)
     numbers, _ = as_numbers(column)
     absent = ~np.isfinite(numbers)
-    return Feature(name=about.name, scaling=Scaling.fit(numbers, weights), has_indicator=_counts(absent, weights))
+    return Feature(
+        name=about.name,
+        # Durations and times of day are numbers here, of seconds; a column that is to be read as numbers too.
+        type="integer" if _cell_type(about.dtype) == "integer" else "number",
+        scaling=Scaling.fit(numbers, weights),
+        has_indicator=_counts(absent, weights),
+    )
+
+
+def _cell_type(dtype: str) -> CellType:
+    """By the name that polars has for it; what int64 cannot hold is a number."""
+    if dtype.startswith(("Int", "UInt")) and dtype not in ("UInt64", "Int128", "UInt128"):
+        return "integer"
+    if dtype.startswith(("Float", "Decimal", "Int", "UInt")):
+        return "number"
+    return "boolean" if dtype == "Boolean" else "string"
 
 
 def _counts(rows: np.ndarray, weights: np.ndarray | None) -> bool:
@@ -169,9 +188,10 @@ def _counts(rows: np.ndarray, weights: np.ndarray | None) -> bool:
 def _entries(name: str, labels: Labels, column: pl.Series, notices: list[str]) -> np.ndarray:
     entries, unseen, missing = labels.entry_of(column)
     if unseen:
-        notices.append(f'"{name}": {unseen} rows have a label that training did not see.')
+        notices.append(f'"{name}": {counted(unseen, "row has", "rows have")} a label that training did not see.')
     if missing and not labels.has_missing:
-        notices.append(f'"{name}": {missing} values are missing, none were in training; taken as unknown labels.')
+        values = counted(missing, "value is", "values are")
+        notices.append(f'"{name}": {values} missing, none were in training; taken as unknown labels.')
     return entries
 
 
@@ -191,10 +211,17 @@ def _encode_values(feature: Feature, column: pl.Series, others: np.ndarray, noti
         others[-1] = absent
     if unreadable:
         kind = "numbers" if feature.moments is None else "dates"
-        notices.append(f'"{feature.name}": {unreadable} values are no {kind}, and count as missing.')
+        notices.append(f'"{feature.name}": {_count_as_missing(unreadable, f"not {kind}")}')
     if infinite:
-        notices.append(f'"{feature.name}": {infinite} values are infinite, and count as missing.')
+        notices.append(f'"{feature.name}": {_count_as_missing(infinite, "infinite")}')
     missing = int(absent.sum()) - unreadable - infinite
     if missing and not feature.has_indicator:
-        notices.append(f'"{feature.name}": {missing} values are missing, none were in training; the median stands in.')
+        gaps = counted(missing, "value is", "values are")
+        notices.append(f'"{feature.name}": {gaps} missing, none were in training; the median stands in.')
     return values
+
+
+def _count_as_missing(values: int, what: str) -> str:
+    if values == 1:
+        what = {"not numbers": "not a number", "not dates": "not a date"}.get(what, what)
+    return f"{counted(values, 'value is', 'values are')} {what}, and {'counts' if values == 1 else 'count'} as missing."

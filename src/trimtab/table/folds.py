@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from trimtab.errors import DataError
+from trimtab.wording import counted
 
 Fold = tuple[np.ndarray, np.ndarray]
 
@@ -59,7 +60,7 @@ def put_aside(units: Units, share: float, generator: np.random.Generator) -> Fol
     alone = units.is_alone()
     order = order[~alone[order]]
     if len(order) < 2:
-        raise _too_few("different rows", len(alone), 2)
+        raise _too_few("different row", len(alone), 2)
     aside = np.zeros(len(alone), dtype=bool)
     steps = np.floor(np.cumsum(_chances(units, share)[order]) + 0.5)
     aside[order[np.diff(steps, prepend=0.0) > 0]] = True
@@ -70,7 +71,7 @@ def put_aside(units: Units, share: float, generator: np.random.Generator) -> Fol
     if units.are_classes:
         aside[_first_of_emptied(units, aside)] = False
     if not aside.any():
-        raise _too_few("different rows", len(alone), len(alone) + 1)
+        raise _too_few("different row", len(alone), len(alone) + 1)
     is_aside = aside[units.together]
     return np.flatnonzero(is_aside), np.flatnonzero(~is_aside)
 
@@ -94,14 +95,18 @@ def random_folds(
     """`number` folds over `rows`; if none is given, up to 5,000 rows as cross-validation, above one validation part."""
     part = units.within(rows)
     alone = part.is_alone()
-    _say_single_rows(part, alone, notices)
+    _say_single_rows(alone, notices)
     if number is None and len(rows) > MOST_ROWS_FOR_FOLDS:
         valid, train = put_aside(part, _validation_share(len(rows)), generator)
         return [(rows[train], rows[valid])]
     order = part.dealt(generator)
     order = order[~alone[order]]
-    number = _number_of_folds(part, order, number or FOLDS, notices)
+    if len(order) < 2:
+        raise _too_few("different row to train on", len(alone), 2)
+    number = min(number or FOLDS, len(order))
+    _say_rare_classes(part, order, number, notices)
     fold_of_unit = np.full(len(alone), -1)
+    # A class has its units next to each other: those of a rare one are valid in as many folds as it has.
     fold_of_unit[order] = np.arange(len(order)) % number
     fold = fold_of_unit[part.together]
     return [(rows[fold != i], rows[fold == i]) for i in range(number)]
@@ -111,7 +116,7 @@ def put_groups_aside(units: Units, share: float, generator: np.random.Generator)
     """(aside, rest): whole groups by chance, as near to `share` of the rows as they add up to."""
     _, size, _ = units.by_unit
     if len(size) < 2:
-        raise _too_few("groups", len(size), 2)
+        raise _too_few("group", len(size), 2)
     wanted = share * len(units.together)
     aside = np.zeros(len(size), dtype=bool)
     taken = 0
@@ -130,14 +135,17 @@ def group_folds(units: Units, rows: np.ndarray, generator: np.random.Generator, 
     part = units.within(rows)
     groups = len(part.by_unit[0])
     if groups < 2:
-        raise _too_few("groups to train on", groups, 2)
+        raise _too_few("group to train on", groups, 2)
+    dealt = np.flatnonzero(~_always_train(part, notices)[part.together])
+    part, groups = part.within(dealt), len(np.unique(part.together[dealt]))
     if len(rows) > MOST_ROWS_FOR_FOLDS:
-        valid, train = put_groups_aside(part, _validation_share(len(rows)), generator)
-        return [(rows[train], rows[valid])]
+        valid = dealt[put_groups_aside(part, _validation_share(len(rows)), generator)[0]]
+        return [(np.delete(rows, valid), rows[valid])]
     number = min(FOLDS, groups)
     if number < FOLDS:
         notices.append(f"There are {groups} groups to train on: {number} folds instead of {FOLDS}.")
-    fold = _balanced_groups(part, number, int(generator.integers(2**31)))
+    fold = np.full(len(rows), -1)
+    fold[dealt] = _balanced_groups(part, number, int(generator.integers(2**31)))
     return [(rows[fold != i], rows[fold == i]) for i in range(number)]
 
 
@@ -149,7 +157,7 @@ def by_time(times: np.ndarray, share: float | None, notices: list[str]) -> tuple
     cuts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
     needed = 2 if share else 1
     if len(cuts) < needed:
-        raise _too_few("different times", len(cuts) + 1, needed + 1)
+        raise _too_few("different time", len(cuts) + 1, needed + 1)
     end = len(order)
     if share:
         end = int(_nearest(cuts[1:], (1 - share) * len(order)))
@@ -160,7 +168,8 @@ def by_time(times: np.ndarray, share: float | None, notices: list[str]) -> tuple
         wanted = [end * (i + 1) / (FOLDS + 1) for i in range(FOLDS)]
     starts = sorted({int(_nearest(cuts, place)) for place in wanted})
     if len(starts) < len(wanted):
-        notices.append(f"There are {len(cuts) + 1} different times to train on: {len(starts)} folds, not {FOLDS}.")
+        there, made = counted(len(cuts) + 1, "different time"), counted(len(starts), "fold")
+        notices.append(f"There are {there} to train on: {made} instead of {FOLDS}.")
     bounds = [*starts, end]
     return test, [(np.sort(order[:a]), np.sort(order[a:b])) for a, b in pairwise(bounds)]
 
@@ -182,27 +191,46 @@ def _first_of_emptied(units: Units, aside: np.ndarray) -> np.ndarray:
     return np.array([np.flatnonzero(stratum == label)[0] for label in emptied], dtype=np.int64)
 
 
-def _number_of_folds(part: Units, order: np.ndarray, wanted: int, notices: list[str]) -> int:
-    """As wanted, or fewer when a class (or the whole table) has fewer rows to deal out; at least two."""
-    if len(order) < 2:
-        raise _too_few("different rows to train on", len(part.by_unit[0]), 2)
-    number = min(wanted, len(order))
-    if part.are_classes:
-        counts = np.bincount(part.by_unit[2][order])
-        smallest = int(counts[counts > 0].min())
-        if smallest < number:
-            number = max(2, smallest)
-            notices.append(
-                f"A class has only {smallest} different rows to train on: {number} folds instead of {wanted}."
-            )
-    return number
+def _say_rare_classes(part: Units, order: np.ndarray, number: int, notices: list[str]) -> None:
+    """Say which classes have fewer rows to deal out than there are folds."""
+    if not part.are_classes:
+        return
+    counts = np.bincount(part.by_unit[2][order])
+    rare = counts[(counts > 0) & (counts < number)]
+    if len(rare):
+        rows = f"{rare.min()}" if rare.min() == rare.max() else f"{rare.min()} to {rare.max()}"
+        it = "it trains in every fold and is" if len(rare) == 1 else "they train in every fold and are"
+        notices.append(
+            f"{counted(len(rare), 'class has', 'classes have')} only {rows} different rows to train on: "
+            f"{it} validated in {rows} of the {number} folds."
+        )
 
 
-def _say_single_rows(part: Units, alone: np.ndarray, notices: list[str]) -> None:
+def _say_single_rows(alone: np.ndarray, notices: list[str]) -> None:
     count = int(alone.sum())
     if count:
-        classes = "One class has" if count == 1 else f"{count} classes have"
-        notices.append(f"{classes} a single row to train on: it always trains, and no validation can judge it.")
+        notices.append(
+            f"{counted(count, 'class has', 'classes have')} a single row to train on: "
+            f"{'it always trains and is' if count == 1 else 'these always train and are'} never validated."
+        )
+
+
+def _always_train(part: Units, notices: list[str]) -> np.ndarray:
+    """bool [groups]: the group holds all rows of a class, and two others at least can be dealt out."""
+    groups = len(part.by_unit[0])
+    needed = np.zeros(groups, dtype=bool)
+    if part.are_classes:
+        pairs = np.unique(np.stack([part.strata, part.together]), axis=1)
+        needed[pairs[1][np.bincount(pairs[0])[pairs[0]] == 1]] = True
+    if groups - needed.sum() < 2:
+        return np.zeros(groups, dtype=bool)
+    if needed.any():
+        count = int(needed.sum())
+        notices.append(
+            f"{counted(count, 'group holds', 'groups hold')} every row of a class: "
+            f"{'it always trains and is' if count == 1 else 'these always train and are'} never validated."
+        )
+    return needed
 
 
 def _balanced_groups(part: Units, number: int, seed: int) -> np.ndarray:
@@ -226,6 +254,13 @@ def _balanced_groups(part: Units, number: int, seed: int) -> np.ndarray:
 
 
 def _too_few(what: str, there: int, needed: int) -> DataError:
+    """The error where there are fewer than `needed` of `what`, in the singular."""
     return DataError(
-        f"There are {there} {what}, and a split needs at least {needed}: give more rows or another --split."
+        f"There {'is' if there == 1 else 'are'} {_of(there, what)}, and a split needs at least {_of(needed, what)}: "
+        "give more rows or another --split."
     )
+
+
+def _of(number: int, what: str) -> str:
+    thing, gap, purpose = what.partition(" to ")
+    return f"{counted(number, thing)}{gap}{purpose}"

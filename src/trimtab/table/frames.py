@@ -71,9 +71,8 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
     if str(dtype) == "category":
         return _from_codes(name, column.cat.categories, column.cat.codes.to_numpy())
     if getattr(dtype, "kind", "O") in "iuf":
-        if not column.isna().any():
-            return pl.Series(name, column.to_numpy(dtype=np.dtype(f"{dtype.kind}8")))
-        return pl.Series(name, column.to_numpy(dtype=np.float64, na_value=np.nan), nan_to_null=True)
+        numbers = pl.Series(name, column.to_numpy(dtype=np.dtype(f"{dtype.kind}8"), na_value=0))
+        return numbers.set(pl.Series(column.isna().to_numpy()), None)
     return _from_objects(name, column.tolist())
 
 
@@ -132,16 +131,16 @@ def _column(column: Any) -> Any:
 
 def _from_array(data: Any, prefix: str) -> pl.DataFrame:
     if isinstance(data, (str, bytes)) or data is None or np.isscalar(data):
-        raise DataError(f"{data!r} is no table. Give a path, a frame, (X, y) or (train, valid, test).")
+        raise DataError(f"{data!r} is not a table: give a path, a frame, (X, y) or (train, valid, test).")
     if hasattr(data, "toarray"):
-        raise DataError("Sparse matrices cannot be used. Convert it first with .toarray().")
+        raise DataError("A sparse matrix cannot be used: convert it first with .toarray().")
     if hasattr(data, "detach"):
         data = data.detach().cpu().numpy()
     array = np.asarray(data)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
-        raise DataError(f"An array of {array.ndim} dimensions is no table: it needs rows and columns.")
+        raise DataError(f"An array of {array.ndim} dimensions is not a table: give one with rows and columns.")
     if np.iscomplexobj(array):
         raise DataError("Complex numbers cannot be used: give real and imaginary parts as two columns.")
     if array.dtype == np.float16:
@@ -155,7 +154,7 @@ def _from_array(data: Any, prefix: str) -> pl.DataFrame:
 def _refuse_duplicates(names: list[str]) -> None:
     twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
-        raise DataError(f"Column names stand twice: {', '.join(twice[:10])}. Give each column its own name.")
+        raise DataError(f"Several columns have the same name: {', '.join(twice[:10])}. Give each its own name.")
 
 
 def _first_line(error: BaseException) -> str:

@@ -16,9 +16,11 @@ from trimtab.table.fingerprint import fingerprint
 from trimtab.table.folds import Fold
 from trimtab.table.schema import Schema, infer_schema, require_column
 from trimtab.table.sources import Source, column_names, open_source, open_test, test_share
+from trimtab.table.spelling import other_spellings
 from trimtab.table.split import Split, SplitRule, parts_of, plan_split
 from trimtab.table.target import TargetEncoder
 from trimtab.table.usable import ScorableTest, Usable, count_copies, keep_scorable, keep_usable, row_weights
+from trimtab.wording import counted, listed
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def prepare(
         category=category,
         labelled=[name for name in source.categories if name not in (*drop, *number, weight)],
         weight=weight,
+        time=rule.column if rule.kind == "time" else None,
         reserved=rule.reserved,
         formats=source.formats,
     )
@@ -187,7 +190,17 @@ def _with_labels_as_written(usable: Usable, schema: Schema, source: Source) -> U
     labelled = [column.name for column in schema.features if column.role in ("category", "boolean")]
     labelled += schema.targets if schema.task == "classification" else ()
     columns = [source.labels_of(usable.frame[name], usable.rows) for name in labelled]
-    return replace(usable, frame=usable.frame.with_columns(columns))
+    notices = [
+        f'"{column.name}": {listed(map(_quoted, [*others, label]))} are one label, written {_quoted(label)}.'
+        for column in columns
+        if column.name in schema.targets
+        for label, others in other_spellings(column).items()
+    ]
+    return replace(usable, frame=usable.frame.with_columns(columns), notices=(*usable.notices, *notices))
+
+
+def _quoted(label: str) -> str:
+    return f'"{label}"'
 
 
 def _within(rule: SplitRule, usable: Usable) -> SplitRule:
@@ -265,7 +278,9 @@ def _kind_of_test(test: Any, rule: SplitRule, source: Source) -> tuple[bool, flo
         return False, None
     share = test_share(test)
     if share is not None and rule.kind == "given":
-        raise OptionError(f"Folds that are given leave no test part of {share:g}: give test rows, or none.")
+        raise OptionError(
+            f"No share of {share:g} can be put aside as test where the folds are given: give test rows, or test none."
+        )
     if share is not None:
         return False, share
     has_parts = rule.kind == "column" and rule.column in source.frame.columns
@@ -303,7 +318,6 @@ def _separate_test(
     copies = count_copies(source.frame[usable.rows], part.frame, [*fitted.encoder.names, *schema.targets])
     if not copies:
         return part
-    text = (
-        f"{copies} of the {part.frame.height} test rows are exact copies of rows that train: their score is too good."
-    )
+    what = "is an exact copy of a row that trains" if copies == 1 else "are exact copies of rows that train"
+    text = f"{copies} of the {counted(part.frame.height, 'test row')} {what}: the score is too good."
     return replace(part, notices=(*part.notices, text))

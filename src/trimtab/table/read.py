@@ -242,7 +242,7 @@ def _blaming(path: Path) -> Iterator[None]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path.name} is damaged or cut off: its compressed data ends too early.") from error
     except PermissionError as error:
-        raise DataError(f"{path} may not be read: permission denied.") from error
+        raise DataError(f"{path} cannot be read: permission denied.") from error
     except MemoryError as error:
         raise DataError(f"{path.name} is too large for the memory of this machine.") from error
     except (Exception, pl.exceptions.PanicException) as error:

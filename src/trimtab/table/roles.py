@@ -5,9 +5,11 @@ Knows neither the target nor the other columns.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
+
+from trimtab.wording import counted
 
 NEAR_UNIQUE_SHARE = 0.5
 FEW_VALUES = 10
@@ -47,6 +49,11 @@ class Facts:
     def present(self) -> int:
         return self.rows - self.missing
 
+    @property
+    def is_different_in_every_row(self) -> bool:
+        """A whole number of its own in each row, in more than a few."""
+        return self.dtype.is_integer() and self.distinct == self.rows > FEW_VALUES
+
 
 def collect_facts(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Facts]:
     """The facts of the named columns, all counted in one pass."""
@@ -65,53 +72,66 @@ def collect_facts(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Facts]
     for name in names:
         dtype = dtypes[name]
         missing, unique = found[name] if name in found else (frame[name].null_count(), 0)
-        length, steps = 0.0, False
+        length = 0.0
         if dtype == pl.String and unique > FEW_VALUES:
             length = float(frame[name].str.len_chars().mean() or 0.0)  # type: ignore[arg-type]
-        if dtype.is_integer() and unique == frame.height > FEW_VALUES:
-            steps = _steps_by_one(frame[name])
-        facts[name] = Facts(name, dtype, frame.height, missing, unique, length, steps)
+        fact = Facts(name, dtype, frame.height, missing, unique, length)
+        facts[name] = replace(fact, steps_by_one=fact.is_different_in_every_row and _steps_by_one(frame[name]))
     return facts
 
 
-def role_of(facts: Facts, *, number: bool = False, category: bool = False, is_labelled: bool = False) -> Role:
-    """The role of a column: first the user's word (`number`, `category`), then the type it came in, then the rules."""
+def role_of(
+    facts: Facts,
+    *,
+    number: bool = False,
+    category: bool = False,
+    is_labelled: bool = False,
+    orders_target: bool = False,
+) -> Role:
+    """The role of a column: first the user's word (`number`, `category`), then the type it came in, then the rules.
+
+    `orders_target`: its numbers go with those of the target, so that they are more than names of rows.
+    """
     if number:
         return Role("number", "--number")
     if category:
         return Role("category", "--category")
     if _is_unusable(facts.dtype):
-        return Role("text", f"{facts.dtype} holds no single value per row")
+        return Role("text", f"{facts.dtype} cells, which are not single values")
     if facts.present == 0:
         return Role("constant", "every value is missing")
     if facts.distinct <= 1 and facts.missing == 0:
         return Role("constant", "one value in every row")
     if is_labelled:
-        return Role("category", f"{facts.distinct} distinct labels")
+        return Role("category", counted(facts.distinct, "distinct label"))
     if facts.dtype == pl.Boolean:
         return Role("boolean", "true and false")
     if facts.dtype in (pl.Date, pl.Datetime):
         return Role("date-time", "dates" if facts.dtype == pl.Date else "dates with time")
-    return _role_of_number(facts) if facts.is_number else _role_of_text(facts)
+    return _role_of_number(facts, orders_target) if facts.is_number else _role_of_text(facts)
 
 
-def _role_of_number(facts: Facts) -> Role:
-    if facts.dtype.is_integer() and facts.distinct == facts.rows > FEW_VALUES:
+def _role_of_number(facts: Facts, orders_target: bool) -> Role:
+    if facts.is_different_in_every_row:
+        # Tables are often sorted by their target: what counts the rows then orders it, and knows nothing of it.
         if facts.steps_by_one:
             return Role("identifier", "whole numbers that count the rows")
         if _ID_NAME.match(facts.name) or _CAMEL_ID.match(facts.name):
             return Role("identifier", "a different whole number in every row, and named like an identifier")
+        if not orders_target:
+            return Role("identifier", "a different whole number in every row, unrelated to the target")
+        return Role("number", "a different whole number in every row, related to the target")
     return Role("number", f"{'whole numbers' if facts.dtype.is_integer() else 'numbers'}, {facts.distinct} distinct")
 
 
 def _role_of_text(facts: Facts) -> Role:
     if not isinstance(facts.dtype, (pl.Categorical, pl.Enum)) and facts.distinct > FEW_VALUES:
-        count = f"{facts.distinct} distinct in {facts.present} rows"
+        count = f"{facts.distinct} distinct in {counted(facts.present, 'row')}"
         if facts.length >= LONG_TEXT and facts.distinct > max(MANY_TEXTS, facts.present / 10):
             return Role("text", f"free text, {count}")
         if facts.distinct > NEAR_UNIQUE_SHARE * facts.present:
             return Role("identifier", f"nearly every value is different, {count}")
-    return Role("category", f"{facts.distinct} distinct labels")
+    return Role("category", counted(facts.distinct, "distinct label"))
 
 
 def _is_unusable(dtype: pl.DataType) -> bool:

@@ -11,6 +11,7 @@ import polars as pl
 
 from trimtab.errors import DataError, OptionError, did_you_mean
 from trimtab.table.cells import as_numbers
+from trimtab.table.ordering import says_something
 from trimtab.table.roles import Facts, Role, collect_facts, role_of
 from trimtab.table.spelling import as_labels
 from trimtab.table.task import choose_task
@@ -68,13 +69,15 @@ def infer_schema(
     category: Sequence[str] = (),
     labelled: Sequence[str] = (),
     weight: str | None = None,
+    time: str | None = None,
     reserved: Mapping[str, str] | Sequence[str] = (),
     formats: Mapping[str, str] | None = None,
 ) -> Schema:
     """The schema of `frame`, whose text columns have been settled (`cells.settle_types`).
 
     `drop`, `number` and `category` are the user's word and win over every rule; `labelled` columns are labels by the
-    type they came in; `reserved` columns belong to the split (a mapping gives the reason). Raises DataError when no
+    type they came in; `time` is the column that orders the rows, if one does; `reserved` columns belong to the split (a
+    mapping gives the reason). Raises DataError when no
     feature is left, OptionError for contradictions.
     """
     _check_names(frame, targets, drop, number, category, weight, reserved)
@@ -89,7 +92,13 @@ def infer_schema(
         fixed[weight] = Role("weight", "--weight")
     facts = collect_facts(frame, [name for name in frame.columns if name not in fixed])
     roles = {
-        name: role_of(fact, number=name in number, category=name in category, is_labelled=name in labelled)
+        name: role_of(
+            fact,
+            number=name in number,
+            category=name in category,
+            is_labelled=name in labelled,
+            orders_target=name == time or _orders_target(frame, fact, targets, choice.task),
+        )
         for name, fact in facts.items()
     }
     roles = _with_a_feature(roles, facts, frame)
@@ -140,7 +149,7 @@ def _with_a_feature(roles: dict[str, Role], facts: dict[str, Facts], frame: pl.D
     if any(role.name in FEATURE_ROLES for role in roles.values()):
         return roles
     kept = {
-        name: Role("number", "whole numbers in sequence, the only column to learn from")
+        name: Role("number", "a different whole number in every row, and there is nothing else to learn from")
         for name, role in roles.items()
         if role.name == "identifier" and facts[name].is_number
     }
@@ -152,6 +161,16 @@ def _with_a_feature(roles: dict[str, Role], facts: dict[str, Facts], frame: pl.D
     raise DataError(
         f"There is nothing to learn from, every column was left out: {listed}. Keep one with --number or --category."
     )
+
+
+def _orders_target(frame: pl.DataFrame, facts: Facts, targets: Sequence[str], task: str) -> bool:
+    if not facts.is_different_in_every_row:
+        return False
+    values = frame[facts.name].to_numpy()
+    if task == "classification":
+        classes = as_labels(frame[targets[0]]).rank("dense").cast(pl.Float64).to_numpy()
+        return says_something(values, classes, is_class=True)
+    return any(says_something(values, as_numbers(frame[name])[0], is_class=False) for name in targets)
 
 
 def _column(frame: pl.DataFrame, name: str, role: Role, facts: Facts | None, form: str | None) -> Column:
@@ -178,5 +197,6 @@ def _notices(columns: Sequence[Column]) -> list[str]:
         elif left_out:
             names = ", ".join(column.name for column in left_out[:8]) + (", ..." if len(left_out) > 8 else "")
             flag = keep.format("COL")
-            notices.append(f"{len(left_out)} columns are left out as {role}: {names}; {flag} keeps one.")
+            what = role if role == "text" else f"{role}s"
+            notices.append(f"{len(left_out)} columns are left out as {what}: {names}; {flag} keeps one.")
     return notices

@@ -17,6 +17,7 @@ from trimtab.table.cells import as_moments, as_numbers, settle_types
 from trimtab.table.frames import label_columns, to_frame
 from trimtab.table.read import read_table
 from trimtab.table.spelling import LABEL_WORDS, as_written, without_missing
+from trimtab.wording import counted
 
 PART_COLUMN = "trimtab_part"
 
@@ -65,7 +66,7 @@ def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[
     elif isinstance(data, tuple) and len(data) == 3:
         frame, parts = _three_parts(data), PART_COLUMN
     elif isinstance(data, tuple):
-        raise DataError(f"A tuple of {len(data)} is no table. Give (X, y) or (train, valid, test).")
+        raise DataError(f"A tuple of {len(data)} is not a table: give (X, y) or (train, valid, test).")
     else:
         frame = to_frame(data)
     _require_some_rows(frame, name)
@@ -77,8 +78,7 @@ def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[
     labels = column_names(labels, frame, "--category")
     settled, formats = settle_types(frame)
     came = frame if written is None else written
-    if len(targets) == 1 and targets[0] in settled.columns:
-        settled = _with_words_of_target(settled, came, targets[0])
+    settled = _with_words(settled, came)
     kept = {*targets, *labels, *settled.select(pl.col(pl.Boolean)).columns}
     categories = tuple(name for name in _labelled(data) if name in settled.columns and name not in targets)
     texts = {
@@ -94,16 +94,19 @@ def _labelled(data: Any) -> tuple[str, ...]:
     return tuple(name for frame in frames for name in label_columns(frame))
 
 
-def _with_words_of_target(settled: pl.DataFrame, came: pl.DataFrame, target: str) -> pl.DataFrame:
-    """The target's text with "NA" as a label (Namibia), unless nothing else is one or "NA" is a gap among numbers."""
-    column = came[target]
-    is_word = column.str.strip_chars().is_in(LABEL_WORDS) if settled.schema[target] == pl.String else pl.Series([False])
-    if not is_word.any() or settled[target].null_count() == settled.height:
-        return settled
+def _with_words(settled: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
+    """Text as it came, and in it "NA" as a label (Namibia), unless it stands alone or marks gaps among numbers too."""
     others = [name for name, dtype in settled.schema.items() if came.schema[name] == pl.String != dtype]
-    if came.select(pl.col(others).str.strip_chars().is_in(LABEL_WORDS).any()).transpose().to_series().any():
-        return settled
-    return settled.with_columns(without_missing(column, words=LABEL_WORDS))
+    is_mark = (
+        bool(others)
+        and came.select(pl.any_horizontal(pl.col(others).str.strip_chars().is_in(LABEL_WORDS).any())).item()
+    )
+    columns = []
+    for column in settled.select(pl.col(pl.String)).iter_columns():
+        text = came[column.name]
+        has_words = column.null_count() < len(column) and not is_mark
+        columns.append(without_missing(text) if has_words else text.set(column.is_null(), None))
+    return settled.with_columns(columns)
 
 
 def column_names(given: Any, frame: pl.DataFrame, option: str) -> list[str]:
@@ -161,7 +164,9 @@ def test_share(test: Any) -> float | None:
     if isinstance(test, (bool, np.bool_)) or not isinstance(test, (int, float, np.integer, np.floating)):
         return None
     if not (math.isfinite(test) and 0 < test < 1):
-        raise OptionError(f'{test:g} is no share of the rows: give --test a number between 0 and 1, a file, or "none".')
+        raise OptionError(
+            f'{test:g} is not a share of the rows: give --test a number between 0 and 1, a file, or "none".'
+        )
     return float(test)
 
 
@@ -185,9 +190,12 @@ def _features_and_target(x: Any, y: Any, targets: tuple[str, ...]) -> tuple[pl.D
         # Every column of an array is a feature by intent: as a float it is never taken for an identifier.
         features = features.cast({pl.selectors.integer(): pl.Float64})  # type: ignore[dict-item]
     if features.height != labels.height:
-        raise DataError(f"X has {features.height} rows and y has {labels.height}: give one target for each row.")
+        raise DataError(
+            f"X has {counted(features.height, 'row')} and y has {labels.height}: give one target for each row."
+        )
     if targets and len(targets) != labels.width:
-        raise OptionError(f"y has {labels.width} columns, and {len(targets)} targets are named.")
+        named = counted(len(targets), "target is", "targets are")
+        raise OptionError(f"y has {counted(labels.width, 'column')}, and {named} named.")
     if not targets:
         plain = labels.columns == ["target0"]
         targets = ("target",) if plain or labels.columns == ["target"] else tuple(labels.columns)

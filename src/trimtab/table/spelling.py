@@ -4,14 +4,14 @@ A label is shown as the table has it ("007", "1e3", "True", " x"), and is found 
 Knows columns and text; it knows neither roles nor files.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
 
 from trimtab.table.cells import DECIMAL_COMMA, LEADING_ZERO, MISSING_MARKS, as_text, holds_text, text_of_reals
 
-# Marks of missing cells that are words too (a continent, a country): they may be labels of a target.
+# Marks of missing cells that are words too (a continent, a country): they may be labels.
 LABEL_WORDS = ("NA", "na")
 _WHOLE = r"^\+?(-?(?:0|[1-9]\d*))(?:\.0*)?$"
 _WHOLE_OR_CODE = r"^\+?(-?)0*(\d+)(?:\.0*)?$"
@@ -19,24 +19,33 @@ _TRUTHS = {"true": "true", "1": "true", "false": "false", "0": "false"}
 _Reading = Callable[[pl.Series], pl.Series]
 
 
-def as_labels(column: pl.Series, *, words: Collection[str] = ()) -> pl.Series:
-    """The column as text, null where missing; cells that mean the same are written as most of them are.
+def as_labels(column: pl.Series) -> pl.Series:
+    """The column as text, null where missing; cells that mean the same are written as most of them are (or shortest).
 
     "x" and " x" mean the same, as do "1" and "1.0", "True" and "true"; where all are numbers, "1.1" and "1.10" too.
-    Missing marks that are `words` are labels.
+    "NA" is a label here; where it is none, `sources` has left it out.
     """
     text = as_text(column)
     if not holds_text(column.dtype):
         return text
-    text = without_missing(text, words=words)
-    counts = pl.DataFrame({"label": text}).drop_nulls().group_by("label").agg(pl.len().alias("rows"))
+    text = without_missing(text)
+    counts = pl.DataFrame({"label": text}).drop_nulls().group_by("label").agg(pl.len().cast(pl.Int64).alias("rows"))
     counts = counts.with_columns(_meanings(counts["label"]).alias("meaning"))
     if counts["meaning"].n_unique() == counts.height:
         return text
-    counts = counts.sort(["rows", "label"], descending=[True, False])
+    counts = counts.sort(-pl.col("rows"), pl.col("label").str.len_bytes(), "label")
     shown = counts.with_columns(pl.col("label").first().over("meaning").alias("shown"))
     shown = shown.filter(pl.col("label") != pl.col("shown"))
     return text.replace(shown["label"], shown["shown"])
+
+
+def other_spellings(column: pl.Series) -> dict[str, list[str]]:
+    """By label, the texts in `column` that are taken for it although they are written otherwise."""
+    if not holds_text(column.dtype):
+        return {}
+    pairs = pl.DataFrame({"text": without_missing(as_text(column)), "label": as_labels(column)})
+    found = pairs.filter(pl.col("text") != pl.col("label")).unique().sort("label", "text")
+    return dict(found.group_by("label", maintain_order=True).agg("text").iter_rows())
 
 
 def as_written(column: pl.Series, text: pl.Series, *, knows_types: bool, as_numbers: bool) -> pl.Series:
@@ -56,9 +65,9 @@ def as_written(column: pl.Series, text: pl.Series, *, knows_types: bool, as_numb
     return column if is_plain and text.equals(shown, null_equal=True) else text
 
 
-def without_missing(text: pl.Series, *, words: Collection[str] = ()) -> pl.Series:
-    """Text as it stands, null where a missing mark stands that is none of `words`."""
-    marks = [mark for mark in MISSING_MARKS if mark not in words]
+def without_missing(text: pl.Series) -> pl.Series:
+    """Text as it stands, null where a missing mark stands that is no word."""
+    marks = [mark for mark in MISSING_MARKS if mark not in LABEL_WORDS]
     return text.set(text.str.strip_chars().is_in(marks), None)
 
 

@@ -16,7 +16,8 @@ from trimtab.table import folds
 from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.folds import Fold, Units
 from trimtab.table.schema import Schema, require_column
-from trimtab.table.spelling import LABEL_WORDS, as_labels
+from trimtab.table.spelling import as_labels
+from trimtab.wording import counted
 
 PART_NAMES = {
     "train": "train", "training": "train",
@@ -173,7 +174,7 @@ def _units(frame: pl.DataFrame, schema: Schema, rule: SplitRule) -> Units:
 
 
 def _classes(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
-    labels = as_labels(frame[schema.targets[0]], words=LABEL_WORDS)
+    labels = as_labels(frame[schema.targets[0]])
     return labels.rank("dense").to_numpy().astype(np.int64) - 1
 
 
@@ -194,9 +195,11 @@ def _times(column: pl.Series, notices: list[str]) -> np.ndarray:
         missing = int(np.isnan(numbers).sum())
         times = np.where(np.isnan(numbers), -np.inf, numbers)
     if unreadable:
-        raise DataError(f'--split time:{column.name}: the column holds no times, for example "{column[0]}".')
+        example = column.filter(pl.Series(np.isnan(numbers)) & column.is_not_null())[0]
+        raise DataError(f'--split time:{column.name}: the column holds cells that are not times, such as "{example}".')
     if missing:
-        notices.append(f'{missing} rows have no time in "{column.name}", and count as the earliest.')
+        rows, counts = counted(missing, "row has", "rows have"), "counts" if missing == 1 else "count"
+        notices.append(f'{rows} no time in "{column.name}", and {counts} as the earliest.')
     return times
 
 
@@ -213,7 +216,8 @@ def _by_parts(
     if len(train) == 0:
         raise DataError(f'--split {column}: no usable row says "train".')
     if share is None and len(test):
-        notices.append(f"--test none: the {len(test)} rows that say test train as well.")
+        rows = counted(len(test), "row that says test trains", "rows that say test train")
+        notices.append(f"--test none: the {rows} as well.")
         train, test = np.union1d(train, test), test[:0]
     elif len(test) == 0 and share is not None:
         notices.append(f'No row of "{column}" says "test": the score is that of the validation rows.')
@@ -221,9 +225,10 @@ def _by_parts(
     for rows, part in ((valid, "valid"), (test, "test")):
         shared = int(np.isin(copies[rows], copies[train]).sum())
         if shared:
+            what = "is an exact copy of a row" if shared == 1 else "are exact copies of rows"
             notices.append(
-                f'{shared} of the {len(rows)} rows of part "{part}" are exact copies of rows in "train": '
-                "their score is too good for rows never seen."
+                f'{shared} of the {counted(len(rows), "row")} of part "{part}" {what} in "train": '
+                "the score is too good for rows never seen."
             )
     if len(valid):
         return test, [(train, valid)]

@@ -15,7 +15,8 @@ from trimtab.errors import DataError, ModelError
 from trimtab.table.cells import as_numbers
 from trimtab.table.frames import to_frame
 from trimtab.table.numbers import Document
-from trimtab.table.spelling import LABEL_WORDS, are_numbers, as_labels, as_values, find_labels
+from trimtab.table.spelling import are_numbers, as_labels, as_values, find_labels
+from trimtab.wording import counted
 
 Label = bool | int | float | str
 
@@ -61,7 +62,7 @@ class TargetEncoder(Document):
 
     @classmethod
     def _fit_classes(cls, column: pl.Series) -> "TargetEncoder":
-        labels = as_labels(column, words=LABEL_WORDS)
+        labels = as_labels(column)
         is_number = column.dtype.is_numeric() or column.dtype == pl.Boolean
         values = column if is_number else labels
         distinct = pl.DataFrame({"label": labels, "value": values}).drop_nulls("label").unique("label").sort("label")
@@ -79,7 +80,7 @@ class TargetEncoder(Document):
 
     def with_labels(self, classes: Sequence[Label]) -> "TargetEncoder":
         """The same with the caller's `classes` in the place of those it was fitted on, one for one."""
-        labels = as_labels(pl.Series(list(classes), strict=False), words=LABEL_WORDS).to_list()
+        labels = as_labels(pl.Series(list(classes), strict=False)).to_list()
         if None in labels or len(set(labels)) < len(labels):
             labels = [str(label) for label in classes]
         return self.model_copy(update={"classes": tuple(classes), "labels": tuple(labels)})
@@ -109,7 +110,8 @@ class TargetEncoder(Document):
             raise DataError(f"The table lacks the target: {', '.join(absent)}.")
         usable = self.usable(frame)
         if not usable.all():
-            raise DataError(f"{int((~usable).sum())} rows have no usable target ({', '.join(self.names)}).")
+            rows = counted(int((~usable).sum()), "row has", "rows have")
+            raise DataError(f"{rows} no usable target ({', '.join(self.names)}).")
         truth = self.truth(frame)
         if self.task == "classification":
             return truth
@@ -151,7 +153,7 @@ def has_target(frame: pl.DataFrame, names: tuple[str, ...], task: str) -> tuple[
     if task == "classification":
         column = frame[names[0]]
         infinite = int(column.is_infinite().sum() or 0) if column.dtype.is_float() else 0
-        return as_labels(column, words=LABEL_WORDS).is_not_null().to_numpy(), infinite
+        return as_labels(column).is_not_null().to_numpy(), infinite
     numbers = [_finite(frame[name]) for name in names]
     return np.logical_and.reduce([np.isfinite(values) for values, _ in numbers]), sum(count for _, count in numbers)
 

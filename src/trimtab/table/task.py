@@ -12,6 +12,7 @@ import polars as pl
 from trimtab.errors import DataError, OptionError, unknown_choice
 from trimtab.table.cells import as_numbers
 from trimtab.table.spelling import as_labels
+from trimtab.wording import counted
 
 TASKS = ("auto", "regression", "classification")
 MOST_CLASSES_OF_INTEGERS = 20
@@ -69,7 +70,7 @@ def _by_numbers(column: pl.Series) -> TaskChoice:
         reason = f'"{column.name}" holds numbers with fractions; ' + change.format("classification")
         return TaskChoice("regression", reason)
     most = min(MOST_CLASSES_OF_INTEGERS, max(2, len(numbers) // ROWS_PER_CLASS_OF_INTEGERS))
-    count = f'"{column.name}" holds whole numbers, {len(values)} distinct in {len(numbers)} rows; '
+    count = f'"{column.name}" holds whole numbers, {len(values)} distinct in {counted(len(numbers), "row")}; '
     if len(values) <= most:
         return TaskChoice("classification", count + change.format("regression"))
     return TaskChoice("regression", count + change.format("classification"))
@@ -91,6 +92,6 @@ def _require_numbers(column: pl.Series) -> None:
         example = as_labels(column.filter(pl.Series(is_text))).drop_nulls().head(1).to_list()
         shown = f', such as "{example[0]}"' if example else ""
         raise DataError(
-            f'The target "{column.name}" holds text{shown}, in {unreadable} rows: regression needs numbers. '
+            f'The target "{column.name}" holds text{shown}, in {counted(unreadable, "row")}: regression needs numbers. '
             "Correct these cells or use --task classification."
         )

@@ -13,6 +13,7 @@ from trimtab.table.cells import as_numbers
 from trimtab.table.sources import Source
 from trimtab.table.target import TargetEncoder, has_target
 from trimtab.table.task import choose_task
+from trimtab.wording import counted
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,19 @@ def keep_usable(source: Source, *, task: str, weight: str | None, minimum_rows: 
         raise DataError(f"The target {names} is {how} in every row: nothing can be learnt.")
     notices = []
     if infinite:
-        notices.append(f"{infinite} values of the target {names} are infinite, and count as missing.")
+        values, rest = ("value", "is infinite, and counts") if infinite == 1 else ("values", "are infinite, and count")
+        notices.append(f"{infinite:,} {values} of the target {names} {rest} as missing.")
     if not there.all():
-        notices.append(f"{int((~there).sum())} of {len(there)} rows have no target, and are left out.")
+        notices.append(_without_target(there, "row"))
     weights = row_weights(frame, weight)
     is_light = there & (weights == 0)
     if is_light.any():
-        notices.append(f"{int(is_light.sum())} rows have weight 0, and are left out.")
+        rows_are = counted(int(is_light.sum()), "row has weight 0, and is", "rows have weight 0, and are")
+        notices.append(f"{rows_are} left out.")
     rows = np.flatnonzero(there & (weights > 0))
     if len(rows) < minimum_rows:
         raise DataError(
-            f"Only {len(rows)} rows can be learnt from (a target that is there"
+            f"Only {counted(len(rows), 'row')} can be learnt from (a target that is there"
             f"{', a weight above 0' if weight else ''}): at least {minimum_rows} are needed."
         )
     kept = frame if len(rows) == frame.height else frame[rows]
@@ -69,8 +72,8 @@ def row_weights(frame: pl.DataFrame, weight: str | None) -> np.ndarray:
     numbers, unreadable = as_numbers(frame[weight])
     wrong = ~np.isfinite(numbers) | (numbers < 0)
     if wrong.any():
-        what = "text" if unreadable else "missing, negative or infinite"
-        raise DataError(f'The weight "{weight}" is {what} in {int(wrong.sum())} rows: give finite numbers from 0 on.')
+        what, rows = "text" if unreadable else "missing, negative or infinite", counted(int(wrong.sum()), "row")
+        raise DataError(f'The weight "{weight}" is {what} in {rows}: give finite numbers from 0 on.')
     if not (numbers > 0).any():
         raise DataError(f'The weight "{weight}" is 0 in every row: nothing can be learnt.')
     # Only ratios matter; float32 and sums of squares have to hold the largest.
@@ -83,13 +86,21 @@ def keep_scorable(frame: pl.DataFrame, weights: np.ndarray, target: TargetEncode
     there = target.is_there(frame)
     known = there & target.usable(frame)
     if not there.all():
-        notices.append(f"{int((~there).sum())} of {len(there)} test rows have no target, and are left out.")
+        notices.append(_without_target(there, "test row"))
     unknown = int((there & ~known).sum())
     if unknown:
-        what = "are of a class that no training row has" if target.task == "classification" else "hold text as target"
-        notices.append(f"{unknown} test rows {what}, and are left out of the score.")
+        is_one, is_class = unknown == 1, target.task == "classification"
+        text, are = ("holds text", "is") if is_one else ("hold text", "are")
+        what = f"{are} of a class that no training row has" if is_class else f"{text} as target"
+        notices.append(f"{counted(unknown, 'test row')} {what}, and {are} left out of the score.")
     kept = known & (weights > 0)
     return ScorableTest(frame if kept.all() else frame.filter(pl.Series(kept)), weights[kept], tuple(notices))
+
+
+def _without_target(there: np.ndarray, row: str) -> str:
+    without = int((~there).sum())
+    rest = "has no target, and is" if without == 1 else "have no target, and are"
+    return f"{without:,} of {counted(len(there), row)} {rest} left out."
 
 
 def count_copies(train: pl.DataFrame, test: pl.DataFrame, columns: list[str]) -> int:

@@ -18,6 +18,7 @@ from trimtab.errors import CheckpointError
 from trimtab.training.config import Config
 from trimtab.training.plans import Lane
 from trimtab.training.run import ALL_EPOCHS, STOPPED_EARLY, Curves
+from trimtab.wording import counted
 
 FORMAT = 2
 FILE = "run.checkpoint"
@@ -70,11 +71,11 @@ class Checkpoint:
         elif made > now:
             reason = f"{made} of them are trained"
         elif made < now and made % every:
-            reason = f"the last evaluation came after {made % every} epochs instead of {every}"
+            reason = f"the last evaluation came after {counted(made % every, 'epoch')} instead of {every}"
         if reason:
             raise CheckpointError(
-                f"{self.path} belongs to a run of {before} epochs, not {now}, and {reason}: give epochs={before} "
-                "again, or another folder."
+                f"{self.path} belongs to a run of {counted(before, 'epoch')}, not {now}, and {reason}: give "
+                f"epochs={before} again, or another folder."
             )
 
     def write(self, tensors: dict[str, Any], lane: Lane) -> None:
@@ -100,7 +101,7 @@ def bring_up_to_date(lane: Lane, content: dict[str, Any]) -> None:
     lane.curves = Curves(**content["curves"])
     stops = False
     for epoch, loss, error in zip(lane.curves.epoch, lane.curves.train_loss, lane.errors, strict=True):
-        lane.schedule.observe(error)
+        lane.schedule.observe(error, epoch)
         stops = lane.stopping.should_stop(epoch, loss, error)
     if lane.ended in ("", ALL_EPOCHS):  # it may have been planned with other epochs
         is_over = lane.epoch >= lane.request.config.epochs

@@ -33,7 +33,7 @@ from trimtab.training.plans import Lane
 from trimtab.training.population import Part, Population, Structure
 from trimtab.training.precision import Precision, PrecisionCheck, gains_from_bfloat16
 from trimtab.training.program import ModuleUse, Program
-from trimtab.training.randomness import initialised, number_from, own_draws
+from trimtab.training.randomness import SeededGenerators, initialised, number_from, own_draws
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, STOPPED_EARLY, Request, RunRecord
 from trimtab.training.step import NOTED_EVERY, Features, Rows
 from trimtab.training.widths import RememberedWidths, WidthTuner, lanes_at_once, threads_worth_it
@@ -61,8 +61,9 @@ class Engine:
     says so of a population, and else are compiled at most where found. `precision` "medium" multiplies matrices in
     bfloat16 where the processor can, "auto" where that is quicker and a check on the first rounds finds no harm. With
     `keeps_signals` off only losses, metric and rate are noted. An engine that `measures_widths` works in an order that
-    hangs on the clock. Where the modules or the loss `draws` random numbers of its own, the engine works uncompiled, in
-    one thread, and with generators that follow from seed and epoch.
+    depends on the clock. Where the modules or the loss `draws` random numbers of its own, the engine works uncompiled,
+    in one thread and lane by lane, with generators that follow from a lane's seed and epoch: what a run draws depends
+    on no other run.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Engine:
         self._programs: dict[tuple, Program] = {}
         self._initials: dict[tuple, tuple[Tensor, dict[str, Tensor]]] = {}
         self._workers: dict[tuple, list[Worker]] = {}
+        self._draws: list[SeededGenerators] = []  # of each lane, for a round
         self._building = threading.Lock()  # whoever proposes asks for widths from a thread of its own
         self._pool: ThreadPoolExecutor | None = None
         self._compiled: dict[Structure, Compiled | None] = {}
@@ -144,7 +146,9 @@ class Engine:
         """Start each request in a free lane, from the weights that `start` gives, or that follow from seed and fold."""
         for request in requests:
             if request.config.optimizer.name == CUSTOM:
-                raise OptionError("Lanes share no step of an optimizer of the caller's own: its runs train one by one.")
+                raise OptionError(
+                    "An optimizer of your own cannot train lanes side by side: its runs train one by one."
+                )
             population.admit(request, *self._initial(population, request))
 
     def _initial(self, population: Population, request: Request) -> tuple[Tensor, dict[str, Tensor]]:
@@ -171,14 +175,8 @@ class Engine:
 
     def advance(self, population: Population) -> bool:
         """Train every lane for one round (an epoch, or several short ones) and evaluate; False when told to stop."""
-        if not self.draws:
-            return self._advance(population)
-        first = population.lanes[0]
-        with own_draws(first.request.seed, first.epoch):
-            return self._advance(population)
-
-    def _advance(self, population: Population) -> bool:
         population.arrange()
+        self._draws = [own_draws(lane.request.seed, lane.epoch) for lane in population.lanes] if self.draws else []
         compiled, features = self._path(population)
         width, note = self._width(population, compiled)
         threads = self.threads if compiled is not None else threads_worth_it(population, self.threads)
@@ -262,6 +260,8 @@ class Engine:
         """Lanes that a thread takes at once in the coming round, and whom to tell how long it took per lane-step."""
         if compiled is not None and compiled.fixed is not None:
             return compiled.fixed[0], lambda width, seconds: None
+        if self.draws:
+            return 1, lambda width, seconds: None
         if not self.measures_widths or population.free > population.capacity // 4:
             return lanes_at_once(population), lambda width, seconds: None
         how = (compiled is not None, self.threads, self.precision)
@@ -339,6 +339,9 @@ class Engine:
         """What `work` gives for each chunk; each thread takes the next one that is left."""
         workers = self._workers[population.structure.network]
         chunks = population.chunks
+        if self.draws:  # each chunk is one lane, and draws from generators of its own
+            with no_denormals():
+                return [self._drawing(chunk, work, workers[0]) for chunk in chunks]
         if len(chunks) == 1 or len(workers) == 1:
             with no_denormals():
                 return [work(chunk, workers[0]) for chunk in chunks]
@@ -359,6 +362,10 @@ class Engine:
             )
         list(self._pool.map(take_turns, workers))
         return results
+
+    def _drawing(self, chunk: Chunk, work: Callable[[Chunk, Worker], Result], worker: Worker) -> Result:
+        with self._draws[chunk.first]:
+            return work(chunk, worker)
 
     def close(self) -> None:
         """End the threads, and what is still being compiled; the engine may be used again all the same."""
@@ -388,6 +395,7 @@ class Engine:
         errors = torch.cat([error for error, _ in pieces]).tolist()
         judged = torch.cat([self._judged(error, seen) for error, seen in pieces]).tolist()
         losses = torch.cat([seen.losses for _, seen in pieces]).tolist()
+        idle = [lane.step == lane.evaluated_step for lane in population.lanes]  # told to stop before the first step
         noted = self._noted(population, [seen for _, seen in pieces])
         noted["train_metric"] = self._on_training_rows(population)
         for place, (lane, error, loss) in enumerate(zip(population.lanes, judged, losses, strict=True)):
@@ -397,8 +405,8 @@ class Engine:
             values |= {"epoch": lane.epoch, "validation_loss": loss, "validation_metric": self.shown(errors[place])}
             lane.curves.append(values)
             lane.errors.append(error)
-            lane.schedule.observe(error)
-            lane.ended = why_ended(lane, error, values["train_loss"])
+            lane.schedule.observe(error, lane.epoch)
+            lane.ended = "" if idle[place] else why_ended(lane, error, values["train_loss"])
 
     def _note_training(self, population: Population) -> None:
         """Where no rows judge, a run is as good as its training loss, and its weights are those it ends with."""
@@ -416,8 +424,13 @@ class Engine:
             lane.ended = why_ended(lane, loss, loss)
 
     def _judged(self, errors: Tensor, seen: Validated) -> Tensor:
-        """What decides which epoch of each lane is its best."""
-        return seen.losses.double() if self.judges_by_loss else errors
+        """What decides which epoch of each lane is its best: the metric; the validation loss where there is none, or
+        where it says nothing, as roc_auc does of a fold in which one of the two classes is missing."""
+        if self.judges_by_loss:
+            return seen.losses.double()
+        if self.metric is not None and self.metric.is_binary_only:
+            return torch.where(errors.isnan(), seen.losses.double(), errors)
+        return errors
 
     def shown(self, error: float) -> float:
         """The figure users read."""

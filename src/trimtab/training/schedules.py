@@ -27,8 +27,8 @@ class RateSchedule(Protocol):
         """Factors (float64) of the steps `first_step`, `first_step + 1`, ...; the first step of a run is 0."""
         ...
 
-    def observe(self, score: float) -> None:
-        """An epoch ended with this validation score (lower is better)."""
+    def observe(self, score: float, epoch: int | None = None) -> None:
+        """After `epoch` epochs (None: one more than before) the validation score is this; lower is better."""
         ...
 
 
@@ -51,7 +51,7 @@ class _Planned:
         steps = numpy.minimum(numpy.arange(first_step, first_step + count, dtype=numpy.float64), self._total_steps)
         return self._shape(steps, self._total_steps, self._schedule)
 
-    def observe(self, score: float) -> None:
+    def observe(self, score: float, epoch: int | None = None) -> None:
         pass
 
 
@@ -72,25 +72,26 @@ class Replayed:
 class ReduceOnPlateau:
     """Multiply the rate by `factor` after more than `patience` epochs without an improvement of 0.01 %.
 
-    The rule of `torch.optim.lr_scheduler.ReduceLROnPlateau` with its defaults; a score that is not finite is none.
+    The rule of `torch.optim.lr_scheduler.ReduceLROnPlateau` with its defaults, which counts evaluations where this
+    counts epochs; a score that is not finite is none.
     """
 
     def __init__(self, factor: float, patience: int) -> None:
         self._factor, self._patience = factor, patience
-        self._best, self._epochs_without, self._current = math.inf, 0, 1.0
+        self._best, self._current = math.inf, 1.0
+        self._epoch, self._since = 0, 0  # since the epoch of the best score, or of the last cut
 
     def factors(self, first_step: int, count: int) -> Float[numpy.ndarray, " count"]:
         return numpy.full(count, self._current)
 
-    def observe(self, score: float) -> None:
+    def observe(self, score: float, epoch: int | None = None) -> None:
+        self._epoch = self._epoch + 1 if epoch is None else epoch
         bound = self._best - PLATEAU_THRESHOLD * abs(self._best) if math.isfinite(self._best) else math.inf
         if score < bound and math.isfinite(score):
-            self._best, self._epochs_without = score, 0
-            return
-        self._epochs_without += 1
-        if self._epochs_without > self._patience:
+            self._best, self._since = score, self._epoch
+        elif self._epoch - self._since > self._patience:
             self._current *= self._factor
-            self._epochs_without = 0
+            self._since = self._epoch
 
 
 def _constant(steps: numpy.ndarray, total: int, schedule: Schedule) -> numpy.ndarray:

@@ -204,7 +204,7 @@ class SoloRun:
         }
         lane.curves.append(values)
         lane.errors.append(judged)
-        lane.schedule.observe(judged)
+        lane.schedule.observe(judged, lane.epoch)
         lane.ended = why_ended(lane, judged, values["train_loss"])
         self.totals.zero_()
         self._planned = []  # a schedule may have heard something new

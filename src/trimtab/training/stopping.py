@@ -111,26 +111,38 @@ class Upward:
 
 
 class _Strip:
-    """The training losses of the last `length` evaluated epochs, and where the next strip ends."""
+    """The training losses of the last `length` epochs, as far as they were evaluated, and where the next strip ends.
+
+    Where evaluations are further apart than a strip is long, the last two: one alone would pass for no progress.
+    """
 
     def __init__(self, length: int) -> None:
         self._length = length
-        self._losses: deque[float] = deque(maxlen=length)
+        self._losses: deque[tuple[int, float]] = deque()
         self._end = length
 
     def is_complete(self, epoch: int, train_loss: float) -> bool:
-        self._losses.append(train_loss)
+        self._losses.append((epoch, train_loss))
+        while self._is_past(epoch):
+            self._losses.popleft()
         if epoch < self._end:
             return False
         self._end = (epoch // self._length + 1) * self._length
         return True
 
+    def _is_past(self, epoch: int) -> bool:
+        """Whether the first loss lies before the strip that ends with `epoch`."""
+        first = self._losses[0][0]
+        is_one_of_two_apart = len(self._losses) == 2 and epoch - first > 1
+        return first <= epoch - self._length and not is_one_of_two_apart
+
     def progress(self) -> float:
         """P_k in thousandths; infinite where the losses are not all positive and finite."""
-        low = min(self._losses)
-        if not all(map(math.isfinite, self._losses)) or low <= 0:
+        losses = [loss for _, loss in self._losses]
+        low = min(losses)
+        if not all(map(math.isfinite, losses)) or low <= 0:
             return math.inf
-        return 1000 * (math.fsum(self._losses) / (len(self._losses) * low) - 1)
+        return 1000 * (math.fsum(losses) / (len(losses) * low) - 1)
 
 
 _RULES = {"none": Never, "patience": Patience, "gl": GeneralizationLoss, "pq": ProgressQuotient, "up": Upward}

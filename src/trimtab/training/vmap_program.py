@@ -21,8 +21,8 @@ from trimtab.training.telling import say_once
 
 log = logging.getLogger(__name__)
 OWN_DRAWS = (
-    "Dropout inside this module's own functions keeps its rate, and its draws depend on the runs beside it: only "
-    "nn.Dropout is a knob."
+    "Dropout inside this module's own functions keeps its rate, and its runs train one by one: only nn.Dropout is a "
+    "knob."
 )
 
 ACTIVATION_MODULES = (

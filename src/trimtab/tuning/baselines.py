@@ -74,10 +74,8 @@ def refitted(name: str, whole: TrainingData, scored: TrainingData, layout: Layou
     What validation decides (the penalty of a logistic regression) is decided by the folds of `scored`, as it was when
     the baseline was scored.
     """
-    if name == MEAN:
-        return fit_mean(whole, layout).parameters
-    if whole.task == "regression":
-        return fit_linear(whole, layout, seed=seed).parameters
+    if name != LINEAR or whole.task == "regression":
+        return FITTED[name](whole, layout, seed=seed).parameters
     with _threads_of_blas(whole):
         penalty = _best_logistic(scored, layout, seed)[0]
         return _as_networks(whole, layout, [_logistic(whole, fold, penalty, seed) for fold in whole.folds]).parameters
@@ -88,6 +86,9 @@ def _best_logistic(data: TrainingData, layout: Layout, seed: int) -> tuple[float
     penalties = _PENALTIES if _cells(data) <= _CELLS_FOR_ONE_PENALTY else (1.0,)
     fitted = [(c, _as_networks(data, layout, [_logistic(data, f, c, seed) for f in data.folds])) for c in penalties]
     return min(fitted, key=lambda pair: _log_loss(data, pair[1].predictions))
+
+
+FITTED = {MEAN: fit_mean, LINEAR: fit_linear}
 
 
 def _threads_of_blas(data: TrainingData) -> threadpool_limits:

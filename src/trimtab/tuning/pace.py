@@ -3,9 +3,11 @@
 Knows populations and clocks; it proposes nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trimtab.training.config import Config
+from trimtab.training.data import Fold
 from trimtab.training.engine import Engine
 from trimtab.training.population import Structure
 from trimtab.tuning.budget import Budget
@@ -62,8 +64,7 @@ class Pace:
         structure = Structure.of(config)
         folds = self.engine.data.folds
         # Folds that grow differ in their steps: all of a trial's together count, and what is in flight as a mean one.
-        steps = sum(-(-len(fold.train) // (config.batch_size or len(fold.train))) for fold in folds)
-        epoch_seconds = steps * self._lane_step_seconds(structure)
+        epoch_seconds = _steps(folds, config.batch_size) * self._lane_step_seconds(structure)
         a_share = SHARE_OF_A_TRIAL * (budget.seconds - budget.reserve) / epoch_seconds
         in_flight = self.work_in_flight() / self.cost(structure)
         what_is_left = budget.search_left / (epoch_seconds * (0.5 * in_flight / len(folds) + 1))
@@ -88,9 +89,14 @@ class Pace:
 
     def repays_compiling_planned(self, what: CompilingCost, structure: Structure, runs: int, epochs: int) -> bool:
         """The same for a search of a given number of runs, from what they hold and never from a clock."""
-        rows = self.engine.data.most_training_rows
-        steps = runs / STRUCTURES_OF_A_SEARCH * epochs * -(-rows // (structure.batch_size or rows))
+        folds = self.engine.data.folds
+        steps = runs / STRUCTURES_OF_A_SEARCH * epochs * _steps(folds, structure.batch_size) / len(folds)
         return what.share_saved * steps * self.cost(structure) * SECONDS_PER_OPERATION > what.seconds
+
+
+def _steps(folds: Sequence[Fold], batch_size: int) -> int:
+    """Steps of one epoch of all folds together."""
+    return sum(-(-len(fold.train) // (batch_size or len(fold.train))) for fold in folds)
 
 
 @dataclass

@@ -108,7 +108,7 @@ def _scaled(columns: Columns) -> list[str]:
         days = '(MOMENTS[name].dt.epoch("us") / 86_400e6).to_numpy()'
         value = f"{days} if name in MOMENTS else number(name)" if columns.numbers else days
     unit = "; times in days since 1970." if columns.moments else "."
-    lines = [f"# Where the middle of each number lies and how far it spreads, as the study found them{unit}"]
+    lines = [f"# The middle and the spread of each column of numbers, as the study found them{unit}"]
     lines.append(table("NUMBERS", {name: (s.center, s.scale) for name, s in scalings.items()}))
     if tails:
         lines += ["# Long tails: asinh of that, with a middle and a spread of its own.", table("LONG_TAILS", tails)]
@@ -124,7 +124,7 @@ def _appended(columns: Columns) -> Iterator[str]:
     """Statements that add the other columns."""
     numbers = [name for name in columns.gaps if name not in {f.name for f in columns.moments}]
     if numbers:
-        yield "# Where these are missing is a column of its own."
+        yield "# For each of these, a column that says where it is missing."
         yield table("GAPS", numbers)
         yield "columns += [~numpy.isfinite(number(name)) for name in GAPS]"
     for feature in columns.moments:
@@ -164,7 +164,7 @@ def _cycles(parts: tuple[Part, ...], names: list[str]) -> Iterator[str]:
 def _embedded(columns: Columns, *, has_weights: bool) -> Iterator[str]:
     kept = {f.name: len(f.labels.labels) for f in columns.embedded if f.labels is not None}
     missing = [f.name for f in columns.embedded if f.labels is not None and f.labels.has_missing]
-    yield "# Columns of many labels: so many of the most frequent have an entry of their own, the others share entry 0."
+    yield "# Columns of many labels: the most frequent, so many, have entries of their own; the others share entry 0."
     yield table("EMBEDDED", kept)
     yield "trains = numpy.unique(numpy.concatenate([train for train, _ in folds]))"
     yield "codes = []"

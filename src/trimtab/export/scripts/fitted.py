@@ -79,7 +79,7 @@ def ridge_function(*, has_weights: bool) -> str:
 def logistic_function(*, classes: int, has_weights: bool) -> str:
     """`def fitted(train, strength)` -> probabilities for all rows."""
     several = "return rows @ slopes + bias"
-    two = "return nn.functional.pad(rows @ slopes + bias, (1, 0))  # the first of two classes is the measure"
+    two = "return nn.functional.pad(rows @ slopes + bias, (1, 0))  # the first of two classes has the logit 0"
     return _LOGISTIC.format(
         columns=1 if classes == 2 else classes,
         logits=two if classes == 2 else several,

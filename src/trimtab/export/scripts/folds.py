@@ -15,13 +15,13 @@ _COPIES = '''\
 
 
 def dealt(rows):
-    """The first row of each set of copies, as they are dealt out: by {strata}, otherwise by chance."""
+    """The first row of each set of copies, in the order of dealing: sorted by {strata}, shuffled within."""
     heads, copies = numpy.unique(first[rows], return_counts=True)
     {result}heads[numpy.lexsort((chance.random(len(heads)), copies, stratum[heads]))]
 '''
 _ROWS = '''\
 def dealt(rows):
-    """`rows` as they are dealt out: by {strata}, otherwise by chance."""
+    """`rows` in the order of dealing: sorted by {strata}, shuffled within."""
     {result}rows[numpy.lexsort((chance.random(len(rows)), stratum[rows]))]
 '''
 _SINGLE = """\
@@ -30,13 +30,13 @@ _SINGLE = """\
 _SHARE = '''
 
 def evenly(heads, share):
-    """`share` of `heads`, taken evenly."""
+    """A `share` of `heads`, evenly spaced."""
     return heads[numpy.diff(numpy.floor(numpy.cumsum(numpy.full(len(heads), share)) + 0.5), prepend=0.0) > 0]
 '''
 _SHARE_OF_COPIES = '''
 
 def evenly(heads, share):
-    """`share` of the rows of `heads`, taken evenly; large sets of copies stay, and the others make up for them."""
+    """A `share` of the rows of `heads`, evenly spaced; large sets of copies stay, the others make up for them."""
     copies, own = numpy.bincount(first)[heads], stratum[heads]
     wanted = share * numpy.bincount(own, weights=copies)
     gives = copies <= numpy.maximum(wanted[own], 5)

@@ -17,25 +17,21 @@ from trimtab.training.dropout import DROPOUT_KINDS
 from trimtab.training.layers import counts_rows
 from trimtab.training.randomness import number_from
 from trimtab.tuning.words import figure, loss_in_words
+from trimtab.wording import listed
 
-_NO_SOURCE = "Its source is not to be had here: put it in this place."
+_NO_SOURCE = "Its source code could not be read: put it here."
 _DATA = '''\
 def data():
-    """Put your rows here: X, y to train on and Xv, yv to judge by, as tensors."""
+    """Put your rows here: {what}, as tensors{weights}."""
     raise SystemExit("Put your rows into data() first.")
 '''
-_SHARED_DATA = '''\
-def data():
-    """Put your rows here: X, y, as tensors."""
-    raise SystemExit("Put your rows into data() first.")
-
-
-def split(X, y):
-    """(X, y, Xv, yv): the rows to train on, and those drawn to judge by, the same as in the run."""
+_SPLIT = '''\
+def split(X, y{own}):
+    """(X, y, Xv, yv{both}): the rows to train on, and those drawn to judge by, the same as in the run."""
     order = torch.from_numpy(numpy.random.default_rng({number}).permutation(len(y)))
     held = max(1, round({share} * len(y)))
     train, valid = order[held:].sort().values, order[:held].sort().values
-    return X[train], y[train], X[valid], y[valid]
+    return X[train], y[train], X[valid], y[valid]{parts}
 '''
 
 
@@ -52,8 +48,11 @@ def module_script(
     every: int = 1,
     keeps_dropout: bool = True,
     optimizer_arguments: Mapping[str, float] | None = None,
+    has_weights: bool = False,
+    drops_last: bool = False,
 ) -> str:
-    """A script with `train(module, X, y, Xv, yv)` that trains as `config` says, without trimtab.
+    """A script with `train(module, X, y, Xv, yv)` that trains as `config` says, without trimtab; where rows have
+    weights, their function is `train(module, X, y, Xv, yv, w, wv)`.
 
     Arguments:
         module: the network; its source goes into the script where it can be had, else its place is marked.
@@ -63,14 +62,19 @@ def module_script(
         every: epochs between two evaluations.
         keeps_dropout: dropout layers keep their own rates; else `config.dropout` is put in their place.
         optimizer_arguments: what an `optimizer` of the caller's own is called with beside the parameters.
+        drops_last: a last batch that is short was left out.
     """
     network = source_of_module(module)
     sources = {"loss": source_of(loss) if loss else None, "optimizer": source_of(optimizer) if optimizer else None}
     pieces = [f"SEED = {seed}\n{constants(config)}", *_definitions(network, *sources.values())]
-    pieces += _functions(config, task, metric, sources)
+    pieces += _functions(config, metric, sources, has_weights=has_weights)
     own = _own_optimizer(sources["optimizer"], optimizer_arguments or {})
-    pieces.append(_train(config, task, module, metric, sources, own, every=every, keeps_dropout=keeps_dropout))
-    pieces += [_data(share, seed), _main(module, network, metric, is_shared=share is not None)]
+    how = {"every": every, "keeps_dropout": keeps_dropout, "has_weights": has_weights, "drops_last": drops_last}
+    pieces.append(_train(config, task, module, metric, sources, own, **how))
+    pieces += [
+        *_data(share, seed, has_weights=has_weights),
+        _main(module, network, metric, is_shared=share is not None),
+    ]
     body = tidy("\n\n".join(pieces))
     more = [line for source in (network, *sources.values()) if source is not None for line in source.imports]
     head = _about(config, metric, module, has_own_loss=loss is not None, has_own_optimizer=optimizer is not None)
@@ -89,7 +93,7 @@ def _about(
     text = (
         f"How trimtab {trimtab.__version__} trained {name}, in plain PyTorch: {how}, {loss}, {size}. Needs no trimtab."
     )
-    judged = f"The best epoch is that of the best {metric or 'loss'} on validation rows; its weights are what remains."
+    judged = f"Keeps the weights of the epoch with the best {metric or 'loss'} on validation rows."
     return f"{comment(text)}\n{comment(judged)}"
 
 
@@ -99,30 +103,45 @@ def _definitions(*sources: Source | None) -> list[str]:
     texts = list(dict.fromkeys(text for source in found for text in source.definitions))
     missing = list(dict.fromkeys(name for source in found for name in source.needs))
     if missing:
-        texts.insert(0, comment(f"Bring these along from your own code: {', '.join(missing)}.") + "\n")
+        texts.insert(0, comment(f"Copy these from your own code: {listed(missing)}.") + "\n")
     return texts
 
 
-def _functions(config: Config, task: Task, metric: str | None, sources: dict[str, Source | None]) -> list[str]:
+def _functions(
+    config: Config, metric: str | None, sources: dict[str, Source | None], *, has_weights: bool
+) -> list[str]:
     pieces = []
     own = sources["loss"]
     if own is not None:
-        marked = 'raise SystemExit("Put your loss here.")'
-        value = f"return {own.expression}(output, target).mean()" if own.expression else f"{marked}  # {_NO_SOURCE}"
-        pieces.append(f'''\
-def loss(output, target):
-    """The loss of the run, as one number."""
-    if target.is_floating_point() and target.numel() == output.numel():
-        target = target.reshape(output.shape)
-    {value}
-''')
+        pieces.append(_own_loss(own.expression, has_weights=has_weights))
     else:
-        pieces.append(loss_function(config.loss, has_weights=False))
-    pieces.append(error_function(metric, has_weights=False) if metric else "")
+        pieces.append(loss_function(config.loss, has_weights=has_weights))
+    pieces.append(error_function(metric, has_weights=has_weights) if metric else "")
     pieces.append(schedule_function(config.schedule))
     if sources["optimizer"] is None:
         pieces += [groups_function(config) if config.groups else "", LION if config.optimizer.name == "lion" else ""]
     return [piece for piece in pieces if piece]
+
+
+def _own_loss(expression: str, *, has_weights: bool) -> str:
+    """`def loss(output, target)` around a loss of the caller's own, with `weight` where rows have weights."""
+    if not expression:
+        value = f'    raise SystemExit("Put your loss here.")  # {_NO_SOURCE}'
+    elif has_weights:
+        value = f"""\
+    values = {expression}(output, target)
+    if values.dim() == 0:  # one number for all rows: what it is for each of them
+        values = torch.stack([{expression}(output[i : i + 1], target[i : i + 1]) for i in range(len(output))])
+    return (weight * values.reshape(len(output), -1).mean(1)).sum() / weight.sum()"""
+    else:
+        value = f"    return {expression}(output, target).mean()"
+    return f'''\
+def loss(output, target{", weight" if has_weights else ""}):
+    """The loss of the run, as one number."""
+    if target.is_floating_point() and target.numel() == output.numel():
+        target = target.reshape(output.shape)
+{value}
+'''
 
 
 def _train(
@@ -135,31 +154,38 @@ def _train(
     *,
     every: int,
     keeps_dropout: bool,
+    has_weights: bool,
+    drops_last: bool,
 ) -> str:
     is_own_loss, is_numbers = sources["loss"] is not None, task == "regression"
     columns = ".reshape(len({0}), -1)" if is_numbers and not is_own_loss else ""
 
-    def value(inputs: str, target: str) -> str:
-        output = f"{{0}}({inputs}){columns.format(inputs)}"
-        return f"loss({output}, {target})" if is_own_loss else loss_call(config.loss, output, target)
+    def value(inputs: str, target: str, weight: str) -> str:
+        output, weight = f"{{0}}({inputs}){columns.format(inputs)}", weight if has_weights else ""
+        own = f"loss({output}, {target}{weight and ', '}{weight})"
+        return own if is_own_loss else loss_call(config.loss, output, target, weight)
 
     if metric is None:
-        judged = ["with torch.no_grad():", f"    score = {value('Xv', 'yv').format(KEPT)}.item()"]
+        judged = ["with torch.no_grad():", f"    score = {value('Xv', 'yv', 'wv').format(KEPT)}.item()"]
     else:
         unscaled = "" if is_numbers else ".softmax(dim=1)"
         reshaped = ".reshape(len(Xv), -1)" if is_numbers else ""
         truth = "yv.double().reshape(len(yv), -1).numpy()" if is_numbers else "yv.numpy()"
         found = f"{KEPT}(Xv){reshaped}.double(){unscaled}.numpy()"
-        judged = ["with torch.no_grad():", f"    score = error({found}, {truth})"]
+        weights = ", wv.double().numpy()" if has_weights else ""
+        judged = ["with torch.no_grad():", f"    score = error({found}, {truth}{weights})"]
     loop = Loop(
         config,
-        loss=value("X[rows]", "y[rows]").format("network"),
+        loss=value("X[rows]", "y[rows]", "w[rows]").format("network"),
         order="torch.randperm(len(y))",
         count="len(y)",
         judge=(f"{KEPT}.eval()", *judged),
         every=every,
-        drops_last=any(counts_rows(child) for child in module.modules()),
+        drops_last=drops_last or any(counts_rows(child) for child in module.modules()),
         optimizer=optimizer,
+        weight="w[rows]" if has_weights else "",
+        has_buffers=any(True for _ in module.buffers()),
+        dropouts=_dropout_kinds(module),
     )
     targets = []
     if not is_own_loss:
@@ -169,7 +195,7 @@ def _train(
     lines = ["torch.manual_seed(SEED)", "network = copy.deepcopy(module)"]
     lines += [] if keeps_dropout else _dropout(config, module)
     return f'''\
-def train(module, X, y, Xv, yv):
+def train(module, X, y, Xv, yv{", w, wv" if has_weights else ""}):
     """A copy of `module` trained on X, y, as it was when it did best on Xv, yv; and its score there."""
 {indented(chr(10).join([*lines, *targets]))}
 {indented(loop.text())}
@@ -187,10 +213,15 @@ def _own_optimizer(source: Source | None, arguments: Mapping[str, float]) -> str
     return f"{source.expression}(network.parameters(){words})"
 
 
-def _dropout(config: Config, module: nn.Module) -> list[str]:
+def _dropout_kinds(module: nn.Module) -> str:
+    """The classes of its layers that drop units, as `isinstance` takes them; "" where there are none."""
     kinds = sorted({f"nn.{type(child).__name__}" for child in module.modules() if isinstance(child, DROPOUT_KINDS)})
-    which = kinds[0] if len(kinds) == 1 else f"({', '.join(kinds)})"
-    if not kinds:
+    return kinds[0] if len(kinds) == 1 else f"({', '.join(kinds)})" if kinds else ""
+
+
+def _dropout(config: Config, module: nn.Module) -> list[str]:
+    which = _dropout_kinds(module)
+    if not which:
         return []
     return [
         "for layer in network.modules():",
@@ -199,8 +230,15 @@ def _dropout(config: Config, module: nn.Module) -> list[str]:
     ]
 
 
-def _data(share: float | None, seed: int) -> str:
-    return _DATA if share is None else _SHARED_DATA.format(share=literal(share), number=number_from("valid", seed))
+def _data(share: float | None, seed: int, *, has_weights: bool) -> list[str]:
+    own, both = (", w", ", w, wv") if has_weights else ("", "")
+    if share is None:
+        weights = "; and the weights w, wv of the rows" if has_weights else ""
+        return [_DATA.format(what="X, y to train on and Xv, yv to judge by", weights=weights)]
+    parts = ", w[train], w[valid]" if has_weights else ""
+    split = _SPLIT.format(share=literal(share), number=number_from("valid", seed), own=own, both=both, parts=parts)
+    weights = ", and the weights w of the rows" if has_weights else ""
+    return [_DATA.format(what="X, y", weights=weights), split]
 
 
 def _main(module: nn.Module, network: Source, metric: str | None, *, is_shared: bool) -> str:

@@ -76,14 +76,18 @@ def grouped(network):
 '''
 
 
-def schedule_lines(config: Config) -> list[str]:
-    """Statements that make `schedule` for an `optimizer` that will make `steps` steps; none for a constant rate."""
+def schedule_lines(config: Config, every: int = 1) -> list[str]:
+    """Statements that make `schedule` for an `optimizer` that will make `steps` steps; none for a constant rate.
+
+    `every` are the epochs between two evaluations, which are what torch counts a plateau's patience in.
+    """
     schedule = config.schedule
     if schedule.name == "constant":
         return []
     if schedule.name == "plateau":
-        arguments = f"factor={literal(schedule.factor)}, patience={schedule.patience}"
-        return [f"schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, {arguments})"]
+        arguments = f"factor={literal(schedule.factor)}, patience={int(schedule.patience // every)}"
+        note = f"  # evaluations: {schedule.patience} epochs" if every > 1 else ""
+        return [f"schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, {arguments}){note}"]
     if schedule.name == "cosine":
         factor = "lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))"
     elif schedule.name == "step":

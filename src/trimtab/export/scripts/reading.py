@@ -147,9 +147,7 @@ class _Spellings:
     def in_file(cls, frame: polars.DataFrame, known: Mapping[str, Sequence[str] | None]) -> "_Spellings":
         """Only what occurs in this file."""
         asked = {name: _asked(frame[name], labels) for name, labels in known.items()}
-        every = polars.concat(
-            [*asked.values(), polars.DataFrame(schema={"text": polars.String, "label": polars.String})]
-        )
+        every = polars.concat(asked.values())
         steps: list[_Step] = []
         text = every["text"]
         for step in _STEPS:
@@ -197,7 +195,7 @@ def _left(pairs: polars.DataFrame, steps: Sequence[_Step], marks: Sequence[str])
         text = step.apply(text)
     is_done = (text == pairs["label"]).fill_null(False) | (pairs["label"].is_null() & text.is_in(marks))
     left = pairs.filter(~is_done).sort("text")
-    return {one: label for one, label in left.iter_rows()}
+    return dict(left.iter_rows())
 
 
 def moment_statements(reading: Reading, name: str, form: str | None, zone: str | None, result: str) -> list[str]:

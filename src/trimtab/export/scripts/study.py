@@ -4,6 +4,7 @@ Puts pieces together, each only where this configuration and this table need it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import trimtab
@@ -19,14 +20,17 @@ from trimtab.export.scripts.subject import Subject
 from trimtab.export.scripts.text import imported, tidy
 from trimtab.export.scripts.training import KEPT, Loop, constants
 from trimtab.model import Model
+from trimtab.training.config import Stopping
 from trimtab.tuning.baselines import LINEAR, MEAN
+from trimtab.tuning.course import factors, until
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
+from trimtab.wording import counted
 
 # Multiplications of a layer below which a second thread costs more than it brings.
 SMALL = 1 << 23
-ONE_THREAD = "torch.set_num_threads(1)  # products this small are quickest so"
+ONE_THREAD = "torch.set_num_threads(1)  # products this small are fastest on one thread"
 
 
 def study_script(folder: StudyFolder, trial: TrialRecord, model: Model) -> str:
@@ -59,8 +63,8 @@ def _about(subject: Subject) -> str:
     if subject.ensemble > 1:
         scores = f" ({metric} {_shown(subject.ensemble_score)} on validation rows)" if subject.ensemble_score else ""
         paragraphs.append(
-            f"The study's model is an ensemble of {subject.ensemble} configurations{scores}; this script trains the "
-            f"best one alone ({metric} {_shown(subject.score)})."
+            f"The study's model is an ensemble of {counted(subject.ensemble, 'configuration')}{scores}; this script "
+            f"trains the best one alone ({metric} {_shown(subject.score)})."
         )
     paragraphs.append(
         f"Needs torch, polars and numpy, no trimtab. Prints the {metric} on validation rows beside the study's."
@@ -71,7 +75,7 @@ def _about(subject: Subject) -> str:
             "with frame.write_parquet (polars) or frame.to_parquet (pandas)."
         )
     elif subject.reading.frame is None:
-        paragraphs.append("The table was not at its place when this was written: put it there, or change TABLE.")
+        paragraphs.append("The table was not there when this script was written: put it there, or change TABLE.")
     if subject.has_changed:
         paragraphs.append("The table has changed since the study was made: scores will differ.")
     return "\n#\n".join(comment(paragraph) for paragraph in paragraphs)
@@ -183,9 +187,27 @@ def trained(train, valid, seed):
 {indented(loop.text())}
     return {loop.kept}, best_found
 
-'''
+{_trained_on_all_rows(subject, loop)}'''
     pieces = ["# -- training\n", *_threads(subject), constants(config), *_targets(subject), ""]
     return "\n".join([*pieces, *(f"\n{function}\n" for function in functions if function), trained])
+
+
+def _trained_on_all_rows(subject: Subject, loop: Loop) -> str:
+    """`def trained_on_all(train, seed)` where the study's model was."""
+    if not subject.is_of_all_rows:
+        return ""
+    config = replace(subject.trial.config, stopping=Stopping("none"))
+    loop = replace(loop, config=config, until=until(subject.trial, subject.fold_rows),
+                   factors=factors(subject.trial, subject.fold_rows))  # fmt: skip
+    return f'''
+def trained_on_all(train, seed):
+    """A network trained on rows `train`, as far along its course as those of the folds were when they did best."""
+    torch.manual_seed(seed)
+    network = Network()
+{indented(loop.text())}
+    return {loop.kept}.eval()
+
+'''
 
 
 def _threads(subject: Subject) -> list[str]:
@@ -253,16 +275,32 @@ def _score(subject: Subject) -> str:
     elif subject.trial.name in (MEAN, LINEAR):
         lines += ["for train, valid in folds:", "    out_of_fold[valid] = fitted(train)[valid]", judged]
     else:
+        keep = ["    networks.append(network)  # the study's model predicts the mean of these"]
         lines += [
             "networks = []",
             f"for seed, (train, valid) in enumerate(folds{start}):",
             "    network, out_of_fold[valid] = trained(train, valid, seed)",
-            "    networks.append(network)  # the study's model predicts the mean of these",
+            *(keep if not subject.is_of_all_rows else []),
             judged,
         ]
     value = f"1 - {score}" if metric in GREATER_IS_BETTER else score
     lines.append(f'print(f"validation {metric}: {{{value}:.5g}} (in the study: {_shown(subject.score)})")')
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_last_training(subject), ""])
+
+
+def _last_training(subject: Subject) -> list[str]:
+    """Statements that train what the study's model is made of, where it is none of the folds' networks."""
+    if not subject.is_of_all_rows or subject.trial.name in (MEAN, LINEAR):
+        return []
+    rows = "numpy.unique(numpy.concatenate(sum(folds, ())))"
+    first, count = subject.division.seed, subject.networks
+    what = "the mean of networks" if count > 1 else "a network"
+    return [
+        "",
+        f"# In the study's model: {what} trained once more, on all rows.",
+        f"every = {'numpy.arange(len(target))' if subject.trains_on_test_rows else rows}",
+        f"networks = [{', '.join(f'trained_on_all(every, {seed})' for seed in range(first, first + count))}]",
+    ]
 
 
 def _shown(score: float | None) -> str:

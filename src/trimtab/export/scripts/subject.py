@@ -19,6 +19,7 @@ from trimtab.table.prepare import Prepared, prepare
 from trimtab.table.split import SplitRule
 from trimtab.table.target import TargetEncoder
 from trimtab.training.metrics import Metric, metric_for
+from trimtab.tuning.course import is_replayable
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 
@@ -30,7 +31,12 @@ _PREPARED = ("task", "split", "drop", "number", "category", "weight", "seed")
 @dataclass(frozen=True)
 class Subject:
     """`score` and `ensemble_score` are the metric out of fold, as users read it: of this configuration and, where the
-    model is an ensemble of `ensemble` of them, of that. `every`: epochs between evaluations."""
+    model is an ensemble of `ensemble` of them, of that. `every`: epochs between evaluations. `fold_rows` are the rows
+    that each fold trains on, all alike where that is unknown.
+
+    `is_of_all_rows`: the study's model is none of the folds' networks, but was trained once more, on all rows, those of
+    the test too if it `trains_on_test_rows`, in so many `networks`.
+    """
 
     trial: TrialRecord
     metric: Metric
@@ -44,6 +50,10 @@ class Subject:
     ensemble: int
     ensemble_score: float | None
     has_changed: bool
+    fold_rows: tuple[int, ...]
+    networks: int
+    is_of_all_rows: bool
+    trains_on_test_rows: bool
 
     @property
     def score(self) -> float:
@@ -76,6 +86,10 @@ class Subject:
             ensemble=len(ensemble),
             ensemble_score=(result.get("validation") or {}).get(metric.name) if len(ensemble) > 1 else None,
             has_changed=prepared is not None and prepared.fingerprint != asked.get("fingerprint"),
+            fold_rows=_fold_rows(prepared, trial),
+            networks=_networks(model, trial),
+            is_of_all_rows=_is_of_all_rows(asked, trial),
+            trains_on_test_rows=bool(asked.get("refit")),
         )
 
 
@@ -88,6 +102,22 @@ def _prepared(asked: Mapping[str, Any]) -> Prepared | None:
     if isinstance(test, str) and test != "none" and not Path(test).exists():
         test = "none"  # the folds do not depend on test rows that lie elsewhere
     return prepare(path, target=asked["target"], test=test, **{name: asked[name] for name in _PREPARED})
+
+
+def _is_of_all_rows(asked: Mapping[str, Any], trial: TrialRecord) -> bool:
+    goes_forward = SplitRule.parse(asked["split"]).kind == "time"
+    return is_replayable(trial) and bool(asked.get("single") or asked.get("refit") or goes_forward)
+
+
+def _fold_rows(prepared: Prepared | None, trial: TrialRecord) -> tuple[int, ...]:
+    rows = tuple(len(train) for train, _ in prepared.folds) if prepared is not None else ()
+    return rows if len(rows) == len(trial.best_epochs) else (1,) * len(trial.best_epochs)
+
+
+def _networks(model: Model, trial: TrialRecord) -> int:
+    """How many networks of the trial's kind the model has; where it has none, one."""
+    own = [member for member in model.members if member.network == trial.config.module_arguments]
+    return len(own[0].parameters) if own else 1
 
 
 def _division(

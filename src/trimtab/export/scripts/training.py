@@ -5,7 +5,7 @@ Knows no table and no network: how one is called and judged is handed in.
 
 from dataclasses import dataclass
 
-from trimtab.export.scripts.literals import indented, literal
+from trimtab.export.scripts.literals import indented, literal, table
 from trimtab.export.scripts.optimizers import COURSES, optimizer_call, schedule_lines
 from trimtab.training.config import Config
 
@@ -19,7 +19,10 @@ class Loop:
     `loss` is the expression for the loss of the batch `rows`; `order` that for all row numbers in a new order, `count`
     that for how many they are; `judge` are statements that set `score` (lower is better) from the network that stands
     for KEPT in them, `keep` what else to do where it is the best so far; `every` the epochs between two evaluations;
-    `drops_last` leaves out a short last batch; `optimizer` is an expression in the place of the config's.
+    `drops_last` leaves out a short last batch; `optimizer` is an expression in the place of the config's; `weight` that
+    for the weights of the batch `rows`, "" where all count alike. `has_buffers` says that the network keeps more than
+    parameters (running means), `dropouts` which layers drop units. With `until` nothing is judged, and the loop ends
+    after that epoch; `factors`, one for each epoch, replay a plateau schedule.
     """
 
     config: Config
@@ -31,6 +34,11 @@ class Loop:
     every: int = 1
     drops_last: bool = False
     optimizer: str = ""
+    until: int = 0
+    factors: tuple[float, ...] = ()
+    weight: str = ""
+    has_buffers: bool = False
+    dropouts: str = "nn.Dropout"
 
     @property
     def kept(self) -> str:
@@ -52,14 +60,17 @@ class Loop:
         return self.config.decay_course != "constant" and self.config.optimizer.weight_decay > 0
 
     def text(self) -> str:
-        """The body of a function, from the optimizer to the best epoch's weights."""
+        """The body of a function, from the optimizer to the best epoch's weights (the last one's with `until`)."""
+        if self.until:
+            body = indented("\n".join([*self._replayed_rate(), *self._epoch()]))
+            return "\n".join([*self._before(), f"for epoch in range(1, {self.until + 1}):", body])
         lines = [*self._before(), "for epoch in range(1, EPOCHS + 1):", indented("\n".join(self._epoch()))]
         return "\n".join([*lines, f"{self.kept}.load_state_dict(best_weights)"])
 
     def _before(self) -> list[str]:
         config = self.config
         lines = [f"optimizer = {self.optimizer or optimizer_call(config)}"]
-        schedule = schedule_lines(config)
+        schedule = [] if self.factors else schedule_lines(config, self.every)
         if self.counts_steps or any("steps" in line for line in schedule):
             lines.append(f"steps = EPOCHS * {self._batches()}")
         lines += schedule
@@ -68,27 +79,50 @@ class Loop:
         lines += ["step = 0"] if self.counts_steps else []
         if self._has_falling_decay:
             lines.append('decays = [group["weight_decay"] for group in optimizer.param_groups]')
+        if self.factors:
+            lines.append('peaks = [group["lr"] for group in optimizer.param_groups]')
+            lines.append(table("factors", [round(factor, 6) for factor in self.factors]))
+        if self.until:
+            return lines
         lines.append("best_score, best_epoch = math.inf, 0" if self.counts_from_best else "best_score = math.inf")
+        lines += ["train_losses = []"] if self._needs_train_loss and self.every > 1 else []
         return lines + _BEFORE[config.stopping.name](config)
 
     def _batches(self) -> str:
         if not self.config.batch_size:
             return "1"
-        return f"({self.count} // BATCH)" if self.drops_last else f"math.ceil({self.count} / BATCH)"
+        return f"max(1, {self.count} // BATCH)" if self.drops_last else f"math.ceil({self.count} / BATCH)"
 
     def _epoch(self) -> list[str]:
         lines = ["network.train()"]
-        if self._needs_train_loss:
+        if self._needs_train_loss and self.every == 1:
             lines.append("train_losses = []")
         size = "BATCH" if self.config.batch_size else self.count
         lines += [f"for rows in {self.order}.split({size}):", indented("\n".join(self._step()))]
+        if self.until:
+            return lines
         if self.every > 1:
             lines += [f"if epoch % {self.every} and epoch < EPOCHS:", "    continue"]
+        if self.config.averaging and self.has_buffers:
+            lines += [
+                "for mean, value in zip(average.buffers(), network.buffers()):",
+                "    mean.copy_(value)  # running means are not averaged once more",
+            ]
         lines += [line.replace(KEPT, self.kept) for line in self.judge]
         lines += ["if score < best_score:", indented("\n".join(self._keep()))]
         if self.config.schedule.name == "plateau":
             lines.append("schedule.step(score)")
-        return lines + _AFTER[self.config.stopping.name](self.config)
+        lines += _AFTER[self.config.stopping.name](self.config, self.every)
+        return lines + (["train_losses = []"] if self._needs_train_loss and self.every > 1 else [])
+
+    def _replayed_rate(self) -> list[str]:
+        """Statements that set the rate of an epoch to what the runs that were scored had there."""
+        if not self.factors:
+            return []
+        return [
+            "for group, peak in zip(optimizer.param_groups, peaks):",
+            '    group["lr"] = peak * factors[epoch - 1]',
+        ]
 
     def _keep(self) -> list[str]:
         first = "best_score, best_epoch = score, epoch" if self.counts_from_best else "best_score = score"
@@ -103,13 +137,14 @@ class Loop:
         lines = []
         if self.drops_last and config.batch_size:
             lines += [
-                "if len(rows) < BATCH:",
-                "    continue  # layers that look at a whole batch get none that is short",
+                f"if len(rows) < BATCH and len(rows) < {self.count}:",
+                "    continue  # a last batch that is short is left out",
             ]
         lines += self._courses()
         lines.append("optimizer.zero_grad()")
         if self._needs_train_loss:
-            lines += [f"value = {self.loss}", "value.backward()", "train_losses.append(value.item())"]
+            counted = f"{self.weight}.sum().item()" if self.weight else "len(rows)"
+            lines += [f"value = {self.loss}", "value.backward()", f"train_losses.append((value.item(), {counted}))"]
         else:
             lines.append(f"{self.loss}.backward()")
         if config.gradient_clip:
@@ -133,7 +168,7 @@ class Loop:
         if config.dropout_course != "constant" and config.dropout:
             lines += [
                 "for layer in network.modules():",
-                "    if isinstance(layer, nn.Dropout):",
+                f"    if isinstance(layer, {self.dropouts}):",
                 f"        layer.p = {literal(config.dropout)} * ({COURSES[config.dropout_course]})",
             ]
         if self._has_falling_decay:
@@ -162,7 +197,11 @@ def _before_patience(config: Config) -> list[str]:
     return ["mark, mark_epoch = math.inf, 0"] if config.stopping.min_improvement else []
 
 
-def _after_patience(config: Config) -> list[str]:
+def _after_nothing(config: Config, every: int) -> list[str]:
+    return []
+
+
+def _after_patience(config: Config, every: int) -> list[str]:
     least = config.stopping.min_improvement
     if not least:
         return ["if epoch - best_epoch >= PATIENCE:", "    break"]
@@ -174,23 +213,29 @@ def _after_patience(config: Config) -> list[str]:
     ]
 
 
-def _after_gl(config: Config) -> list[str]:
+_RISEN = "rise = 0.0 if score == best_score else 100 * (score / best_score - 1) if best_score > 0 else math.inf"
+
+
+def _after_gl(config: Config, every: int) -> list[str]:
     threshold = literal(config.stopping.threshold)
-    return [f"if 100 * (score / best_score - 1) > {threshold}:  # GL of Prechelt (1998), in percent", "    break"]
+    return [f"{_RISEN}  # GL of Prechelt (1998), in percent", f"if rise > {threshold}:", "    break"]
 
 
 def _before_pq(config: Config) -> list[str]:
     return [f"losses, strip_end = [], {config.stopping.strip}"]
 
 
-def _after_pq(config: Config) -> list[str]:
+def _after_pq(config: Config, every: int) -> list[str]:
     strip, threshold = config.stopping.strip, literal(config.stopping.threshold)
+    kept = max(2 if every > 1 else 1, -(-strip // every))
     return [
-        f"losses = [*losses, sum(train_losses) / len(train_losses)][-{strip}:]",
+        "mean = sum(value * count for value, count in train_losses) / sum(count for _, count in train_losses)",
+        f"losses = [*losses, mean][-{kept}:]",
         "if epoch >= strip_end:  # PQ of Prechelt (1998): the score's loss beside what training still gains",
         f"    strip_end = (epoch // {strip} + 1) * {strip}",
-        "    progress = 1000 * (sum(losses) / (len(losses) * min(losses)) - 1)",
-        f"    if 100 * (score / best_score - 1) > {threshold} * progress:",
+        "    progress = 1000 * (sum(losses) / (len(losses) * min(losses)) - 1) if min(losses) > 0 else math.inf",
+        f"    {_RISEN}",
+        f"    if rise > {threshold} * progress:",
         "        break",
     ]
 
@@ -199,7 +244,7 @@ def _before_up(config: Config) -> list[str]:
     return [f"previous, rises, strip_end = math.inf, 0, {config.stopping.strip}"]
 
 
-def _after_up(config: Config) -> list[str]:
+def _after_up(config: Config, every: int) -> list[str]:
     strip = config.stopping.strip
     return [
         "if epoch >= strip_end:  # UP of Prechelt (1998): the score rose in so many strips, one after the other",
@@ -214,5 +259,5 @@ _BEFORE = {
     "none": _nothing, "patience": _before_patience, "gl": _nothing, "pq": _before_pq, "up": _before_up,
 }  # fmt: skip
 _AFTER = {
-    "none": _nothing, "patience": _after_patience, "gl": _after_gl, "pq": _after_pq, "up": _after_up,
+    "none": _after_nothing, "patience": _after_patience, "gl": _after_gl, "pq": _after_pq, "up": _after_up,
 }  # fmt: skip

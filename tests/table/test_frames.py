@@ -1,0 +1,199 @@
+"""Every type that pandas, polars, pyarrow and numpy have for a column: as target, as feature, as weight."""
+
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from trimtab.errors import DataError
+from trimtab.estimators import TrimtabRegressor, _as_labels, _as_numbers
+from trimtab.table.frames import to_frame
+from trimtab.table.given import given_weights
+from trimtab.table.prepare import prepare
+
+ROWS = 60
+X = np.random.default_rng(0).normal(size=ROWS)
+TRUTHS, WHOLE, REAL, TEXT, DIGITS = (
+    (cells * ROWS)[:ROWS] for cells in ([True, False], [1, 2, 3], [0.5, 1.5, 2.0], ["b", "a", "c"], ["3", "1", "2"])
+)
+MONEY = [Decimal("1.50"), Decimal("2.25"), Decimal("3.00")] * (ROWS // 3)
+TRUTH, NUMBER, SHARE, WORD, DIGIT = (False, True), (1, 2, 3), (0.5, 1.5, 2.0), ("a", "b", "c"), ("1", "2", "3")
+# By name: the column, and its classes.
+COLUMNS = {
+    "pandas boolean": (pd.Series(TRUTHS, dtype="boolean"), TRUTH),
+    "pandas Int64": (pd.Series(WHOLE, dtype="Int64"), NUMBER),
+    "pandas UInt8": (pd.Series(WHOLE, dtype="UInt8"), NUMBER),
+    "pandas Float64": (pd.Series(REAL, dtype="Float64"), SHARE),
+    "pandas string": (pd.Series(DIGITS, dtype="string"), DIGIT),
+    "pandas object": (pd.Series(DIGITS, dtype=object), DIGIT),
+    "pandas objects that are truths": (pd.Series(TRUTHS, dtype=object), TRUTH),
+    "pandas category, unused": (pd.Series(pd.Categorical(TEXT, categories=["c", "b", "a", "z"])), WORD),
+    "pandas category, ordered": (pd.Series(pd.Categorical(TEXT, categories=["c", "b", "a"], ordered=True)), WORD),
+    "pandas category of digits": (pd.Series(DIGITS, dtype="category"), DIGIT),
+    "pandas category of numbers": (pd.Series(pd.Categorical(WHOLE, categories=[9, 3, 2, 1])), NUMBER),
+    "pandas category of truths": (pd.Series(TRUTHS, dtype="category"), TRUTH),
+    "pandas category of fractions": (pd.Series(REAL, dtype="category"), SHARE),
+    "pyarrow bool": (pd.Series(TRUTHS, dtype="bool[pyarrow]"), TRUTH),
+    "pyarrow int64": (pd.Series(WHOLE, dtype="int64[pyarrow]"), NUMBER),
+    "pyarrow double": (pd.Series(REAL, dtype="double[pyarrow]"), SHARE),
+    "pyarrow string": (pd.Series(DIGITS, dtype="string[pyarrow]"), DIGIT),
+    "pyarrow decimal": (pd.Series(MONEY, dtype=pd.ArrowDtype(pa.decimal128(8, 2))), (1.5, 2.25, 3.0)),
+    "pyarrow dictionary": (pd.Series(TEXT, dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))), WORD),
+    "pyarrow dictionary of numbers": (
+        pd.Series(WHOLE, dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), pa.int64()))),
+        NUMBER,
+    ),
+    "pyarrow array": (pa.array(DIGITS), DIGIT),
+    "pyarrow chunks": (pa.chunked_array([TRUTHS[:7], TRUTHS[7:]]), TRUTH),
+    "polars Boolean": (pl.Series(TRUTHS), TRUTH),
+    "polars UInt8": (pl.Series(WHOLE, dtype=pl.UInt8), NUMBER),
+    "polars String": (pl.Series(DIGITS), DIGIT),
+    "polars Enum": (pl.Series(TEXT, dtype=pl.Enum(["c", "a", "b", "z"])), WORD),
+    "polars Enum of digits": (pl.Series(DIGITS, dtype=pl.Enum(["3", "1", "2"])), DIGIT),
+    "polars Categorical": (pl.Series(TEXT, dtype=pl.Categorical), WORD),
+    "polars Decimal": (pl.Series(MONEY), (1.5, 2.25, 3.0)),
+    "numpy bool": (np.array(TRUTHS), TRUTH),
+    "numpy str": (np.array(DIGITS), DIGIT),
+    "numpy bytes": (np.array(TEXT).astype(bytes), WORD),
+    "numpy float16": (np.array(WHOLE, dtype=np.float16), (1.0, 2.0, 3.0)),
+    "numpy datetime64": (
+        np.array(["2024-01-02", "2024-01-01"] * (ROWS // 2), dtype="datetime64[D]"),
+        ("2024-01-01", "2024-01-02"),
+    ),
+    "numpy objects, text and numbers": (np.array([1, "a", 2.5] * (ROWS // 3), dtype=object), ("1", "2.5", "a")),
+    "numpy objects, whole and real": (np.array([1, 2.0, 3] * (ROWS // 3), dtype=object), (1.0, 2.0, 3.0)),
+    "numpy objects, numpy's own": (np.array([np.int8(1), np.int64(2)] * (ROWS // 2), dtype=object), (1, 2)),
+    "numpy objects, digits": (np.array(DIGITS, dtype=object), DIGIT),
+    "list": (DIGITS, DIGIT),
+    "list of truths": (TRUTHS, TRUTH),
+}
+
+
+def frame_of(column, **others):
+    """A frame of the column's own library, or a dict of columns."""
+    columns = {"f": column, **others}
+    if isinstance(column, pd.Series):
+        return pd.DataFrame(columns)
+    if isinstance(column, pl.Series):
+        return pl.DataFrame(columns)
+    return pa.table(columns) if isinstance(column, (pa.Array, pa.ChunkedArray)) else columns
+
+
+def cases(*without):
+    kept = {name: case for name, case in COLUMNS.items() if not any(word in name for word in without)}
+    return pytest.mark.parametrize(("column", "classes"), kept.values(), ids=kept)
+
+
+@cases()
+def test_as_target_the_classes_are_of_the_type_that_was_given(column, classes):
+    for data, target in (((X[:, None], column), None), (frame_of(column, x=X), "f")):
+        prepared = prepare(data, target=target, task="classification", test="none")
+        encoder = prepared.target_encoder
+        assert encoder.classes == classes
+        assert [type(label) for label in encoder.classes] == [type(label) for label in classes]
+        given = to_frame(column).to_series().to_list()
+        decoded = encoder.decode(np.eye(len(classes))[prepared.targets]).tolist()
+        expected = [given[row] for row in prepared.development_rows]
+        if isinstance(expected[0], date):
+            expected = [str(day) for day in expected]
+        assert decoded == [float(cell) if isinstance(cell, Decimal) else cell for cell in expected]
+        assert len(np.unique(prepared.targets)) == len(classes)
+
+
+@cases()
+def test_as_feature_every_library_gives_the_same_columns(column, classes):
+    frame = frame_of(column, x=X, y=X)
+    prepared = prepare(frame, target="y", test="none")
+    encoded = prepared.encoder.encode(frame)
+    np.testing.assert_array_equal(encoded.numbers, prepared.numbers)
+    assert encoded.notices == ()
+    plain = to_frame(column).to_series().cast(pl.String)
+    about = prepared.schema.columns[0]
+    assert about.distinct == plain.n_unique() == len(classes)
+    if "Categorical" in about.dtype or "Enum" in about.dtype:
+        assert about.role == "category"
+
+
+@cases(
+    "pandas category", "dictionary", "Enum", "Categorical", "str", "String", "object", "bytes", "array", "list", "text"
+)
+def test_as_weight_every_library_gives_the_same_numbers(column, classes):
+    if "datetime64" in str(getattr(column, "dtype", "")):
+        with pytest.raises(DataError, match="cannot be read as a number"):
+            given_weights(column, ROWS)
+        return
+    numbers = np.array([float(cell) for cell in to_frame(column).to_series().to_list()])
+    np.testing.assert_allclose(given_weights(column, ROWS), numbers)
+    prepared = prepare(frame_of(column, x=X, y=X), target="y", test="none", weight="f")
+    kept = numbers[prepared.development_rows]
+    np.testing.assert_allclose(prepared.weights, kept, rtol=1e-6)
+
+
+def test_text_is_no_weight():
+    with pytest.raises(DataError, match=r"sample_weight holds 20 values that cannot be read as a number\."):
+        given_weights(np.array(["1", "2", "heavy"] * 20), ROWS)
+
+
+@cases("Float64", "double", "ecimal", "fractions", "bytes", "text and numbers")
+def test_estimators_have_the_labels_that_were_given(column, classes):
+    labels = np.unique(np.asarray(_as_labels(column)))
+    if labels.dtype.kind == "M":
+        labels = labels.astype(str)
+    assert labels.tolist() == list(classes)
+    assert [type(label) for label in labels.tolist()] == [type(label) for label in classes]
+
+
+@cases("pandas category", "dictionary", "Enum", "Categorical", "bytes", "text and numbers")
+def test_estimators_have_the_numbers_that_were_given(column, classes):
+    if "datetime64" in str(getattr(column, "dtype", "")):
+        with pytest.raises(DataError, match="y holds moments"):
+            _as_numbers(column, TrimtabRegressor())
+        return
+    numbers = np.array([float(cell) for cell in to_frame(column).to_series().to_list()])
+    np.testing.assert_allclose(_as_numbers(column, TrimtabRegressor()), numbers)
+
+
+def test_a_regressor_takes_no_text():
+    for text in (TEXT, pd.Series(TEXT, dtype="category"), pl.Series(TEXT), np.array(TEXT).astype(bytes)):
+        with pytest.raises(DataError, match="y holds text, where numbers are needed: TrimtabClassifier takes labels"):
+            _as_numbers(text, TrimtabRegressor())
+
+
+@pytest.mark.parametrize(
+    ("gaps", "classes"),
+    [
+        (pd.Series([True, None, False] * 20, dtype="boolean"), TRUTH),
+        (pd.Series([1, None, 2] * 20, dtype="Int64"), (1, 2)),
+        (pd.Series([1, None, 2] * 20, dtype="int64[pyarrow]"), (1, 2)),
+        (pd.Series(["b", None, "a"] * 20, dtype="string"), ("a", "b")),
+        (pd.Series(["b", None, "a"] * 20, dtype="category"), ("a", "b")),
+        (pd.Series(pd.Categorical([2, None, 1] * 20)), (1, 2)),
+        (pl.Series(["b", None, "a"] * 20, dtype=pl.Categorical), ("a", "b")),
+        (np.array([True, None, False] * 20, dtype=object), TRUTH),
+        (np.array(["b", float("nan"), "a"] * 20, dtype=object), ("a", "b")),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", "")),
+)
+def test_a_gap_stays_a_gap_and_changes_no_class(gaps, classes):
+    prepared = prepare((X[:, None], gaps), target=None, task="classification", test="none")
+    found = prepared.target_encoder.classes
+    assert found == classes
+    assert [type(label) for label in found] == [type(label) for label in classes]
+    assert prepared.counts.without_target == 20
+    with pytest.raises(DataError, match="y lacks 20 labels"):
+        _as_labels(gaps)
+
+
+def test_numbers_that_are_categories_by_type_are_matched_by_value():
+    frame = pd.DataFrame({"f": pd.Categorical(WHOLE), "x": X, "y": X})
+    prepared = prepare(frame, target="y", test="none")
+    assert prepared.schema.columns[0].role == "category"
+    for cells in (np.array(WHOLE), np.array(WHOLE, dtype=float), np.array(WHOLE).astype(str)):
+        encoded = prepared.encoder.encode({"f": cells, "x": X})
+        np.testing.assert_array_equal(encoded.numbers, prepared.numbers)
+    kept = prepare(frame, target="y", test="none", number=["f"]).schema
+    assert kept.columns[0].role == "number"
