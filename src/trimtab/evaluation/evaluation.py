@@ -281,9 +281,10 @@ def _figures(
 def _by_target(
     names: tuple[str, ...], raw: numpy.ndarray, truth: numpy.ndarray, weights: numpy.ndarray, seed: int
 ) -> dict[str, dict[str, Figure]]:
-    columns = [[array[:, i : i + 1] for i in range(len(names))] for array in (raw, truth)]
+    predictions, truths = ([array[:, i : i + 1] for i in range(len(names))] for array in (raw, truth))
     by_metric = {
-        metric.name: figures(metric, *columns, weights, seed=seed) for metric in all_metrics("regression", len(names))
+        metric.name: figures(metric, predictions, truths, weights, seed=seed)
+        for metric in all_metrics("regression", len(names))
     }
     return {name: {metric: found[i] for metric, found in by_metric.items()} for i, name in enumerate(names)}
 
