@@ -1,4 +1,4 @@
-"""Differences: what of one fingerprint is otherwise in another, in words. Knows parts by name; it looks at no object."""
+"""Differences: what of one fingerprint is otherwise in another, in words. Knows names of parts; it sees no object."""
 
 from trimtab.wording import counted
 
