@@ -14,8 +14,8 @@ import torch
 
 from trimtab.errors import OptionError, StudyError
 from trimtab.job import engine_report, new_folder
+from trimtab.modules.differences import Parts, differences, differing
 from trimtab.modules.examples import Examples, check_finite, from_pair
-from trimtab.modules.fingerprint import Parts, differences, differing
 from trimtab.modules.fitting import BY_TASK, Fitting
 from trimtab.modules.identity import identity_of_study
 from trimtab.modules.material import Material

@@ -30,7 +30,7 @@ from trimtab.training.metrics import Metric, metric_for
 from trimtab.training.mlp_program import program_for
 from trimtab.training.plans import Lane
 from trimtab.training.randomness import initialised, number_from
-from trimtab.training.run import Request, RunRecord
+from trimtab.training.run import NOT_FINITE, Request, RunRecord
 from trimtab.training.untrained import untrained_loss
 from trimtab.tuning.space import FIRST_GUESSES, KNOB_NAMES, Choice, Range, Space, Value, check_fixed, space_for
 
@@ -137,8 +137,9 @@ def _config(space: Space, given: Mapping[str, Value]) -> Config:
 def _outcome(record: RunRecord, untrained: tuple[float, float], metric: Metric) -> Outcome:
     shown = record.curves.validation_metric[-1]
     last = 1 - shown if metric.greater_is_better else shown
-    # Where the metric says nothing of a fold (roc_auc where a class is missing), its runs were judged by their losses.
-    last = record.error if isnan(last) else last
+    if isnan(last) and record.ended != NOT_FINITE:
+        # The metric says nothing of this fold (roc_auc where a class is missing): the run was judged by its loss.
+        last = record.error
     return Outcome(record.error, last, has_diverged(record, untrained), record.best_epoch, record.predictions)
 
 
