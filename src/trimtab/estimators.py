@@ -32,12 +32,11 @@ from trimtab.table.folds import Fold
 from trimtab.table.frames import label_columns, to_frame
 from trimtab.table.given import given_weights, prepare_given
 from trimtab.table.prepare import Prepared
-from trimtab.tuning.budget import Budget, parse_duration
+from trimtab.tuning.budget import Budget, seconds_for
 from trimtab.tuning.space import KNOB_NAMES
 from trimtab.wording import counted
 
 USUAL_BUDGET = "60s"
-NO_LIMIT = 366 * 86_400.0
 FEWEST_ROWS = 2
 KNOBS_OF_OTHERS = {"regression": ("gamma", "label_smoothing"), "classification": ("delta", "tau")}
 
@@ -135,9 +134,7 @@ class _Tuned(BaseEstimator):
         self.words_, self.notices_ = study.words, study.notices
 
     def _seconds(self) -> float:
-        if self.budget is None and self.trials is not None:
-            return NO_LIMIT
-        return parse_duration(USUAL_BUDGET if self.budget is None else self.budget)
+        return seconds_for(self.budget, self.trials, USUAL_BUDGET)
 
     def _check_parameters(self, task: str) -> None:
         """What neither the search nor scikit-learn would refuse."""

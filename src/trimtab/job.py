@@ -4,6 +4,7 @@ Puts the floors below to work on what was asked; it parses no options and knows 
 """
 
 import datetime
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,12 +27,15 @@ from trimtab.training.metrics import metric_for
 from trimtab.training.step import Features
 from trimtab.tuning.baselines import BASELINES, DEFAULT_MLP, FITTED_BASELINES
 from trimtab.tuning.budget import Budget
-from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.flight import Flight, Flying, in_flight
+from trimtab.tuning.folder import StudyFolder, locked, require_free
+from trimtab.tuning.going_on import kept, words_of_a_cut, words_of_going_on
 from trimtab.tuning.notices import edge_notices
 from trimtab.tuning.space import Space, check_fixed, space_for
+from trimtab.tuning.store import begun, opened
 from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
-from trimtab.tuning.writer import TrialStore, TrialWriter
+from trimtab.tuning.writer import TrialWriter
 
 DATA_OPTIONS = ("task", "split", "drop", "number", "category", "weight", "seed")
 MODEL_EVERY = 8.0
@@ -56,16 +60,23 @@ class Job:
         threads: int,
         *,
         lasting: bool = True,
+        is_resumed: bool = False,
     ) -> None:
         self.budget, self.listeners, self.asked, self.max_trials = budget, listeners, asked, trials
         self.device, self.threads, self.lasting = device, threads, lasting
+        self.is_resumed = is_resumed
         self.notices: list[str] = []
         self._model_saved = 0.0
         # By trial, what stands in for its folds' networks.
         self.refitted: dict[int, Member] = {}
 
-    def run(self, data: Any, test: Any, folder: StudyFolder | None, out: Path | None) -> Study:
+    def run(
+        self, data: Any, test: Any, folder: StudyFolder | None, out: Path | None, notices: Sequence[str] = ()
+    ) -> Study:
+        """The study of a table, new in `out` or gone on with in `folder`; `notices` are to be said first."""
         asked = self.asked
+        for notice in notices:
+            self._notice(notice)
         options = {name: asked[name] for name in DATA_OPTIONS}
         return self.run_on(prepare(data, target=asked["target"], **options, test=test), folder, out)
 
@@ -73,6 +84,7 @@ class Job:
         """The study of a table that is prepared already."""
         asked = self.asked
         self._tell("schema", prepared.schema)
+        self.prepared = prepared
         for notice in prepared.notices:
             self._notice(notice)
         task: Task = prepared.target_encoder.task  # type: ignore[assignment]
@@ -83,23 +95,32 @@ class Job:
         space = space_for(
             task, metric.name, rows=tensors.most_training_rows, columns=prepared.encoder.n_numbers, fixed=fixed
         )
+        self.metric, self.tensors = metric, tensors
         if folder is None:
             asked |= {"greater_is_better": metric.greater_is_better, "fingerprint": prepared.fingerprint}
-            path = out or new_folder_name(prepared.source_name)
-            folder = StudyFolder.create(path, asked)
-        elif asked.get("fingerprint") != prepared.fingerprint:
+            if asked["storage"]:
+                opened(asked["storage"])
+            path = new_folder(prepared.source_name) if out is None else out
+            require_free(path)
+            with locked(path):
+                return self._run_in(StudyFolder.create(path, kept(asked)), space)
+        if asked.get("fingerprint") != prepared.fingerprint:
             raise StudyError(
                 f"{folder.path} was made with other data or another split: resume it with the same data, "
                 "or start a new study without --resume."
             )
-        self.folder, self.prepared, self.metric, self.tensors = folder, prepared, metric, tensors
+        return self._run_in(folder, space)
+
+    def _run_in(self, folder: StudyFolder, space: Space) -> Study:
+        """The study in a folder that no other call writes into."""
+        self.folder = folder
         self._tell("started", folder.path)
         self._set_reserve()
         earlier = self._earlier()
         engine = Engine(
-            tensors,
-            metric,
-            lambda **network: build(prepared.encoder, prepared.target_encoder, network),
+            self.tensors,
+            self.metric,
+            lambda **network: build(self.prepared.encoder, self.prepared.target_encoder, network),
             threads=self.threads,
             always=Features(dropout=True),
             precision=self.asked.get("precision", "high"),
@@ -134,29 +155,45 @@ class Job:
         )
 
     def _earlier(self) -> list[TrialRecord]:
-        if not (self.folder.path / "study.db").exists() and not self.asked["storage"]:
+        """The trials of earlier calls."""
+        if not self.lasting:
             return []
-        store = TrialStore(self.folder, url=self.asked["storage"], greater_is_better=self.metric.greater_is_better)
-        return store.trials()
+        earlier = begun(
+            self.folder,
+            url=self.asked["storage"],
+            greater_is_better=self.metric.greater_is_better,
+            asked=kept(self.asked),
+        )
+        if self.is_resumed:
+            for notice in words_of_going_on(earlier, self.max_trials):
+                self._notice(notice)
+        return earlier
 
     # -- the search
 
     def _search(self, engine: Engine, space: Space, earlier: list[TrialRecord]) -> list[TrialRecord]:
+        flying = in_flight(self.folder, earlier)
         writer = TrialWriter(
             self.folder,
             space,
             url=self.asked["storage"],
             greater_is_better=self.metric.greater_is_better,
-            earlier=earlier,
+            earlier=earlier + [each.so_far for each in flying if each.so_far is not None],
             keeps_records=self.lasting,
+            flight=Flight(self.folder, flying),
         )
         try:
-            return self._search_with(engine, space, earlier, writer)
+            return self._search_with(engine, space, earlier, writer, flying)
         finally:
             writer.close()
 
     def _search_with(
-        self, engine: Engine, space: Space, earlier: list[TrialRecord], writer: TrialWriter
+        self,
+        engine: Engine,
+        space: Space,
+        earlier: list[TrialRecord],
+        writer: TrialWriter,
+        flying: list[Flying],
     ) -> list[TrialRecord]:
         search = Search(
             data=self.tensors,
@@ -169,6 +206,8 @@ class Job:
             seed=self.asked["seed"],
             max_trials=self.max_trials,
             earlier=earlier,
+            flight=writer.flight,
+            flying=flying,
             baseline_names=BASELINES if self.lasting else FITTED_BASELINES,
             on_progress=lambda progress: self._tell("progress", progress),
             on_baseline=lambda record: self._tell(
@@ -176,9 +215,10 @@ class Job:
             ),
             on_best=self._save_best_so_far,
         )
-        if (self.folder.path / "inflight.json").exists():
-            search.resume_with([entry["values"] for entry in self.folder.read("inflight.json")])  # type: ignore[index]
-        return search.run()
+        trials = search.run()
+        if search.is_cut_by_time:
+            self._notice(words_of_a_cut(search.tuned, search.max_trials, self.folder.path))
+        return trials
 
     def _save_best_so_far(self, record: TrialRecord, weights: TrialWeights) -> None:
         """Keep a usable model in the folder while the search runs, so that a killed study can predict."""
@@ -214,7 +254,6 @@ class Job:
             self._notice(notice)
         result["seconds"] = round(self.budget.elapsed, 2)
         self.folder.merge_curves()
-        self.folder.write("inflight.json", [])
         document = self.folder.read("study.json")
         self.folder.write("study.json", document | {"result": result, "notices": self.notices})
         return Study(self.folder.path, result, chosen.winner, tuple(trials), tuple(self.notices))
@@ -266,7 +305,7 @@ class Job:
     ) -> int:
         """Train the chosen trials (and `yardsticks`) on all rows of `data`, say what failed, and give how many of the
         chosen ones have new networks."""
-        latest = -0.05 * self.budget.seconds if self.max_trials is None else -float("inf")
+        latest = -0.05 * self.budget.seconds if self.budget.is_limited else -float("inf")
         engine.should_stop = lambda: self.budget.abort.is_set() or self.budget.left < latest
         members = {record.number: (record, share) for record, share in chosen.members}
         others = [(record, 0.0) for record in yardsticks if record.number not in members]
@@ -349,8 +388,7 @@ class Job:
         best = min((r for r in trials if r.state == "complete"), key=lambda r: r.error, default=None)
         runs = sum(len(record.ended) for record in trials)
         score = None if best is None else self.metric.shown(best.error)
-        left = max(0.0, self.budget.left)
-        self._tell("progress", Progress("finishing", left, len(trials), runs, 0, score, best, 0.0))
+        self._tell("progress", Progress("finishing", self.budget.shown_left, len(trials), runs, 0, score, best, 0.0))
 
 
 def engine_report(engine: Engine) -> dict[str, Any]:
@@ -366,10 +404,21 @@ def engine_report(engine: Engine) -> dict[str, Any]:
     }
 
 
-def new_folder_name(source: str) -> Path:
-    """`trimtab-runs/<data>-<date>-<n>` with the first free n."""
+def new_folder(source: str) -> Path:
+    """`trimtab-runs/<data>-<date>-<n>` with the first free n, made at once: nobody else finds that n free.
+
+    Raises StudyError where it cannot be made.
+    """
     stem = f"{source}-{datetime.date.today().isoformat()}"
-    n = 1
-    while (path := Path("trimtab-runs") / f"{stem}-{n}").exists():
-        n += 1
-    return path
+    for n in itertools.count(1):
+        path = Path("trimtab-runs") / f"{stem}-{n}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise StudyError(
+                f"{path} cannot be written ({error.strerror}): choose another folder with --out."
+            ) from None
+        return path
+    raise AssertionError

@@ -13,7 +13,7 @@ import numpy
 import torch
 
 from trimtab.errors import OptionError, StudyError
-from trimtab.job import engine_report, new_folder_name
+from trimtab.job import engine_report, new_folder
 from trimtab.modules.examples import Examples, check_finite, from_pair
 from trimtab.modules.fingerprint import Parts, differences, differing
 from trimtab.modules.fitting import BY_TASK, Fitting
@@ -25,10 +25,13 @@ from trimtab.training.metrics import all_scores
 from trimtab.training.program import outputs_of
 from trimtab.training.run import Request
 from trimtab.tuning.budget import Budget
-from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.flight import Flight, in_flight
+from trimtab.tuning.folder import StudyFolder, locked, require_free
+from trimtab.tuning.going_on import address_of, kept, words_of_a_cut, words_of_going_on
+from trimtab.tuning.store import begun, opened
 from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord
-from trimtab.tuning.writer import TrialStore, TrialWriter
+from trimtab.tuning.writer import TrialWriter
 
 KIND = "module"
 SECONDS_TO_STORE, MOST_RESERVED = 0.015, 0.25
@@ -64,10 +67,37 @@ class ModuleJob:
         space = space.for_task(fitting.task)
         space.check()
         test_rows = None if test is None else fitting.prepared(_test_rows(test).like(material.first))
-        study = self._folder(fitting, space, folder, out)
+        asked = self._asked(fitting, space)
+        if folder is not None:
+            return self._run_in(self._opened(folder, asked), fitting, space, asked, test_rows, is_resumed=True)
+        if self.storage:
+            opened(self.storage)
+        name = type(space.networks.module).__name__ if space.networks.module is not None else "module"
+        path = new_folder(name.lower()) if out is None else out
+        require_free(path)
+        with locked(path):
+            study = StudyFolder.create(path, kept(asked))
+            return self._run_in(study, fitting, space, asked, test_rows, is_resumed=False)
+
+    def _run_in(
+        self,
+        study: StudyFolder,
+        fitting: Fitting,
+        space: ModuleSpace,
+        asked: dict[str, Any],
+        test_rows: Examples | None,
+        *,
+        is_resumed: bool,
+    ) -> Study:
+        """The study in a folder that no other call writes into."""
         self._tell("started", study.path)
+        self.notices: list[str] = []
+        earlier = begun(study, url=self.storage, greater_is_better=bool(asked["greater_is_better"]), asked=kept(asked))
+        if is_resumed:
+            for notice in words_of_going_on(earlier, self.max_trials):
+                self._notice(notice)
         self._reserve(lanes=0)
-        trials, report = self._search(fitting, space, study)
+        trials, report = self._search(fitting, space, study, earlier)
         if self.budget.abort.is_set():
             raise StudyError(f"Stopped at once. What was finished is kept: go on with resume={str(study.path)!r}.")
         winner = min((r for r in trials if r.state == COMPLETE), key=lambda r: r.error, default=None)
@@ -77,25 +107,25 @@ class ModuleJob:
             )
         result = self._result(fitting, study, winner, trials, test_rows) | {"engine": report}
         study.merge_curves()
-        study.write("inflight.json", [])
-        study.write("study.json", study.read("study.json") | {"result": result, "notices": []})
-        return Study(study.path, result, winner, tuple(trials), (), space.networks)
+        study.write("study.json", study.read("study.json") | {"result": result, "notices": self.notices})
+        return Study(study.path, result, winner, tuple(trials), tuple(self.notices), space.networks)
 
-    def _folder(self, fitting: Fitting, space: ModuleSpace, folder: Path | None, out: Path | None) -> StudyFolder:
+    def _asked(self, fitting: Fitting, space: ModuleSpace) -> dict[str, Any]:
+        """What was asked, as it stands in the study's document."""
         fingerprint = _fingerprint(fitting)
         knobs = {name: domain.describe() for name, domain in space.domains.items()}
         metric = fitting.metric
-        asked = {
+        return {
             "kind": KIND, "space": knobs, "fixed": {n: _in_words(v) for n, v in space.fixed.items()}, "seed": self.seed,
             "functions": [name for name, value in space.fixed.items() if callable(value)], "share": self.share,
             "trained": identity_of_study(fitting, space.fixed, self._first_network(space)),
             "metric": None if metric is None else metric.name, "storage": self.storage, "fingerprint": fingerprint,
-            "greater_is_better": metric is not None and metric.greater_is_better,
+            "greater_is_better": metric is not None and metric.greater_is_better, "trials": self.max_trials,
             "has_weights": fitting.material.has_weights, "drops_last": fitting.drops_last,
         }  # fmt: skip
-        if folder is None:
-            name = type(space.networks.module).__name__ if space.networks.module is not None else "module"
-            return StudyFolder.create(out or new_folder_name(name.lower()), asked)
+
+    def _opened(self, folder: Path, asked: dict[str, Any]) -> StudyFolder:
+        """A study that is gone on with; raises StudyError where something else is asked of it."""
         study = StudyFolder.open(folder)
         before = study.read("study.json")["asked"]
         if before.get("kind") != KIND:
@@ -104,21 +134,25 @@ class ModuleJob:
             if before.get(what) != asked[what]:
                 named = "other data" if what == "fingerprint" else f"another {what}"
                 raise StudyError(f"{folder} was made with {named}: give the same again, or start a new study.")
-        _check_trained(folder, before["trained"], asked["trained"])
-        self.storage = before["storage"]
+        if "trained" in before:  # an older trimtab did not note it
+            _check_trained(folder, before["trained"], asked["trained"])
+        asked["storage"] = self.storage = address_of(study, before["storage"], self.storage)
+        asked["trials"] = before.get("trials") if self.max_trials is None else self.max_trials
         return study
 
     def _first_network(self, space: ModuleSpace) -> torch.nn.Module:
         return space.networks.made(space.recipe(space.first).config.module_arguments, self.seed)
 
     def _search(
-        self, fitting: Fitting, space: ModuleSpace, folder: StudyFolder
+        self, fitting: Fitting, space: ModuleSpace, folder: StudyFolder, earlier: list[TrialRecord]
     ) -> tuple[list[TrialRecord], dict[str, Any]]:
         greater = fitting.metric is not None and fitting.metric.greater_is_better
-        earlier = []
-        if (folder.path / "study.db").exists() or self.storage:
-            earlier = TrialStore(folder, url=self.storage, greater_is_better=greater).trials()
-        writer = TrialWriter(folder, space, url=self.storage, greater_is_better=greater, earlier=earlier)
+        flying = in_flight(folder, earlier)
+        flight = Flight(folder, flying)
+        writer = TrialWriter(
+            folder, space, url=self.storage, greater_is_better=greater, flight=flight,
+            earlier=earlier + [each.so_far for each in flying if each.so_far is not None],
+        )  # fmt: skip
         engine = fitting.engine(
             epochs_per_round=0,
             training_rows=0,
@@ -128,12 +162,13 @@ class ModuleJob:
         search = Search(
             data=fitting.training_data, metric=fitting.metric, space=space, engine=engine, folder=folder,
             writer=writer, budget=self.budget, seed=self.seed, max_trials=self.max_trials, earlier=earlier,
-            baseline_names=(), on_progress=self._on_progress,
+            baseline_names=(), on_progress=self._on_progress, flight=flight, flying=flying,
         )  # fmt: skip
-        if (folder.path / "inflight.json").exists():
-            search.resume_with([entry["values"] for entry in folder.read("inflight.json")])  # type: ignore[index]
         try:
-            return search.run(), engine_report(engine)
+            trials = search.run()
+            if search.is_cut_by_time:
+                self._notice(words_of_a_cut(search.tuned, search.max_trials, folder.path))
+            return trials, engine_report(engine)
         finally:
             try:
                 writer.close()
@@ -191,6 +226,10 @@ class ModuleJob:
     def _reserve(self, lanes: int) -> None:
         """Keep time to store what still trains when the search ends."""
         self.budget.reserve = min(MOST_RESERVED * self.budget.seconds, 1 + SECONDS_TO_STORE * lanes)
+
+    def _notice(self, text: str) -> None:
+        self.notices.append(text)
+        self._tell("notice", text)
 
     def _tell(self, what: str, *details: object) -> None:
         for listener in self.listeners:

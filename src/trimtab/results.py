@@ -18,10 +18,13 @@ from trimtab.modules.networks import Networks
 from trimtab.modules.own_optimizer import arguments_of
 from trimtab.modules.recipe import Recipe
 from trimtab.training.config import Config, Task
+from trimtab.tuning.address import checked_address
+from trimtab.tuning.flight import in_flight
 from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.going_on import address_of
+from trimtab.tuning.store import TrialStore
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
-from trimtab.tuning.writer import TrialStore
 
 Place = str | PathLike[str] | None
 
@@ -144,7 +147,11 @@ class Study:
     @property
     def curves(self) -> polars.DataFrame:
         """Every run's curves: trial, fold, epoch, losses, metric, learning rate and gradient norm."""
-        return StudyFolder(self.out).read_curves()
+        curves = StudyFolder(self.out).read_curves()
+        if curves.is_empty():
+            return curves
+        # A search that was killed may have written the curves of a trial that it could not store any more.
+        return curves.filter(polars.col("trial").is_in([record.number for record in self.trials]))
 
     @property
     def words(self) -> str:
@@ -218,20 +225,29 @@ def _module_study_script(study: Study, folder: StudyFolder) -> str:
     )
 
 
-def load(path: str | Path, factory: "torch.nn.Module | Callable[..., torch.nn.Module] | None" = None) -> Study:
+def load(
+    path: str | Path,
+    factory: "torch.nn.Module | Callable[..., torch.nn.Module] | None" = None,
+    *,
+    storage: str | None = None,
+) -> Study:
     """The study in a folder; raises StudyError where there is none or nothing was finished in it yet.
 
-    `factory` is what made the networks of a study of the caller's own; `study.module` needs it.
+    `factory` is what made the networks of a study of the caller's own; `study.module` needs it. `storage` is the URL of
+    the database that has the trials, where its password is needed: that is not kept.
     """
     folder = StudyFolder.open(Path(path))
     document = folder.read("study.json")
     asked = document["asked"]
-    store = TrialStore(folder, url=asked.get("storage"), greater_is_better=bool(asked.get("greater_is_better")))
-    trials = store.trials()
+    url = address_of(folder, asked.get("storage"), None if storage is None else checked_address(storage))
+    greater = bool(asked.get("greater_is_better"))
+    trials = TrialStore(folder, url=url, greater_is_better=greater, may_create=False).trials()
+    cut = [each.so_far for each in in_flight(folder, trials) if each.so_far is not None]
+    trials = sorted(trials + cut, key=lambda record: record.number)
     finished = [record for record in trials if record.state == "complete"]
     if not finished:
         raise StudyError(f"{path} has no finished trial yet: continue it with --resume {path}.")
-    result = document["result"] or {"out": str(path), "trials": len(trials), "test": None}
+    result = {**(document["result"] or {"trials": len(trials), "test": None}), "out": str(path)}
     winner = next((r for r in finished if r.number == result.get("winner")), min(finished, key=lambda r: r.error))
     return Study(Path(path), result, winner, tuple(trials), tuple(document.get("notices", ())), _networks(factory))
 

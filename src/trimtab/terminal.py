@@ -175,8 +175,9 @@ def progress_in_words(progress: "Progress") -> list[str]:
         from trimtab.tuning.words import trial_in_words
 
         best = f"best {number(progress.best_score)}: {trial_in_words(progress.best_trial)}"
+    left = f", {clock(progress.seconds_left)} left" if math.isfinite(progress.seconds_left) else ""
     return [
-        f"{progress.phase}, {clock(progress.seconds_left)} left",
+        progress.phase + left,
         f"{progress.trials_done:,} trials",
         f"{progress.lanes_alive:,} lanes",
         f"{progress.steps_per_second:,.0f} steps/s",

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from trimtab.modules.networks import Networks
 from trimtab.modules.space import ModuleSpace, domains_of
 from trimtab.results import Study
 from trimtab.training.config import whole
-from trimtab.tuning.budget import Budget, parse_duration
-from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.address import checked_address
+from trimtab.tuning.budget import Budget, seconds_for
+from trimtab.tuning.folder import StudyFolder, locked
+from trimtab.tuning.going_on import address_of, trials_to_do, words_of_held_knobs
 
 PRECISIONS = ("high", "auto")
 USUAL_TEST_SHARE = 0.2
@@ -33,7 +36,7 @@ def tune(
     data: Any = None,
     space: Mapping[str, Any] | None = None,
     valid: Any = 0.2,
-    budget: str | float = "5m",
+    budget: str | float | None = None,
     metric: str | None = None,
     task: str = "auto",
     split: str = "random",
@@ -72,6 +75,7 @@ def tune(
             Whole numbers as ends give whole numbers.
         valid: what networks of your own are judged by, as in `tt.fit`.
         budget: wall-clock time for everything, as "45s", "5m", "2h" or seconds; with `resume`, new time on top.
+            Default: "5m", or without limit where `trials` is given.
         metric: what is optimised and compared (rmse, mae, r2; log_loss, accuracy, balanced_accuracy, roc_auc).
         task: "regression" or "classification"; "auto" decides by the target and says why.
         split: how rows are drawn: "random", "time:COL" (the latest are judged and tested on; the model is trained on
@@ -82,7 +86,8 @@ def tune(
         out: the folder of the study (default: trimtab-runs/DATA-DATE-N).
         seed: where chance starts.
         trials: stop after this many trials, besides the baselines; the same seed then gives the same trials, scores and
-            model again.
+            model again, in however many calls: with `resume` those of earlier calls count. Where `budget` ends the
+            search before, a notice says so. With `resume` and neither of both, a study does what it was asked for.
         threads: threads to train with (default: all cores allowed).
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
         precision: "high" multiplies in float32; "auto" in bfloat16 where the processor is quicker at it and a check on
@@ -93,13 +98,16 @@ def tune(
         number: columns to take as numbers.
         category: columns to take as categories.
         weight: a column of row weights.
-        storage: a database URL for the trials (default: a file in the study's folder).
+        storage: a database URL for the trials (default: a file in the study's folder), such as
+            "postgresql+psycopg://user@host/database". Its password is not kept: with `resume` give the URL again, or
+            the password as the database's own tools take it (PGPASSWORD, ~/.pgpass).
         listeners: objects with any of the methods notice, schema, baseline, progress.
         stop: an event that ends the search with the best so far; for networks of your own also when a run stops, as in
             `tt.fit`.
         abort: an event that ends it at once, to be resumed.
         started: the `time.monotonic()` reading from which the budget counts (default: now).
-        fixed: any knob held still, such as `loss="mae"` or `lr=1e-3`; for networks of your own those of `tt.fit`.
+        fixed: any knob held still, such as `loss="mae"` or `lr=1e-3`; for networks of your own those of `tt.fit`. With
+            `resume` a knob of a table is held from then on, and a notice says so.
 
     A study of networks of your own has `study.module`, the best of them as it was scored.
 
@@ -107,14 +115,20 @@ def tune(
     """
     if stop is not None and not isinstance(stop, threading.Event) and callable(source):
         stop, fixed = None, {**fixed, "stop": stop}
+    seed = whole("seed", seed)
+    trials = None if trials is None else whole("trials", trials, 1)
+    storage = None if storage is None else checked_address(storage)
+    resume = None if resume is None else Path(resume)
+    if resume is not None:
+        StudyFolder.open(resume)
+        if budget is None and trials is None:
+            trials = trials_to_do(resume, storage)
     clock = Budget(
-        parse_duration(budget),
+        seconds_for(budget, trials),
         started=time.monotonic() if started is None else started,
         stop=stop or threading.Event(),
         abort=abort or threading.Event(),
     )
-    seed = whole("seed", seed)
-    trials = None if trials is None else whole("trials", trials, 1)
     threads = None if threads is None else whole("threads", threads, 1)
     if precision not in PRECISIONS:
         raise unknown_choice("precision", precision, PRECISIONS)
@@ -126,7 +140,7 @@ def tune(
             threads=threads or cores(), metric=metric, storage=storage,
             share=float(valid) if isinstance(valid, (int, float)) else None,
         )  # fmt: skip
-        with lanes_in_threads():
+        with lanes_in_threads(), locked(resume) if resume is not None else nullcontext():
             given = None if isinstance(test, float) and test == USUAL_TEST_SHARE else test
             return _tune_networks(job, source, data, valid, space, given, resume, out, fixed)
     if space is not None:
@@ -136,17 +150,19 @@ def tune(
         "data": _reference(data), "target": target, "task": task, "split": split, "test": _reference(test),
         "drop": list(drop), "number": list(number), "category": list(category), "weight": weight, "seed": seed,
         "metric": metric, "fixed": dict(fixed), "storage": storage, "refit": refit, "single": single,
-        "precision": precision,
+        "precision": precision, "trials": trials,
     }  # fmt: skip
-    folder = None
-    if resume is not None:
-        folder = StudyFolder.open(Path(resume))
-        asked, data, test = _as_asked_before(folder, asked, data, test)
-    elif data is None:
-        raise OptionError("There is no data: name a file, or a study to go on from with --resume.")
-    job = Job(clock, tuple(listeners), asked, trials, device_named(device), threads or cores())
-    with lanes_in_threads():
-        return job.run(data, test, folder, Path(out) if out is not None else None)
+    if resume is None:
+        if data is None:
+            raise OptionError("There is no data: name a file, or a study to go on from with --resume.")
+        job = Job(clock, tuple(listeners), asked, trials, device_named(device), threads or cores())
+        with lanes_in_threads():
+            return job.run(data, test, None, Path(out) if out is not None else None)
+    with locked(resume), lanes_in_threads():
+        folder = StudyFolder.open(resume)
+        asked, data, test, notices = _as_asked_before(folder, asked, data, test)
+        job = Job(clock, tuple(listeners), asked, trials, device_named(device), threads or cores(), is_resumed=True)
+        return job.run(data, test, folder, None, notices)
 
 
 def _tune_networks(
@@ -156,7 +172,7 @@ def _tune_networks(
     valid: Any,
     space: Mapping[str, Any] | None,
     test: Any,
-    resume: str | Path | None,
+    resume: Path | None,
     out: str | Path | None,
     fixed: Mapping[str, Any],
 ) -> Study:
@@ -174,7 +190,7 @@ def _tune_networks(
     if both is not None:
         raise OptionError(f"{both} is in space and held still: leave one of them out.")
     knobs = ModuleSpace(networks, domains, held, rows=len(material.first.weights))
-    return job.run(knobs, material, test, None if resume is None else Path(resume), None if out is None else Path(out))
+    return job.run(knobs, material, test, resume, None if out is None else Path(out))
 
 
 def _refuse(**options: Any) -> None:
@@ -199,11 +215,12 @@ def _as_written(value: Any) -> Any:
     return list(value) if isinstance(value, (tuple, list)) else value
 
 
-def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> tuple[dict, Any, Any]:
-    """The options of the study being resumed; refuses those that would change its data, split or metric."""
+def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> tuple[dict, Any, Any, list[str]]:
+    """The options of the study being resumed, its data and test rows, and what a user ought to know of them; refuses
+    options that would change its data, split or metric."""
     before = folder.read("study.json")["asked"]
     defaults = {"target": None, "task": "auto", "split": "random", "test": USUAL_TEST_SHARE, "weight": None, "seed": 0}
-    defaults |= {"drop": [], "number": [], "category": [], "metric": None, "storage": None}
+    defaults |= {"drop": [], "number": [], "category": [], "metric": None}
     for name, default in defaults.items():
         if asked[name] != default and _as_written(asked[name]) != _as_written(before.get(name)):
             raise StudyError(
@@ -216,7 +233,10 @@ def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> 
         "refit": asked["refit"] or before["refit"],
         "single": asked["single"] or before["single"],
     }
+    merged["trials"] = before.get("trials") if asked["trials"] is None else asked["trials"]
+    merged["storage"] = address_of(folder, before.get("storage"), asked["storage"])
     merged["fixed"] = {**before["fixed"], **asked["fixed"]}
+    notices = words_of_held_knobs(before["fixed"], asked["fixed"])
     if data is None:
         data = before["data"]
         if data is None:
@@ -225,4 +245,4 @@ def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> 
             )
     if asked["test"] == defaults["test"] and before["test"] is not None:
         test = before["test"]
-    return merged, data, test
+    return merged, data, test, notices

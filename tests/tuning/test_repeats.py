@@ -51,7 +51,14 @@ def test_what_could_not_be_tried_may_be_proposed_again():
 def test_ranges_of_numbers_never_end():
     repeats = Repeats(domains_of({"lr": (1e-3, 1e-1, "log"), "width": [4]}))
     repeats.note({"lr": 0.01, "width": 4})
-    assert not repeats.is_finite and not repeats.is_exhausted and {"lr": 0.01, "width": 4} not in repeats
+    assert not repeats.is_finite and not repeats.is_exhausted
+    assert {"lr": 0.01, "width": 4} in repeats and {"lr": 0.02, "width": 4} not in repeats
+
+
+def test_numbers_that_meet_at_the_ends_of_their_range_are_no_trial_of_their_own():
+    waves = waves_of(space_of(lr=(1e-3, 2e-3, "log"), loss=["mse"]))
+    proposed = [waves.next(number)["lr"] for number in range(40)]
+    assert len(set(proposed)) == 40
 
 
 def test_many_configurations_are_not_listed():
@@ -61,10 +68,10 @@ def test_many_configurations_are_not_listed():
 
 def test_the_trials_of_a_search_are_shared_by_several_structures():
     space = space_of(width=[4, 8, 16, 32, 64, 128], lr=(1e-3, 1e-1, "log"))
-    waves = waves_of(space, at_once=64, max_trials=20)
-    widths = [waves.next(number)["width"] for number in range(20)]
-    assert [len(set(widths[i : i + 4])) for i in range(0, 20, 4)] == [1] * 5
-    assert len(set(widths)) == 5
+    waves = waves_of(space, at_once=64, grow=True)
+    widths = [waves.next(number)["width"] for number in range(30)]
+    assert [len(set(widths[i : i + 2])) for i in range(0, 10, 2)] == [1] * 5 and len(set(widths[:10])) == 5
+    assert [len(set(widths[i : i + 4])) for i in range(10, 30, 4)] == [1] * 5
 
 
 def test_every_structure_is_opened_before_one_gets_many_trials():

@@ -395,6 +395,7 @@ class Engine:
         errors = torch.cat([error for error, _ in pieces]).tolist()
         judged = torch.cat([self._judged(error, seen) for error, seen in pieces]).tolist()
         losses = torch.cat([seen.losses for _, seen in pieces]).tolist()
+        idle = [lane.step == lane.evaluated_step for lane in population.lanes]  # told to stop before the first step
         noted = self._noted(population, [seen for _, seen in pieces])
         noted["train_metric"] = self._on_training_rows(population)
         for place, (lane, error, loss) in enumerate(zip(population.lanes, judged, losses, strict=True)):
@@ -405,7 +406,7 @@ class Engine:
             lane.curves.append(values)
             lane.errors.append(error)
             lane.schedule.observe(error, lane.epoch)
-            lane.ended = why_ended(lane, error, values["train_loss"])
+            lane.ended = "" if idle[place] else why_ended(lane, error, values["train_loss"])
 
     def _note_training(self, population: Population) -> None:
         """Where no rows judge, a run is as good as its training loss, and its weights are those it ends with."""

@@ -2,7 +2,8 @@
 
 What becomes of a trial is told at once and heeded as soon as the thread gets to it. Where proposals cannot keep up
 with the trials, values are drawn from the prior instead of waiting. Which of both happens hangs on the clock: searches
-of a given number of trials ask the proposer itself. Knows values and records; it trains nothing.
+of a given number of trials ask the proposer itself, in the order of the trials. Knows values and records; it trains
+nothing.
 """
 
 import threading
@@ -14,6 +15,7 @@ from typing import Protocol
 
 import numpy
 
+from trimtab.training.randomness import number_from
 from trimtab.tuning.pace import STRUCTURES_OF_A_SEARCH
 from trimtab.tuning.proposer import Proposer
 from trimtab.tuning.repeats import Repeats
@@ -21,8 +23,9 @@ from trimtab.tuning.space import Value
 from trimtab.tuning.trial import TrialRecord
 
 READY, TRIES = 6, 8
-# Trials of each of the first structures of a space that nothing is known of.
-FIRST_WAVE = 12
+# Trials of each of the first structures of a space that nothing is known of; and of those of waves that grow, which
+# double after every five.
+FIRST_WAVE, SHORTEST_WAVE = 12, 2
 # A proposal that is nearly done is worth a moment; a lane's round takes longer.
 PATIENCE = 0.003
 
@@ -40,20 +43,23 @@ class Source(Protocol):
 
 
 class Waves:
-    """The proposer asked in waves: a structure that is opened gets a whole population of trials, never one alone; of a
-    search of `max_trials` several structures get their share. Nothing that is in `repeats` is proposed again."""
+    """The proposer asked in waves: a structure that is opened gets a whole population of trials, never one alone.
+
+    Waves that `grow` are short at first, so that of few trials, too, several structures get their share, however many
+    are to come. Nothing that is in `repeats` is proposed again.
+    """
 
     def __init__(
         self,
         proposer: Proposer,
         trials_at_once: Callable[[Mapping[str, Value]], int],
         *,
-        max_trials: int | None = None,
+        grow: bool = False,
         repeats: Repeats | None = None,
     ) -> None:
         self.proposer, self.trials_at_once = proposer, trials_at_once
         self.repeats = repeats or Repeats(proposer.space.domains)
-        self.most = None if max_trials is None else max(2, max_trials // STRUCTURES_OF_A_SEARCH)
+        self.grow, self._waves = grow, 0
         self._structure: Mapping[str, Value] = {}
         self._left = 0
         self._opened: set[tuple] = set()
@@ -61,35 +67,51 @@ class Waves:
     def next(self, number: int) -> dict[str, Value] | None:
         if self.repeats.is_exhausted:
             return None
+        self.proposer.begin(number)
         is_within = self._left > 0
         new = None if is_within else self._new_structure()
         if new is not None:
             values = self.proposer.propose(number, exactly=new)
         else:
             values = self._untried(number, self._structure if is_within else None)
+        self._note(values)
+        return values
+
+    def again(self, number: int, values: Mapping[str, Value]) -> None:
+        """Take `values` as those of trial `number`, which an earlier call has proposed."""
+        if self.proposer.fits(values):
+            self.proposer.again(number, values)
+            self._note(values)
+
+    def _note(self, values: Mapping[str, Value]) -> None:
+        is_within = self._left > 0
         if is_within and self.proposer.structure_of(values) == self._structure:
             self._left -= 1
         else:
             self._structure = self.proposer.structure_of(values)
-            self._left = self._wave(values, is_first=new is not None) - 1
+            self._left = self._wave(values) - 1
             self._opened.add(tuple(self._structure.items()))
+            self._waves += 1
         self.repeats.note(values)
-        return values
 
-    def _wave(self, values: Mapping[str, Value], *, is_first: bool) -> int:
-        """How many trials the structure of `values` gets in a row."""
+    def _wave(self, values: Mapping[str, Value]) -> int:
+        """How many trials the structure of `values`, which begins a wave, gets in a row."""
         at_once = self.trials_at_once(values)
         wave = 2 * at_once if at_once > 2 else 1
-        limits = (self.most, FIRST_WAVE if is_first else None)
-        return min([wave, *(limit for limit in limits if limit is not None)])
+        if self.grow:
+            return min(wave, SHORTEST_WAVE * 2 ** (self._waves // STRUCTURES_OF_A_SEARCH))
+        is_new = tuple(self._structure.items()) not in self._opened
+        return min(wave, FIRST_WAVE) if is_new and self._opens_structures else wave
+
+    @property
+    def _opens_structures(self) -> bool:
+        """A space with guesses begins with those, which see to several structures by themselves."""
+        return not self.proposer.space.guesses and len(self._opened) < STRUCTURES_OF_A_SEARCH
 
     def _new_structure(self) -> dict[str, Value] | None:
-        """Values of a structure that was not tried yet, while few were: one tells nothing of the others.
-
-        A space with guesses begins with those, which see to that by themselves.
-        """
+        """Values of a structure that was not tried yet, while few were: one tells nothing of the others."""
         space = self.proposer.space
-        if space.guesses or len(self._opened) >= STRUCTURES_OF_A_SEARCH:
+        if not self._opens_structures:
             return None
         for _ in range(TRIES):
             values = space.draw(self.proposer.rng)
@@ -121,13 +143,50 @@ class Waves:
         pass
 
 
+class InOrder:
+    """`waves`, asked for one trial after the other: what trial `number` is follows from the seed and from what became
+    of the trials up to `number - lag`, in whatever order and in however many calls they were trained.
+
+    Whoever asks for trial `number` has told of all those before.
+    """
+
+    def __init__(self, waves: Waves, *, lag: int) -> None:
+        self.waves, self.lag = waves, lag
+        self._told: dict[int, TrialRecord] = {}
+
+    def next(self, number: int) -> dict[str, Value] | None:
+        self._tell_up_to(number - self.lag)
+        return self.waves.next(number)
+
+    def again(self, number: int, values: Mapping[str, Value]) -> None:
+        """Take `values` as those of trial `number`, which an earlier call has proposed."""
+        self._tell_up_to(number - self.lag)
+        self.waves.again(number, values)
+
+    def tell(self, record: TrialRecord) -> None:
+        self._told[record.number] = record
+
+    def _tell_up_to(self, last: int) -> None:
+        for number in sorted(number for number in self._told if number <= last):
+            self.waves.tell(self._told.pop(number))
+
+    def forget(self, number: int) -> None:
+        self.waves.forget(number)
+
+    def close(self) -> None:
+        pass
+
+
 class Ahead:
     """`waves`, a few proposals ahead. `waited` counts the seconds that `next` took, `drawn` the trials that did not
-    wait for a proposal."""
+    wait for a proposal.
 
-    def __init__(self, waves: Waves, *, seed: int) -> None:
+    Trials below `first` belong to an earlier call: `waves` knows them by their own numbers.
+    """
+
+    def __init__(self, waves: Waves, *, seed: int, first: int = 0) -> None:
         self.waves, self.waited, self.drawn = waves, 0.0, 0
-        self._rng = numpy.random.default_rng(seed)
+        self.seed, self.first = seed, first
         self._ready: deque[tuple[int, dict[str, Value] | None]] = deque()
         self._told: deque[Callable[[], None]] = deque()
         self._tokens: dict[int, int] = {}
@@ -155,13 +214,14 @@ class Ahead:
                 self._changed.notify_all()
             else:
                 self.drawn += 1
-                values = self.waves.drawn(self._rng)
+                values = self.waves.drawn(numpy.random.default_rng(number_from("drawn", self.seed, number)))
         self.waited += time.perf_counter() - started
         return values
 
     def tell(self, record: TrialRecord) -> None:
         """What became of a trial; of one that was drawn, too: the proposer learns from it as from an earlier one."""
-        known = replace(record, number=self._tokens.pop(record.number, -1 - record.number))
+        stranger = record.number if record.number < self.first else -1 - record.number
+        known = replace(record, number=self._tokens.pop(record.number, stranger))
         self._put(lambda: self.waves.tell(known))
 
     def forget(self, number: int) -> None:
@@ -185,7 +245,7 @@ class Ahead:
         return len(self._ready) < READY and not (self._ready and self._ready[-1][1] is None)
 
     def _work(self) -> None:
-        token = 0
+        token = self.first
         try:
             while True:
                 with self._changed:

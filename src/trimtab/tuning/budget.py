@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from trimtab.errors import OptionError
 
 SHORTEST = 5.0
+USUAL, NO_LIMIT = "5m", 366 * 86_400.0
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _FORM = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)\s*(?:ms|min|s|m|h|d)")
 
@@ -33,6 +34,13 @@ def parse_duration(text: str | float) -> float:
     return seconds
 
 
+def seconds_for(budget: str | float | None, trials: int | None, usual: str = USUAL) -> float:
+    """Seconds of `budget`; where none is given the usual ones, or without limit where the trials are counted."""
+    if budget is None and trials is not None:
+        return NO_LIMIT
+    return parse_duration(usual if budget is None else budget)
+
+
 @dataclass
 class Budget:
     """Wall-clock time from `started` (a `time.monotonic()` reading) on; `reserve` seconds are kept for finishing."""
@@ -51,6 +59,15 @@ class Budget:
     def left(self) -> float:
         """Seconds until the whole command should be done."""
         return self.seconds - self.elapsed
+
+    @property
+    def is_limited(self) -> bool:
+        return self.seconds < NO_LIMIT
+
+    @property
+    def shown_left(self) -> float:
+        """Seconds left as users are told: infinite where there is no limit, and never less than 0."""
+        return max(0.0, self.left) if self.is_limited else float("inf")
 
     @property
     def search_left(self) -> float:

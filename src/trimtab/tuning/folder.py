@@ -6,20 +6,26 @@ Knows what stands where; it knows no training and starts no threads.
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy
 import polars
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from trimtab.errors import StudyError
 from trimtab.tuning.trial import TrialWeights
 
-FORMAT = 1
+FORMAT = 2
 _MARK = "trimtab study"
+_LOCK = ".lock"
+_TRIES = 3
 
 
 class StudyFolder:
@@ -32,20 +38,17 @@ class StudyFolder:
     @classmethod
     def create(cls, path: Path, asked: Mapping[str, object]) -> "StudyFolder":
         """Make the folder and note what was asked; raises StudyError where it cannot be written or holds something."""
-        if path.exists() and not path.is_dir():
-            raise StudyError(f"{path} is a file: choose another folder with --out.")
-        if path.is_dir() and any(path.iterdir()):
-            hint = "continue it with --resume, or" if (path / "study.json").exists() else ""
-            raise StudyError(f"{path} already exists and is not empty: {hint} choose another folder with --out.")
+        require_free(path)
         folder = cls(path)
+        store = {"study": new_study_name(), "calls": []}
         try:
             folder.runs.mkdir(parents=True, exist_ok=True)
             folder.curves.mkdir(exist_ok=True)
-            folder.write("study.json", {"kind": _MARK, "format": FORMAT, "asked": dict(asked), "result": None})
+            folder.write(
+                "study.json", {"kind": _MARK, "format": FORMAT, "asked": dict(asked), "store": store, "result": None}
+            )
         except OSError as error:
-            raise StudyError(
-                f"{path} cannot be written ({error.strerror}): choose another folder with --out."
-            ) from None
+            raise StudyError(_unwritable(path, error)) from None
         return folder
 
     @classmethod
@@ -60,9 +63,34 @@ class StudyFolder:
             raise StudyError(f"{document} is not a study of trimtab.")
         if content.get("format", 0) > FORMAT:
             raise StudyError(f"{path} was written by a newer trimtab: update trimtab to open it.")
-        folder.runs.mkdir(exist_ok=True)
-        folder.curves.mkdir(exist_ok=True)
         return folder
+
+    # -- who writes
+
+    @staticmethod
+    def study_name(document: Mapping[str, Any]) -> str | None:
+        """What the study is called where its trials are stored; None in a folder of an older trimtab."""
+        return document.get("store", {}).get("study")
+
+    @staticmethod
+    def calls(document: Mapping[str, Any]) -> list[str]:
+        """A mark for each call that has written trials, by which a folder knows its own."""
+        return document.get("store", {}).get("calls", [])
+
+    def begin(self, study: str, asked: Mapping[str, object]) -> None:
+        """A call begins that writes trials into `study`, and has `asked` for this."""
+        self.runs.mkdir(exist_ok=True)
+        self.curves.mkdir(exist_ok=True)
+        document = self.read("study.json")
+        store = {"study": study, "calls": [*self.calls(document), uuid.uuid4().hex]}
+        changed = {"format": FORMAT, "store": store, "asked": {**document["asked"], **asked}}
+        self.write("study.json", document | changed)
+
+    def has_finished_trials(self, document: Mapping[str, Any]) -> bool:
+        """Whether anything here tells of trials that were finished."""
+        return document.get("result") is not None or any(self.runs.glob("[0-9]*.safetensors"))
+
+    # -- documents
 
     def read(self, name: str) -> dict:
         try:
@@ -102,33 +130,101 @@ class StudyFolder:
     def drop_weights(self, number: int) -> None:
         (self.runs / f"{number}.safetensors").unlink(missing_ok=True)
 
-    def save_curves(self, rows: polars.DataFrame) -> None:
-        """Add a numbered part to the curves."""
+    def save_curves(self, rows: polars.DataFrame) -> Path:
+        """Add a numbered part to the curves; what it holds of a trial counts instead of earlier parts."""
         number = 1 + max((int(p.stem) for p in self.curves.glob("[0-9]*.parquet")), default=0)
-        temporary = self.curves / ".part"
-        rows.write_parquet(temporary)
-        os.replace(temporary, self.curves / f"{number:04d}.parquet")
+        return _written(rows, self.curves / f"{number:04d}.parquet")
+
+    def join_curves(self, parts: Sequence[Path]) -> None:
+        """Lay some parts, in their order, into the last of them."""
+        _written(_joined(parts), parts[-1])
+        for part in parts[:-1]:
+            part.unlink()
 
     def merge_curves(self) -> None:
         """Lay all parts into `curves.parquet` and delete them."""
-        parts = sorted(self.curves.glob("[0-9]*.parquet"))
+        parts = self._parts()
         if not parts:
             return
-        merged = self.read_curves()
-        temporary = self.path / ".curves.part"
-        merged.write_parquet(temporary)
-        os.replace(temporary, self.path / "curves.parquet")
+        _written(_joined(self._files()), self.path / "curves.parquet")
         for part in parts:
             part.unlink()
 
     def read_curves(self) -> polars.DataFrame:
         """Every run's curves so far: trial, fold, epoch and the signals."""
-        files = [p for p in [self.path / "curves.parquet"] if p.exists()] + sorted(self.curves.glob("[0-9]*.parquet"))
-        if not files:
-            return polars.DataFrame()
-        return polars.concat([polars.read_parquet(p) for p in files], how="diagonal_relaxed").unique(
-            ["trial", "fold", "epoch"], maintain_order=True
-        )
+        for _ in range(_TRIES):
+            try:
+                return _joined(self._files())
+            except FileNotFoundError:
+                continue  # a search that goes on has just joined some of them
+        return _joined(self._files())
+
+    def _files(self) -> list[Path]:
+        whole = self.path / "curves.parquet"
+        return [*([whole] if whole.exists() else []), *self._parts()]
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.curves.glob("[0-9]*.parquet"), key=lambda part: int(part.stem))
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.path).free
+
+
+def new_study_name() -> str:
+    """A name that no other study has, in whatever database it stands."""
+    return f"trimtab-{uuid.uuid4().hex}"
+
+
+def require_free(path: Path) -> None:
+    """Raise StudyError where `path` is a file, or a folder that holds something."""
+    if path.exists() and not path.is_dir():
+        raise StudyError(f"{path} is a file: choose another folder with --out.")
+    if path.is_dir() and any(entry.name != _LOCK for entry in path.iterdir()):
+        hint = " continue it with --resume, or" if (path / "study.json").exists() else ""
+        raise StudyError(f"{path} already exists and is not empty:{hint} choose another folder with --out.")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """The folder at `path` for this call alone; the operating system takes the lock back when the process ends.
+
+    Makes the folder. Raises StudyError where another call is at work in it, or where it cannot be written.
+    """
+    lock = FileLock(path / _LOCK, timeout=0)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise StudyError(
+            f"Another search is at work in {path}: wait until it has ended, or choose another folder with --out."
+        ) from None
+    except OSError as error:
+        raise StudyError(_unwritable(path, error)) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _unwritable(path: Path, error: OSError) -> str:
+    return f"{path} cannot be written ({error.strerror}): choose another folder with --out."
+
+
+def _written(rows: polars.DataFrame, target: Path) -> Path:
+    temporary = target.with_name(f".{target.name}.part")
+    rows.write_parquet(temporary)
+    os.replace(temporary, target)
+    return target
+
+
+def _joined(files: Sequence[Path]) -> polars.DataFrame:
+    """The rows of `files`, those of a trial from the last file that has some: it may have been trained again."""
+    frames: list[polars.DataFrame] = []
+    seen = polars.Series([], dtype=polars.Int64)
+    for file in reversed(files):
+        frame = polars.read_parquet(file)
+        frames.append(frame.filter(~polars.col("trial").is_in(seen.implode())))
+        seen = polars.concat([seen, frame["trial"].cast(polars.Int64).unique()])
+    if not frames:
+        return polars.DataFrame()
+    return polars.concat(frames[::-1], how="diagonal_relaxed")

@@ -5,6 +5,7 @@ schedules. Knows errors alone.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 RUNGS = (0.12, 0.35)
@@ -12,20 +13,33 @@ RUNGS = (0.12, 0.35)
 
 @dataclass
 class Halving:
-    """Keeps the best `1 / reduction` of the trials that reach a rung; the first `grace` always go on."""
+    """Keeps the best `1 / reduction` of the trials that reach a rung; the first `grace` always go on.
+
+    A trial is compared with all that have reached the rung before it; with a `lag`, with those alone whose numbers are
+    that much lower than its own, so that it does not matter who comes first.
+    """
 
     reduction: float = 2.5
     grace: int = 4
-    seen: list[list[float]] = field(default_factory=lambda: [[] for _ in RUNGS])
+    lag: int | None = None
+    seen: list[dict[int, float]] = field(default_factory=lambda: [{} for _ in RUNGS])
 
     def rung_due(self, rung: int, epoch: int, epochs: int) -> bool:
         """Whether a trial at `epoch` of `epochs` has reached its next rung."""
         return rung < len(RUNGS) and epoch >= math.ceil(RUNGS[rung] * epochs)
 
-    def keeps(self, rung: int, error: float) -> bool:
-        """Note `error` at `rung` and say whether its trial trains on."""
-        errors = self.seen[rung]
-        errors.append(error)
+    def note(self, rung_errors: Sequence[float], number: int) -> None:
+        """What trial `number` of an earlier call came to at its rungs."""
+        for seen, error in zip(self.seen, rung_errors, strict=False):
+            seen[number] = error
+
+    def keeps(self, rung: int, error: float, number: int | None = None) -> bool:
+        """Note `error` of trial `number` (the next one, if left out) at `rung` and say whether it trains on."""
+        seen = self.seen[rung]
+        number = len(seen) if number is None else number
+        seen[number] = error
+        last = math.inf if self.lag is None else number - self.lag
+        errors = [other for at, other in seen.items() if at <= last or at == number]
         if not math.isfinite(error):
             return False
         if len(errors) <= self.grace:

@@ -16,7 +16,8 @@ with warnings.catch_warnings():
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from trimtab.tuning.space import Choice, Domain, SearchSpace, Value
+from trimtab.training.randomness import number_from
+from trimtab.tuning.space import Choice, Domain, Range, SearchSpace, Value
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 
 DRAWN_FIRST = 12
@@ -26,22 +27,23 @@ MOST_REMEMBERED = 600
 
 
 class Proposer:
-    """Asks Optuna for the next values and tells it what became of them; the same calls give the same answers."""
+    """Asks Optuna for the next values and tells it what became of them; the same calls give the same answers.
+
+    Chance starts anew with each trial, from seed and number: a search that goes on where another has ended proposes
+    what that one would have proposed, once it was told the same.
+    """
 
     def __init__(self, space: SearchSpace, *, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space = space
+        self.seed = seed
         self.rng = numpy.random.default_rng(seed)
         self.distributions = {name: distribution(domain) for name, domain in space.domains.items()}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.sampler = optuna.samplers.TPESampler(
-                seed=seed, multivariate=True, constant_liar=True, n_startup_trials=0
-            )
-        self.study = optuna.create_study(sampler=self.sampler)
+        self.study = optuna.create_study(sampler=self._sampler())
         self.guesses = [self._complete(guess) for guess in space.guesses]
         self.asked = 0
         self.open: dict[int, optuna.trial.Trial] = {}
+        self._begun: int | None = None
         self.adrift: dict[int, dict[str, Value]] = {}
 
     def propose(
@@ -51,18 +53,57 @@ class Proposer:
         exactly: Mapping[str, Value] | None = None,
     ) -> dict[str, Value]:
         """Values for trial `number`: within `structure`'s structural knobs, or `exactly` these, if given."""
+        self.begin(number)
         fixed = {k: v for k, v in (structure or {}).items() if k in self.distributions}
         guess = dict(exactly) if exactly is not None else self._guess(fixed)
         if guess is not None:
             self.study.enqueue_trial(guess)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            sampler = optuna.samplers.PartialFixedSampler(fixed, self.sampler) if fixed else self.sampler
-            self.study.sampler = sampler
+            sampler = self._sampler()
+            self.study.sampler = optuna.samplers.PartialFixedSampler(fixed, sampler) if fixed else sampler
             trial = self.study.ask(self.distributions)
         self.asked += 1
         self.open[number] = trial
         return dict(trial.params)
+
+    def begin(self, number: int) -> None:
+        """Let chance start anew for trial `number`, unless it has begun already."""
+        if number != self._begun:
+            self._begun = number
+            self.rng = numpy.random.default_rng(number_from("proposal", self.seed, number))
+
+    def again(self, number: int, values: Mapping[str, Value]) -> None:
+        """Take `values` as proposed for trial `number`: an earlier call has tried them, or they are to be tried now."""
+        used = next((guess for guess in self.guesses if self._is_used(guess, values)), None)
+        if used is not None:
+            self.guesses.remove(used)
+        self.propose(number, exactly=values)
+
+    def _is_used(self, guess: dict[str, Value], values: Mapping[str, Value]) -> bool:
+        """Whether `values` are this guess; an older trimtab has completed the same one by other draws."""
+        if guess == values:
+            return True
+        domains = self.space.domains
+        for given in self.space.guesses:
+            held = {name: value for name, value in given.items() if name in domains and _holds(domains[name], value)}
+            is_this = held.items() <= guess.items() and any(isinstance(domains[name], Range) for name in held)
+            if is_this and held.items() <= values.items():
+                return True
+        return False
+
+    def fits(self, values: Mapping[str, Value]) -> bool:
+        """Whether `values` are of this space: those of a call that held other knobs still are not."""
+        return values.keys() == self.distributions.keys() and all(
+            _holds(self.space.domains[name], value) for name, value in values.items()
+        )
+
+    def _sampler(self) -> "optuna.samplers.TPESampler":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return optuna.samplers.TPESampler(
+                seed=int(self.rng.integers(2**31)), multivariate=True, constant_liar=True, n_startup_trials=0
+            )
 
     def tell(self, record: TrialRecord) -> None:
         """What became of a proposed trial; pruned and failed ones count as worse than those that finished."""
@@ -110,20 +151,13 @@ class Proposer:
         return values
 
     def _add(self, record: TrialRecord) -> None:
-        """Learn from a trial of an earlier call, if it turned the same knobs."""
-        fits = record.values.keys() == self.distributions.keys() and all(
-            _holds(self.space.domains[name], value) for name, value in record.values.items()
-        )
-        if fits and record.state == COMPLETE:
-            self.study.add_trial(
-                optuna.trial.create_trial(
-                    value=record.error, params=dict(record.values), distributions=self.distributions
-                )
-            )
+        """Learn from a trial that was not proposed here, if it turned the same knobs."""
+        if self.fits(record.values):
+            self._add_adrift(dict(record.values), record)
             self.asked += 1
 
     def _add_adrift(self, values: dict[str, Value], record: TrialRecord) -> None:
-        """A trial that was open when the study it was asked from was left behind."""
+        """A trial that is not open: it was drawn, or asked from a study that was left behind."""
         is_complete = record.state == COMPLETE and numpy.isfinite(record.error)
         reached = {max(record.best_epochs, default=0): record.error} if numpy.isfinite(record.error) else {}
         self.study.add_trial(
@@ -144,7 +178,7 @@ class Proposer:
         finished = (t for t in trials if t.state == TrialState.COMPLETE)
         best = sorted(finished, key=lambda t: t.value or 0.0)[:REMEMBERED_BEST]
         kept = {t.number: t for t in best + trials[-REMEMBERED_LATEST:]}
-        self.study = optuna.create_study(sampler=self.sampler)
+        self.study = optuna.create_study(sampler=self._sampler())
         self.study.add_trials([kept[number] for number in sorted(kept)])
 
 

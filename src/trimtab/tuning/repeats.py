@@ -1,4 +1,4 @@
-"""Repeats: which configurations of a space with finitely many were proposed, and which are left.
+"""Repeats: which configurations of a space were proposed, and of finitely many, which are left.
 
 The same configuration trains to the same numbers again, so that a second trial of it is wasted. Knows domains and
 values; it proposes nothing.
@@ -16,7 +16,7 @@ LISTED = 10_000
 
 
 class Repeats:
-    """The configurations of `domains` that were proposed so far, where they are finitely many."""
+    """The configurations of `domains` that were proposed so far. Numbers from a range meet again, too: at its ends."""
 
     def __init__(self, domains: Mapping[str, Domain]) -> None:
         self.domains = dict(domains)
@@ -30,18 +30,18 @@ class Repeats:
         return self.is_finite and len(self._seen) >= self._count
 
     def note(self, values: Mapping[str, Value]) -> None:
-        if self.is_finite and values.keys() >= self.domains.keys():
+        if values.keys() >= self.domains.keys():
             self._seen.add(self._key(values))
 
     def forget(self, values: Mapping[str, Value]) -> None:
         self._seen.discard(self._key(values))
 
     def __contains__(self, values: Mapping[str, Value]) -> bool:
-        return self.is_finite and self._key(values) in self._seen
+        return self._key(values) in self._seen
 
     def left(self, rng: numpy.random.Generator) -> dict[str, Value] | None:
         """One that was not proposed yet, if there is one and they are few enough to be listed."""
-        if self._count > LISTED:
+        if not self.is_finite or self._count > LISTED:
             return None
         every = itertools.product(*(_values(domain) for domain in self.domains.values()))
         free = [values for values in every if values not in self._seen]

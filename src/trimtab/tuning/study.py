@@ -3,9 +3,10 @@
 Knows configs, lanes and trials; it knows no tables, and nothing of how results are shown.
 """
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy
 import torch
@@ -17,8 +18,9 @@ from trimtab.training.metrics import Metric
 from trimtab.training.population import Population, Structure
 from trimtab.training.run import NOT_FINITE, OUT_OF_BUDGET, PRUNED, Request, RunRecord
 from trimtab.tuning import baselines
-from trimtab.tuning.ahead import Ahead, Source, Waves
+from trimtab.tuning.ahead import Ahead, InOrder, Source, Waves
 from trimtab.tuning.budget import Budget
+from trimtab.tuning.flight import Flight, Flying
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
@@ -34,11 +36,13 @@ SHARE_OF_DEFAULT_MLP = 0.12
 FULL_ENOUGH = 0.35
 FAVOUR = 2.0
 LAST_SHARE = 0.1
+# Lanes and trials that train at once where the trials are counted: fewer know more of each other, more are quicker.
+LANES_IN_FLIGHT, FEWEST_IN_FLIGHT, MOST_IN_FLIGHT = 40, 8, 16
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a study stands; `best_score` is the metric as users read it."""
+    """Where a study stands; `best_score` is the metric as users read it, `seconds_left` infinite without a limit."""
 
     phase: str
     seconds_left: float
@@ -66,6 +70,8 @@ class Search:
         seed: int,
         max_trials: int | None,
         earlier: list[TrialRecord],
+        flight: Flight,
+        flying: Sequence[Flying] = (),
         baseline_names: Sequence[str] = baselines.BASELINES,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         on_baseline: Callable[[TrialRecord], None] = lambda record: None,
@@ -76,23 +82,29 @@ class Search:
         self.on_progress, self.on_baseline, self.on_best = on_progress, on_baseline, on_best
         self.truth = data.truth(torch.arange(data.rows, device=data.device)).cpu() if data.outputs else torch.empty(0)
         self.weights = data.weights.cpu().double()
+        self.flight = flight
+        self.so_far = {each.so_far.number: each.so_far for each in flying if each.so_far is not None}
+        if max_trials is None:
+            earlier, flying = self._with_cut_ones(earlier), [each for each in flying if each.so_far is None]
         self.trials = list(earlier)
+        self.tuned = sum(not record.name for record in earlier)
         self.baseline_names = set(baseline_names) - {record.name for record in earlier}
         self.runs_done = 0
-        self.proposer = Proposer(space, seed=seed + len(earlier))
-        for record in earlier:
-            self.proposer.tell(record)
-        self.halving = Halving()
+        numbers = [record.number for record in earlier] + [each.number for each in flying if each.number is not None]
+        self.next_number = 1 + max(numbers, default=-1)
+        self.lag = None if max_trials is None else _trials_in_flight(len(data.folds))
+        self.halving = Halving(lag=self.lag)
         self.active: dict[int, ActiveTrial] = {}
-        self.waiting: list[dict[str, Value]] = []
+        self.waiting = [
+            (number, values)
+            for number, values in (self._numbered(each) for each in flying if not (each.so_far and each.so_far.name))
+            if values.keys() == space.domains.keys()
+        ]
         self.repeats = Repeats(space.domains)
-        for record in earlier:
-            self.repeats.note(record.values)
-        waves = Waves(self.proposer, self._trials_at_once, max_trials=max_trials, repeats=self.repeats)
-        self.source: Source = waves if max_trials is not None else Ahead(waves, seed=seed)
+        self.source = self._source_after(earlier)
         self.is_too_late = self.is_exhausted = False
-        self.next_number = max((record.number for record in earlier), default=-1) + 1
-        self.best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
+        candidates = [*earlier, *self.so_far.values()]
+        self.best = min((r for r in candidates if r.state == COMPLETE), key=lambda r: r.error, default=None)
         self.pace = Pace(engine)
         engine.compiling, engine.evaluations = self._how_to_compile, self._repays_compiled_evaluations
         self._started = time.monotonic()
@@ -102,7 +114,11 @@ class Search:
 
     def run(self) -> list[TrialRecord]:
         """Baselines, then trials until the budget ends, `max_trials` are done or every configuration was tried; in the
-        order in which they began."""
+        order in which they began.
+
+        With `max_trials` the outcome is the same in however many calls they are done: a trial follows from the seed,
+        its number and those that were `lag` before it, and one that was cut short runs again.
+        """
         try:
             if self.baseline_names:
                 self._run_baselines()
@@ -115,13 +131,57 @@ class Search:
             self._end_all()
         finally:
             self.source.close()
-        return sorted(self.trials, key=lambda record: record.number)
+        finished = {record.number for record in self.trials}
+        cut = [record for number, record in self.so_far.items() if number not in finished]
+        return sorted(self.trials + cut, key=lambda record: record.number)
 
-    def resume_with(self, waiting: list[dict[str, Value]]) -> None:
-        """Configs that were in flight when an earlier call ended: they run first."""
-        self.waiting = [values for values in waiting if values.keys() >= self.space.domains.keys()]
-        for values in self.waiting:
-            self.repeats.note(values)
+    def _with_cut_ones(self, earlier: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Where the clock decides, trials that were cut short count as they are, as the last ones of this call will."""
+        cut = list(self.so_far.values())
+        self.so_far = {}
+        for record in cut:
+            self.writer.put(record, None, [])
+        return sorted([*earlier, *cut], key=lambda record: record.number)
+
+    @property
+    def is_cut_by_time(self) -> bool:
+        """Whether the time was over before as many trials were done as were asked for."""
+        is_told = self.budget.stop.is_set() or self.budget.abort.is_set()
+        is_done = self.max_trials is None or self.tuned >= self.max_trials or self.is_exhausted
+        return not is_done and not is_told
+
+    def _numbered(self, flying: Flying) -> tuple[int, dict[str, Value]]:
+        """A trial that was in flight, without the knobs that are held still by now."""
+        values = {name: value for name, value in flying.values.items() if name in self.space.domains}
+        if flying.number is not None:
+            return flying.number, values
+        number = self._take_number()
+        self.flight.add(number, values)
+        return number, values
+
+    def _source_after(self, earlier: Sequence[TrialRecord]) -> Source:
+        """Where proposals come from, as it would stand if this call had made those of earlier ones too."""
+        waves = Waves(
+            Proposer(self.space, seed=self.seed), self._trials_at_once, grow=self.lag is not None, repeats=self.repeats
+        )
+        source = waves if self.lag is None else InOrder(waves, lag=self.lag)
+        records = {record.number: record for record in earlier if not record.name and self._is_of_space(record)}
+        proposed = {number: record.values for number, record in records.items()} | dict(self.waiting)
+        for number in sorted(proposed):
+            source.again(number, {name: proposed[number][name] for name in self.space.domains})
+            if number in records:
+                self.halving.note(records[number].rung_errors, number)
+                source.tell(records[number])
+        return Ahead(waves, seed=self.seed, first=self.next_number) if self.lag is None else source
+
+    def _is_of_space(self, record: TrialRecord) -> bool:
+        """Whether this call would have made the same of a trial's values: it may hold knobs still that moved before."""
+        if not record.values.keys() >= self.space.domains.keys():
+            return False
+        made = self.space.config(record.values)
+        # The time may have ended before all of its epochs.
+        same = replace(record.config, epochs=made.epochs, stopping=made.stopping)
+        return record.config.epochs <= made.epochs and json.dumps(same.to_json()) == json.dumps(made.to_json())
 
     # -- baselines
 
@@ -153,9 +213,9 @@ class Search:
         rows = self.data.most_training_rows
         natural = self.space.natural_epochs
         config = baselines.default_mlp_config(self.data.task, rows=rows, epochs=natural)
-        trial = ActiveTrial(
-            self._take_number(), baselines.DEFAULT_MLP, {}, config, len(self.data.folds), may_be_pruned=False
-        )
+        cut = [record.number for record in self.so_far.values() if record.name == baselines.DEFAULT_MLP]
+        number = cut[0] if cut else self._take_number()
+        trial = ActiveTrial(number, baselines.DEFAULT_MLP, {}, config, len(self.data.folds), may_be_pruned=False)
         self._admit(trial)
         population = self.engine.populations[Structure.of(config)]
         deadline = time.monotonic() + SHARE_OF_DEFAULT_MLP * self.budget.search_left
@@ -179,25 +239,26 @@ class Search:
             return False
         if self.is_exhausted and not self.waiting:
             return False
-        tuned = sum(not record.name for record in self.trials) + sum(not t.name for t in self.active.values())
-        if self.max_trials is not None and tuned >= self.max_trials:
+        if self.max_trials is not None and self.tuned + len(self.active) >= self.max_trials:
+            return False
+        number = self.waiting[0][0] if self.waiting else self.next_number
+        if self.lag is not None and min(self.active, default=number) <= number - self.lag:
             return False
         return self.pace.work_in_flight() < WORK_IN_FLIGHT
 
     def _next_trial(self) -> ActiveTrial | None:
-        number = self.next_number
-        values = self.waiting.pop(0) if self.waiting else self.source.next(number)
+        number, values = self.waiting.pop(0) if self.waiting else self._proposed()
         if values is None:
             self.is_exhausted = True
             return None
         config = self.space.config(values)
         if self._is_full(Structure.of(config)):
-            self.waiting.insert(0, values)
+            self.waiting.insert(0, (number, values))
             return None
         epochs = config.epochs if self.max_trials is not None else self.pace.affordable_epochs(config, self.budget)
         if epochs < min(FEWEST_EPOCHS, config.epochs):
             if self.pace.work_in_flight() or self.budget.search_left < LAST_SHARE * self.budget.seconds:
-                self.source.forget(number)
+                self._leave(number, values)
                 self.is_too_late = True
                 return None
             epochs = max(1, epochs)
@@ -206,7 +267,20 @@ class Search:
             config = self.space.config({**values, "epochs": epochs}, may_shorten=True)
         folds = len(self.data.folds)
         # The last trials have no time for a full run: a rung would judge them by how little they had.
-        return ActiveTrial(self._take_number(), "", dict(values), config, folds, may_be_pruned=not is_short)
+        return ActiveTrial(number, "", dict(values), config, folds, may_be_pruned=not is_short)
+
+    def _proposed(self) -> tuple[int, dict[str, Value] | None]:
+        number = self.next_number
+        values = self.source.next(number)
+        return (number, None) if values is None else (self._take_number(), values)
+
+    def _leave(self, number: int, values: dict[str, Value]) -> None:
+        """There is no time for this trial; one of an earlier call stays in flight."""
+        if number in self.flight:
+            self.waiting.insert(0, (number, values))
+            return
+        self.source.forget(number)
+        self.next_number = number
 
     def _is_full(self, structure: Structure) -> bool:
         population = self.engine.populations.get(structure)
@@ -224,7 +298,8 @@ class Search:
         self.active[trial.number] = trial
         requests = [Request(trial.number, trial.config, fold, self.seed) for fold in range(trial.folds)]
         self.engine.admit(population, requests)
-        self._note_in_flight()
+        if not trial.name:
+            self.flight.add(trial.number, trial.values)
 
     def _how_to_compile(self, population: Population) -> Compiling:
         """Beside a search against the clock, where it pays; before the first step, or not at all, where the number of
@@ -285,8 +360,9 @@ class Search:
             epoch = alive[0].epoch
             if self.halving.rung_due(trial.rung, epoch, trial.config.epochs):
                 errors = [lane.error for lane in lanes] + [run.error for run in trial.runs]
-                keeps = self.halving.keeps(trial.rung, float(numpy.mean(errors)))
-                trial.rung += 1
+                error = float(numpy.mean(errors))
+                keeps = self.halving.keeps(trial.rung, error, number)
+                trial.rung_errors.append(error)
                 if not keeps:
                     self._end(alive, PRUNED)
 
@@ -328,11 +404,25 @@ class Search:
             ended=tuple(run.ended for run in runs),
             seconds=trial.seconds,
             cuts=tuple(rate_cuts(run.curves) for run in runs) if trial.config.schedule.name == "plateau" else (),
+            rung_errors=tuple(trial.rung_errors),
         )
+        if self.lag is not None and OUT_OF_BUDGET in record.ended:
+            self._remember_cut(record, weights if is_finite else None, runs)
+            return
         if not trial.name:
             self.source.tell(record)
         self._remember(record, weights if is_finite else None, runs)
-        self._note_in_flight()
+
+    def _remember_cut(self, record: TrialRecord, weights: TrialWeights | None, runs: list[RunRecord]) -> None:
+        """What a trial had come to when the search was ended: it may be the model, and runs again on the next call."""
+        before = self.so_far.get(record.number)
+        if weights is None or (before is not None and before.error <= record.error):
+            return
+        self.so_far[record.number] = record
+        self.writer.put(record, weights, runs, is_cut=True)
+        if record.state == COMPLETE and (self.best is None or record.error < self.best.error):
+            self.best = record
+            self.on_best(record, weights)
 
     @staticmethod
     def _state(runs: list[RunRecord], is_finite: bool) -> str:
@@ -343,6 +433,7 @@ class Search:
 
     def _remember(self, record: TrialRecord, weights: TrialWeights | None, runs: list[RunRecord]) -> None:
         self.trials.append(record)
+        self.tuned += not record.name
         self.writer.put(record, weights, runs)
         if record.name:
             self.on_baseline(record)
@@ -367,10 +458,6 @@ class Search:
         self.next_number += 1
         return self.next_number - 1
 
-    def _note_in_flight(self) -> None:
-        flying = [trial.values for trial in self.active.values() if not trial.name]
-        self.folder.write("inflight.json", [{"values": values} for values in flying + self.waiting])
-
     def _show(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
         if now - self._shown < 0.2 and not at_once:
@@ -379,7 +466,7 @@ class Search:
         self.on_progress(
             Progress(
                 phase="searching",
-                seconds_left=max(0.0, self.budget.left),
+                seconds_left=self.budget.shown_left,
                 trials_done=len(self.trials),
                 runs_done=self.runs_done,
                 lanes_alive=sum(len(p.lanes) for p in self.engine.populations.values()),
@@ -388,3 +475,7 @@ class Search:
                 steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
             )
         )
+
+
+def _trials_in_flight(folds: int) -> int:
+    return max(FEWEST_IN_FLIGHT, min(MOST_IN_FLIGHT, LANES_IN_FLIGHT // folds))

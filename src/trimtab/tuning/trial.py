@@ -25,6 +25,7 @@ class TrialRecord:
     `values` are the knobs the search turned (empty for a baseline, which has a `name` instead). `error` is the study's
     metric over all out-of-fold predictions, lower is better; `seconds` its share of the training time. `cuts` are, for
     each fold, the epochs after which a plateau schedule cut the rate (empty where the schedule is another).
+    `rung_errors` are the means over the folds at each rung that was reached.
     """
 
     number: int
@@ -38,6 +39,7 @@ class TrialRecord:
     ended: tuple[str, ...] = ()
     seconds: float = 0.0
     cuts: tuple[tuple[int, ...], ...] = ()
+    rung_errors: tuple[float, ...] = ()
 
     @property
     def best_epoch(self) -> int:
@@ -76,7 +78,7 @@ def out_of_fold(data: TrainingData, pieces: Sequence[numpy.ndarray]) -> numpy.nd
 
 @dataclass
 class ActiveTrial:
-    """A trial whose runs still train; `rung` is the next one it has to pass."""
+    """A trial whose runs still train; `rung_errors` are those of the rungs it has reached."""
 
     number: int
     name: str
@@ -84,9 +86,14 @@ class ActiveTrial:
     config: Config
     folds: int
     may_be_pruned: bool = True
-    rung: int = 0
     seconds: float = 0.0
+    rung_errors: list[float] = field(default_factory=list)
     runs: list[RunRecord] = field(default_factory=list)
+
+    @property
+    def rung(self) -> int:
+        """The next rung it has to pass."""
+        return len(self.rung_errors)
 
     @property
     def is_done(self) -> bool:

@@ -1,0 +1,76 @@
+"""Going on: what a call that resumes a study takes over from earlier calls, and how that is said.
+
+Knows records and what was asked; it trains nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trimtab.errors import StudyError
+from trimtab.tuning.address import to_open, without_secrets
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.store import TrialStore
+from trimtab.tuning.trial import TrialRecord
+from trimtab.wording import counted, listed
+
+
+def kept(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked as it may stand in a document: without secrets."""
+    storage = asked.get("storage")
+    return {**asked, "storage": without_secrets(storage) if storage else None}
+
+
+def address_of(folder: StudyFolder, before: str | None, given: str | None) -> str | None:
+    """The database in which the trials of a study are that is gone on with.
+
+    One that is given may be called otherwise than before: whether it holds the study is seen when it is opened. Raises
+    StudyError where the trials are in the folder.
+    """
+    if given is None:
+        return None if before is None else to_open(before)
+    if before is None:
+        raise StudyError(f"The trials of {folder.path} are in its study.db: leave --storage out, or start a new study.")
+    return given
+
+
+def trials_to_do(path: Path, storage: str | None) -> int | None:
+    """How many trials the study at `path` was asked for, where that many are not done yet."""
+    folder = StudyFolder.open(path)
+    asked = folder.read("study.json")["asked"]
+    wanted = asked.get("trials")
+    if wanted is None:
+        return None
+    url = address_of(folder, asked.get("storage"), storage)
+    store = TrialStore(folder, url=url, greater_is_better=bool(asked.get("greater_is_better")), may_create=False)
+    return wanted if sum(not record.name for record in store.trials()) < wanted else None
+
+
+def words_of_held_knobs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """A sentence where knobs are held otherwise than in earlier calls."""
+    changed = {name: value for name, value in now.items() if value is not None and value != before.get(name)}
+    if not changed:
+        return []
+    held = listed(f"{name} at {value}" for name, value in changed.items())
+    return [f"From now on trials hold {held}. Trials of earlier calls did not, and may still be the model."]
+
+
+def words_of_going_on(earlier: Sequence[TrialRecord], max_trials: int | None) -> list[str]:
+    """What there is already, and whether that is all that was asked for."""
+    tuned = sum(not record.name for record in earlier)
+    baselines = len(earlier) - tuned
+    beside = f" and {counted(baselines, 'baseline')}" if baselines else ""
+    notices = [f"Going on from {counted(tuned, 'trial')}{beside}."]
+    if max_trials is not None and tuned >= max_trials:
+        notices.append(
+            f"There are {counted(tuned, 'trial')} already, and --trials {max_trials} counts those of earlier calls: "
+            "give a larger number to train more."
+        )
+    return notices
+
+
+def words_of_a_cut(tuned: int, max_trials: int | None, folder: Path) -> str:
+    return (
+        f"The time was over after {tuned:,} of {counted(max_trials or 0, 'trial')}: --resume {folder} --trials "
+        f"{max_trials} does the others."
+    )
