@@ -247,7 +247,7 @@ def load(
     finished = [record for record in trials if record.state == "complete"]
     if not finished:
         raise StudyError(f"{path} has no finished trial yet: continue it with --resume {path}.")
-    result = {**(document["result"] or {"trials": len(trials), "test": None}), "out": str(path)}
+    result = {**(document["result"] or {"trials": len(trials), "test": None}), "out": str(Path(path))}
     winner = next((r for r in finished if r.number == result.get("winner")), min(finished, key=lambda r: r.error))
     return Study(Path(path), result, winner, tuple(trials), tuple(document.get("notices", ())), _networks(factory))
 

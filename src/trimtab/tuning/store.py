@@ -173,7 +173,7 @@ def opened(url: str) -> Any:
             storage = optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=options)
             break
         except Exception as error:
-            if left and "already exists" in str(error):
+            if left and any(words in str(error) for words in ("already exists", "duplicate key", "Duplicate entry")):
                 time.sleep(SECONDS_BETWEEN)
                 continue
             raise StudyError(

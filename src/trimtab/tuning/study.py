@@ -334,13 +334,18 @@ class Search:
     def _advance(self, population: Population) -> None:
         before = time.monotonic()
         steps = population.lane_steps
-        self.engine.advance(population)
+        is_whole = self.engine.advance(population)
         seconds = time.monotonic() - before
         self.pace.note(population.structure, seconds, population.lane_steps - steps)
         for lane in population.lanes:
             if trial := self.active.get(lane.request.trial):
                 trial.seconds += seconds / len(population.lanes)
-        self._judge(population)
+        if is_whole or self.lag is None:
+            self._judge(population)
+        else:
+            # Half a round says nothing that the whole one would have said, even of a lane that it ends.
+            for lane in population.lanes:
+                lane.ended = OUT_OF_BUDGET
         self._collect(self.engine.retire(population))
         self._show()
 
