@@ -329,3 +329,71 @@ def test_a_resumed_study_does_what_it_was_asked_for_and_says_where_it_goes_on(fe
         "There are 5 trials already, and --trials 4 counts those of earlier calls: give a larger number to train more.",
     ]
     assert polars.read_parquet(tmp_path / "s" / "curves.parquet")["trial"].n_unique() == 5
+
+
+# -- what is asked of a table's study later
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A study of a table that has tried one configuration, to be copied."""
+    folder = tmp_path_factory.mktemp("table")
+    rng = numpy.random.default_rng(0)
+    x = rng.normal(size=(60, 2)).round(3)
+    frame = polars.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": (x[:, 0] + x[:, 1]).round(3)})
+    frame.write_csv(folder / "t.csv")
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr("trimtab.tuning.space.natural_epochs", lambda rows: 8)  # of the default network
+    yield tt.tune(folder / "t.csv", "y", trials=1, epochs=2, width=32, threads=1, out=folder / "s")
+    monkeypatch.undo()
+
+
+def every_file(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"loss": "nonsense"}, "nonsense"),
+        ({"lr": -1.0}, "lr"),
+        ({"learning_rate": 0.1}, "lr"),
+        ({"seed": 3}, "seed"),
+        ({"storage": "sqlite:///other.db"}, "its study.db"),
+        ({"storage": "no address"}, "not the URL of a database"),
+        ({"out": "elsewhere"}, "new study"),
+    ],
+    ids=str,
+)
+def test_what_is_refused_trains_nothing_and_leaves_the_folder_as_it_was(table, given, words):
+    before = every_file(table.out)
+    with pytest.raises(tt.TrimtabError, match=words):
+        tt.tune(resume=table.out, trials=4, **given)
+    assert every_file(table.out) == before
+
+
+def test_a_knob_held_from_now_on_is_held_and_said(table, tmp_path):
+    shutil.copytree(table.out, tmp_path / "s")
+    flying = {**table.trials[-1].values, "lr": 0.004}
+    (tmp_path / "s" / "inflight.json").write_text(json.dumps([{"number": 4, "values": flying}]))
+    more = tt.tune(resume=tmp_path / "s", trials=3, epochs=3, lr=0.02, threads=1)
+    assert more.trials[:4] == table.trials and [trial.number for trial in more.trials[4:]] == [4, 5]
+    for trial in more.trials[4:]:
+        assert trial.config.optimizer.learning_rate == 0.02 and trial.config.epochs == 3 and "lr" not in trial.values
+    assert more.trials[4].values == {name: value for name, value in flying.items() if name != "lr"}
+    assert more.notices[0].startswith("From now on trials hold epochs at 3 and lr at 0.02. Trials of earlier calls")
+    assert "Going on from 1 trial and 3 baselines." in more.notices
+    again = tt.tune(resume=tmp_path / "s", trials=4, threads=1)
+    assert again.trials[-1].config.optimizer.learning_rate == 0.02
+
+
+def test_a_configuration_of_other_held_knobs_is_another_one(table, tmp_path):
+    """With every knob but one held, and that one tried, nothing would be left to train."""
+    held = {
+        "loss": "mse", "optimizer": "adam", "schedule": "constant", "batch_size": 32, "depth": 1, "activation": "relu",
+        "inputs": "scaled", "sigma": 0.1, "dropout": 0.0, "weight_decay": 0.0, "delta": 1.0, "patience": 2,
+    }  # fmt: skip
+    shutil.copytree(table.out, tmp_path / "s")
+    for trials, lr in ((2, 0.01), (3, 0.02)):
+        study = tt.tune(resume=tmp_path / "s", trials=trials, threads=1, **held, lr=lr)
+        assert study.trials[-1].config.optimizer.learning_rate == lr and len(study.trials) == 3 + trials

@@ -23,7 +23,7 @@ from trimtab.training.config import whole
 from trimtab.tuning.address import checked_address
 from trimtab.tuning.budget import Budget, seconds_for
 from trimtab.tuning.folder import StudyFolder, locked
-from trimtab.tuning.going_on import address_of, trials_to_do, words_of_held_knobs
+from trimtab.tuning.going_on import address_of, seed_of, trials_to_do, words_of_held_knobs
 
 PRECISIONS = ("high", "auto")
 USUAL_TEST_SHARE = 0.2
@@ -121,8 +121,14 @@ def tune(
     resume = None if resume is None else Path(resume)
     if resume is not None:
         StudyFolder.open(resume)
+        if out is not None:
+            raise OptionError(
+                "--out is for a new study: one that is resumed stays in its folder. Leave one of both out."
+            )
         if budget is None and trials is None:
             trials = trials_to_do(resume, storage)
+        if callable(source):
+            seed = seed_of(resume, seed)
     clock = Budget(
         seconds_for(budget, trials),
         started=time.monotonic() if started is None else started,

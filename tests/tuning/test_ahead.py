@@ -1,9 +1,10 @@
 import threading
 import time
 
+import numpy
 import pytest
 
-from trimtab.tuning.ahead import Ahead, Waves
+from trimtab.tuning.ahead import Ahead, InOrder, Waves
 from trimtab.tuning.proposer import MOST_REMEMBERED, Proposer
 from trimtab.tuning.space import FIRST_GUESSES, space_for
 from trimtab.tuning.trial import COMPLETE, PRUNED, TrialRecord
@@ -86,3 +87,69 @@ def test_the_proposer_forgets_while_trials_are_open_and_still_learns_from_them()
     latest = proposer.study.get_trials(deepcopy=False)[-2:]
     assert latest[0].value == 0.25 and latest[0].params == values
     assert latest[1].state.name == "PRUNED" and latest[1].params == pruned
+
+
+LAG = 4
+
+
+def in_order():
+    return InOrder(Waves(Proposer(SPACE, seed=3), lambda values: 4, grow=True), lag=LAG)
+
+
+def play(source, values, numbers, order=None):
+    """Propose and judge so many trials, `LAG` at once; those at once end in an order of their own."""
+    rng = None if order is None else numpy.random.default_rng(order)
+    for first in range(numbers.start, numbers.stop, LAG):
+        batch = range(first, min(first + LAG, numbers.stop))
+        for number in batch:
+            values[number] = source.next(number)
+        for number in batch if rng is None else rng.permutation(batch):
+            source.tell(judged(int(number), values[int(number)]))
+    return values
+
+
+def judged(number, values):
+    return record(number, values, abs(values["dropout"] - 0.2), PRUNED if number % 3 == 0 else COMPLETE)
+
+
+def test_what_is_proposed_depends_on_the_trials_before_and_not_on_who_ended_first():
+    plain, mixed = (play(in_order(), {}, range(24), order=order) for order in (None, 1))
+    assert plain == mixed and len({tuple(values.values()) for values in plain.values()}) == 24
+
+
+def test_a_source_that_goes_on_proposes_what_one_without_a_break_proposes():
+    whole = play(in_order(), {}, range(24))
+    for end in (4, 8, 16):
+        source = in_order()
+        for number in range(end):
+            source.again(number, whole[number])
+            source.tell(judged(number, whole[number]))
+        assert play(source, {}, range(end, 24)) == {number: whole[number] for number in range(end, 24)}
+
+
+def test_guesses_are_tried_once_in_however_many_calls():
+    held = {name: value for name, value in FIRST_GUESSES[0].items() if name in SPACE.domains}
+    first = in_order().next(0)
+    assert held.items() <= first.items()
+    # An older trimtab has completed the same guess by other draws.
+    for values in (first, {**SPACE.draw(numpy.random.default_rng(5)), **held}):
+        source = in_order()
+        source.again(0, values)
+        assert not any(held.items() <= source.next(number).items() for number in range(1, 8))
+
+
+def test_a_search_by_the_clock_that_goes_on_proposes_what_is_new():
+    def proposed(first, told):
+        waves = Waves(Proposer(SPACE, seed=0), lambda values: 4)
+        for each in told:
+            waves.again(each.number, each.values)
+            waves.tell(each)
+        ahead = Ahead(waves, seed=0, first=first)
+        values = [ahead.next(number) for number in range(first, first + 10)]
+        ahead.close()
+        return values, [trial.state.name for trial in waves.proposer.study.trials[: len(told)]]
+
+    before, _ = proposed(0, [])
+    after, states = proposed(10, [judged(number, values) for number, values in enumerate(before)])
+    assert not [values for values in after if values in before]
+    assert states.count("PRUNED") == 4 and states.count("COMPLETE") == 6

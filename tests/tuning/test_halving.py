@@ -22,3 +22,23 @@ def test_the_first_trials_always_go_on_and_then_only_the_best_share():
 def test_an_error_that_is_not_finite_never_goes_on():
     assert not Halving().keeps(0, float("nan"))
     assert not Halving().keeps(0, float("inf"))
+
+
+def test_with_a_lag_it_does_not_matter_who_comes_first():
+    errors = dict(enumerate(numpy.random.default_rng(0).random(60) + 1))
+    by_order = []
+    for seed in (1, 2):
+        halving, kept = Halving(lag=5), {}
+        # Within the lag trials may come to a rung in any order.
+        for first in range(0, 60, 5):
+            for number in numpy.random.default_rng(seed).permutation(range(first, first + 5)):
+                kept[int(number)] = halving.keeps(0, errors[int(number)], int(number))
+        by_order.append(dict(sorted(kept.items())))
+    assert by_order[0] == by_order[1] and not all(by_order[0].values())
+
+
+def test_what_earlier_calls_came_to_counts():
+    halving = Halving(grace=4)
+    for number, error in enumerate((1.0, 2.0, 3.0, 4.0, 5.0)):
+        halving.note((error, error), number)
+    assert not halving.keeps(0, 6.0, 5) and halving.keeps(1, 0.5, 5)

@@ -23,9 +23,9 @@ def checked_address(url: str) -> str:
             "What --storage names is not the URL of a database: write for example "
             "postgresql+psycopg://user@host/database, or sqlite:///trials.db."
         ) from None
-    if parts.get_backend_name() == "sqlite" and parts.database and not parts.database.startswith((":memory:", "file:")):
-        parts = parts.set(database=str(Path(parts.database).resolve()))
-    return parts.render_as_string(hide_password=False)
+    if parts.get_backend_name() != "sqlite" or not parts.database or parts.database.startswith((":memory:", "file:")):
+        return url
+    return file_address(Path(parts.database).resolve())
 
 
 def file_address(path: Path) -> str:

@@ -34,6 +34,16 @@ def address_of(folder: StudyFolder, before: str | None, given: str | None) -> st
     return given
 
 
+def seed_of(path: Path, given: int, usual: int = 0) -> int:
+    """The seed of the study at `path`; raises StudyError where another one than the usual is given."""
+    before = StudyFolder.open(path).read("study.json")["asked"].get("seed", usual)
+    if given not in (before, usual):
+        raise StudyError(
+            f"--seed {given} differs from that of {path}, which is {before}: leave it out, or start a new study."
+        )
+    return before
+
+
 def trials_to_do(path: Path, storage: str | None) -> int | None:
     """How many trials the study at `path` was asked for, where that many are not done yet."""
     folder = StudyFolder.open(path)
