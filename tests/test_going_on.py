@@ -99,6 +99,26 @@ def test_several_calls_make_the_study_that_one_makes(whole, tmp_path):
     assert len({tuple(trial.values.items()) for trial in study.trials}) == TRIALS
 
 
+def test_a_study_keeps_its_seed(tmp_path):
+    whole = tune(6, seed=3, out=tmp_path / "whole")
+    tune(2, seed=3, out=tmp_path / "s")
+    assert is_the_same(tune(6, resume=tmp_path / "s"), whole)
+    with pytest.raises(tt.StudyError, match="seed=5 differs from that of .*, which is 3"):
+        tune(7, resume=tmp_path / "s", seed=5)
+
+
+def test_a_study_by_the_clock_tries_nothing_twice_in_many_calls(tmp_path):
+    options = {"trials": None, "budget": "30s", "epochs": 30}
+    for call in range(3):
+        stop = threading.Event()
+        listener = Listener(6 * (call + 1), stop.set)
+        place = {"resume": tmp_path / "s"} if call else {"out": tmp_path / "s"}
+        study = tune(**options, **place, stop=stop, listeners=[listener])
+    values = [tuple(trial.values.items()) for trial in study.trials]
+    assert len(set(values)) == len(values) >= 18
+    assert [trial.number for trial in study.trials] == list(range(len(values)))
+
+
 def test_a_study_that_was_told_to_stop_counts_no_trial_that_it_cut_short(whole, tmp_path):
     stop = threading.Event()
     listener = Listener(4, stop.set)

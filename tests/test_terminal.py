@@ -95,3 +95,9 @@ def test_without_a_test_part_the_figure_is_called_out_of_fold() -> None:
     text = summary_of(None)
     assert "out of fold" in text
     assert "4.500" in text
+
+
+def test_without_a_limit_no_time_is_told() -> None:
+    stream = io.StringIO()
+    PlainLines(stream).progress(SimpleNamespace(**{**vars(progress()), "seconds_left": float("inf")}))
+    assert stream.getvalue().startswith("searching; 1 trials;")

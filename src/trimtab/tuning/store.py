@@ -47,10 +47,7 @@ class TrialStore:
         names = set(optuna.get_all_study_names(self._storage))
         if name not in names:
             if self.folder.has_finished_trials(self._document):
-                raise StudyError(
-                    f"{without_secrets(self.url)} has no study {name}, which holds the trials of {self.folder.path}: "
-                    "give the address of the database that they were written to as --storage."
-                )
+                raise StudyError(self._lost(name))
             return self._created(name) if may_create else None
         study = optuna.load_study(study_name=name, storage=self._storage)
         written = study.user_attrs.get(_ATTRIBUTE)
@@ -60,6 +57,14 @@ class TrialStore:
                 "start a new study without --resume."
             )
         return study
+
+    def _lost(self, name: str) -> str:
+        if self._is_in_folder:
+            return f"{self.folder.path / 'study.db'} has lost the trials of its study: start a new study."
+        return (
+            f"{without_secrets(self.url)} has no study {name}, which holds the trials of {self.folder.path}: give the "
+            "address of the database that they were written to as --storage."
+        )
 
     def _name(self) -> str:
         """The study's name as noted in the folder. An older folder notes none: there it is the only study of the
@@ -145,8 +150,10 @@ def begun(
     What the call has `asked` for is noted. Raises StudyError where the trials cannot be read, or
     where another copy of the folder has gone on with them.
     """
-    noted = folder.study_name(folder.read("study.json"))
-    if url is None and noted is not None and not (folder.path / "study.db").exists():
+    document = folder.read("study.json")
+    noted, has_none = folder.study_name(document), not folder.has_finished_trials(document)
+    if url is None and noted is not None and has_none and not (folder.path / "study.db").exists():
+        # A new study: the thread that writes makes the file, while others train.
         folder.begin(noted, asked)
         return []
     store = TrialStore(folder, url=url, greater_is_better=greater_is_better)

@@ -24,7 +24,7 @@ from trimtab.tuning.flight import Flight, Flying
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
-from trimtab.tuning.proposer import Proposer
+from trimtab.tuning.proposer import REMEMBERED_BEST, REMEMBERED_LATEST, Proposer
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.space import SearchSpace, Value
 from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights, out_of_fold, rate_cuts
@@ -167,6 +167,9 @@ class Search:
         source = waves if self.lag is None else InOrder(waves, lag=self.lag)
         records = {record.number: record for record in earlier if not record.name and self._is_of_space(record)}
         proposed = {number: record.values for number, record in records.items()} | dict(self.waiting)
+        for number in set(proposed) - worth_telling(proposed, records, self.lag):
+            self.repeats.note(proposed.pop(number))
+            self.halving.note(records[number].rung_errors, number)
         for number in sorted(proposed):
             source.again(number, {name: proposed[number][name] for name in self.space.domains})
             if number in records:
@@ -480,6 +483,16 @@ class Search:
                 steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
             )
         )
+
+
+def worth_telling(
+    proposed: Mapping[int, Mapping[str, Value]], records: Mapping[int, TrialRecord], lag: int | None
+) -> set[int]:
+    """The trials of earlier calls that the proposer is told of: where the clock decides, those it would remember."""
+    if lag is not None:
+        return set(proposed)
+    best = sorted(records, key=lambda number: records[number].error)[:REMEMBERED_BEST]
+    return {*best, *sorted(records)[-REMEMBERED_LATEST:], *(set(proposed) - set(records))}
 
 
 def _trials_in_flight(folds: int) -> int:
