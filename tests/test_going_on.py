@@ -103,19 +103,19 @@ def test_a_study_keeps_its_seed(tmp_path):
     whole = tune(6, seed=3, out=tmp_path / "whole")
     tune(2, seed=3, out=tmp_path / "s")
     assert is_the_same(tune(6, resume=tmp_path / "s"), whole)
-    with pytest.raises(tt.StudyError, match="seed=5 differs from that of .*, which is 3"):
+    with pytest.raises(tt.StudyError, match="was made with seed 3, not 5: leave seed= out"):
         tune(7, resume=tmp_path / "s", seed=5)
 
 
 def test_a_study_by_the_clock_tries_nothing_twice_in_many_calls(tmp_path):
-    options = {"trials": None, "budget": "30s", "epochs": 30}
+    options = {"trials": None, "budget": "30s"}
     for call in range(3):
         stop = threading.Event()
-        listener = Listener(6 * (call + 1), stop.set)
+        listener = Listener(4 * (call + 1), stop.set)
         place = {"resume": tmp_path / "s"} if call else {"out": tmp_path / "s"}
         study = tune(**options, **place, stop=stop, listeners=[listener])
     values = [tuple(trial.values.items()) for trial in study.trials]
-    assert len(set(values)) == len(values) >= 18
+    assert len(set(values)) == len(values) >= 12
     assert [trial.number for trial in study.trials] == list(range(len(values)))
 
 

@@ -38,9 +38,7 @@ def seed_of(path: Path, given: int, usual: int = 0) -> int:
     """The seed of the study at `path`; raises StudyError where another one than the usual is given."""
     before = StudyFolder.open(path).read("study.json")["asked"].get("seed", usual)
     if given not in (before, usual):
-        raise StudyError(
-            f"--seed {given} differs from that of {path}, which is {before}: leave it out, or start a new study."
-        )
+        raise StudyError(f"{path} was made with seed {before}, not {given}: leave --seed out, or start a new study.")
     return before
 
 

@@ -7,7 +7,7 @@ Knows records and Optuna; it starts no threads.
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from trimtab.errors import StudyError, first_line
 from trimtab.training.config import Config
@@ -36,7 +36,7 @@ class TrialStore:
         self.shown = (lambda e: 1.0 - e) if greater_is_better else (lambda e: e)
         self._document = folder.read("study.json")
         self.call = folder.calls(self._document)[-1] if folder.calls(self._document) else None
-        self._direction = "maximize" if greater_is_better else "minimize"
+        self._direction: Literal["maximize", "minimize"] = "maximize" if greater_is_better else "minimize"
         self._storage = opened(self.url)
         self.study: Any = self._guarded(lambda: self._found(may_create=may_create))
 
@@ -199,12 +199,13 @@ def said_by(error: BaseException, url: str) -> str:
 
 def _write_ahead(storage: Any) -> None:
     import sqlalchemy
+    from sqlalchemy.exc import OperationalError
 
     try:
         with storage.engine.connect() as connection:
             connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
             connection.execute(sqlalchemy.text("PRAGMA synchronous=NORMAL"))
-    except sqlalchemy.exc.OperationalError:
+    except OperationalError:
         return  # a file that can only be read
 
 

@@ -3,10 +3,9 @@
 Knows configs, lanes and trials; it knows no tables, and nothing of how results are shown.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy
 import torch
@@ -18,13 +17,12 @@ from trimtab.training.metrics import Metric
 from trimtab.training.population import Population, Structure
 from trimtab.training.run import NOT_FINITE, OUT_OF_BUDGET, PRUNED, Request, RunRecord
 from trimtab.tuning import baselines
-from trimtab.tuning.ahead import Ahead, InOrder, Source, Waves
 from trimtab.tuning.budget import Budget
+from trimtab.tuning.earlier import source_after
 from trimtab.tuning.flight import Flight, Flying
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
-from trimtab.tuning.proposer import REMEMBERED_BEST, REMEMBERED_LATEST, Proposer
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.space import SearchSpace, Value
 from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights, out_of_fold, rate_cuts
@@ -101,7 +99,10 @@ class Search:
             if values.keys() == space.domains.keys()
         ]
         self.repeats = Repeats(space.domains)
-        self.source = self._source_after(earlier)
+        self.source = source_after(
+            earlier, self.waiting, space=space, seed=seed, lag=self.lag, first=self.next_number,
+            trials_at_once=self._trials_at_once, repeats=self.repeats, halving=self.halving,
+        )  # fmt: skip
         self.is_too_late = self.is_exhausted = False
         candidates = [*earlier, *self.so_far.values()]
         self.best = min((r for r in candidates if r.state == COMPLETE), key=lambda r: r.error, default=None)
@@ -158,33 +159,6 @@ class Search:
         number = self._take_number()
         self.flight.add(number, values)
         return number, values
-
-    def _source_after(self, earlier: Sequence[TrialRecord]) -> Source:
-        """Where proposals come from, as it would stand if this call had made those of earlier ones too."""
-        waves = Waves(
-            Proposer(self.space, seed=self.seed), self._trials_at_once, grow=self.lag is not None, repeats=self.repeats
-        )
-        source = waves if self.lag is None else InOrder(waves, lag=self.lag)
-        records = {record.number: record for record in earlier if not record.name and self._is_of_space(record)}
-        proposed = {number: record.values for number, record in records.items()} | dict(self.waiting)
-        for number in set(proposed) - worth_telling(proposed, records, self.lag):
-            self.repeats.note(proposed.pop(number))
-            self.halving.note(records[number].rung_errors, number)
-        for number in sorted(proposed):
-            source.again(number, {name: proposed[number][name] for name in self.space.domains})
-            if number in records:
-                self.halving.note(records[number].rung_errors, number)
-                source.tell(records[number])
-        return Ahead(waves, seed=self.seed, first=self.next_number) if self.lag is None else source
-
-    def _is_of_space(self, record: TrialRecord) -> bool:
-        """Whether this call would have made the same of a trial's values: it may hold knobs still that moved before."""
-        if not record.values.keys() >= self.space.domains.keys():
-            return False
-        made = self.space.config(record.values)
-        # The time may have ended before all of its epochs.
-        same = replace(record.config, epochs=made.epochs, stopping=made.stopping)
-        return record.config.epochs <= made.epochs and json.dumps(same.to_json()) == json.dumps(made.to_json())
 
     # -- baselines
 
@@ -483,16 +457,6 @@ class Search:
                 steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
             )
         )
-
-
-def worth_telling(
-    proposed: Mapping[int, Mapping[str, Value]], records: Mapping[int, TrialRecord], lag: int | None
-) -> set[int]:
-    """The trials of earlier calls that the proposer is told of: where the clock decides, those it would remember."""
-    if lag is not None:
-        return set(proposed)
-    best = sorted(records, key=lambda number: records[number].error)[:REMEMBERED_BEST]
-    return {*best, *sorted(records)[-REMEMBERED_LATEST:], *(set(proposed) - set(records))}
 
 
 def _trials_in_flight(folds: int) -> int:
