@@ -20,7 +20,7 @@ from trimtab.modules.divergence import has_diverged
 from trimtab.modules.fitting import TRAINING_ROWS_JUDGED
 from trimtab.modules.runs import in_lanes
 from trimtab.swept import Outcome, Sweep, summarised
-from trimtab.table.prepare import prepare
+from trimtab.table.prepare import USUAL_TEST_SHARE, prepare
 from trimtab.tensors import training_data
 from trimtab.training.config import OPTIMIZERS, SCHEDULES, Config, Task, losses_for
 from trimtab.training.data import TrainingData
@@ -49,6 +49,7 @@ def sweep_table(
     *,
     seeds: int = 1,
     metric: str | None = None,
+    test: Any = USUAL_TEST_SHARE,
     seed: int = 0,
     device: str = "auto",
     threads: int | None = None,
@@ -62,7 +63,9 @@ def sweep_table(
         data, target, data_options: as in `tt.tune` (the options: task, split, drop, number, category, weight).
         knob, values: one of the knobs of `tt.tune`, and what it is to be (default: values over what a search tries).
         seeds: runs per fold and value; values are compared in pairs of the same fold and seed.
-        metric: what values are compared by (the task's default), on validation rows: no test rows are touched.
+        metric: what values are compared by (the task's default), on validation rows.
+        test: the test part of `tt.tune`, which a sweep leaves alone: with the same `test`, split and seed, what is found
+            here is tested there on rows that had no say in it. "none": every row takes part.
         on_epoch: told how far training is, as (epoch, most epochs).
         fixed: the other knobs; those left out stand where a search begins.
 
@@ -73,7 +76,7 @@ def sweep_table(
         raise unknown_knob(knob, KNOB_NAMES)
     if knob in fixed:
         raise OptionError(f"{knob} is swept and held still: leave one of them out.")
-    prepared = prepare(data, target=target, test="none", seed=seed, **(data_options or {}))
+    prepared = prepare(data, target=target, test=test, seed=seed, **(data_options or {}))
     task: Task = prepared.target_encoder.task  # type: ignore[assignment]
     measure = metric_for(metric, task, prepared.target_encoder.outputs)
     tensors = training_data(prepared, device_named(device))

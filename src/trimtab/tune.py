@@ -19,6 +19,7 @@ from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
 from trimtab.modules.space import ModuleSpace, domains_of
 from trimtab.results import Study
+from trimtab.table.prepare import USUAL_TEST_SHARE
 from trimtab.training.config import whole
 from trimtab.tuning.address import checked_address
 from trimtab.tuning.budget import Budget, seconds_for
@@ -26,7 +27,6 @@ from trimtab.tuning.folder import StudyFolder, locked
 from trimtab.tuning.going_on import address_of, seed_of, trials_to_do, words_of_held_knobs
 
 PRECISIONS = ("high", "auto")
-USUAL_TEST_SHARE = 0.2
 
 
 def tune(
