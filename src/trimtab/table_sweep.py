@@ -64,7 +64,7 @@ def sweep_table(
         knob, values: one of the knobs of `tt.tune`, and what it is to be (default: values over what a search tries).
         seeds: runs per fold and value; values are compared in pairs of the same fold and seed.
         metric: what values are compared by (the task's default), on validation rows.
-        test: the test part of `tt.tune`, which a sweep leaves alone: with the same `test`, split and seed, what is found
+        test: the test part of `tt.tune`, left alone by a sweep: with the same `test`, split and seed, what is found
             here is tested there on rows that had no say in it. "none": every row takes part.
         on_epoch: told how far training is, as (epoch, most epochs).
         fixed: the other knobs; those left out stand where a search begins.
