@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("watcher", "interop"),
     ("recorder",),
-    ("finish", "refit", "tensors", "modules"),
+    ("finish", "refit", "judged", "tensors", "modules"),
     ("results",),
     ("job",),
     ("module_job",),

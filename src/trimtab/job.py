@@ -15,6 +15,7 @@ import torch
 
 from trimtab import finish, refit
 from trimtab.errors import StudyError
+from trimtab.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.machine import available_memory
 from trimtab.model import Member, Model, build
 from trimtab.results import Study
@@ -242,11 +243,17 @@ class Job:
     def _finish(self, engine: Engine, space: Space, trials: list[TrialRecord]) -> Study:
         self._tell_finishing(trials)
         candidates = self._candidates(trials)
-        chosen = finish.choose(candidates, self.folder, self.tensors, self.metric, single=self.asked["single"])
+        chosen = finish.choose(
+            candidates, self.folder, self.tensors, self.metric, single=self.asked["single"],
+            units=self.prepared.units, seed=self.asked["seed"],
+        )  # fmt: skip
         model = self._scored_model(engine, chosen, trials)
         model.save(self.folder.model)
         model = Model.load(self.folder.model)
-        result = self._result(chosen, trials, model, engine)
+        judged = self._judge(chosen, trials, model)
+        if self.lasting:
+            self.folder.save_predictions(predictions_frame(self.prepared, model, judged))
+        result = self._result(chosen, trials, model, engine, judged)
         if self.asked["refit"]:
             self._refit(engine, chosen, with_test_rows(self.tensors, self.prepared))
             result["networks"] = self._model_of(chosen.members).networks
@@ -324,30 +331,37 @@ class Job:
     def _model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
         return finish.as_model(self.prepared, self.folder, members, self.refitted)
 
-    def _result(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model, engine: Engine) -> dict[str, Any]:
-        seed, prepared = self.asked["seed"], self.prepared
-        truth = prepared.target_encoder.truth(prepared.development)
-        validation, interval = finish.figures(chosen.predictions, truth, prepared.weights, self.metric, seed=seed)
-        test = None
-        if prepared.test is not None:
-            test, interval = finish.scores(model, prepared, self.metric, seed=seed)
-        latest = self.prepared.split.latest
-        fold = self.tensors.folds[latest or 0]
+    def _judge(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model) -> Judged:
+        """The model's figures beside those of the baselines, on the test rows or out of fold."""
+        yardsticks = {
+            record.name: Yardstick(self._model_of([(record, 1.0)]), weights.predictions)
+            for record in trials
+            if record.name and (weights := self.folder.load_weights(record.number)) is not None
+        }
+        return judge(
+            self.prepared, self.metric, model, out_of_fold=chosen.predictions, nested=chosen.nested,
+            yardsticks=yardsticks, seed=self.asked["seed"],
+        )  # fmt: skip
+
+    def _result(
+        self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model, engine: Engine, judged: Judged
+    ) -> dict[str, Any]:
+        prepared = self.prepared
+        fold = self.tensors.folds[prepared.split.latest or 0]
         return {
             "out": str(self.folder.path),
             "task": prepared.schema.task,
             "metric": self.metric.name,
-            "test": test,
-            "validation": validation,
-            "interval": list(interval),
-            "baselines": self._baseline_scores(trials, truth),
+            **judged.document(self.metric.name),
             "trials": len(trials),
             "runs": sum(len(record.ended) for record in trials),
             "seconds": round(self.budget.elapsed, 2),
             "engine": engine_report(engine),
             "config": chosen.winner.config.to_json(),
             "winner": chosen.winner.number,
-            "ensemble": [{"trial": record.number, "share": share} for record, share in chosen.members],
+            "ensemble": [
+                {"trial": record.number, "name": record.name, "share": share} for record, share in chosen.members
+            ],
             "networks": model.networks,
             "rows": {
                 "train": len(fold.train),
@@ -355,23 +369,6 @@ class Job:
                 "test": 0 if prepared.test is None else prepared.test.height,
             },
         }
-
-    def _baseline_scores(self, trials: list[TrialRecord], truth: numpy.ndarray) -> dict[str, dict[str, float]]:
-        """Each baseline on the test rows; without a test part, out of fold."""
-        result = {}
-        test = self.prepared.test
-        encoded = None if test is None else self.prepared.encoder.encode(test)
-        for record in trials:
-            weights = self.folder.load_weights(record.number) if record.name else None
-            if weights is None:
-                continue
-            if test is None:
-                arguments = weights.predictions, truth, self.prepared.weights
-                result[record.name] = finish.figures(*arguments, self.metric, seed=0)[0]
-            else:
-                model = self._model_of([(record, 1.0)])
-                result[record.name] = finish.scores(model, self.prepared, self.metric, seed=0, encoded=encoded)[0]
-        return result
 
     # -- telling
 

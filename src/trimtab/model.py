@@ -94,6 +94,10 @@ class Model:
     def predict_frame(self, frame: polars.DataFrame) -> tuple[polars.DataFrame, tuple[str, ...]]:
         """`prediction` (one column per target if there are several) and `probability_<class>` columns; notices."""
         raw, notices = self.raw(frame)
+        return self.as_frame(raw), notices
+
+    def as_frame(self, raw: numpy.ndarray) -> polars.DataFrame:
+        """What `raw` [rows, outputs], values in original units or probabilities, predicts, as `predict_frame` tells."""
         decoded = self.target.decode(raw)
         if self.task == "classification":
             columns = {"prediction": decoded} | {
@@ -103,7 +107,7 @@ class Model:
             columns = {"prediction": decoded}
         else:
             columns = {f"prediction_{name}": raw[:, i] for i, name in enumerate(self.target.names)}
-        return polars.DataFrame(columns), notices
+        return polars.DataFrame(columns)
 
     def _program(self, member: Member) -> MLPProgram:
         # Without storage: its weights come from elsewhere, and none are drawn from the caller's generator.
