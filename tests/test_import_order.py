@@ -15,7 +15,7 @@ PACKAGE = Path(trimtab.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("wording",),
     ("errors",),
-    ("data", "machine", "whole_file"),
+    ("data", "machine", "whole_file", "knobs", "layout"),
     ("table", "nets", "recording"),
     ("training",),
     ("model",),

@@ -26,17 +26,19 @@ from trimtab.training.data import TrainingData
 from trimtab.training.engine import Engine
 from trimtab.training.metrics import metric_for
 from trimtab.training.step import Features
+from trimtab.tuning import calls
 from trimtab.tuning.baselines import BASELINES, DEFAULT_MLP, FITTED_BASELINES
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.flight import Flight, Flying, in_flight
 from trimtab.tuning.folder import StudyFolder, locked, require_free
 from trimtab.tuning.going_on import kept, words_of_a_cut, words_of_going_on
 from trimtab.tuning.notices import edge_notices
-from trimtab.tuning.space import Space, check_fixed, space_for
+from trimtab.tuning.space import Space, check_fixed, knobs_of, space_for
 from trimtab.tuning.store import begun, opened
 from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 from trimtab.tuning.writer import TrialWriter
+from trimtab.wording import listed
 
 DATA_OPTIONS = ("task", "split", "drop", "number", "category", "weight", "seed")
 MODEL_EVERY = 8.0
@@ -116,6 +118,7 @@ class Job:
         """The study in a folder that no other call writes into."""
         self.folder = folder
         self._tell("started", folder.path)
+        calls.begin(folder)
         self._set_reserve()
         earlier = self._earlier()
         engine = Engine(
@@ -134,6 +137,7 @@ class Job:
         finally:
             engine.close()
         if self.budget.abort.is_set():
+            calls.note(folder, seconds=round(self.budget.elapsed, 2))
             raise StudyError(f"Stopped at once. What was finished is kept: go on with --resume {folder.path}.")
         return self._finish(engine, space, trials)
 
@@ -250,6 +254,8 @@ class Job:
         model = self._scored_model(engine, chosen, trials)
         model.save(self.folder.model)
         model = Model.load(self.folder.model)
+        if self.prepared.test is not None:
+            calls.note(self.folder, tested=True)
         judged = self._judge(chosen, trials, model)
         if self.lasting:
             self.folder.save_predictions(predictions_frame(self.prepared, model, judged))
@@ -257,29 +263,39 @@ class Job:
         if self.asked["refit"]:
             self._refit(engine, chosen, with_test_rows(self.tensors, self.prepared))
             result["networks"] = self._model_of(chosen.members).networks
-        for notice in edge_notices(chosen.winner, space):
+        own = sum(not record.name and record.state == COMPLETE for record in trials)
+        for notice in edge_notices(chosen.winner, space, trials=own):
             self._notice(notice)
         result["seconds"] = round(self.budget.elapsed, 2)
+        calls.note(self.folder, seconds=result["seconds"])
+        result |= calls.in_all(self.folder)
         self.folder.merge_curves()
         document = self.folder.read("study.json")
         self.folder.write("study.json", document | {"result": result, "notices": self.notices})
         return Study(self.folder.path, result, chosen.winner, tuple(trials), tuple(self.notices))
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
-        """The trials that may be the model. The default MLP keeps none of the knobs that were held still: it is a
-        yardstick then, unless nothing else was finished. (The mean and a linear model have no such knobs.)"""
+        """The trials that may be the model. A default MLP that does not keep the knobs that were held still is a
+        yardstick, unless nothing else was finished. (The mean and a linear model have no such knobs.)"""
+        broken = self._broken(trials)
         own = [trial for trial in trials if trial.name != DEFAULT_MLP]
         best = min((trial.error for trial in own if not trial.name and trial.state == COMPLETE), default=numpy.inf)
-        if not self.asked["fixed"] or not numpy.isfinite(best):
+        if not broken or not numpy.isfinite(best):
             return trials
         default = min((trial.error for trial in trials if trial.name == DEFAULT_MLP), default=numpy.inf)
         if default < best:
             one, other = (f"{self.metric.shown(error):.4g}" for error in (default, best))
             self._notice(
-                "The default MLP, which keeps none of the knobs held still, is better: "
+                f"The default MLP, which does not keep {listed(broken)} as asked for, is better: "
                 f"validation {self.metric.name} {one} against {other}."
             )
         return own
+
+    def _broken(self, trials: list[TrialRecord]) -> list[str]:
+        """The knobs held still that the default MLP has otherwise, or does not have."""
+        default = next((knobs_of(trial.config) for trial in trials if trial.name == DEFAULT_MLP), {})
+        fixed = check_fixed(self.asked["fixed"], self.prepared.target_encoder.task)  # type: ignore[arg-type]
+        return [name for name, value in fixed.items() if default.get(name) != value]
 
     def _scored_model(self, engine: Engine, chosen: finish.Chosen, trials: list[TrialRecord]) -> Model:
         """The folds' networks; or, for one network alone or folds that go forward in time, networks of all rows."""
@@ -366,6 +382,7 @@ class Job:
             "rows": {
                 "train": len(fold.train),
                 "valid": len(fold.validation),
+                "judged": int((~numpy.isnan(chosen.predictions).any(axis=1)).sum()),
                 "test": 0 if prepared.test is None else prepared.test.height,
             },
         }

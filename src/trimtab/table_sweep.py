@@ -106,7 +106,7 @@ def sweep_table(
     by_value = [outcomes[i : i + len(repeats)] for i in range(0, len(outcomes), len(repeats))]
     return summarised(
         [{knob: value} for value in values], by_value, measure.shown, measure.name,
-        predicted=_predicted(tensors, measure, repeats, by_value), runs=(), seconds=time.perf_counter() - started,
+        predicted=_predicted(tensors, measure, repeats, by_value, prepared.units), runs=(), seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 
@@ -172,9 +172,14 @@ class _Starts:
 
 
 def _predicted(
-    data: TrainingData, metric: Metric, repeats: list[tuple[int, int]], by_value: list[list[Outcome]]
+    data: TrainingData,
+    metric: Metric,
+    repeats: list[tuple[int, int]],
+    by_value: list[list[Outcome]],
+    units: numpy.ndarray,
 ) -> Predicted:
     judged = [data.folds[fold].validation for fold, _ in repeats]
     predictions = [[outcome.predictions for outcome in outcomes] for outcomes in by_value]
     truth = [data.truth(rows).cpu() for rows in judged]
-    return Predicted(predictions, truth, [data.weights[rows].cpu() for rows in judged], metric)
+    weights = [data.weights[rows].cpu() for rows in judged]
+    return Predicted(predictions, truth, weights, metric, [units[rows.numpy(force=True)] for rows in judged])

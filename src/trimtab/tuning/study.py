@@ -385,6 +385,7 @@ class Search:
             best_epochs=tuple(run.best_epoch for run in runs),
             ended=tuple(run.ended for run in runs),
             seconds=trial.seconds,
+            epochs=tuple(run.epochs for run in runs),
             cuts=tuple(rate_cuts(run.curves) for run in runs) if trial.config.schedule.name == "plateau" else (),
             rung_errors=tuple(trial.rung_errors),
         )
