@@ -285,9 +285,10 @@ class Job:
         default = min((trial.error for trial in trials if trial.name == DEFAULT_MLP), default=numpy.inf)
         if default < best:
             one, other = (f"{self.metric.shown(error):.4g}" for error in (default, best))
+            none = len(broken) == len(self.asked["fixed"])
+            kept = "keeps none of the knobs held still" if none else f"does not keep {listed(broken)} as asked for"
             self._notice(
-                f"The default MLP, which does not keep {listed(broken)} as asked for, is better: "
-                f"validation {self.metric.name} {one} against {other}."
+                f"The default MLP, which {kept}, is better: validation {self.metric.name} {one} against {other}."
             )
         return own
 

@@ -106,7 +106,8 @@ def sweep_table(
     by_value = [outcomes[i : i + len(repeats)] for i in range(0, len(outcomes), len(repeats))]
     return summarised(
         [{knob: value} for value in values], by_value, measure.shown, measure.name,
-        predicted=_predicted(tensors, measure, repeats, by_value, prepared.units), runs=(), seconds=time.perf_counter() - started,
+        predicted=_predicted(tensors, measure, repeats, by_value, prepared.units), runs=(),
+        seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 

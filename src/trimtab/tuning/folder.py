@@ -128,6 +128,9 @@ class StudyFolder:
         buffers = {name.removeprefix("buffer."): tensors[name] for name in tensors if name.startswith("buffer.")}
         return TrialWeights(tensors["parameters"], tensors["predictions"].numpy(), buffers)
 
+    def has_weights(self, number: int) -> bool:
+        return (self.runs / f"{number}.safetensors").exists()
+
     def drop_weights(self, number: int) -> None:
         (self.runs / f"{number}.safetensors").unlink(missing_ok=True)
 
