@@ -93,7 +93,7 @@ def test_the_figures_are_those_of_the_predictions_in_the_folder(case):
             assert recomputed(predictions, part, result["task"], names) == pytest.approx(figures, rel=1e-9)
     assert ("weight" in predictions.columns) == ("weight" in options)
     assert predictions.filter(part="test").height == result["rows"]["test"]
-    assert predictions.filter(part="validation").height == result["rows"]["judged"]
+    assert predictions.filter(part="validation").height == result["judged"]
     assert predictions.columns[:2] == ["row", "part"] and not predictions.null_count().pipe(sum_of)
 
 

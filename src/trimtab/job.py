@@ -383,7 +383,6 @@ class Job:
             "rows": {
                 "train": len(fold.train),
                 "valid": len(fold.validation),
-                "judged": int((~numpy.isnan(chosen.predictions).any(axis=1)).sum()),
                 "test": 0 if prepared.test is None else prepared.test.height,
             },
         }

@@ -52,6 +52,7 @@ class Judged:
             "test": self.test,
             "validation": self.validation,
             "nested": self.nested,
+            "judged": int((~numpy.isnan(self.out_of_fold).any(axis=1)).sum()),
             "interval": _listed(self.standing.intervals[metric]),
             "intervals": {name: _listed(ends) for name, ends in self.standing.intervals.items()},
             "interval_units": self.units,

@@ -75,7 +75,7 @@ def test_who_is_in_the_ensemble(members, winner, words):
         ({}, "586 test rows, used once"),
         ({"test_uses": 3}, "586 test rows, used 3 times, once in each call that ended"),
         ({"interval_units": {"of": "groups", "count": 12}}, "586 test rows, used once; intervals over 12 groups"),
-        ({"test": None, "rows": {"judged": 40}}, "40 rows out of fold: no test part was set aside"),
+        ({"test": None, "judged": 40}, "40 rows out of fold: no test part was set aside"),
     ],
 )
 def test_which_rows_the_figures_are_of(news, words):

@@ -43,8 +43,7 @@ def rows_in_words(result: Mapping[str, Any]) -> str:
         how = "once" if uses == 1 else f"{uses} times, once in each call that ended"
         text = f"{counted(rows['test'], 'test row')}, used {how}"
     else:
-        judged = rows.get("judged")
-        who = "rows" if judged is None else counted(judged, "row")
+        who = counted(result["judged"], "row") if "judged" in result else "rows"
         text = f"{who} out of fold: no test part was set aside"
         if result.get("nested") is not None:
             text += "; each row is judged by a choice that was made without it"
