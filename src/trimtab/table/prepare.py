@@ -132,10 +132,11 @@ def prepare(
     fitted = _fit(usable, schema, plan, may_be_constant=may_be_constant)
     if has_test_table:
         part = _separate_test(test, source, usable, schema, fitted, weight)
-        test_rows = part.places
+        test_rows, test_units = part.places, units_of(part.frame, schema, rule)
     else:
         part = keep_scorable(usable.frame[plan.test], usable.weights[plan.test], fitted.target_encoder, "")
         test_rows = usable.rows[plan.test][part.places]
+        test_units = plan.units[plan.test][part.places]
     options = {
         "target": source.targets,
         "task": schema.task,
@@ -148,7 +149,9 @@ def prepare(
         "seed": seed,
     }
     digest = fingerprint((source.frame, part.frame if has_test_table else None), options)
-    return _assemble(source, usable, schema, plan, fitted, part, rule=rule, test_rows=test_rows, digest=digest)
+    return _assemble(
+        source, usable, schema, plan, fitted, part, test_rows=test_rows, test_units=test_units, digest=digest
+    )
 
 
 @dataclass(frozen=True)
@@ -192,9 +195,8 @@ def _planned(source: Source, usable: Usable, schema: Schema, rule: SplitRule, sh
     classes = source.labels_of(target, usable.labelled_rows) if schema.task == "classification" else None
     plan = plan_split(usable.labelled, schema, rule=rule, share=share, seed=seed, counts=usable.counts, classes=classes)
     place = np.cumsum(usable.counts) - 1
-    return replace(
-        plan, folds=tuple((place[train], place[valid]) for train, valid in plan.folds), test=place[plan.test]
-    )
+    pairs = tuple((place[train], place[valid]) for train, valid in plan.folds)
+    return replace(plan, folds=pairs, test=place[plan.test], units=plan.units[usable.counts])
 
 
 def _within(rule: SplitRule, usable: Usable) -> SplitRule:
@@ -238,8 +240,8 @@ def _assemble(
     fitted: _Fitted,
     part: ScorableTest,
     *,
-    rule: SplitRule,
     test_rows: np.ndarray,
+    test_units: np.ndarray,
     digest: str,
 ) -> Prepared:
     development = fitted.development
@@ -263,8 +265,8 @@ def _assemble(
         test=part.frame if part.frame.height else None,
         test_weights=part.weights.astype(np.float32),
         test_rows=test_rows,
-        units=units_of(frame, schema, rule),
-        test_units=units_of(part.frame, schema, rule),
+        units=plan.units[development],
+        test_units=test_units,
         notices=notices,
         fingerprint=digest,
         source_name=source.name,

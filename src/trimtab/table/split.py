@@ -6,7 +6,7 @@ is in `folds`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -35,13 +35,14 @@ class Split:
     """Row numbers of the table: (train, valid) of every fold, and the test rows (sorted).
 
     `kind` is random, time, group, column or given; the train rows of a fold never hold a copy of one of its valid rows,
-    unless the caller gave the folds.
+    unless the caller gave the folds. `units` (int64, for every row of the table) are those of `units_of`.
     """
 
     kind: str
     folds: tuple[Fold, ...]
     test: np.ndarray
     notices: tuple[str, ...] = ()
+    units: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @cached_property
     def latest(self) -> int | None:
@@ -122,19 +123,20 @@ def plan_split(
     counts = np.ones(frame.height, dtype=bool) if counts is None else counts
     generator = np.random.default_rng([seed, 0x7AB1E])
     notices: list[str] = []
+    units = units_of(frame, schema, rule)
     if rule.kind == "given":
         test, pairs = np.zeros(0, dtype=np.int64), list(rule.folds)
     elif rule.kind == "time":
         test, pairs = _by_time(_times(frame[rule.column], notices), share, counts, notices)
     elif rule.kind == "column":
-        test, pairs = _by_parts(frame, schema, rule.column, share, counts, classes, generator, notices)
+        test, pairs = _by_parts(frame, schema, units, rule.column, share, counts, classes, generator, notices)
     else:
-        test, pairs = _drawn(frame, schema, rule, share, counts, classes, generator, notices)
+        test, pairs = _drawn(frame, schema, units, rule, share, counts, classes, generator, notices)
         notices += _notices_of_dates(schema) if rule.kind == "random" else []
     drawn, test = len(test), np.sort(test[counts[test]])
     if drawn and not len(test):
         notices.append("Every row of the test part has weight 0: there is no test score.")
-    return Split(rule.kind, tuple(pairs), test, tuple(notices))
+    return Split(rule.kind, tuple(pairs), test, tuple(notices), units)
 
 
 def units_of(frame: pl.DataFrame, schema: Schema, rule: SplitRule) -> np.ndarray:
@@ -148,7 +150,7 @@ def units_of(frame: pl.DataFrame, schema: Schema, rule: SplitRule) -> np.ndarray
         return _groups(frame[rule.column])
     if rule.kind == "time" and rule.column in frame.columns:
         return _stretches(_times(frame[rule.column], []))
-    return duplicates(frame, schema)
+    return duplicates(frame.drop(rule.column, strict=False) if rule.kind == "column" else frame, schema)
 
 
 def _groups(column: pl.Series) -> np.ndarray:
@@ -167,6 +169,7 @@ def _stretches(times: np.ndarray) -> np.ndarray:
 def _drawn(
     frame: pl.DataFrame,
     schema: Schema,
+    together: np.ndarray,
     rule: SplitRule,
     share: float | None,
     counts: np.ndarray,
@@ -175,7 +178,6 @@ def _drawn(
     notices: list[str],
 ) -> tuple[np.ndarray, list[Fold]]:
     """The test part and folds of rows or groups by chance."""
-    together = _groups(frame[rule.column]) if rule.kind == "group" else duplicates(frame, schema)
     test, rest = np.zeros(0, dtype=np.int64), np.arange(frame.height)
     if share:
         put_aside = folds.put_groups_aside if rule.kind == "group" else folds.put_aside
@@ -219,8 +221,9 @@ def duplicates(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
     Columns that are left out or used otherwise than by the rules count as well: whether a column is dropped must not
     move a row from one part to another.
     """
-    used = [name for name, dtype in frame.schema.items() if not _is_unhashable(dtype)]
-    whole = [name for name in used if frame.schema[name].is_integer() and name not in schema.targets]
+    dtypes = frame.schema  # polars makes it anew at every look
+    used = [name for name, dtype in dtypes.items() if not _is_unhashable(dtype)]
+    whole = [name for name in used if dtypes[name].is_integer() and name not in schema.targets]
     counters = {name for name, facts in collect_facts(frame, whole).items() if role_of(facts).name == "identifier"}
     used = [name for name in used if name not in counters]
     if not used:
@@ -291,6 +294,7 @@ def _times(column: pl.Series, notices: list[str]) -> np.ndarray:
 def _by_parts(
     frame: pl.DataFrame,
     schema: Schema,
+    copies: np.ndarray,
     column: str,
     share: float | None,
     counts: np.ndarray,
@@ -308,7 +312,6 @@ def _by_parts(
         train, test = np.union1d(train, test), test[:0]
     elif len(test) == 0 and share is not None:
         notices.append(f'No row of "{column}" says "test": the score is that of the validation rows.')
-    copies = duplicates(frame.drop(column), schema)
     for rows, part in ((valid, "valid"), (test, "test")):
         shared = int(np.isin(copies[rows], copies[train]).sum())
         if shared:
@@ -319,8 +322,7 @@ def _by_parts(
             )
     if len(valid):
         return test, [(train, valid)]
-    together = duplicates(frame, schema)
-    return test, folds.random_folds(_units(frame, schema, together, classes), train, generator, notices)
+    return test, folds.random_folds(_units(frame, schema, copies, classes), train, generator, notices)
 
 
 def _notices_of_dates(schema: Schema) -> list[str]:
