@@ -18,9 +18,9 @@ from trimtab.table import folds
 from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.folds import Fold, Units
 from trimtab.table.roles import collect_facts, role_of
-from trimtab.table.schema import Schema, require_column
+from trimtab.table.schema import Schema, orders_target, require_column
 from trimtab.table.spelling import as_labels
-from trimtab.table.task import MOST_CLASSES_OF_INTEGERS, ROWS_PER_CLASS_OF_INTEGERS
+from trimtab.table.task import MOST_CLASSES_OF_INTEGERS, ROWS_PER_CLASS_OF_INTEGERS, choose_task
 from trimtab.wording import counted
 
 PART_NAMES = {
@@ -224,7 +224,10 @@ def duplicates(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
     dtypes = frame.schema  # polars makes it anew at every look
     used = [name for name, dtype in dtypes.items() if not _is_unhashable(dtype)]
     whole = [name for name in used if dtypes[name].is_integer() and name not in schema.targets]
-    counters = {name for name, facts in collect_facts(frame, whole).items() if role_of(facts).name == "identifier"}
+    facts = collect_facts(frame, whole)
+    task = choose_task(frame, schema.targets).task if facts else ""
+    orders = {name: orders_target(frame, fact, schema.targets, task) for name, fact in facts.items()}
+    counters = {name for name in facts if role_of(facts[name], orders_target=orders[name]).name == "identifier"}
     used = [name for name in used if name not in counters]
     if not used:
         return np.arange(frame.height)
