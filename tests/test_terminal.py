@@ -109,11 +109,11 @@ def test_without_a_test_part_the_figure_is_called_out_of_fold() -> None:
 def test_the_summary_fits_the_terminal_and_breaks_no_interval(width: int, scale: float) -> None:
     names = ("log_loss", "balanced_accuracy", "roc_auc")
     gain = {"better_by": 0.12345 * scale, "interval": [-0.0123 * scale, 0.2468 * scale], "verdict": "alike"}
-    figures = {name: 123.4567 * scale for name in names}
+    figures = dict.fromkeys(names, 123.4567 * scale)
     text = summary_of(
         figures, width, metric="log_loss", intervals={name: [98.7654 * scale, 143.2109 * scale] for name in names},
-        baselines={name: figures for name in ("mean", "linear", "default_mlp")},
-        gains={name: {each: gain for each in names} for name in ("mean", "linear", "default_mlp")},
+        baselines=dict.fromkeys(("mean", "linear", "default_mlp"), figures),
+        gains={name: dict.fromkeys(names, gain) for name in ("mean", "linear", "default_mlp")},
     )  # fmt: skip
     lines = text.splitlines()
     assert max(map(len, lines)) <= width

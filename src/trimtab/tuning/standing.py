@@ -83,7 +83,7 @@ def standing(
         others: predictions to compare it with, by name.
         metric: the study's; all others of the task are told as well.
     """
-    known = ~numpy.any([numpy.isnan(each).any(axis=1) for each in (*model, *others.values())], axis=0)
+    known = numpy.logical_and.reduce([~numpy.isnan(each).any(axis=1) for each in (*model, *others.values())])
     judged = rows.where(known)
     lanes = torch.from_numpy(numpy.stack([each[known] for each in (*model, *others.values())]).astype(numpy.float64))
     metrics = {each.name: each for each in (*metrics_for(metric.task, lanes.shape[2]), metric)}
