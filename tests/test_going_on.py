@@ -411,7 +411,8 @@ def test_a_configuration_of_other_held_knobs_is_another_one(table, tmp_path):
     """With every knob but one held, and that one tried, nothing would be left to train."""
     held = {
         "loss": "huber", "optimizer": "adam", "schedule": "constant", "batch_size": 32, "depth": 1,
-        "activation": "relu", "inputs": "periodic", "sigma": 0.1, "dropout": 0.0, "weight_decay": 0.0, "delta": 1.0, "patience": 2,
+        "activation": "relu", "inputs": "periodic", "sigma": 0.1, "dropout": 0.0, "weight_decay": 0.0, "delta": 1.0,
+        "patience": 2,
     }  # fmt: skip
     shutil.copytree(table.out, tmp_path / "s")
     for trials, lr in ((2, 0.01), (3, 0.02)):

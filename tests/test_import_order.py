@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("sweep_terminal", "panel"),
     ("watcher", "interop"),
     ("recorder",),
-    ("finish", "refit", "tensors", "modules"),
+    ("finish", "refit", "judged", "tensors", "modules"),
     ("results",),
     ("job",),
     ("module_job",),

@@ -1,5 +1,6 @@
 """`trimtab sweep`: one knob of a table's network."""
 
+import contextlib
 import json
 from types import SimpleNamespace
 
@@ -7,6 +8,8 @@ import numpy
 import polars
 import pytest
 
+import trimtab as tt
+import trimtab.table.prepare as prepare_module
 from trimtab.cli import main
 from trimtab.errors import OptionError, UnknownKnobError
 from trimtab.knob_text import knobs_in, values_in
@@ -129,3 +132,86 @@ def test_values_and_knobs_are_read_as_they_are_typed():
     assert values_in("1, 0.5,relu") == [1, 0.5, "relu"]
     assert values_in(None) is None
     assert knobs_in(["batch-size=32", "loss=huber"]) == {"batch_size": 32, "loss": "huber"}
+
+
+class _SeenError(Exception):
+    """What is raised as soon as a call has its rows: nothing is trained."""
+
+
+def rows_of(monkeypatch, call):
+    """The prepared table that a call works on."""
+    assemble, seen = prepare_module._assemble, []
+
+    def spy(*arguments, **options):
+        seen.append(assemble(*arguments, **options))
+        raise _SeenError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare_module, "_assemble", spy)
+        with contextlib.suppress(_SeenError):
+            call()
+    return seen[0]
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory):
+    """A table with a column for every rule of splitting, and copies of rows."""
+    rng = numpy.random.default_rng(3)
+    rows = 150
+    frame = polars.DataFrame(
+        {
+            "id": numpy.arange(rows), "a": rng.integers(0, 5, rows), "day": rng.integers(0, 60, rows),
+            "who": [f"g{i}" for i in rng.integers(0, 20, rows)],
+            "part": rng.choice(["train", "valid", "test"], rows, p=[0.6, 0.2, 0.2]),
+        }
+    )  # fmt: skip
+    frame = frame.with_columns(price=polars.col("a") + polars.Series(rng.integers(0, 40, rows) / 4))
+    path = tmp_path_factory.mktemp("tables") / "dated.csv"
+    frame.write_csv(path)
+    return str(path)
+
+
+@pytest.mark.parametrize("test", ["0.2", "0.35", "none"])
+@pytest.mark.parametrize("split", ["random", "group:who", "time:day", "part"])
+def test_no_other_call_ever_sees_the_rows_that_fit_tests_on(dated, monkeypatch, split, test):
+    share = test if test == "none" else float(test)
+    flags = [dated, "--target", "price", "--split", split, "--test", test]
+    plain = {"split": split}
+    fitted = rows_of(monkeypatch, lambda: main(["fit", *flags]))
+    calls = {
+        "tune": lambda: tt.tune(dated, "price", test=share, metric="mae", drop=["a"], lr=0.1, **plain),
+        "tune, a frame": lambda: tt.tune(polars.read_csv(dated), "price", test=share, single=True, **plain),
+        "dry run": lambda: main(["fit", *flags, "--dry-run", "--category", "a"]),
+        "sweep": lambda: main(["sweep", *flags, "--knob", "lr", "--drop", "id"]),
+        "sweep of the loss": lambda: main(["sweep", *flags, "--knob", "loss", "--metric", "mae", "--number", "id"]),
+        "sweep_table": lambda: sweep_table(dated, "price", "width", test=share, seeds=2, data_options=plain),
+    }
+    assert fitted.test is None if test == "none" else len(fitted.test_rows) > 15
+    for name, call in calls.items():
+        other = rows_of(monkeypatch, call)
+        assert set(other.development_rows) == set(fitted.development_rows), name
+        assert set(other.test_rows) == set(fitted.test_rows), name
+
+
+def test_a_sweep_leaves_the_test_part_alone_unless_told_otherwise(dated, monkeypatch):
+    usual = rows_of(monkeypatch, lambda: main(["sweep", dated, "--target", "price", "--knob", "lr"]))
+    fitted = rows_of(monkeypatch, lambda: main(["fit", dated, "--target", "price"]))
+    assert len(usual.test_rows) == 30 and list(usual.test_rows) == list(fitted.test_rows)
+    every = rows_of(monkeypatch, lambda: sweep_table(dated, "price", "lr", test="none"))
+    assert len(every.development_rows) == 150
+
+
+def test_estimators_have_the_rows_they_are_given_and_no_others(dated, monkeypatch):
+    frame = polars.read_csv(dated).select("a", "day", "price").unique(maintain_order=True)
+    x, y = frame.drop("price"), frame["price"].to_numpy()
+    prepared = rows_of(monkeypatch, lambda: tt.TrimtabRegressor(random_state=0).fit(x, y))
+    assert prepared.test is None and len(prepared.development_rows) == len(y)
+
+
+def test_what_the_test_rows_hold_changes_nothing_of_a_sweep(table):
+    frame = polars.read_csv(table)
+    rows = prepare_module.prepare(frame, target="price").test_rows
+    is_tested = polars.Series(numpy.isin(numpy.arange(frame.height), rows))
+    other = frame.with_columns(a=polars.when(is_tested).then(polars.col("a") * 1e3).otherwise("a"))
+    one, two = (sweep_table(each, "price", "lr", [1e-3, 1e-2], epochs=2).table for each in (frame, other))
+    assert one.equals(two) and not frame.equals(other)

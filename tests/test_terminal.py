@@ -71,20 +71,23 @@ def test_a_terminal_that_went_away_ends_no_search(view: type[PlainLines]) -> Non
     assert gone.out == Path("study")
 
 
-def study(test: dict | None) -> Any:
+def study(test: dict | None, **news: Any) -> Any:
     figures = {"rmse": 4.5, "mae": 3.2, "r2": 0.9}
     result = {
         "out": "runs/houses", "metric": "rmse", "test": test, "validation": figures, "interval": [4.1, 4.9],
         "baselines": {"mean": {"rmse": 16.7, "mae": 13.0, "r2": 0.0}, "linear": {"rmse": 10.4, "mae": 8.0, "r2": 0.6}},
-        "trials": 41, "runs": 205, "seconds": 44.6, "rows": {"train": 659, "valid": 165, "test": 206},
-        "ensemble": [{"trial": 3, "share": 0.5}, {"trial": 9, "share": 0.5}],
+        "trials": 41, "runs": 205, "seconds": 44.6, "rows": {"train": 659, "valid": 165, "test": 206}, "winner": 3,
+        "ensemble": [{"trial": 9, "share": 0.6}, {"trial": 3, "share": 0.4}], **news,
     }  # fmt: skip
     return SimpleNamespace(words="AdamW, learning rate 0.003", summary=lambda: result)
 
 
-def summary_of(test: dict | None) -> str:
+def summary_of(test: dict | None, width: int | None = None, **news: Any) -> str:
     stream = io.StringIO()
-    print_summary(console_on(stream), study(test))
+    console = console_on(stream)
+    if width:
+        console.width = width
+    print_summary(console, study(test, **news))
     return stream.getvalue()
 
 
@@ -94,14 +97,35 @@ def test_the_summary_sets_the_test_score_beside_the_baselines() -> None:
     assert line.split() == ["rmse", "4.700", "[4.100,", "4.900]", "16.70", "10.40"]
     assert "206 test rows, used once" in text
     assert "Best config: AdamW, learning rate 0.003." in text
-    assert "ensemble of the 2 best trials" in text
-    assert "runs/houses/model" in text
+    assert "mean of 2 trials: trial 9 (60 %) and trial 3 (40 %). The best config is trial 3." in text
+    assert "runs/houses/model" in text and "(41 trials, 205 runs in 45 s)" in text
+    assert "curves.parquet" not in text  # there is none
 
 
 def test_without_a_test_part_the_figure_is_called_out_of_fold() -> None:
     text = summary_of(None)
     assert "out of fold" in text
     assert "4.500" in text
+    nested = summary_of(None, nested={"rmse": 4.6, "mae": 3.3, "r2": 0.89})
+    assert "4.600" in nested and "4.500" not in nested
+    assert "judged by a choice that was made without it" in " ".join(nested.split())
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
+def test_the_summary_fits_the_terminal_and_breaks_no_interval(width: int, scale: float) -> None:
+    names = ("log_loss", "balanced_accuracy", "roc_auc")
+    gain = {"better_by": 0.12345 * scale, "interval": [-0.0123 * scale, 0.2468 * scale], "verdict": "alike"}
+    figures = dict.fromkeys(names, 123.4567 * scale)
+    text = summary_of(
+        figures, width, metric="log_loss", intervals={name: [98.7654 * scale, 143.2109 * scale] for name in names},
+        baselines=dict.fromkeys(("mean", "linear", "default_mlp"), figures),
+        gains={name: dict.fromkeys(names, gain) for name in ("mean", "linear", "default_mlp")},
+    )  # fmt: skip
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert all(line.count("[") == line.count("]") for line in lines)
+    assert text.count("[") == 3 + 9
 
 
 # -- eighty columns

@@ -244,6 +244,7 @@ def sweep(
     device: Annotated[str, _search("auto, cpu or cuda.", "auto")] = "auto",
     task: Annotated[str, _data("regression or classification.", "auto")] = "auto",
     split: Annotated[str, _data("random, time:COL, group:COL, or a column of train/valid/test.", "random")] = "random",
+    test: Annotated[str, _data("The test part of fit, which is left alone: a share, a file, or none.", "0.2")] = "0.2",
     weight: Annotated[Text, _data("Column of row weights.")] = None,
     drop: Annotated[list[str] | None, _data("Columns to leave out, as a,b.")] = None,
     number: Annotated[list[str] | None, _data("Columns to take as numbers.")] = None,
@@ -261,8 +262,8 @@ def sweep(
     with EpochLine(sys.stderr) as line:
         result = sweep_table(
             data, _columns([target]), knob, values_in(values), seeds=seeds, metric=metric, seed=seed, device=device,
-            threads=threads, data_options={"task": task, "split": split, "weight": weight, **columns},
-            on_epoch=line.show, **knobs_in(fix or ()),
+            test=_share_or_file(test), threads=threads, on_epoch=line.show,
+            data_options={"task": task, "split": split, "weight": weight, **columns}, **knobs_in(fix or ()),
         )  # fmt: skip
     if plot is not None:
         save_figure(result.plot(), plot)

@@ -1,6 +1,6 @@
-"""From finished trials to the model that is saved, and to the figures it earns on rows it never saw.
+"""From finished trials to the model that is saved.
 
-Knows trials, models and scores; it proposes and searches nothing.
+Knows trials, models and what chooses among them; it proposes and searches nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,31 +12,45 @@ import torch
 
 from trimtab.errors import DataError
 from trimtab.model import Member, Model
-from trimtab.table.encode import Encoded
 from trimtab.table.prepare import Prepared
 from trimtab.training.data import TrainingData
-from trimtab.training.metrics import Metric, all_scores, bootstrap_interval
-from trimtab.tuning.ensemble import select
+from trimtab.training.metrics import Metric
+from trimtab.tuning.ensemble import Half, select
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 
-CANDIDATES = 60
+CANDIDATES, ROUNDS = 60, 25
 CANDIDATE_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What will predict: trials with their shares, the best single one, and their out-of-fold predictions."""
+    """What will predict: trials with their shares, the best single one, and their out-of-fold predictions.
+
+    `nested` are predictions of what would have been chosen without the rows predicted, once for each division of the
+    rows in halves; empty where there was nothing to choose from.
+    """
 
     winner: TrialRecord
     members: tuple[tuple[TrialRecord, float], ...]
     predictions: numpy.ndarray
+    nested: tuple[numpy.ndarray, ...] = ()
 
 
 def choose(
-    trials: Sequence[TrialRecord], folder: StudyFolder, data: TrainingData, metric: Metric, *, single: bool
+    trials: Sequence[TrialRecord],
+    folder: StudyFolder,
+    data: TrainingData,
+    metric: Metric,
+    *,
+    single: bool,
+    units: numpy.ndarray | None = None,
+    seed: int = 0,
 ) -> Chosen:
-    """The best trial, or the ensemble of the best where it is better by more than noise (never with `single`)."""
+    """The best trial, or the ensemble of the best where it is better by more than noise (never with `single`).
+
+    `units` int64 [rows]: rows of one number are no evidence of their own.
+    """
     ranked = sorted((r for r in trials if numpy.isfinite(r.error) and r.state != "failed"), key=lambda r: r.error)
     winner = next((record for record in ranked if record.state == COMPLETE), None)
     if winner is None:
@@ -49,15 +63,33 @@ def choose(
     loaded = [(record, weights) for record in candidates if (weights := folder.load_weights(record.number)) is not None]
     records = [record for record, _ in loaded]
     predictions = [weights.predictions for _, weights in loaded]
-    if single or len(records) == 1:
-        return Chosen(records[0], ((records[0], 1.0),), predictions[0])
-    truth = data.truth(torch.arange(data.rows, device=data.device)).numpy(force=True)
-    ensemble = select(predictions, truth, data.weights.numpy(force=True), metric)
-    if not ensemble.gain_is_beyond_noise:
+    winner = records[0]
+    if len(records) == 1:
         return Chosen(winner, ((winner, 1.0),), predictions[0])
+    truth = data.truth(torch.arange(data.rows, device=data.device)).numpy(force=True)
+    weights, rounds = data.weights.numpy(force=True), 1 if single else ROUNDS
+    ensemble = select(predictions, truth, weights, metric, units=units, rounds=rounds, seed=seed)
+    if single or not ensemble.gain_is_beyond_noise:
+        alone = [replace(half, members=((half.single, 1.0),)) for half in ensemble.halves]
+        return Chosen(winner, ((winner, 1.0),), predictions[0], _nested(predictions, alone))
     members = tuple((records[i], share) for i, share in ensemble.members)
-    mixed = sum(share * predictions[i].astype(numpy.float64) for i, share in ensemble.members)
-    return Chosen(winner, members, numpy.asarray(mixed))
+    mixed = _mixed(predictions, ensemble.members)
+    return Chosen(winner, members, mixed, _nested(predictions, ensemble.halves))
+
+
+def _mixed(predictions: Sequence[numpy.ndarray], members: Sequence[tuple[int, float]]) -> numpy.ndarray:
+    return numpy.sum([share * predictions[i].astype(numpy.float64) for i, share in members], axis=0)
+
+
+def _nested(predictions: Sequence[numpy.ndarray], halves: Sequence[Half]) -> tuple[numpy.ndarray, ...]:
+    """What the choices made on one half of the rows predict for the other, put together for each division."""
+    result = []
+    for pair in zip(halves[::2], halves[1::2], strict=True):
+        whole = numpy.full(predictions[0].shape, numpy.nan)
+        for half in pair:
+            whole[half.rows] = _mixed([each[half.rows] for each in predictions], half.members)
+        result.append(whole)
+    return tuple(result)
 
 
 def as_model(
@@ -117,22 +149,3 @@ def best_fold(winner: TrialRecord, trials: Sequence[TrialRecord]) -> int:
     # Where the others make no error at all, one that makes none either is their equal.
     relative = numpy.where(own == usual, 1.0, own / numpy.where(usual == 0, 1e-300, usual))
     return int(numpy.argmin(relative))
-
-
-def scores(
-    model: Model, prepared: Prepared, metric: Metric, *, seed: int, encoded: Encoded | None = None
-) -> tuple[dict[str, float], tuple[float, float]]:
-    """Every figure of `model` on the test rows (`encoded` where they are already), and the metric's interval."""
-    assert prepared.test is not None
-    raw = model.raw(prepared.test)[0] if encoded is None else model.raw_of(encoded)
-    truth = prepared.target_encoder.truth(prepared.test)
-    return figures(raw, truth, prepared.test_weights, metric, seed=seed)
-
-
-def figures(
-    predictions: numpy.ndarray, truth: numpy.ndarray, weights: numpy.ndarray, metric: Metric, *, seed: int
-) -> tuple[dict[str, float], tuple[float, float]]:
-    """All scores of `predictions` [rows, outputs] and the metric's interval; rows without a prediction are left out."""
-    known = ~numpy.isnan(predictions).any(axis=1)
-    arguments = predictions[known], truth[known], weights[known]
-    return all_scores(*arguments, task=metric.task), bootstrap_interval(metric, *arguments, seed=seed)

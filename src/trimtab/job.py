@@ -15,6 +15,7 @@ import torch
 
 from trimtab import finish, refit
 from trimtab.errors import StudyError
+from trimtab.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.machine import available_memory
 from trimtab.model import Member, Model, build
 from trimtab.results import Study
@@ -25,6 +26,7 @@ from trimtab.training.data import TrainingData
 from trimtab.training.engine import Engine
 from trimtab.training.metrics import Metric, metric_for
 from trimtab.training.step import Features
+from trimtab.tuning import calls
 from trimtab.tuning.baselines import BASELINES, DEFAULT_MLP, FITTED_BASELINES
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.flight import Flight, Flying, in_flight
@@ -32,11 +34,12 @@ from trimtab.tuning.folder import StudyFolder, locked, require_free
 from trimtab.tuning.going_on import kept, words_of_a_cut, words_of_going_on
 from trimtab.tuning.hearing import RunListener
 from trimtab.tuning.notices import edge_notices
-from trimtab.tuning.space import Space, check_fixed, space_for
+from trimtab.tuning.space import Space, check_fixed, knobs_of, space_for
 from trimtab.tuning.store import begun, opened
 from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 from trimtab.tuning.writer import TrialWriter
+from trimtab.wording import listed
 
 DATA_OPTIONS = ("task", "split", "drop", "number", "category", "weight", "seed")
 MODEL_EVERY = 8.0
@@ -131,6 +134,7 @@ class Job:
         """The study in a folder that no other call writes into."""
         self.folder = folder
         self._tell("started", folder.path)
+        calls.begin(folder)
         self._set_reserve()
         earlier = self._earlier()
         engine = Engine(
@@ -149,6 +153,7 @@ class Job:
         finally:
             engine.close()
         if self.budget.abort.is_set():
+            calls.note(folder, seconds=round(self.budget.elapsed, 2))
             raise StudyError(f"Stopped at once. What was finished is kept: go on with --resume {folder.path}.")
         return self._finish(engine, space, trials)
 
@@ -259,37 +264,56 @@ class Job:
     def _finish(self, engine: Engine, space: Space, trials: list[TrialRecord]) -> Study:
         self._tell_finishing(trials)
         candidates = self._candidates(trials)
-        chosen = finish.choose(candidates, self.folder, self.tensors, self.metric, single=self.asked["single"])
+        chosen = finish.choose(
+            candidates, self.folder, self.tensors, self.metric, single=self.asked["single"],
+            units=self.prepared.units, seed=self.asked["seed"],
+        )  # fmt: skip
         model = self._scored_model(engine, chosen, trials)
         model.save(self.folder.model)
         model = Model.load(self.folder.model)
-        result = self._result(chosen, trials, model, engine)
+        if self.prepared.test is not None:
+            calls.note(self.folder, tested=True)
+        judged = self._judge(chosen, trials, model)
+        if self.lasting:
+            self.folder.save_predictions(predictions_frame(self.prepared, model, judged))
+        result = self._result(chosen, trials, model, engine, judged)
         if self.asked["refit"]:
             self._refit(engine, chosen, with_test_rows(self.tensors, self.prepared))
             result["networks"] = self._model_of(chosen.members).networks
-        for notice in edge_notices(chosen.winner, space):
+        own = sum(not record.name and record.state == COMPLETE for record in trials)
+        for notice in edge_notices(chosen.winner, space, trials=own):
             self._notice(notice)
         result["seconds"] = round(self.budget.elapsed, 2)
+        calls.note(self.folder, seconds=result["seconds"])
+        result |= calls.in_all(self.folder)
         self.folder.merge_curves()
         document = self.folder.read("study.json")
         self.folder.write("study.json", document | {"result": result, "notices": self.notices})
         return Study(self.folder.path, result, chosen.winner, tuple(trials), tuple(self.notices))
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
-        """The trials that may be the model. The default MLP keeps none of the knobs that were held still: it is a
-        yardstick then, unless nothing else was finished. (The mean and a linear model have no such knobs.)"""
+        """The trials that may be the model. A default MLP that does not keep the knobs that were held still is a
+        yardstick, unless nothing else was finished. (The mean and a linear model have no such knobs.)"""
+        broken = self._broken(trials)
         own = [trial for trial in trials if trial.name != DEFAULT_MLP]
         best = min((trial.error for trial in own if not trial.name and trial.state == COMPLETE), default=numpy.inf)
-        if not self.asked["fixed"] or not numpy.isfinite(best):
+        if not broken or not numpy.isfinite(best):
             return trials
         default = min((trial.error for trial in trials if trial.name == DEFAULT_MLP), default=numpy.inf)
         if default < best:
             one, other = (f"{self.metric.shown(error):.4g}" for error in (default, best))
+            none = len(broken) == len(self.asked["fixed"])
+            kept = "keeps none of the knobs held still" if none else f"does not keep {listed(broken)} as asked for"
             self._notice(
-                "The default MLP, which keeps none of the knobs held still, is better: "
-                f"validation {self.metric.name} {one} against {other}."
+                f"The default MLP, which {kept}, is better: validation {self.metric.name} {one} against {other}."
             )
         return own
+
+    def _broken(self, trials: list[TrialRecord]) -> list[str]:
+        """The knobs held still that the default MLP has otherwise, or does not have."""
+        default = next((knobs_of(trial.config) for trial in trials if trial.name == DEFAULT_MLP), {})
+        fixed = check_fixed(self.asked["fixed"], self.prepared.target_encoder.task)  # type: ignore[arg-type]
+        return [name for name, value in fixed.items() if default.get(name) != value]
 
     def _scored_model(self, engine: Engine, chosen: finish.Chosen, trials: list[TrialRecord]) -> Model:
         """The folds' networks; or, for one network alone or folds that go forward in time, networks of all rows."""
@@ -341,30 +365,37 @@ class Job:
     def _model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
         return finish.as_model(self.prepared, self.folder, members, self.refitted)
 
-    def _result(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model, engine: Engine) -> dict[str, Any]:
-        seed, prepared = self.asked["seed"], self.prepared
-        truth = prepared.target_encoder.truth(prepared.development)
-        validation, interval = finish.figures(chosen.predictions, truth, prepared.weights, self.metric, seed=seed)
-        test = None
-        if prepared.test is not None:
-            test, interval = finish.scores(model, prepared, self.metric, seed=seed)
-        latest = self.prepared.split.latest
-        fold = self.tensors.folds[latest or 0]
+    def _judge(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model) -> Judged:
+        """The model's figures beside those of the baselines, on the test rows or out of fold."""
+        yardsticks = {
+            record.name: Yardstick(self._model_of([(record, 1.0)]), weights.predictions)
+            for record in trials
+            if record.name and (weights := self.folder.load_weights(record.number)) is not None
+        }
+        return judge(
+            self.prepared, self.metric, model, out_of_fold=chosen.predictions, nested=chosen.nested,
+            yardsticks=yardsticks, seed=self.asked["seed"],
+        )  # fmt: skip
+
+    def _result(
+        self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model, engine: Engine, judged: Judged
+    ) -> dict[str, Any]:
+        prepared = self.prepared
+        fold = self.tensors.folds[prepared.split.latest or 0]
         return {
             "out": str(self.folder.path),
             "task": prepared.schema.task,
             "metric": self.metric.name,
-            "test": test,
-            "validation": validation,
-            "interval": list(interval),
-            "baselines": self._baseline_scores(trials, truth),
+            **judged.document(self.metric.name),
             "trials": len(trials),
             "runs": sum(len(record.ended) for record in trials),
             "seconds": round(self.budget.elapsed, 2),
             "engine": engine_report(engine),
             "config": chosen.winner.config.to_json(),
             "winner": chosen.winner.number,
-            "ensemble": [{"trial": record.number, "share": share} for record, share in chosen.members],
+            "ensemble": [
+                {"trial": record.number, "name": record.name, "share": share} for record, share in chosen.members
+            ],
             "networks": model.networks,
             "rows": {
                 "train": len(fold.train),
@@ -372,23 +403,6 @@ class Job:
                 "test": 0 if prepared.test is None else prepared.test.height,
             },
         }
-
-    def _baseline_scores(self, trials: list[TrialRecord], truth: numpy.ndarray) -> dict[str, dict[str, float]]:
-        """Each baseline on the test rows; without a test part, out of fold."""
-        result = {}
-        test = self.prepared.test
-        encoded = None if test is None else self.prepared.encoder.encode(test)
-        for record in trials:
-            weights = self.folder.load_weights(record.number) if record.name else None
-            if weights is None:
-                continue
-            if test is None:
-                arguments = weights.predictions, truth, self.prepared.weights
-                result[record.name] = finish.figures(*arguments, self.metric, seed=0)[0]
-            else:
-                model = self._model_of([(record, 1.0)])
-                result[record.name] = finish.scores(model, self.prepared, self.metric, seed=0, encoded=encoded)[0]
-        return result
 
     # -- telling
 

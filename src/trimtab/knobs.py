@@ -64,3 +64,10 @@ def refuse_unread(given: Iterable[str], in_use: Mapping[str, Collection[Any]]) -
                 f"{flag} has no effect: {reading.knob} is read by {reading.readers}, and the {reading.part} is "
                 f"{listed(values, 'or')}. Leave it out, or choose another {reading.part}."
             )
+
+
+def is_read(knob: str, parts: Mapping[str, Any]) -> bool:
+    """Whether `knob` has an effect in a run whose loss, optimizer, inputs and depth are `parts`; what stands in none of
+    them is not judged."""
+    readings = [reading for reading in READINGS if reading.knob == knob and reading.part in parts]
+    return all(reading.is_met_by(parts[reading.part]) for reading in readings)

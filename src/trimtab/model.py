@@ -98,6 +98,10 @@ class Model:
     def predict_frame(self, frame: polars.DataFrame) -> tuple[polars.DataFrame, tuple[str, ...]]:
         """`prediction` (one column per target if there are several) and `probability_<class>` columns; notices."""
         raw, notices = self.raw(frame)
+        return self.as_frame(raw), notices
+
+    def as_frame(self, raw: numpy.ndarray) -> polars.DataFrame:
+        """What `raw` [rows, outputs], values in original units or probabilities, predicts, as `predict_frame` tells."""
         decoded = self.target.decode(raw)
         if self.task == "classification":
             columns = {"prediction": decoded} | {
@@ -107,7 +111,7 @@ class Model:
             columns = {"prediction": decoded}
         else:
             columns = {f"prediction_{name}": raw[:, i] for i, name in enumerate(self.target.names)}
-        return polars.DataFrame(columns), notices
+        return polars.DataFrame(columns)
 
     def evaluate(
         self, data: object, target: str | Sequence[str] | None = None, *, weight: str | None = None,

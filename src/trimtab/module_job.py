@@ -14,8 +14,8 @@ import torch
 
 from trimtab.errors import OptionError, StudyError
 from trimtab.job import engine_report, new_folder
+from trimtab.modules.differences import Parts, differences, differing
 from trimtab.modules.examples import Examples, check_finite, from_pair
-from trimtab.modules.fingerprint import Parts, differences, differing
 from trimtab.modules.fitting import BY_TASK, Fitting
 from trimtab.modules.identity import identity_of_study
 from trimtab.modules.material import Material
@@ -24,6 +24,7 @@ from trimtab.results import Study
 from trimtab.training.metrics import all_scores
 from trimtab.training.program import outputs_of
 from trimtab.training.run import Request
+from trimtab.tuning import calls
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.flight import Flight, in_flight
 from trimtab.tuning.folder import StudyFolder, locked, require_free
@@ -94,6 +95,7 @@ class ModuleJob:
     ) -> Study:
         """The study in a folder that no other call writes into."""
         self._tell("started", study.path)
+        calls.begin(study)
         self.notices: list[str] = []
         earlier = begun(study, url=self.storage, greater_is_better=bool(asked["greater_is_better"]), asked=kept(asked))
         if is_resumed:
@@ -102,6 +104,7 @@ class ModuleJob:
         self._reserve(lanes=0)
         trials, report = self._search(fitting, space, study, earlier)
         if self.budget.abort.is_set():
+            calls.note(study, seconds=round(self.budget.elapsed, 2))
             raise StudyError(f"Stopped at once. What was finished is kept: go on with resume={str(study.path)!r}.")
         winner = min((r for r in trials if r.state == COMPLETE), key=lambda r: r.error, default=None)
         if winner is None:
@@ -109,6 +112,8 @@ class ModuleJob:
                 "No trial was finished: give a larger budget, or a space in which training does not diverge."
             )
         result = self._result(fitting, study, winner, trials, test_rows) | {"engine": report}
+        calls.note(study, seconds=result["seconds"], tested=test_rows is not None)
+        result |= calls.in_all(study)
         study.merge_curves()
         study.write("study.json", study.read("study.json") | {"result": result, "notices": self.notices})
         return Study(study.path, result, winner, tuple(trials), tuple(self.notices), space.networks)

@@ -158,6 +158,27 @@ class Study:
         return curves.filter(polars.col("trial").is_in([record.number for record in self.trials]))
 
     @property
+    def predictions(self) -> polars.DataFrame:
+        """What the model of a table predicted for the rows it may be judged by, from `predictions.parquet`.
+
+        Columns: `row` (the row's number in the source from 0 on, or in a test table of its own), `part` ("validation":
+        out of fold; "test"), `truth` and `prediction` (`truth_NAME`, `prediction_NAME` for several targets), for
+        classes `probability_LABEL`, and `weight` where rows have one. Raises StudyError where the file is not there.
+        """
+        path = StudyFolder(self.out).predictions
+        if not path.exists():
+            raise StudyError(f"{self.out} has no {path.name}: it is written when a search of a table ends.")
+        return polars.read_parquet(path)
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """A sentence for each baseline of a table: by how much the model is better or worse, or that the two cannot be
+        told apart."""
+        from trimtab.tuning.verdicts import verdicts
+
+        return tuple(verdicts(self.result))
+
+    @property
     def words(self) -> str:
         """The best single config in words."""
         return trial_in_words(self.winner)

@@ -21,7 +21,7 @@ from trimtab.modules.divergence import has_diverged
 from trimtab.modules.fitting import TRAINING_ROWS_JUDGED
 from trimtab.modules.runs import in_lanes
 from trimtab.swept import Outcome, Sweep, summarised
-from trimtab.table.prepare import prepare
+from trimtab.table.prepare import USUAL_TEST_SHARE, prepare
 from trimtab.tensors import training_data
 from trimtab.training.config import OPTIMIZERS, SCHEDULES, Config, Task, losses_for
 from trimtab.training.data import TrainingData
@@ -31,7 +31,7 @@ from trimtab.training.metrics import Metric, metric_for
 from trimtab.training.mlp_program import program_for
 from trimtab.training.plans import Lane
 from trimtab.training.randomness import initialised, number_from
-from trimtab.training.run import Request, RunRecord
+from trimtab.training.run import NOT_FINITE, Request, RunRecord
 from trimtab.training.untrained import untrained_loss
 from trimtab.tuning.space import FIRST_GUESSES, KNOB_NAMES, Choice, Range, Space, Value, check_fixed, space_for
 
@@ -50,6 +50,7 @@ def sweep_table(
     *,
     seeds: int = 1,
     metric: str | None = None,
+    test: Any = USUAL_TEST_SHARE,
     seed: int = 0,
     device: str = "auto",
     threads: int | None = None,
@@ -63,7 +64,9 @@ def sweep_table(
         data, target, data_options: as in `tt.tune` (the options: task, split, drop, number, category, weight).
         knob, values: one of the knobs of `tt.tune`, and what it is to be (default: values over what a search tries).
         seeds: runs per fold and value; values are compared in pairs of the same fold and seed.
-        metric: what values are compared by (the task's default), on validation rows: no test rows are touched.
+        metric: what values are compared by (the task's default), on validation rows.
+        test: the test part of `tt.tune`, left alone by a sweep: with the same `test`, split and seed, what is found
+            here is tested there on rows that had no say in it. "none": every row takes part.
         on_epoch: told how far training is, as (epoch, most epochs).
         fixed: the other knobs; those left out stand where a search begins.
 
@@ -74,7 +77,7 @@ def sweep_table(
         raise unknown_knob(knob, KNOB_NAMES)
     if knob in fixed:
         raise OptionError(f"{knob} is swept and held still: leave one of them out.")
-    prepared = prepare(data, target=target, test="none", seed=seed, **(data_options or {}))
+    prepared = prepare(data, target=target, test=test, seed=seed, **(data_options or {}))
     task: Task = prepared.target_encoder.task  # type: ignore[assignment]
     measure = metric_for(metric, task, prepared.target_encoder.outputs)
     tensors = training_data(prepared, device_named(device))
@@ -105,7 +108,8 @@ def sweep_table(
     by_value = [outcomes[i : i + len(repeats)] for i in range(0, len(outcomes), len(repeats))]
     return summarised(
         [{knob: value} for value in values], by_value, measure.shown, measure.name,
-        predicted=_predicted(tensors, measure, repeats, by_value), runs=(), seconds=time.perf_counter() - started,
+        predicted=_predicted(tensors, measure, repeats, by_value, prepared.units), runs=(),
+        seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 
@@ -150,8 +154,9 @@ def _usual(space: Space) -> dict[str, Value]:
 def _outcome(record: RunRecord, untrained: tuple[float, float], metric: Metric) -> Outcome:
     shown = record.curves.validation_metric[-1]
     last = 1 - shown if metric.greater_is_better else shown
-    # Where the metric says nothing of a fold (roc_auc where a class is missing), its runs were judged by their losses.
-    last = record.error if isnan(last) else last
+    if isnan(last) and record.ended != NOT_FINITE:
+        # The metric says nothing of this fold (roc_auc where a class is missing): the run was judged by its loss.
+        last = record.error
     return Outcome(record.error, last, has_diverged(record, untrained), record.best_epoch, record.predictions)
 
 
@@ -181,9 +186,14 @@ class _Starts:
 
 
 def _predicted(
-    data: TrainingData, metric: Metric, repeats: list[tuple[int, int]], by_value: list[list[Outcome]]
+    data: TrainingData,
+    metric: Metric,
+    repeats: list[tuple[int, int]],
+    by_value: list[list[Outcome]],
+    units: numpy.ndarray,
 ) -> Predicted:
     judged = [data.folds[fold].validation for fold, _ in repeats]
     predictions = [[outcome.predictions for outcome in outcomes] for outcomes in by_value]
     truth = [data.truth(rows).cpu() for rows in judged]
-    return Predicted(predictions, truth, [data.weights[rows].cpu() for rows in judged], metric)
+    weights = [data.weights[rows].cpu() for rows in judged]
+    return Predicted(predictions, truth, weights, metric, [units[rows.numpy(force=True)] for rows in judged])

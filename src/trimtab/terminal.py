@@ -6,17 +6,16 @@ Listens to a search and prints; it decides nothing, starts nothing and never rai
 import io
 import math
 import os
+import re
 import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 
 from trimtab.layout import number, paragraph, table_in_text
 from trimtab.wording import counted, listed
@@ -35,6 +34,7 @@ LONGEST_SHOWN = 30 * 86_400.0
 PLAIN_WIDTH = 120
 PARTS = {"validation": "valid", "test": "test"}
 MODELS = {"mean": "mean", "linear": "linear model", "default_mlp": "default MLP"}
+COLUMNS = MODELS | {"linear": "linear"}
 
 
 def console_on(stream: TextIO) -> Console:
@@ -236,32 +236,47 @@ def _networks_in_text(study: "Study", width: int) -> str:
 
 def print_summary(console: Console, study: "Study") -> None:
     """The best config in words, its figures beside each baseline's, and where everything is."""
+    from trimtab.tuning.verdicts import effort_in_words, ensemble_in_words, verdicts
+
     result = study.summary()
+    say = partial(_say, console)
     console.print()
-    console.print(f"Best config: {study.words}.")
-    if len(result.get("ensemble", ())) > 1:
-        console.print(f"The model is an ensemble of the {len(result['ensemble'])} best trials, led by that one.")
-    console.print(Padding(_figures(result), (1, 0)))
+    say(f"Best config: {study.words}.")
+    say(ensemble_in_words(result))
+    _print_figures(console, result)
+    for text in verdicts(result):
+        say(text, indent="  ")
+    console.print()
     out = Path(result["out"])
-    counts = f"{result['trials']:,} trials, {result['runs']:,} runs in {result['seconds']:.0f} s"
-    for name, place in (("Model", out / "model"), ("Curves", out / "curves.parquet"), ("Study", out)):
-        console.print(f"{name + ':':8}{place}" + (f"  ({counts})" if name == "Study" else ""), soft_wrap=True)
+    say(f"Model:  {out / 'model'}")
+    for name, file in (("Curves", out / "curves.parquet"), ("Rows", out / "predictions.parquet")):
+        if file.exists():
+            say(f"{name + ':':8}{file}")
+    say(f"Study:  {out}  ({effort_in_words(result)})")
 
 
-def _figures(result: dict[str, Any]) -> Table:
-    is_tested = result["test"] is not None
-    rows = result["rows"]
-    scores = result["test"] if is_tested else result["validation"]
-    where = f"{rows['test']:,} test rows, used once" if is_tested else "out of fold: no test part was set aside"
-    table = Table(box=None, padding=(0, 3, 0, 0), title=where, title_justify="left", title_style="")
-    table.add_column("metric")
-    table.add_column("trimtab", justify="right", style="bold")
-    table.add_column("95 % interval")
-    for name in result["baselines"]:
-        table.add_column(str(MODELS.get(name, name)), justify="right")
+def _print_figures(console: Console, result: dict[str, Any]) -> None:
+    """The model's figures with their intervals, and those of the baselines on the same rows."""
+    from trimtab.tuning.verdicts import rows_in_words
+
+    scores = result["test"] or result.get("nested") or result["validation"]
+    intervals = result.get("intervals") or {result["metric"]: result["interval"]}
+    names = result["baselines"]
+    headings = ["metric", "trimtab", "95 % interval", *(COLUMNS.get(name, name) for name in names)]
+    rows = []
     for metric, score in scores.items():
-        low_high = result["interval"] if metric == result["metric"] else None
-        interval = f"[{number(low_high[0])}, {number(low_high[1])}]" if low_high else ""
-        others = [number(figures.get(metric)) for figures in result["baselines"].values()]
-        table.add_row(metric, number(score), interval, *others)
-    return table
+        ends = intervals.get(metric)
+        interval = f"[{number(ends[0])}, {number(ends[1])}]" if ends else ""
+        rows.append([metric, number(score), interval, *(number(names[name].get(metric)) for name in names)])
+    right = {1, *range(3, len(headings))}
+    console.print()
+    _say(console, rows_in_words(result))
+    console.print(table_in_text(headings, rows, console.width, right=right), soft_wrap=True)
+    console.print()
+
+
+def _say(console: Console, text: str, *, indent: str = "") -> None:
+    """A paragraph; an interval is not broken, a single word that is too wide stays whole."""
+    kept = re.sub(r"\[[^\]]*\]", lambda interval: interval[0].replace(" ", "\xa0"), text)
+    if text:
+        console.print(paragraph(kept, console.width, indent=indent).replace("\xa0", " "), soft_wrap=True)

@@ -22,7 +22,7 @@ from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
 from trimtab.modules.space import ModuleSpace, domains_of
 from trimtab.results import Study
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepare import USUAL_TEST_SHARE, Prepared
 from trimtab.table.sources import test_share
 from trimtab.table.split import SplitRule
 from trimtab.training.config import whole
@@ -33,7 +33,7 @@ from trimtab.tuning.going_on import address_of, seed_of, trials_to_do, words_of_
 from trimtab.wording import listed, with_article
 
 PRECISIONS = ("high", "auto")
-USUAL_TEST_SHARE = USUAL_VALID_SHARE = 0.2
+USUAL_VALID_SHARE = 0.2
 # What stands for an option that nobody gave, so that one without effect can be refused.
 USUAL = "auto"
 HEARD = ("started", "notice", "schema", "baseline", "progress")

@@ -17,7 +17,8 @@ import pytest
 import torch
 from torch import nn
 
-from trimtab.modules.fingerprint import PYTHON, differences, fingerprint
+from trimtab.modules.differences import PYTHON, differences
+from trimtab.modules.fingerprint import fingerprint
 
 PAIR = (1, 2)
 

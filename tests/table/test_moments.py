@@ -88,11 +88,11 @@ def test_the_clock_is_that_of_the_time_zone_of_training():
 def test_what_is_no_date_is_counted():
     encoded = fit(HOURLY).encode(HOURLY.head(3).with_columns(when=pl.Series(["soon", "2024-01-01 00:00:00", None])))
     assert encoded.notices == (
-        '"when": 1 values are no dates, and count as missing.',
-        '"when": 1 values are missing, none were in training; the median stands in.',
+        '"when": 1 value is not a date, and counts as missing.',
+        '"when": 1 value is missing, none were in training; the median stands in.',
     )
     numbers = fit(HOURLY).encode(HOURLY.head(3).with_columns(when=pl.Series([1, 2, 3])))
-    assert numbers.notices == ('"when": 3 values are no dates, and count as missing.',)
+    assert numbers.notices == ('"when": 3 values are not dates, and count as missing.',)
 
 
 def test_dates_and_other_units_are_the_same_moments():

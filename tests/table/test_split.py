@@ -1,5 +1,7 @@
 """Splits: nothing on two sides, every class in proportion, time in order, groups whole, and the same next time."""
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -290,3 +292,76 @@ def test_other_folds_have_no_latest():
     assert given((range(3), [3, 4]), ([2, 3, 4], [0, 1])).latest is None
     assert given((range(3), [3, 4]), (range(3), [5, 6])).latest == 0
     assert given((range(3), [3, 4])).latest is None
+
+
+def hard_to_split(rows=240):
+    """Copies, a running number, rare labels, few groups, weights of 0: all that a split looks at."""
+    generator = np.random.default_rng(5)
+    frame = pl.DataFrame(
+        {
+            "id": np.arange(rows),
+            "a": generator.integers(0, 6, rows),
+            "b": generator.integers(0, 4, rows) * 0.5,
+            "who": [f"g{i}" for i in generator.integers(0, 25, rows)],
+            "when": generator.integers(0, 90, rows),
+            "weight": generator.integers(0, 3, rows),
+            "part": generator.choice(["train", "train", "valid", "test"], rows),
+        }
+    )
+    return frame.with_columns(
+        price=pl.col("a") * 1.0 + generator.normal(size=rows), count=pl.col("a"), kind=pl.format("k{}", "a")
+    )
+
+
+OTHER_OPTIONS = (
+    {"drop": ["id"]}, {"drop": ["a", "b"]}, {"number": ["id"]}, {"category": ["id", "a"]}, {"weight": "weight"},
+    {"weight": "b"}, {"minimum_rows": 1},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("split", ["random", "group:who", "time:when", "part"])
+@pytest.mark.parametrize("target", ["price", "count", "kind"])
+def test_no_other_option_moves_a_row_between_test_and_development(split, target):
+    frame = hard_to_split()
+    plain = prepare(frame, target=target, split=split)
+    assert len(plain.test_rows) > 20
+    tasks = {"price": ["regression"], "count": ["regression", "classification"], "kind": ["classification"]}
+    for options in (*OTHER_OPTIONS, *({"task": task} for task in tasks[target])):
+        other = prepare(frame, target=target, split=split, **options)
+        assert set(other.test_rows) <= set(plain.test_rows), options
+        assert set(other.development_rows) <= set(plain.development_rows), options
+        if not options.get("weight"):
+            assert list(other.test_rows) == list(plain.test_rows), options
+
+
+def test_numbers_that_are_labels_test_the_same_rows_as_numbers():
+    frame = frame_of(400, size=np.arange(400) % 7 * 0.5, level=np.arange(400) % 31)
+    for target in ("size", "level"):
+        parts = [
+            prepare(frame, target=target, task=task).test_rows.tolist() for task in ("regression", "classification")
+        ]
+        assert parts[0] == parts[1]
+    sizes = frame["size"].to_numpy()[prepare(frame, target="size", task="classification").test_rows]
+    assert min(np.unique(sizes, return_counts=True)[1]) >= 10
+
+
+def test_a_test_part_without_weight_leaves_no_test_and_says_so():
+    frame = frame_of(40, when=np.arange(40), w=[1.0] * 30 + [0.0] * 10)
+    prepared = prepare(frame, target="y", split="time:when", weight="w")
+    assert prepared.test is None and any("weight 0: there is no test score" in text for text in prepared.notices)
+
+
+def test_rows_that_are_no_evidence_of_their_own_are_one_unit():
+    frame = hard_to_split().drop("id")
+    grouped = prepare(frame, target="price", split="group:who")
+    assert grouped.test is not None
+    for rows, units in ((grouped.development, grouped.units), (grouped.test, grouped.test_units)):
+        pairs = set(zip(rows["who"], units, strict=True))
+        assert len(pairs) == rows["who"].n_unique() == len(set(units))
+    timed = prepare(frame, target="price", split="time:when")
+    times = timed.development["when"].to_numpy()
+    ends = sorted((times[timed.units == unit].min(), times[timed.units == unit].max()) for unit in set(timed.units))
+    assert 15 < len(ends) < 60
+    assert all(before[1] < after[0] for before, after in pairwise(ends))
+    copied = prepare(frame_of(50)[np.arange(150) % 50], target="y", test=frame_of(50)[np.arange(20) % 10])
+    assert len(set(copied.units)) == 50 and len(set(copied.test_units)) == 10

@@ -201,6 +201,38 @@ def test_the_bootstrap_interval_holds_the_figure_and_repeats(name):
     assert (low, high) != bootstrap_interval(metric, prediction, target, weight, seed=5)
 
 
+def mae_interval(rows, *, units=None, copies=1, seed=0):
+    """The interval of the mean of `rows` numbers, each there `copies` times."""
+    values = torch.randn(rows, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    values = values.repeat_interleave(copies, 0)
+    options = {"units": units, "repetitions": 600}
+    zeros, ones = torch.zeros_like(values), torch.ones(len(values))
+    return bootstrap_interval(METRICS["mae"], values, zeros, ones, seed=1, **options)
+
+
+def test_rows_of_one_unit_are_drawn_together():
+    plain = mae_interval(200)
+    assert mae_interval(200, units=numpy.arange(200)) == plain
+    assert mae_interval(200, units=7 * numpy.arange(200) + 3) == plain
+    together = mae_interval(200, copies=9, units=numpy.repeat(numpy.arange(200), 9))
+    assert together == pytest.approx(plain)
+    apart = mae_interval(200, copies=9)
+    assert apart[1] - apart[0] == pytest.approx((plain[1] - plain[0]) / 3, rel=0.2)
+
+
+def test_one_unit_has_no_interval():
+    assert all(math.isnan(end) for end in mae_interval(20, units=numpy.zeros(20, dtype=int)))
+    assert all(math.isnan(end) for end in mae_interval(1))
+
+
+def test_more_rows_than_are_drawn_from_give_the_interval_of_all(monkeypatch):
+    whole = mae_interval(2000)
+    monkeypatch.setattr("trimtab.training.metrics._MOST_ROWS", 500)
+    assert mae_interval(2000) == pytest.approx(whole, abs=0.25 * (whole[1] - whole[0]))
+    few = mae_interval(60, copies=40, units=numpy.repeat(numpy.arange(60), 40))
+    assert few[1] - few[0] > 3 * (whole[1] - whole[0])
+
+
 def test_the_interval_of_an_undefined_figure_is_nan():
     low, high = bootstrap_interval(
         METRICS["roc_auc"], torch.rand(9, 2), torch.zeros(9, dtype=torch.int64), torch.ones(9), seed=0

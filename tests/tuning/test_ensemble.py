@@ -11,6 +11,15 @@ from trimtab.tuning.ensemble import select
 ROWS = 400
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Products this small take far longer where torch's threads wait for a processor that is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def regression_case(candidates=6, noise=0.5, seed=0):
     generator = numpy.random.default_rng(seed)
     target = generator.normal(size=(ROWS, 1))
@@ -142,3 +151,50 @@ def test_a_large_pool_keeps_its_best(monkeypatch):
     singles = numpy.sqrt(((predictions - target) ** 2).mean((1, 2)))
     members = {place for place, _ in select(predictions, target, weight, METRICS["rmse"]).members}
     assert members == set(numpy.argsort(singles)[:2].tolist())
+
+
+def null_case(seed, *, candidates=20, units=60, copies=1, spread=0.8):
+    """The first candidate is all that can be known of the target; the others add noise to it, so that no average of
+    them is better. Rows are `copies` of each other."""
+    generator = numpy.random.default_rng(seed)
+    known = generator.normal(size=units)
+    noise = spread * generator.normal(size=(candidates, units))
+    noise[0] = 0
+    target = numpy.repeat(known + generator.normal(size=units), copies)[:, None]
+    predictions = numpy.repeat(known + noise, copies, axis=1)[:, :, None].astype(numpy.float32)
+    return predictions, target, numpy.repeat(numpy.arange(units), copies)
+
+
+def wrong_gains(copies, *, knows_copies=True):
+    """In how many of 15 cases in which averaging gains nothing a gain is seen beyond noise."""
+    seen = 0
+    for seed in range(15):
+        predictions, target, units = null_case(seed, candidates=12, copies=copies)
+        options = {"units": units} if knows_copies else {}
+        ensemble = select(predictions, target, numpy.ones(len(target)), METRICS["rmse"], rounds=6, **options)
+        seen += ensemble.gain_is_beyond_noise
+    return seen
+
+
+def test_where_averaging_gains_nothing_a_gain_is_hardly_ever_seen():
+    """2.5 % of 15 are less than one. Chosen and judged on the same rows, averages look better in most of them."""
+    assert wrong_gains(copies=1) <= 2
+
+
+def test_copies_of_a_row_are_no_evidence_of_a_gain():
+    assert wrong_gains(copies=5) <= 2 < 4 <= wrong_gains(copies=5, knows_copies=False)
+
+
+def test_every_row_is_in_a_half_that_had_no_part_in_its_choice():
+    predictions, target, weight = regression_case()
+    units = numpy.arange(ROWS) // 4
+    weight[:8] = 0
+    ensemble = select(predictions, target, weight, METRICS["rmse"], units=units)
+    assert len(ensemble.halves) % 2 == 0
+    counts = numpy.bincount(numpy.concatenate([half.rows for half in ensemble.halves]), minlength=ROWS)
+    assert set(counts[8:]) == {len(ensemble.halves) // 2} and not counts[:8].any()
+    for half in ensemble.halves[:2]:
+        rest = numpy.setdiff1d(numpy.arange(8, ROWS), half.rows)
+        alone = select(predictions[:, rest], target[rest], weight[rest], METRICS["rmse"])
+        assert half.members == alone.members and half.single == alone.best_single
+        assert not set(units[half.rows]) & set(units[rest])

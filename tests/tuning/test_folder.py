@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy
 import polars
 import pytest
@@ -7,7 +9,7 @@ from trimtab.errors import StudyError
 from trimtab.training.config import Config, Loss, Optimizer
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.space import space_for
-from trimtab.tuning.trial import COMPLETE, FAILED, TrialRecord, TrialWeights
+from trimtab.tuning.trial import COMPLETE, FAILED, PRUNED, TrialRecord, TrialWeights
 from trimtab.tuning.writer import TrialStore, TrialWriter
 
 SPACE = space_for("regression", "rmse", rows=800, columns=8, fixed={})
@@ -56,6 +58,31 @@ def test_only_the_best_weights_are_kept(folder, monkeypatch):
     writer.close()
     assert sorted(int(p.stem) for p in folder.runs.glob("*.safetensors")) == [4, 5, 6]
     assert len(TrialStore(folder, url=None, greater_is_better=False).trials()) == 8
+
+
+def kept(folder, records, earlier=(), monkeypatch=None, **limits):
+    for name, value in limits.items():
+        monkeypatch.setattr(f"trimtab.tuning.writer.{name}", value)
+    writer = TrialWriter(folder, SPACE, url=None, greater_is_better=False, earlier=list(earlier))
+    for each in records:
+        writer.put(each, weights(), [])
+    writer.close()
+    return sorted(int(p.stem) for p in folder.runs.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("limits", [{"KEPT_TRIALS": 4}, {"KEPT_BYTES": 1700}])
+def test_what_a_study_shows_is_never_dropped(folder, monkeypatch, limits):
+    """Baselines, however bad; the best finished trial, however many pruned ones look better; and what the last result
+    refers to, in a resumed study too."""
+    baselines = [replace(record(number, 100.0), name=name) for number, name in enumerate(("mean", "linear"))]
+    finished, pruned = record(2, 50.0), [record(number, 10.0 + number, PRUNED) for number in range(3, 9)]
+    assert kept(folder, [*baselines, finished, *pruned], monkeypatch=monkeypatch, **limits)[:3] == [0, 1, 2]
+    result = {"winner": 2, "ensemble": [{"trial": 2, "share": 0.5}, {"trial": 3, "share": 0.5}]}
+    folder.write("study.json", folder.read("study.json") | {"result": result})
+    better = [record(number, 1.0) for number in range(20, 30)]
+    earlier = [*baselines, finished, *pruned]
+    after = kept(folder, better, earlier, monkeypatch=monkeypatch, **limits)
+    assert after[:4] == [0, 1, 2, 3] and 20 in after and len(after) < 8
 
 
 def test_an_error_while_writing_reaches_whoever_waits_for_it(folder, monkeypatch):

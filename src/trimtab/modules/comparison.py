@@ -31,12 +31,14 @@ MOST_COMPARED, SIMULATED = 100, 20_000
 @dataclass(frozen=True)
 class Predicted:
     """What each value's runs predicted for the same validation rows: [values][repeats] of [rows, outputs]; the rows'
-    truth and weights as the metric reads them."""
+    truth and weights as the metric reads them. `units` are numbers of rows [rows] for each repeat, where there are any:
+    rows of one number are no evidence of their own."""
 
     predictions: Sequence[Sequence[numpy.ndarray]]
     truth: Sequence[torch.Tensor]
     weights: Sequence[torch.Tensor]
     metric: Metric
+    units: Sequence[numpy.ndarray] = ()
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,8 @@ def _row_variances(predicted: Predicted, near: list[int], best: int) -> numpy.nd
     variances = numpy.zeros(len(near))
     for repeat in range(repeats):
         truth, weights = predicted.truth[repeat], predicted.weights[repeat]
-        rows = len(weights)
-        chosen = torch.from_numpy(numpy.random.default_rng(0).permutation(rows)[:ROWS_DRAWN])
+        units = predicted.units[repeat] if predicted.units else numpy.arange(len(weights))
+        chosen, share = _sample(units)
         lanes = torch.stack(
             [torch.from_numpy(predicted.predictions[i][repeat]).double()[chosen] for i in (*near, best)]
         )
@@ -141,11 +143,24 @@ def _row_variances(predicted: Predicted, near: list[int], best: int) -> numpy.nd
         drawn = bootstrap_errors(
             predicted.metric, lanes, truth[chosen].expand(count, *truth[chosen].shape),
             weights[chosen].double().expand(count, -1), seed=repeat, repetitions=DRAWS,
+            units=units[chosen.numpy()],
         )  # fmt: skip
-        spread = (drawn[:-1] - drawn[-1:]).var(dim=1).numpy() * (len(chosen) / rows)
+        # One unit alone tells nothing of others: no difference can be told from chance.
+        spread = (drawn[:-1] - drawn[-1:]).var(dim=1).nan_to_num(numpy.inf).numpy() * share
         # The rows are the same in each repeat, or a fold's own: taken as the same, which is the careful way.
         variances += spread / repeats
     return variances
+
+
+def _sample(units: numpy.ndarray) -> tuple[torch.Tensor, float]:
+    """The rows of as many units, by chance, as make up the rows that are drawn from, and their share of all units."""
+    _, place, sizes = numpy.unique(units, return_inverse=True, return_counts=True)
+    order = numpy.random.default_rng(0).permutation(len(sizes))
+    taken = order[: max(1, int((sizes[order].cumsum() <= ROWS_DRAWN).sum()))]
+    by_unit = numpy.argsort(place, kind="stable")
+    ends = numpy.cumsum(sizes)
+    rows = numpy.concatenate([by_unit[ends[unit] - sizes[unit] : ends[unit]] for unit in taken])
+    return torch.from_numpy(rows), len(taken) / len(sizes)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Fingerprint: what is trained, told by what it is made of, the same in every process; and what differs between two.
+"""Fingerprint: what is trained, told by what it is made of, the same in every process.
 
 Functions are known by their code, constants, closures, defaults and the functions of their own that they call; objects
 and modules by their classes, attributes, parameters and buffers. Knows no runs and no files.
@@ -28,16 +28,12 @@ from trimtab.modules.code_parts import (
     owner_of,
     owner_of_function,
 )
+from trimtab.modules.differences import CODE, CONSTANT, DIGEST, PYTHON, Parts
 from trimtab.wording import counted, listed
 
-# Each thing by its noun ("the loss"), and in it each part by its path ("delta", "0.weight") in words.
-Parts = dict[str, dict[str, str]]
-PYTHON = "Python"
-_PLURAL = ("the data", "the knobs")
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
 _TOLD_BY_REPR = (torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format, range, slice)
-_LISTED_ONE_BY_ONE, _LONGEST_WORDS, _DIFFERENCES_TOLD = 32, 60, 2
-_DIGEST = "#"
+_LISTED_ONE_BY_ONE, _LONGEST_WORDS = 32, 60
 # What a class has beside what was written in it.
 _OF_EVERY_CLASS = frozenset({
     "__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__firstlineno__", "__static_attributes__",
@@ -64,49 +60,6 @@ def fingerprint(things: Mapping[str, Any], told: Callable[[str], None] = lambda 
             where = listed(f"{path or 'it'} ({kind})" for path, kind in walk.unknown.items())
             told(f"In {noun} nothing tells whether {where} is the same when a run is resumed: it is taken to be.")
     return parts
-
-
-def differing(before: Parts, now: Parts) -> dict[str, list[str]]:
-    """The paths of what of `now` is otherwise than `before`, by noun; none of a noun that is the same.
-
-    Bytecode belongs to a version of Python: where that differs too, code is not compared.
-    """
-    is_same_python = before.get(PYTHON) == now.get(PYTHON)
-    found = {}
-    for noun in dict.fromkeys((*now, *before)):
-        one, other = before.get(noun, {}), now.get(noun, {})
-        paths = [path for path in dict.fromkeys((*other, *one)) if one.get(path) != other.get(path)]
-        paths = [path for path in paths if is_same_python or not _is_of_code(path)]
-        if noun != PYTHON and paths:
-            found[noun] = paths
-    return found
-
-
-def differences(before: Parts, now: Parts) -> str:
-    """What `differing` finds, in words; "" where that is nothing."""
-    found = []
-    for noun, paths in differing(before, now).items():
-        one, other = before.get(noun, {}), now.get(noun, {})
-        told = [_difference(path, one.get(path), other.get(path)) for path in paths[:_DIFFERENCES_TOLD]]
-        told += [f"and {counted(len(paths) - len(told), 'more part')}"] if len(paths) > len(told) else []
-        found.append(f"{noun} {'differ' if noun in _PLURAL else 'differs'}: {', '.join(told)}")
-    return "; ".join(found)
-
-
-def _difference(path: str, before: str | None, now: str | None) -> str:
-    name = path or "it"
-    if before is None or now is None:
-        return f"{name} was not there before" if before is None else f"{name} is no longer there"
-    if _DIGEST in (before[:1], now[:1]):
-        return f"{name} is another" if path else "it is another one"
-    return f"{name} was {before} and is {now}"
-
-
-_CODE, _CONSTANT = "its code", "a constant in its code"
-
-
-def _is_of_code(path: str) -> bool:
-    return path.endswith(_CODE) or _CONSTANT in path
 
 
 class _Walk:
@@ -215,9 +168,9 @@ class _Walk:
             if thing.__closure__:  # what a decorator of torch's wraps
                 self._of_library(closure_of(thing), path)
             return
-        self._say(_of(path, _CODE), _digest(instructions_of(thing.__code__).encode()))
+        self._say(_of(path, CODE), _digest(instructions_of(thing.__code__).encode()))
         for i, value in enumerate(constants_of(thing.__code__)):
-            self.note(value, _of(path, f"{_CONSTANT} ({i + 1})"))
+            self.note(value, _of(path, f"{CONSTANT} ({i + 1})"))
         for name, value in defaults_of(thing):
             self.note(value, _of(path, name))
         for name, value in names_read(thing) if owner == "own" else closure_of(thing):
@@ -276,7 +229,7 @@ class _Walk:
         is_of_library = _owner(kind) == "library"
         self._say(path, _name_of(kind))
         if isinstance(thing, torch.jit.ScriptModule):
-            self._say(_of(path, _CODE), _digest(str(getattr(thing, "code", "")).encode()))
+            self._say(_of(path, CODE), _digest(str(getattr(thing, "code", "")).encode()))
         elif id(kind) not in self._seen:
             self._class_code(kind, path, without=("__init__",))
         for name, value in sorted(vars(thing).items()):
@@ -384,7 +337,7 @@ def _name_of(thing: Any) -> str:
 
 
 def _digest(content: bytes) -> str:
-    return _DIGEST + hashlib.sha256(content).hexdigest()[:24]
+    return DIGEST + hashlib.sha256(content).hexdigest()[:24]
 
 
 def _of(path: str, name: str) -> str:

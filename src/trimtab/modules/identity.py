@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from trimtab.modules.fingerprint import Parts, fingerprint
+from trimtab.modules.differences import Parts
+from trimtab.modules.fingerprint import fingerprint
 from trimtab.modules.fitting import Fitting
 from trimtab.modules.fitting import log as fitting_log
 from trimtab.modules.recipe import LOSS_PARAMETERS, Recipe

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from trimtab.modules.batches import RunBatches
-from trimtab.modules.fingerprint import differences
+from trimtab.modules.differences import differences
 from trimtab.modules.fitting import Fitting
 from trimtab.modules.identity import identity_of_run
 from trimtab.modules.listening import Listening

@@ -17,10 +17,12 @@ from trimtab.table.folds import Fold
 from trimtab.table.schema import Schema, infer_schema, require_column
 from trimtab.table.sources import Source, column_names, open_source, open_test, test_share
 from trimtab.table.spelling import other_spellings
-from trimtab.table.split import Split, SplitRule, parts_of, plan_split
+from trimtab.table.split import Split, SplitRule, parts_of, plan_split, units_of
 from trimtab.table.target import TargetEncoder
 from trimtab.table.usable import ScorableTest, Usable, count_copies, keep_scorable, keep_usable, row_weights
 from trimtab.wording import counted, listed
+
+USUAL_TEST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,11 @@ class Prepared:
     `numbers` float32 [rows, n], `codes` int64 [rows, embedded columns], `targets` float32 [rows, outputs]
     (standardised) or int64 [rows] (class numbers), `weights` float32 [rows]. `folds` are pairs of places in these rows,
     `development_rows` their row numbers in the source (three frames count on from one to the next). `test` is the raw
-    frame of test rows, every one with a usable target, or None.
+    frame of test rows, every one with a usable target, or None; `test_rows` are their row numbers in the source, or in
+    the test table where they have one of their own.
+
+    `units` and `test_units` (int64) number what is evidence of its own: rows of one number are copies, a group, or near
+    each other in time.
     """
 
     schema: Schema
@@ -57,6 +63,9 @@ class Prepared:
     development_rows: np.ndarray
     test: pl.DataFrame | None
     test_weights: np.ndarray
+    test_rows: np.ndarray
+    units: np.ndarray
+    test_units: np.ndarray
     notices: tuple[str, ...]
     fingerprint: str
     source_name: str
@@ -95,7 +104,7 @@ def prepare(
     target: str | Sequence[str] | None,
     task: str = "auto",
     split: str | int | Sequence[Fold] = "random",
-    test: Any = 0.2,
+    test: Any = USUAL_TEST_SHARE,
     drop: Sequence[str] = (),
     number: Sequence[str] = (),
     category: Sequence[str] = (),
@@ -115,7 +124,8 @@ def prepare(
         test: the share of rows to put aside, a file or frame of test rows, or "none".
         drop, number, category: columns to leave out, to read as numbers, to read as labels: names, or one text "a,b".
         weight: the column of row weights; a row of weight 0 counts for nothing.
-        seed: the same data, options and seed give the same split.
+        seed: the same rows, target, `split`, `test` and seed give the same test part, whatever the other options are;
+            the same data, options and seed give the same folds.
         minimum_rows: fewer usable rows than these are an error.
         may_be_constant: a regression target with one value in all rows is no error.
 
@@ -148,13 +158,16 @@ def prepare(
         reserved=rule.reserved,
         formats=source.formats,
     )
+    plan = _planned(source, usable, schema, rule, share, seed)
     usable = _with_labels_as_written(usable, schema, source)
-    plan = plan_split(usable.frame, schema, rule=_within(rule, usable), share=share, seed=seed)
     fitted = _fit(usable, schema, plan, may_be_constant=may_be_constant)
     if has_test_table:
         part = _separate_test(test, source, usable, schema, fitted, weight)
+        test_rows, test_units = part.places, units_of(part.frame, schema, rule)
     else:
         part = keep_scorable(usable.frame[plan.test], usable.weights[plan.test], fitted.target_encoder, "")
+        test_rows = usable.rows[plan.test][part.places]
+        test_units = plan.units[plan.test][part.places]
     options = {
         "target": source.targets,
         "task": schema.task,
@@ -167,7 +180,9 @@ def prepare(
         "seed": seed,
     }
     digest = fingerprint((source.frame, part.frame if has_test_table else None), options)
-    return _assemble(source, usable, schema, plan, fitted, part, digest)
+    return _assemble(
+        source, usable, schema, plan, fitted, part, test_rows=test_rows, test_units=test_units, digest=digest
+    )
 
 
 @dataclass(frozen=True)
@@ -201,6 +216,18 @@ def _with_labels_as_written(usable: Usable, schema: Schema, source: Source) -> U
 
 def _quoted(label: str) -> str:
     return f'"{label}"'
+
+
+def _planned(source: Source, usable: Usable, schema: Schema, rule: SplitRule, share: float | None, seed: int) -> Split:
+    """The split, as places among the usable rows. Cells are compared as they were read, whatever they are taken for."""
+    if rule.kind == "given":
+        return plan_split(usable.frame, schema, rule=_within(rule, usable), share=share, seed=seed)
+    target = usable.labelled[schema.targets[0]]
+    classes = source.labels_of(target, usable.labelled_rows) if schema.task == "classification" else None
+    plan = plan_split(usable.labelled, schema, rule=rule, share=share, seed=seed, counts=usable.counts, classes=classes)
+    place = np.cumsum(usable.counts) - 1
+    pairs = tuple((place[train], place[valid]) for train, valid in plan.folds)
+    return replace(plan, folds=pairs, test=place[plan.test], units=plan.units[usable.counts])
 
 
 def _within(rule: SplitRule, usable: Usable) -> SplitRule:
@@ -237,7 +264,16 @@ def _distinct(parts: list[np.ndarray], rows: int) -> np.ndarray:
 
 
 def _assemble(
-    source: Source, usable: Usable, schema: Schema, plan: Split, fitted: _Fitted, part: ScorableTest, digest: str
+    source: Source,
+    usable: Usable,
+    schema: Schema,
+    plan: Split,
+    fitted: _Fitted,
+    part: ScorableTest,
+    *,
+    test_rows: np.ndarray,
+    test_units: np.ndarray,
+    digest: str,
 ) -> Prepared:
     development = fitted.development
     frame = usable.frame[development]
@@ -259,6 +295,9 @@ def _assemble(
         development_rows=usable.rows[development],
         test=part.frame if part.frame.height else None,
         test_weights=part.weights.astype(np.float32),
+        test_rows=test_rows,
+        units=plan.units[development],
+        test_units=test_units,
         notices=notices,
         fingerprint=digest,
         source_name=source.name,

@@ -97,7 +97,7 @@ def infer_schema(
             number=name in number,
             category=name in category,
             is_labelled=name in labelled,
-            orders_target=name == time or _orders_target(frame, fact, targets, choice.task),
+            orders_target=name == time or orders_target(frame, fact, targets, choice.task),
         )
         for name, fact in facts.items()
     }
@@ -163,7 +163,7 @@ def _with_a_feature(roles: dict[str, Role], facts: dict[str, Facts], frame: pl.D
     )
 
 
-def _orders_target(frame: pl.DataFrame, facts: Facts, targets: Sequence[str], task: str) -> bool:
+def orders_target(frame: pl.DataFrame, facts: Facts, targets: Sequence[str], task: str) -> bool:
     if not facts.is_different_in_every_row:
         return False
     values = frame[facts.name].to_numpy()

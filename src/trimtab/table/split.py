@@ -1,10 +1,12 @@
 """Split: which rows train, which judge while training (folds), and which are put aside for the test.
 
-A function of the table, the options and the seed alone. Knows no encoding; what drawing rows means is in `folds`.
+The test part depends on the rows and their target, the rule, the share and the seed alone: whatever else is asked for
+(columns, task, weights), a second call may use what a first one has found. Knows no encoding; what drawing rows means
+is in `folds`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -15,8 +17,10 @@ from trimtab.errors import DataError, OptionError
 from trimtab.table import folds
 from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.folds import Fold, Units
-from trimtab.table.schema import Schema, require_column
+from trimtab.table.roles import collect_facts, role_of
+from trimtab.table.schema import Schema, orders_target, require_column
 from trimtab.table.spelling import as_labels
+from trimtab.table.task import MOST_CLASSES_OF_INTEGERS, ROWS_PER_CLASS_OF_INTEGERS, choose_task
 from trimtab.wording import counted
 
 PART_NAMES = {
@@ -31,13 +35,14 @@ class Split:
     """Row numbers of the table: (train, valid) of every fold, and the test rows (sorted).
 
     `kind` is random, time, group, column or given; the train rows of a fold never hold a copy of one of its valid rows,
-    unless the caller gave the folds.
+    unless the caller gave the folds. `units` (int64, for every row of the table) are those of `units_of`.
     """
 
     kind: str
     folds: tuple[Fold, ...]
     test: np.ndarray
     notices: tuple[str, ...] = ()
+    units: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @cached_property
     def latest(self) -> int | None:
@@ -104,32 +109,96 @@ def plan_split(
     rule: SplitRule = SplitRule("random"),
     share: float | None = 0.2,
     seed: int = 0,
+    counts: np.ndarray | None = None,
+    classes: pl.Series | None = None,
 ) -> Split:
     """The split of `frame`, whose rows all have a target; `share` None puts no test rows aside.
 
-    Raises DataError when the rows, groups or times are too few.
+    `counts` bool [rows] tells which rows have a weight: the test part is drawn from all rows, those that do not count
+    are then taken out of it and of the folds. `classes` [rows] are the target's labels where they are written otherwise
+    than in `frame`: the folds are balanced over them. Raises DataError when the rows, groups or times are too few.
     """
     if rule.column:
         require_column(frame, rule.column, "--split")
+    counts = np.ones(frame.height, dtype=bool) if counts is None else counts
     generator = np.random.default_rng([seed, 0x7AB1E])
     notices: list[str] = []
+    units = units_of(frame, schema, rule)
     if rule.kind == "given":
         test, pairs = np.zeros(0, dtype=np.int64), list(rule.folds)
     elif rule.kind == "time":
-        test, pairs = folds.by_time(_times(frame[rule.column], notices), share, notices)
+        test, pairs = _by_time(_times(frame[rule.column], notices), share, counts, notices)
     elif rule.kind == "column":
-        test, pairs = _by_parts(frame, schema, rule.column, share, generator, notices)
+        test, pairs = _by_parts(frame, schema, units, rule.column, share, counts, classes, generator, notices)
     else:
-        units = _units(frame, schema, rule)
-        single = np.zeros(0, dtype=np.int64)
-        if rule.kind == "group":
-            test, rest = folds.put_groups_aside(units, share, generator) if share else (single, units.all_rows)
-            pairs = folds.group_folds(units, rest, generator, notices)
-        else:
-            test, rest = folds.put_aside(units, share, generator) if share else (single, units.all_rows)
-            pairs = folds.random_folds(units, rest, generator, notices, rule.number)
+        test, pairs = _drawn(frame, schema, units, rule, share, counts, classes, generator, notices)
         notices += _notices_of_dates(schema) if rule.kind == "random" else []
-    return Split(rule.kind, tuple(pairs), np.sort(test), tuple(notices))
+    drawn, test = len(test), np.sort(test[counts[test]])
+    if drawn and not len(test):
+        notices.append("Every row of the test part has weight 0: there is no test score.")
+    return Split(rule.kind, tuple(pairs), test, tuple(notices), units)
+
+
+def units_of(frame: pl.DataFrame, schema: Schema, rule: SplitRule) -> np.ndarray:
+    """int64 [rows]: one number for all rows that are no evidence of their own, so that they are drawn together when it
+    is asked what other rows might have said.
+
+    These are the rows of a group, under a split by time those of a stretch (as long as the cube root of the rows, the
+    usual order [Hall, Horowitz & Jing 1995]; rows of one time are in one stretch), and else the copies of a row.
+    """
+    if rule.kind == "group" and rule.column in frame.columns:
+        return _groups(frame[rule.column])
+    if rule.kind == "time" and rule.column in frame.columns:
+        return _stretches(_times(frame[rule.column], []))
+    return duplicates(frame.drop(rule.column, strict=False) if rule.kind == "column" else frame, schema)
+
+
+def _groups(column: pl.Series) -> np.ndarray:
+    return as_labels(column).fill_null("\0missing").rank("dense").to_numpy().astype(np.int64) - 1
+
+
+def _stretches(times: np.ndarray) -> np.ndarray:
+    if not len(times):
+        return np.zeros(0, dtype=np.int64)
+    _, place, count = np.unique(times, return_inverse=True, return_counts=True)
+    length = int(np.ceil(len(times) ** (1 / 3)))
+    first = np.cumsum(count) - count
+    return np.unique(first // length, return_inverse=True)[1][place]
+
+
+def _drawn(
+    frame: pl.DataFrame,
+    schema: Schema,
+    together: np.ndarray,
+    rule: SplitRule,
+    share: float | None,
+    counts: np.ndarray,
+    classes: pl.Series | None,
+    generator: np.random.Generator,
+    notices: list[str],
+) -> tuple[np.ndarray, list[Fold]]:
+    """The test part and folds of rows or groups by chance."""
+    test, rest = np.zeros(0, dtype=np.int64), np.arange(frame.height)
+    if share:
+        put_aside = folds.put_groups_aside if rule.kind == "group" else folds.put_aside
+        test, rest = put_aside(Units(together, *_strata(frame, schema.targets)), share, generator)
+    rest = rest[counts[rest]]
+    units = _units(frame, schema, together, classes)
+    if rule.kind == "group":
+        return test, folds.group_folds(units, rest, generator, notices)
+    return test, folds.random_folds(units, rest, generator, notices, rule.number)
+
+
+def _by_time(
+    times: np.ndarray, share: float | None, counts: np.ndarray, notices: list[str]
+) -> tuple[np.ndarray, list[Fold]]:
+    """The latest rows test; the folds are cut from those of the others that count."""
+    if counts.all():
+        return folds.by_time(times, share, notices)
+    test = folds.by_time(times, share, [])[0]
+    rest = np.setdiff1d(np.flatnonzero(counts), test)
+    pairs = folds.by_time(times[rest], None, notices)[1]
+    return test, [(rest[train], rest[valid]) for train, valid in pairs]
 
 
 def parts_of(column: pl.Series) -> np.ndarray:
@@ -147,9 +216,19 @@ def parts_of(column: pl.Series) -> np.ndarray:
 
 
 def duplicates(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
-    """int64 [rows]: one number for all rows that are equal in every column (one that only counts the rows aside)."""
-    counters = {column.name for column in schema.with_role("identifier") if column.dtype.startswith(("Int", "UInt"))}
-    used = [name for name, dtype in frame.schema.items() if name not in counters and not _is_unhashable(dtype)]
+    """int64 [rows]: one number for all rows that are equal in every column (one that only counts the rows aside).
+
+    Columns that are left out or used otherwise than by the rules count as well: whether a column is dropped must not
+    move a row from one part to another.
+    """
+    dtypes = frame.schema  # polars makes it anew at every look
+    used = [name for name, dtype in dtypes.items() if not _is_unhashable(dtype)]
+    whole = [name for name in used if dtypes[name].is_integer() and name not in schema.targets]
+    facts = collect_facts(frame, whole)
+    task = choose_task(frame, schema.targets).task if facts else ""
+    orders = {name: orders_target(frame, fact, schema.targets, task) for name, fact in facts.items()}
+    counters = {name for name in facts if role_of(facts[name], orders_target=orders[name]).name == "identifier"}
+    used = [name for name in used if name not in counters]
     if not used:
         return np.arange(frame.height)
     hashes = frame.select(used).hash_rows(seed=1).to_numpy()
@@ -162,25 +241,37 @@ def _is_unhashable(dtype: pl.DataType) -> bool:
     return dtype.is_nested() or dtype == pl.Object
 
 
-def _units(frame: pl.DataFrame, schema: Schema, rule: SplitRule) -> Units:
-    """What must stay together: copies of a row, or whole groups; and the strata to balance."""
-    if rule.kind == "group":
-        labels = as_labels(frame[rule.column])
-        together = labels.fill_null("\0missing").rank("dense").to_numpy().astype(np.int64) - 1
-    else:
-        together = duplicates(frame, schema)
+def _units(frame: pl.DataFrame, schema: Schema, together: np.ndarray, classes: pl.Series | None) -> Units:
+    """What must stay together in the folds, and the strata to balance: the task's classes, or quantiles."""
     is_class = schema.task == "classification"
-    return Units(together, _classes(frame, schema) if is_class else _quantiles(frame, schema), is_class)
+    labels = frame[schema.targets[0]] if classes is None else classes
+    strata = _classes(labels) if is_class else _quantiles(frame, schema.targets)
+    return Units(together, strata, is_class)
 
 
-def _classes(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
-    labels = as_labels(frame[schema.targets[0]])
-    return labels.rank("dense").to_numpy().astype(np.int64) - 1
+def _strata(frame: pl.DataFrame, targets: Sequence[str]) -> tuple[np.ndarray, bool]:
+    """The strata that the test part is balanced over, and whether they are labels; from the target's cells alone, since
+    the same rows test whatever task is made of them."""
+    if len(targets) == 1 and _holds_labels(frame[targets[0]]):
+        return _classes(frame[targets[0]]), True
+    return _quantiles(frame, targets), False
 
 
-def _quantiles(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
+def _holds_labels(column: pl.Series) -> bool:
+    """Text, true and false, or so few numbers that each has rows enough."""
+    if not column.dtype.is_numeric():
+        return True
+    most = min(MOST_CLASSES_OF_INTEGERS, max(2, len(column) // ROWS_PER_CLASS_OF_INTEGERS))
+    return column.n_unique() <= most
+
+
+def _classes(column: pl.Series) -> np.ndarray:
+    return as_labels(column).rank("dense").to_numpy().astype(np.int64) - 1
+
+
+def _quantiles(frame: pl.DataFrame, targets: Sequence[str]) -> np.ndarray:
     """The twentieth of the target that a row belongs to (with several targets: of their mean rank)."""
-    ranks = [pl.Series(as_numbers(frame[name])[0]).rank("average").to_numpy() for name in schema.targets]
+    ranks = [pl.Series(as_numbers(frame[name])[0]).rank("average").to_numpy() for name in targets]
     return np.floor(20 * (np.mean(ranks, axis=0) - 0.5) / frame.height).astype(np.int64)
 
 
@@ -206,13 +297,16 @@ def _times(column: pl.Series, notices: list[str]) -> np.ndarray:
 def _by_parts(
     frame: pl.DataFrame,
     schema: Schema,
+    copies: np.ndarray,
     column: str,
     share: float | None,
+    counts: np.ndarray,
+    classes: pl.Series | None,
     generator: np.random.Generator,
     notices: list[str],
 ) -> tuple[np.ndarray, list[Fold]]:
     parts = parts_of(frame[column])
-    train, valid, test = (np.flatnonzero(parts == part) for part in ("train", "valid", "test"))
+    train, valid, test = (np.flatnonzero((parts == part) & counts) for part in ("train", "valid", "test"))
     if len(train) == 0:
         raise DataError(f'--split {column}: no usable row says "train".')
     if share is None and len(test):
@@ -221,7 +315,6 @@ def _by_parts(
         train, test = np.union1d(train, test), test[:0]
     elif len(test) == 0 and share is not None:
         notices.append(f'No row of "{column}" says "test": the score is that of the validation rows.')
-    copies = duplicates(frame.drop(column), schema)
     for rows, part in ((valid, "valid"), (test, "test")):
         shared = int(np.isin(copies[rows], copies[train]).sum())
         if shared:
@@ -232,7 +325,7 @@ def _by_parts(
             )
     if len(valid):
         return test, [(train, valid)]
-    return test, folds.random_folds(_units(frame, schema, SplitRule("random")), train, generator, notices)
+    return test, folds.random_folds(_units(frame, schema, copies, classes), train, generator, notices)
 
 
 def _notices_of_dates(schema: Schema) -> list[str]:

@@ -18,20 +18,28 @@ from trimtab.wording import counted
 
 @dataclass(frozen=True)
 class Usable:
-    """The rows that can be learnt from, their numbers in the source, and their weights (float64 [rows])."""
+    """The rows that can be learnt from, their numbers in the source, and their weights (float64 [rows]).
+
+    `labelled` are all rows that have a target, `labelled_rows` their numbers in the source, and `counts` (bool) tells
+    which of them are usable: those with a weight too.
+    """
 
     frame: pl.DataFrame
     rows: np.ndarray
     weights: np.ndarray
+    labelled: pl.DataFrame
+    labelled_rows: np.ndarray
+    counts: np.ndarray
     without_target: int
     notices: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ScorableTest:
-    """The test rows that can be scored (perhaps none), and their weights (float64 [rows])."""
+    """The test rows that can be scored (perhaps none), their places among those given, and their weights (float64)."""
 
     frame: pl.DataFrame
+    places: np.ndarray
     weights: np.ndarray
     notices: tuple[str, ...]
 
@@ -61,8 +69,12 @@ def keep_usable(source: Source, *, task: str, weight: str | None, minimum_rows: 
             f"Only {counted(len(rows), 'row')} can be learnt from (a target that is there"
             f"{', a weight above 0' if weight else ''}): at least {minimum_rows} are needed."
         )
-    kept = frame if len(rows) == frame.height else frame[rows]
-    return Usable(kept, rows, weights[rows], int((~there).sum()), tuple(notices))
+    labelled = frame if there.all() else frame.filter(pl.Series(there))
+    counts = weights[there] > 0
+    kept = labelled if counts.all() else labelled.filter(pl.Series(counts))
+    return Usable(
+        kept, rows, weights[rows], labelled, np.flatnonzero(there), counts, int((~there).sum()), tuple(notices)
+    )
 
 
 def row_weights(frame: pl.DataFrame, weight: str | None) -> np.ndarray:
@@ -94,7 +106,8 @@ def keep_scorable(frame: pl.DataFrame, weights: np.ndarray, target: TargetEncode
         what = f"{are} of a class that no training row has" if is_class else f"{text} as target"
         notices.append(f"{counted(unknown, 'test row')} {what}, and {are} left out of the score.")
     kept = known & (weights > 0)
-    return ScorableTest(frame if kept.all() else frame.filter(pl.Series(kept)), weights[kept], tuple(notices))
+    scorable = frame if kept.all() else frame.filter(pl.Series(kept))
+    return ScorableTest(scorable, np.flatnonzero(kept), weights[kept], tuple(notices))
 
 
 def _without_target(there: np.ndarray, row: str) -> str:

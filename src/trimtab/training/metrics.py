@@ -3,7 +3,7 @@
 Knows no losses, networks or tables. Inside, every metric is an error, lower is better; `shown` gives what users read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -20,8 +20,10 @@ Targets = Float[Tensor, "lanes rows outputs"] | Int[Tensor, "lanes rows"]
 Reweighted = Callable[[Tensor], Tensor]
 
 _WEIGHTS_AT_ONCE = 2_000_000
-_MOST_WEIGHTS = 50_000_000
+_MOST_WEIGHTS = 20_000_000
 _FEWEST_REPETITIONS = 200
+# More rows than these are sampled, and what they spread is narrowed to the spread of all.
+_MOST_ROWS, _FEWEST_UNITS = 100_000, 50
 
 
 @dataclass(frozen=True)
@@ -218,19 +220,27 @@ def bootstrap_interval(
     seed: int,
     repetitions: int = 1000,
     level: float = 0.95,
+    units: Int[Array, " rows"] | None = None,
 ) -> tuple[float, float]:
     """The percentile bootstrap interval over rows of the shown figure, low and high [Efron & Tibshirani 1993].
 
-    Beyond 50,000 rows fewer repetitions are drawn, 200 at the least. (NaN, NaN) where the figure is not defined.
+    Rows of one number in `units` (groups, copies) are drawn together. Beyond 20,000 rows fewer repetitions are drawn,
+    200 at the least. (NaN, NaN) where the figure is not defined, or where there are fewer than two units.
     """
     prediction, target, weight = _as_lane(prediction, target, weight)
-    errors = bootstrap_errors(metric, prediction, target, weight, seed=seed, repetitions=repetitions)[0]
-    errors = errors[~errors.isnan()]
-    if not len(errors):
+    options: dict = {"seed": seed, "repetitions": repetitions, "units": units}
+    errors = bootstrap_errors(metric, prediction, target, weight, **options)[0]
+    low, high = sorted(metric.shown(error) for error in middle(errors, level))
+    return low, high
+
+
+def middle(draws: Float[Tensor, " repetitions"], level: float = 0.95) -> tuple[float, float]:
+    """The ends between which `level` of the draws lie; NaN where none is a number."""
+    draws = draws[~draws.isnan()]
+    if not len(draws):
         return float("nan"), float("nan")
     tail = (1 - level) / 2
-    low, high = sorted(metric.shown(float(errors.quantile(q))) for q in (tail, 1 - tail))
-    return low, high
+    return float(draws.quantile(tail)), float(draws.quantile(1 - tail))
 
 
 def bootstrap_errors(
@@ -241,20 +251,73 @@ def bootstrap_errors(
     *,
     seed: int,
     repetitions: int = 1000,
+    units: Int[Array, " rows"] | None = None,
 ) -> Float[Tensor, "lanes repetitions"]:
     """Errors on rows drawn with replacement, the same draws in every lane (so that lanes may be compared in pairs)."""
-    lanes, rows = weight.shape
+    options: dict = {"seed": seed, "repetitions": repetitions, "units": units}
+    return bootstrap_all([metric], prediction, target, weight, **options)[metric.name]
+
+
+def bootstrap_all(
+    metrics: Sequence[Metric],
+    prediction: Float[Tensor, "lanes rows outputs"],
+    target: Targets,
+    weight: Float[Tensor, "lanes rows"],
+    *,
+    seed: int,
+    repetitions: int = 1000,
+    units: Int[Array, " rows"] | None = None,
+) -> dict[str, Float[Tensor, "lanes repetitions"]]:
+    """For each metric by name what `bootstrap_errors` gives, on the same draws; NaN for fewer than two units."""
+    rows = weight.shape[1]
+    place = numpy.arange(rows) if units is None else numpy.unique(numpy.asarray(units), return_inverse=True)[1]
+    count = int(place.max(initial=-1)) + 1
+    if count < 2:
+        return {metric.name: torch.full((len(weight), 1), torch.nan, dtype=torch.float64) for metric in metrics}
+    if rows <= _MOST_ROWS:
+        return _drawn(metrics, prediction, target, weight, place, seed=seed, repetitions=repetitions)
+    taken, share = _sampled(place, seed)
+    sample = prediction[:, taken], target[:, taken], weight[:, taken]
+    place = numpy.unique(place[taken], return_inverse=True)[1]
+    drawn = _drawn(metrics, *sample, place, seed=seed, repetitions=repetitions)
+    whole = {metric.name: metric.error(prediction, target, weight).unsqueeze(1) for metric in metrics}
+    part = {metric.name: metric.error(*sample).unsqueeze(1) for metric in metrics}
+    return {name: whole[name] + share**0.5 * (errors - part[name]) for name, errors in drawn.items()}
+
+
+def _drawn(
+    metrics: Sequence[Metric],
+    prediction: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    place: Int[numpy.ndarray, " rows"],
+    *,
+    seed: int,
+    repetitions: int,
+) -> dict[str, Tensor]:
+    """Errors [lanes, repetitions] on units drawn with replacement; `place` is the unit of each row, from 0 on."""
+    (lanes, rows), count = weight.shape, int(place.max()) + 1
     repetitions = min(repetitions, max(_FEWEST_REPETITIONS, _MOST_WEIGHTS // rows))
-    reweighted = metric.reweighted(prediction, target, weight)
+    reweighted = [metric.reweighted(prediction, target, weight) for metric in metrics]
     generator = numpy.random.default_rng(seed)
     at_once = max(1, _WEIGHTS_AT_ONCE // (lanes * rows))
     pieces = []
     for start in range(0, repetitions, at_once):
-        count = min(at_once, repetitions - start)
-        drawn = generator.integers(0, rows, (count, rows)) + rows * numpy.arange(count)[:, None]
-        times = numpy.bincount(drawn.ravel(), minlength=count * rows).reshape(count, rows)
-        pieces.append(reweighted(weight.double().unsqueeze(1) * torch.from_numpy(times).to(weight)))
-    return torch.cat(pieces, dim=1)
+        draws = min(at_once, repetitions - start)
+        drawn = generator.integers(0, count, (draws, count)) + count * numpy.arange(draws)[:, None]
+        times = numpy.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count)[:, place]
+        weights = weight.double().unsqueeze(1) * torch.from_numpy(times).to(weight)
+        pieces.append([measure(weights) for measure in reweighted])
+    joined = (torch.cat(errors, dim=1) for errors in zip(*pieces, strict=True))
+    return {metric.name: errors for metric, errors in zip(metrics, joined, strict=True)}
+
+
+def _sampled(place: Int[numpy.ndarray, " rows"], seed: int) -> tuple[Int[numpy.ndarray, " sample"], float]:
+    """The rows of as many units, drawn by chance, as may be looked at; and the share of all units that they are."""
+    sizes = numpy.bincount(place)
+    order = numpy.random.default_rng([seed, 1]).permutation(len(sizes))
+    taken = order[: max(_FEWEST_UNITS, int((sizes[order].cumsum() <= _MOST_ROWS).sum()))]
+    return numpy.flatnonzero(numpy.isin(place, taken)), len(taken) / len(sizes)
 
 
 def _as_lane(prediction: Array, target: Array, weight: Array) -> tuple[Tensor, Tensor, Tensor]:

@@ -34,6 +34,7 @@ class StudyFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.runs, self.curves, self.model = path / "runs", path / "curves", path / "model"
+        self.predictions = path / "predictions.parquet"
 
     @classmethod
     def create(cls, path: Path, asked: Mapping[str, object]) -> "StudyFolder":
@@ -127,6 +128,9 @@ class StudyFolder:
         buffers = {name.removeprefix("buffer."): tensors[name] for name in tensors if name.startswith("buffer.")}
         return TrialWeights(tensors["parameters"], tensors["predictions"].numpy(), buffers)
 
+    def has_weights(self, number: int) -> bool:
+        return (self.runs / f"{number}.safetensors").exists()
+
     def drop_weights(self, number: int) -> None:
         (self.runs / f"{number}.safetensors").unlink(missing_ok=True)
 
@@ -165,6 +169,12 @@ class StudyFolder:
 
     def _parts(self) -> list[Path]:
         return sorted(self.curves.glob("[0-9]*.parquet"), key=lambda part: int(part.stem))
+
+    def save_predictions(self, predictions: polars.DataFrame) -> None:
+        """Write `predictions.parquet`: what the model predicted for the rows that it may be judged by."""
+        temporary = self.path / ".predictions.part"
+        predictions.write_parquet(temporary)
+        os.replace(temporary, self.predictions)
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.path).free

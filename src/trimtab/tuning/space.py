@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy
 
 from trimtab.errors import OptionError, unknown_choice
-from trimtab.knobs import OFF_AT_0, refuse_unread
+from trimtab.knobs import OFF_AT_0, is_read, refuse_unread
 from trimtab.training.config import (
     OPTIMIZERS,
     SCHEDULES,
@@ -180,6 +180,20 @@ def _check_numbers(fixed: Mapping[str, Value]) -> None:
     for name, (low, high, low_open) in limits.items():
         if name in fixed:
             require(f"--{name.replace('_', '-')}", fixed[name], low, high, low_open=low_open)
+
+
+def knobs_of(config: Config) -> dict[str, Value]:
+    """The knobs that training by `config` reads, and what they are: a loss without a delta has none."""
+    network, parameter = config.module_arguments, config.loss.parameter
+    parts = {"loss": config.loss.name, "optimizer": config.optimizer.name, **network}
+    knobs = {
+        "loss": config.loss.name, "delta": parameter, "tau": parameter, "gamma": parameter,
+        "label_smoothing": config.loss.label_smoothing, "optimizer": config.optimizer.name,
+        "lr": config.optimizer.learning_rate, "weight_decay": config.optimizer.weight_decay,
+        "schedule": config.schedule.name, "batch_size": config.batch_size, "epochs": config.epochs,
+        "patience": config.stopping.patience, "dropout": config.dropout, **network,
+    }  # fmt: skip
+    return {name: value for name, value in knobs.items() if is_read(name, parts)}
 
 
 class SearchSpace(Protocol):

@@ -220,6 +220,7 @@ def record_of(document: Mapping[str, Any]) -> TrialRecord:
     lists = {
         name: tuple(known[name]) for name in ("fold_errors", "best_epochs", "ended", "rung_errors") if name in known
     }
+    lists["epochs"] = tuple(document.get("epochs", ()))
     lists["cuts"] = tuple(tuple(epochs) for epochs in document.get("cuts", ()))
     return TrialRecord(**{**known, **lists, "config": Config.from_json(document["config"])})
 

@@ -92,7 +92,9 @@ class Search:
             earlier, flying = self._with_cut_ones(earlier), [each for each in flying if each.so_far is None]
         self.trials = list(earlier)
         self.tuned = sum(not record.name for record in earlier)
-        self.baseline_names = set(baseline_names) - {record.name for record in earlier}
+        # A baseline whose weights are lost could not be shown: it is made again.
+        there = {r.name for r in earlier if not numpy.isfinite(r.error) or folder.has_weights(r.number)}
+        self.baseline_names = set(baseline_names) - there
         self.runs_done = 0
         numbers = [record.number for record in earlier] + [each.number for each in flying if each.number is not None]
         self.next_number = 1 + max(numbers, default=-1)
@@ -394,6 +396,7 @@ class Search:
             best_epochs=tuple(run.best_epoch for run in runs),
             ended=tuple(run.ended for run in runs),
             seconds=trial.seconds,
+            epochs=tuple(run.epochs for run in runs),
             cuts=tuple(rate_cuts(run.curves) for run in runs) if trial.config.schedule.name == "plateau" else (),
             rung_errors=tuple(trial.rung_errors),
         )

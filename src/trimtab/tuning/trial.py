@@ -23,8 +23,9 @@ class TrialRecord:
     """A finished trial.
 
     `values` are the knobs the search turned (empty for a baseline, which has a `name` instead). `error` is the study's
-    metric over all out-of-fold predictions, lower is better; `seconds` its share of the training time. `cuts` are, for
-    each fold, the epochs after which a plateau schedule cut the rate (empty where the schedule is another).
+    metric over all out-of-fold predictions, lower is better; `seconds` its share of the training time. `epochs` are
+    those that each fold trained (empty where none were, or nobody noted them); `cuts` are, for each fold, the epochs
+    after which a plateau schedule cut the rate (empty where the schedule is another).
     `rung_errors` are the means over the folds at each rung that was reached.
     """
 
@@ -40,6 +41,7 @@ class TrialRecord:
     seconds: float = 0.0
     cuts: tuple[tuple[int, ...], ...] = ()
     rung_errors: tuple[float, ...] = ()
+    epochs: tuple[int, ...] = ()
 
     @property
     def best_epoch(self) -> int:

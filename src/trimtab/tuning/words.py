@@ -1,8 +1,10 @@
 """A config in plain words, as the panel, the summary and the report say it. Knows no numbers but the config's own."""
 
-from collections import Counter
+from collections.abc import Sequence
 
 from trimtab.training.config import Config
+from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, OUT_OF_BUDGET, PRUNED, STOPPED_EARLY
+from trimtab.tuning.space import knobs_of
 from trimtab.tuning.trial import TrialRecord
 
 _OPTIMIZERS = {
@@ -24,6 +26,11 @@ _BASELINES = {
     "linear": "a linear model",
     "default_mlp": "the default MLP",
 }
+
+_ENDED = {
+    STOPPED_EARLY: "stopped early after", OUT_OF_BUDGET: "out of budget after", PRUNED: "pruned after",
+    NOT_FINITE: "not finite after", ALL_EPOCHS: "trained for",
+}  # fmt: skip
 
 
 def figure(value: float) -> str:
@@ -67,7 +74,7 @@ def config_in_words(config: Config) -> str:
         network_in_words(config),
         f"batches of {config.batch_size}" if config.batch_size else "all rows in each step",
     ]
-    if config.dropout:
+    if config.dropout and "dropout" in knobs_of(config):
         parts.append(f"dropout {figure(config.dropout)}")
     if optimizer.weight_decay:
         parts.append(f"weight decay {figure(optimizer.weight_decay)}")
@@ -78,9 +85,27 @@ def trial_in_words(record: TrialRecord) -> str:
     """The config of a trial and how long it trained."""
     if record.name in ("mean", "linear"):
         return _BASELINES[record.name]
-    epochs = record.config.epochs
-    (reason, _), *_ = Counter(record.ended).most_common(1) or [("", 0)]
-    how = f"{reason}, " if reason in ("stopped early", "out of budget") else ""
-    ended = f"{how}best at epoch {record.best_epoch} of {epochs}"
     prefix = f"{_BASELINES[record.name]}: " if record.name else ""
-    return f"{prefix}{config_in_words(record.config)}; {ended}"
+    return f"{prefix}{config_in_words(record.config)}; {course_in_words(record)}"
+
+
+def course_in_words(record: TrialRecord) -> str:
+    """ "stopped early after 18 of 76 epochs, best at epoch 14": what the runs of its folds came to, from the least to
+    the most where they differ."""
+    planned, reasons = record.config.epochs, set(record.ended)
+    ended = _ENDED.get(reasons.pop(), "trained for") if len(reasons) == 1 else "trained for"
+    if not record.epochs:
+        text = f"planned for {planned} epochs"
+    elif set(record.epochs) == {planned}:
+        text = f"trained for all {planned} epochs" if planned > 1 else "trained for one epoch"
+    else:
+        text = f"{ended} {_span(record.epochs)} of {planned} epochs"
+    if not any(record.best_epochs):
+        return text
+    plural = "epochs" if len(set(record.best_epochs)) > 1 else "epoch"
+    return f"{text}, best at {plural} {_span(record.best_epochs)}"
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"

@@ -18,7 +18,7 @@ from trimtab.tuning.flight import Flight
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.store import TrialStore
-from trimtab.tuning.trial import TrialRecord, TrialWeights
+from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 
 KEPT_TRIALS, KEPT_BYTES = 256, 2 << 30
 # Every trial's curves are a file at first; so many are laid into one, that a long search does not leave thousands.
@@ -58,6 +58,8 @@ class TrialWriter:
         self._errors = {r.number: r.error for r in earlier}
         self._parts: list[Path] = []
         self.flight = flight or Flight(folder)
+        self._best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
+        self._shown = {r.number for r in earlier if r.name} | _referred_to(folder)
         self._thread = threading.Thread(target=self._work, name="trimtab-writer", daemon=True)
         self._thread.start()
 
@@ -105,11 +107,22 @@ class TrialWriter:
         number = finished.record.number
         self._errors[number] = finished.record.error
         self._sizes[number] = self.folder.save_weights(number, finished.weights)
-        by_error = sorted(self._sizes, key=lambda n: self._errors[n])
-        while len(by_error) > KEPT_TRIALS or (sum(self._sizes.values()) > KEPT_BYTES and len(by_error) > 1):
-            worst = by_error.pop()
+        self._note_shown(finished.record)
+        droppable = sorted(self._sizes.keys() - self._kept(), key=lambda n: self._errors[n])
+        while droppable and (len(self._sizes) > KEPT_TRIALS or sum(self._sizes.values()) > KEPT_BYTES):
+            worst = droppable.pop()
             self.folder.drop_weights(worst)
             del self._sizes[worst]
+
+    def _note_shown(self, record: TrialRecord) -> None:
+        if record.name:
+            self._shown.add(record.number)
+        if record.state == COMPLETE and (self._best is None or record.error < self._best.error):
+            self._best = record
+
+    def _kept(self) -> set[int]:
+        """What a study shows, or has shown: baselines, the best trial, and whatever its last result refers to."""
+        return self._shown | ({self._best.number} if self._best is not None else set())
 
     def _save_curves(self, finished: _Finished) -> None:
         if not finished.runs:
@@ -128,6 +141,14 @@ def curve_rows(run: RunRecord) -> polars.DataFrame:
         polars.all(),
         polars.lit(run.ended).alias("ended"),
     )
+
+
+def _referred_to(folder: StudyFolder) -> set[int]:
+    """The numbers of the trials that the study's result speaks of."""
+    result = folder.read("study.json").get("result") if (folder.path / "study.json").exists() else None
+    if not result:
+        return set()
+    return {result["winner"], *(member["trial"] for member in result.get("ensemble", ()))}
 
 
 def _size(folder: StudyFolder, number: int) -> int | None:

@@ -15,13 +15,13 @@ _COPIES = '''\
 
 
 def dealt(rows):
-    """The first row of each set of copies, in the order of dealing: sorted by {strata}, shuffled within."""
+    """The first row of each set of copies, as they are dealt: sorted by {strata}, shuffled within."""
     heads, copies = numpy.unique(first[rows], return_counts=True)
     {result}heads[numpy.lexsort((chance.random(len(heads)), copies, stratum[heads]))]
 '''
 _ROWS = '''\
 def dealt(rows):
-    """`rows` in the order of dealing: sorted by {strata}, shuffled within."""
+    """`rows` as they are dealt: sorted by {strata}, shuffled within."""
     {result}rows[numpy.lexsort((chance.random(len(rows)), stratum[rows]))]
 '''
 _SINGLE = """\

@@ -130,7 +130,7 @@ class Loop:
 
     @property
     def _needs_train_loss(self) -> bool:
-        return self.config.stopping.name == "pq"
+        return self.config.stopping.name == "pq" and not self.until
 
     def _step(self) -> list[str]:
         config = self.config

@@ -1,0 +1,110 @@
+"""Standing: how good predictions are on some rows, and by how much they are better than others' on the same rows.
+
+Intervals are bootstrapped over the rows' units, the same draws for all who are compared. Knows predictions and metrics;
+it knows no trials, models or files.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import torch
+
+from trimtab.training.metrics import Metric, all_scores, bootstrap_all, metrics_for, middle
+
+BETTER, WORSE, ALIKE, UNKNOWN = "better", "worse", "alike", "unknown"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that predictions are judged on: what is true of them [rows, outputs] (or class numbers [rows]), their
+    weights, and their units (rows of one number are no evidence of their own)."""
+
+    truth: numpy.ndarray
+    weights: numpy.ndarray
+    units: numpy.ndarray
+
+    def where(self, known: numpy.ndarray) -> "Rows":
+        return Rows(self.truth[known], self.weights[known], self.units[known])
+
+
+@dataclass(frozen=True)
+class Gain:
+    """By how much the model's figure is better than another's (below 0: worse), with its 95 % interval and a verdict:
+    "better" or "worse" where the interval leaves 0 out, "alike" where it does not, "unknown" where there is none."""
+
+    better_by: float | None
+    interval: tuple[float, float] | None
+    verdict: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "better_by": self.better_by,
+            "interval": None if self.interval is None else list(self.interval),
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The figures of a model on rows by metric, their intervals, and its gains over others by name and metric."""
+
+    scores: dict[str, float]
+    intervals: dict[str, tuple[float, float] | None]
+    gains: dict[str, dict[str, Gain]]
+
+
+def scores_of(predictions: numpy.ndarray, rows: Rows, metric: Metric) -> dict[str, float]:
+    """All figures of `predictions` [rows, outputs]; rows without a prediction are left out."""
+    known = ~numpy.isnan(predictions).any(axis=1)
+    judged = rows.where(known)
+    scores = all_scores(predictions[known].astype(numpy.float64), judged.truth, judged.weights, task=metric.task)
+    if metric.name not in scores:
+        lane = (torch.as_tensor(part).unsqueeze(0) for part in (predictions[known], judged.truth, judged.weights))
+        scores[metric.name] = metric.shown(float(metric.error(*lane)))
+    return scores
+
+
+def standing(
+    model: Sequence[numpy.ndarray],
+    others: Mapping[str, numpy.ndarray],
+    rows: Rows,
+    metric: Metric,
+    *,
+    seed: int,
+) -> Standing:
+    """How a model stands on `rows`, beside `others`.
+
+    Arguments:
+        model: its predictions [rows, outputs]; where there are several, as of choices made on halves of the rows, its
+            figure is the mean of theirs.
+        others: predictions to compare it with, by name.
+        metric: the study's; all others of the task are told as well.
+    """
+    known = numpy.logical_and.reduce([~numpy.isnan(each).any(axis=1) for each in (*model, *others.values())])
+    judged = rows.where(known)
+    lanes = torch.from_numpy(numpy.stack([each[known] for each in (*model, *others.values())]).astype(numpy.float64))
+    metrics = {each.name: each for each in (*metrics_for(metric.task, lanes.shape[2]), metric)}
+    truth, weights = torch.as_tensor(judged.truth), torch.as_tensor(judged.weights)
+    arguments = lanes, truth.expand(len(lanes), *truth.shape), weights.expand(len(lanes), -1)
+    drawn = bootstrap_all(list(metrics.values()), *arguments, seed=seed, units=judged.units)
+    result = Standing({}, {}, {name: {} for name in others})
+    for name, each in metrics.items():
+        errors, draws = each.error(*arguments), drawn[name]
+        error, draw = errors[: len(model)].mean(), draws[: len(model)].mean(0)
+        result.scores[name] = each.shown(float(error))
+        low, high = sorted(each.shown(end) for end in middle(draw))
+        result.intervals[name] = None if math.isnan(low) else (low, high)
+        for other, gains in result.gains.items():
+            place = len(model) + list(others).index(other)
+            gains[name] = _gain(float(errors[place] - error), middle(draws[place] - draw))
+    return result
+
+
+def _gain(better_by: float, interval: tuple[float, float]) -> Gain:
+    if math.isnan(better_by) or math.isnan(interval[0]):
+        return Gain(None if math.isnan(better_by) else better_by, None, UNKNOWN)
+    low, high = interval
+    return Gain(better_by, interval, BETTER if low > 0 else WORSE if high < 0 else ALIKE)

@@ -1,0 +1,123 @@
+"""Verdicts: what a study's model is made of, and how it stands beside each baseline, in sentences.
+
+Knows a study's result, the plain dict, and nothing else: every sentence says what stands there.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from trimtab.layout import number
+from trimtab.tuning.standing import ALIKE, BETTER, UNKNOWN, WORSE
+from trimtab.wording import counted, listed, sentence
+
+BASELINES = {"mean": "the mean", "linear": "the linear model", "default_mlp": "the default MLP"}
+Gains = Mapping[str, Mapping[str, Any]]
+
+
+def verdicts(result: Mapping[str, Any]) -> list[str]:
+    """One sentence for each baseline: better or worse by how much, or that the two cannot be told apart."""
+    return [
+        _verdict(name, gains, result["metric"], is_model=_is_model(name, result))
+        for name, gains in result.get("gains", {}).items()
+    ]
+
+
+def ensemble_in_words(result: Mapping[str, Any]) -> str:
+    """Who is in the ensemble, and with which weight; "" where the model is one trial alone."""
+    members = result.get("ensemble", ())
+    if len(members) < 2:
+        return ""
+    named = [f"{_named(member)} ({member['share']:.0%})".replace("%", " %") for member in members]
+    text = f"The model is a weighted mean of {counted(len(members), 'trial')}: {listed(named)}."
+    best = next((member for member in members if member["trial"] == result["winner"]), None)
+    if best is None:
+        return f"{text} The best config, trial {result['winner']}, is not among them."
+    return f"{text} The best config is {_named(best)}."
+
+
+def rows_in_words(result: Mapping[str, Any]) -> str:
+    """Which rows the figures are of, and how often they were used."""
+    rows = result["rows"]
+    if result["test"] is not None:
+        uses = result.get("test_uses", 1)
+        how = "once" if uses == 1 else f"{uses} times, once in each call that ended"
+        text = f"{counted(rows['test'], 'test row')}, used {how}"
+    else:
+        who = counted(result["judged"], "row") if "judged" in result else "rows"
+        text = f"{who} out of fold: no test part was set aside"
+        if result.get("nested") is not None:
+            text += "; each row is judged by a choice that was made without it"
+    units = result.get("interval_units", {"of": "rows"})
+    if units["of"] == "rows":
+        return text
+    return f"{text}; intervals over {units['count']:,} {units['of']}"
+
+
+def effort_in_words(result: Mapping[str, Any]) -> str:
+    """How many trials and runs there were in how many seconds, over all calls."""
+    done = f"{counted(result['trials'], 'trial')}, {counted(result['runs'], 'run')}"
+    calls = result.get("calls", 1)
+    seconds = f"{result.get('seconds_in_all', result['seconds']):.0f} s"
+    if calls == 1:
+        return f"{done} in {seconds}"
+    cut_off = result.get("cut_off", 0)
+    if cut_off:
+        return f"{done} in {seconds} and {counted(cut_off, 'call that was', 'calls that were')} cut off"
+    return f"{done} in {seconds}, {calls} calls"
+
+
+def _named(member: Mapping[str, Any]) -> str:
+    return BASELINES.get(member.get("name", ""), f"trial {member['trial']}")
+
+
+def _is_model(name: str, result: Mapping[str, Any]) -> bool:
+    members = result.get("ensemble", ())
+    return len(members) == 1 and members[0].get("name") == name
+
+
+def _verdict(name: str, gains: Gains, metric: str, *, is_model: bool) -> str:
+    who = BASELINES.get(name, name)
+    if is_model:
+        return f"The model is {who} itself: nothing better was found."
+    ordered = {metric: gains[metric], **gains} if metric in gains else dict(gains)
+    by_verdict: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for each, gain in ordered.items():
+        by_verdict.setdefault(gain["verdict"], {})[each] = gain
+    clauses, named = [], who
+    for verdict, found in by_verdict.items():
+        clauses.append(_CLAUSES[verdict](named, found, is_first=not clauses, is_main=metric in found))
+        named = "it"
+    text = "; ".join(clauses)
+    return sentence(text[0].upper() + text[1:])
+
+
+def _better(who: str, found: Gains, *, is_first: bool, is_main: bool) -> str:
+    del is_first, is_main
+    return f"better than {who} " + listed(f"{_by(gain)} in {name}" for name, gain in found.items())
+
+
+def _worse(who: str, found: Gains, *, is_first: bool, is_main: bool) -> str:
+    text = f"{who} is better " + listed(f"{_by(gain)} in {name}" for name, gain in found.items())
+    return f"{'on these rows ' * is_first}{text}{': nothing was gained' * is_main}"
+
+
+def _alike(who: str, found: Gains, *, is_first: bool, is_main: bool) -> str:
+    del is_first, is_main
+    named = [f"{name} ({'better' if gain['better_by'] >= 0 else 'worse'} {_by(gain)})" for name, gain in found.items()]
+    return f"cannot be told apart from {who} in {listed(named)}"
+
+
+def _unknown(who: str, found: Gains, *, is_first: bool, is_main: bool) -> str:
+    del is_first, is_main
+    return f"cannot be compared with {who} in {listed(found)}: these rows are too few"
+
+
+_CLAUSES = {BETTER: _better, WORSE: _worse, ALIKE: _alike, UNKNOWN: _unknown}
+
+
+def _by(gain: Mapping[str, Any]) -> str:
+    """ "by 0.73 [0.39, 1.10]": how large the difference is, in the direction that it has."""
+    low, high = gain["interval"]
+    if gain["better_by"] < 0:
+        low, high = -high, -low
+    return f"by {number(abs(gain['better_by']))} [{number(low)}, {number(high)}]"
