@@ -8,7 +8,6 @@ import os
 import pickle
 import signal
 import sys
-import tempfile
 import threading
 import time
 import warnings
@@ -33,7 +32,6 @@ def noted(modules: Iterable[nn.Module] = (), folders: Iterable[Path] = ()) -> di
         "child processes": sorted(child.pid for child in psutil.Process().children(recursive=True)),
         "open files": _open_files(),
         "files": sorted(str(path) for folder in folders for path in folder.rglob("*")),
-        "temporary files": sorted(path.name for path in Path(tempfile.gettempdir()).glob("trimtab*")),
         "modules": [_of_module(module) for module in modules],
         **_settings(),
     }

@@ -200,8 +200,8 @@ PLACES: dict[str, tuple[str, ...]] = {
         "tuning.folder:StudyFolder.save_curves", "tuning.folder:StudyFolder.merge_curves",
         "tuning.writer:TrialStore.__init__", "tuning.store:_write_ahead", "tuning.writer:TrialStore.add",
         "tuning.writer:TrialWriter.__init__", "tuning.writer:TrialWriter.put", "tuning.writer:curve_rows",
-        "tuning.study:Search.__init__", "tuning.study:Pace", "tuning.study:Waves.next",
-        "tuning.proposer:Proposer.propose", "tuning.proposer:Proposer.tell",
+        "tuning.study:Search.__init__", "tuning.study:Pace", "tuning.ahead:Waves.next",
+        "tuning.proposer:Proposer.propose",
         "tuning.baselines:fit_linear", "tuning.baselines:fit_mean",
         "training.engine:Engine.__init__", "training.engine:Engine.admit", "training.engine:Engine.retire",
         "training.engine:Engine._train", "training.engine:Engine._evaluate", "training.engine:Engine._path",
@@ -214,7 +214,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     ),
     "resume": ("tuning.store:TrialStore.trials", "job:words_of_going_on", "tuning.writer:TrialStore.add"),
     "tune_networks": (
-        "module_job:Fitting", "module_job:ModuleJob._folder", "module_job:Search", "modules.fitting:Engine",
+        "module_job:Fitting", "module_job:ModuleJob._asked", "module_job:Search", "modules.fitting:Engine",
         "tuning.writer:TrialStore.__init__", "training.chunk:Chunk.train", "training.vmap_program:functional_call",
         "module_job:ModuleJob._result",
     ),
@@ -373,11 +373,16 @@ def test_looking_and_predicting_leave_nothing_behind_where_all_goes_well(bench: 
 def test_a_study_that_kept_nothing_can_be_started_again_in_its_folder(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(tt.TrimtabError, match="cannot be opened"):
-        bench.tune(storage="no-such-database://here")
+    def fail() -> None:
+        with monkeypatch.context() as patches:
+            break_at("training.engine:Engine.__init__", InjectedError, patches)
+            bench.tune()
+
+    with pytest.raises(InjectedError):
+        fail()
     assert not bench.out.parent.exists()
     bench.out.mkdir(parents=True)
-    with pytest.raises(tt.TrimtabError, match="cannot be opened"):
-        bench.tune(storage="no-such-database://here")
+    with pytest.raises(InjectedError):
+        fail()
     assert bench.out.exists() and not list(bench.out.iterdir())  # the caller's own folder stays
     assert bench.tune().out == bench.out
