@@ -21,8 +21,9 @@ docs: venv
 walkthrough: venv
 	$(BIN)/python -m trimtab.walkthrough.build
 
+# One process of tests for each core, a file's tests in one of them.
 test: venv
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: venv
 	$(BIN)/ruff check .

@@ -1,12 +1,39 @@
-"""What tests share: where the real data sets are, when they are there at all."""
+"""What tests share: the real data sets, where they are here at all; and the cores, where several tests run at once."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 # Read by scipy when it is imported first; without it scikit-learn skips some of its checks of estimators.
 os.environ["SCIPY_ARRAY_API"] = "1"
+# Of several processes of tests, one for each core. Read by torch and BLAS when they are imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Where tests run in several processes, one that is marked `alone` waits for the others, and they wait for it."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    shared = Path(item.config.option.basetemp).parent  # each process has a folder of its own in it
+    with _in_the_room(shared, is_alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextmanager
+def _in_the_room(shared: Path, *, is_alone: bool) -> Iterator[None]:
+    """A room for many tests or for a single one; they queue at its door, so that none waits for ever. A process that
+    dies leaves both."""
+    with (shared / "room").open("w") as inside:
+        with (shared / "door").open("w") as door:
+            fcntl.flock(door, fcntl.LOCK_EX)
+            fcntl.flock(inside, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
+        yield
 
 
 @pytest.fixture(scope="session")

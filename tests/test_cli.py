@@ -543,6 +543,7 @@ def test_a_class_with_a_single_row_is_said_and_words_come_at_the_end(run: Run) -
     assert all(name.startswith("probability_") for name in probabilities.columns[1:])
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("signals", "status", "words"),

@@ -292,6 +292,7 @@ def test_what_was_found_is_told():
     assert isinstance(model.words_, str) and any('"text" is left out' in notice for notice in model.notices_)
 
 
+@pytest.mark.alone
 def test_a_budget_of_five_seconds_is_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path))
     x, y = load_diabetes(return_X_y=True)

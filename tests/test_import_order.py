@@ -13,7 +13,7 @@ PACKAGE = Path(trimtab.__file__).parent
 
 # Bottom to top. Neighbours on one floor do not import each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("wording",),
+    ("wording", "quiet", "shared_setting"),
     ("errors",),
     ("data", "machine", "whole_file", "knobs", "layout"),
     ("table", "nets", "recording"),

@@ -288,6 +288,7 @@ def test_a_full_disk_is_an_error_that_leaves_what_was_found(diabetes, tmp_path, 
     assert 3 <= len(tt.load(tmp_path / "s").trials) <= 5
 
 
+@pytest.mark.alone
 def test_the_budget_is_kept_and_used(diabetes, tmp_path):
     started = time.monotonic()
     found = tt.tune(diabetes, "target", out=tmp_path / "s", budget=10)
@@ -295,6 +296,7 @@ def test_the_budget_is_kept_and_used(diabetes, tmp_path):
     assert 8.5 <= seconds <= 14 and found.summary()["trials"] > 3
 
 
+@pytest.mark.alone
 def test_a_very_wide_table_ends_with_some_model_in_time(tmp_path):
     rng = numpy.random.default_rng(0)
     x = rng.normal(size=(300, 3_000)).astype(numpy.float32)

@@ -8,9 +8,12 @@ import errno
 import io
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +21,7 @@ from typer.core import TyperCommand
 
 import trimtab
 from trimtab.errors import OptionError, TrimtabError
-from trimtab.interruption import Interruption
+from trimtab.interruption import Interruption, call_watchdogs_off
 from trimtab.panel import LivePanel
 from trimtab.sweep_terminal import EpochLine, print_sweep, save_figure
 from trimtab.terminal import (
@@ -365,7 +368,33 @@ def _share_or_file(text: str) -> str | float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 failed, 2 bad usage or bad input."""
+    """Run one command; returns the exit status: 0, 1 failed, 2 bad usage or bad input.
+
+    With `arguments` it is called from a program that goes on, which gets back what a command sets for its process.
+    """
+    if arguments is None:
+        return _run(None)
+    with _as_before():
+        return _run(arguments)
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    """Streams, Ctrl-C and what Python does with errors are afterwards as they were."""
+    streams = [(s, s.errors) for s in (sys.stdout, sys.stderr) if isinstance(s, io.TextIOWrapper)]
+    hook, on_interrupt = sys.excepthook, signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        call_watchdogs_off()
+        for stream, errors in streams:
+            stream.reconfigure(errors=errors)
+        sys.excepthook = hook  # typer has one of its own
+        if signal.getsignal(signal.SIGINT) is not on_interrupt:
+            signal.signal(signal.SIGINT, on_interrupt)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -375,7 +404,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status if status != TYPERS_KEYBOARD_INTERRUPT else _complain("Stopped.", 1)
     except BrokenPipeError:
         # Python flushes stdout once more when it ends: let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return 1
     except (KeyboardInterrupt, typer.Abort):
         return _complain("Stopped.", 1)

@@ -74,7 +74,8 @@ def fit(
             function's networks.
         device: auto (a GPU where there is one), cpu or cuda.
         callbacks: functions of an epoch's values (answering True ends the run), or objects with any of the methods
-            `started(run, config)`, `epoch_ended(run, values)` and `ended(run, result)`.
+            `started(run, config)`, `epoch_ended(run, values)`, `ended(run, result)` and `failed(run, error)` (where the
+            call raises before the run has ended).
         checkpoint: a folder; the same call goes on from there after an interruption, as if there had been none.
         evaluate_every: epochs between two evaluations.
         knobs: the function's own arguments, where `module` is one that takes some; and momentum, second_decay, epsilon,

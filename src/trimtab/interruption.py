@@ -12,6 +12,18 @@ from trimtab.terminal import Silent
 SECONDS_TO_LEAVE = 4.5
 
 
+class _Watchdog(threading.Timer):
+    """Ends the process when its time is over."""
+
+
+def call_watchdogs_off() -> None:
+    """For a process that goes on although a command in it was stopped."""
+    for thread in threading.enumerate():
+        if isinstance(thread, _Watchdog):
+            thread.cancel()
+            thread.join()
+
+
 class Interruption:
     """While it is open, Ctrl-C sets `stop`; a second one, or SIGTERM, sets `abort` and ends the process within 5 s."""
 
@@ -20,15 +32,24 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         handlers = {signal.SIGINT: self._on_interrupt, signal.SIGTERM: self._on_terminate}
-        self._before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        self._before = {number: signal.getsignal(number) for number in handlers}
+        try:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        except BaseException:
+            self._give_back()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._give_back()
         if self.stop.is_set():
             # It is finishing as asked: one more Ctrl-C while Python ends would only print a traceback.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def _give_back(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _on_interrupt(self, *_: object) -> None:
         if self.stop.is_set():
@@ -44,7 +65,7 @@ class Interruption:
         self.abort.set()
         self.view.interrupted("Stopping now.")
         # What is finished is already on disk, so leaving hard loses nothing when a long step does not end in time.
-        watchdog = threading.Timer(SECONDS_TO_LEAVE, self._leave)
+        watchdog = _Watchdog(SECONDS_TO_LEAVE, self._leave)
         watchdog.daemon = True
         watchdog.start()
 

@@ -30,12 +30,12 @@ from trimtab.tuning import calls
 from trimtab.tuning.baselines import BASELINES, DEFAULT_MLP, FITTED_BASELINES
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.flight import Flight, Flying, in_flight
-from trimtab.tuning.folder import StudyFolder, locked, require_free
+from trimtab.tuning.folder import StudyFolder, new_study
 from trimtab.tuning.going_on import kept, words_of_a_cut, words_of_going_on
 from trimtab.tuning.hearing import RunListener
 from trimtab.tuning.notices import edge_notices
 from trimtab.tuning.space import Space, check_fixed, knobs_of, space_for
-from trimtab.tuning.store import begun, opened
+from trimtab.tuning.store import begun, check_opens
 from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 from trimtab.tuning.writer import TrialWriter
@@ -123,11 +123,10 @@ class Job:
         if folder is None:
             asked |= {"greater_is_better": metric.greater_is_better, "fingerprint": prepared.fingerprint}
             if asked["storage"]:
-                opened(asked["storage"])
+                check_opens(asked["storage"])
             path = new_folder(prepared.source_name) if out is None else out
-            require_free(path)
-            with locked(path):
-                return self._run_in(StudyFolder.create(path, kept(asked)), space)
+            with new_study(path, kept(asked), self.budget.abort.is_set) as study:
+                return self._run_in(study, space)
         return self._run_in(folder, space)
 
     def _run_in(self, folder: StudyFolder, space: Space) -> Study:
@@ -203,10 +202,8 @@ class Job:
             keeps_records=self.lasting,
             flight=Flight(self.folder, flying),
         )
-        try:
+        with writer:
             return self._search_with(engine, space, earlier, writer, flying)
-        finally:
-            writer.close()
 
     def _search_with(
         self,

@@ -1,19 +1,22 @@
 """What this process may use of the machine: cores, memory, devices. Knows nothing of training."""
 
+import contextlib
 import ctypes
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from trimtab.errors import OptionError
+from trimtab.shared_setting import SharedSetting
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_COMPILERS_FOLDERS = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")  # noted in the environment for processes it starts
 
 
 def cores() -> int:
@@ -56,25 +59,54 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def lanes_in_threads() -> Iterator[None]:
-    """Set torch and Python up for lanes that share the cores; the last study to end puts both settings back.
+    """Set torch and Python up for lanes that share the cores; what was set before is put back.
 
     Two threads per product wait for each other at every one of them, which on a shared machine costs up to tenfold; and
     a thread that comes back from a product should not wait 5 ms for the interpreter.
     """
-    with _settings.lock:
-        if _settings.users == 0:
-            _settings.before = torch.get_num_threads(), sys.getswitchinterval()
-            torch.set_num_threads(1)
-            sys.setswitchinterval(5e-5)
-        _settings.users += 1
+    with one_torch_thread(), _switch_interval.at(5e-5):
+        yield
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """torch works with one thread for what this thread asks of it; others, and those to come, keep theirs."""
+    before = torch.get_num_threads()
+    _set_torch_threads(1)
     try:
         yield
     finally:
-        with _settings.lock:
-            _settings.users -= 1
-            if _settings.users == 0:
-                torch.set_num_threads(_settings.before[0])
-                sys.setswitchinterval(_settings.before[1])
+        _set_torch_threads(before)
+
+
+def be_a_thread_of_lanes() -> None:
+    """Set the calling thread, which is ours alone, up for stepping lanes."""
+    _set_torch_threads(1)
+    torch.set_flush_denormal(True)
+
+
+def _set_torch_threads(count: int) -> None:
+    """torch keeps a number for every thread, and one more that new threads begin with: setting the first sets both, so
+    a new thread notes the second and puts it back."""
+    if torch.get_num_threads() == count:
+        return
+    is_noted, is_set = threading.Event(), threading.Event()
+
+    def keep() -> None:
+        usual = torch.get_num_threads()
+        is_noted.set()
+        is_set.wait()
+        torch.set_num_threads(usual)
+
+    keeper = threading.Thread(target=keep, daemon=True, name="trimtab-keeper")
+    with _torch_threads:
+        keeper.start()
+        try:
+            is_noted.wait()
+            torch.set_num_threads(count)
+        finally:
+            is_set.set()
+            keeper.join()
 
 
 @contextmanager
@@ -91,16 +123,73 @@ def no_denormals() -> Iterator[None]:
         torch.set_flush_denormal(is_set_already)
 
 
-@dataclass
-class _ProcessSettings:
-    """What belongs to the whole process, and how many studies run under it."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    users: int = 0
-    before: tuple[int, float] = (1, 0.005)
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """numpy and scipy multiply with one thread."""
+    with _blas_threads.at(1):
+        yield
 
 
-_settings = _ProcessSettings()
+@contextmanager
+def as_before_compiling() -> Iterator[None]:
+    """What torch's compiler sets for the whole process while it works is put back afterwards."""
+    with _compiling.at(True):
+        yield
+
+
+def _put_compiling(_: bool) -> Callable[[], object]:
+    """Nothing is set here; what there is now is put back."""
+    environment, limit = set(os.environ), sys.getrecursionlimit()
+    bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    had_monitor = getattr(bars, "monitor", None) is not None
+
+    def put_back() -> None:
+        for name in _COMPILERS_FOLDERS:
+            if name not in environment:
+                os.environ.pop(name, None)
+        with contextlib.suppress(RecursionError):  # this deep in the caller's own program
+            sys.setrecursionlimit(limit)
+        bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
+        if bars is not None and bars.monitor is not None and not had_monitor:
+            bars.monitor.exit()  # a thread that looks after progress bars
+            bars.monitor = None
+
+    return put_back
+
+
+def _put_switch_interval(seconds: float) -> Callable[[], object]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    return lambda: sys.setswitchinterval(before)
+
+
+def _put_blas_threads(count: int) -> Callable[[], object]:
+    """threadpoolctl lets a thread that has set a limit rule until it ends, so it is one that ends with the limit."""
+    is_set, is_over = threading.Event(), threading.Event()
+
+    def keep() -> None:
+        try:
+            with threadpool_limits(count, user_api="blas"):
+                is_set.set()
+                is_over.wait()
+        finally:
+            is_set.set()
+
+    keeper = threading.Thread(target=keep, daemon=True, name="trimtab-keeper")
+    keeper.start()
+    is_set.wait()
+
+    def put_back() -> None:
+        is_over.set()
+        keeper.join()
+
+    return put_back
+
+
+_torch_threads = threading.Lock()
+_switch_interval = SharedSetting(_put_switch_interval)
+_blas_threads = SharedSetting(_put_blas_threads)
+_compiling = SharedSetting(_put_compiling)
 
 
 def device_named(name: str | torch.device) -> torch.device:

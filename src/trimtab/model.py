@@ -27,6 +27,7 @@ from trimtab.table.encode import Encoded, Encoder
 from trimtab.table.frames import to_frame
 from trimtab.table.target import TargetEncoder
 from trimtab.training.mlp_program import MLPProgram
+from trimtab.training.precision import multiplying
 from trimtab.training.program import outputs_of
 from trimtab.wording import counted, listed, sentence
 
@@ -88,10 +89,11 @@ class Model:
         pieces = [numpy.zeros((0, self.target.outputs))]
         for start in range(0, len(numbers), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
-            parts = [
-                share * self._mean_of(program, parameters, numbers[rows], codes[rows])
-                for program, parameters, share in networks
-            ]
+            with multiplying("high"):
+                parts = [
+                    share * self._mean_of(program, parameters, numbers[rows], codes[rows])
+                    for program, parameters, share in networks
+                ]
             pieces.append(torch.stack(parts).sum(0).numpy())
         return numpy.concatenate(pieces)
 
@@ -175,10 +177,14 @@ class Model:
         document, weights = self.pack()
         new = folder.with_name(f".{folder.name}.part")
         shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        (new / "weights.safetensors").write_bytes(weights)
-        (new / "model.json").write_text(document, encoding="utf-8")
-        _exchange(new, folder)
+        try:
+            new.mkdir(parents=True)
+            (new / "weights.safetensors").write_bytes(weights)
+            (new / "model.json").write_text(document, encoding="utf-8")
+            _exchange(new, folder)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
 
     @classmethod
     def load(cls, folder: Path) -> "Model":

@@ -6,6 +6,7 @@ Puts the floors below to work on what was asked; it parses no options and knows 
 import hashlib
 import json
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ from trimtab.training.run import Request
 from trimtab.tuning import calls
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.flight import Flight, in_flight
-from trimtab.tuning.folder import StudyFolder, locked, require_free
+from trimtab.tuning.folder import StudyFolder, new_study
 from trimtab.tuning.going_on import address_of, kept, words_of_a_cut, words_of_going_on
 from trimtab.tuning.hearing import RunListener
-from trimtab.tuning.store import begun, opened
+from trimtab.tuning.store import begun, check_opens
 from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 from trimtab.tuning.writer import TrialWriter
@@ -75,12 +76,10 @@ class ModuleJob:
         if folder is not None:
             return self._run_in(self._opened(folder, asked), fitting, space, asked, test_rows, is_resumed=True)
         if self.storage:
-            opened(self.storage)
+            check_opens(self.storage)
         name = type(space.networks.module).__name__ if space.networks.module is not None else "module"
         path = new_folder(name.lower()) if out is None else out
-        require_free(path)
-        with locked(path):
-            study = StudyFolder.create(path, kept(asked))
+        with new_study(path, kept(asked), self.budget.abort.is_set) as study:
             return self._run_in(study, fitting, space, asked, test_rows, is_resumed=False)
 
     def _run_in(
@@ -167,21 +166,16 @@ class ModuleJob:
             measures_widths=self.max_trials is None,
             should_stop=self.budget.is_over,
         )
-        search = Search(
-            data=fitting.training_data, metric=fitting.metric, space=space, engine=engine, folder=folder,
-            writer=writer, budget=self.budget, seed=self.seed, max_trials=self.max_trials, earlier=earlier,
-            baseline_names=(), on_progress=self._on_progress, flight=flight, flying=flying, listener=self.runs,
-        )  # fmt: skip
-        try:
+        with closing(engine), writer:
+            search = Search(
+                data=fitting.training_data, metric=fitting.metric, space=space, engine=engine, folder=folder,
+                writer=writer, budget=self.budget, seed=self.seed, max_trials=self.max_trials, earlier=earlier,
+                baseline_names=(), on_progress=self._on_progress, flight=flight, flying=flying, listener=self.runs,
+            )  # fmt: skip
             trials = search.run()
             if search.is_cut_by_time:
                 self._notice(words_of_a_cut(search.tuned, search.max_trials, folder.path))
             return trials, engine_report(engine)
-        finally:
-            try:
-                writer.close()
-            finally:
-                engine.close()
 
     def _result(
         self,

@@ -117,13 +117,15 @@ class Recorder:
 
         `ended` says why training ended: "all epochs", "stopped early", "not finite" or "stopped" (from outside).
         """
-        if ended is not None:
-            self.recording.end(ended)
         if self._watcher is not None:
             self._watcher.remove()
             self._watcher = None
-        if self._file is not None:
-            self._file.write()
+        try:
+            if ended is not None:
+                self.recording.end(ended)
+        finally:
+            if self._file is not None:
+                self._file.write()
 
     def __enter__(self) -> "Recorder":
         return self

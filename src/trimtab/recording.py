@@ -7,7 +7,6 @@ import difflib
 import io
 import json
 import math
-import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import Any
 import polars
 
 from trimtab.errors import DataError, OptionError, unknown_choice
+from trimtab.whole_file import replacing
 
 # Those of `training.run`, which would bring torch along; a test holds them equal.
 COLUMNS = (
@@ -180,16 +180,11 @@ class Recording:
             "ended": self.ended,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.part")
         # By way of memory: what polars raises of a full disk is no OSError.
         content = io.BytesIO()
         self.frame().write_parquet(content, metadata={"trimtab": json.dumps(about)})
-        try:
-            temporary.write_bytes(content.getvalue())
-            os.replace(temporary, path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        with replacing(path, path.with_name(f".{path.name}.part")) as part:
+            part.write_bytes(content.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> "Recording":

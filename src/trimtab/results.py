@@ -319,7 +319,8 @@ def load(
         )
     url = address_of(folder, asked.get("storage"), None if storage is None else checked_address(storage))
     greater = bool(asked.get("greater_is_better"))
-    trials = TrialStore(folder, url=url, greater_is_better=greater, may_create=False).trials()
+    with TrialStore(folder, url=url, greater_is_better=greater, may_create=False) as store:
+        trials = store.trials()
     cut = [each.so_far for each in in_flight(folder, trials) if each.so_far is not None]
     trials = sorted(trials + cut, key=lambda record: record.number)
     finished = [record for record in trials if record.state == "complete"]

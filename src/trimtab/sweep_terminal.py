@@ -1,6 +1,5 @@
 """What a person reads of a sweep in a terminal: how far it is, and what its values came to. Trains nothing."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -9,6 +8,7 @@ from rich.console import Console
 from trimtab.errors import OptionError
 from trimtab.layout import table_in_text
 from trimtab.terminal import say
+from trimtab.whole_file import replacing
 from trimtab.wording import listed
 
 if TYPE_CHECKING:
@@ -65,12 +65,10 @@ def save_figure(figure: "Figure", path: str) -> None:
     target = Path(path)
     if target.suffix.lower() not in PICTURES:
         raise OptionError(f"{path} is no picture file: its name must end in {listed(PICTURES, 'or')}.")
-    part = target.with_name(f".{target.name}.part{target.suffix}")
     try:
-        figure.savefig(part, dpi=150)
-        os.replace(part, target)
+        with replacing(target, target.with_name(f".{target.name}.part{target.suffix}")) as part:
+            figure.savefig(part, dpi=150)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OptionError(f"{path} cannot be written ({error.strerror}): choose another file.") from None
 
 

@@ -5,7 +5,7 @@ losses or files.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial, wraps
 from typing import Any
@@ -50,14 +50,16 @@ class Watcher:
         self._hooks: list[Any] = []
         self._gradient_hooks: list[Any] = []
         self._forget()
-        self._hooks = [
-            optimizer.register_step_pre_hook(self._before_step),
-            optimizer.register_step_post_hook(self._after_step),
-        ]
-        # The compiler would look into forward hooks, and make other code because of them.
-        if not hasattr(module, "_orig_mod"):
-            self._hooks += self._forward_hooks(module)
-        self._begin_step()
+        try:
+            self._hooks.append(optimizer.register_step_pre_hook(self._before_step))
+            self._hooks.append(optimizer.register_step_post_hook(self._after_step))
+            # The compiler would look into forward hooks, and make other code because of them.
+            if not hasattr(module, "_orig_mod"):
+                self._hooks.extend(self._forward_hooks(module))
+            self._begin_step()
+        except BaseException:
+            self.remove()
+            raise
 
     def noted(self) -> tuple[dict[str, float], dict[str, list[float]]]:
         """The signals since the last call by their columns, and those with a number per part of the network.
@@ -111,7 +113,8 @@ class Watcher:
             self._gradient_hooks = []
         if self._hooks and self._steps % NOTED_EVERY == 0:
             note = self._note_gradient
-            self._gradient_hooks = [p.register_post_accumulate_grad_hook(note) for p in self._parameters()]
+            for parameter in self._parameters():
+                self._gradient_hooks.append(parameter.register_post_accumulate_grad_hook(note))
 
     def _note_gradient(self, parameter: nn.Parameter) -> None:
         if parameter.grad is not None:
@@ -189,15 +192,16 @@ class Watcher:
 
     # -- passes
 
-    def _forward_hooks(self, module: nn.Module) -> list:
+    def _forward_hooks(self, module: nn.Module) -> Iterator[Any]:
+        """Each as it is registered."""
         named = [(name, child) for name, child in module.named_modules() if isinstance(child, ACTIVATION_MODULES)]
         above = {".".join(name.split(".")[:depth]) for name, _ in named for depth in range(name.count(".") + 1)}
         containers = [module.get_submodule(name) for name in sorted(above)]
-        return [
-            *(child.register_forward_pre_hook(_Hook(self._begin_pass)) for child in containers),
-            *(child.register_forward_hook(_Hook(self._end_pass), always_call=True) for child in containers),
-            *(child.register_forward_hook(_Hook(partial(self._note_activation, name))) for name, child in named),
-        ]
+        for child in containers:
+            yield child.register_forward_pre_hook(_Hook(self._begin_pass))
+            yield child.register_forward_hook(_Hook(self._end_pass), always_call=True)
+        for name, child in named:
+            yield child.register_forward_hook(_Hook(partial(self._note_activation, name)))
 
     def _begin_pass(self, module: nn.Module, inputs: tuple) -> None:
         if self._depth == 0:

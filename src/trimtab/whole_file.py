@@ -1,8 +1,9 @@
 """A file that appears only when it is whole: written beside its place, then renamed into it. Knows no content."""
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trimtab.errors import DataError
@@ -10,19 +11,57 @@ from trimtab.errors import DataError
 
 @contextmanager
 def beside(out: Path) -> Iterator[Path]:
-    """A file beside `out` to write into, which takes its place at the end, or vanishes when something goes wrong.
-
-    Raises DataError where `out` cannot be written.
-    """
+    """As `replacing`, where a user says what is written: raises DataError where `out` cannot be written."""
     if out.is_dir():
         raise DataError(f"{out} cannot be written: it is a folder.")
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        part.touch()
+        part_of(out).touch()
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror}.") from None
+    with replacing(out, part_of(out)) as part:
+        yield part
+
+
+@contextmanager
+def replacing(target: Path, part: Path | None = None) -> Iterator[Path]:
+    """A file to write into, which takes the place of `target` at the end, or vanishes when something goes wrong.
+
+    `part` is that file (None: one of a name that no other thread or process uses).
+    """
+    part = part or part_of(target)
     try:
         yield part
-        part.replace(out)
-    finally:
+        os.replace(part, target)
+    except BaseException:
         part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def folder_for(target: Path) -> Iterator[None]:
+    """The folder that `target` is to stand in, made where it is missing, and gone again when something goes wrong."""
+    made = make_folders(target.parent)
+    try:
+        yield
+    except BaseException:
+        take_back(made)
+        raise
+
+
+def make_folders(folder: Path) -> tuple[Path, ...]:
+    """Make a folder and those above it that are missing; what was made, from the folder upwards. Raises OSError."""
+    missing = tuple(place for place in (folder, *folder.parents) if not place.exists())
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def take_back(made: tuple[Path, ...]) -> None:
+    """Take folders away that `make_folders` has made and nothing stands in."""
+    for place in made:
+        with suppress(OSError):
+            place.rmdir()
+
+
+def part_of(target: Path) -> Path:
+    """What this thread of this process may write in the meantime."""
+    return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")

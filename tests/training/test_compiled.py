@@ -156,6 +156,7 @@ def test_training_goes_on_while_a_step_is_compiled_and_takes_it_when_it_is_there
     assert 0 < population.compiled_steps < population.lane_steps
 
 
+@pytest.mark.alone
 def test_closing_ends_what_compiles_and_the_thread_that_waits_for_it(tmp_path, monkeypatch):
     monkeypatch.setenv(libraries.CACHE_VARIABLE, str(tmp_path))
     engine = engine_for(regression_data(), compiling="beside")

@@ -1,4 +1,7 @@
+import warnings
+
 import numpy
+import optuna
 
 from trimtab.training.config import Config
 from trimtab.tuning.proposer import REMEMBERED_BEST, REMEMBERED_LATEST, Proposer
@@ -62,3 +65,21 @@ def test_a_proposal_taken_back_leaves_nothing_open():
     proposer.forget(0)
     assert not proposer.open
     assert proposer.propose(0).keys() == SPACE.domains.keys()
+
+
+def test_a_proposal_warns_nobody_and_logs_nothing(recwarn, caplog):
+    caplog.set_level("DEBUG", logger="optuna")
+    filters, verbosity = list(warnings.filters), optuna.logging.get_verbosity()
+    optuna.logging.enable_propagation()
+    try:
+        proposer = Proposer(SPACE, seed=0)
+        structure = proposer.structure_of(proposer.propose(0))
+        assert proposer.structure_of(proposer.propose(1, structure)) == structure
+        for _ in range(20):
+            values = proposer.propose(2, structure)
+            assert proposer.structure_of(values) == structure and values.keys() == SPACE.domains.keys()
+        proposer.forget(1)
+    finally:
+        optuna.logging.disable_propagation()
+    assert not recwarn and not [line for line in caplog.records if line.levelname == "INFO"]
+    assert (list(warnings.filters), optuna.logging.get_verbosity()) == (filters, verbosity)

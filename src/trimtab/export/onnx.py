@@ -5,6 +5,7 @@ Everything that `Model.predict` does is in the graph: vocabulary, scaling, netwo
 
 import json
 import math
+from functools import partial
 from typing import Any
 
 import numpy
@@ -18,6 +19,7 @@ from trimtab.export.predictor import CLIP, LARGEST, SMALLEST
 from trimtab.model import Model, build
 from trimtab.table.categories import Labels
 from trimtab.table.encode import CellType, Encoder, Feature
+from trimtab.training.randomness import initialised
 
 PREDICTION, PROBABILITIES = "prediction", "probabilities"
 NO_TIME = -(2**63)  # numpy's NaT
@@ -148,7 +150,7 @@ def _predicted(graph: Graph, model: Model, numbers: Value, codes: list[Value]) -
     axis = graph.constant([0], numpy.int64)
     parts = []
     for member in model.members:
-        module = build(model.encoder, model.target, member.network)
+        module = initialised(partial(build, model.encoder, model.target, member.network), seed=0)
         outputs = network_outputs(graph, module, member.parameters, numbers, codes).as_type("DOUBLE")
         if model.task == "classification":
             outputs = graph.node("Softmax", outputs, axis=-1)

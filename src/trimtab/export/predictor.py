@@ -4,6 +4,7 @@ Knows no files and no text: labels come as codes, date-times as seconds since 19
 """
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from trimtab.export.columns import Scalings
 from trimtab.model import Model, build
 from trimtab.table.encode import Feature
 from trimtab.training.mlp_program import MLPProgram
+from trimtab.training.randomness import initialised
 
 LARGEST, SMALLEST, CLIP = 1e100, 5e-324, 3.0  # the bounds of `table.numbers`
 
@@ -100,7 +102,8 @@ class _Member(nn.Module):
         super().__init__()
         member = model.members[number]
         # Not a submodule: its parameters are those of a network that was never trained.
-        self.program = [MLPProgram(build(model.encoder, model.target, member.network))]
+        module = initialised(partial(build, model.encoder, model.target, member.network), seed=0)
+        self.program = [MLPProgram(module)]
         self.share, self.is_classification = member.share, model.task == "classification"
         self.register_buffer("parameters_by_network", member.parameters)
         _keep(self, "scale", torch.tensor(model.target.scale, dtype=torch.float64))

@@ -10,6 +10,7 @@ import torch
 
 from trimtab.export.columns import vocabulary
 from trimtab.export.predictor import Predictor
+from trimtab.machine import as_before_compiling
 from trimtab.model import Model
 
 VOCABULARY_FILE = "vocabulary.json"
@@ -18,6 +19,11 @@ _EXAMPLE_ROWS = 3  # torch.export takes sizes of 0 and 1 for constants
 
 def as_pt2(model: Model) -> bytes:
     """The content of a `.pt2` file: takes any number of rows, returns probabilities or values in original units."""
+    with as_before_compiling():
+        return _exported(model)
+
+
+def _exported(model: Model) -> bytes:
     document = vocabulary(model)
     example = (
         torch.zeros(_EXAMPLE_ROWS, len(document["numbers"]), dtype=torch.float64),

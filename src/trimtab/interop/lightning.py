@@ -91,8 +91,10 @@ class _Events:
         self._end(trainer, "all epochs" if is_complete else "stopped early")
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        self._tell(trainer)
-        self._end(trainer, "stopped")
+        try:
+            self._tell(trainer)
+        finally:
+            self._end(trainer, "stopped")
 
     def _end(self, trainer: Any, ended: str) -> None:
         if trainer.is_global_zero:

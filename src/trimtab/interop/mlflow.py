@@ -57,6 +57,14 @@ class MLflowLogger:
         self._client.set_tag(self._id(run), "ended", ended)
         self._client.set_terminated(self._runs.pop(run), "FAILED" if ended == "not finite" else "FINISHED")
 
+    def failed(self, run: str, error: BaseException) -> None:
+        """The call that the run belongs to has raised: what there is of it is kept."""
+        if run in self._runs:
+            self._send(run)
+            self._client.set_tag(self._id(run), "ended", type(error).__name__)
+            was_stopped = isinstance(error, KeyboardInterrupt)
+            self._client.set_terminated(self._runs.pop(run), "KILLED" if was_stopped else "FAILED")
+
     def _note(self, run: str, numbers: Mapping[str, float], step: int) -> None:
         now = int(time.time() * 1000)
         metrics = [self._entities.Metric(name, number, now, step) for name, number in numbers.items()]

@@ -47,6 +47,18 @@ class TensorBoardLogger:
         writer.add_text("ended", str(result.get("ended", "")))
         self._writers.pop(run).close()
 
+    def failed(self, run: str, error: BaseException) -> None:
+        """The call that the run belongs to has raised: what there is of it is kept."""
+        self._settings.pop(run, None)
+        waiting, writer = self._waiting.pop(run, []), self._writers.get(run)
+        if waiting and writer is None:
+            writer = self._writer(run)
+        for values in waiting:
+            self._write(run, values)
+        if writer is not None:
+            writer.add_text("ended", type(error).__name__)
+            self._writers.pop(run).close()
+
     def _write(self, run: str, values: Mapping[str, float]) -> None:
         for name, number in values.items():
             if name != "epoch":

@@ -3,7 +3,8 @@
 Knows examples, streams and row orders; it trains nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 
 import torch
 
@@ -56,21 +57,23 @@ class RunBatches:
             )
         return batches or 1
 
-    def training(self, epoch: int) -> Iterator[Batch]:
+    def training(self, epoch: int) -> Generator[Batch]:
         if isinstance(self._train, Stream):
-            for part in self._train.epoch(number_from("stream", self._seed, epoch)):
-                if not self._leaves_out or part.rows > 1:
-                    yield self._batch(part)
+            with closing(self._train.epoch(number_from("stream", self._seed, epoch))) as parts:
+                for part in parts:
+                    if not self._leaves_out or part.rows > 1:
+                        yield self._batch(part)
             return
         order = torch.from_numpy(row_order(self._train.rows, seed=self._seed, fold=0, epoch=epoch))
         for rows in order.split(self.size)[: self.batches]:
             yield self._on_device(self._train.taken(rows))
 
-    def validation(self) -> Iterator[Batch]:
+    def validation(self) -> Generator[Batch]:
         valid = self._train if self._valid is None else self._valid
         if isinstance(valid, Stream):
-            for part in valid.epoch(number_from("validation", self._seed)):
-                yield self._batch(part)
+            with closing(valid.epoch(number_from("validation", self._seed))) as parts:
+                for part in parts:
+                    yield self._batch(part)
             return
         for rows in torch.arange(valid.rows).split(ROWS_AT_ONCE):
             yield self._on_device(valid.taken(rows))

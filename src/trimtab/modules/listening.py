@@ -1,6 +1,7 @@
 """Listening: telling callbacks how runs go. Knows their methods; it knows no training."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy
@@ -8,19 +9,21 @@ import numpy
 from trimtab.errors import OptionError
 from trimtab.wording import with_article
 
-METHODS = ("started", "epoch_ended", "ended")
+METHODS = ("started", "epoch_ended", "ended", "failed")
 
 
 class Listening:
     """Tells each of `callbacks` what happens: objects with any of the methods `started(run, config)`,
-    `epoch_ended(run, values)` and `ended(run, result)`, or functions of an epoch's `values`.
+    `epoch_ended(run, values)`, `ended(run, result)` and `failed(run, error)`, or functions of an epoch's `values`.
 
-    What answers True to an epoch stops that run. A callback that raises ends the call: it is the caller's own code.
+    What answers True to an epoch stops that run. A callback that raises ends the call: it is the caller's own code. As
+    a context, it tells of an error every run that has started and not ended.
     """
 
     def __init__(self, callbacks: Any = ()) -> None:
         several = isinstance(callbacks, (list, tuple, set))
         self._callbacks: list[Any] = [*callbacks] if several else [] if callbacks is None else [callbacks]
+        self._under_way: dict[str, None] = {}
         for callback in self._callbacks:
             is_listener = any(hasattr(callback, name) for name in METHODS)
             if isinstance(callback, type) or not (is_listener or callable(callback)):
@@ -36,7 +39,19 @@ class Listening:
         """Whether nobody listens."""
         return not self._callbacks
 
+    def __enter__(self) -> "Listening":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        for run in list(self._under_way) if error is not None else ():
+            for callback in self._callbacks:
+                if failed := getattr(callback, "failed", None):
+                    with suppress(Exception):  # what went wrong first is what is raised
+                        failed(run, error)
+        self._under_way.clear()
+
     def started(self, run: str, config: Mapping[str, Any]) -> None:
+        self._under_way[run] = None
         self._tell("started", run, config)
 
     def epoch_ended(self, run: str, values: Mapping[str, float]) -> bool:
@@ -48,6 +63,7 @@ class Listening:
 
     def ended(self, run: str, result: Mapping[str, Any]) -> None:
         self._tell("ended", run, result)
+        del self._under_way[run]
 
     def _tell(self, what: str, run: str, details: Mapping[str, Any]) -> list[Any]:
         methods = (getattr(callback, what, None) for callback in self._callbacks)

@@ -4,6 +4,7 @@ Knows examples and streams; it knows no networks.
 """
 
 import numbers
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -68,7 +69,8 @@ class Material:
         """Some training rows, to try a network on: all of them, or the first batch of a stream."""
         if isinstance(self.train, Examples):
             return self.train
-        batch = next(self.train.epoch(0), None)
+        with closing(self.train.epoch(0)) as batches:
+            batch = next(batches, None)
         if batch is None:
             raise DataError("train= gave no batch: it has no rows.")
         return batch

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,14 +59,15 @@ class Runs:
         """The records of all jobs, in their order."""
         fitting = self.fitting
         requests = [Request(i, job.recipe.for_task(fitting.task).config, 0, job.seed) for i, job in enumerate(jobs)]
-        for job, request in zip(jobs, requests, strict=True):
-            self.listening.started(job.name, request.config.to_json())
-        is_solo = fitting.material.is_streamed or jobs[0].recipe.make_optimizer is not None
-        made = self._alone(jobs, requests) if is_solo else self._in_lanes(jobs, requests)
-        records = sorted(made, key=lambda record: record.request.trial)
-        for job, record in zip(jobs, records, strict=True):
-            result = {"ended": record.ended, "best_epoch": record.best_epoch, "score": fitting.best_score(record)}
-            self.listening.ended(job.name, result)
+        with self.listening:
+            for job, request in zip(jobs, requests, strict=True):
+                self.listening.started(job.name, request.config.to_json())
+            is_solo = fitting.material.is_streamed or jobs[0].recipe.make_optimizer is not None
+            made = self._alone(jobs, requests) if is_solo else self._in_lanes(jobs, requests)
+            records = sorted(made, key=lambda record: record.request.trial)
+            for job, record in zip(jobs, records, strict=True):
+                result = {"ended": record.ended, "best_epoch": record.best_epoch, "score": fitting.best_score(record)}
+                self.listening.ended(job.name, result)
         return records
 
     def _hear(self, lane: Lane, jobs: Sequence[Job]) -> None:
@@ -128,10 +130,11 @@ class Runs:
         saved_at = time.monotonic()
         while not run.lane.ended:
             for _ in range(min(fitting.evaluate_every, request.config.epochs - run.lane.epoch)):
-                with fitting.draws_of(request.seed, run.lane.epoch):
-                    run.train(source.training(run.lane.epoch))
-            with fitting.draws_of(request.seed, -run.lane.epoch):
-                run.evaluate(source.validation(), source.again())
+                epoch = run.lane.epoch
+                with fitting.draws_of(request.seed, epoch), closing(source.training(epoch)) as batches:
+                    run.train(batches)
+            with fitting.draws_of(request.seed, -run.lane.epoch), closing(source.validation()) as batches:
+                run.evaluate(batches, source.again())
             self._hear(run.lane, jobs)
             if checkpoint is not None and _is_due(run.lane, saved_at):
                 checkpoint.write(run.tensors(), run.lane)

@@ -5,7 +5,7 @@ Knows how loaders are made; it knows no networks and no training.
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,20 +65,31 @@ class Stream:
         except TypeError:
             return None
 
-    def epoch(self, seed: int) -> Iterator[Examples]:
+    def epoch(self, seed: int) -> Generator[Examples]:
         """The batches of one epoch; the same seed reads the same, and the caller's generators stay where they are."""
         generators, own, read = SeededGenerators(seed), _OwnGenerators(self.source, seed), 0
         with generators, own:
             batches = iter(self.source)
-            batch = next(batches, None)
-        while batch is not None:
-            rows = from_batch(batch, self.given_as)
-            rows = replace(rows, places=torch.arange(read, read + rows.rows))
-            check_finite(rows)
-            yield rows
-            read += rows.rows
-            with generators, own:
-                batch = next(batches, None)
+        try:
+            while True:
+                with generators, own:
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                rows = from_batch(batch, self.given_as)
+                rows = replace(rows, places=torch.arange(read, read + rows.rows))
+                check_finite(rows)
+                yield rows
+                read += rows.rows
+        finally:
+            self._end_workers(batches)
+
+    def _end_workers(self, batches: Any) -> None:
+        """An epoch that is left early, by an error too, leaves no process of the loader behind; those that the caller
+        wants to last go on."""
+        end = getattr(batches, "_shutdown_workers", None)
+        if end is not None and not self.source.persistent_workers:
+            end()
 
 
 class _OwnGenerators:

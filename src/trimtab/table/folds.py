@@ -3,7 +3,6 @@
 Knows numbers only: which unit and which stratum each row belongs to.
 """
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -11,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from trimtab.errors import DataError
+from trimtab.quiet import quietly
 from trimtab.wording import counted
 
 Fold = tuple[np.ndarray, np.ndarray]
@@ -240,8 +240,7 @@ def _balanced_groups(part: Units, number: int, seed: int) -> np.ndarray:
     splitter = StratifiedGroupKFold(n_splits=number, shuffle=True, random_state=seed)
     fold = np.full(len(part.together), -1)
     strata = part.strata if np.bincount(part.strata).max() >= number else np.zeros_like(part.strata)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quietly():
         for i, (_, valid) in enumerate(splitter.split(part.together, strata, part.together)):
             fold[valid] = i
     if len(np.unique(fold)) < number:

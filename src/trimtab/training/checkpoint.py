@@ -4,7 +4,6 @@ Knows lanes and files. Rules that listen to scores (stopping, schedules) are bro
 what they were told; tensors are read back without running any code that a file might hold.
 """
 
-import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from trimtab.errors import CheckpointError
 from trimtab.training.config import Config
 from trimtab.training.plans import Lane
 from trimtab.training.run import ALL_EPOCHS, STOPPED_EARLY, Curves
+from trimtab.whole_file import folder_for, make_folders, replacing, take_back
 from trimtab.wording import counted
 
 FORMAT = 2
@@ -34,7 +34,7 @@ class Checkpoint:
     ) -> None:
         self.path, self.config, self.identity, self._differences = folder / FILE, config, identity, differences
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            take_back(make_folders(folder))  # it is needed once there is something to keep
         except OSError as error:
             raise CheckpointError(f"{folder} cannot be made ({error.strerror}): choose another checkpoint=.") from None
 
@@ -80,7 +80,6 @@ class Checkpoint:
 
     def write(self, tensors: dict[str, Any], lane: Lane) -> None:
         """Save the state of a run; a reader finds the old one or the new one, never half of it."""
-        part = self.path.with_name(f".{FILE}.part")
         account = {name: getattr(lane, name) for name in _ACCOUNT}
         curves = {field.name: getattr(lane.curves, field.name) for field in fields(Curves)}
         content = {
@@ -88,8 +87,8 @@ class Checkpoint:
             "lane": account, "curves": curves,
         }  # fmt: skip
         try:
-            torch.save(content, part)
-            os.replace(part, self.path)
+            with folder_for(self.path), replacing(self.path, self.path.with_name(f".{FILE}.part")) as part:
+                torch.save(content, part)
         except (OSError, RuntimeError) as error:
             raise CheckpointError(f"{self.path} cannot be written: {error}.") from None
 

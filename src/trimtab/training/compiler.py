@@ -130,12 +130,13 @@ class Compiler:
         with self._starting:
             self._is_closing = True
             for process in self._children:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)  # with the C++ compiler that it waits for
-        for thread in self._waiting:
-            thread.join()
-        self._waiting.clear()
-        self._is_closing = False
+                _kill(process)
+        try:
+            for thread in self._waiting:
+                thread.join()
+        finally:
+            self._waiting.clear()
+            self._is_closing = False
 
     def _make_here(self, program: Program, wanted: Sequence[Wanted]) -> None:
         """Trace a module that no other process can build; its graph is its name."""
@@ -170,7 +171,7 @@ class Compiler:
         try:
             compile_it(program, missing)
             attempt.set_result(None)
-        except Exception as error:
+        except BaseException as error:  # whoever waits must not wait for ever
             attempt.set_exception(error)
 
     def _in_child(self, program: Program, missing: dict[str, Wanted]) -> None:
@@ -205,14 +206,24 @@ class Compiler:
                 start_new_session=True,
             )  # fmt: skip
             self._children.append(process)
-        try:
-            printed, errors = process.communicate(json.dumps(spec))
-        finally:
-            with self._starting:
-                self._children.remove(process)
+        with process:  # closes its pipes and waits for it
+            try:
+                printed, errors = process.communicate(json.dumps(spec))
+            except BaseException:
+                _kill(process)
+                raise
+            finally:
+                with self._starting:
+                    self._children.remove(process)
         if process.returncode != 0:
             raise RuntimeError((errors.strip().splitlines() or ["the compiler was stopped"])[-1])
         return printed
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """End a compiler, with the C++ compiler that it waits for."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _memo(program: Program, signature: Signature) -> str:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeVar
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from trimtab.errors import OptionError
-from trimtab.machine import no_denormals
+from trimtab.machine import be_a_thread_of_lanes, no_denormals
 from trimtab.training import plans, signals
 from trimtab.training.arguments import Signature
 from trimtab.training.chunk import Chunk, Validated, Worker, chunks_of, rows_at_once
@@ -31,7 +31,7 @@ from trimtab.training.metrics import Metric
 from trimtab.training.mlp_program import program_for
 from trimtab.training.plans import Lane
 from trimtab.training.population import Part, Population, Structure
-from trimtab.training.precision import Precision, PrecisionCheck, gains_from_bfloat16
+from trimtab.training.precision import Precision, PrecisionCheck, gains_from_bfloat16, multiplying
 from trimtab.training.program import ModuleUse, Program
 from trimtab.training.randomness import SeededGenerators, initialised, number_from, own_draws
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, STOPPED_EARLY, Request, RunRecord
@@ -107,6 +107,7 @@ class Engine:
         self._draws: list[SeededGenerators] = []  # of each lane, for a round
         self._building = threading.Lock()  # whoever proposes asks for widths from a thread of its own
         self._pool: ThreadPoolExecutor | None = None
+        self._gives_up = False
         self._compiled: dict[Structure, Compiled | None] = {}
         self._evaluations: dict[Structure, Signature] = {}
         self._checks: dict[Structure, PrecisionCheck] = {}
@@ -194,7 +195,8 @@ class Engine:
             return False
         for lane in population.lanes:
             lane.epoch = min(lane.epoch + population.epochs_per_round, lane.request.epochs)
-        self._evaluate(population)
+        with multiplying("high"):
+            self._evaluate(population)
         return is_whole
 
     def retire(self, population: Population, reason: str = "") -> list[RunRecord]:
@@ -298,7 +300,8 @@ class Engine:
         def errors(chunk: Chunk, worker: Worker) -> Tensor:
             return self._error_of(self._seen(chunk, worker, population.validation, watch=False))[0]
 
-        return torch.cat(self._over_chunks(population, errors)).numpy(force=True)
+        with multiplying("high"):
+            return torch.cat(self._over_chunks(population, errors)).numpy(force=True)
 
     def _error_of(self, seen: Validated) -> tuple[Tensor, Tensor | None]:
         """Each lane's error, and its predictions in original units, if its outputs are any."""
@@ -314,9 +317,7 @@ class Engine:
         own = numpy.array([lane.steps_of(epochs) for lane in population.lanes])
         optimizers = population.coefficients(0, len(population.lanes)).optimizers
         population.place_steps += population.capacity * int(own.max())
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("medium" if precision == "medium" else "highest")
-        try:
+        with multiplying(precision):
             for window in plans.windows(population.lanes, epochs):
                 plan = plans.plan(
                     population.lanes, optimizers, population.orders, epochs, window, self.data.device,
@@ -327,12 +328,10 @@ class Engine:
                 def train(chunk: Chunk, worker: Worker, plan=plan, steps=steps) -> int:
                     part = slice(chunk.first, chunk.last)
                     here = plan.of_lanes(part)
-                    return chunk.train(worker, compiled, features, self.rows, here, steps[part], self.should_stop)
+                    return chunk.train(worker, compiled, features, self.rows, here, steps[part], self._stops)
 
                 if not self._count_steps(population, steps, self._over_chunks(population, train)):
                     return False
-        finally:
-            torch.set_float32_matmul_precision(before)
         return True
 
     def _over_chunks(self, population: Population, work: Callable[[Chunk, Worker], Result]) -> list[Result]:
@@ -349,7 +348,7 @@ class Engine:
         left = deque(range(len(chunks)))
 
         def take_turns(worker: Worker) -> None:
-            while left:
+            while left and not self._gives_up:
                 try:
                     number = left.popleft()
                 except IndexError:  # another thread was quicker
@@ -357,11 +356,20 @@ class Engine:
                 results[number] = work(chunks[number], worker)
 
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(
-                self.threads, "trimtab-lanes", initializer=torch.set_flush_denormal, initargs=(True,)
-            )
-        list(self._pool.map(take_turns, workers))
+            self._pool = ThreadPoolExecutor(self.threads, "trimtab-lanes", initializer=be_a_thread_of_lanes)
+        turns = [self._pool.submit(take_turns, worker) for worker in workers]
+        try:
+            wait(turns, return_when=FIRST_EXCEPTION)
+        finally:
+            self._gives_up = True  # where one failed, nobody waits for what the others are at
+            wait(turns)
+            self._gives_up = False
+        for turn in turns:
+            turn.result()
         return results
+
+    def _stops(self) -> bool:
+        return self._gives_up or self.should_stop()
 
     def _drawing(self, chunk: Chunk, work: Callable[[Chunk, Worker], Result], worker: Worker) -> Result:
         with self._draws[chunk.first]:
@@ -369,10 +377,12 @@ class Engine:
 
     def close(self) -> None:
         """End the threads, and what is still being compiled; the engine may be used again all the same."""
-        self.compiler.close()
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        pool, self._pool = self._pool, None
+        try:
+            self.compiler.close()
+        finally:
+            if pool is not None:
+                pool.shutdown()
 
     def _count_steps(self, population: Population, planned: numpy.ndarray, made: list[int]) -> bool:
         """Add the steps that were made to every lane's count; whether those were all that were planned."""

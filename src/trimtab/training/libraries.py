@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from trimtab.machine import as_before_compiling
 from trimtab.training.arguments import Signature
 from trimtab.training.compiled import BoundStep, CompiledStep
 from trimtab.training.evaluation import Layers
@@ -102,7 +103,8 @@ def compile_into(out: Path, graph: "Graph") -> None:
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         part = Path(folder) / "step.so"
         options = {**_OPTIONS, "aot_inductor.output_path": str(part)}
-        torch._inductor.aot_compile(graph.module, graph.fakes, options=options)
+        with as_before_compiling():
+            torch._inductor.aot_compile(graph.module, graph.fakes, options=options)
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         document = {"names": graph.names, "strides": graph.strides, "layers": graph.layers, "sha256": digest}
         (Path(folder) / "step.json").write_text(json.dumps(document))

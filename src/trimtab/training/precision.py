@@ -3,12 +3,15 @@
 Knows errors and sizes; it trains nothing.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy
 import torch
 
+from trimtab.shared_setting import SharedSetting
 from trimtab.training.population import Population
 
 Precision = Literal["high", "medium", "auto"]
@@ -54,3 +57,18 @@ def gains_from_bfloat16(population: Population) -> bool:
     units = max((min(shape[:2]) for shape in population.program.layout.shapes if len(shape) > 1), default=0)
     rows = max(population.batch_size(fold) for fold in range(len(population.data.folds)))
     return units >= FEWEST_UNITS and rows >= FEWEST_ROWS and has_quick_bfloat16()
+
+
+def multiplying(precision: str) -> AbstractContextManager[None]:
+    """Products in bfloat16 ("medium"), or in float32 whatever the caller allows; rounds of another precision, in
+    other threads, come before or after."""
+    return _products.at("medium" if precision == "medium" else "highest")
+
+
+def _put_products(precision: str) -> Callable[[], object]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    return lambda: torch.set_float32_matmul_precision(before)
+
+
+_products = SharedSetting(_put_products)

@@ -58,14 +58,22 @@ class SeededGenerators:
 
     def __enter__(self) -> "SeededGenerators":
         _GLOBAL_GENERATOR.acquire()
-        self._before = _states()
-        _set_states(self._own)
+        try:
+            self._before = _states()
+            _set_states(self._own)
+        except BaseException:
+            _GLOBAL_GENERATOR.release()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._own = _states()
-        _set_states(self._before)
-        _GLOBAL_GENERATOR.release()
+        try:
+            self._own = _states()
+        finally:
+            try:
+                _set_states(self._before)
+            finally:
+                _GLOBAL_GENERATOR.release()
 
 
 def _states() -> tuple:

@@ -22,6 +22,7 @@ from trimtab.training.data import TrainingData
 from trimtab.training.engine import why_ended
 from trimtab.training.metrics import Metric
 from trimtab.training.plans import Lane, steps_ahead
+from trimtab.training.precision import multiplying
 from trimtab.training.program import Activity, Program
 from trimtab.training.run import Request, RunRecord
 from trimtab.training.schedules import make as make_schedule
@@ -107,6 +108,10 @@ class SoloRun:
 
     def train(self, batches: Iterable[Batch]) -> None:
         """Take the run through the batches of an epoch, and count it."""
+        with multiplying("high"):
+            self._train(batches)
+
+    def _train(self, batches: Iterable[Batch]) -> None:
         left = iter(batches)
         batch = next(left, None)
         if batch is None:
@@ -187,8 +192,9 @@ class SoloRun:
     def evaluate(self, validation: Iterable[Batch], again: Iterable[Batch] | None) -> None:
         """Judge the run as it stands, keep its weights if it did its best, and note its signals."""
         lane = self.lane
-        seen = self._seen(validation, watch=True)
-        trained = self._seen(again, watch=False).error if again is not None else math.nan
+        with multiplying("high"):
+            seen = self._seen(validation, watch=True)
+            trained = self._seen(again, watch=False).error if again is not None else math.nan
         judged = seen.loss if self.judges_by_loss else seen.error
         if judged < lane.error:
             lane.error, lane.best_epoch = judged, lane.epoch

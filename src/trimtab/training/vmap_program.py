@@ -157,8 +157,9 @@ class VmapProgram:
             units = 1 if self._has_channels and output.dim() > 2 else output.dim() - 1
             seen.append(Activity.of(output.movedim(units, 0).flatten(1), bounds_of(module)))
 
-        hooks = [self.module.get_submodule(name).register_forward_hook(note) for name in self.activations]
+        hooks = []
         try:
+            hooks.extend(self.module.get_submodule(name).register_forward_hook(note) for name in self.activations)
             outputs = self._one_lane(parameters, settings, inputs)
         finally:
             for hook in hooks:

@@ -7,16 +7,18 @@ a lane's numbers hardly depend on its width, but their last bits may.
 import contextlib
 import hashlib
 import json
-import os
 import statistics
+import threading
 from pathlib import Path
 
 from trimtab.training.population import Population
+from trimtab.whole_file import replacing
 
 BYTES_IN_CACHE = 3e6
 # A call costs tens of microseconds whatever it holds, and a round as much again: a step is to be far longer than that.
 OPERATIONS_PER_CALL = 1.5e8
 MOST = 512
+_writing = threading.Lock()  # two studies of one process may have measured at once
 FACTORS = (1, 2, 0.5, 4)
 MEASURED_TIMES = 3
 
@@ -85,9 +87,8 @@ class RememberedWidths:
     def put(self, key: str, width: int) -> None:
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            part = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-            part.write_text(json.dumps({**self._read(), _short(key): width}))
-            os.replace(part, self.path)
+            with _writing, replacing(self.path) as part:
+                part.write_text(json.dumps({**self._read(), _short(key): width}))
 
     def _read(self) -> dict:
         try:

@@ -178,8 +178,8 @@ class InOrder:
 
 
 class Ahead:
-    """`waves`, a few proposals ahead. `waited` counts the seconds that `next` took, `drawn` the trials that did not
-    wait for a proposal.
+    """`waves`, a few proposals ahead, from the first that is asked for until `close`. `waited` counts the seconds that
+    `next` took, `drawn` the trials that did not wait for a proposal.
 
     Trials below `first` belong to an earlier call: `waves` knows them by their own numbers.
     """
@@ -193,12 +193,12 @@ class Ahead:
         self._changed = threading.Condition()
         self._error: BaseException | None = None
         self._is_closed = False
-        self._thread = threading.Thread(target=self._work, name="trimtab-proposer", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def next(self, number: int) -> dict[str, Value] | None:
         """Values for trial `number`, None where every configuration was proposed; raises what the thread has met."""
         started = time.perf_counter()
+        self._start()
         with self._changed:
             # The first one is worth waiting for: a search begins with the configs that are known to be good. And where
             # configurations are few, drawing would repeat them.
@@ -234,7 +234,13 @@ class Ahead:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="trimtab-proposer", daemon=True)
+            self._thread.start()
 
     def _put(self, command: Callable[[], None]) -> None:
         with self._changed:

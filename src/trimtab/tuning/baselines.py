@@ -4,13 +4,15 @@ The first two come from scikit-learn and are kept as depth-0 networks, so that t
 into an ensemble like any other trial. Knows no search.
 """
 
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import numpy
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from trimtab.machine import one_blas_thread
+from trimtab.quiet import quietly
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping, Task
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.program import Layout
@@ -62,7 +64,7 @@ def fit_mean(data: TrainingData, layout: Layout, *, seed: int = 0) -> TrialWeigh
 
 def fit_linear(data: TrainingData, layout: Layout, *, seed: int) -> TrialWeights:
     """Ridge (penalty by leave-one-out) or logistic regression (penalty by the folds themselves) on each fold."""
-    with _threads_of_blas(data):
+    with _fitting(data):
         if data.task == "regression":
             return _as_networks(data, layout, [_ridge(data, fold) for fold in data.folds])
         return _best_logistic(data, layout, seed)[1]
@@ -76,7 +78,7 @@ def refitted(name: str, whole: TrainingData, scored: TrainingData, layout: Layou
     """
     if name != LINEAR or whole.task == "regression":
         return FITTED[name](whole, layout, seed=seed).parameters
-    with _threads_of_blas(whole):
+    with _fitting(whole):
         penalty = _best_logistic(scored, layout, seed)[0]
         return _as_networks(whole, layout, [_logistic(whole, fold, penalty, seed) for fold in whole.folds]).parameters
 
@@ -91,9 +93,14 @@ def _best_logistic(data: TrainingData, layout: Layout, seed: int) -> tuple[float
 FITTED = {MEAN: fit_mean, LINEAR: fit_linear}
 
 
-def _threads_of_blas(data: TrainingData) -> threadpool_limits:
-    """Products this small take a thousand times as long where the threads of BLAS wait for a processor that is busy."""
-    return threadpool_limits(1 if _cells(data) <= _CELLS_FOR_ONE_PENALTY else None, user_api="blas")
+@contextmanager
+def _fitting(data: TrainingData) -> Iterator[None]:
+    """For scikit-learn, which warns of what is as it should be here.
+
+    Products this small take a thousand times as long where the threads of BLAS wait for a processor that is busy.
+    """
+    with quietly(), one_blas_thread() if _cells(data) <= _CELLS_FOR_ONE_PENALTY else nullcontext():
+        yield
 
 
 def _cells(data: TrainingData) -> int:
@@ -132,9 +139,7 @@ def _logistic(data: TrainingData, fold: Fold, penalty: float, seed: int) -> tupl
         bias[classes[0]] = 0.0
         return slopes, bias
     model = LogisticRegression(C=penalty, max_iter=200, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(design, targets, sample_weight=data.weights[fold.train].numpy(force=True))
+    model.fit(design, targets, sample_weight=data.weights[fold.train].numpy(force=True))
     if len(classes) == 2:
         bias[classes[0]] = 0.0
         slopes[classes[1]], bias[classes[1]] = model.coef_[0], numpy.ravel(model.intercept_)[0]

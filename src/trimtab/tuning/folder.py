@@ -4,10 +4,9 @@ Knows what stands where; it knows no training and starts no threads.
 """
 
 import json
-import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from trimtab.errors import StudyError
 from trimtab.tuning.trial import TrialWeights
+from trimtab.whole_file import replacing, take_back
 
 FORMAT = 2
 _MARK = "trimtab study"
@@ -101,21 +101,19 @@ class StudyFolder:
 
     def write(self, name: str, content: object) -> None:
         """Write a JSON document so that a reader finds the old one or the new one, never half of it."""
-        temporary = self.path / f".{name}.part"
-        temporary.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
-        os.replace(temporary, self.path / name)
+        with replacing(self.path / name, self.path / f".{name}.part") as part:
+            part.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
 
     def save_weights(self, number: int, weights: TrialWeights) -> int:
         """Write a trial's weights and out-of-fold predictions; returns their size in bytes."""
         target = self.runs / f"{number}.safetensors"
-        temporary = self.runs / f".{number}.part"
         tensors = {
             "parameters": weights.parameters.contiguous(),
             "predictions": torch.from_numpy(numpy.ascontiguousarray(weights.predictions, dtype=numpy.float32)),
         }
         tensors |= {f"buffer.{name}": value.contiguous() for name, value in weights.buffers.items()}
-        save_file(tensors, temporary)
-        os.replace(temporary, target)
+        with replacing(target, self.runs / f".{number}.part") as part:
+            save_file(tensors, part)
         return target.stat().st_size
 
     def load_weights(self, number: int) -> TrialWeights | None:
@@ -172,9 +170,8 @@ class StudyFolder:
 
     def save_predictions(self, predictions: polars.DataFrame) -> None:
         """Write `predictions.parquet`: what the model predicted for the rows that it may be judged by."""
-        temporary = self.path / ".predictions.part"
-        predictions.write_parquet(temporary)
-        os.replace(temporary, self.predictions)
+        with replacing(self.predictions, self.path / ".predictions.part") as part:
+            predictions.write_parquet(part)
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.path).free
@@ -216,14 +213,44 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def new_study(
+    path: Path, asked: Mapping[str, object], is_kept: Callable[[], bool] = lambda: False
+) -> Iterator[StudyFolder]:
+    """A new study in the folder at `path`, which belongs to this call alone.
+
+    A call that ends in an error before it has kept a trial leaves nothing behind, unless `is_kept`. Raises StudyError
+    as `require_free` and `locked` do.
+    """
+    require_free(path)
+    missing = tuple(place for place in (path, *path.parents) if not place.exists())
+    try:
+        with locked(path):
+            require_free(path)
+            try:
+                yield StudyFolder.create(path, asked)
+            except BaseException:
+                is_used = any(any((path / part).glob("*")) for part in ("runs", "curves"))
+                if not is_used and not is_kept():
+                    _empty(path)
+                raise
+    except BaseException:
+        take_back(missing)
+        raise
+
+
+def _empty(folder: Path) -> None:
+    for place in folder.iterdir():
+        shutil.rmtree(place, ignore_errors=True) if place.is_dir() else place.unlink(missing_ok=True)
+
+
 def _unwritable(path: Path, error: OSError) -> str:
     return f"{path} cannot be written ({error.strerror}): choose another folder with --out."
 
 
 def _written(rows: polars.DataFrame, target: Path) -> Path:
-    temporary = target.with_name(f".{target.name}.part")
-    rows.write_parquet(temporary)
-    os.replace(temporary, target)
+    with replacing(target, target.with_name(f".{target.name}.part")) as part:
+        rows.write_parquet(part)
     return target
 
 

@@ -50,8 +50,9 @@ def trials_to_do(path: Path, storage: str | None) -> int | None:
     if wanted is None:
         return None
     url = address_of(folder, asked.get("storage"), storage)
-    store = TrialStore(folder, url=url, greater_is_better=bool(asked.get("greater_is_better")), may_create=False)
-    return wanted if sum(not record.name for record in store.trials()) < wanted else None
+    greater = bool(asked.get("greater_is_better"))
+    with TrialStore(folder, url=url, greater_is_better=greater, may_create=False) as store:
+        return wanted if sum(not record.name for record in store.trials()) < wanted else None
 
 
 def words_of_held_knobs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,11 @@ _NAMES = {"default_mlp": "default MLP", "linear": "linear model"}
 
 
 class RunListener(Protocol):
-    """Told how runs go; what answers True to an epoch ends that run."""
+    """Told how runs go; what answers True to an epoch ends that run. As a context it hears of errors."""
+
+    def __enter__(self) -> "RunListener": ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None: ...
 
     def started(self, run: str, config: Mapping[str, Any]) -> None: ...
 
@@ -30,6 +34,15 @@ class Hearing:
         self._listener, self._shown = listener, shown
         self._names: dict[tuple[int, int], str] = {}
         self._told: dict[tuple[int, int], int] = {}
+
+    def __enter__(self) -> "Hearing":
+        if self._listener is not None:
+            self._listener.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
+        if self._listener is not None:
+            self._listener.__exit__(kind, error, None)
 
     def admitted(self, name: str, requests: Iterable[Request], folds: int) -> None:
         """A trial's runs begin; a baseline has a `name` of its own."""

@@ -3,23 +3,27 @@
 Knows no training and no files.
 """
 
-import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import numpy
 
-with warnings.catch_warnings():
+from trimtab.quiet import quiet_logs, quietly
+
+with quietly():
     # In a notebook without ipywidgets its progress bars complain when they are imported; none is ever shown.
-    warnings.simplefilter("ignore")
     import optuna
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from trimtab.training.randomness import number_from
+from trimtab.tuning.partly_fixed import PartlyFixed
 from trimtab.tuning.space import Choice, Domain, Range, SearchSpace, Value
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 
+# Optuna 4 calls some of what is used here experimental.
+_WARNS_OF_ARGUMENTS = int(optuna.__version__.partition(".")[0]) < 5
 DRAWN_FIRST = 12
 DRAWN_LATER = 0.2
 REMEMBERED_BEST, REMEMBERED_LATEST = 200, 300
@@ -34,12 +38,11 @@ class Proposer:
     """
 
     def __init__(self, space: SearchSpace, *, seed: int) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space = space
         self.seed = seed
         self.rng = numpy.random.default_rng(seed)
         self.distributions = {name: distribution(domain) for name, domain in space.domains.items()}
-        self.study = optuna.create_study(sampler=self._sampler())
+        self.study = _new_study(self._sampler())
         self.guesses = [self._complete(guess) for guess in space.guesses]
         self.asked = 0
         self.open: dict[int, optuna.trial.Trial] = {}
@@ -58,11 +61,9 @@ class Proposer:
         guess = dict(exactly) if exactly is not None else self._guess(fixed)
         if guess is not None:
             self.study.enqueue_trial(guess)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            sampler = self._sampler()
-            self.study.sampler = optuna.samplers.PartialFixedSampler(fixed, sampler) if fixed else sampler
-            trial = self.study.ask(self.distributions)
+        sampler = self._sampler()
+        self.study.sampler = PartlyFixed(fixed, sampler) if fixed else sampler
+        trial = self.study.ask(self.distributions)
         self.asked += 1
         self.open[number] = trial
         return dict(trial.params)
@@ -99,14 +100,17 @@ class Proposer:
         )
 
     def _sampler(self) -> "optuna.samplers.TPESampler":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quietly() if _WARNS_OF_ARGUMENTS else nullcontext():
             return optuna.samplers.TPESampler(
                 seed=int(self.rng.integers(2**31)), multivariate=True, constant_liar=True, n_startup_trials=0
             )
 
     def tell(self, record: TrialRecord) -> None:
         """What became of a proposed trial; pruned and failed ones count as worse than those that finished."""
+        with quiet_logs("optuna"):
+            self._tell(record)
+
+    def _tell(self, record: TrialRecord) -> None:
         trial = self.open.pop(record.number, None)
         if record.number in self.adrift:
             self._add_adrift(self.adrift.pop(record.number), record)
@@ -126,7 +130,8 @@ class Proposer:
         trial = self.open.pop(number, None)
         if trial is None:
             return self.adrift.pop(number, None)
-        self.study.tell(trial, state=TrialState.FAIL)
+        with quiet_logs("optuna"):
+            self.study.tell(trial, state=TrialState.FAIL)
         return dict(trial.params)
 
     def structure_of(self, values: Mapping[str, Value]) -> dict[str, Value]:
@@ -178,8 +183,13 @@ class Proposer:
         finished = (t for t in trials if t.state == TrialState.COMPLETE)
         best = sorted(finished, key=lambda t: t.value or 0.0)[:REMEMBERED_BEST]
         kept = {t.number: t for t in best + trials[-REMEMBERED_LATEST:]}
-        self.study = optuna.create_study(sampler=self._sampler())
+        self.study = _new_study(self._sampler())
         self.study.add_trials([kept[number] for number in sorted(kept)])
+
+
+def _new_study(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    with quiet_logs("optuna"):
+        return optuna.create_study(sampler=sampler)
 
 
 def distribution(domain: Domain) -> BaseDistribution:

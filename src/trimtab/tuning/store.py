@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from trimtab.errors import StudyError, first_line
+from trimtab.quiet import quiet_logs
 from trimtab.training.config import Config
 from trimtab.training.run import RunRecord
 from trimtab.tuning.address import file_address, hidden_in, without_secrets
@@ -26,7 +27,8 @@ class TrialStore:
     """The Optuna study that holds the finished trials: SQLite in the folder, or any RDB URL.
 
     Raises StudyError where it cannot be opened, is not there although it should be (unless `may_create` and nothing was
-    finished yet), or belongs to another study. `study` is None where there is none to read.
+    finished yet), or belongs to another study. `study` is None where there is none to read. Its connections are open
+    until it is closed.
     """
 
     def __init__(
@@ -38,7 +40,21 @@ class TrialStore:
         self.call = folder.calls(self._document)[-1] if folder.calls(self._document) else None
         self._direction: Literal["maximize", "minimize"] = "maximize" if greater_is_better else "minimize"
         self._storage = opened(self.url)
-        self.study: Any = self._guarded(lambda: self._found(may_create=may_create))
+        try:
+            self.study: Any = self._guarded(lambda: self._found(may_create=may_create))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connections; the store is not to be used any more."""
+        _close(self._storage)
+
+    def __enter__(self) -> "TrialStore":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def _found(self, *, may_create: bool) -> Any:
         import optuna
@@ -134,7 +150,8 @@ class TrialStore:
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            return act()
+            with quiet_logs("optuna"):
+                return act()
         except (StorageInternalError, SQLAlchemyError) as error:
             raise StudyError(
                 f"The trial store {without_secrets(self.url)} cannot be used: {said_by(error, self.url)} What was "
@@ -156,28 +173,38 @@ def begun(
         # A new study: the thread that writes makes the file, while others train.
         folder.begin(noted, asked)
         return []
-    store = TrialStore(folder, url=url, greater_is_better=greater_is_better)
-    if strangers := store.strangers():
-        raise StudyError(
-            f"Another copy of {folder.path} has gone on with its study in {without_secrets(store.url)} and added "
-            f"{counted(strangers, 'trial')}: resume that copy, or start a new study."
-        )
-    folder.begin(store.study.study_name, asked)
-    return store.trials()
+    with TrialStore(folder, url=url, greater_is_better=greater_is_better) as store:
+        if strangers := store.strangers():
+            raise StudyError(
+                f"Another copy of {folder.path} has gone on with its study in {without_secrets(store.url)} and added "
+                f"{counted(strangers, 'trial')}: resume that copy, or start a new study."
+            )
+        folder.begin(store.study.study_name, asked)
+        return store.trials()
+
+
+def check_opens(url: str) -> None:
+    """Raise StudyError where there is no storage at `url`, or none that opens."""
+    _close(opened(url))
+
+
+def _close(storage: Any) -> None:
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def opened(url: str) -> Any:
     """The RDB storage at `url`; raises StudyError where it cannot be opened."""
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     is_file = url.startswith("sqlite")
     # A server may close connections that were idle for long.
     options: dict[str, Any] = {} if is_file else {"pool_pre_ping": True}
     for left in reversed(range(1 if is_file else TRIES)):
         try:
             # Optuna takes braces for a template.
-            storage = optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=options)
+            with quiet_logs("optuna"):
+                storage = optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=options)
             break
         except Exception as error:
             if left and any(words in str(error) for words in ("already exists", "duplicate key", "Duplicate entry")):

@@ -5,6 +5,7 @@ Knows configs, lanes and trials; it knows no tables, and nothing of how results 
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy
@@ -128,7 +129,7 @@ class Search:
         With `max_trials` the outcome is the same in however many calls they are done: a trial follows from the seed,
         its number and those that were `lag` before it, and one that was cut short runs again.
         """
-        try:
+        with closing(self.source), self.hearing:
             if self.baseline_names:
                 self._run_baselines()
             while not self.budget.is_over():
@@ -138,8 +139,6 @@ class Search:
                     break
                 self._advance(population)
             self._end_all()
-        finally:
-            self.source.close()
         finished = {record.number for record in self.trials}
         cut = [record for number, record in self.so_far.items() if number not in finished]
         return sorted(self.trials + cut, key=lambda record: record.number)

@@ -34,7 +34,8 @@ class _Finished:
 
 
 class TrialWriter:
-    """Takes finished trials and stores them in order, in a thread of its own.
+    """Takes finished trials and stores them in order, in a thread of its own that runs from the first of them on, or
+    for as long as the writer is a context.
 
     Where it keeps no records, only what a model is made of is written: weights and predictions.
     """
@@ -60,8 +61,22 @@ class TrialWriter:
         self.flight = flight or Flight(folder)
         self._best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
         self._shown = {r.number for r in earlier if r.name} | _referred_to(folder)
-        self._thread = threading.Thread(target=self._work, name="trimtab-writer", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> "TrialWriter":
+        self._start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:  # what went wrong first is what is raised
+            self._end()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="trimtab-writer", daemon=True)
+            self._thread.start()
 
     def put(
         self, record: TrialRecord, weights: TrialWeights | None, runs: list[RunRecord], *, is_cut: bool = False
@@ -69,6 +84,7 @@ class TrialWriter:
         """Hand over a finished trial, or one that was cut short and is to run again: it stays in flight. Raises what
         the thread has met so far."""
         self.check()
+        self._start()
         self._queue.put(_Finished(record, weights, tuple(runs), is_cut))
 
     def check(self) -> None:
@@ -77,29 +93,39 @@ class TrialWriter:
 
     def close(self) -> None:
         """Wait until everything handed over is on disk."""
-        self._queue.put(None)
-        self._thread.join()
+        self._end()
         self.check()
 
-    def _work(self) -> None:
-        from trimtab.tuning.proposer import distribution
+    def _end(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            thread.join()
 
+    def _work(self) -> None:
         try:
-            url, greater = self._url, self._greater
-            store = TrialStore(self.folder, url=url, greater_is_better=greater) if self._keeps_records else None
-            distributions = {name: distribution(domain) for name, domain in self.space.domains.items()}
-            while (finished := self._queue.get()) is not None:
-                self._save_weights(finished)
-                if store is not None:
-                    self._save_curves(finished)
-                if finished.is_cut:
-                    self.flight.cut(finished.record)
-                    continue
-                if store is not None:
-                    store.add(finished.record, distributions, finished.runs)
-                self.flight.stored(finished.record.number)
+            if self._keeps_records:
+                with TrialStore(self.folder, url=self._url, greater_is_better=self._greater) as store:
+                    self._save_until_closed(store)
+            else:
+                self._save_until_closed(None)
         except BaseException as error:
             self._error = error
+
+    def _save_until_closed(self, store: TrialStore | None) -> None:
+        from trimtab.tuning.proposer import distribution
+
+        distributions = {name: distribution(domain) for name, domain in self.space.domains.items()}
+        while (finished := self._queue.get()) is not None:
+            self._save_weights(finished)
+            if store is not None:
+                self._save_curves(finished)
+            if finished.is_cut:
+                self.flight.cut(finished.record)
+                continue
+            if store is not None:
+                store.add(finished.record, distributions, finished.runs)
+            self.flight.stored(finished.record.number)
 
     def _save_weights(self, finished: _Finished) -> None:
         if finished.weights is None:
