@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 import trimtab as tt
 from trimtab.errors import LossError
 from trimtab.modules.examples import from_pair
-from trimtab.modules.own_loss import custom_loss, in_shape_of
+from trimtab.modules.own_loss import own_loss
 from trimtab.training.randomness import initialised, row_order
 
 ROWS, BATCH = 50, 16

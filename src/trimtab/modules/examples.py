@@ -23,7 +23,7 @@ class Examples:
     """Rows to train on or to validate on.
 
     `inputs` are tensors `[rows, ...]`, called `names` where they were given by name; `targets` likewise, and `tree` is
-    how they hang together where the caller gave several (None: one tensor). `weights` float32 `[rows]`. `batch_size` is
+    how they hang together where the caller gave several (None: one tensor). `weights` `[rows]` are floats. `batch_size` is
     that of the loader they came from, which `drops_last` where a batch that is not full is left out. `given_as` is the
     argument they came by, and `places` are the numbers of their rows there where some were left out: messages speak of
     them.
@@ -79,11 +79,59 @@ class Examples:
     def followed_by(self, other: "Examples") -> "Examples":
         """These rows and then `other`'s, which must be of the same kind."""
         other = other.like(self)
+        dtypes = {"input_dtypes": tuple(x.dtype for x in self.inputs),
+                  "target_dtypes": tuple(y.dtype for y in self.targets)}  # fmt: skip
+        other = converted(other, **dtypes)
         inputs, targets = (
-            tuple(torch.cat([a, b.to(a.dtype)]) for a, b in zip(mine, others, strict=True))
+            tuple(torch.cat(pair) for pair in zip(mine, others, strict=True))
             for mine, others in ((self.inputs, other.inputs), (self.targets, other.targets))
         )
         return replace(self, inputs=inputs, targets=targets, weights=torch.cat([self.weights, other.weights]))
+
+
+def converted(
+    part: Examples,
+    *,
+    input_dtypes: tuple[torch.dtype, ...] | None = None,
+    target_dtypes: tuple[torch.dtype, ...] | None = None,
+) -> Examples:
+    """Examples in other dtypes; raises DataError for numbers that are others in theirs."""
+    inputs = [x.dtype for x in part.inputs] if input_dtypes is None else input_dtypes
+    targets = [y.dtype for y in part.targets] if target_dtypes is None else target_dtypes
+    inputs, targets = (
+        tuple(
+            x if x.dtype == dtype else _converted(part, x, dtype, _label(what, names, i, len(tensors)))
+            for i, (x, dtype) in enumerate(zip(tensors, dtypes, strict=True))
+        )
+        for what, tensors, dtypes, names in (
+            ("X", part.inputs, inputs, part.names), ("y", part.targets, targets, ())
+        )  # fmt: skip
+    )
+    return replace(part, inputs=inputs, targets=targets)
+
+
+def _converted(part: Examples, tensor: Tensor, dtype: torch.dtype, label: str) -> Tensor:
+    result = tensor.to(dtype)
+    if dtype.is_floating_point:
+        if tensor.is_floating_point() and torch.finfo(dtype).max < torch.finfo(tensor.dtype).max:
+            lost = result.isinf() & tensor.isfinite()
+            _refuse_odd(part, lost, label, f"a number too large for {_named(dtype)}")
+        return result
+    lost = result.to(torch.promote_types(tensor.dtype, dtype)) != tensor
+    kind = "fractions" if tensor.is_floating_point() else "a number"
+    _refuse_odd(part, lost, label, f"{kind} that the rows to train on, which are {_named(dtype)}, cannot hold")
+    return result
+
+
+def _refuse_odd(part: Examples, odd: Tensor, label: str, what: str) -> None:
+    if bool(odd.any()):
+        row, *place = odd.nonzero()[0].tolist()
+        where = ", ".join(str(number) for number in (part.place_of(row), *place))
+        raise NotFiniteError(f"{label} of {part.given_as}= holds {what}, first at [{where}].")
+
+
+def _named(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def from_pair(x: Any, y: Any, weights: Any = None, *, name: str = "train", is_batch: bool = False) -> Examples:
@@ -99,11 +147,11 @@ def from_pair(x: Any, y: Any, weights: Any = None, *, name: str = "train", is_ba
         leaves, tree = pytree.tree_flatten(dict(sorted(y.items(), key=str)) if isinstance(y, Mapping) else y)
     else:
         leaves = [y]
-    targets = tuple(_target(part, "y" if tree is None else f"y[{i}]", name) for i, part in enumerate(leaves))
+    targets = tuple(_tensor(part, "y" if tree is None else f"y[{i}]", name) for i, part in enumerate(leaves))
     if not inputs or not targets:
         raise DataError(f"{name}= holds no {'inputs' if not inputs else 'targets'}. {HOW_TO_GIVE}")
     rows = _rows_of(inputs, targets, names, name)
-    own = torch.ones(rows, dtype=torch.float32) if weights is None else _weights(weights, rows, name)
+    own = torch.ones(rows, dtype=torch.float64) if weights is None else _weights(weights, rows, name)
     if not is_batch:
         check_weights(own, name)
     return Examples(inputs, targets, own, names, tree, given_as=name)
@@ -141,7 +189,7 @@ def check_finite(part: Examples) -> None:
             if not tensor.is_floating_point() or bool(tensor.isfinite().all()):
                 continue
             row, *place = (~tensor.isfinite()).nonzero()[0].tolist()
-            value = "NaN" if bool(tensor[(row, *place)].isnan()) else "an infinity, or a number too large for float32"
+            value = "NaN" if bool(tensor[(row, *place)].isnan()) else "an infinity"
             where = ", ".join(str(number) for number in (part.place_of(row), *place))
             raise NotFiniteError(
                 f"{_label(what, names, i, len(tensors))} of {part.given_as}= holds {value}, first at [{where}]: "
@@ -159,19 +207,13 @@ def check_weights(weights: Tensor, name: str) -> None:
 
 
 def _tensor(part: Any, label: str, name: str) -> Tensor:
-    """One input as a tensor `[rows, ...]`: floats as float32, everything else as it is."""
+    """Inputs or targets as a tensor `[rows, ...]`, in the dtype they were given in."""
     tensor = _any_tensor(part, label, name)
     if tensor.dim() == 0:
         raise ShapeError(f"{label} of {name}= is a single number: it needs one row per example.")
     if tensor.is_complex():
         raise DataError(f"{label} of {name}= holds complex numbers: give real and imaginary parts apart.")
-    return tensor.float() if tensor.is_floating_point() else tensor
-
-
-def _target(part: Any, label: str, name: str) -> Tensor:
-    """Targets: floats as float32, whole numbers and truth values as int64."""
-    tensor = _tensor(part, label, name)
-    return tensor if tensor.is_floating_point() else tensor.long()
+    return tensor
 
 
 def _any_tensor(part: Any, label: str, name: str) -> Tensor:
@@ -248,7 +290,7 @@ def _weights(weights: Any, rows: int, name: str) -> Tensor:
             f"The third part of {name}= has the shape {list(own.shape)}, and weights are {rows} real numbers, one for "
             "each row. Several inputs stand as a tuple in the first place, ((a, b), target)."
         )
-    own = own.float().flatten()
+    own = own.double().flatten()
     if not bool((own.isfinite() & (own >= 0)).all()):
         raise DataError(f"The weights of {name}= must be numbers of at least 0.")
     return own

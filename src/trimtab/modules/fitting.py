@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import math
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import torch
@@ -20,17 +20,17 @@ from trimtab.errors import DataError, OptionError, ShapeError
 from trimtab.modules.examples import Examples
 from trimtab.modules.material import Material, joined
 from trimtab.modules.networks import Networks
-from trimtab.modules.own_loss import custom_loss, in_shape_of
+from trimtab.modules.own_loss import OwnLoss, own_loss, reads_logits, refuse_weights
 from trimtab.modules.probe import Tried, arranged_targets, check_for_metric, task_of, tried
 from trimtab.modules.recipe import Recipe, check_against
 from trimtab.modules.streams import Stream
 from trimtab.training.config import Config, Task
-from trimtab.training.data import Fold, TrainingData
+from trimtab.training.data import Fold, OneOutput, TrainingData
 from trimtab.training.engine import Engine
 from trimtab.training.losses import LossCoefficients
-from trimtab.training.metrics import ALIASES, METRICS, Metric, default_metric, metric_for
+from trimtab.training.metrics import Metric, default_metric, known_metric, metric_for
 from trimtab.training.mlp_program import program_for
-from trimtab.training.program import Program
+from trimtab.training.program import Layout, Program
 from trimtab.training.randomness import own_draws
 from trimtab.training.run import Request, RunRecord
 from trimtab.training.telling import say_once
@@ -68,18 +68,22 @@ class Fitting:
         self._named = first.config.module_arguments
         module, some = networks.made(self._named, seed), material.first
         self._tried = self._tried_out(module, first)
-        self.function, self.objective = first.function, None
+        self.own: OwnLoss | None = None
         if first.function is not None:
-            prepared = self._tried.prepared(some)
-            self.objective = custom_loss(first.function, self._tried.outputs, prepared, networks.told)
-        named = first.config.loss.name if "loss" in first.given and first.function is None else None
+            self.own = own_loss(first.function, self._tried.outputs, self._tried.rows, networks.told)
+        self.objective = None if self.own is None else self.own.objective
+        self.dtype = self._dtype(module)
+        named = first.config.loss.name if "loss" in first.given and self.own is None else None
         self.task: Task = self._task(named, some, metric)
         self.loss_name = first.for_task(self.task).config.loss.name
         columns = self._tried.outputs.shape[1:] if isinstance(self._tried.outputs, Tensor) else (0, 0)
         self.metric = self._metric(metric, columns)
-        self.outputs = 0
-        if self.objective is None or self.metric is not None:
+        self.outputs, self.one_output = 0, None
+        if self.own is None or self.metric is not None:
             self.outputs = columns[0] if columns else 1
+            self.one_output = self._one_output()
+        if self.one_output is not None:
+            self.outputs = 2
         self.draws = self._tried.draws or (self.objective is not None and self.objective.draws)
         if self._tried.draws:
             say_once(log, networks.told, OWN_DRAWS)
@@ -94,22 +98,38 @@ class Fitting:
             return found
         return dataclasses.replace(found, use=dataclasses.replace(found.use, mixes_rows=True))
 
+    def _dtype(self, module: nn.Module) -> torch.dtype:
+        """In which losses are computed: that of the flat weights, or of the outputs where they are wider."""
+        outputs = [x.dtype for x in pytree.tree_leaves(self._tried.outputs) if x.is_floating_point()]
+        return reduce(torch.promote_types, outputs, Layout.of(module).dtype)
+
+    def _one_output(self) -> OneOutput | None:
+        """What a single output says of two classes; None where each class has one, and where numbers are predicted."""
+        if self.task == "regression" or self.outputs > 1:
+            return None
+        if self.own is None:
+            return "logit"
+        part = self.own.form.applied(self._tried.rows)
+        targets = part.targets[0]
+        return "logit" if reads_logits(self.own.objective.function, self._tried.outputs, targets) else "probability"
+
     def _task(self, named: str | None, some: Examples, metric: str | None) -> Task:
-        known = METRICS.get(ALIASES.get(metric, metric)) if metric else None
-        if self.objective is not None and known is not None:
+        known = None if metric in (None, BY_TASK) else known_metric(metric)
+        if self.own is not None and known is not None:
             return known.task
         return task_of(self._tried.outputs, some.targets, named)
 
     def _metric(self, name: str | None, columns: tuple[int, ...]) -> Metric | None:
         if name is None:
             return None
-        if self.objective is not None and name == BY_TASK:
+        if self.own is not None and name == BY_TASK:
             return self._comparable_metric(columns)
-        if self.objective is not None and len(columns) > 1:
+        if self.own is not None and len(columns) > 1:
             raise OptionError(f"metric={name!r} reads one number per row and output; the network returns more.")
         if name == BY_TASK:
             return default_metric(self.task)
-        return metric_for(name, self.task, columns[0] if columns else 1)
+        classes = columns[0] if columns else 1
+        return metric_for(name, self.task, max(2, classes) if self.task == "classification" else classes)
 
     def _comparable_metric(self, columns: tuple[int, ...]) -> Metric | None:
         """The task's default metric, where it can read what a loss of the caller's own reads."""
@@ -117,8 +137,7 @@ class Fitting:
         if len(columns) > 1:
             return None
         try:
-            part = in_shape_of(self._tried.outputs, self._tried.prepared(self.material.first))
-            check_for_metric(self._tried.outputs, part, metric)
+            check_for_metric(self._tried.outputs, self.material.first, metric)
         except (DataError, OptionError):
             return None
         return metric
@@ -148,17 +167,17 @@ class Fitting:
     def prepared(self, part: Examples) -> Examples:
         """Examples in the form that network and loss read."""
         part = self._tried.prepared(part)
-        if self.function is None:
-            return arranged_targets(self._tried.outputs, part, self.task, self.loss_name)
-        part = in_shape_of(self._tried.outputs, part)
+        if self.own is None:
+            return arranged_targets(self._tried.outputs, part, self.task, self.loss_name, self.dtype)
+        refuse_weights(self.own.objective, part)
         if self.metric is not None:
             check_for_metric(self._tried.outputs, part, self.metric)
-        return part
+        return self.own.form.applied(part)
 
     @property
     def drops_last(self) -> bool:
         """Whether a last batch that is not full is left out, be the network's layers as they are."""
-        return self._tried.use.mixes_rows or (self.objective is not None and self.objective.mixes_rows)
+        return self._tried.use.mixes_rows
 
     def shown(self, error: float) -> float:
         return error if self.metric is None else self.metric.shown(error)
@@ -184,11 +203,11 @@ class Fitting:
         target, *more = (y.to(device) for y in rows.targets)
         columns = max(1, self.outputs)
         return TrainingData(
-            self.task, tuple(x.to(device) for x in rows.inputs), target, rows.weights.to(device),
+            self.task, tuple(x.to(device) for x in rows.inputs), target, rows.weights.to(device, self.dtype),
             (Fold(kept.to(device), judged.to(device)),), self.outputs,
             torch.zeros(columns, dtype=torch.float64, device=device),
             torch.ones(columns, dtype=torch.float64, device=device),
-            loss=self.objective, more_targets=tuple(more),
+            loss=self.objective, more_targets=tuple(more), one_output=self.one_output,
         )  # fmt: skip
 
     def engine(self, **options: Any) -> Engine:
@@ -235,7 +254,7 @@ class Fitting:
     def losses(self, config: Config) -> LossCoefficients:
         """The loss of one lane."""
         classes = self.outputs if self.task == "classification" else 0
-        return LossCoefficients.stack([config.loss], classes, self.device)
+        return LossCoefficients.stack([config.loss], classes, self.device, self.dtype)
 
     @cached_property
     def training_data(self) -> TrainingData:

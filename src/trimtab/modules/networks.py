@@ -42,7 +42,7 @@ class Networks:
         self.module = given if isinstance(given, nn.Module) else None
         self.factory = None if isinstance(given, nn.Module) else given
         self.told: dict[str, object] = {}
-        self._made: dict[tuple, _Made] = {}
+        self._made: dict[tuple, nn.Module] = {}
 
     @cached_property
     def knobs(self) -> tuple[str, ...]:
@@ -75,34 +75,27 @@ class Networks:
         return None if parameter.annotation is inspect.Parameter.empty else _is_of_sequences(parameter.annotation)
 
     def made(self, arguments: Mapping[str, Any], seed: int) -> nn.Module:
-        """The network of a run with this seed, in float32; it is shared: copy it before changing it."""
-        return self._of(arguments, seed).single
-
-    def filled(
-        self, arguments: Mapping[str, Any], seed: int, weights: Tensor, buffers: Mapping[str, Tensor]
-    ) -> nn.Module:
-        """A copy of it in its own precision, with these trained parameters `[parameters]` and buffers, in evaluation
-        mode; what training left as it was keeps all its digits."""
-        made = self._of(arguments, seed)
-        module = copy.deepcopy(made.given)
-        own, before = _tensors(module), _tensors(made.single)
-        with torch.no_grad():
-            for name, value in (Layout.of(module).views(weights) | dict(buffers)).items():
-                if not torch.equal(value.cpu(), before[name].cpu()):
-                    own[name].copy_(value)
-        return module.eval()
-
-    def _of(self, arguments: Mapping[str, Any], seed: int) -> "_Made":
+        """The network of a run with this seed; it is shared: copy it before changing it."""
         key = (tuple(sorted(arguments.items())), seed if self.factory is not None else 0)
         if key not in self._made:
             self._made[key] = self._make(arguments, seed)
         return self._made[key]
 
-    def _make(self, arguments: Mapping[str, Any], seed: int) -> "_Made":
+    def filled(
+        self, arguments: Mapping[str, Any], seed: int, weights: Tensor, buffers: Mapping[str, Tensor]
+    ) -> nn.Module:
+        """A copy of it with these trained parameters `[parameters]` and buffers, in evaluation mode."""
+        module = copy.deepcopy(self.made(arguments, seed))
+        own = dict(module.named_parameters()) | dict(module.named_buffers())
+        with torch.no_grad():
+            for name, value in (Layout.of(module).views(weights) | dict(buffers)).items():
+                own[name].copy_(value)
+        return module.eval()
+
+    def _make(self, arguments: Mapping[str, Any], seed: int) -> nn.Module:
         module = copied(self.module) if self.module is not None else self._called(arguments, seed)
         _check(module)
-        is_single = all(t.dtype == torch.float32 for t in _tensors(module).values() if t.is_floating_point())
-        return _Made(module, module if is_single else copied(module).float())
+        return module
 
     def _called(self, arguments: Mapping[str, Any], seed: int) -> nn.Module:
         factory = self.factory
@@ -122,14 +115,6 @@ class Networks:
                 "torch.nn.Module."
             )
         return module
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A network as it was given, and in float32 (the same object where it is in float32 anyway)."""
-
-    given: nn.Module
-    single: nn.Module
 
 
 def copied(module: nn.Module) -> nn.Module:
@@ -153,10 +138,6 @@ def _check(module: nn.Module) -> None:
         raise ModuleError(f"{name} cannot be trained: {reason}.")
     if not all(p.is_floating_point() for p in trained):
         raise ModuleError(f"{name} has complex parameters: only real ones can be trained.")
-
-
-def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    return dict(module.named_parameters()) | dict(module.named_buffers())
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -16,10 +16,12 @@ from trimtab.errors import OptionError, unknown_choice, unknown_knob
 from trimtab.knobs import refuse_unread
 from trimtab.modules.networks import Networks
 from trimtab.training.config import (
+    BINARY_LOSSES,
     CLASSIFICATION_LOSSES,
     CUSTOM,
+    LOSS_ALIASES,
+    LOSSES,
     OPTIMIZERS,
-    REGRESSION_LOSSES,
     SCHEDULES,
     SCHEDULES_READ,
     STOPPING_READS,
@@ -109,8 +111,9 @@ class Recipe:
         if "loss" not in self.given:
             name = "mse" if task == "regression" else "cross_entropy"
             return replace(self, config=replace(self.config, loss=replace(self.config.loss, name=name)))
-        if self.config.loss.name not in losses_for(task):
-            raise unknown_choice(f"loss for {task}", self.config.loss.name, losses_for(task))
+        fitting = losses_for(task) + (BINARY_LOSSES if task == "classification" else ())
+        if self.config.loss.name not in fitting:
+            raise unknown_choice(f"loss for {task}", self.config.loss.name, fitting)
         return self
 
 
@@ -247,11 +250,12 @@ def _loss(v: Mapping[str, Any], given: frozenset[str]) -> Loss:
     weights = _class_weights(v["class_weights"])
     if name is None:
         return Loss(label_smoothing=v["label_smoothing"], class_weights=weights)
-    if not isinstance(name, str) or name not in REGRESSION_LOSSES + CLASSIFICATION_LOSSES:
-        raise unknown_choice("loss", str(name), REGRESSION_LOSSES + CLASSIFICATION_LOSSES)
+    name = LOSS_ALIASES.get(str(name), str(name))
+    if name not in LOSSES:
+        raise unknown_choice("loss", name, LOSSES)
     own = LOSS_PARAMETERS.get(name)
     parameter = float(v[own]) if own else 1.0
-    is_smooth = name in CLASSIFICATION_LOSSES
+    is_smooth = name in CLASSIFICATION_LOSSES + BINARY_LOSSES
     if not is_smooth and v["label_smoothing"]:
         raise OptionError(f"label_smoothing belongs to losses of classes, and the loss is {name}: leave it out.")
     return Loss(name, parameter, v["label_smoothing"], weights)

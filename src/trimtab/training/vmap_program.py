@@ -138,6 +138,8 @@ class VmapProgram:
         return pytree.tree_map(lambda *lanes: torch.stack(lanes), *each)
 
     def _one_lane(self, parameters: Buffers, settings: Buffers, inputs: tuple) -> Any:
+        for name in self.dropout_names:
+            self.module.get_submodule(name).calls = 0
         outputs = functional_call(self.module, {**parameters, **settings}, *self.use.arguments(inputs))
         if self.use.ranks:
             leaves, tree = pytree.tree_flatten(outputs)

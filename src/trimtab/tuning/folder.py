@@ -111,7 +111,7 @@ class StudyFolder:
         temporary = self.runs / f".{number}.part"
         tensors = {
             "parameters": weights.parameters.contiguous(),
-            "predictions": torch.from_numpy(numpy.ascontiguousarray(weights.predictions, dtype=numpy.float32)),
+            "predictions": torch.from_numpy(numpy.ascontiguousarray(weights.predictions)),
         }
         tensors |= {f"buffer.{name}": value.contiguous() for name, value in weights.buffers.items()}
         save_file(tensors, temporary)
