@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, NotFiniteError, ShapeError
-from trimtab.wording import with_article
+from trimtab.wording import counted, listed, with_article
 
 HOW_TO_GIVE = "Give (X, y) as tensors, arrays or frames, or a Dataset or DataLoader of such pairs."
 
@@ -56,8 +56,7 @@ class Examples:
     def like(self, other: "Examples") -> "Examples":
         """These rows with inputs in the order of `other`'s; raises DataError where both are not of the same kind."""
         if self.names != other.names and sorted(self.names) == sorted(other.names):
-            order = [self.names.index(name) for name in other.names]
-            return replace(self, names=other.names, inputs=tuple(self.inputs[i] for i in order)).like(other)
+            return self.in_order_of(other.names).like(other)
         mine, theirs = f"{self.given_as}=", f"{other.given_as}="
         if self.names != other.names or self.tree != other.tree:
             what = "inputs" if self.names != other.names else "targets"
@@ -75,6 +74,17 @@ class Examples:
                         f"The {what} of {mine} hold fractions, those of {theirs} whole numbers: give both as floats."
                     )
         return self
+
+    def in_order_of(self, names: tuple[str, ...]) -> "Examples":
+        """With inputs in the order of `names`; raises DataError where they are called otherwise."""
+        if self.names == names:
+            return self
+        if sorted(self.names) != sorted(names):
+            mine, theirs = (listed(sorted(each)) or "not by name" for each in (self.names, names))
+            raise DataError(
+                f"The inputs of {self.given_as}= are given as {mine}, those to train on as {theirs}: give both alike."
+            )
+        return replace(self, names=names, inputs=tuple(self.inputs[self.names.index(name)] for name in names))
 
     def followed_by(self, other: "Examples") -> "Examples":
         """These rows and then `other`'s, which must be of the same kind."""
@@ -104,7 +114,8 @@ def converted(
             for i, (x, dtype) in enumerate(zip(tensors, dtypes, strict=True))
         )
         for what, tensors, dtypes, names in (
-            ("X", part.inputs, inputs, part.names), ("y", part.targets, targets, ())
+            ("X", part.inputs, inputs, part.names),
+            ("y", part.targets, targets, ()),
         )  # fmt: skip
     )
     return replace(part, inputs=inputs, targets=targets)
@@ -176,7 +187,8 @@ def split_rows(rows: int, share: float, seed_number: int) -> tuple[Tensor, Tenso
         raise DataError(f"valid= is {share!r}: give a share between 0 and 1, or (Xv, yv).")
     held = max(1, round(share * rows))
     if held >= rows:
-        raise DataError(f"{rows} row(s) are too few to set a share of {share:g} aside: give valid=(Xv, yv).")
+        are = counted(rows, "row is", "rows are")
+        raise DataError(f"{are} too few to set a share of {share:g} aside: give valid=(Xv, yv).")
     order = torch.from_numpy(numpy.random.default_rng(seed_number).permutation(rows))
     return order[held:].sort().values, order[:held].sort().values
 

@@ -5,6 +5,7 @@ Knows outputs, targets and losses; it knows no networks and trains nothing.
 """
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,25 +60,30 @@ def own_loss(function: Function, outputs: Any, examples: Examples, told: dict[st
     to `[rows, rows]`), they get the shape of the outputs, and that is said.
     """
     outputs, examples = _countable(outputs, examples)
-    first: LossError | None = None
-    as_given: Exception | None = None
     generators = SeededGenerators(0)
     with generators, torch.enable_grad():
-        for form in _forms(outputs, examples):
-            part = form.applied(examples)
-            try:
-                compares = _compares_rows(function, outputs, part)
-            except LossError as error:
-                first = first or error
-                continue
-            if compares and not form.is_reshaped and _is_cured(function, outputs, examples):
-                as_given = LossError("it would compare every row with every other")
-                continue
-            if form.is_reshaped:
-                _say_reshaped(examples, part, str(as_given or "it raises an error"), told)
-            rows_are = _rows_are(function, outputs, part)
-            loss = CustomLoss(function, rows_are, examples.tree, draws=generators.have_drawn, told=told)
-            return OwnLoss(loss, form)
+        form = _form_for(function, outputs, examples, told)
+        rows_are = _rows_are(function, outputs, form.applied(examples))
+    loss = CustomLoss(function, rows_are, examples.tree, draws=generators.have_drawn, told=told)
+    return OwnLoss(loss, form)
+
+
+def _form_for(function: Function, outputs: Any, examples: Examples, told: dict[str, object]) -> TargetForm:
+    """The first form of targets that the function takes without comparing every row with every other."""
+    first: LossError | None = None
+    reason = "it raises an error"
+    for form in _forms(outputs, examples):
+        try:
+            compares = _compares_rows(function, outputs, form.applied(examples))
+        except LossError as error:
+            first = first or error
+            continue
+        if compares and not form.is_reshaped and _is_cured(function, outputs, examples):
+            reason = "it would compare every row with every other"
+            continue
+        if form.is_reshaped:
+            _say_reshaped(examples, form.applied(examples), reason, told)
+        return form
     assert first is not None
     raise first
 
@@ -159,7 +165,9 @@ class _Watching(TorchDispatchMode):
 
 
 def _compares_rows(function: Function, outputs: Any, examples: Examples) -> bool:
-    with _Watching(examples.rows) as watching:
+    # torch warns of such comparisons too, where it sees them; what is done about it is said in our own words.
+    with warnings.catch_warnings(), _Watching(examples.rows) as watching:
+        warnings.filterwarnings("ignore", message="Using a target size")
         _value(function, outputs, _arranged(examples))
     return watching.has_pairs
 

@@ -43,7 +43,7 @@ class Tried:
 
     def prepared(self, examples: Examples) -> Examples:
         """Examples with inputs as the network takes them."""
-        return converted(examples, input_dtypes=self.dtypes)
+        return converted(examples.in_order_of(self.use.names), input_dtypes=self.dtypes)
 
 
 def tried(
@@ -61,9 +61,7 @@ def tried(
     failed: Exception | None = None
     for dtypes in _ways_to_cast(module, some.inputs):
         # Two rows at least, so that what a network makes of one row alone does not pass for the shape of its outputs.
-        inputs = tuple(
-            x if len(x) > 1 else torch.cat([x, x]) for x in converted(some, input_dtypes=dtypes).inputs
-        )
+        inputs = tuple(x if len(x) > 1 else torch.cat([x, x]) for x in converted(some, input_dtypes=dtypes).inputs)
         try:
             outputs = _called(module, use, inputs)
         except Exception as error:

@@ -76,7 +76,9 @@ def out_of_fold(data: TrainingData, pieces: Sequence[numpy.ndarray]) -> numpy.nd
         rows = fold.validation.numpy(force=True)
         total[rows] += piece
         count[rows] += 1
-    return (total / numpy.where(count, count, numpy.nan)).astype(numpy.float64 if data.weights.dtype == torch.float64 else numpy.float32)
+    return (total / numpy.where(count, count, numpy.nan)).astype(
+        numpy.float64 if data.weights.dtype == torch.float64 else numpy.float32
+    )
 
 
 @dataclass
