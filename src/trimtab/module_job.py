@@ -277,5 +277,5 @@ def _fingerprint(fitting: Fitting) -> str:
     data = fitting.training_data
     digest = hashlib.sha256(json.dumps([len(data.folds[0].train), fitting.task]).encode())
     for tensor in (*data.inputs, data.targets, *data.more_targets, data.weights):
-        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

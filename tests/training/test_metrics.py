@@ -169,12 +169,21 @@ def test_a_metric_that_does_not_fit_is_refused_with_the_list(name, task, classes
 
 @pytest.mark.parametrize(
     ("typed", "name"),
-    [("RMSE", "rmse"), ("R2", "r2"), ("r^2", "r2"), ("R\u00b2", "r2"), ("r-squared", "r2"), ("MAE", "mae"), ("auc", "roc_auc"),
-     ("AUC", "roc_auc"), ("ROC AUC", "roc_auc"), ("roc-auc", "roc_auc"), ("ROCAUC", "roc_auc"), ("logloss", "log_loss"),
-     ("log-loss", "log_loss"), ("Log Loss", "log_loss"), ("neg_log_loss", "log_loss"), ("balanced accuracy", "balanced_accuracy"),
-     ("BalancedAccuracy", "balanced_accuracy"), ("acc", "accuracy"), ("F1", "f1"), ("f1_score", "f1"), (" f1 ", "f1"),
-     ("neg_root_mean_squared_error", "rmse"), ("mean absolute error", "mae")],
-)  # fmt: skip
+    [
+        (typed, name)
+        for name, many in {
+            "rmse": ("RMSE", " rmse ", "neg_root_mean_squared_error"),
+            "mae": ("MAE", "mean absolute error"),
+            "r2": ("R2", "r^2", "R\u00b2", "r-squared"),
+            "log_loss": ("logloss", "log-loss", "Log Loss", "neg_log_loss"),
+            "accuracy": ("Accuracy", "acc"),
+            "balanced_accuracy": ("balanced accuracy", "BalancedAccuracy"),
+            "f1": ("F1", "f1_score", "f1-macro"),
+            "roc_auc": ("auc", "AUC", "ROC AUC", "roc-auc", "ROCAUC"),
+        }.items()
+        for typed in many
+    ],
+)
 def test_a_metric_is_found_whatever_its_case_and_spelling(typed, name):
     assert metric_for(typed, METRICS[name].task, 2) is METRICS[name]
 

@@ -23,10 +23,10 @@ class Examples:
     """Rows to train on or to validate on.
 
     `inputs` are tensors `[rows, ...]`, called `names` where they were given by name; `targets` likewise, and `tree` is
-    how they hang together where the caller gave several (None: one tensor). `weights` `[rows]` are floats. `batch_size` is
-    that of the loader they came from, which `drops_last` where a batch that is not full is left out. `given_as` is the
-    argument they came by, and `places` are the numbers of their rows there where some were left out: messages speak of
-    them.
+    how they hang together where the caller gave several (None: one tensor). `weights` `[rows]` are floats. `batch_size`
+    is that of the loader they came from, which `drops_last` where a batch that is not full is left out. `given_as` is
+    the argument they came by, and `places` are the numbers of their rows there where some were left out: messages
+    speak of them.
     """
 
     inputs: tuple[Tensor, ...]
@@ -106,19 +106,23 @@ def converted(
     target_dtypes: tuple[torch.dtype, ...] | None = None,
 ) -> Examples:
     """Examples in other dtypes; raises DataError for numbers that are others in theirs."""
-    inputs = [x.dtype for x in part.inputs] if input_dtypes is None else input_dtypes
-    targets = [y.dtype for y in part.targets] if target_dtypes is None else target_dtypes
-    inputs, targets = (
-        tuple(
-            x if x.dtype == dtype else _converted(part, x, dtype, _label(what, names, i, len(tensors)))
-            for i, (x, dtype) in enumerate(zip(tensors, dtypes, strict=True))
-        )
-        for what, tensors, dtypes, names in (
-            ("X", part.inputs, inputs, part.names),
-            ("y", part.targets, targets, ()),
-        )  # fmt: skip
+    inputs = _all_converted(part, "X", part.inputs, input_dtypes, part.names)
+    return replace(part, inputs=inputs, targets=_all_converted(part, "y", part.targets, target_dtypes, ()))
+
+
+def _all_converted(
+    part: Examples,
+    what: str,
+    tensors: tuple[Tensor, ...],
+    dtypes: tuple[torch.dtype, ...] | None,
+    names: tuple[str, ...],
+) -> tuple[Tensor, ...]:
+    if dtypes is None:
+        return tensors
+    return tuple(
+        x if x.dtype == dtype else _converted(part, x, dtype, _label(what, names, i, len(tensors)))
+        for i, (x, dtype) in enumerate(zip(tensors, dtypes, strict=True))
     )
-    return replace(part, inputs=inputs, targets=targets)
 
 
 def _converted(part: Examples, tensor: Tensor, dtype: torch.dtype, label: str) -> Tensor:

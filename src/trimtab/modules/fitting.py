@@ -27,6 +27,7 @@ from trimtab.modules.streams import Stream
 from trimtab.training.config import Config, Task
 from trimtab.training.data import Fold, OneOutput, TrainingData
 from trimtab.training.engine import Engine
+from trimtab.training.layers import counts_rows
 from trimtab.training.losses import LossCoefficients
 from trimtab.training.metrics import Metric, default_metric, known_metric, metric_for
 from trimtab.training.mlp_program import program_for
@@ -36,6 +37,7 @@ from trimtab.training.run import Request, RunRecord
 from trimtab.training.telling import say_once
 from trimtab.training.untrained import untrained_loss
 from trimtab.training.vmap_program import OWN_DRAWS
+from trimtab.wording import counted, listed
 
 log = logging.getLogger(__name__)
 TRAINING_ROWS_JUDGED = 2_000
@@ -87,6 +89,7 @@ class Fitting:
         self.draws = self._tried.draws or (self.objective is not None and self.objective.draws)
         if self._tried.draws:
             say_once(log, networks.told, OWN_DRAWS)
+        self._say_precision(module)
         self.check(first)
 
     def _tried_out(self, module: nn.Module, first: Recipe) -> Tried:
@@ -102,6 +105,17 @@ class Fitting:
         """In which losses are computed: that of the flat weights, or of the outputs where they are wider."""
         outputs = [x.dtype for x in pytree.tree_leaves(self._tried.outputs) if x.is_floating_point()]
         return reduce(torch.promote_types, outputs, Layout.of(module).dtype)
+
+    def _say_precision(self, module: nn.Module) -> None:
+        layout = Layout.of(module)
+        if not layout.is_uniform:
+            own, kept = (listed(str(d).removeprefix("torch.") for d in sorted({*dtypes}, key=str))
+                         for dtypes in (layout.dtypes, (layout.dtype,)))  # fmt: skip
+            say_once(
+                log, self.networks.told,
+                f"{type(module).__name__} computes in {own}, as it was given; between the steps its weights are kept "
+                f"in {kept}, so that small updates are not lost.",
+            )  # fmt: skip
 
     def _one_output(self) -> OneOutput | None:
         """What a single output says of two classes; None where each class has one, and where numbers are predicted."""
@@ -158,11 +172,24 @@ class Fitting:
         check_against(recipe, module, classes=self.outputs if self.task == "classification" else 0)
         train, size = self.material.train, recipe.config.batch_size
         rows = train.rows if isinstance(train, Examples) else 2
+        self._say_left_out(module, rows, size)
         if min(size or rows, rows) < 2 and any(isinstance(m, _BatchNorm) for m in module.modules()):
             raise OptionError(
                 f"{type(module).__name__} normalises over the rows of a batch, and a batch would have one row: "
                 "give more rows, or a larger batch_size."
             )
+
+    def _say_left_out(self, module: nn.Module, rows: int, size: int) -> None:
+        """Say which rows a network that mixes those of a batch is not trained on."""
+        train = self.material.train
+        if not isinstance(train, Examples) or train.drops_last or not size or size >= rows or not rows % size:
+            return
+        if self._tried.use.mixes_rows or any(counts_rows(layer) for layer in module.modules()):
+            say_once(
+                log, self.networks.told,
+                f"{type(module).__name__} mixes the rows of a batch, so that none may be filled up: of {rows:,} rows "
+                f"in batches of {size}, each epoch leaves {counted(rows % size, 'row')} out, others each time.",
+            )  # fmt: skip
 
     def prepared(self, part: Examples) -> Examples:
         """Examples in the form that network and loss read."""

@@ -133,8 +133,10 @@ def _check(module: nn.Module) -> None:
     if any(isinstance(t, UninitializedTensorMixin) for t in (*parameters, *module.buffers())):
         raise ModuleError(f"{name} has lazy layers without a shape yet: run it once on some rows first.")
     trained = [p for p in parameters if p.requires_grad]
-    if not trained:
-        reason = f"all of its {len(parameters)} parameters are frozen" if parameters else "it has no parameters"
+    if not any(p.numel() for p in trained):
+        several = f"all of its {len(parameters)} parameters are frozen"
+        frozen = several if len(parameters) > 1 else "its one parameter is frozen"
+        reason = "its parameters hold no numbers" if trained else frozen if parameters else "it has no parameters"
         raise ModuleError(f"{name} cannot be trained: {reason}.")
     if not all(p.is_floating_point() for p in trained):
         raise ModuleError(f"{name} has complex parameters: only real ones can be trained.")

@@ -156,7 +156,7 @@ class _Watching(TorchDispatchMode):
         super().__init__()
         self.rows, self.has_pairs = rows, False
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         for tensor in pytree.tree_leaves(result):
             if isinstance(tensor, Tensor) and sum(size == self.rows for size in tensor.shape) > 1:

@@ -102,9 +102,9 @@ def _ways_to_cast(module: nn.Module, inputs: tuple[Tensor, ...]) -> Iterator[tup
 
 
 def _draws_and_mixes(module: nn.Module, use: ModuleUse, inputs: tuple[Tensor, ...]) -> tuple[bool, bool]:
-    """Whether training draws random numbers of its own, and whether a row's output hangs on the rows beside it."""
+    """Whether training draws random numbers of its own, and whether a row's output, or what a buffer becomes, hangs on
+    the rows beside it."""
     module.train()
-    own = dict(module.named_buffers())
     for layer in module.modules():
         if isinstance(layer, DROPOUT_KINDS):  # counted ones stand in their places
             layer.eval()
@@ -112,12 +112,25 @@ def _draws_and_mixes(module: nn.Module, use: ModuleUse, inputs: tuple[Tensor, ..
     generators = SeededGenerators(0)
     try:
         with generators, torch.no_grad():
-            alone, beside = (module(*args, **kwargs) for args, kwargs in parts)
+            alone, beside = (_called_from_here(module, *part) for part in parts)
         if generators.have_drawn:
+            module.eval()
             with SeededGenerators(0), torch.no_grad():
-                alone, beside = (module.eval()(*args, **kwargs) for args, kwargs in parts)
+                alone, beside = (_called_from_here(module, *part) for part in parts)
+    except ModuleError:
+        raise
     except Exception:  # said with all its reasons where it happens in training
         return generators.have_drawn, False
+    pairs = zip(pytree.tree_leaves(alone), pytree.tree_leaves(beside), strict=True)
+    return generators.have_drawn, not all(_begins_with(b, a) for a, b in pairs)
+
+
+def _called_from_here(module: nn.Module, args: tuple, kwargs: dict) -> tuple[Any, list[Tensor]]:
+    """What a call gives, and what it makes of the buffers, which it leaves as they were; raises ModuleError where it
+    puts other tensors in their places."""
+    own = dict(module.named_buffers())
+    before = {name: buffer.clone() for name, buffer in own.items()}
+    outputs = module(*args, **kwargs)
     now = dict(module.named_buffers())
     replaced = next((name for name, buffer in own.items() if now.get(name) is not buffer), None)
     if replaced is not None:
@@ -125,13 +138,17 @@ def _draws_and_mixes(module: nn.Module, use: ModuleUse, inputs: tuple[Tensor, ..
             f"{type(module).__name__} puts another tensor in the place of its buffer {replaced}, which would be lost "
             "after each call: change the buffer in place, as with += or copy_()."
         )
-    pairs = zip(pytree.tree_leaves(alone), pytree.tree_leaves(beside), strict=True)
-    return generators.have_drawn, not all(_begins_with(b, a) for a, b in pairs)
+    after = [buffer.clone() for buffer in own.values()]
+    for name, buffer in own.items():
+        buffer.copy_(before[name])
+    return outputs, after
 
 
 def _begins_with(rows: Tensor, some: Tensor) -> bool:
     if some.dim() < rows.dim():  # a `squeeze()` took the dimension of a single row
         some = some.unsqueeze(0)
+    if not rows.dim():
+        return torch.allclose(some, rows, rtol=1e-3, atol=1e-4, equal_nan=True)
     return torch.allclose(some, rows[: len(some)], rtol=1e-3, atol=1e-4, equal_nan=True)
 
 

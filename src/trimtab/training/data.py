@@ -13,7 +13,6 @@ from torch import Tensor
 from trimtab.training.config import Task
 from trimtab.training.objective import FormulaLoss, Objective, Targets
 
-
 # What the one output of a network for two classes says of class 1.
 OneOutput = Literal["logit", "probability"]
 
@@ -34,9 +33,9 @@ class TrainingData:
     (scaled) or int64 `[rows]` class numbers, `weights` floats in the precision that losses are computed in; where a
     loss of the caller's own reads them, targets are what they gave. `outputs` are the columns of a prediction: where
     two classes are told by one output of the network, `one_output` says what it is. `mean` and `scale` `[outputs]` lead
-    from scaled targets to original units. `cardinalities` are the entries of each column of category codes, where there are such columns. `loss` is a loss of
-    the caller's own, in the place of those that configs name; only it reads `more_targets`, and with it `outputs` is 0
-    where the network's outputs are no predictions.
+    from scaled targets to original units. `cardinalities` are the entries of each column of category codes, where there
+    are such columns. `loss` is a loss of the caller's own, in the place of those that configs name; only it reads
+    `more_targets`, and with it `outputs` is 0 where the network's outputs are no predictions.
     """
 
     task: Task
