@@ -15,13 +15,15 @@ import torch
 from trimtab.errors import OptionError, StudyError
 from trimtab.job import engine_report, new_folder
 from trimtab.modules.differences import Parts, differences, differing
-from trimtab.modules.examples import Examples, check_finite, from_pair
+from trimtab.modules.examples import Examples, check_finite
 from trimtab.modules.fitting import BY_TASK, Fitting
 from trimtab.modules.identity import identity_of_study
 from trimtab.modules.material import Material
 from trimtab.modules.space import ModuleSpace
-from trimtab.results import Study
+from trimtab.modules.streams import Stream, examples
+from trimtab.results import Study, network_in_words
 from trimtab.training.metrics import all_scores
+from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.program import outputs_of
 from trimtab.training.run import Request
 from trimtab.tuning import calls
@@ -51,7 +53,7 @@ class ModuleJob:
         max_trials: int | None,
         device: torch.device,
         threads: int,
-        metric: str | None,
+        metric: str | OwnMetric | None,
         storage: str | None = None,
         share: float | None = None,
         runs: RunListener | None = None,
@@ -68,8 +70,10 @@ class ModuleJob:
             space.networks, material, space.recipe(middle), metric=self.metric or BY_TASK, seed=self.seed,
             device=self.device, threads=self.threads,
         )  # fmt: skip
-        space = space.for_task(fitting.task)
+        space = space.for_task(fitting.task, is_of_logit=fitting.one_output == "logit")
         space.check()
+        for each in space.losses:
+            fitting.check_loss(each)
         test_rows = None if test is None else fitting.prepared(_test_rows(test).like(material.first))
         asked = self._asked(fitting, space)
         if folder is not None:
@@ -198,13 +202,14 @@ class ModuleJob:
         if fitting.metric is not None and weights is not None:
             predictions = weights.predictions[judged.numpy(force=True)]
             arguments = predictions, data.truth(judged).cpu(), data.weights[judged].cpu()
-            validation = all_scores(*arguments, task=fitting.metric.task)
+            validation = all_scores(*arguments, task=fitting.metric.task, beside=fitting.metric)
         return {
             "out": str(folder.path), "task": fitting.task, "metric": fitting.metric.name if fitting.metric else None,
             "test": None if test is None else self._test_scores(fitting, folder, winner, test),
             "validation": validation, "trials": len(trials), "runs": sum(len(r.ended) for r in trials),
             "seconds": round(self.budget.elapsed, 2), "config": winner.config.to_json(), "winner": winner.number,
             "values": dict(winner.values), "seed": self.seed,
+            "network": network_in_words(fitting.networks.made(winner.config.module_arguments, self.seed)),
             "rows": {"train": len(data.folds[0].train), "valid": len(judged), "test": test.rows if test else 0},
         }  # fmt: skip
 
@@ -225,7 +230,8 @@ class ModuleJob:
             )
             return {"loss": float(loss[0])}
         predictions = data.predictions(outputs)[0].cpu()
-        return all_scores(predictions, data.truth(every)[0].cpu(), data.weights.cpu(), task=fitting.metric.task)
+        arguments = predictions, data.truth(every)[0].cpu(), data.weights.cpu()
+        return all_scores(*arguments, task=fitting.metric.task, beside=fitting.metric)
 
     def _on_progress(self, progress: Progress) -> None:
         self._reserve(progress.lanes_alive)
@@ -246,9 +252,9 @@ class ModuleJob:
 
 
 def _test_rows(test: Any) -> Examples:
-    if not isinstance(test, (tuple, list)) or len(test) not in (2, 3):
-        raise OptionError("test= of networks of your own is (X, y): rows that nothing is chosen by.")
-    rows = from_pair(*test, name="test")
+    rows = examples(test, "test")
+    if isinstance(rows, Stream):
+        raise OptionError(f"Test rows are read once and kept, and of these {rows.reason}: give test=(X, y).")
     check_finite(rows)
     return rows
 

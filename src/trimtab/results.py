@@ -138,8 +138,20 @@ class Study:
         if weights is None:
             raise StudyError(f"The weights of trial {self.winner.number} cannot be read from {self.out / 'runs'}.")
         arguments, seed = self.winner.config.module_arguments, self.result.get("seed", 0)
+        self._check_network(self.networks.made(arguments, seed))
         buffers = {name: value[0] for name, value in weights.buffers.items()}
         return self.networks.filled(arguments, seed, weights.parameters[0], buffers)
+
+    def _check_network(self, made: "torch.nn.Module") -> None:
+        """Raise StudyError where the factory makes networks of another kind than the study's."""
+        known = self.result.get("network")
+        if known is not None and network_in_words(made) != known:
+            arguments = ", ".join(f"{name}={value!r}" for name, value in self.winner.config.module_arguments.items())
+            raise StudyError(
+                f"The networks of {self.out} are others than what tt.load was given"
+                f"{f' makes with {arguments}' if arguments else ''}: {_first_difference(known, made)}. Give the function "
+                "or module that the study was made with."
+            )
 
     @cached_property
     def model(self) -> Model:
@@ -271,6 +283,23 @@ class Study:
     def summary(self) -> dict[str, Any]:
         """What was found, as one plain dict: the object that `trimtab fit --json` prints."""
         return dict(self.result)
+
+
+def network_in_words(module: "torch.nn.Module") -> dict[str, str]:
+    """What a network is made of: each of its layers as it shows itself, and each of its tensors by shape and type."""
+    layers = {
+        name or "the network": repr(child) for name, child in module.named_modules() if not list(child.children())
+    }
+    kinds = {name or "the network": type(child).__name__ for name, child in module.named_modules()}
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    shapes = {name: f"{list(t.shape)} {str(t.dtype).removeprefix('torch.')}" for name, t in tensors.items()}
+    return kinds | layers | shapes
+
+
+def _first_difference(known: dict[str, str], made: "torch.nn.Module") -> str:
+    now = network_in_words(made)
+    name = next(name for name in {**known, **now} if known.get(name) != now.get(name))
+    return f"{name} was {known.get(name, 'not there')} and is {now.get(name, 'not there')}"
 
 
 def _module_study_script(study: Study, folder: StudyFolder) -> str:

@@ -258,7 +258,7 @@ def test_only_what_would_compare_every_row_with_every_other_gets_the_shape_of_th
         return ((output - target) ** 2).mean()
 
     run = fit(broadcasting)
-    assert (1,) in shapes and "[rows, 1], in the shape of the network's outputs" in caplog.text
+    assert (1,) in shapes and "y as [rows, 1], like the network's outputs" in caplog.text
     assert_same_curves(run, fit("mse"))
     caplog.clear()
 
@@ -268,7 +268,7 @@ def test_only_what_would_compare_every_row_with_every_other_gets_the_shape_of_th
 
     run = fit(pairs, optimizer="sgd", lr=0.05)
     numpy.testing.assert_allclose(run.curves["validation_loss"], loop(pairs)[1], rtol=1e-4)
-    assert "shape of the network" not in caplog.text
+    assert "like the network" not in caplog.text
 
 
 def test_labels_of_the_first_rows_that_are_ignored_are_no_reason_to_refuse():

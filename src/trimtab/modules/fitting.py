@@ -20,8 +20,16 @@ from trimtab.errors import DataError, OptionError, ShapeError
 from trimtab.modules.examples import Examples
 from trimtab.modules.material import Material, joined
 from trimtab.modules.networks import Networks
-from trimtab.modules.own_loss import OwnLoss, own_loss, reads_logits, refuse_weights
-from trimtab.modules.probe import Tried, arranged_targets, check_for_metric, task_of, tried
+from trimtab.modules.own_loss import OwnLoss, own_loss, reads_logits
+from trimtab.modules.probe import (
+    Tried,
+    are_two_classes,
+    arranged_targets,
+    check_for_metric,
+    classes_told,
+    task_of,
+    tried,
+)
 from trimtab.modules.recipe import Recipe, check_against
 from trimtab.modules.streams import Stream
 from trimtab.training.config import Config, Task
@@ -31,6 +39,7 @@ from trimtab.training.layers import counts_rows
 from trimtab.training.losses import LossCoefficients
 from trimtab.training.metrics import Metric, default_metric, known_metric, metric_for
 from trimtab.training.mlp_program import program_for
+from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.program import Layout, Program
 from trimtab.training.randomness import own_draws
 from trimtab.training.run import Request, RunRecord
@@ -47,8 +56,8 @@ BY_TASK = "by task"
 class Fitting:
     """Runs of networks of one kind on one material, with one loss family: named losses of a task, or one function.
 
-    `first` is a recipe of that family. `metric` is a name, None for the validation loss, or BY_TASK for the task's
-    default. Everything that cannot work is said here, before a run begins.
+    `first` is a recipe of that family. `metric` is a name, a metric of the caller's own, None for the validation loss,
+    or BY_TASK for the task's default. Everything that cannot work is said here, before a run begins.
     """
 
     def __init__(
@@ -57,13 +66,17 @@ class Fitting:
         material: Material,
         first: Recipe,
         *,
-        metric: str | None,
+        metric: str | OwnMetric | None,
         seed: int,
         device: torch.device,
         threads: int = 1,
         evaluate_every: int = 1,
         judges_by_loss: bool = False,
     ) -> None:
+        if callable(metric):
+            raise OptionError(
+                "metric is a function: say which way is better, as tt.Metric(function, greater_is_better=True)."
+            )
         self.networks, self.material, self.device, self.threads = networks, material, device, threads
         self.evaluate_every, self.seed, self.judges_by_loss = evaluate_every, seed, judges_by_loss
         self._untrained: dict[tuple, tuple[float, float]] = {}
@@ -77,7 +90,6 @@ class Fitting:
         self.dtype = self._dtype(module)
         named = first.config.loss.name if "loss" in first.given and self.own is None else None
         self.task: Task = self._task(named, some, metric)
-        self.loss_name = first.for_task(self.task).config.loss.name
         columns = self._tried.outputs.shape[1:] if isinstance(self._tried.outputs, Tensor) else (0, 0)
         self.metric = self._metric(metric, columns)
         self.outputs, self.one_output = 0, None
@@ -86,6 +98,9 @@ class Fitting:
             self.one_output = self._one_output()
         if self.one_output is not None:
             self.outputs = 2
+        self.loss_name = self.complete(first).config.loss.name
+        if named is None and self.own is None:
+            self._say_two_classes(some)
         self.draws = self._tried.draws or (self.objective is not None and self.objective.draws)
         if self._tried.draws:
             say_once(log, networks.told, OWN_DRAWS)
@@ -127,15 +142,51 @@ class Fitting:
         targets = part.targets[0]
         return "logit" if reads_logits(self.own.objective.function, self._tried.outputs, targets) else "probability"
 
-    def _task(self, named: str | None, some: Examples, metric: str | None) -> Task:
-        known = None if metric in (None, BY_TASK) else known_metric(metric)
+    def _task(self, named: str | None, some: Examples, metric: str | OwnMetric | None) -> Task:
+        known = known_metric(metric) if isinstance(metric, str) and metric != BY_TASK else None
         if self.own is not None and known is not None:
             return known.task
+        if known is not None and known.task == "classification" and named is None and self._is_one_column:
+            return "classification" if are_two_classes(some.targets) else "regression"
         return task_of(self._tried.outputs, some.targets, named)
 
-    def _metric(self, name: str | None, columns: tuple[int, ...]) -> Metric | None:
+    @property
+    def _is_one_column(self) -> bool:
+        outputs = self._tried.outputs
+        return isinstance(outputs, Tensor) and outputs.shape[1:] in ((), (1,))
+
+    def _say_two_classes(self, some: Examples) -> None:
+        """Say what the loss is where nobody named one and targets and outputs may be meant as two classes."""
+        if not self._is_one_column or some.targets[0].is_floating_point() or not are_two_classes(some.targets):
+            return
+        if self.task == "classification":
+            sentence = "The network has one output, which is read as the logit of class 1: the loss is bce."
+        else:
+            sentence = (
+                "y holds 0 and 1 alone and the network has one output: the loss is mse, which takes them for numbers. "
+                'With loss="bce" the output is the logit of class 1.'
+            )
+        say_once(log, self.networks.told, sentence)
+
+    def complete(self, recipe: Recipe) -> Recipe:
+        """A recipe with the loss that it has where none was named."""
+        return recipe.for_task(self.task, is_of_logit=self.one_output == "logit")
+
+    def check_loss(self, recipe: Recipe) -> None:
+        """Raise ShapeError for a loss of classes that cannot read the network's outputs."""
+        outputs = self._tried.outputs
+        if self.own is None and self.task == "classification" and isinstance(outputs, Tensor) and outputs.dim() <= 2:
+            classes_told(outputs.shape[1] if outputs.dim() == 2 else 1, self.complete(recipe).config.loss.name)
+
+    def _metric(self, name: str | OwnMetric | None, columns: tuple[int, ...]) -> Metric | None:
         if name is None:
             return None
+        if isinstance(name, OwnMetric):
+            if not isinstance(self._tried.outputs, Tensor) or len(columns) > 1:
+                raise OptionError(
+                    f'metric="{name.name}" reads one number per row and output; the network returns more.'
+                )
+            return name.for_task(self.task)
         if self.own is not None and name == BY_TASK:
             return self._comparable_metric(columns)
         if self.own is not None and len(columns) > 1:
@@ -169,6 +220,7 @@ class Fitting:
                     f"{type(module).__name__} returns {shapes} per row with {recipe.config.module_arguments} and "
                     f"{expected} with {self._named}: its outputs must stay the same."
                 )
+        self.check_loss(recipe)
         check_against(recipe, module, classes=self.outputs if self.task == "classification" else 0)
         train, size = self.material.train, recipe.config.batch_size
         rows = train.rows if isinstance(train, Examples) else 2
@@ -194,9 +246,9 @@ class Fitting:
     def prepared(self, part: Examples) -> Examples:
         """Examples in the form that network and loss read."""
         part = self._tried.prepared(part)
+        self._check_weights(part)
         if self.own is None:
             return arranged_targets(self._tried.outputs, part, self.task, self.loss_name, self.dtype)
-        refuse_weights(self.own.objective, part)
         if self.metric is not None:
             check_for_metric(self._tried.outputs, part, self.metric)
         return self.own.form.applied(part)
@@ -205,6 +257,22 @@ class Fitting:
     def drops_last(self) -> bool:
         """Whether a last batch that is not full is left out, be the network's layers as they are."""
         return self._tried.use.mixes_rows
+
+    def _check_weights(self, part: Examples) -> None:
+        """Raise OptionError where rows have weights that the loss or the metric cannot count."""
+        if bool((part.weights == part.weights[:1]).all()):
+            return
+        if self.own is not None and self.own.objective.mixes_rows:
+            raise OptionError(
+                f"The rows of {part.given_as}= have weights, and the loss gives one number in which no row can be told "
+                "from the others: let it give one number for each row, or leave the weights out."
+            )
+        own = None if self.metric is None else self.metric.own
+        if own is not None and not own.takes_weights:
+            raise OptionError(
+                f"The rows of {part.given_as}= have weights, and the metric {own.name} is not told them: give it a "
+                "third argument, weight, or leave the weights out."
+            )
 
     def shown(self, error: float) -> float:
         return error if self.metric is None else self.metric.shown(error)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trimtab.errors import DataError
-from trimtab.modules.examples import Examples, check_finite, split_rows
+from trimtab.modules.examples import HOW_TO_GIVE, Examples, check_finite, split_rows
 from trimtab.modules.streams import Stream, examples, split_stream
 from trimtab.training.randomness import number_from
 
@@ -41,6 +41,15 @@ class Material:
         if isinstance(judged, Examples):
             check_finite(judged)
         return cls(rows, judged)
+
+    @staticmethod
+    def one_of(train: Any, data: Any) -> Any:
+        """The rows to train on, which may be given by either name; raises DataError for both, and for neither."""
+        if train is not None and data is not None:
+            raise DataError("train= and data= are two names for the same: give one of them.")
+        if train is None and data is None:
+            raise DataError(f"There are no rows to train on: give train=(X, y). {HOW_TO_GIVE}")
+        return data if train is None else train
 
     @property
     def is_streamed(self) -> bool:

@@ -9,7 +9,6 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +20,7 @@ from trimtab.errors import FactoryError, ModuleError, first_line
 from trimtab.training.config import Listed
 from trimtab.training.program import Layout
 from trimtab.training.randomness import SeededGenerators, initialised, number_from
+from trimtab.wording import counted
 
 Factory = Callable[..., nn.Module]
 
@@ -86,6 +86,11 @@ class Networks:
     ) -> nn.Module:
         """A copy of it with these trained parameters `[parameters]` and buffers, in evaluation mode."""
         module = copy.deepcopy(self.made(arguments, seed))
+        if Layout.of(module).size != weights.shape[-1]:
+            raise ModuleError(
+                f"{type(module).__name__} has {counted(Layout.of(module).size, 'trained number')}, and "
+                f"{weights.shape[-1]:,} were saved: give the function or module that the study was made with."
+            )
         own = dict(module.named_parameters()) | dict(module.named_buffers())
         with torch.no_grad():
             for name, value in (Layout.of(module).views(weights) | dict(buffers)).items():
@@ -130,6 +135,12 @@ def copied(module: nn.Module) -> nn.Module:
 def _check(module: nn.Module) -> None:
     """Raise ModuleError for a module with nothing to train."""
     name, parameters = type(module).__name__, list(module.parameters())
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ModuleError(f"{name} is scripted, and cannot be run with other weights: give the module it was made of.")
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        raise ModuleError(f"{name} spreads a module over devices: give that module itself, its .module.")
+    if any(t.is_meta for t in (*parameters, *module.buffers())):
+        raise ModuleError(f"{name} lies on the device meta, without numbers: make it on a real one.")
     if any(isinstance(t, UninitializedTensorMixin) for t in (*parameters, *module.buffers())):
         raise ModuleError(f"{name} has lazy layers without a shape yet: run it once on some rows first.")
     trained = [p for p in parameters if p.requires_grad]

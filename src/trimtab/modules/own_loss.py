@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trimtab.errors import LossError, OptionError, first_line
+from trimtab.errors import LossError, first_line
 from trimtab.modules.examples import Examples, converted
 from trimtab.training.objective import CustomLoss
 from trimtab.training.randomness import SeededGenerators
@@ -37,10 +37,6 @@ class TargetForm:
         part = converted(examples, target_dtypes=self.dtypes)
         shaped = (y if s is None else y.reshape(len(y), *s) for y, s in zip(part.targets, self.shapes, strict=True))
         return replace(part, targets=tuple(shaped))
-
-    @property
-    def is_reshaped(self) -> bool:
-        return any(shape is not None for shape in self.shapes)
 
 
 @dataclass(frozen=True)
@@ -69,23 +65,25 @@ def own_loss(function: Function, outputs: Any, examples: Examples, told: dict[st
 
 
 def _form_for(function: Function, outputs: Any, examples: Examples, told: dict[str, object]) -> TargetForm:
-    """The first form of targets that the function takes without comparing every row with every other."""
-    first: LossError | None = None
-    reason = "it raises an error"
+    """The first form of targets that the function takes without comparing every row with every other; the first that it
+    takes at all where it does so in all of them."""
+    refused: LossError | None = None
+    comparing: TargetForm | None = None
     for form in _forms(outputs, examples):
         try:
             compares = _compares_rows(function, outputs, form.applied(examples))
         except LossError as error:
-            first = first or error
+            refused = refused or error
             continue
-        if compares and not form.is_reshaped and _is_cured(function, outputs, examples):
-            reason = "it would compare every row with every other"
-            continue
-        if form.is_reshaped:
-            _say_reshaped(examples, form.applied(examples), reason, told)
-        return form
-    assert first is not None
-    raise first
+        if not compares:
+            reason = "it raises an error" if comparing is None else "it would compare every row with every other"
+            _say_changed(examples, form.applied(examples), reason, told)
+            return form
+        comparing = comparing or form
+    if comparing is not None:
+        return comparing
+    assert refused is not None
+    raise refused
 
 
 def _countable(outputs: Any, examples: Examples) -> tuple[Any, Examples]:
@@ -108,10 +106,10 @@ def _forms(outputs: Any, examples: Examples) -> Iterator[TargetForm]:
         own = tuple(None if y.shape == x.shape or _without_ones(y) != _without_ones(x) else tuple(x.shape[1:])
                     for x, y in zip(leaves, examples.targets, strict=True))  # fmt: skip
         shapes += [own] if any(shape is not None for shape in own) else []
-    for shape in shapes:
-        yield TargetForm(as_given, shape)
-        if wide != as_given:
-            yield TargetForm(wide, shape)
+    all_floats = (floats,) * len(as_given)
+    for dtypes in dict.fromkeys((as_given, wide, all_floats)):
+        for shape in shapes:
+            yield TargetForm(dtypes, shape)
 
 
 def _alike(outputs: Any, examples: Examples) -> list[Tensor] | None:
@@ -127,26 +125,21 @@ def _without_ones(x: Tensor) -> list[int]:
     return [size for size in x.shape[1:] if size != 1]
 
 
-def _is_cured(function: Function, outputs: Any, examples: Examples) -> bool:
-    """Whether targets in the shape of the outputs keep the function from comparing every row with every other."""
-    for form in _forms(outputs, examples):
-        if form.is_reshaped:
-            try:
-                return not _compares_rows(function, outputs, form.applied(examples))
-            except LossError:
-                continue
-    return False
-
-
-def _say_reshaped(examples: Examples, part: Examples, reason: str, told: dict[str, object]) -> None:
-    pairs = zip(examples.targets, part.targets, strict=True)
-    before, after = next((a, b) for a, b in pairs if a.shape != b.shape)
-    given, became = (", ".join(["rows", *map(str, x.shape[1:])]) for x in (before, after))
-    say_once(
-        log, told,
-        f"The loss gets y as [{became}], in the shape of the network's outputs, since with y as [{given}] {reason}: "
-        "give y so, to be sure.",
-    )  # fmt: skip
+def _say_changed(examples: Examples, part: Examples, reason: str, told: dict[str, object]) -> None:
+    """Say in which form the loss gets targets where it is one that they were not given in."""
+    for given, became in zip(examples.targets, part.targets, strict=True):
+        is_float = became.is_floating_point() and not given.is_floating_point()
+        if given.shape == became.shape and not is_float:
+            continue
+        before, after = (", ".join(["rows", *map(str, x.shape[1:])]) for x in (given, became))
+        kinds = (f"{str(x.dtype).removeprefix('torch.')} " if is_float else "" for x in (given, became))
+        before, after = (f"{kind}[{shape}]" for kind, shape in zip(kinds, (before, after), strict=True))
+        say_once(
+            log, told,
+            f"The loss gets y as {after}, like the network's outputs, since with y as {before} {reason}: give y so, to "
+            "be sure.",
+        )  # fmt: skip
+        return
 
 
 class _Watching(TorchDispatchMode):
@@ -221,16 +214,6 @@ def _value(function: Function, outputs: Any, targets: Any) -> Tensor:
     if not isinstance(value, Tensor):
         raise LossError(f"The loss returned a {type(value).__name__}: it must return a tensor.")
     return value
-
-
-def refuse_weights(loss: CustomLoss, examples: Examples) -> None:
-    """Raise OptionError where rows have weights that the loss has no way to count."""
-    weights = examples.weights
-    if loss.mixes_rows and bool((weights != weights[:1]).any()):
-        raise OptionError(
-            f"The rows of {examples.given_as}= have weights, and the loss gives one number in which no row can be told "
-            "from the others: let it give one number for each row, or leave the weights out."
-        )
 
 
 def reads_logits(function: Function, outputs: Tensor, targets: Any) -> bool:

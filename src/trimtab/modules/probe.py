@@ -5,7 +5,7 @@ Knows modules, examples and losses; it trains nothing and changes nothing.
 
 import inspect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from trimtab.errors import LabelError, ModuleError, NotFiniteError, OptionError, ShapeError, first_line
+from trimtab.errors import (
+    LabelError,
+    ModuleError,
+    NotFiniteError,
+    OptionError,
+    ShapeError,
+    did_you_mean,
+    first_line,
+)
 from trimtab.modules.examples import Examples, converted
 from trimtab.modules.networks import copied
 from trimtab.training.config import BINARY_LOSSES, CLASSIFICATION_LOSSES, Task
@@ -21,11 +29,13 @@ from trimtab.training.dropout import DROPOUT_KINDS
 from trimtab.training.metrics import Metric
 from trimtab.training.program import ModuleUse
 from trimtab.training.randomness import SeededGenerators
+from trimtab.wording import listed, with_article
 
 ROWS = 8
 # Of whole numbers in targets so many are looked at, in targets of so many numbers at most (a guess, a tenth second).
 MOST_VALUES, MOST_SEARCHED = 16, 2_000_000
 MOST_TRIED = 27
+_SHARES = ", for shares between 0 and 1 nn.BCEWithLogitsLoss()"
 # Losses of classes that can read one output, the logit of class 1.
 OF_ONE_OUTPUT = (*BINARY_LOSSES, "focal")
 
@@ -70,7 +80,7 @@ def tried(
         _check_outputs(module, outputs, len(inputs[0]))
         use = replace(use, ranks=tuple(leaf.dim() for leaf in pytree.tree_leaves(outputs)))
         draws, mixes = _draws_and_mixes(module, use, inputs)
-        kept = pytree.tree_map(lambda x: x[: some.rows], outputs)
+        kept = pytree.tree_map(lambda x: x.detach()[: some.rows], outputs)
         return Tried(some, kept, replace(use, mixes_rows=mixes), dtypes, draws)
     assert failed is not None
     raise _cannot_take(module, some.inputs, failed) from failed
@@ -154,20 +164,48 @@ def _begins_with(rows: Tensor, some: Tensor) -> bool:
 
 def _called(module: nn.Module, use: ModuleUse, inputs: tuple[Tensor, ...]) -> Any:
     args, kwargs = use.arguments(inputs)
-    with torch.no_grad(), SeededGenerators(0):
+    with torch.enable_grad(), SeededGenerators(0):
         return module(*args, **kwargs)
 
 
 def _wants_a_dict(module: nn.Module, names: tuple[str, ...]) -> bool:
     """Whether inputs given by name are to be handed over as one dict, as `forward` has no arguments of these names."""
-    if not names:
-        return False
-    try:
-        parameters = inspect.signature(module.forward).parameters
-    except (TypeError, ValueError):
+    parameters = _parameters(module)
+    if not names or parameters is None:
         return False
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    if len(parameters) > 1:
+        _check_names(module, names, parameters, takes_any=takes_any)
     return not takes_any and not set(names) <= set(parameters)
+
+
+def _parameters(module: nn.Module) -> Mapping[str, inspect.Parameter] | None:
+    try:
+        return inspect.signature(module.forward).parameters
+    except (TypeError, ValueError):
+        return None
+
+
+def _check_names(
+    module: nn.Module, names: tuple[str, ...], parameters: Mapping[str, inspect.Parameter], *, takes_any: bool
+) -> None:
+    """Raise ModuleError for inputs by name of which `forward` takes some and not the others, or wants more."""
+    plain = [p for p in parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    if not {p.name for p in plain} & set(names) and not takes_any:
+        return
+    unknown = [name for name in names if name not in parameters and not takes_any]
+    missing = [p.name for p in plain if p.default is p.empty and p.name not in names]
+    if not unknown and not missing:
+        return
+    kind, takes = type(module).__name__, listed(p.name for p in plain)
+    what = f"X has {listed(map(_quoted, unknown))}, which it does not take" if unknown else ""
+    lacks = f"X lacks {listed(map(_quoted, missing))}" if missing else ""
+    hint = did_you_mean(unknown[0], missing or [p.name for p in plain]) if unknown else ""
+    raise ModuleError(f"{kind}.forward takes {takes}: {' and '.join(filter(None, (what, lacks)))}.{hint}")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def _cannot_take(module: nn.Module, inputs: tuple[Tensor, ...], error: Exception) -> ModuleError:
@@ -180,8 +218,11 @@ def _cannot_take(module: nn.Module, inputs: tuple[Tensor, ...], error: Exception
 def _check_outputs(module: nn.Module, outputs: Any, rows: int) -> None:
     name = type(module).__name__
     leaves = pytree.tree_leaves(outputs)
-    if not leaves or not all(isinstance(leaf, Tensor) for leaf in leaves):
-        raise ShapeError(f"{name} returned a {type(outputs).__name__}: it must return a tensor, or several.")
+    odd = [leaf for leaf in leaves if not isinstance(leaf, Tensor)]
+    if not leaves or odd:
+        what = with_article(type(outputs).__name__)
+        holds = "" if not odd or odd[0] is outputs else f" that holds {with_article(type(odd[0]).__name__)}"
+        raise ShapeError(f"{name} returned {what}{holds}: it must return a tensor, or several.")
     if any(leaf.is_complex() for leaf in leaves):
         raise ShapeError(f"{name} returned complex numbers: return their real and imaginary parts, or their size.")
     if not any(leaf.is_floating_point() for leaf in leaves):
@@ -193,6 +234,11 @@ def _check_outputs(module: nn.Module, outputs: Any, rows: int) -> None:
             )
         if leaf.is_floating_point() and not bool(leaf.isfinite().all()):
             raise NotFiniteError(f"{name} gives NaN or infinity before any training: look at its initial weights.")
+    if not any(leaf.requires_grad for leaf in leaves):
+        raise ModuleError(
+            f"No output of {name} has a gradient by its parameters, so that there is nothing to train: look in its "
+            "forward for detach(), torch.no_grad(), .data, .item() or a way through numpy."
+        )
 
 
 # -- targets of trimtab's own losses
@@ -218,6 +264,13 @@ def is_one_hot(target: Tensor, classes: int) -> bool:
     return bool(((target == 0) | (target == 1)).all()) and bool((target.sum(1) == 1).all())
 
 
+def are_two_classes(targets: tuple[Tensor, ...]) -> bool:
+    """Whether targets are one column of nothing but 0 and 1."""
+    target = targets[0]
+    is_column = len(targets) == 1 and (target.dim() == 1 or target.shape[1:] == (1,))
+    return is_column and bool(((target == 0) | (target == 1)).all())
+
+
 def arranged_targets(outputs: Any, examples: Examples, task: Task, loss: str, dtype: torch.dtype) -> Examples:
     """Examples with targets as the losses read them: floats `[rows, outputs]`, or class numbers int64 `[rows]`."""
     if not isinstance(outputs, Tensor) or len(examples.targets) != 1:
@@ -232,7 +285,7 @@ def arranged_targets(outputs: Any, examples: Examples, task: Task, loss: str, dt
         )
     columns = outputs.shape[1] if outputs.dim() == 2 else 1
     if task == "classification":
-        return replace(examples, targets=(_labels(examples, _classes(columns, loss), f'The loss "{loss}"'),))
+        return replace(examples, targets=(_labels(examples, classes_told(columns, loss), f'The loss "{loss}"'),))
     target = converted(examples, target_dtypes=(dtype,)).targets[0]
     if target.dim() == 1:
         target = target.unsqueeze(1)
@@ -245,7 +298,7 @@ def arranged_targets(outputs: Any, examples: Examples, task: Task, loss: str, dt
     return replace(examples, targets=(target,))
 
 
-def _classes(columns: int, loss: str) -> int:
+def classes_told(columns: int, loss: str) -> int:
     """How many classes so many outputs of the network tell apart for a loss of that name."""
     if columns > 1 and loss in BINARY_LOSSES:
         raise ShapeError(
@@ -276,7 +329,7 @@ def _labels(examples: Examples, classes: int, reader: str) -> Tensor:
         row = int(odd[0])
         raise LabelError(
             f"y of {name}= holds {float(target[row]):g} at [{examples.place_of(row)}]: {reader} reads class numbers "
-            f"0 to {classes - 1}. For numbers use a loss like mse."
+            f"0 to {classes - 1}. For numbers use a loss like mse{_SHARES if classes == 2 else ''}."
         )
     labels = target.long()
     if (odd := ((labels < 0) | (labels >= classes)).nonzero().flatten()).numel():

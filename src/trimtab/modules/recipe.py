@@ -104,12 +104,13 @@ class Recipe:
         is_asked = "batch_size" in self.given or self.config.optimizer.name == "gd"
         return self.config.batch_size if is_asked else None
 
-    def for_task(self, task: Task) -> "Recipe":
-        """With the task's loss where none was named; raises OptionError for a loss of the other task."""
+    def for_task(self, task: Task, *, is_of_logit: bool = False) -> "Recipe":
+        """With the task's loss where none was named (for two classes told by one logit, if it `is_of_logit`); raises
+        OptionError for a loss of the other task."""
         if self.function is not None:
             return self
         if "loss" not in self.given:
-            name = "mse" if task == "regression" else "cross_entropy"
+            name = "mse" if task == "regression" else "bce" if is_of_logit else "cross_entropy"
             return replace(self, config=replace(self.config, loss=replace(self.config.loss, name=name)))
         fitting = losses_for(task) + (BINARY_LOSSES if task == "classification" else ())
         if self.config.loss.name not in fitting:
@@ -245,6 +246,8 @@ def plain(value: Any) -> Any:
 
 def _loss(v: Mapping[str, Any], given: frozenset[str]) -> Loss:
     name = v["loss"]
+    if isinstance(name, type):
+        raise OptionError(f"loss is the class {name.__name__}: give what it makes, {name.__name__}(), or a function.")
     if callable(name):
         return Loss(CUSTOM)
     weights = _class_weights(v["class_weights"])

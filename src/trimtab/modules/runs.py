@@ -57,7 +57,7 @@ class Runs:
     def made(self, jobs: Sequence[Job]) -> list[RunRecord]:
         """The records of all jobs, in their order."""
         fitting = self.fitting
-        requests = [Request(i, job.recipe.for_task(fitting.task).config, 0, job.seed) for i, job in enumerate(jobs)]
+        requests = [Request(i, fitting.complete(job.recipe).config, 0, job.seed) for i, job in enumerate(jobs)]
         for job, request in zip(jobs, requests, strict=True):
             self.listening.started(job.name, request.config.to_json())
         is_solo = fitting.material.is_streamed or jobs[0].recipe.make_optimizer is not None

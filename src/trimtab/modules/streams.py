@@ -36,6 +36,7 @@ from trimtab.modules.examples import (
     split_rows,
 )
 from trimtab.training.randomness import SeededGenerators
+from trimtab.wording import counted, with_article
 
 log = logging.getLogger(__name__)
 COLLECTED_AT_ONCE = 256
@@ -118,7 +119,12 @@ def examples(given: Any, name: str, *, batch_size: int | None = None) -> Example
         return _from_dataset(given, name, default_collate, batch_size)
     if isinstance(given, (tuple, list)) and len(given) in (2, 3):
         return from_pair(*given, name=name)
-    what = f"a {type(given).__name__}" if not isinstance(given, (tuple, list)) else f"{len(given)} things"
+    is_several = isinstance(given, (tuple, list))
+    what = (
+        f"a {type(given).__name__} of {counted(len(given), 'thing')}"
+        if is_several
+        else with_article(type(given).__name__)
+    )
     raise DataError(f"{name}= is {what}. {HOW_TO_GIVE}")
 
 

@@ -6,6 +6,7 @@ Knows no losses, networks or tables. Inside, every metric is an error, lower is 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 import torch
@@ -37,6 +38,7 @@ class Metric:
     greater_is_better: bool
     prepare: Callable[[Tensor, Tensor], Reweighted]
     is_binary_only: bool = False
+    own: Any = None  # the caller's metric that this stands for
 
     def error(
         self, prediction: Float[Tensor, "lanes rows outputs"], target: Targets, weight: Float[Tensor, "lanes rows"]
@@ -221,6 +223,11 @@ def metric_for(name: object, task: Task, classes: int = 0) -> Metric:
     """The metric a user calls `name` (None: the task's default); OptionError where it is unknown or does not fit."""
     if name is None:
         return default_metric(task)
+    if callable(name) or hasattr(name, "function"):
+        raise OptionError(
+            "metric is a function: networks of your own may be judged by one, as tt.Metric(function, "
+            "greater_is_better=...), and tables by the name of a metric."
+        )
     name, fitting, metric = str(name), metrics_for(task, classes), known_metric(name)
     if metric is None:
         raise unknown_choice("metric", name, [m.name for m in fitting])
@@ -237,10 +244,14 @@ def all_scores(
     target: Float[Array, "rows outputs"] | Int[Array, " rows"],
     weight: Float[Array, " rows"],
     task: Task,
+    beside: Metric | None = None,
 ) -> dict[str, float]:
-    """The figures that users read about one prediction, by metric name; roc_auc only where there are two classes."""
+    """The figures that users read about one prediction, by metric name; roc_auc only where there are two classes, and
+    `beside` them one that is asked for too."""
     prediction, target, weight = _as_lane(prediction, target, weight)
     metrics = metrics_for(task, prediction.shape[2])
+    if beside is not None and beside not in metrics:
+        metrics = (beside, *metrics)
     return {m.name: m.shown(float(m.error(prediction, target, weight))) for m in metrics}
 
 
