@@ -154,4 +154,5 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, 
         evaluate_every=fitting.evaluate_every,
         has_weights=fitting.material.has_weights,
         drops_last=fitting.drops_last,
+        reading=fitting.reading,
     )

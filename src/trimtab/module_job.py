@@ -21,7 +21,7 @@ from trimtab.modules.identity import identity_of_study
 from trimtab.modules.material import Material
 from trimtab.modules.space import ModuleSpace
 from trimtab.modules.streams import Stream, examples
-from trimtab.results import Study, network_in_words
+from trimtab.results import Study, parts_of_network
 from trimtab.training.metrics import all_scores
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.program import outputs_of
@@ -119,7 +119,9 @@ class ModuleJob:
         calls.note(study, seconds=result["seconds"], tested=test_rows is not None)
         result |= calls.in_all(study)
         study.merge_curves()
-        study.write("study.json", study.read("study.json") | {"result": result, "notices": self.notices})
+        network = parts_of_network(space.networks.made(winner.config.module_arguments, self.seed))
+        document = {"result": result, "notices": self.notices, "network": network}
+        study.write("study.json", study.read("study.json") | document)
         return Study(study.path, result, winner, tuple(trials), tuple(self.notices), space.networks)
 
     def _asked(self, fitting: Fitting, space: ModuleSpace) -> dict[str, Any]:
@@ -134,6 +136,7 @@ class ModuleJob:
             "metric": None if metric is None else metric.name, "storage": self.storage, "fingerprint": fingerprint,
             "greater_is_better": metric is not None and metric.greater_is_better, "trials": self.max_trials,
             "has_weights": fitting.material.has_weights, "drops_last": fitting.drops_last,
+            "reading": {name: getattr(fitting.reading, name) for name in ("is_one_hot", "one_output", "columns")},
         }  # fmt: skip
 
     def _opened(self, folder: Path, asked: dict[str, Any]) -> StudyFolder:
@@ -209,7 +212,6 @@ class ModuleJob:
             "validation": validation, "trials": len(trials), "runs": sum(len(r.ended) for r in trials),
             "seconds": round(self.budget.elapsed, 2), "config": winner.config.to_json(), "winner": winner.number,
             "values": dict(winner.values), "seed": self.seed,
-            "network": network_in_words(fitting.networks.made(winner.config.module_arguments, self.seed)),
             "rows": {"train": len(data.folds[0].train), "valid": len(judged), "test": test.rows if test else 0},
         }  # fmt: skip
 

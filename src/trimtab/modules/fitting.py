@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, OptionError, ShapeError
+from trimtab.export.scripts.module import Reading
 from trimtab.modules.examples import Examples
 from trimtab.modules.material import Material, joined
 from trimtab.modules.networks import Networks
@@ -27,6 +28,7 @@ from trimtab.modules.probe import (
     arranged_targets,
     check_for_metric,
     classes_told,
+    is_one_hot,
     task_of,
     tried,
 )
@@ -115,6 +117,21 @@ class Fitting:
         if not some.drops_last:
             return found
         return dataclasses.replace(found, use=dataclasses.replace(found.use, mixes_rows=True))
+
+    @property
+    def reading(self) -> Reading:
+        """How targets and outputs are read, for whoever writes it down."""
+        own = None if self.metric is None else self.metric.own
+        target = self.material.first.targets[0]
+        return Reading(
+            of_target=() if self.own is None else self.own.form.lines,
+            is_one_hot=self.own is None and self.task == "classification" and is_one_hot(target, self.outputs),
+            one_output=self.one_output,
+            columns=self.outputs,
+            metric=None if own is None else own.function,
+            metric_takes_weights=own is not None and own.takes_weights,
+            greater_is_better=own is not None and own.greater_is_better,
+        )
 
     def _dtype(self, module: nn.Module) -> torch.dtype:
         """In which losses are computed: that of the flat weights, or of the outputs where they are wider."""

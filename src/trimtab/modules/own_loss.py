@@ -31,6 +31,17 @@ class TargetForm:
 
     dtypes: tuple[torch.dtype, ...]
     shapes: tuple[tuple[int, ...] | None, ...]
+    given: tuple[torch.dtype, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Python that brings one `target` beside its `output` into this form; nothing where there are several."""
+        if len(self.dtypes) > 1:
+            return ()
+        shape, dtype = self.shapes[0], self.dtypes[0]
+        cast = f"target = target.to({dtype})" if dtype != self.given[0] or dtype.is_floating_point else ""
+        reshaped = "target = target.reshape(output.shape)" if shape is not None else ""
+        return tuple(line for line in (cast, reshaped) if line)
 
     def applied(self, examples: Examples) -> Examples:
         """Examples with targets in this form."""
@@ -109,7 +120,7 @@ def _forms(outputs: Any, examples: Examples) -> Iterator[TargetForm]:
     all_floats = (floats,) * len(as_given)
     for dtypes in dict.fromkeys((as_given, wide, all_floats)):
         for shape in shapes:
-            yield TargetForm(dtypes, shape)
+            yield TargetForm(dtypes, shape, tuple(y.dtype for y in examples.targets))
 
 
 def _alike(outputs: Any, examples: Examples) -> list[Tensor] | None:
