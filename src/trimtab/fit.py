@@ -5,12 +5,10 @@ Checks what comes in and hands it to the floors below. Knows no terminal.
 
 import numbers
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from trimtab.errors import OptionError
@@ -20,7 +18,7 @@ from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import Recipe, recipe, refuse_idle, split_knobs
-from trimtab.modules.runs import Job, Runs
+from trimtab.modules.runs import Job, Runs, for_training
 from trimtab.results import Run
 from trimtab.training.config import whole
 from trimtab.training.own_metric import Metric as OwnMetric
@@ -121,13 +119,6 @@ def _folder(checkpoint: Any) -> Path:
     if not isinstance(checkpoint, (str, os.PathLike)):
         raise OptionError(f"checkpoint is {checkpoint!r}: it must be the path of a folder.")
     return Path(checkpoint)
-
-
-@contextmanager
-def for_training() -> Iterator[None]:
-    """Gradients are computed inside, whatever the caller had switched off."""
-    with torch.inference_mode(mode=False), torch.enable_grad():
-        yield
 
 
 def share_of(valid: Any) -> float | None:

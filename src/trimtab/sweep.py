@@ -12,7 +12,7 @@ import numpy
 from torch import nn
 
 from trimtab.errors import OptionError
-from trimtab.fit import finished, for_training, recipe_of, share_of
+from trimtab.fit import finished, recipe_of, share_of
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.modules.comparison import Predicted, metric_of_loss
 from trimtab.modules.divergence import has_diverged
@@ -21,7 +21,7 @@ from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import LOSS_KNOBS, Recipe, plain, refuse_idle, split_knobs
-from trimtab.modules.runs import Job, Runs
+from trimtab.modules.runs import Job, Runs, for_training
 from trimtab.modules.several import is_one_after_all, is_sequence, several, takes_sequence
 from trimtab.swept import Outcome, Sweep, cell, summarised
 from trimtab.training.config import Listed, whole

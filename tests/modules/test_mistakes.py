@@ -100,9 +100,9 @@ CASES = {
         '"rmse" is for regression',
     ),
     "a metric for several outputs": (
-        lambda: Cutless(),
+        Several,
         {"metric": "rmse", "loss": lambda o, t: (o["a"] - t) ** 2},
-        "compares one output with one target",
+        "reads one number per row and output; the network returns more",
     ),
     "labels in words": (lambda: net(2), {"train": (X, ["a", "b"] * 20)}, "whole numbers 0, 1"),
     "a table": (net, {"train": pandas.DataFrame(X.numpy())}, "train= is a DataFrame"),
@@ -125,7 +125,7 @@ CASES = {
 }
 
 
-class Cutless(nn.Module):
+class Several(nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(3, 1)

@@ -1,6 +1,7 @@
 """Metrics of the caller's own: they rule runs as the named ones do, and nothing about them is guessed."""
 
 import numpy
+import pandas
 import pytest
 import torch
 from torch import nn
@@ -165,10 +166,10 @@ def test_weights_that_it_cannot_count_and_tables_are_refused():
         tt.OptionError, match="rows of train= have weights, and the metric root_mean_square is not told"
     ):
         tt.fit(net(), (*TRAIN, numpy.arange(40) + 1.0), VALID, metric=metric, epochs=1)
-    table = {"x": [1.0, 2.0, 3.0] * 20, "y": [1.0, 2.0, 3.0] * 20}
+    table = pandas.DataFrame(numpy.column_stack([X, Y]), columns=list("abcy"))
     for given in (metric, root_mean_square):
         with pytest.raises(tt.OptionError, match="metric is a function.*tables by the name of a metric"):
-            tt.tune(__import__("pandas").DataFrame(table), "y", metric=given, trials=1)
+            tt.tune(table, "y", metric=given, trials=1)
         with pytest.raises(tt.OptionError, match="metric is a function"):
             tt.TrimtabRegressor(metric=given, trials=1).fit(X, Y)
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,13 @@ MOST_LANES, BYTES_OF_LANES = 512, 1 << 30
 # takes that many times as long as they do, and compiling saves that share of it.
 SECONDS_PER_CALL, VMAP_TAKES, SHARE_SAVED = 1e-3, 3.0, 0.65
 CHECKPOINT_EVERY = 1.0
+
+
+@contextmanager
+def for_training() -> Iterator[None]:
+    """Gradients are computed inside, whatever the caller had switched off."""
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        yield
 
 
 @dataclass(frozen=True)

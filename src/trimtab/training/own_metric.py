@@ -5,7 +5,6 @@ Knows predictions, truth and weights of rows; it knows no networks and no losses
 
 import inspect
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,8 +41,8 @@ class Metric:
     Raises OptionError for what is no function, and for a name that another metric has.
     """
 
-    function: Callable[..., Any]
-    greater_is_better: bool
+    function: Any
+    greater_is_better: Any
     name: str = ""
 
     def __post_init__(self) -> None:
