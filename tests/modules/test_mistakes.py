@@ -65,6 +65,15 @@ class Alone(Dataset):
         return X[row]
 
 
+class Several(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return {"a": self.layer(x), "b": x}
+
+
 def net(outputs=1):
     return nn.Linear(3, outputs)
 
@@ -123,15 +132,6 @@ CASES = {
         r"rows of shape \[2\]",
     ),
 }
-
-
-class Several(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(3, 1)
-
-    def forward(self, x):
-        return {"a": self.layer(x), "b": x}
 
 
 @pytest.mark.parametrize("call", ["fit", "sweep", "tune"])
