@@ -74,6 +74,21 @@ class Several(nn.Module):
         return {"a": self.layer(x), "b": x}
 
 
+class Raising(Alone):
+    def __getitem__(self, row):
+        return X[row], {"y": Y[row]}["y" if row < 3 else "x"]
+
+
+class Shifted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+        self.register_buffer("mean", torch.zeros(3, dtype=torch.float64))
+
+    def forward(self, x):
+        return self.layer(x - self.mean)
+
+
 def net(outputs=1):
     return nn.Linear(3, outputs)
 
@@ -117,6 +132,8 @@ CASES = {
     "a table": (net, {"train": pandas.DataFrame(X.numpy())}, "train= is a DataFrame"),
     "a file": (net, {"train": "houses.csv"}, "train= is a str"),
     "a single input": (net, {"train": (X,)}, "train= is a tuple of 1 thing"),
+    "a Dataset that raises": (net, {"train": Raising()}, "Item 3 of the Dataset of train= raised KeyError: 'x'"),
+    "buffers of another precision": (Shifted, {}, "Its own tensors are float32 and float64, and are used"),
     "a Dataset of inputs alone": (net, {"train": Alone()}, "must be .inputs, target."),
     "a share in words": (net, {"valid": "0.2"}, "valid= is a str"),
     "a share that is True": (net, {"valid": True}, "valid= is a bool"),
@@ -134,18 +151,21 @@ CASES = {
 }
 
 
+def called(call, module, options, folder):
+    if call == "fit":
+        tt.fit(module, **options)
+    elif call == "sweep":
+        tt.sweep(module, **options, lr=[0.1, 0.2], seeds=1)
+    else:
+        tt.tune(module, **options, space={"lr": [0.1]}, trials=1, budget="60s", out=folder / "study")
+
+
 @pytest.mark.parametrize("call", ["fit", "sweep", "tune"])
 @pytest.mark.parametrize("case", CASES)
 def test_a_mistake_is_said_in_a_sentence(case, call, tmp_path):
     make, options, words = CASES[case]
-    options = {"train": (X, Y), "epochs": 1, **options}
     with pytest.raises(tt.TrimtabError, match=words) as caught:
-        if call == "fit":
-            tt.fit(make(), **options)
-        elif call == "sweep":
-            tt.sweep(make(), **options, lr=[0.1, 0.2], seeds=1)
-        else:
-            tt.tune(make(), **options, space={"lr": [0.1]}, trials=1, budget="60s", out=tmp_path / "study")
+        called(call, make(), {"train": (X, Y), "epochs": 1, **options}, tmp_path)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 

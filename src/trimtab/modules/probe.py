@@ -209,10 +209,17 @@ def _quoted(name: str) -> str:
 
 
 def _cannot_take(module: nn.Module, inputs: tuple[Tensor, ...], error: Exception) -> ModuleError:
-    shapes = ", ".join(f"{list(x.shape)} {str(x.dtype).removeprefix('torch.')}" for x in inputs)
+    shapes = ", ".join(f"{list(x.shape)} {_named(x.dtype)}" for x in inputs)
     reason = first_line(error)
     hint = " Inputs of one dimension become columns with X[:, None]." if any(x.dim() == 1 for x in inputs) else ""
+    own = sorted({_named(t.dtype) for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()})
+    if "dtype" in reason and len(own) > 1:
+        hint = f" Its own tensors are {listed(own)}, and are used as they are."
     return ModuleError(f"{type(module).__name__} cannot take inputs of shape {shapes}: {reason.rstrip('.')}.{hint}")
+
+
+def _named(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _check_outputs(module: nn.Module, outputs: Any, rows: int) -> None:

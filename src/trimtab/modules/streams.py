@@ -36,7 +36,7 @@ from trimtab.modules.examples import (
     split_rows,
 )
 from trimtab.training.randomness import SeededGenerators
-from trimtab.wording import counted, with_article
+from trimtab.wording import counted, sentence, with_article
 
 log = logging.getLogger(__name__)
 COLLECTED_AT_ONCE = 256
@@ -177,8 +177,10 @@ def _from_dataset(
         return replace(whole, batch_size=batch_size)
     generators = SeededGenerators(0)
     with generators:
-        first = [dataset[i] for i in range(total)]
-        again = [(i, dataset[i]) for i in sorted({int(i) for i in numpy.linspace(0, total - 1, READ_TWICE)})]
+        first = [_item(dataset, i, name) for i in range(total)]
+        again = [
+            (i, _item(dataset, i, name)) for i in sorted({int(i) for i in numpy.linspace(0, total - 1, READ_TWICE)})
+        ]
     reason = ""
     if generators.have_drawn or not all(_is_same(first[i], item) for i, item in again):
         reason = "its items change from one reading to the next"
@@ -197,11 +199,21 @@ def _from_dataset(
             parts = zip(*(getattr(piece, field) for piece in pieces), strict=True)
             whole = replace(whole, **{field: tuple(torch.cat(part) for part in parts)})
         weights = torch.cat([piece.weights for piece in pieces])
+    except DataError:
+        raise
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = first_line(error)
-        raise DataError(f"The items of {name}= cannot be laid side by side: {reason}.") from error
+        raise DataError(sentence(f"The items of {name}= cannot be laid side by side: {first_line(error)}")) from error
     check_weights(weights, name)
     return replace(whole, weights=weights, batch_size=batch_size)
+
+
+def _item(dataset: Dataset, place: int, name: str) -> Any:
+    try:
+        return dataset[place]
+    except Exception as error:  # the caller's own code may raise anything
+        kind = type(error).__name__
+        reason = f"Item {place} of the Dataset of {name}= raised {kind}: {first_line(error)}"
+        raise DataError(sentence(reason)) from error
 
 
 def _lays_side_by_side(collate: Callable[[list], Any], items: list) -> bool:
