@@ -342,8 +342,8 @@ def _labels(examples: Examples, classes: int, reader: str) -> Tensor:
     if (odd := ((labels < 0) | (labels >= classes)).nonzero().flatten()).numel():
         row = int(odd[0])
         raise LabelError(
-            f"y of {name}= holds class {int(labels[row])} at [{examples.place_of(row)}]: the network tells {classes} "
-            f"classes apart, 0 to {classes - 1}."
+            f"y of {name}= holds class {int(labels[row])} at [{examples.place_of(row)}]: {reader} reads classes 0 to "
+            f"{classes - 1}, as many as the network tells apart."
         )
     return labels
 
