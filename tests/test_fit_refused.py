@@ -191,11 +191,7 @@ REFUSED = {
     ),
     "groups that match nothing": (tt.OptionError, 'called like "biass"', {"groups": [tt.Group("biass", rate=0)]}),
     "groups of another kind": (tt.OptionError, "groups holds 5", {"groups": 5}),
-    "a list for the factory": (
-        tt.OptionError,
-        r"hidden is \[4, 4\]",
-        {"module": lambda hidden: net(), "hidden": [4, 4]},
-    ),
+    "a set for the factory": (tt.OptionError, r"hidden is \{4\}", {"module": lambda hidden: net(), "hidden": {4}}),
     "an optimizer that is made": (
         tt.OptionError,
         "made already",
