@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from trimtab.errors import OptionError, StudyError
 from trimtab.job import engine_report, new_folder
@@ -254,6 +255,10 @@ class ModuleJob:
 
 
 def _test_rows(test: Any) -> Examples:
+    if not isinstance(test, (Dataset, DataLoader)) and not (isinstance(test, (tuple, list)) and len(test) in (2, 3)):
+        raise OptionError(
+            "test= of networks of your own is (X, y), a Dataset or a DataLoader: rows that nothing is chosen by."
+        )
     rows = examples(test, "test")
     if isinstance(rows, Stream):
         raise OptionError(f"Test rows are read once and kept, and of these {rows.reason}: give test=(X, y).")

@@ -64,9 +64,9 @@ def test_all_calls_take_rows_in_all_forms_under_both_names(way, form, tune):
 @pytest.mark.parametrize("call", [tt.fit, tt.sweep, tt.tune], ids=lambda call: call.__name__)
 def test_both_names_and_none_are_refused_everywhere(call):
     more = {"lr": [0.1, 0.2]} if call is tt.sweep else {"space": {"lr": [0.1]}} if call is tt.tune else {}
-    with pytest.raises(tt.DataError, match="two names for the same"):
+    with pytest.raises(tt.OptionError, match="two names for the same"):
         call(net(), train=TRAIN, data=TRAIN, **more)
-    with pytest.raises(tt.DataError, match=r"no rows to train on: give train=\(X, y\)"):
+    with pytest.raises(tt.OptionError, match=r"There is no data: give train=\(X, y\)"):
         call(net(), **more)
     with pytest.raises(tt.TrimtabError, match='Unknown knob "trian"'):
         call(net(), TRAIN, trian=TRAIN, **more)

@@ -349,3 +349,21 @@ def test_a_metric_reads_what_a_loss_of_ones_own_predicts():
             metric="accuracy")  # fmt: skip
     with pytest.raises(LossError):
         fit(lambda o, t: mse_loss(o, t, reduction="none").mean(dim=0)[:0])
+
+
+def of_one_dimension(output, target):
+    return ((output.squeeze(-1) - target) ** 2).mean()
+
+
+@pytest.mark.parametrize("loss", [of_one_dimension, own_mean, root_mean_square, nn.MSELoss()])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_script_gives_the_loss_its_targets_in_the_same_form(loss, dtype):
+    module = net().to(dtype)
+    run = fit(loss, module=module, batch_size=0, epochs=3)
+    script: dict = {"__name__": "script"}
+    exec(run.code(), script)  # noqa: S102 - what users are given to run
+    parts = (torch.from_numpy(part) for part in (X[:ROWS], Y[:ROWS], X[ROWS:], Y[ROWS:]))
+    x, y, xv, yv = (part.to(dtype) if i % 2 == 0 else part for i, part in enumerate(parts))
+    trained, score = script["train"](module, x, y, xv, yv)
+    assert score == pytest.approx(run.score, rel=1e-5)
+    torch.testing.assert_close(trained[0].weight, run.module[0].weight, rtol=1e-4, atol=1e-6)

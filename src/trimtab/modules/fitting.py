@@ -94,7 +94,8 @@ class Fitting:
         self.task: Task = self._task(named, some, metric)
         columns = self._tried.outputs.shape[1:] if isinstance(self._tried.outputs, Tensor) else (0, 0)
         self.metric = self._metric(metric, columns)
-        self.outputs, self.one_output = 0, None
+        self.outputs = 0
+        self.one_output: OneOutput | None = None
         if self.own is None or self.metric is not None:
             self.outputs = columns[0] if columns else 1
             self.one_output = self._one_output()

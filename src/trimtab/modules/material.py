@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trimtab.errors import DataError
-from trimtab.modules.examples import HOW_TO_GIVE, Examples, check_finite, split_rows
+from trimtab.errors import DataError, OptionError
+from trimtab.modules.examples import Examples, check_finite, split_rows
 from trimtab.modules.streams import Stream, examples, split_stream
 from trimtab.training.randomness import number_from
 
@@ -44,11 +44,11 @@ class Material:
 
     @staticmethod
     def one_of(train: Any, data: Any) -> Any:
-        """The rows to train on, which may be given by either name; raises DataError for both, and for neither."""
+        """The rows to train on, which may be given by either name; raises OptionError for both, and for neither."""
         if train is not None and data is not None:
-            raise DataError("train= and data= are two names for the same: give one of them.")
+            raise OptionError("train= and data= are two names for the same: give one of them.")
         if train is None and data is None:
-            raise DataError(f"There are no rows to train on: give train=(X, y). {HOW_TO_GIVE}")
+            raise OptionError("There is no data: give train=(X, y).")
         return data if train is None else train
 
     @property

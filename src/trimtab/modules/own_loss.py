@@ -36,7 +36,7 @@ class TargetForm:
     @property
     def lines(self) -> tuple[str, ...]:
         """Python that brings one `target` beside its `output` into this form; nothing where there are several."""
-        if len(self.dtypes) > 1:
+        if len(self.dtypes) != 1:
             return ()
         shape, dtype = self.shapes[0], self.dtypes[0]
         cast = f"target = target.to({dtype})" if dtype != self.given[0] or dtype.is_floating_point else ""

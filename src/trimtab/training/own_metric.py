@@ -83,7 +83,8 @@ class Metric:
 
         def errors(weights: Tensor) -> Tensor:
             given = weights.numpy(force=True)
-            each = [[self._error(*lane, w) for w in own] for *lane, own in zip(predictions, truths, given, strict=True)]
+            lanes = zip(predictions, truths, given, strict=True)
+            each = [[self._error(prediction, truth, w) for w in own] for prediction, truth, own in lanes]
             return torch.tensor(each, dtype=torch.float64, device=weights.device)
 
         return errors
