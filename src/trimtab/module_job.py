@@ -67,6 +67,7 @@ class ModuleJob:
     def run(self, space: ModuleSpace, material: Material, test: Any, folder: Path | None, out: Path | None) -> Study:
         """Search, and give the study; `folder` is one to go on with, `out` where a new one is to be."""
         middle = {name: domain.draw(numpy.random.default_rng(self.seed)) for name, domain in space.domains.items()}
+        space.check_losses()
         fitting = Fitting(
             space.networks, material, space.recipe(middle), metric=self.metric or BY_TASK, seed=self.seed,
             device=self.device, threads=self.threads,

@@ -14,7 +14,7 @@ from trimtab.errors import OptionError
 from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import EarlyStopping, Recipe, plain, recipe, refuse_idle, split_knobs
 from trimtab.modules.several import is_sequence, several, takes_sequence
-from trimtab.training.config import Config, Listed, Task
+from trimtab.training.config import BINARY_LOSSES, CLASSIFICATION_LOSSES, REGRESSION_LOSSES, Config, Listed, Task
 from trimtab.tuning.space import Choice, Domain, Range, Value, natural_epochs
 from trimtab.wording import with_article
 
@@ -159,6 +159,18 @@ class ModuleSpace:
         """Recipes that differ in their loss alone: one for each that the search may take."""
         names = _ends(self.domains["loss"]) if "loss" in self.domains else ()
         return [self.recipe({**self.first, "loss": name}) for name in names]
+
+    def check_losses(self) -> None:
+        """Raise OptionError where the search may take losses of numbers and losses of classes."""
+        names = [loss.config.loss.name for loss in self.losses]
+        of_numbers, of_classes = (
+            [n for n in names if n in kind] for kind in (REGRESSION_LOSSES, CLASSIFICATION_LOSSES + BINARY_LOSSES)
+        )
+        if of_numbers and of_classes:
+            raise OptionError(
+                f"loss may be {of_numbers[0]} or {of_classes[0]} in space: one is of numbers, the other of classes. "
+                "Leave one of them out."
+            )
 
     def check(self) -> None:
         """Make the configs at the ends of every domain, so that what cannot be is said before the search."""
