@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trimtab.sweep import sweep
     from trimtab.swept import Sweep
     from trimtab.training.config import Group, Schedule
+    from trimtab.training.own_metric import Metric
     from trimtab.tune import tune
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ __all__ = [
     "LabelError",
     "LossError",
     "MLflowLogger",
+    "Metric",
     "Model",
     "ModelError",
     "ModuleError",
@@ -85,6 +87,7 @@ _HOME = {
     "LabelError": "trimtab.errors",
     "LossError": "trimtab.errors",
     "MLflowLogger": "trimtab.interop.mlflow",
+    "Metric": "trimtab.training.own_metric",
     "Model": "trimtab.model",
     "ModelError": "trimtab.errors",
     "ModuleError": "trimtab.errors",

@@ -84,6 +84,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     known = list(known)
     same = SYNONYMS.get(word)
     near = [same] if same in known else difflib.get_close_matches(word, known, n=1)
+    if not near:  # case is the last thing that tells two names apart
+        folded = {name.casefold(): name for name in known}
+        near = [folded[name] for name in difflib.get_close_matches(word.casefold(), folded, n=1)]
     return f' Did you mean "{near[0]}"?' if near else ""
 
 

@@ -5,12 +5,10 @@ Checks what comes in and hands it to the floors below. Knows no terminal.
 
 import numbers
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from trimtab.errors import OptionError
@@ -20,18 +18,20 @@ from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import Recipe, recipe, refuse_idle, split_knobs
-from trimtab.modules.runs import Job, Runs
+from trimtab.modules.runs import Job, Runs, for_training
 from trimtab.results import Run
 from trimtab.training.config import whole
+from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.run import RunRecord
 from trimtab.tuning.curves import curves_frame
 
 
 def fit(
     module: nn.Module | Callable[[], nn.Module],
-    train: Any,
+    train: Any = None,
     valid: Any = 0.2,
     *,
+    data: Any = None,
     loss: Any = None,
     optimizer: Any = "adam",
     lr: float | None = None,
@@ -40,7 +40,7 @@ def fit(
     epochs: int = 100,
     stop: Any = None,
     weight_decay: float | None = None,
-    metric: str | None = None,
+    metric: str | OwnMetric | None = None,
     seed: int = 0,
     device: str = "auto",
     callbacks: Any = (),
@@ -55,11 +55,13 @@ def fit(
         train: `(X, y)` or `(X, y, weights)` as tensors, arrays or frames; X may be a tuple or a dict of inputs, y of
             targets; or a Dataset or DataLoader. Inputs and targets are used as given, never scaled. What reads
             differently each time (augmentation, an IterableDataset) is read anew in every epoch.
+        data: another name for `train`.
         valid: rows to judge by, in the same forms; or the share of the training rows to set aside at random; or None:
             the training rows judge themselves.
-        loss: mse, mae, huber (`delta=`), log_cosh, quantile (`tau=`); cross_entropy, focal (`gamma=`); or a function
-            `f(output, target)` of a batch that gives one number, or one per row. Default: cross_entropy for
-            whole-number targets of a network with several outputs, else mse.
+        loss: mse, mae, huber (`delta=`), log_cosh, quantile (`tau=`); cross_entropy, focal (`gamma=`); bce for two
+            classes and a network with one output, their logit; or a function `f(output, target)` of a batch that gives
+            one number, or one per row. Default: cross_entropy for whole-number targets (one label a row, or one-hot) of
+            a network with several outputs, else mse.
         optimizer: gd (all rows in every step), sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, lion; or a
             function of the parameters that makes a `torch.optim.Optimizer`.
         lr: the learning rate (0.001).
@@ -69,7 +71,8 @@ def fit(
         stop: None (all epochs run; the best epoch's weights remain), a patience in epochs, or `tt.EarlyStopping`.
         weight_decay: how strongly weights are pulled towards zero (0): decoupled in adamw and lion, an L2 term in the
             others.
-        metric: what validation rows are judged by (rmse, mae, r2; log_loss, accuracy, ...); None: the loss.
+        metric: what validation rows are judged by (rmse, mae, r2; log_loss, accuracy, f1, ...), or a `tt.Metric` of
+            your own; None: the loss.
         seed: the seed of all that is random: the rows set aside, the order of rows, dropout, and the weights of a
             function's networks.
         device: auto (a GPU where there is one), cpu or cuda.
@@ -88,7 +91,7 @@ def fit(
     networks, listening, seed = Networks(module), Listening(callbacks), whole("seed", seed)
     with lanes_in_threads(), for_training():
         wanted = recipe_of(networks, given)
-        material = Material.read(train, valid, seed=seed, batch_size=wanted.asked_rows)
+        material = Material.read(Material.one_of(train, data), valid, seed=seed, batch_size=wanted.asked_rows)
         asked = wanted
         if batch_size is None and material.batch_size:
             wanted = recipe_of(networks, given | {"batch_size": material.batch_size})
@@ -119,13 +122,6 @@ def _folder(checkpoint: Any) -> Path:
     return Path(checkpoint)
 
 
-@contextmanager
-def for_training() -> Iterator[None]:
-    """Gradients are computed inside, whatever the caller had switched off."""
-    with torch.inference_mode(mode=False), torch.enable_grad():
-        yield
-
-
 def share_of(valid: Any) -> float | None:
     """The share of the training rows that `valid` sets aside, if it is one."""
     return float(valid) if isinstance(valid, numbers.Real) else None
@@ -150,4 +146,5 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, 
         evaluate_every=fitting.evaluate_every,
         has_weights=fitting.material.has_weights,
         drops_last=fitting.drops_last,
+        reading=fitting.reading,
     )

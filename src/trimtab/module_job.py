@@ -12,17 +12,20 @@ from typing import Any
 
 import numpy
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from trimtab.errors import OptionError, StudyError
 from trimtab.job import engine_report, new_folder
 from trimtab.modules.differences import Parts, differences, differing
-from trimtab.modules.examples import Examples, check_finite, from_pair
+from trimtab.modules.examples import Examples, check_finite
 from trimtab.modules.fitting import BY_TASK, Fitting
 from trimtab.modules.identity import identity_of_study
 from trimtab.modules.material import Material
 from trimtab.modules.space import ModuleSpace
-from trimtab.results import Study
+from trimtab.modules.streams import Stream, examples
+from trimtab.results import Study, parts_of_network
 from trimtab.training.metrics import all_scores
+from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.program import outputs_of
 from trimtab.training.run import Request
 from trimtab.tuning import calls
@@ -52,7 +55,7 @@ class ModuleJob:
         max_trials: int | None,
         device: torch.device,
         threads: int,
-        metric: str | None,
+        metric: str | OwnMetric | None,
         storage: str | None = None,
         share: float | None = None,
         runs: RunListener | None = None,
@@ -65,12 +68,15 @@ class ModuleJob:
     def run(self, space: ModuleSpace, material: Material, test: Any, folder: Path | None, out: Path | None) -> Study:
         """Search, and give the study; `folder` is one to go on with, `out` where a new one is to be."""
         middle = {name: domain.draw(numpy.random.default_rng(self.seed)) for name, domain in space.domains.items()}
+        space.check_losses()
         fitting = Fitting(
             space.networks, material, space.recipe(middle), metric=self.metric or BY_TASK, seed=self.seed,
             device=self.device, threads=self.threads,
         )  # fmt: skip
-        space = space.for_task(fitting.task)
+        space = space.for_task(fitting.task, is_of_logit=fitting.one_output == "logit")
         space.check()
+        for each in space.losses:
+            fitting.check_loss(each)
         test_rows = None if test is None else fitting.prepared(_test_rows(test).like(material.first))
         asked = self._asked(fitting, space)
         if folder is not None:
@@ -114,7 +120,9 @@ class ModuleJob:
         calls.note(study, seconds=result["seconds"], tested=test_rows is not None)
         result |= calls.in_all(study)
         study.merge_curves()
-        study.write("study.json", study.read("study.json") | {"result": result, "notices": self.notices})
+        network = parts_of_network(space.networks.made(winner.config.module_arguments, self.seed))
+        document = {"result": result, "notices": self.notices, "network": network}
+        study.write("study.json", study.read("study.json") | document)
         return Study(study.path, result, winner, tuple(trials), tuple(self.notices), space.networks)
 
     def _asked(self, fitting: Fitting, space: ModuleSpace) -> dict[str, Any]:
@@ -129,6 +137,7 @@ class ModuleJob:
             "metric": None if metric is None else metric.name, "storage": self.storage, "fingerprint": fingerprint,
             "greater_is_better": metric is not None and metric.greater_is_better, "trials": self.max_trials,
             "has_weights": fitting.material.has_weights, "drops_last": fitting.drops_last,
+            "reading": {name: getattr(fitting.reading, name) for name in ("is_one_hot", "one_output", "columns")},
         }  # fmt: skip
 
     def _opened(self, folder: Path, asked: dict[str, Any]) -> StudyFolder:
@@ -192,7 +201,7 @@ class ModuleJob:
         if fitting.metric is not None and weights is not None:
             predictions = weights.predictions[judged.numpy(force=True)]
             arguments = predictions, data.truth(judged).cpu(), data.weights[judged].cpu()
-            validation = all_scores(*arguments, task=fitting.metric.task)
+            validation = all_scores(*arguments, task=fitting.metric.task, beside=fitting.metric)
         return {
             "out": str(folder.path), "task": fitting.task, "metric": fitting.metric.name if fitting.metric else None,
             "test": None if test is None else self._test_scores(fitting, folder, winner, test),
@@ -219,7 +228,8 @@ class ModuleJob:
             )
             return {"loss": float(loss[0])}
         predictions = data.predictions(outputs)[0].cpu()
-        return all_scores(predictions, data.truth(every)[0].cpu(), data.weights.cpu(), task=fitting.metric.task)
+        arguments = predictions, data.truth(every)[0].cpu(), data.weights.cpu()
+        return all_scores(*arguments, task=fitting.metric.task, beside=fitting.metric)
 
     def _on_progress(self, progress: Progress) -> None:
         self._reserve(progress.lanes_alive)
@@ -240,9 +250,13 @@ class ModuleJob:
 
 
 def _test_rows(test: Any) -> Examples:
-    if not isinstance(test, (tuple, list)) or len(test) not in (2, 3):
-        raise OptionError("test= of networks of your own is (X, y): rows that nothing is chosen by.")
-    rows = from_pair(*test, name="test")
+    if not isinstance(test, (Dataset, DataLoader)) and not (isinstance(test, (tuple, list)) and len(test) in (2, 3)):
+        raise OptionError(
+            "test= of networks of your own is (X, y), a Dataset or a DataLoader: rows that nothing is chosen by."
+        )
+    rows = examples(test, "test")
+    if isinstance(rows, Stream):
+        raise OptionError(f"Test rows are read once and kept, and of these {rows.reason}: give test=(X, y).")
     check_finite(rows)
     return rows
 
@@ -271,5 +285,5 @@ def _fingerprint(fitting: Fitting) -> str:
     data = fitting.training_data
     digest = hashlib.sha256(json.dumps([len(data.folds[0].train), fitting.task]).encode())
     for tensor in (*data.inputs, data.targets, *data.more_targets, data.weights):
-        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

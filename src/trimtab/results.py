@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from trimtab.evaluation.evaluation import Evaluation
+    from trimtab.export.scripts.module import Reading
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,6 +60,7 @@ class Run:
         evaluate_every: epochs between two evaluations.
         has_weights: whether some rows counted more than others.
         drops_last: whether a last batch that was short was left out.
+        reading: how targets and outputs were read, for `code()`.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Run:
     evaluate_every: int = 1
     has_weights: bool = False
     drops_last: bool = False
+    reading: "Reading | None" = field(default=None, repr=False)
 
     @property
     def findings(self) -> tuple[()]:
@@ -98,6 +101,7 @@ class Run:
             self.config, task=self.task, module=self.module, **own, metric=self.metric, seed=self.seed,
             share=self.share, every=self.evaluate_every, keeps_dropout=self.given.has_own_dropout,
             optimizer_arguments=arguments_of(self.given), has_weights=self.has_weights, drops_last=self.drops_last,
+            reading=self.reading,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -138,8 +142,21 @@ class Study:
         if weights is None:
             raise StudyError(f"The weights of trial {self.winner.number} cannot be read from {self.out / 'runs'}.")
         arguments, seed = self.winner.config.module_arguments, self.result.get("seed", 0)
+        self._check_network(self.networks.made(arguments, seed))
         buffers = {name: value[0] for name, value in weights.buffers.items()}
         return self.networks.filled(arguments, seed, weights.parameters[0], buffers)
+
+    def _check_network(self, made: "torch.nn.Module") -> None:
+        """Raise StudyError where the factory makes networks of another kind than the study's."""
+        known = StudyFolder(self.out).read("study.json").get("network")
+        if known is None or parts_of_network(made) == known:
+            return
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.winner.config.module_arguments.items())
+        raise StudyError(
+            f"What tt.load was given makes another network than {self.out} has: "
+            f"{_first_difference(known, parts_of_network(made))}{f' (with {arguments})' if arguments else ''}. Give "
+            "the function or module that the study was made with."
+        )
 
     @cached_property
     def model(self) -> Model:
@@ -273,8 +290,24 @@ class Study:
         return dict(self.result)
 
 
+def parts_of_network(module: "torch.nn.Module") -> dict[str, str]:
+    """What a network is made of: each of its layers as it shows itself, and each of its tensors by shape and type."""
+    layers = {
+        name or "the network": repr(child) for name, child in module.named_modules() if not list(child.children())
+    }
+    kinds = {name or "the network": type(child).__name__ for name, child in module.named_modules()}
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    shapes = {name: f"{list(t.shape)} {str(t.dtype).removeprefix('torch.')}" for name, t in tensors.items()}
+    return kinds | layers | shapes
+
+
+def _first_difference(known: dict[str, str], made: dict[str, str]) -> str:
+    name = next(name for name in {**known, **made} if known.get(name) != made.get(name))
+    return f"{name} was {known.get(name, 'not there')} and is {made.get(name, 'not there')}"
+
+
 def _module_study_script(study: Study, folder: StudyFolder) -> str:
-    from trimtab.export.scripts.module import module_script
+    from trimtab.export.scripts.module import Reading, module_script
 
     asked = folder.read("study.json")["asked"]
     # The place of a function in the script is marked.
@@ -295,6 +328,7 @@ def _module_study_script(study: Study, folder: StudyFolder) -> str:
         drops_last=asked.get("drops_last", False),
         keeps_dropout="dropout" in study.winner.config.module_arguments
         or "dropout" not in {**study.winner.values, **asked["fixed"]},
+        reading=Reading(**asked.get("reading", {})),
     )
 
 

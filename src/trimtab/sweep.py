@@ -12,7 +12,7 @@ import numpy
 from torch import nn
 
 from trimtab.errors import OptionError
-from trimtab.fit import finished, for_training, recipe_of, share_of
+from trimtab.fit import finished, recipe_of, share_of
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.modules.comparison import Predicted, metric_of_loss
 from trimtab.modules.divergence import has_diverged
@@ -21,10 +21,11 @@ from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import LOSS_KNOBS, Recipe, plain, refuse_idle, split_knobs
-from trimtab.modules.runs import Job, Runs
+from trimtab.modules.runs import Job, Runs, for_training
 from trimtab.modules.several import is_one_after_all, is_sequence, several, takes_sequence
 from trimtab.swept import Outcome, Sweep, cell, summarised
 from trimtab.training.config import Listed, whole
+from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.run import RunRecord
 from trimtab.wording import counted
 
@@ -33,11 +34,12 @@ MOST_RUNS = 20_000
 
 def sweep(
     module: nn.Module | Callable[..., nn.Module],
-    train: Any,
+    train: Any = None,
     valid: Any = 0.2,
     *,
+    data: Any = None,
     seeds: int = 3,
-    metric: str | None = None,
+    metric: str | OwnMetric | None = None,
     seed: int = 0,
     device: str = "auto",
     threads: int | None = None,
@@ -52,7 +54,7 @@ def sweep(
     Arguments:
         module: a `torch.nn.Module`, copied with its weights (seeds then differ in row order and dropout), or a function
             that makes one, called once for each seed; its own arguments are knobs too.
-        train: as in `tt.fit`.
+        train: as in `tt.fit`; `data` is another name for it.
         valid: as in `tt.fit`.
         seeds: how many runs each value gets; they begin at `seed`. Runs of one seed see the same batches, so that
             values are compared in pairs.
@@ -84,7 +86,7 @@ def sweep(
     with lanes_in_threads(), for_training():
         recipes = [recipe_of(networks, held | combination) for combination in combinations]
         refuse_idle(recipes)
-        material = Material.read(train, valid, seed=seed, batch_size=recipes[0].asked_rows)
+        material = Material.read(Material.one_of(train, data), valid, seed=seed, batch_size=recipes[0].asked_rows)
         if material.batch_size and "batch_size" not in knobs:
             held["batch_size"] = material.batch_size
             recipes = [recipe_of(networks, held | combination) for combination in combinations]
@@ -189,12 +191,12 @@ def _outcome(fitting: Fitting, record: RunRecord) -> Outcome:
 
 def _predicted(fitting: Fitting, wanted: Recipe, by_value: Sequence[Sequence[Outcome]]) -> Predicted | None:
     """The validation rows as `compare` reads them, where predictions were kept and their error is a mean over rows."""
-    if not fitting.outputs or fitting.material.is_streamed:
+    if not fitting.outputs or fitting.material.is_streamed or (fitting.metric is not None and fitting.metric.own):
         return None
     data = fitting.training_data
     judged = data.folds[0].validation
     truth, weights = data.truth(judged).cpu(), data.weights[judged].cpu()
     repeats = len(by_value[0])
     predictions = [[numpy.asarray(outcome.predictions) for outcome in outcomes] for outcomes in by_value]
-    metric = fitting.metric or metric_of_loss(wanted.for_task(fitting.task).config.loss, fitting.task)
+    metric = fitting.metric or metric_of_loss(fitting.complete(wanted).config.loss, fitting.task)
     return Predicted(predictions, [truth] * repeats, [weights] * repeats, metric)

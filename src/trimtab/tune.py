@@ -20,12 +20,14 @@ from trimtab.module_job import ModuleJob
 from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
+from trimtab.modules.runs import for_training
 from trimtab.modules.space import ModuleSpace, domains_of
 from trimtab.results import Study
 from trimtab.table.prepare import USUAL_TEST_SHARE, Prepared
 from trimtab.table.sources import test_share
 from trimtab.table.split import SplitRule
 from trimtab.training.config import whole
+from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.tuning.address import checked_address
 from trimtab.tuning.budget import Budget, seconds_for
 from trimtab.tuning.folder import StudyFolder, locked
@@ -46,10 +48,11 @@ def tune(
     target: str | Sequence[str] | None = None,
     *,
     data: Any = None,
+    train: Any = None,
     space: Mapping[str, Any] | None = None,
     valid: Any = USUAL,
     budget: str | float | None = None,
-    metric: str | None = None,
+    metric: str | OwnMetric | None = None,
     task: str | None = None,
     split: str | None = None,
     test: Any = USUAL,
@@ -84,6 +87,8 @@ def tune(
             training alone).
         target: the column to predict, or several numeric ones ("a,b" or a list).
         data: what networks of your own train on, as `train` in `tt.fit`.
+        train: another name for `data`. Where networks of your own come first, the rows may also stand in the second
+            place, as in `tt.fit`: `tt.tune(make, (X, y), ...)`.
         space: the knobs to turn of networks of your own: lists of values, or ranges as (low, high) or
             (low, high, "log"). Knobs that the function takes shape the network; the others belong to the training.
             Whole numbers as ends give whole numbers.
@@ -91,12 +96,13 @@ def tune(
             table's validation rows follow from `split`.
         budget: wall-clock time for everything, as "45s", "5m", "2h" or seconds; with `resume`, new time on top.
             Default: "5m", or without limit where `trials` is given.
-        metric: what is optimised and compared (rmse, mae, r2; log_loss, accuracy, balanced_accuracy, roc_auc).
+        metric: what is optimised and compared (rmse, mae, r2; log_loss, accuracy, balanced_accuracy, f1, roc_auc); for
+            networks of your own also a `tt.Metric`.
         task: "regression" or "classification" (default: decided by the target, with the reason).
         split: how rows are drawn: "random" (default), "time:COL" (the latest are judged and tested on), "group:COL"
             (groups stay together), or a column that says train, valid or test.
         test: the share of a table's rows put aside for the final score, a file or frame of them, or "none" ("auto": a
-            fifth); for networks of your own `(X, y)` that nothing is chosen by ("auto": none).
+            fifth); for networks of your own rows that nothing is chosen by, in the forms of `train` ("auto": none).
         refit: train the model's networks once more on all rows after the test score is taken.
         out: the folder of the study (default: trimtab-runs/DATA-DATE-N).
         seed: the seed of all that is random: rows set aside, starting weights, order of rows, dropout (default: 0).
@@ -133,7 +139,7 @@ def tune(
 
     Raises DataError, OptionError and StudyError, each with what to do about it.
     """
-    given = dict(locals())
+    given = _under_one_name(dict(locals()))
     with _listening(given) as listeners:
         given["listeners"] = listeners
         return _tune_networks(given) if callable(source) else _tune_table(given)
@@ -149,6 +155,19 @@ def look(**options: Any) -> Prepared:
     with lanes_in_threads():
         job, data, test_rows, folder, _ = _table_job(bound.arguments)
         return job.look(data, test_rows, folder)
+
+
+def _under_one_name(given: dict[str, Any]) -> dict[str, Any]:
+    """The rows to train on as `data`, whichever of its names they were given by: `train`, or the second place behind
+    networks of one's own."""
+    target = given["target"]
+    several = target if isinstance(target, (list, tuple)) else (target,)
+    is_column = target is None or all(isinstance(each, str) for each in several)
+    if callable(given["source"]) and given["data"] is None and given["train"] is None and not is_column:
+        given |= {"target": None, "data": target}
+    if given["train"] is not None:
+        given["data"] = Material.one_of(given["train"], given["data"])
+    return given
 
 
 def _tune_table(given: Mapping[str, Any]) -> Study:
@@ -305,8 +324,7 @@ def _tune_networks(given: Mapping[str, Any]) -> Study:
     _refuse(target=given["target"], **{name: given[name] for name, value in usual.items() if given[name] != value})
     _refuse(**{name: given[name] for name in ("refit", "single", "drop", "number", "category", "weight")})
     _refuse(precision=given["precision"] != "high")
-    if given["data"] is None:
-        raise OptionError("There is no data: give data=(X, y).")
+    rows = Material.one_of(None, given["data"])
     valid = USUAL_VALID_SHARE if _is_usual(valid) else valid
     seed = None if given["seed"] is None else whole("seed", given["seed"])
     if resume is not None:
@@ -317,8 +335,8 @@ def _tune_networks(given: Mapping[str, Any]) -> Study:
         threads=threads, metric=given["metric"], storage=_storage(given),
         share=float(valid) if isinstance(valid, (int, float)) else None, runs=_runs(given),
     )  # fmt: skip
-    with lanes_in_threads(), locked(resume) if resume is not None else nullcontext():
-        material = Material.read(given["data"], valid, seed=job.seed, batch_size=None)
+    with lanes_in_threads(), for_training(), locked(resume) if resume is not None else nullcontext():
+        material = Material.read(rows, valid, seed=job.seed, batch_size=None)
         if material.is_streamed:
             reason = material.reason
             raise OptionError(f"A search reads the same rows again and again, and of these {reason}: use tt.fit.")

@@ -7,16 +7,29 @@ import torch
 from hypothesis import strategies as st
 
 from trimtab.errors import DataError, NotFiniteError, ShapeError
-from trimtab.modules.examples import check_finite, from_batch, from_pair, split_rows
+from trimtab.modules.examples import check_finite, converted, from_batch, from_pair, split_rows
 
 X, Y = numpy.arange(12.0).reshape(6, 2), numpy.arange(6.0)
 
 
-def test_tensors_are_float32_whole_numbers_stay_and_targets_are_int64():
-    part = from_pair({"b": X, "a": X.astype(numpy.int16)}, (Y > 2, Y.astype(numpy.uint8)))
+def test_everything_stays_in_the_dtype_it_was_given_in():
+    part = from_pair({"b": X, "a": X.astype(numpy.int16)}, (Y > 2, Y.astype(numpy.uint8), Y.astype(numpy.float16)))
     assert part.names == ("b", "a") and part.rows == 6
-    assert [x.dtype for x in part.inputs] == [torch.float32, torch.int16]
-    assert [y.dtype for y in part.targets] == [torch.int64, torch.int64]
+    assert [x.dtype for x in part.inputs] == [torch.float64, torch.int16]
+    assert [y.dtype for y in part.targets] == [torch.bool, torch.uint8, torch.float16]
+
+
+def test_another_dtype_is_refused_where_numbers_would_become_others():
+    part = from_pair(X, (Y, Y.astype(numpy.int64)))
+    single = converted(part, input_dtypes=(torch.float32,), target_dtypes=(torch.float32, torch.int8))
+    assert single.inputs[0].dtype == torch.float32 and torch.equal(single.targets[1].long(), part.targets[1])
+    large = from_pair(numpy.where(X == 3, 1e300, X), (Y + 0.5, Y.astype(numpy.int64) * 100), name="valid")
+    with pytest.raises(NotFiniteError, match=r"X of valid= holds a number too large for float32, first at \[1, 1\]"):
+        converted(large, input_dtypes=(torch.float32,))
+    with pytest.raises(NotFiniteError, match=r"y\[0\] of valid= holds fractions .* int64, cannot hold, first at \[0\]"):
+        converted(large, target_dtypes=(torch.int64, torch.int64))
+    with pytest.raises(NotFiniteError, match=r"y\[1\] of valid= holds a number .* int8, cannot hold, first at \[2\]"):
+        converted(large, target_dtypes=(torch.float64, torch.int8))
 
 
 def test_what_the_caller_changes_later_changes_nothing():
@@ -46,7 +59,7 @@ def test_rows_are_counted_as_the_caller_counts_them():
     with pytest.raises(NotFiniteError, match=r"y of valid= holds an infinity.*first at \[4\]"):
         check_finite(part)
     with pytest.raises(NotFiniteError, match=r'X\["b"\] of train= holds an infinity'):
-        check_finite(from_pair({"a": X, "b": X * 1e300}, Y))
+        check_finite(from_pair({"a": X, "b": numpy.where(X == 3, numpy.inf, X)}, Y))
 
 
 @hypothesis.given(rows=st.integers(2, 60), share=st.floats(0.01, 0.99), seed=st.integers(0, 10))

@@ -49,12 +49,12 @@ def test_filled_networks_are_copies_in_their_own_precision_and_mode():
 
     networks = Networks(Mixed())
     made = networks.made({}, 0)
-    assert {t.dtype for t in made.state_dict().values()} == {torch.float32}
-    weights = torch.arange(3.0)
+    assert {t.dtype for t in made.state_dict().values()} == {torch.float64}
+    weights = torch.arange(3.0).double() / 3
     buffers = {"mean": torch.ones(1), "still": made.still.clone()}
     module = networks.filled({}, 0, weights, buffers)
     assert {t.dtype for t in module.state_dict().values()} == {torch.float64} and not module.training
-    torch.testing.assert_close(torch.cat([p.flatten() for p in module.parameters()]), weights.double())
+    torch.testing.assert_close(torch.cat([p.flatten() for p in module.parameters()]), weights, rtol=0, atol=0)
     assert float(module.mean) == 1 and float(module.still) == 1 / 3
     before = copy.deepcopy(networks.made({}, 0).state_dict())
     module.layer.weight.data.zero_()

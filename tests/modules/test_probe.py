@@ -49,11 +49,11 @@ class Both(nn.Module):
 
 
 def test_whole_numbers_become_what_the_network_takes():
-    assert probed(nn.Linear(3, 1), (X > 0)).casts == (torch.float32,)
-    assert probed(nn.Linear(3, 1), (X > 0).to(torch.uint8)).casts == (torch.float32,)
-    assert probed(nn.Embedding(4, 2), CODES.to(torch.int8)).casts == (torch.int64,)
-    assert probed(nn.Embedding(4, 2), CODES).casts == (None,)
-    assert probed(Both(), ((X > 0), CODES.to(torch.uint8))).casts == (torch.float32, torch.int64)
+    assert probed(nn.Linear(3, 1), (X > 0)).dtypes == (torch.float32,)
+    assert probed(nn.Linear(3, 1), (X > 0).to(torch.uint8)).dtypes == (torch.float32,)
+    assert probed(nn.Embedding(4, 2), CODES.to(torch.int8)).dtypes == (torch.int64,)
+    assert probed(nn.Embedding(4, 2), CODES).dtypes == (torch.int64,)
+    assert probed(Both(), ((X > 0), CODES.to(torch.uint8))).dtypes == (torch.float32, torch.int64)
     found = probed(Both(), ((X > 0), CODES.to(torch.uint8)))
     prepared = found.prepared(from_pair(((X > 0), CODES.to(torch.uint8)), torch.zeros(20)))
     assert [x.dtype for x in prepared.inputs] == [torch.float32, torch.int64]

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from torch.nn import functional
 
 from trimtab.training.config import Loss
-from trimtab.training.losses import LossCoefficients, classification_loss, regression_loss
+from trimtab.training.losses import LossCoefficients, classification_loss, logit_loss, regression_loss
 
 REGRESSION = (
     Loss("mse"),
@@ -202,3 +202,17 @@ def test_a_lane_that_is_not_finite_changes_no_bit_of_another(bad):
         for (value, derivative), (expected, slope) in zip(dirty, clean, strict=True):
             assert torch.equal(value[others], expected[others])
             assert torch.equal(derivative[others], slope[others])
+
+
+def test_a_logit_is_binary_cross_entropy_for_any_logit():
+    logits = torch.tensor([-1e4, -200.0, -3.0, 0.0, 1e-3, 5.0, 200.0, 1e4]).view(1, -1, 1).repeat(2, 2, 1)
+    target = torch.tensor([0, 1]).repeat_interleave(8).repeat(2, 1)
+    weight = torch.ones(2, 16)
+    value, derivative = logit_loss(logits, target, weight, LossCoefficients.stack([Loss("bce")] * 2, 2))
+    leaf = logits[0, :, 0].double().requires_grad_()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(leaf, target[0].double())
+    torch.testing.assert_close(value[0].double(), expected.detach(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        derivative[0, :, 0].double(), torch.autograd.grad(expected, leaf)[0], rtol=1e-5, atol=1e-8
+    )
+    assert torch.equal(derivative[0], derivative[1])

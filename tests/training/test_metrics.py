@@ -25,6 +25,9 @@ SKLEARN = {
     "log_loss": lambda t, p, w: sklearn.metrics.log_loss(t, p, sample_weight=w, labels=range(p.shape[1])),
     "accuracy": lambda t, p, w: sklearn.metrics.accuracy_score(t, labels_of(p), sample_weight=w),
     "balanced_accuracy": lambda t, p, w: sklearn.metrics.balanced_accuracy_score(t, labels_of(p), sample_weight=w),
+    "f1": lambda t, p, w: sklearn.metrics.f1_score(
+        t, labels_of(p), sample_weight=w, average="binary" if p.shape[1] == 2 else "macro", zero_division=0
+    ),
     "roc_auc": lambda t, p, w: sklearn.metrics.roc_auc_score(t, p[:, 1], sample_weight=w),
 }
 
@@ -164,10 +167,47 @@ def test_a_metric_that_does_not_fit_is_refused_with_the_list(name, task, classes
     assert words in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        (typed, name)
+        for name, many in {
+            "rmse": ("RMSE", " rmse ", "neg_root_mean_squared_error"),
+            "mae": ("MAE", "mean absolute error"),
+            "r2": ("R2", "r^2", "R\u00b2", "r-squared"),
+            "log_loss": ("logloss", "log-loss", "Log Loss", "neg_log_loss"),
+            "accuracy": ("Accuracy", "acc"),
+            "balanced_accuracy": ("balanced accuracy", "BalancedAccuracy"),
+            "f1": ("F1", "f1_score", "f1-macro"),
+            "roc_auc": ("auc", "AUC", "ROC AUC", "roc-auc", "ROCAUC"),
+        }.items()
+        for typed in many
+    ],
+)
+def test_a_metric_is_found_whatever_its_case_and_spelling(typed, name):
+    assert metric_for(typed, METRICS[name].task, 2) is METRICS[name]
+
+
+@pytest.mark.parametrize(("typed", "nearest"), [("rsme", "rmse"), ("accuracyy", "accuracy"), ("ROC", "roc_auc")])
+def test_the_nearest_name_is_told_otherwise(typed, nearest):
+    with pytest.raises(OptionError, match=f'Unknown metric "{typed}". Did you mean "{nearest}"'):
+        metric_for(typed, METRICS[nearest].task, 2)
+
+
+def test_f1_of_classes_that_are_nowhere_and_of_nothing_found_is_that_of_scikit_learn():
+    probability = torch.eye(4, dtype=torch.float64)[torch.tensor([0, 0, 1, 3, 3])]
+    target, ones = torch.tensor([0, 1, 1, 0, 3]), torch.ones(5)
+    expected = sklearn.metrics.f1_score(target, probability.argmax(1), average="macro")
+    assert all_scores(probability, target, ones, "classification")["f1"] == pytest.approx(expected)
+    for classes in ([0, 0, 0], [0, 1, 0]):
+        nothing = all_scores(torch.eye(2)[[0, 0, 0]], torch.tensor(classes), torch.ones(3), "classification")
+        assert nothing["f1"] == 0
+
+
 def test_all_scores_are_the_figures_users_read():
     probability, target = (tensor[0] for tensor in CASES["two classes"][1])
     scores = all_scores(probability.numpy(), target.numpy(), numpy.ones(ROWS), "classification")
-    assert list(scores) == ["log_loss", "accuracy", "balanced_accuracy", "roc_auc"]
+    assert list(scores) == ["log_loss", "accuracy", "balanced_accuracy", "f1", "roc_auc"]
     assert scores["accuracy"] == pytest.approx(float((probability.argmax(1) == target).double().mean()))
     prediction, values = (tensor[0] for tensor in CASES["two targets"][1])
     assert list(all_scores(prediction, values, torch.ones(ROWS), "regression")) == ["rmse", "mae", "r2"]

@@ -26,7 +26,7 @@ class RunBatches:
     def __init__(self, fitting: Fitting, request: Request, *, leaves_out: bool) -> None:
         material, config = fitting.material, request.config
         self._fitting, self._seed = fitting, request.seed
-        self._leaves_out = leaves_out or (fitting.objective is not None and fitting.objective.mixes_rows)
+        self._leaves_out = leaves_out
         train, valid = material.train, material.valid
         self._train = fitting.prepared(train) if isinstance(train, Examples) else train
         self._valid = fitting.prepared(valid) if isinstance(valid, Examples) else valid
@@ -95,6 +95,6 @@ class RunBatches:
         return self._on_device(self._fitting.prepared(part))
 
     def _on_device(self, part: Examples) -> Batch:
-        device = self._fitting.device
+        device, dtype = self._fitting.device, self._fitting.dtype
         inputs, targets = (tuple(x.to(device) for x in group) for group in (part.inputs, part.targets))
-        return Batch(inputs, targets, part.weights.to(device))
+        return Batch(inputs, targets, part.weights.to(device, dtype))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, NotFiniteError, ShapeError
-from trimtab.wording import with_article
+from trimtab.wording import counted, listed, with_article
 
 HOW_TO_GIVE = "Give (X, y) as tensors, arrays or frames, or a Dataset or DataLoader of such pairs."
 
@@ -23,10 +23,10 @@ class Examples:
     """Rows to train on or to validate on.
 
     `inputs` are tensors `[rows, ...]`, called `names` where they were given by name; `targets` likewise, and `tree` is
-    how they hang together where the caller gave several (None: one tensor). `weights` float32 `[rows]`. `batch_size` is
-    that of the loader they came from, which `drops_last` where a batch that is not full is left out. `given_as` is the
-    argument they came by, and `places` are the numbers of their rows there where some were left out: messages speak of
-    them.
+    how they hang together where the caller gave several (None: one tensor). `weights` `[rows]` are floats. `batch_size`
+    is that of the loader they came from, which `drops_last` where a batch that is not full is left out. `given_as` is
+    the argument they came by, and `places` are the numbers of their rows there where some were left out: messages
+    speak of them.
     """
 
     inputs: tuple[Tensor, ...]
@@ -56,8 +56,7 @@ class Examples:
     def like(self, other: "Examples") -> "Examples":
         """These rows with inputs in the order of `other`'s; raises DataError where both are not of the same kind."""
         if self.names != other.names and sorted(self.names) == sorted(other.names):
-            order = [self.names.index(name) for name in other.names]
-            return replace(self, names=other.names, inputs=tuple(self.inputs[i] for i in order)).like(other)
+            return self.in_order_of(other.names).like(other)
         mine, theirs = f"{self.given_as}=", f"{other.given_as}="
         if self.names != other.names or self.tree != other.tree:
             what = "inputs" if self.names != other.names else "targets"
@@ -76,14 +75,78 @@ class Examples:
                     )
         return self
 
+    def in_order_of(self, names: tuple[str, ...]) -> "Examples":
+        """With inputs in the order of `names`; raises DataError where they are called otherwise."""
+        if self.names == names:
+            return self
+        if sorted(self.names) != sorted(names):
+            mine, theirs = (listed(sorted(each)) or "not by name" for each in (self.names, names))
+            raise DataError(
+                f"The inputs of {self.given_as}= are given as {mine}, those to train on as {theirs}: give both alike."
+            )
+        return replace(self, names=names, inputs=tuple(self.inputs[self.names.index(name)] for name in names))
+
     def followed_by(self, other: "Examples") -> "Examples":
         """These rows and then `other`'s, which must be of the same kind."""
         other = other.like(self)
+        dtypes = {"input_dtypes": tuple(x.dtype for x in self.inputs),
+                  "target_dtypes": tuple(y.dtype for y in self.targets)}  # fmt: skip
+        other = converted(other, **dtypes)
         inputs, targets = (
-            tuple(torch.cat([a, b.to(a.dtype)]) for a, b in zip(mine, others, strict=True))
+            tuple(torch.cat(pair) for pair in zip(mine, others, strict=True))
             for mine, others in ((self.inputs, other.inputs), (self.targets, other.targets))
         )
         return replace(self, inputs=inputs, targets=targets, weights=torch.cat([self.weights, other.weights]))
+
+
+def converted(
+    part: Examples,
+    *,
+    input_dtypes: tuple[torch.dtype, ...] | None = None,
+    target_dtypes: tuple[torch.dtype, ...] | None = None,
+) -> Examples:
+    """Examples in other dtypes; raises DataError for numbers that are others in theirs."""
+    inputs = _all_converted(part, "X", part.inputs, input_dtypes, part.names)
+    return replace(part, inputs=inputs, targets=_all_converted(part, "y", part.targets, target_dtypes, ()))
+
+
+def _all_converted(
+    part: Examples,
+    what: str,
+    tensors: tuple[Tensor, ...],
+    dtypes: tuple[torch.dtype, ...] | None,
+    names: tuple[str, ...],
+) -> tuple[Tensor, ...]:
+    if dtypes is None:
+        return tensors
+    return tuple(
+        x if x.dtype == dtype else _converted(part, x, dtype, _label(what, names, i, len(tensors)))
+        for i, (x, dtype) in enumerate(zip(tensors, dtypes, strict=True))
+    )
+
+
+def _converted(part: Examples, tensor: Tensor, dtype: torch.dtype, label: str) -> Tensor:
+    result = tensor.to(dtype)
+    if dtype.is_floating_point:
+        if tensor.is_floating_point() and torch.finfo(dtype).max < torch.finfo(tensor.dtype).max:
+            lost = result.isinf() & tensor.isfinite()
+            _refuse_odd(part, lost, label, f"a number too large for {_named(dtype)}")
+        return result
+    lost = result.to(torch.promote_types(tensor.dtype, dtype)) != tensor
+    kind = "fractions" if tensor.is_floating_point() else "a number"
+    _refuse_odd(part, lost, label, f"{kind} that the rows to train on, which are {_named(dtype)}, cannot hold")
+    return result
+
+
+def _refuse_odd(part: Examples, odd: Tensor, label: str, what: str) -> None:
+    if bool(odd.any()):
+        row, *place = odd.nonzero()[0].tolist()
+        where = ", ".join(str(number) for number in (part.place_of(row), *place))
+        raise NotFiniteError(f"{label} of {part.given_as}= holds {what}, first at [{where}].")
+
+
+def _named(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def from_pair(x: Any, y: Any, weights: Any = None, *, name: str = "train", is_batch: bool = False) -> Examples:
@@ -99,11 +162,11 @@ def from_pair(x: Any, y: Any, weights: Any = None, *, name: str = "train", is_ba
         leaves, tree = pytree.tree_flatten(dict(sorted(y.items(), key=str)) if isinstance(y, Mapping) else y)
     else:
         leaves = [y]
-    targets = tuple(_target(part, "y" if tree is None else f"y[{i}]", name) for i, part in enumerate(leaves))
+    targets = tuple(_tensor(part, "y" if tree is None else f"y[{i}]", name) for i, part in enumerate(leaves))
     if not inputs or not targets:
         raise DataError(f"{name}= holds no {'inputs' if not inputs else 'targets'}. {HOW_TO_GIVE}")
     rows = _rows_of(inputs, targets, names, name)
-    own = torch.ones(rows, dtype=torch.float32) if weights is None else _weights(weights, rows, name)
+    own = torch.ones(rows, dtype=torch.float64) if weights is None else _weights(weights, rows, name)
     if not is_batch:
         check_weights(own, name)
     return Examples(inputs, targets, own, names, tree, given_as=name)
@@ -128,7 +191,8 @@ def split_rows(rows: int, share: float, seed_number: int) -> tuple[Tensor, Tenso
         raise DataError(f"valid= is {share!r}: give a share between 0 and 1, or (Xv, yv).")
     held = max(1, round(share * rows))
     if held >= rows:
-        raise DataError(f"{rows} row(s) are too few to set a share of {share:g} aside: give valid=(Xv, yv).")
+        are = counted(rows, "row is", "rows are")
+        raise DataError(f"{are} too few to set a share of {share:g} aside: give valid=(Xv, yv).")
     order = torch.from_numpy(numpy.random.default_rng(seed_number).permutation(rows))
     return order[held:].sort().values, order[:held].sort().values
 
@@ -141,7 +205,7 @@ def check_finite(part: Examples) -> None:
             if not tensor.is_floating_point() or bool(tensor.isfinite().all()):
                 continue
             row, *place = (~tensor.isfinite()).nonzero()[0].tolist()
-            value = "NaN" if bool(tensor[(row, *place)].isnan()) else "an infinity, or a number too large for float32"
+            value = "NaN" if bool(tensor[(row, *place)].isnan()) else "an infinity"
             where = ", ".join(str(number) for number in (part.place_of(row), *place))
             raise NotFiniteError(
                 f"{_label(what, names, i, len(tensors))} of {part.given_as}= holds {value}, first at [{where}]: "
@@ -159,19 +223,13 @@ def check_weights(weights: Tensor, name: str) -> None:
 
 
 def _tensor(part: Any, label: str, name: str) -> Tensor:
-    """One input as a tensor `[rows, ...]`: floats as float32, everything else as it is."""
+    """Inputs or targets as a tensor `[rows, ...]`, in the dtype they were given in."""
     tensor = _any_tensor(part, label, name)
     if tensor.dim() == 0:
         raise ShapeError(f"{label} of {name}= is a single number: it needs one row per example.")
     if tensor.is_complex():
         raise DataError(f"{label} of {name}= holds complex numbers: give real and imaginary parts apart.")
-    return tensor.float() if tensor.is_floating_point() else tensor
-
-
-def _target(part: Any, label: str, name: str) -> Tensor:
-    """Targets: floats as float32, whole numbers and truth values as int64."""
-    tensor = _tensor(part, label, name)
-    return tensor if tensor.is_floating_point() else tensor.long()
+    return tensor
 
 
 def _any_tensor(part: Any, label: str, name: str) -> Tensor:
@@ -248,7 +306,7 @@ def _weights(weights: Any, rows: int, name: str) -> Tensor:
             f"The third part of {name}= has the shape {list(own.shape)}, and weights are {rows} real numbers, one for "
             "each row. Several inputs stand as a tuple in the first place, ((a, b), target)."
         )
-    own = own.float().flatten()
+    own = own.double().flatten()
     if not bool((own.isfinite() & (own >= 0)).all()):
         raise DataError(f"The weights of {name}= must be numbers of at least 0.")
     return own

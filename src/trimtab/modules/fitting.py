@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import math
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import torch
@@ -17,25 +17,38 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, OptionError, ShapeError
+from trimtab.export.scripts.module import Reading
 from trimtab.modules.examples import Examples
 from trimtab.modules.material import Material, joined
 from trimtab.modules.networks import Networks
-from trimtab.modules.own_loss import custom_loss, in_shape_of
-from trimtab.modules.probe import Tried, arranged_targets, check_for_metric, task_of, tried
+from trimtab.modules.own_loss import OwnLoss, own_loss, reads_logits
+from trimtab.modules.probe import (
+    Tried,
+    are_two_classes,
+    arranged_targets,
+    check_for_metric,
+    classes_told,
+    is_one_hot,
+    task_of,
+    tried,
+)
 from trimtab.modules.recipe import Recipe, check_against
 from trimtab.modules.streams import Stream
 from trimtab.training.config import Config, Task
-from trimtab.training.data import Fold, TrainingData
+from trimtab.training.data import Fold, OneOutput, TrainingData
 from trimtab.training.engine import Engine
+from trimtab.training.layers import counts_rows
 from trimtab.training.losses import LossCoefficients
-from trimtab.training.metrics import ALIASES, METRICS, Metric, default_metric, metric_for
+from trimtab.training.metrics import Metric, default_metric, known_metric, metric_for
 from trimtab.training.mlp_program import program_for
-from trimtab.training.program import Program
+from trimtab.training.own_metric import Metric as OwnMetric
+from trimtab.training.program import Layout, Program
 from trimtab.training.randomness import own_draws
 from trimtab.training.run import Request, RunRecord
 from trimtab.training.telling import say_once
 from trimtab.training.untrained import untrained_loss
 from trimtab.training.vmap_program import OWN_DRAWS
+from trimtab.wording import counted, listed
 
 log = logging.getLogger(__name__)
 TRAINING_ROWS_JUDGED = 2_000
@@ -45,8 +58,8 @@ BY_TASK = "by task"
 class Fitting:
     """Runs of networks of one kind on one material, with one loss family: named losses of a task, or one function.
 
-    `first` is a recipe of that family. `metric` is a name, None for the validation loss, or BY_TASK for the task's
-    default. Everything that cannot work is said here, before a run begins.
+    `first` is a recipe of that family. `metric` is a name, a metric of the caller's own, None for the validation loss,
+    or BY_TASK for the task's default. Everything that cannot work is said here, before a run begins.
     """
 
     def __init__(
@@ -55,34 +68,46 @@ class Fitting:
         material: Material,
         first: Recipe,
         *,
-        metric: str | None,
+        metric: str | OwnMetric | None,
         seed: int,
         device: torch.device,
         threads: int = 1,
         evaluate_every: int = 1,
         judges_by_loss: bool = False,
     ) -> None:
+        if callable(metric):
+            raise OptionError(
+                "metric is a function: say which way is better, as tt.Metric(function, greater_is_better=True)."
+            )
         self.networks, self.material, self.device, self.threads = networks, material, device, threads
         self.evaluate_every, self.seed, self.judges_by_loss = evaluate_every, seed, judges_by_loss
         self._untrained: dict[tuple, tuple[float, float]] = {}
         self._named = first.config.module_arguments
         module, some = networks.made(self._named, seed), material.first
         self._tried = self._tried_out(module, first)
-        self.function, self.objective = first.function, None
+        self.own: OwnLoss | None = None
         if first.function is not None:
-            prepared = self._tried.prepared(some)
-            self.objective = custom_loss(first.function, self._tried.outputs, prepared, networks.told)
-        named = first.config.loss.name if "loss" in first.given and first.function is None else None
+            self.own = own_loss(first.function, self._tried.outputs, self._tried.rows, networks.told)
+        self.objective = None if self.own is None else self.own.objective
+        self.dtype = self._dtype(module)
+        named = first.config.loss.name if "loss" in first.given and self.own is None else None
         self.task: Task = self._task(named, some, metric)
-        self.loss_name = first.for_task(self.task).config.loss.name
         columns = self._tried.outputs.shape[1:] if isinstance(self._tried.outputs, Tensor) else (0, 0)
         self.metric = self._metric(metric, columns)
         self.outputs = 0
-        if self.objective is None or self.metric is not None:
+        self.one_output: OneOutput | None = None
+        if self.own is None or self.metric is not None:
             self.outputs = columns[0] if columns else 1
+            self.one_output = self._one_output()
+        if self.one_output is not None:
+            self.outputs = 2
+        self.loss_name = self.complete(first).config.loss.name
+        if named is None and self.own is None:
+            self._say_two_classes(some)
         self.draws = self._tried.draws or (self.objective is not None and self.objective.draws)
         if self._tried.draws:
             say_once(log, networks.told, OWN_DRAWS)
+        self._say_precision(module)
         self.check(first)
 
     def _tried_out(self, module: nn.Module, first: Recipe) -> Tried:
@@ -94,22 +119,100 @@ class Fitting:
             return found
         return dataclasses.replace(found, use=dataclasses.replace(found.use, mixes_rows=True))
 
-    def _task(self, named: str | None, some: Examples, metric: str | None) -> Task:
-        known = METRICS.get(ALIASES.get(metric, metric)) if metric else None
-        if self.objective is not None and known is not None:
+    @property
+    def reading(self) -> Reading:
+        """How targets and outputs are read, for whoever writes it down."""
+        own = None if self.metric is None else self.metric.own
+        target = self.material.first.targets[0]
+        return Reading(
+            of_target=() if self.own is None else self.own.form.lines,
+            is_one_hot=self.own is None and self.task == "classification" and is_one_hot(target, self.outputs),
+            one_output=self.one_output,
+            columns=self.outputs,
+            metric=None if own is None else own.function,
+            metric_takes_weights=own is not None and own.takes_weights,
+            greater_is_better=own is not None and own.greater_is_better,
+        )
+
+    def _dtype(self, module: nn.Module) -> torch.dtype:
+        """In which losses are computed: that of the flat weights, or of the outputs where they are wider."""
+        outputs = [x.dtype for x in pytree.tree_leaves(self._tried.outputs) if x.is_floating_point()]
+        return reduce(torch.promote_types, outputs, Layout.of(module).dtype)
+
+    def _say_precision(self, module: nn.Module) -> None:
+        layout = Layout.of(module)
+        if not layout.is_uniform:
+            own, kept = (listed(str(d).removeprefix("torch.") for d in sorted({*dtypes}, key=str))
+                         for dtypes in (layout.dtypes, (layout.dtype,)))  # fmt: skip
+            say_once(
+                log, self.networks.told,
+                f"{type(module).__name__} computes in {own}, as it was given; between the steps its weights are kept "
+                f"in {kept}, so that small updates are not lost.",
+            )  # fmt: skip
+
+    def _one_output(self) -> OneOutput | None:
+        """What a single output says of two classes; None where each class has one, and where numbers are predicted."""
+        if self.task == "regression" or self.outputs > 1:
+            return None
+        if self.own is None:
+            return "logit"
+        part = self.own.form.applied(self._tried.rows)
+        targets = part.targets[0]
+        return "logit" if reads_logits(self.own.objective.function, self._tried.outputs, targets) else "probability"
+
+    def _task(self, named: str | None, some: Examples, metric: str | OwnMetric | None) -> Task:
+        known = known_metric(metric) if isinstance(metric, str) and metric != BY_TASK else None
+        if self.own is not None and known is not None:
             return known.task
+        if known is not None and known.task == "classification" and named is None and self._is_one_column:
+            return "classification" if are_two_classes(some.targets) else "regression"
         return task_of(self._tried.outputs, some.targets, named)
 
-    def _metric(self, name: str | None, columns: tuple[int, ...]) -> Metric | None:
+    @property
+    def _is_one_column(self) -> bool:
+        outputs = self._tried.outputs
+        return isinstance(outputs, Tensor) and outputs.shape[1:] in ((), (1,))
+
+    def _say_two_classes(self, some: Examples) -> None:
+        """Say what the loss is where nobody named one and targets and outputs may be meant as two classes."""
+        if not self._is_one_column or some.targets[0].is_floating_point() or not are_two_classes(some.targets):
+            return
+        if self.task == "classification":
+            sentence = "The network has one output, which is read as the logit of class 1: the loss is bce."
+        else:
+            sentence = (
+                "y holds 0 and 1 alone and the network has one output: the loss is mse, which takes them for numbers. "
+                'With loss="bce" the output is the logit of class 1.'
+            )
+        say_once(log, self.networks.told, sentence)
+
+    def complete(self, recipe: Recipe) -> Recipe:
+        """A recipe with the loss that it has where none was named."""
+        return recipe.for_task(self.task, is_of_logit=self.one_output == "logit")
+
+    def check_loss(self, recipe: Recipe) -> None:
+        """Raise ShapeError for a loss of classes that cannot read the network's outputs."""
+        outputs = self._tried.outputs
+        if self.own is None and self.task == "classification" and isinstance(outputs, Tensor) and outputs.dim() <= 2:
+            classes_told(outputs.shape[1] if outputs.dim() == 2 else 1, self.complete(recipe).config.loss.name)
+
+    def _metric(self, name: str | OwnMetric | None, columns: tuple[int, ...]) -> Metric | None:
         if name is None:
             return None
-        if self.objective is not None and name == BY_TASK:
+        if isinstance(name, OwnMetric):
+            if not isinstance(self._tried.outputs, Tensor) or len(columns) > 1:
+                raise OptionError(
+                    f'metric="{name.name}" reads one number per row and output; the network returns more.'
+                )
+            return name.for_task(self.task)
+        if self.own is not None and name == BY_TASK:
             return self._comparable_metric(columns)
-        if self.objective is not None and len(columns) > 1:
+        if self.own is not None and len(columns) > 1:
             raise OptionError(f"metric={name!r} reads one number per row and output; the network returns more.")
         if name == BY_TASK:
             return default_metric(self.task)
-        return metric_for(name, self.task, columns[0] if columns else 1)
+        classes = columns[0] if columns else 1
+        return metric_for(name, self.task, max(2, classes) if self.task == "classification" else classes)
 
     def _comparable_metric(self, columns: tuple[int, ...]) -> Metric | None:
         """The task's default metric, where it can read what a loss of the caller's own reads."""
@@ -117,8 +220,7 @@ class Fitting:
         if len(columns) > 1:
             return None
         try:
-            part = in_shape_of(self._tried.outputs, self._tried.prepared(self.material.first))
-            check_for_metric(self._tried.outputs, part, metric)
+            check_for_metric(self._tried.outputs, self.material.first, metric)
         except (DataError, OptionError):
             return None
         return metric
@@ -136,29 +238,59 @@ class Fitting:
                     f"{type(module).__name__} returns {shapes} per row with {recipe.config.module_arguments} and "
                     f"{expected} with {self._named}: its outputs must stay the same."
                 )
+        self.check_loss(recipe)
         check_against(recipe, module, classes=self.outputs if self.task == "classification" else 0)
         train, size = self.material.train, recipe.config.batch_size
         rows = train.rows if isinstance(train, Examples) else 2
+        self._say_left_out(module, rows, size)
         if min(size or rows, rows) < 2 and any(isinstance(m, _BatchNorm) for m in module.modules()):
             raise OptionError(
                 f"{type(module).__name__} normalises over the rows of a batch, and a batch would have one row: "
                 "give more rows, or a larger batch_size."
             )
 
+    def _say_left_out(self, module: nn.Module, rows: int, size: int) -> None:
+        """Say which rows a network that mixes those of a batch is not trained on."""
+        train = self.material.train
+        if not isinstance(train, Examples) or train.drops_last or not size or size >= rows or not rows % size:
+            return
+        if self._tried.use.mixes_rows or any(counts_rows(layer) for layer in module.modules()):
+            say_once(
+                log, self.networks.told,
+                f"{type(module).__name__} mixes the rows of a batch, so that none may be filled up: of {rows:,} rows "
+                f"in batches of {size}, each epoch leaves {counted(rows % size, 'row')} out, others each time.",
+            )  # fmt: skip
+
     def prepared(self, part: Examples) -> Examples:
         """Examples in the form that network and loss read."""
         part = self._tried.prepared(part)
-        if self.function is None:
-            return arranged_targets(self._tried.outputs, part, self.task, self.loss_name)
-        part = in_shape_of(self._tried.outputs, part)
+        self._check_weights(part)
+        if self.own is None:
+            return arranged_targets(self._tried.outputs, part, self.task, self.loss_name, self.dtype)
         if self.metric is not None:
             check_for_metric(self._tried.outputs, part, self.metric)
-        return part
+        return self.own.form.applied(part)
 
     @property
     def drops_last(self) -> bool:
         """Whether a last batch that is not full is left out, be the network's layers as they are."""
-        return self._tried.use.mixes_rows or (self.objective is not None and self.objective.mixes_rows)
+        return self._tried.use.mixes_rows
+
+    def _check_weights(self, part: Examples) -> None:
+        """Raise OptionError where rows have weights that the loss or the metric cannot count."""
+        if bool((part.weights == part.weights[:1]).all()):
+            return
+        if self.own is not None and self.own.objective.mixes_rows:
+            raise OptionError(
+                f"The rows of {part.given_as}= have weights, and the loss gives one number in which no row can be told "
+                "from the others: let it give one number for each row, or leave the weights out."
+            )
+        own = None if self.metric is None else self.metric.own
+        if own is not None and not own.takes_weights:
+            raise OptionError(
+                f"The rows of {part.given_as}= have weights, and the metric {own.name} is not told them: give it a "
+                "third argument, weight, or leave the weights out."
+            )
 
     def shown(self, error: float) -> float:
         return error if self.metric is None else self.metric.shown(error)
@@ -184,11 +316,11 @@ class Fitting:
         target, *more = (y.to(device) for y in rows.targets)
         columns = max(1, self.outputs)
         return TrainingData(
-            self.task, tuple(x.to(device) for x in rows.inputs), target, rows.weights.to(device),
+            self.task, tuple(x.to(device) for x in rows.inputs), target, rows.weights.to(device, self.dtype),
             (Fold(kept.to(device), judged.to(device)),), self.outputs,
             torch.zeros(columns, dtype=torch.float64, device=device),
             torch.ones(columns, dtype=torch.float64, device=device),
-            loss=self.objective, more_targets=tuple(more),
+            loss=self.objective, more_targets=tuple(more), one_output=self.one_output,
         )  # fmt: skip
 
     def engine(self, **options: Any) -> Engine:
@@ -235,7 +367,7 @@ class Fitting:
     def losses(self, config: Config) -> LossCoefficients:
         """The loss of one lane."""
         classes = self.outputs if self.task == "classification" else 0
-        return LossCoefficients.stack([config.loss], classes, self.device)
+        return LossCoefficients.stack([config.loss], classes, self.device, self.dtype)
 
     @cached_property
     def training_data(self) -> TrainingData:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trimtab.errors import DataError
+from trimtab.errors import DataError, OptionError
 from trimtab.modules.examples import Examples, check_finite, split_rows
 from trimtab.modules.streams import Stream, examples, split_stream
 from trimtab.training.randomness import number_from
@@ -42,6 +42,15 @@ class Material:
         if isinstance(judged, Examples):
             check_finite(judged)
         return cls(rows, judged)
+
+    @staticmethod
+    def one_of(train: Any, data: Any) -> Any:
+        """The rows to train on, which may be given by either name; raises OptionError for both, and for neither."""
+        if train is not None and data is not None:
+            raise OptionError("train= and data= are two names for the same: give one of them.")
+        if train is None and data is None:
+            raise OptionError("There is no data: give train=(X, y).")
+        return data if train is None else train
 
     @property
     def is_streamed(self) -> bool:

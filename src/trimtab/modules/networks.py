@@ -9,7 +9,6 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +20,7 @@ from trimtab.errors import FactoryError, ModuleError, first_line
 from trimtab.training.config import Listed
 from trimtab.training.program import Layout
 from trimtab.training.randomness import SeededGenerators, initialised, number_from
+from trimtab.wording import counted
 
 Factory = Callable[..., nn.Module]
 
@@ -42,7 +42,7 @@ class Networks:
         self.module = given if isinstance(given, nn.Module) else None
         self.factory = None if isinstance(given, nn.Module) else given
         self.told: dict[str, object] = {}
-        self._made: dict[tuple, _Made] = {}
+        self._made: dict[tuple, nn.Module] = {}
 
     @cached_property
     def knobs(self) -> tuple[str, ...]:
@@ -75,34 +75,32 @@ class Networks:
         return None if parameter.annotation is inspect.Parameter.empty else _is_of_sequences(parameter.annotation)
 
     def made(self, arguments: Mapping[str, Any], seed: int) -> nn.Module:
-        """The network of a run with this seed, in float32; it is shared: copy it before changing it."""
-        return self._of(arguments, seed).single
-
-    def filled(
-        self, arguments: Mapping[str, Any], seed: int, weights: Tensor, buffers: Mapping[str, Tensor]
-    ) -> nn.Module:
-        """A copy of it in its own precision, with these trained parameters `[parameters]` and buffers, in evaluation
-        mode; what training left as it was keeps all its digits."""
-        made = self._of(arguments, seed)
-        module = copy.deepcopy(made.given)
-        own, before = _tensors(module), _tensors(made.single)
-        with torch.no_grad():
-            for name, value in (Layout.of(module).views(weights) | dict(buffers)).items():
-                if not torch.equal(value.cpu(), before[name].cpu()):
-                    own[name].copy_(value)
-        return module.eval()
-
-    def _of(self, arguments: Mapping[str, Any], seed: int) -> "_Made":
+        """The network of a run with this seed; it is shared: copy it before changing it."""
         key = (tuple(sorted(arguments.items())), seed if self.factory is not None else 0)
         if key not in self._made:
             self._made[key] = self._make(arguments, seed)
         return self._made[key]
 
-    def _make(self, arguments: Mapping[str, Any], seed: int) -> "_Made":
+    def filled(
+        self, arguments: Mapping[str, Any], seed: int, weights: Tensor, buffers: Mapping[str, Tensor]
+    ) -> nn.Module:
+        """A copy of it with these trained parameters `[parameters]` and buffers, in evaluation mode."""
+        module = copy.deepcopy(self.made(arguments, seed))
+        if Layout.of(module).size != weights.shape[-1]:
+            raise ModuleError(
+                f"{type(module).__name__} has {counted(Layout.of(module).size, 'trained number')}, and "
+                f"{weights.shape[-1]:,} were saved: give the function or module that the study was made with."
+            )
+        own = dict(module.named_parameters()) | dict(module.named_buffers())
+        with torch.no_grad():
+            for name, value in (Layout.of(module).views(weights) | dict(buffers)).items():
+                own[name].copy_(value)
+        return module.eval()
+
+    def _make(self, arguments: Mapping[str, Any], seed: int) -> nn.Module:
         module = copied(self.module) if self.module is not None else self._called(arguments, seed)
         _check(module)
-        is_single = all(t.dtype == torch.float32 for t in _tensors(module).values() if t.is_floating_point())
-        return _Made(module, module if is_single else copied(module).float())
+        return module
 
     def _called(self, arguments: Mapping[str, Any], seed: int) -> nn.Module:
         factory = self.factory
@@ -124,14 +122,6 @@ class Networks:
         return module
 
 
-@dataclass(frozen=True)
-class _Made:
-    """A network as it was given, and in float32 (the same object where it is in float32 anyway)."""
-
-    given: nn.Module
-    single: nn.Module
-
-
 def copied(module: nn.Module) -> nn.Module:
     """A copy; raises ModuleError for a module that cannot be copied."""
     try:
@@ -145,18 +135,22 @@ def copied(module: nn.Module) -> nn.Module:
 def _check(module: nn.Module) -> None:
     """Raise ModuleError for a module with nothing to train."""
     name, parameters = type(module).__name__, list(module.parameters())
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ModuleError(f"{name} is scripted, and cannot be run with other weights: give the module it was made of.")
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        raise ModuleError(f"{name} spreads a module over devices: give that module itself, its .module.")
+    if any(t.is_meta for t in (*parameters, *module.buffers())):
+        raise ModuleError(f"{name} lies on the device meta, without numbers: make it on a real one.")
     if any(isinstance(t, UninitializedTensorMixin) for t in (*parameters, *module.buffers())):
         raise ModuleError(f"{name} has lazy layers without a shape yet: run it once on some rows first.")
     trained = [p for p in parameters if p.requires_grad]
-    if not trained:
-        reason = f"all of its {len(parameters)} parameters are frozen" if parameters else "it has no parameters"
+    if not any(p.numel() for p in trained):
+        several = f"all of its {len(parameters)} parameters are frozen"
+        frozen = several if len(parameters) > 1 else "its one parameter is frozen"
+        reason = "its parameters hold no numbers" if trained else frozen if parameters else "it has no parameters"
         raise ModuleError(f"{name} cannot be trained: {reason}.")
     if not all(p.is_floating_point() for p in trained):
         raise ModuleError(f"{name} has complex parameters: only real ones can be trained.")
-
-
-def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    return dict(module.named_parameters()) | dict(module.named_buffers())
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

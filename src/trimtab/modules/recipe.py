@@ -16,10 +16,12 @@ from trimtab.errors import OptionError, unknown_choice, unknown_knob
 from trimtab.knobs import refuse_unread
 from trimtab.modules.networks import Networks
 from trimtab.training.config import (
+    BINARY_LOSSES,
     CLASSIFICATION_LOSSES,
     CUSTOM,
+    LOSS_ALIASES,
+    LOSSES,
     OPTIMIZERS,
-    REGRESSION_LOSSES,
     SCHEDULES,
     SCHEDULES_READ,
     STOPPING_READS,
@@ -102,15 +104,17 @@ class Recipe:
         is_asked = "batch_size" in self.given or self.config.optimizer.name == "gd"
         return self.config.batch_size if is_asked else None
 
-    def for_task(self, task: Task) -> "Recipe":
-        """With the task's loss where none was named; raises OptionError for a loss of the other task."""
+    def for_task(self, task: Task, *, is_of_logit: bool = False) -> "Recipe":
+        """With the task's loss where none was named (for two classes told by one logit, if it `is_of_logit`); raises
+        OptionError for a loss of the other task."""
         if self.function is not None:
             return self
         if "loss" not in self.given:
-            name = "mse" if task == "regression" else "cross_entropy"
+            name = "mse" if task == "regression" else "bce" if is_of_logit else "cross_entropy"
             return replace(self, config=replace(self.config, loss=replace(self.config.loss, name=name)))
-        if self.config.loss.name not in losses_for(task):
-            raise unknown_choice(f"loss for {task}", self.config.loss.name, losses_for(task))
+        fitting = losses_for(task) + (BINARY_LOSSES if task == "classification" else ())
+        if self.config.loss.name not in fitting:
+            raise unknown_choice(f"loss for {task}", self.config.loss.name, fitting)
         return self
 
 
@@ -242,16 +246,19 @@ def plain(value: Any) -> Any:
 
 def _loss(v: Mapping[str, Any], given: frozenset[str]) -> Loss:
     name = v["loss"]
+    if isinstance(name, type):
+        raise OptionError(f"loss is the class {name.__name__}: give what it makes, {name.__name__}(), or a function.")
     if callable(name):
         return Loss(CUSTOM)
     weights = _class_weights(v["class_weights"])
     if name is None:
         return Loss(label_smoothing=v["label_smoothing"], class_weights=weights)
-    if not isinstance(name, str) or name not in REGRESSION_LOSSES + CLASSIFICATION_LOSSES:
-        raise unknown_choice("loss", str(name), REGRESSION_LOSSES + CLASSIFICATION_LOSSES)
+    name = LOSS_ALIASES.get(str(name), str(name))
+    if name not in LOSSES:
+        raise unknown_choice("loss", name, LOSSES)
     own = LOSS_PARAMETERS.get(name)
     parameter = float(v[own]) if own else 1.0
-    is_smooth = name in CLASSIFICATION_LOSSES
+    is_smooth = name in CLASSIFICATION_LOSSES + BINARY_LOSSES
     if not is_smooth and v["label_smoothing"]:
         raise OptionError(f"label_smoothing belongs to losses of classes, and the loss is {name}: leave it out.")
     return Loss(name, parameter, v["label_smoothing"], weights)

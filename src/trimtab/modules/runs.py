@@ -7,7 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,13 @@ SECONDS_PER_CALL, VMAP_TAKES, SHARE_SAVED = 1e-3, 3.0, 0.65
 CHECKPOINT_EVERY = 1.0
 
 
+@contextmanager
+def for_training() -> Iterator[None]:
+    """Gradients are computed inside, whatever the caller had switched off."""
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        yield
+
+
 @dataclass(frozen=True)
 class Job:
     """One run to be made: what it is called, how it is trained, and its seed."""
@@ -58,7 +65,7 @@ class Runs:
     def made(self, jobs: Sequence[Job]) -> list[RunRecord]:
         """The records of all jobs, in their order."""
         fitting = self.fitting
-        requests = [Request(i, job.recipe.for_task(fitting.task).config, 0, job.seed) for i, job in enumerate(jobs)]
+        requests = [Request(i, fitting.complete(job.recipe).config, 0, job.seed) for i, job in enumerate(jobs)]
         with self.listening:
             for job, request in zip(jobs, requests, strict=True):
                 self.listening.started(job.name, request.config.to_json())

@@ -14,7 +14,7 @@ from trimtab.errors import OptionError
 from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import EarlyStopping, Recipe, plain, recipe, refuse_idle, split_knobs
 from trimtab.modules.several import is_sequence, several, takes_sequence
-from trimtab.training.config import Config, Listed, Task
+from trimtab.training.config import BINARY_LOSSES, CLASSIFICATION_LOSSES, REGRESSION_LOSSES, Config, Listed, Task
 from trimtab.tuning.space import Choice, Domain, Range, Value, natural_epochs
 from trimtab.wording import with_article
 
@@ -111,6 +111,7 @@ class ModuleSpace:
     fixed: Mapping[str, Any]
     rows: int
     task: Task = "regression"
+    is_of_logit: bool = False
 
     @property
     def structural(self) -> tuple[str, ...]:
@@ -133,7 +134,8 @@ class ModuleSpace:
         return {name: domain.draw(rng) for name, domain in self.domains.items()}
 
     def config(self, values: Mapping[str, Value], *, may_shorten: bool = False) -> Config:
-        return self.recipe(values, may_shorten=may_shorten).for_task(self.task).config
+        wanted = self.recipe(values, may_shorten=may_shorten)
+        return wanted.for_task(self.task, is_of_logit=self.is_of_logit).config
 
     def recipe(self, values: Mapping[str, Value], *, may_shorten: bool = False) -> Recipe:
         """The recipe of `values` and what stands still; runs stop early unless `stop` says otherwise."""
@@ -149,8 +151,26 @@ class ModuleSpace:
         domain = self.domains.get(name)
         return domain.value_of(value) if isinstance(domain, Sequences) else value
 
-    def for_task(self, task: Task) -> "ModuleSpace":
-        return replace(self, task=task)
+    def for_task(self, task: Task, *, is_of_logit: bool = False) -> "ModuleSpace":
+        return replace(self, task=task, is_of_logit=is_of_logit)
+
+    @property
+    def losses(self) -> Sequence[Recipe]:
+        """Recipes that differ in their loss alone: one for each that the search may take."""
+        names = _ends(self.domains["loss"]) if "loss" in self.domains else ()
+        return [self.recipe({**self.first, "loss": name}) for name in names]
+
+    def check_losses(self) -> None:
+        """Raise OptionError where the search may take losses of numbers and losses of classes."""
+        names = [loss.config.loss.name for loss in self.losses]
+        of_numbers, of_classes = (
+            [n for n in names if n in kind] for kind in (REGRESSION_LOSSES, CLASSIFICATION_LOSSES + BINARY_LOSSES)
+        )
+        if of_numbers and of_classes:
+            raise OptionError(
+                f"loss may be {of_numbers[0]} or {of_classes[0]} in space: one is of numbers, the other of classes. "
+                "Leave one of them out."
+            )
 
     def check(self) -> None:
         """Make the configs at the ends of every domain, so that what cannot be is said before the search."""

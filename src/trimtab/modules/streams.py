@@ -36,6 +36,7 @@ from trimtab.modules.examples import (
     split_rows,
 )
 from trimtab.training.randomness import SeededGenerators
+from trimtab.wording import counted, sentence, with_article
 
 log = logging.getLogger(__name__)
 COLLECTED_AT_ONCE = 256
@@ -129,7 +130,12 @@ def examples(given: Any, name: str, *, batch_size: int | None = None) -> Example
         return _from_dataset(given, name, default_collate, batch_size)
     if isinstance(given, (tuple, list)) and len(given) in (2, 3):
         return from_pair(*given, name=name)
-    what = f"a {type(given).__name__}" if not isinstance(given, (tuple, list)) else f"{len(given)} things"
+    is_several = isinstance(given, (tuple, list))
+    what = (
+        f"a {type(given).__name__} of {counted(len(given), 'thing')}"
+        if is_several
+        else with_article(type(given).__name__)
+    )
     raise DataError(f"{name}= is {what}. {HOW_TO_GIVE}")
 
 
@@ -182,8 +188,10 @@ def _from_dataset(
         return replace(whole, batch_size=batch_size)
     generators = SeededGenerators(0)
     with generators:
-        first = [dataset[i] for i in range(total)]
-        again = [(i, dataset[i]) for i in sorted({int(i) for i in numpy.linspace(0, total - 1, READ_TWICE)})]
+        first = [_item(dataset, i, name) for i in range(total)]
+        again = [
+            (i, _item(dataset, i, name)) for i in sorted({int(i) for i in numpy.linspace(0, total - 1, READ_TWICE)})
+        ]
     reason = ""
     if generators.have_drawn or not all(_is_same(first[i], item) for i, item in again):
         reason = "its items change from one reading to the next"
@@ -202,11 +210,21 @@ def _from_dataset(
             parts = zip(*(getattr(piece, field) for piece in pieces), strict=True)
             whole = replace(whole, **{field: tuple(torch.cat(part) for part in parts)})
         weights = torch.cat([piece.weights for piece in pieces])
+    except DataError:
+        raise
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = first_line(error)
-        raise DataError(f"The items of {name}= cannot be laid side by side: {reason}.") from error
+        raise DataError(sentence(f"The items of {name}= cannot be laid side by side: {first_line(error)}")) from error
     check_weights(weights, name)
     return replace(whole, weights=weights, batch_size=batch_size)
+
+
+def _item(dataset: Dataset, place: int, name: str) -> Any:
+    try:
+        return dataset[place]
+    except Exception as error:  # the caller's own code may raise anything
+        kind = type(error).__name__
+        reason = f"Item {place} of the Dataset of {name}= raised {kind}: {first_line(error)}"
+        raise DataError(sentence(reason)) from error
 
 
 def _lays_side_by_side(collate: Callable[[list], Any], items: list) -> bool:

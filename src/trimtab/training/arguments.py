@@ -36,6 +36,18 @@ class Signature:
         inputs = tuple((_name(x.dtype), tuple(x.shape[1:])) for x in data.inputs)
         return cls(task, outputs, inputs, _name(index), features)
 
+    @property
+    def is_of_logit(self) -> bool:
+        """Whether one output tells two classes: several classes have one each."""
+        return self.task == "classification" and self.outputs == 1
+
+    @property
+    def classes(self) -> int:
+        """0 for regression."""
+        if self.task == "regression":
+            return 0
+        return 2 if self.is_of_logit else self.outputs
+
     @classmethod
     def from_json(cls, document: dict) -> "Signature":
         inputs = tuple((dtype, tuple(shape)) for dtype, shape in document["inputs"])
@@ -137,7 +149,7 @@ def example(program: Program, signature: Signature) -> Arguments:
             layout=layout,
             is_flat=False,
         ),
-        LaneCoefficients.stack([config] * lanes, layout.names, 0 if is_regression else signature.outputs),
+        LaneCoefficients.stack([config] * lanes, layout.names, signature.classes),
         Rows(signature.example_inputs(rows), targets, torch.zeros(rows + 1, dtype=torch.float32)),
         Plan(
             torch.zeros(lanes, steps, sizes.batch, dtype=getattr(torch, signature.index)),

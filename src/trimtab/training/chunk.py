@@ -165,7 +165,7 @@ class Chunk:
         flat, buffers = self._own_weights()
         given = Evaluation.over(
             self.population.program.layout.pieces(flat), buffers, inputs, rows,
-            outputs=self.population.data.outputs, layers=compiled.layers,
+            outputs=self.population.data.columns, layers=compiled.layers,
         )  # fmt: skip
         compiled.bound_to(given.tensors())()
         return given.outputs, given.layers

@@ -16,6 +16,10 @@ Task = Literal["regression", "classification"]
 
 REGRESSION_LOSSES = ("mse", "mae", "huber", "log_cosh", "quantile")
 CLASSIFICATION_LOSSES = ("cross_entropy", "focal")
+# Of two classes and a network with one output, their logit. Tables have an output for each class.
+BINARY_LOSSES = ("bce",)
+LOSS_ALIASES = {"binary_cross_entropy": "bce", "bce_with_logits": "bce"}
+LOSSES = REGRESSION_LOSSES + CLASSIFICATION_LOSSES + BINARY_LOSSES
 OPTIMIZERS = ("gd", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion")
 SCHEDULES = ("constant", "step", "cosine", "one_cycle", "warmup_cosine", "plateau")
 STOPPING_RULES = ("none", "patience", "gl", "pq", "up")
@@ -79,8 +83,8 @@ class Loss:
     class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.name not in (*REGRESSION_LOSSES, *CLASSIFICATION_LOSSES, CUSTOM):
-            raise unknown_choice("loss", self.name, REGRESSION_LOSSES + CLASSIFICATION_LOSSES)
+        if self.name not in (*LOSSES, CUSTOM):
+            raise unknown_choice("loss", self.name, LOSSES)
         if self.name == "huber":
             require("huber's delta", self.parameter, 0, low_open=True)
         if self.name == "quantile":

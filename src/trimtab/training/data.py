@@ -4,6 +4,7 @@ Knows no columns, files or lanes.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from trimtab.training.config import Task
 from trimtab.training.objective import FormulaLoss, Objective, Targets
+
+# What the one output of a network for two classes says of class 1.
+OneOutput = Literal["logit", "probability"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,13 @@ class Fold:
 class TrainingData:
     """What a population trains on.
 
-    `inputs` are tensors of `[rows, ...]`, handed to the module in this order. `targets` are float32 `[rows, outputs]`
-    (scaled) or int64 `[rows]` class numbers. `mean` and `scale` `[outputs]` lead from scaled targets to original units.
-    `cardinalities` are the entries of each column of category codes, where there are such columns. `loss` is a loss of
-    the caller's own, in the place of those that configs name; only it reads `more_targets`, and with it `outputs` is 0
-    where the network's outputs are no predictions.
+    `inputs` are tensors of `[rows, ...]`, handed to the module in this order. `targets` are floats `[rows, outputs]`
+    (scaled) or int64 `[rows]` class numbers, `weights` floats in the precision that losses are computed in; where a
+    loss of the caller's own reads them, targets are what they gave. `outputs` are the columns of a prediction: where
+    two classes are told by one output of the network, `one_output` says what it is. `mean` and `scale` `[outputs]` lead
+    from scaled targets to original units. `cardinalities` are the entries of each column of category codes, where there
+    are such columns. `loss` is a loss of the caller's own, in the place of those that configs name; only it reads
+    `more_targets`, and with it `outputs` is 0 where the network's outputs are no predictions.
     """
 
     task: Task
@@ -43,10 +49,16 @@ class TrainingData:
     cardinalities: tuple[int, ...] = ()
     loss: Objective | None = None
     more_targets: tuple[Tensor, ...] = ()
+    one_output: OneOutput | None = None
 
     @property
     def objective(self) -> Objective:
-        return self.loss or FormulaLoss(self.task)
+        return self.loss or FormulaLoss(self.task, is_of_logit=self.one_output == "logit")
+
+    @property
+    def columns(self) -> int:
+        """Outputs of the network."""
+        return 1 if self.one_output else self.outputs
 
     @property
     def device(self) -> torch.device:
@@ -66,6 +78,10 @@ class TrainingData:
         outputs = outputs.double()
         if self.loss is not None and outputs.dim() == 2:  # one number per row, left just as it came
             outputs = outputs.unsqueeze(-1)
+        if self.one_output == "logit":
+            return torch.cat([(-outputs).sigmoid(), outputs.sigmoid()], dim=-1)
+        if self.one_output == "probability":
+            return torch.cat([1 - outputs, outputs], dim=-1)
         return outputs.softmax(-1) if self.task == "classification" else outputs * self.scale + self.mean
 
     def truth(self, rows: Tensor) -> Tensor:
@@ -75,7 +91,8 @@ class TrainingData:
     def truth_of(self, targets: Tensor) -> Tensor:
         """The same of targets `[lanes, rows, ...]`."""
         if self.task == "classification":
-            return targets
+            # A loss of the caller's own may want labels as floats, or in a column.
+            return (targets.squeeze(-1) if self.targets.dim() > 1 else targets).long()
         columns = targets.unsqueeze(-1) if self.targets.dim() == 1 else targets
         return columns.double() * self.scale + self.mean
 

@@ -221,11 +221,13 @@ class Engine:
         how: Compiling = self.compiling(population) if callable(self.compiling) else self.compiling  # type: ignore[assignment]
         if how == "never" or self.draws or self.data.device.type != "cpu" or self.data.loss is not None:
             return None, needed
+        if not self._is_single(population.program):
+            return None, needed
         dtype = torch.int32 if population.orders.dtype == numpy.int32 else torch.int64
         most = needed | self.always | Features(norms=True)
         # An average is a tensor of its own: a step writes one exactly where the population has one.
         most = replace(most, averaging=needed.averaging)
-        signature = Signature.of(self.data.task, self.data.outputs, self.rows, dtype, most)
+        signature = Signature.of(self.data.task, self.data.columns, self.rows, dtype, most)
         wanted = self._wanted(population, signature, how)
         if how == "wait":
             self.compiler.made(population.program, wanted)
@@ -234,6 +236,12 @@ class Engine:
         found = self.compiler.ready(population.program, signature)
         self._compiled[population.structure] = found
         return (None, needed) if found is None else (found, found.features)
+
+    def _is_single(self, program: Program) -> bool:
+        """Whether all numbers of a step are float32, which compiled ones are written for."""
+        numbers = (*program.buffers.values(), *self.data.inputs, self.data.weights)
+        dtypes = {*program.layout.dtypes, *(x.dtype for x in numbers if x.is_floating_point() or x.is_complex())}
+        return dtypes == {torch.float32}
 
     def _wanted(self, population: Population, signature: Signature, how: Compiling) -> list[Wanted]:
         """The step and, where that is worth it, the evaluation, for the lanes that a thread takes at once where the

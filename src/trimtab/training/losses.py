@@ -44,9 +44,15 @@ class LossCoefficients(Coefficients):
     any_class_weights: bool
 
     @classmethod
-    def stack(cls, losses: Sequence[Loss], classes: int = 0, device: torch.device | str = "cpu") -> "LossCoefficients":
+    def stack(
+        cls,
+        losses: Sequence[Loss],
+        classes: int = 0,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> "LossCoefficients":
         """Lay `losses`, one per lane, side by side; `classes` is the number of classes, 0 for regression."""
-        shapes = torch.tensor([_shape(loss) for loss in losses], dtype=torch.float32, device=device)
+        shapes = torch.tensor([_shape(loss) for loss in losses], dtype=dtype, device=device)
         steepness, low, high, bend = (shapes[:, i].contiguous().view(-1, 1, 1) for i in range(4))
         log_cosh = [loss.name == "log_cosh" for loss in losses]
         gamma = [loss.parameter if loss.name == "focal" else 0.0 for loss in losses]
@@ -58,9 +64,9 @@ class LossCoefficients(Coefficients):
             high=high,
             bend=bend,
             is_log_cosh=torch.tensor(log_cosh, device=device).view(-1, 1, 1),
-            gamma=torch.tensor(gamma, dtype=torch.float32, device=device).view(-1, 1, 1),
-            smoothing=torch.tensor(smoothing, dtype=torch.float32, device=device).view(-1, 1, 1),
-            class_weights=torch.tensor(weights, dtype=torch.float32, device=device).view(len(losses), classes),
+            gamma=torch.tensor(gamma, dtype=dtype, device=device).view(-1, 1, 1),
+            smoothing=torch.tensor(smoothing, dtype=dtype, device=device).view(-1, 1, 1),
+            class_weights=torch.tensor(weights, dtype=dtype, device=device).view(len(losses), classes),
             any_log_cosh=any(log_cosh),
             any_smoothing=any(smoothing),
             any_focal=any(gamma),
@@ -146,6 +152,23 @@ def classification_loss(
     loss = on_label * bounded.gather(2, label) + spread * bounded.sum(2, keepdim=True)
     derivative = ((probability - spread) * share).scatter_add_(2, label, -on_label * share)
     return -(loss * share).sum((1, 2)), derivative
+
+
+def logit_loss(
+    logit: Float[Tensor, "lanes batch 1"],
+    target: Int[Tensor, "lanes batch"],
+    weight: Float[Tensor, "lanes batch"],
+    coefficients: LossCoefficients,
+) -> tuple[Float[Tensor, " lanes"], Float[Tensor, "lanes batch 1"]]:
+    """The same of two classes where a network gives one number, the logit of class 1: that of class 0 is then 0.
+
+    Without class weights and smoothing it is `torch.nn.functional.binary_cross_entropy_with_logits`: with z the logit
+    and y the class, log(1 + e^z) - y z.
+    """
+    value, derivative = classification_loss(
+        torch.cat([torch.zeros_like(logit), logit], dim=2), target, weight, coefficients
+    )
+    return value, derivative[:, :, 1:]
 
 
 def _modulated(

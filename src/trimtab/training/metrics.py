@@ -3,13 +3,16 @@
 Knows no losses, networks or tables. Inside, every metric is an error, lower is better; `shown` gives what users read.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from trimtab.errors import OptionError, unknown_choice
 from trimtab.training.config import Task
@@ -35,6 +38,7 @@ class Metric:
     greater_is_better: bool
     prepare: Callable[[Tensor, Tensor], Reweighted]
     is_binary_only: bool = False
+    own: Any = None  # the caller's metric that this stands for
 
     def error(
         self, prediction: Float[Tensor, "lanes rows outputs"], target: Targets, weight: Float[Tensor, "lanes rows"]
@@ -114,7 +118,7 @@ def _misses(probability: Tensor, target: Tensor) -> Tensor:
 
 
 def _misses_by_class(probability: Tensor, target: Tensor) -> Tensor:
-    is_class = torch.nn.functional.one_hot(target, probability.shape[2]).double()
+    is_class = one_hot(target, probability.shape[2]).double()
     return torch.cat([is_class * _misses(probability, target), is_class], dim=2)
 
 
@@ -122,6 +126,24 @@ def _mean_over_classes(means: Tensor) -> Tensor:
     """The mean share of misses over the classes that have rows."""
     misses, share = means.chunk(2, dim=2)
     return torch.where(share > 0, misses / share, torch.where(share == 0, torch.nan, share)).nanmean(2)
+
+
+def _hits_by_class(probability: Tensor, target: Tensor) -> Tensor:
+    classes = probability.shape[2]
+    is_class, is_chosen = (one_hot(x, classes).double() for x in (target, probability.argmax(2)))
+    return torch.cat([is_class * is_chosen, is_class, is_chosen], dim=2)
+
+
+def _without_f1(means: Tensor) -> Tensor:
+    """1 - F1, the harmonic mean of precision and recall: that of class 1 of two, else the mean over the classes that
+    are in the rows or predicted; 0 where nothing was found [van Rijsbergen 1979], as scikit-learn has it."""
+    hits, own, chosen = means.chunk(3, dim=2)
+    both = own + chosen
+    score = torch.where(both > 0, 2 * hits / both, torch.where(both == 0, torch.nan, both))
+    if score.shape[2] == 2:
+        score = score[:, :, 1]
+        return 1 - torch.where(both[:, :, 1] == 0, 0.0, score)
+    return 1 - score.nanmean(2)
 
 
 def _ranking(probability: Tensor, target: Tensor) -> Reweighted:
@@ -167,10 +189,16 @@ METRICS: dict[str, Metric] = {
         Metric("log_loss", "classification", False, _mean_of(_surprise, _average)),
         Metric("accuracy", "classification", True, _mean_of(_misses, _average)),
         Metric("balanced_accuracy", "classification", True, _mean_of(_misses_by_class, _mean_over_classes)),
+        Metric("f1", "classification", True, _mean_of(_hits_by_class, _without_f1)),
         Metric("roc_auc", "classification", True, _ranking, is_binary_only=True),
     )
 }
-ALIASES = {"logloss": "log_loss", "auc": "roc_auc"}
+# What others call them; letters alone count, so that "R2", "roc-auc" and "Log loss" are found too.
+ALIASES = {
+    "auc": "roc_auc", "auroc": "roc_auc", "acc": "accuracy", "balancedacc": "balanced_accuracy", "f1score": "f1",
+    "f1macro": "f1", "macrof1": "f1", "crossentropy": "log_loss", "rsquared": "r2", "r2score": "r2",
+    "rootmeansquarederror": "rmse", "meanabsoluteerror": "mae",
+}  # fmt: skip
 
 
 def default_metric(task: Task) -> Metric:
@@ -183,12 +211,24 @@ def metrics_for(task: Task, classes: int = 0) -> tuple[Metric, ...]:
     return tuple(m for m in METRICS.values() if m.task == task and (classes == 2 or not m.is_binary_only))
 
 
+def known_metric(name: object) -> Metric | None:
+    """The metric that somebody calls `name`, whatever its case and spelling; None where there is none."""
+    letters = re.sub(r"[^a-z0-9]", "", str(name).lower().replace("\u00b2", "2"))
+    letters = letters.removeprefix("neg")  # scikit-learn's names of errors
+    own = {metric.replace("_", ""): metric for metric in METRICS}
+    return METRICS.get(own.get(letters) or ALIASES.get(letters, ""))
+
+
 def metric_for(name: object, task: Task, classes: int = 0) -> Metric:
     """The metric a user calls `name` (None: the task's default); OptionError where it is unknown or does not fit."""
     if name is None:
         return default_metric(task)
-    name, fitting = str(name), metrics_for(task, classes)
-    metric = METRICS.get(ALIASES.get(name, name))
+    if callable(name) or hasattr(name, "function"):
+        raise OptionError(
+            "metric is a function: networks of your own may be judged by one, as tt.Metric(function, "
+            "greater_is_better=...), and tables by the name of a metric."
+        )
+    name, fitting, metric = str(name), metrics_for(task, classes), known_metric(name)
     if metric is None:
         raise unknown_choice("metric", name, [m.name for m in fitting])
     if metric not in fitting:
@@ -204,10 +244,14 @@ def all_scores(
     target: Float[Array, "rows outputs"] | Int[Array, " rows"],
     weight: Float[Array, " rows"],
     task: Task,
+    beside: Metric | None = None,
 ) -> dict[str, float]:
-    """The figures that users read about one prediction, by metric name; roc_auc only where there are two classes."""
+    """The figures that users read about one prediction, by metric name; roc_auc only where there are two classes, and
+    `beside` them one that is asked for too."""
     prediction, target, weight = _as_lane(prediction, target, weight)
     metrics = metrics_for(task, prediction.shape[2])
+    if beside is not None and beside not in metrics:
+        metrics = (beside, *metrics)
     return {m.name: m.shown(float(m.error(prediction, target, weight))) for m in metrics}
 
 

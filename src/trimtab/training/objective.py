@@ -6,6 +6,7 @@ Knows outputs, targets and weights of all lanes; it knows no networks, optimizer
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -15,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 from trimtab.errors import LossError, first_line
 from trimtab.training.config import Task
-from trimtab.training.losses import LossCoefficients, classification_loss, regression_loss
+from trimtab.training.losses import LossCoefficients, classification_loss, logit_loss, regression_loss
 from trimtab.training.telling import say_once
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,10 @@ _TINY = 1e-30
 
 @runtime_checkable
 class Objective(Protocol):
-    """A loss of all lanes at once; `mixes_rows` says that no batch of it may be padded."""
+    """A loss of all lanes at once; one that `reads_whole` batches has to be given them without padding."""
 
     @property
-    def mixes_rows(self) -> bool: ...
+    def reads_whole(self) -> bool: ...
 
     def __call__(
         self, outputs: Outputs, targets: Targets, weights: Tensor, coefficients: LossCoefficients
@@ -40,19 +41,20 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class FormulaLoss:
-    """The losses that come with their derivatives."""
+    """The losses that come with their derivatives; of two classes `is_of_logit` where a network gives one logit."""
 
     task: Task
+    is_of_logit: bool = False
 
     @property
-    def mixes_rows(self) -> bool:
+    def reads_whole(self) -> bool:
         return False
 
     def __call__(
         self, outputs: Tensor, targets: Any, weights: Tensor, coefficients: LossCoefficients
     ) -> tuple[Tensor, Tensor]:
         loss_of = classification_loss if self.task == "classification" else regression_loss
-        return loss_of(outputs, targets, weights, coefficients)
+        return (logit_loss if self.is_of_logit else loss_of)(outputs, targets, weights, coefficients)
 
 
 @dataclass
@@ -72,7 +74,12 @@ class CustomLoss:
     is_mapped: bool = field(default=True, init=False)
 
     @property
+    def reads_whole(self) -> bool:
+        return True
+
+    @property
     def mixes_rows(self) -> bool:
+        """Whether weights of rows cannot count in it."""
         return self.rows_are == "mixed"
 
     def __call__(
@@ -96,9 +103,13 @@ class CustomLoss:
     def _over_lanes(self, outputs: Outputs, targets: Any, weights: Tensor) -> Tensor:
         lanes = weights.shape[0]
         reason = ""
-        if self.is_mapped and (lanes > 1 or not self._reads_whole(weights[0])):
+        counted = weights > 0
+        by_row = self.rows_are == "averaged" and not bool((counted & (weights == weights[:, :1])).all())
+        is_mapped = self.is_mapped and (lanes > 1 or by_row)
+        if is_mapped and (self.rows_are != "mixed" or bool(counted.all())):
             try:
-                return torch.vmap(self._one_lane, randomness="different")(outputs, targets, weights)
+                one_lane = partial(self._one_lane, by_row=by_row)
+                return torch.vmap(one_lane, randomness="different")(outputs, targets, weights)
             except Exception as error:  # the caller's own code may raise anything
                 reason = first_line(error)
         each = [self._alone(*(_at(part, i) for part in (outputs, targets, weights))) for i in range(lanes)]
@@ -107,13 +118,11 @@ class CustomLoss:
             say_once(log, self.told, f"This loss is computed lane by lane, since vmap cannot take it: {reason}")
         return torch.stack(each)
 
-    def _one_lane(self, outputs: Outputs, targets: Any, weights: Tensor) -> Tensor:
-        if self.rows_are == "mixed":
-            return self.function(outputs, targets)
-        values = torch.vmap(self._one_row)(outputs, targets) if self.rows_are == "averaged" else None
-        if values is None:
-            values = self.function(outputs, targets)
-        return _weighted(values, weights)
+    def _one_lane(self, outputs: Outputs, targets: Any, weights: Tensor, *, by_row: bool) -> Tensor:
+        if by_row:
+            return _weighted(torch.vmap(self._one_row)(outputs, targets), weights)
+        values = self.function(outputs, targets)
+        return values if values.dim() == 0 else _weighted(values, weights)
 
     def _one_row(self, output: Outputs, target: Any) -> Tensor:
         return self.function(*(pytree.tree_map(lambda x: x.unsqueeze(0), part) for part in (output, target)))
@@ -121,7 +130,7 @@ class CustomLoss:
     def _alone(self, outputs: Outputs, targets: Any, weights: Tensor) -> Tensor:
         """The same for one lane without vmap, padding left out."""
         real = weights > 0
-        if self.rows_are != "mixed" and not bool(real.all()):
+        if not bool(real.all()):
             outputs, targets = (pytree.tree_map(lambda x: x[real], part) for part in (outputs, targets))
             weights = weights[real]
         if not len(weights):  # no row of this batch counts

@@ -28,7 +28,7 @@ _HAS_BIAS_CORRECTION = ("adam", "adamw")
 
 @dataclass(frozen=True)
 class OptimizerCoefficients(Coefficients):
-    """The optimizers of all lanes side by side, `[lanes, 1]` float32 unless said otherwise.
+    """The optimizers of all lanes side by side, `[lanes, 1]` in the parameters' dtype unless said otherwise.
 
     A lane that does not need a term has the coefficient that leaves it out exactly; the flags say what no lane needs.
     `gain` float64 [lanes] is what the rate is multiplied by; `bias_bases` float64 [lanes, 2] are b1 and b2 of lanes
@@ -56,11 +56,16 @@ class OptimizerCoefficients(Coefficients):
     any_decoupled_decay: bool
 
     @classmethod
-    def stack(cls, optimizers: Sequence[Optimizer], device: torch.device | str = "cpu") -> "OptimizerCoefficients":
+    def stack(
+        cls,
+        optimizers: Sequence[Optimizer],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> "OptimizerCoefficients":
         """Lay `optimizers`, one per lane, side by side."""
         rows = torch.tensor([_row(optimizer) for optimizer in optimizers], dtype=torch.float64, device=device)
         names = [optimizer.name for optimizer in optimizers]
-        column = rows.float().T.contiguous().unsqueeze(2).unbind(0)
+        column = rows.to(dtype).T.contiguous().unsqueeze(2).unbind(0)
         return cls(
             first_weight=column[0],
             look_weight=column[1],
@@ -107,7 +112,7 @@ def _row(optimizer: Optimizer) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class GroupCoefficients(Coefficients):
-    """What multiplies learning rate and weight decay of each parameter tensor, float32 [lanes, tensors]."""
+    """What multiplies learning rate and weight decay of each parameter tensor, [lanes, tensors]."""
 
     rate: Float[Tensor, "lanes tensors"]
     decay: Float[Tensor, "lanes tensors"]
@@ -115,13 +120,17 @@ class GroupCoefficients(Coefficients):
 
     @classmethod
     def stack(
-        cls, configs: Sequence[Config], names: Sequence[str], device: torch.device | str = "cpu"
+        cls,
+        configs: Sequence[Config],
+        names: Sequence[str],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> "GroupCoefficients":
         """The groups of each lane's config over the parameters called `names`."""
         chosen = [[_group_of(name, config.groups) for name in names] for config in configs]
         return cls(
-            rate=torch.tensor([[group.rate for group in row] for row in chosen], dtype=torch.float32, device=device),
-            decay=torch.tensor([[group.decay for group in row] for row in chosen], dtype=torch.float32, device=device),
+            rate=torch.tensor([[group.rate for group in row] for row in chosen], dtype=dtype, device=device),
+            decay=torch.tensor([[group.decay for group in row] for row in chosen], dtype=dtype, device=device),
             any_groups=any(config.groups for config in configs),
         )
 
@@ -145,7 +154,7 @@ def _group_of(name: str, groups: Sequence[Group]) -> Group:
 
 
 class StepRates(NamedTuple):
-    """What follows from a step's number and schedules, float32 [lanes, 1] each.
+    """What follows from a step's number and schedules, [lanes, 1] each.
 
     `rate` multiplies the direction, `epsilon` is added to the root of the second moment, `second_weight` is the weight
     of a new square in it; `decoupled` multiplies the decay that shrinks the weights themselves, `coupled` the decay
@@ -189,7 +198,7 @@ def step_rates(
             second_weight = torch.where(is_adagrad, 1 / counts, second_weight)
         root = correction2.sqrt()
         rate, epsilon = rate * root / correction1, epsilon * root
-    return torch.stack([rate, epsilon, second_weight, learning_rates * decays, decays], dim=2).float()
+    return torch.stack([rate, epsilon, second_weight, learning_rates * decays, decays], dim=2).to(c.first_weight)
 
 
 class UpdateRule:

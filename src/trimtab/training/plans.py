@@ -153,16 +153,16 @@ def _at_rates(
         else:
             dropout[i] = 0.0
     numbers = torch.from_numpy(before[:, None] + numpy.arange(1, count + 1))
-    columns = torch.empty(*shape, COLUMNS, dtype=torch.float32)
+    columns = torch.empty(*shape, COLUMNS, dtype=optimizers.first_weight.dtype)
     columns[:, :, :DROPOUT] = step_rates(
         optimizers, numbers.to(device), torch.from_numpy(rates).to(device), torch.from_numpy(decays).to(device)
     ).to(columns.device)
     columns[:, :, DROPOUT] = torch.from_numpy(dropout)
     columns[:, :, AVERAGE] = _average_weights(lanes, numbers)
-    columns[:, :, NOTED] = (torch.arange(window[0], window[1]) % NOTED_EVERY == 0).float()
+    columns[:, :, NOTED] = (torch.arange(window[0], window[1]) % NOTED_EVERY == 0).to(columns)
     seeds = torch.tensor([lane.request.seed for lane in lanes]).unsqueeze(1).expand_as(numbers)
     keys = mask_keys(seeds, numbers, dropouts)
-    thresholds = threshold_of(columns[:, :, DROPOUT])
+    thresholds = threshold_of(columns[:, :, DROPOUT].float())  # in any precision the same masks
     return Plan(*(part.to(device) for part in (rows, columns, thresholds, keys)))
 
 

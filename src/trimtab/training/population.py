@@ -79,20 +79,20 @@ class Population:
         self.lanes: list[Lane] = []
         layout, device = program.layout, data.device
         self.parameters, self.first, self.second, self.best = (
-            torch.zeros(capacity, layout.size, dtype=torch.float32, device=device) for _ in range(4)
+            torch.zeros(capacity, layout.size, dtype=layout.dtype, device=device) for _ in range(4)
         )
         self.average: Tensor | None = None
-        self.totals = torch.zeros(capacity, FIRST_TENSOR + len(layout.names), dtype=torch.float32, device=device)
+        self.totals = torch.zeros(capacity, FIRST_TENSOR + len(layout.names), dtype=layout.dtype, device=device)
         self.buffers, self.best_buffers = (
             {name: _repeated(value, capacity, device) for name, value in program.buffers.items()} for _ in range(2)
         )
         self.classes = data.outputs if data.task == "classification" else 0
-        self.table = LaneCoefficients.stack([Config()], layout.names, self.classes, device).mapped(
+        self.table = LaneCoefficients.stack([Config()], layout.names, self.classes, device, layout.dtype).mapped(
             lambda value: value.repeat(capacity, *(1,) * (value.dim() - 1))
         )
         self.validation = Part.of([fold.validation for fold in data.folds])
         self.training = Part.of([_spread(fold.train, training_rows) for fold in data.folds]) if training_rows else None
-        self.best_predictions = numpy.zeros((capacity, self.validation.rows.shape[1], data.outputs), numpy.float32)
+        self.best_predictions = numpy.zeros((capacity, self.validation.rows.shape[1], data.outputs), layout.numpy_dtype)
         self.orders = RowOrders(data)
         self.epochs_per_round = epochs_per_round or self._epochs_per_round()
         self.is_changed = True
@@ -136,8 +136,7 @@ class Population:
     def batches(self, fold: int) -> int:
         """Steps of one epoch; a module that mixes rows leaves out a short last batch."""
         rows, size = len(self.data.folds[fold].train), self.batch_size(fold)
-        leaves_out = self.program.mixes_rows or self.data.objective.mixes_rows
-        return rows // size if leaves_out else -(-rows // size)
+        return rows // size if self.program.mixes_rows else -(-rows // size)
 
     def _epochs_per_round(self) -> int:
         """Epochs between evaluations: enough steps to be worth a round, and few enough rows to evaluate."""
@@ -152,8 +151,8 @@ class Population:
     def admit(self, request: Request, weights: Tensor, buffers: Buffers | None = None) -> None:
         """Give the next free lane to `request`, starting from `weights` `[parameters]` (and its module's `buffers`)."""
         place, config = len(self.lanes), request.config
-        batches, names = self.batches(request.fold), self.program.layout.names
-        own = LaneCoefficients.stack([config], names, self.classes, self.data.device)
+        batches, layout = self.batches(request.fold), self.program.layout
+        own = LaneCoefficients.stack([config], layout.names, self.classes, self.data.device, layout.dtype)
         schedule = make_schedule(config.schedule, batches * config.epochs, batches, request.factors)
         size = self.batch_size(request.fold)
         self.lanes.append(Lane(request, batches, size, schedule, make_stopping(config.stopping), own.flags()))
@@ -247,7 +246,7 @@ class Population:
         for name, value in self.buffers.items():
             self.best_buffers[name][index] = value[index]
         if predictions is not None:
-            self.best_predictions[chosen + first] = predictions[torch.from_numpy(chosen)].float().numpy(force=True)
+            self.best_predictions[chosen + first] = predictions[torch.from_numpy(chosen)].numpy(force=True)
 
     def record(self, place: int) -> RunRecord:
         """What remains of the run in lane `place`."""

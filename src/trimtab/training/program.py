@@ -6,8 +6,10 @@ stands beside it. Knows no losses, optimizers, epochs or data.
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property, reduce
 from typing import Any, Protocol, runtime_checkable
 
+import numpy
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -63,11 +65,16 @@ class ModuleUse:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each trained parameter of a module stands in a lane's flat row of `size` numbers."""
+    """Where each trained parameter of a module stands in a lane's flat row of `size` numbers.
+
+    `dtypes` are those that the module's parameters have. The flat row, and the moments beside it, are of one `dtype`:
+    theirs, or the widest of them, and never less than float32, in which small updates would be lost.
+    """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     size: int
+    dtypes: tuple[torch.dtype, ...]
 
     @classmethod
     def of(cls, module: nn.Module) -> "Layout":
@@ -76,7 +83,23 @@ class Layout:
             names=tuple(name for name, _ in named),
             shapes=tuple(tuple(value.shape) for _, value in named),
             size=sum(value.numel() for _, value in named),
+            dtypes=tuple(value.dtype for _, value in named),
         )
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """That of the flat row."""
+        return reduce(torch.promote_types, self.dtypes, torch.float32)
+
+    @property
+    def numpy_dtype(self) -> type[numpy.floating]:
+        """The same for what is predicted."""
+        return numpy.float64 if self.dtype == torch.float64 else numpy.float32
+
+    @cached_property
+    def is_uniform(self) -> bool:
+        """Whether every parameter is a plain view into the flat row."""
+        return all(dtype == self.dtype for dtype in self.dtypes)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -87,16 +110,21 @@ class Layout:
         return torch.split(flat, list(self.sizes), dim=-1)
 
     def views(self, flat: Float[Tensor, "*lanes size"]) -> dict[str, Tensor]:
-        """The parameters as views into `flat`; a leading lane dimension stays in front."""
-        lanes = flat.shape[:-1]
-        return {n: p.view(*lanes, *s) for n, p, s in zip(self.names, self.pieces(flat), self.shapes, strict=True)}
+        """The parameters as views into `flat`, a leading lane dimension in front; copies where the module has them in
+        another dtype."""
+        return {n: v.to(d) for (n, v), d in zip(self.stored(flat).items(), self.dtypes, strict=True)}
+
+    def stored(self, flat: Float[Tensor, "*lanes size"]) -> dict[str, Tensor]:
+        """The same in the dtype of `flat`, always views."""
+        lanes = tuple(flat.shape[:-1])
+        return {n: p.view((*lanes, *s)) for n, p, s in zip(self.names, self.pieces(flat), self.shapes, strict=True)}
 
     def shaped(self, pieces: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """`pieces` `[lanes, numbers]` in the shapes of their parameters."""
-        return {n: p.view(p.shape[0], *s) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
+        return {n: p.view((p.shape[0], *s)) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
 
     def flatten(self, parameters: dict[str, Tensor]) -> Float[Tensor, " size"]:
-        return torch.cat([parameters[name].detach().reshape(-1) for name in self.names])
+        return torch.cat([parameters[name].detach().reshape(-1).to(self.dtype) for name in self.names])
 
 
 Bounds = tuple[float, float]

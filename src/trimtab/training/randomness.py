@@ -123,6 +123,11 @@ def mask_keys(seed: Int[Tensor, "*lanes"], step: Int[Tensor, "*lanes"], layers: 
     return torch.stack([mask_key(seed, step, layer) for layer in range(layers)], dim=-1)
 
 
+def another_key(call: int) -> int:
+    """What to combine a mask's key with where a layer is called again in one forward."""
+    return (call * 0x9E3779B1) & 0x7FFFFFFF  # the golden ratio in 32 bits [Knuth 1973], below the sign
+
+
 def threshold_of(rate: Tensor) -> Int[Tensor, "..."]:
     """Where in int32 a hash must lie at least to be kept at dropout of `rate`."""
     return (rate.double() * 4294967296.0 - 2147483648.0).to(torch.int32)

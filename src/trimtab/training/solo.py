@@ -82,20 +82,20 @@ class SoloRun:
         self.program, self.kind, self.metric = program, kind, metric
         config, layout = request.config, program.layout
         classes = kind.outputs if kind.task == "classification" else 0
-        self.coefficients = LaneCoefficients.stack([config], layout.names, classes, weights.device)
+        self.coefficients = LaneCoefficients.stack([config], layout.names, classes, weights.device, layout.dtype)
         schedule = make_schedule(config.schedule, batches * config.epochs, batches, request.factors)
         self.lane = Lane(request, batches, size, schedule, make_stopping(config.stopping), self.coefficients.flags())
         flat = weights.unsqueeze(0)
         self.parameters, self.best, self.average = flat.clone(), flat.clone(), flat.clone()
         self.first, self.second = torch.zeros_like(flat), torch.zeros_like(flat)
         self.buffers, self.best_buffers = ({n: b.unsqueeze(0).clone() for n, b in buffers.items()} for _ in range(2))
-        self.totals = torch.zeros(1, FIRST_TENSOR + len(layout.names), dtype=torch.float32, device=weights.device)
+        self.totals = torch.zeros(1, FIRST_TENSOR + len(layout.names), dtype=layout.dtype, device=weights.device)
         self.best_predictions: numpy.ndarray | None = None
         self.update_ratio = math.nan
         self._planned: list[Plan] = []
         self._rows = torch.empty(1, 1, 0, dtype=torch.int64)
         self._step = Step(program, kind.objective, Features(dropout=True, averaging=bool(config.averaging)))
-        self._trained = [torch.nn.Parameter(view[0]) for view in layout.views(self.parameters).values()]
+        self._trained = [torch.nn.Parameter(view[0]) for view in layout.stored(self.parameters).values()]
         self.optimizer = make_optimizer(self._trained) if make_optimizer else None
         average = (self.average,) if config.averaging else ()
         moments = (self.parameters,), (self.first,), (self.second,)
@@ -181,7 +181,7 @@ class SoloRun:
 
     def _gather_moved(self) -> None:
         """Take over parameters that an optimizer put elsewhere in memory, as `p.data = ...` does."""
-        views = self.program.layout.views(self.parameters)
+        views = self.program.layout.stored(self.parameters)
         for parameter, view in zip(self._trained, views.values(), strict=True):
             if parameter.data_ptr() != view.data_ptr():
                 view[0].copy_(parameter.detach())
@@ -249,7 +249,7 @@ class SoloRun:
         error = float(loss[0])
         if self.metric is not None and predictions is not None:
             error = float(self.metric.error(predictions, kind.truth_of(truth[0]), weight.double())[0])
-        kept = None if predictions is None else predictions[0].float().numpy(force=True)
+        kept = None if predictions is None else predictions[0].numpy(force=True).astype(self.program.layout.numpy_dtype)
         return _Seen(error, float(loss[0]), kept, activity)
 
     def _signals(self, seen: _Seen) -> dict[str, Any]:
@@ -280,7 +280,7 @@ class SoloRun:
     def record(self) -> RunRecord:
         """What remains of the run."""
         lane = self.lane
-        empty = numpy.zeros((0, self.kind.outputs), numpy.float32)
+        empty = numpy.zeros((0, self.kind.outputs), self.program.layout.numpy_dtype)
         return RunRecord(
             request=lane.request, curves=lane.curves, ended=lane.ended, error=lane.error, best_epoch=lane.best_epoch,
             epochs=lane.epoch, steps=lane.step, weights=self.best[0].clone(),

@@ -66,16 +66,24 @@ class State:
         """Room for the flat gradient."""
         return torch.empty_like(self.parameters[0])
 
-    @cached_property
+    @property
     def leaves(self) -> Buffers:
-        """The parameters by name, each in its shape, as autograd's leaves."""
+        """The parameters by name, each in its shape and dtype, as autograd's leaves."""
+        # Views follow what a step changes; copies in another dtype have to be made anew for each.
+        return self._leaves if self.layout.is_uniform else self._made_leaves()
+
+    @cached_property
+    def _leaves(self) -> Buffers:
+        return self._made_leaves()
+
+    def _made_leaves(self) -> Buffers:
         views = self.layout.views(self.parameters[0]) if self.is_flat else self.layout.shaped(self.parameters)
         return {name: view.detach().requires_grad_() for name, view in views.items()}
 
 
 @dataclass(frozen=True)
 class LaneCoefficients(Coefficients):
-    """Everything in which lanes differ; `clip` float32 [lanes, 1] (infinite where nothing is clipped)."""
+    """Everything in which lanes differ; `clip` [lanes, 1] (infinite where nothing is clipped)."""
 
     optimizers: OptimizerCoefficients
     groups: GroupCoefficients
@@ -90,14 +98,16 @@ class LaneCoefficients(Coefficients):
         names: Sequence[str],
         classes: int,
         device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> "LaneCoefficients":
-        """Lay configs side by side for parameters called `names`; `classes` is 0 for regression."""
+        """Lay configs side by side for parameters called `names`, in the dtype of their flat row; `classes` is 0 for
+        regression."""
         clips = [config.gradient_clip or math.inf for config in configs]
         return cls(
-            OptimizerCoefficients.stack([config.optimizer for config in configs], device),
-            GroupCoefficients.stack(configs, names, device),
-            LossCoefficients.stack([config.loss for config in configs], classes, device),
-            torch.tensor(clips, dtype=torch.float32, device=device).view(-1, 1),
+            OptimizerCoefficients.stack([config.optimizer for config in configs], device, dtype),
+            GroupCoefficients.stack(configs, names, device, dtype),
+            LossCoefficients.stack([config.loss for config in configs], classes, device, dtype),
+            torch.tensor(clips, dtype=dtype, device=device).view(-1, 1),
             any_clip=any(config.gradient_clip for config in configs),
         )
 
@@ -170,6 +180,8 @@ class Step:
     ) -> tuple[Tensor, list[Tensor]]:
         """What the batch adds to the totals, and the gradient by each parameter `[lanes, numbers]`, clipped."""
         rows, rates = _at(plan.rows, place), _at(plan.rates, place)
+        if self.objective.reads_whole:
+            rows = _without_padding(rows, data)
         inputs, targets, weights = data.batch(rows)
         thresholds, keys = _at(plan.thresholds, place), _at(plan.keys, place)
         masks = Masks(rates[:, DROPOUT], thresholds, keys, self.features.dropout)
@@ -222,7 +234,8 @@ def backward(
     outputs = program.forward(leaves, inputs, masks, buffers)
     if isinstance(outputs, Tensor):
         loss, slope = loss_of(outputs.detach())
-        gradients = torch.autograd.grad(outputs, list(leaves.values()), slope, allow_unused=True)
+        # The loss may be computed in a wider dtype than the network.
+        gradients = torch.autograd.grad(outputs, list(leaves.values()), slope.to(outputs.dtype), allow_unused=True)
     else:
         loss, slopes = loss_of(pytree.tree_map(torch.detach, outputs))
         reached = [(o, s) for o, s in zip(pytree.tree_leaves(outputs), pytree.tree_leaves(slopes), strict=True)
@@ -230,12 +243,19 @@ def backward(
         gradients = torch.autograd.grad(
             [o for o, _ in reached], list(leaves.values()), [s for _, s in reached], allow_unused=True
         )
+    layout = program.layout
     pieces = [
-        # Not len(loss), which would fix the number of lanes while a compiler watches.
-        (g if g is not None else torch.zeros_like(leaf)).reshape(loss.shape[0], -1)
-        for g, leaf in zip(gradients, leaves.values(), strict=True)
+        # Not len(loss), which would fix the number of lanes while a compiler watches; not -1, which empty tensors lack.
+        (g if g is not None else torch.zeros_like(leaf)).reshape(loss.shape[0], size).to(layout.dtype)
+        for g, leaf, size in zip(gradients, leaves.values(), layout.sizes, strict=True)
     ]
     return loss, pieces
+
+
+def _without_padding(rows: Int[Tensor, "lanes batch"], data: Rows) -> Int[Tensor, "lanes longest"]:
+    """A short batch at its own length: its padding, which stands at the end, is cut off."""
+    is_real = rows != data.targets.shape[0]
+    return rows[:, : int(is_real.sum(1).max())]
 
 
 def _at(planned: Tensor, place: int | Tensor) -> Tensor:

@@ -64,7 +64,9 @@ def traced(program: Program, signature: Signature) -> Graph:
     if signature.kind == "evaluation":
         given, layers = evaluation.example(program, signature)
         return _traced(given, signature, lambda now: now.write(program), layers)
-    step = Step(program, FormulaLoss(signature.task), signature.features, UpdateRule(keeps_room=False))
+    step = Step(
+        program, FormulaLoss(signature.task, signature.is_of_logit), signature.features, UpdateRule(keeps_room=False)
+    )
 
     def advance(now: Arguments) -> None:
         step(now.state, now.coefficients.for_any_lane(), now.data, now.plan, now.place)

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import ModuleError, first_line
-from trimtab.training.dropout import with_counted_dropout
+from trimtab.training.dropout import CountedDropout, with_counted_dropout
 from trimtab.training.layers import counts_rows, hold_padding_still
 from trimtab.training.program import Activity, Buffers, Layout, Masks, ModuleUse, bounds_of
 from trimtab.training.telling import say_once
@@ -49,6 +49,7 @@ class VmapProgram:
         self.module, self.dropout_names = with_counted_dropout(module)
         hold_padding_still(self.module)
         self.dropouts = len(self.dropout_names)
+        self._counted = [layer for layer in self.module.modules() if isinstance(layer, CountedDropout)]
         self.layout = Layout.of(self.module)
         counted = {f"{name}.{part}" for name in self.dropout_names for part in ("rate", "threshold", "key")}
         still = [*self.module.named_buffers(), *(p for p in self.module.named_parameters() if not p[1].requires_grad)]
@@ -138,6 +139,8 @@ class VmapProgram:
         return pytree.tree_map(lambda *lanes: torch.stack(lanes), *each)
 
     def _one_lane(self, parameters: Buffers, settings: Buffers, inputs: tuple) -> Any:
+        for layer in self._counted:
+            layer.calls = 0
         outputs = functional_call(self.module, {**parameters, **settings}, *self.use.arguments(inputs))
         if self.use.ranks:
             leaves, tree = pytree.tree_flatten(outputs)

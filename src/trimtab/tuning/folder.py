@@ -109,7 +109,7 @@ class StudyFolder:
         target = self.runs / f"{number}.safetensors"
         tensors = {
             "parameters": weights.parameters.contiguous(),
-            "predictions": torch.from_numpy(numpy.ascontiguousarray(weights.predictions, dtype=numpy.float32)),
+            "predictions": torch.from_numpy(numpy.ascontiguousarray(weights.predictions)),
         }
         tensors |= {f"buffer.{name}": value.contiguous() for name, value in weights.buffers.items()}
         with replacing(target, self.runs / f".{number}.part") as part:

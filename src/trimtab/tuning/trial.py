@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy
+import torch
 from torch import Tensor
 
 from trimtab.training.config import Config
@@ -50,7 +51,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class TrialWeights:
-    """What a trial learnt: float32 `[folds, parameters]`, and its predictions `[rows, outputs]` out of fold.
+    """What a trial learnt: `[folds, parameters]`, and its predictions `[rows, outputs]` out of fold.
 
     Predictions are in original units or probabilities; rows that were never in a validation part are NaN. `buffers` are
     the networks' own tensors beside their parameters (running means), `[folds, ...]`.
@@ -68,14 +69,16 @@ def rate_cuts(curves: Curves) -> tuple[int, ...]:
 
 
 def out_of_fold(data: TrainingData, pieces: Sequence[numpy.ndarray]) -> numpy.ndarray:
-    """Predictions float32 `[rows, outputs]` from those of the folds' validation rows: NaN for rows of no such part, and
+    """Predictions `[rows, outputs]` from those of the folds' validation rows: NaN for rows of no such part, and
     the mean for rows of several, which folds that a caller gives may have."""
     total, count = numpy.zeros((data.rows, data.outputs)), numpy.zeros((data.rows, 1))
     for fold, piece in zip(data.folds, pieces, strict=True):
         rows = fold.validation.numpy(force=True)
         total[rows] += piece
         count[rows] += 1
-    return (total / numpy.where(count, count, numpy.nan)).astype(numpy.float32)
+    return (total / numpy.where(count, count, numpy.nan)).astype(
+        numpy.float64 if data.weights.dtype == torch.float64 else numpy.float32
+    )
 
 
 @dataclass

@@ -19,7 +19,7 @@ _SCHEDULES = {
 }  # fmt: skip
 _LOSSES = {
     "mse": "mean squared error", "mae": "mean absolute error", "log_cosh": "log-cosh loss",
-    "cross_entropy": "cross-entropy", "custom": "a loss of your own",
+    "cross_entropy": "cross-entropy", "bce": "binary cross-entropy", "custom": "a loss of your own",
 }  # fmt: skip
 _BASELINES = {
     "mean": "the mean of the target, whatever the row says",

@@ -16,7 +16,7 @@ def loss_function(loss: Loss, *, has_weights: bool) -> str:
     if not has_weights and _torch_call(loss, "", ""):
         return ""
     given = "output, target, weight" if has_weights else "output, target"
-    if loss.name in ("cross_entropy", "focal"):
+    if loss.name in ("cross_entropy", "bce", "focal"):
         body = _classification(loss, has_weights=has_weights)
     else:
         body = _regression(loss, has_weights=has_weights)
@@ -26,7 +26,7 @@ def loss_function(loss: Loss, *, has_weights: bool) -> str:
 
 def _torch_call(loss: Loss, output: str, target: str) -> str:
     delta = literal(float(loss.parameter))
-    if loss.name == "cross_entropy":
+    if loss.name in ("cross_entropy", "bce"):
         return f"nn.functional.cross_entropy({output}, {target}{_weights_and_smoothing(loss)})"
     return {
         "mse": f"nn.functional.mse_loss({output}, {target})",
@@ -64,7 +64,7 @@ def _classification(loss: Loss, *, has_weights: bool) -> list[str]:
     lines = []
     if loss.class_weights:
         lines.append(f"class_weight = torch.tensor({literal(list(loss.class_weights))})")
-    if loss.name == "cross_entropy":
+    if loss.name in ("cross_entropy", "bce"):
         arguments = ", weight=class_weight" if loss.class_weights else ""
         arguments += f", label_smoothing={literal(loss.label_smoothing)}" if loss.label_smoothing else ""
         lines.append(f'losses = nn.functional.cross_entropy(output, target{arguments}, reduction="none")')
@@ -111,6 +111,15 @@ _METRICS = {
         "missed = prediction.argmax(1) != truth",
         "return numpy.mean([numpy.average(missed[truth == c]{wc}) for c in numpy.unique(truth)])",
     ],
+    "f1": [
+        "chosen = prediction.argmax(1)",
+        "scores = []",
+        "for c in [1] if prediction.shape[1] == 2 else numpy.union1d(truth, chosen):",
+        "    hits = numpy.sum({all} * (chosen == c) * (truth == c))",
+        "    both = numpy.sum({all} * (chosen == c)) + numpy.sum({all} * (truth == c))",
+        "    scores.append(2 * hits / both if both else 0.0)",
+        "return 1 - numpy.mean(scores)",
+    ],
     "roc_auc": [
         'order = numpy.argsort(prediction[:, 1], kind="stable")',
         "score, is_positive = prediction[order, 1], truth[order] == 1",
@@ -120,7 +129,7 @@ _METRICS = {
         "return 1 - numpy.sum({own} * is_positive * beaten) / (numpy.sum({own} * is_positive) * negatives[-1])",
     ],
 }
-GREATER_IS_BETTER = ("r2", "accuracy", "balanced_accuracy", "roc_auc")
+GREATER_IS_BETTER = ("r2", "accuracy", "balanced_accuracy", "f1", "roc_auc")
 
 
 def error_function(metric: str, *, has_weights: bool) -> str:
@@ -129,6 +138,7 @@ def error_function(metric: str, *, has_weights: bool) -> str:
     own = "weight[order]" if has_weights else "1"
     words = {"{w}": ", weights=weight" if has_weights else "", "{wc}": ", weights=weight[truth == c]", "{own}": own}
     words["{wc}"] = words["{wc}"] if has_weights else ""
+    words["{all}"] = "weight" if has_weights else "1"
     body = "\n".join(f"    {line}" for line in _METRICS[metric])
     for mark, text in words.items():
         body = body.replace(mark, text)

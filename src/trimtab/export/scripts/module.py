@@ -1,8 +1,10 @@
 """The script of a run: how a network of the caller's own was trained, in plain PyTorch. Knows no data."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 import trimtab
@@ -15,6 +17,7 @@ from trimtab.export.scripts.training import KEPT, Loop, constants
 from trimtab.training.config import Config, Task
 from trimtab.training.dropout import DROPOUT_KINDS
 from trimtab.training.layers import counts_rows
+from trimtab.training.program import Layout
 from trimtab.training.randomness import number_from
 from trimtab.tuning.words import figure, loss_in_words
 from trimtab.wording import listed
@@ -35,6 +38,24 @@ def split(X, y{own}):
 '''
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a run read targets and outputs.
+
+    `of_target` are lines that bring `target` into the form in which a loss of the caller's own took it; `is_one_hot`
+    says that labels came as rows with a 1 for their class; `one_output` is what a single output says of two classes;
+    `columns` those of a prediction. `metric` is a function of the caller's own, of which greater figures may be better.
+    """
+
+    of_target: tuple[str, ...] = ()
+    is_one_hot: bool = False
+    one_output: str | None = None
+    columns: int = 0
+    metric: Any = None
+    metric_takes_weights: bool = False
+    greater_is_better: bool = False
+
+
 def module_script(
     config: Config,
     *,
@@ -50,6 +71,7 @@ def module_script(
     optimizer_arguments: Mapping[str, float] | None = None,
     has_weights: bool = False,
     drops_last: bool = False,
+    reading: Reading | None = None,
 ) -> str:
     """A script with `train(module, X, y, Xv, yv)` that trains as `config` says, without trimtab; where rows have
     weights, their function is `train(module, X, y, Xv, yv, w, wv)`.
@@ -63,14 +85,16 @@ def module_script(
         keeps_dropout: dropout layers keep their own rates; else `config.dropout` is put in their place.
         optimizer_arguments: what an `optimizer` of the caller's own is called with beside the parameters.
         drops_last: a last batch that is short was left out.
+        reading: how targets and outputs were read.
     """
-    network = source_of_module(module)
-    sources = {"loss": source_of(loss) if loss else None, "optimizer": source_of(optimizer) if optimizer else None}
+    network, reading = source_of_module(module), reading or Reading()
+    own_functions = {"loss": loss, "optimizer": optimizer, "metric": reading.metric}
+    sources = {name: source_of(function) if function else None for name, function in own_functions.items()}
     pieces = [f"SEED = {seed}\n{constants(config)}", *_definitions(network, *sources.values())]
-    pieces += _functions(config, metric, sources, has_weights=has_weights)
+    pieces += _functions(config, task, metric, sources, reading, has_weights=has_weights)
     own = _own_optimizer(sources["optimizer"], optimizer_arguments or {})
     how = {"every": every, "keeps_dropout": keeps_dropout, "has_weights": has_weights, "drops_last": drops_last}
-    pieces.append(_train(config, task, module, metric, sources, own, **how))
+    pieces.append(_train(config, task, module, metric, sources, own, reading, **how))
     pieces += [
         *_data(share, seed, has_weights=has_weights),
         _main(module, network, metric, is_shared=share is not None),
@@ -108,22 +132,32 @@ def _definitions(*sources: Source | None) -> list[str]:
 
 
 def _functions(
-    config: Config, metric: str | None, sources: dict[str, Source | None], *, has_weights: bool
+    config: Config,
+    task: Task,
+    metric: str | None,
+    sources: dict[str, Source | None],
+    reading: Reading,
+    *,
+    has_weights: bool,
 ) -> list[str]:
     pieces = []
     own = sources["loss"]
     if own is not None:
-        pieces.append(_own_loss(own.expression, has_weights=has_weights))
+        pieces.append(_own_loss(own.expression, reading, has_weights=has_weights))
     else:
         pieces.append(loss_function(config.loss, has_weights=has_weights))
-    pieces.append(error_function(metric, has_weights=has_weights) if metric else "")
+    if sources["metric"] is not None:
+        pieces.append(_own_error(sources["metric"], task, reading, has_weights=has_weights))
+    else:
+        pieces.append(error_function(metric, has_weights=has_weights) if metric else "")
+    pieces.append(_TWO if reading.one_output == "logit" and task == "classification" else "")
     pieces.append(schedule_function(config.schedule))
     if sources["optimizer"] is None:
         pieces += [groups_function(config) if config.groups else "", LION if config.optimizer.name == "lion" else ""]
     return [piece for piece in pieces if piece]
 
 
-def _own_loss(expression: str, *, has_weights: bool) -> str:
+def _own_loss(expression: str, reading: Reading, *, has_weights: bool) -> str:
     """`def loss(output, target)` around a loss of the caller's own, with `weight` where rows have weights."""
     if not expression:
         value = f'    raise SystemExit("Put your loss here.")  # {_NO_SOURCE}'
@@ -135,12 +169,11 @@ def _own_loss(expression: str, *, has_weights: bool) -> str:
     return (weight * values.reshape(len(output), -1).mean(1)).sum() / weight.sum()"""
     else:
         value = f"    return {expression}(output, target).mean()"
+    form = "".join(f"    {line}\n" for line in reading.of_target)
     return f'''\
 def loss(output, target{", weight" if has_weights else ""}):
     """The loss of the run, as one number."""
-    if target.is_floating_point() and target.numel() == output.numel():
-        target = target.reshape(output.shape)
-{value}
+{form}{value}
 '''
 
 
@@ -151,6 +184,7 @@ def _train(
     metric: str | None,
     sources: dict[str, Source | None],
     optimizer: str,
+    reading: Reading,
     *,
     every: int,
     keeps_dropout: bool,
@@ -159,9 +193,11 @@ def _train(
 ) -> str:
     is_own_loss, is_numbers = sources["loss"] is not None, task == "regression"
     columns = ".reshape(len({0}), -1)" if is_numbers and not is_own_loss else ""
+    is_of_logit = reading.one_output == "logit" and not is_numbers
 
     def value(inputs: str, target: str, weight: str) -> str:
         output, weight = f"{{0}}({inputs}){columns.format(inputs)}", weight if has_weights else ""
+        output = f"two({output})" if is_of_logit and not is_own_loss else output
         own = f"loss({output}, {target}{weight and ', '}{weight})"
         return own if is_own_loss else loss_call(config.loss, output, target, weight)
 
@@ -171,7 +207,12 @@ def _train(
         unscaled = "" if is_numbers else ".softmax(dim=1)"
         reshaped = ".reshape(len(Xv), -1)" if is_numbers else ""
         truth = "yv.double().reshape(len(yv), -1).numpy()" if is_numbers else "yv.numpy()"
-        found = f"{KEPT}(Xv){reshaped}.double(){unscaled}.numpy()"
+        output = f"{KEPT}(Xv)"
+        if reading.one_output == "probability":
+            output, unscaled = f"torch.stack([1 - {output}, {output}], dim=1).reshape(len(Xv), 2)", ""
+        output = f"two({output})" if is_of_logit else output
+        truth = "yv.reshape(-1).long().numpy()" if is_own_loss and not is_numbers else truth
+        found = f"{output}{reshaped}.double(){unscaled}.numpy()"
         weights = ", wv.double().numpy()" if has_weights else ""
         judged = ["with torch.no_grad():", f"    score = error({found}, {truth}{weights})"]
     loop = Loop(
@@ -189,9 +230,10 @@ def _train(
     )
     targets = []
     if not is_own_loss:
-        targets = ["y, yv = (rows.float().reshape(len(rows), -1) for rows in (y, yv))"] if is_numbers else [
-            "y, yv = (rows.long().reshape(-1) for rows in (y, yv))"
-        ]  # fmt: skip
+        floats = "double" if Layout.of(module).dtype == torch.float64 else "float"
+        labels = "argmax(dim=1)" if reading.is_one_hot else "reshape(-1)"
+        read = f"{floats}().reshape(len(rows), -1)" if is_numbers else f"long().{labels}"
+        targets = [f"y, yv = (rows.{read} for rows in (y, yv))"]
     lines = ["torch.manual_seed(SEED)", "network = copy.deepcopy(module)"]
     lines += [] if keeps_dropout else _dropout(config, module)
     return f'''\
@@ -199,8 +241,33 @@ def train(module, X, y, Xv, yv{", w, wv" if has_weights else ""}):
     """A copy of `module` trained on X, y, as it was when it did best on Xv, yv; and its score there."""
 {indented(chr(10).join([*lines, *targets]))}
 {indented(loop.text())}
-    return {loop.kept}.eval(), {shown(metric or "", "best_score")}
+    return {loop.kept}.eval(), {_shown(metric, reading)}
 '''
+
+
+_TWO = '''\
+def two(logit):
+    """The logits of both classes, of which that of class 0 is 0."""
+    return torch.stack([torch.zeros_like(logit), logit], dim=1).reshape(len(logit), 2)
+'''
+
+
+def _own_error(source: Source, task: Task, reading: Reading, *, has_weights: bool) -> str:
+    """`def error(prediction, truth)`, with `weight` where rows have weights, by a metric of the caller's own: lower is
+    better."""
+    columns = "[:, 0]" if reading.columns == 1 and task == "regression" else ""
+    weight = "weight" if has_weights else "numpy.ones(len(truth))"
+    given = f"prediction{columns}, truth{columns}" + (f", {weight}" if reading.metric_takes_weights else "")
+    value = f"{'1 - ' if reading.greater_is_better else ''}{source.expression}({given})"
+    body = f"return {value}" if source.expression else f'raise SystemExit("Put your metric here.")  # {_NO_SOURCE}'
+    taken = ", weight" if has_weights else ""
+    return f'def error(prediction, truth{taken}):\n    """By the metric of the run; lower is better."""\n    {body}\n'
+
+
+def _shown(metric: str | None, reading: Reading) -> str:
+    if reading.metric is not None:
+        return "1 - best_score" if reading.greater_is_better else "best_score"
+    return shown(metric or "", "best_score")
 
 
 def _own_optimizer(source: Source | None, arguments: Mapping[str, float]) -> str:
