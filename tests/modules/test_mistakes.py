@@ -183,11 +183,11 @@ def test_listeners_that_belong_elsewhere_are_refused_and_those_that_hear_are_not
     how = {"space": {"lr": [0.1]}, "trials": 1, "budget": "60s", "epochs": 1}
     logger = tt.TensorBoardLogger(tmp_path / "logs")
     for listeners, words in (
-        ([logger], "holds a TensorBoardLogger, which is told of runs: give it as callbacks="),
+        ([logger], "holds a TensorBoardLogger, which is told of epochs: give it as callbacks="),
         (logger, "give it as callbacks="),
-        (Keeps(), "holds a Keeps, which is told of runs"),
+        (Keeps(), "holds a Keeps, which is told of epochs"),
         ([Progress], "holds the class Progress"),
-        ([5], "holds an int, which has no method started, notice, schema, baseline or progress"),
+        ([5], "holds an int: give objects with a method started, notice, schema, baseline or progress"),
     ):
         with pytest.raises(tt.OptionError, match=words):
             tt.tune(net(), (X, Y), listeners=listeners, out=tmp_path / "never", **how)
