@@ -117,7 +117,7 @@ class ModuleJob:
                 "No trial was finished: give a larger budget, or a space in which training does not diverge."
             )
         result = self._result(fitting, study, winner, trials, test_rows) | {"engine": report}
-        calls.note(study, seconds=result["seconds"], tested=test_rows is not None)
+        calls.note(study, seconds=round(self.budget.elapsed, 2), tested=test_rows is not None)
         result |= calls.in_all(study)
         study.merge_curves()
         network = parts_of_network(space.networks.made(winner.config.module_arguments, self.seed))

@@ -438,7 +438,7 @@ class Engine:
             nothing = dict.fromkeys(("validation_loss", "validation_metric"), math.nan)
             lane.curves.append(values | nothing | {"epoch": lane.epoch})
             lane.errors.append(loss)
-            lane.schedule.observe(loss)
+            lane.schedule.observe(loss, lane.epoch)
             lane.ended = why_ended(lane, loss, loss)
 
     def _judged(self, errors: Tensor, seen: Validated) -> Tensor:

@@ -65,7 +65,7 @@ class Replayed:
         epochs = numpy.arange(first_step, first_step + count) // self._steps_per_epoch
         return self._factors[numpy.minimum(epochs, len(self._factors) - 1)]
 
-    def observe(self, score: float) -> None:
+    def observe(self, score: float, epoch: int | None = None) -> None:
         pass
 
 

@@ -58,7 +58,7 @@ class Standing:
 
 def scores_of(predictions: numpy.ndarray, rows: Rows, metric: Metric) -> dict[str, float]:
     """All figures of `predictions` [rows, outputs]; rows without a prediction are left out."""
-    known = ~numpy.isnan(predictions).any(axis=1)
+    known = numpy.asarray(~numpy.isnan(predictions).any(axis=1))
     judged = rows.where(known)
     scores = all_scores(predictions[known].astype(numpy.float64), judged.truth, judged.weights, task=metric.task)
     if metric.name not in scores:

@@ -91,8 +91,8 @@ def schedule_lines(config: Config, every: int = 1) -> list[str]:
     if schedule.name == "cosine":
         factor = "lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))"
     elif schedule.name == "step":
-        every = f"max(1, round({literal(schedule.every)} * steps))"
-        factor = f"lambda step: {literal(schedule.factor)} ** (min(step, steps - 1) // {every})"
+        length = f"max(1, round({literal(schedule.every)} * steps))"
+        factor = f"lambda step: {literal(schedule.factor)} ** (min(step, steps - 1) // {length})"
     else:
         factor = f"lambda step: {schedule.name}(step, steps)"
     return [f"schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, {factor})"]
