@@ -741,5 +741,5 @@ def test_a_loader_whose_order_is_not_kept_is_told_of_and_one_without_a_batch_is_
     rows = TensorDataset(torch.from_numpy(X[:ROWS]), torch.from_numpy(Y[:ROWS, None]))
     tt.fit(initialised(net, 0), DataLoader(rows, batch_size=20), VALID, epochs=1)
     assert "The loader of train= does not shuffle; trimtab does" in caplog.text
-    with pytest.raises(tt.DataError, match="drops every batch: 60 rows make none of 100"):
+    with pytest.raises(tt.DataError, match="drops every batch: there are 60 rows, fewer than the 100"):
         tt.fit(initialised(net, 0), DataLoader(rows, batch_size=100, shuffle=True, drop_last=True), VALID, epochs=1)

@@ -339,7 +339,7 @@ def test_files_that_are_no_recordings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(tt.DataError, match="cannot be read as a parquet file"):
         tt.Recorder.load(tmp_path / "text.parquet")
     polars.DataFrame({"epoch": [1]}).write_parquet(tmp_path / "other.parquet")
-    with pytest.raises(tt.DataError, match="is no recording"):
+    with pytest.raises(tt.DataError, match="is not a recording"):
         tt.Recorder.load(tmp_path / "other.parquet")
     newer = {"trimtab": json.dumps({"kind": "trimtab recording", "format": 99})}
     polars.DataFrame({"epoch": [1]}).write_parquet(tmp_path / "newer.parquet", metadata=newer)

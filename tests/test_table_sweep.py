@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_sweep(table):
 def test_what_cannot_be_is_said(table):
     with pytest.raises(UnknownKnobError, match='Did you mean "width"'):
         sweep_table(table, "price", "widht")
-    with pytest.raises(OptionError, match="swept and held still"):
+    with pytest.raises(OptionError, match="swept and also fixed"):
         sweep_table(table, "price", "lr", lr=1.0)
     with pytest.raises(OptionError, match="loss for regression"):
         sweep_table(table, "price", "loss", ["mse", "focal"])

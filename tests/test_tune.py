@@ -330,5 +330,5 @@ def test_an_option_that_cannot_be_leaves_no_folder(diabetes, tmp_path, options, 
 def test_the_default_mlp_is_no_model_where_knobs_are_held_still(diabetes, tmp_path):
     study = tune(diabetes, tmp_path / "s", trials=1, loss="mae", epochs=1, lr=1e-5, single=True)
     assert study.winner.name != "default_mlp"
-    assert any("The default MLP, which keeps none of the knobs held still, is better" in text for text in study.notices)
+    assert any("The default MLP, which has none of the fixed values, is better" in text for text in study.notices)
     assert "default_mlp" in study.result["baselines"]

@@ -202,7 +202,7 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
     and a row of weight 2 is the same as the row twice.
 
     Every knob of the search (loss, delta, tau, optimizer, lr, schedule, batch_size, epochs, patience, width, depth,
-    activation, inputs, sigma, dropout, weight_decay) may be held still; those left None are searched. `trimtab fit
+    activation, inputs, sigma, dropout, weight_decay) may be fixed; those left None are searched. `trimtab fit
     --help` explains each. `gamma` and `label_smoothing` belong to a classification.
 
     Arguments:
@@ -258,7 +258,7 @@ class TrimtabClassifier(ClassifierMixin, _Tuned):
     """The best network for a table of labels to predict, as an estimator of scikit-learn.
 
     Arguments and attributes are those of `TrimtabRegressor`, but for those below. Of the knobs, `gamma` and
-    `label_smoothing` may be held still here; `delta` and `tau` belong to a regression.
+    `label_smoothing` may be fixed here; `delta` and `tau` belong to a regression.
 
     Arguments:
         metric: what is optimised: log_loss (None), accuracy, balanced_accuracy or roc_auc (two classes).

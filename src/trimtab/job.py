@@ -300,7 +300,7 @@ class Job:
         if default < best:
             one, other = (f"{self.metric.shown(error):.4g}" for error in (default, best))
             none = len(broken) == len(self.asked["fixed"])
-            kept = "keeps none of the knobs held still" if none else f"does not keep {listed(broken)} as asked for"
+            kept = "has none of the fixed values" if none else f"does not keep {listed(broken)} as asked for"
             self._notice(
                 f"The default MLP, which {kept}, is better: validation {self.metric.name} {one} against {other}."
             )

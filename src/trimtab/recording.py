@@ -197,7 +197,7 @@ class Recording:
         except (OSError, ValueError, polars.exceptions.PolarsError) as error:
             raise DataError(f"{path} cannot be read as a parquet file: {error}.") from None
         if about.get("kind") != _MARK:
-            raise DataError(f"{path} is no recording: it was not written by tt.Recorder.")
+            raise DataError(f"{path} is not a recording: it was not written by tt.Recorder.")
         if about["format"] > FORMAT:
             raise DataError(f"{path} was written by a newer trimtab: update trimtab to open it.")
         measure = None if about["metric"] is None else Measure(about["metric"], about["greater_is_better"])

@@ -119,7 +119,7 @@ class Study:
         winner: the best single trial.
         trials: every finished trial in the order in which they were asked for.
         notices: what a user ought to know about data and result.
-        networks: where the networks of a study of the caller's own come from.
+        networks: what makes the networks, in a study of networks of your own.
     """
 
     out: Path
@@ -131,7 +131,7 @@ class Study:
 
     @cached_property
     def module(self) -> "torch.nn.Module":
-        """The best network of the caller's own kind, as it was scored, in evaluation mode; StudyError for a table."""
+        """The best of a study of your own networks, as it was scored, in evaluation mode; StudyError for a table."""
         if self.networks is None:
             raise StudyError(
                 "The study's networks are made by a function of your own: open it with tt.load(path, factory)."
@@ -160,7 +160,7 @@ class Study:
 
     @cached_property
     def model(self) -> Model:
-        """The saved model of a table, read from the study folder; StudyError for networks of the caller's own."""
+        """The saved model of a table, read from the study folder; StudyError for networks of your own."""
         if self._is_of_modules:
             raise StudyError("This study is of networks of your own: the best of them is study.module.")
         return Model.load(self.out / "model")
@@ -204,7 +204,7 @@ class Study:
         """A plain PyTorch script that trains the best single config, without trimtab.
 
         That of a table reads the same file and prints its validation score beside the study's; raises DataError where
-        the file cannot be read any more. That of networks of the caller's own has a place for the data.
+        the file cannot be read any more. That of networks of your own has a place for the data.
         """
         from trimtab.export.scripts.study import study_script
 
@@ -340,8 +340,8 @@ def load(
 ) -> Study:
     """The study in a folder; raises StudyError where there is none or nothing was finished in it yet.
 
-    `factory` is what made the networks of a study of the caller's own; `study.module` needs it. `storage` is the URL of
-    the database that has the trials, where its password is needed: that is not kept.
+    `factory` is what made the networks of a study of your own; `study.module` needs it. `storage` is the URL of the
+    database that has the trials, where its password is needed: that is not kept.
     """
     folder = StudyFolder.open(Path(path))
     document = folder.read("study.json")

@@ -64,7 +64,7 @@ def save_figure(figure: "Figure", path: str) -> None:
     """Write a picture, whole or not at all."""
     target = Path(path)
     if target.suffix.lower() not in PICTURES:
-        raise OptionError(f"{path} is no picture file: its name must end in {listed(PICTURES, 'or')}.")
+        raise OptionError(f"{path} is not a picture file: its name must end in {listed(PICTURES, 'or')}.")
     try:
         with replacing(target, target.with_name(f".{target.name}.part{target.suffix}")) as part:
             figure.savefig(part, dpi=150)

@@ -76,7 +76,7 @@ def sweep_table(
     if knob not in KNOB_NAMES:
         raise unknown_knob(knob, KNOB_NAMES)
     if knob in fixed:
-        raise OptionError(f"{knob} is swept and held still: leave one of them out.")
+        raise OptionError(f"{knob} is swept and also fixed: leave one of the two out.")
     prepared = prepare(data, target=target, test=test, seed=seed, **(data_options or {}))
     task: Task = prepared.target_encoder.task  # type: ignore[assignment]
     measure = metric_for(metric, task, prepared.target_encoder.outputs)

@@ -132,8 +132,8 @@ def tune(
             `tt.fit`.
         abort: an event that ends it at once, to be resumed.
         started: the `time.monotonic()` reading from which the budget counts (default: now).
-        fixed: any knob held still, such as `loss="mae"` or `lr=1e-3`; for networks of your own those of `tt.fit`. With
-            `resume` a knob of a table is held from then on, and a notice says so.
+        fixed: any knob with a fixed value, such as `loss="mae"` or `lr=1e-3`; for networks of your own those of `tt.fit`.
+            With `resume` a knob of a table is held from then on, and a notice says so.
 
     A study of networks of your own has `study.module`, the best of them as it was scored.
 
@@ -351,7 +351,7 @@ def _module_space(
     domains = domains_of(space, networks)
     both = next((name for name in domains if name in fixed), None)
     if both is not None:
-        raise OptionError(f"{both} is in space and held still: leave one of them out.")
+        raise OptionError(f"{both} is in space and also fixed: leave one of the two out.")
     knobs = ModuleSpace(networks, domains, fixed, rows=len(material.first.weights))
     knobs.refuse_idle()
     if material.batch_size and not {"batch_size"} & {*fixed, *space}:

@@ -282,7 +282,7 @@ class Endless(Dataset):
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(Once(), "readable once per epoch"), (Ragged(), "laid side by side"), (Endless(), "no length")],
+    [(Once(), "readable once per epoch"), (Ragged(), "cannot be stacked"), (Endless(), "no length")],
 )
 def test_sources_that_are_no_source(data, words):
     with pytest.raises(tt.DataError, match=words):

@@ -196,7 +196,7 @@ def _rows(data: Any, encoder: TargetEncoder, target: Any) -> tuple[polars.DataFr
     if len(names) != len(encoder.names):
         raise OptionError(
             f"{counted(len(names), 'target is', 'targets are')} named, and the model predicts {listed(encoder.names)}: "
-            "name as many."
+            "name the same number."
         )
     for name in names:
         require_column(frame, name, "the target, whose true values the predictions are compared with")

@@ -31,7 +31,7 @@ def export_files(
     if not places:
         raise OptionError("Name what to write: --python FILE, --onnx FILE or --pt2 FILE (or several of them).")
     if len({place.resolve() for place in places.values()}) < len(places):
-        raise OptionError("Two exports cannot be one file: give each its own.")
+        raise OptionError("Two exports cannot share one file: give each its own.")
     makers: dict[str, Callable[[], bytes]] = {}
     if model is not None:
         makers |= {"onnx": lambda: as_onnx(model), "pt2": lambda: as_pt2(model)}

@@ -60,7 +60,9 @@ class Examples:
         mine, theirs = f"{self.given_as}=", f"{other.given_as}="
         if self.names != other.names or self.tree != other.tree:
             what = "inputs" if self.names != other.names else "targets"
-            raise DataError(f"The {what} of {mine} and {theirs} are not called and arranged alike: give both so.")
+            raise DataError(
+                f"The {what} of {mine} and {theirs} are named or arranged differently: give both in the same form."
+            )
         for what, own, others in (("inputs", self.inputs, other.inputs), ("targets", self.targets, other.targets)):
             shapes, expected = ([tuple(x.shape[1:]) for x in part] for part in (own, others))
             if shapes != expected:
@@ -293,7 +295,7 @@ def _from_frame(part: Any, label: str, name: str) -> Tensor:
         raise DataError(f"{label} of {name}= holds text or objects: class labels must be whole numbers 0, 1, ....")
     if text:
         raise DataError(
-            f'{label} of {name}= has a column "{text[0]}" that is no number: encode it first, or let '
+            f'{label} of {name}= has a column "{text[0]}" that does not hold numbers: encode it first, or let '
             "tt.tune(table, target=...) do it."
         )
     return _from_array(frame.to_series(0).to_numpy() if is_series else frame.to_numpy())
@@ -318,7 +320,9 @@ def _rows_of(inputs: tuple[Tensor, ...], targets: tuple[Tensor, ...], names: tup
     rows = counts[0][1]
     odd = next((entry for entry in counts if entry[1] != rows), None)
     if odd is not None:
-        raise ShapeError(f"{counts[0][0]} of {name}= has {rows} rows and {odd[0]} has {odd[1]}: they must be as many.")
+        raise ShapeError(
+            f"{counts[0][0]} of {name}= has {rows} rows and {odd[0]} has {odd[1]}: both need the same number of rows."
+        )
     if rows == 0:
         raise DataError(f"{name}= has no rows.")
     return rows

@@ -257,8 +257,8 @@ class Fitting:
         if self._tried.use.mixes_rows or any(counts_rows(layer) for layer in module.modules()):
             say_once(
                 log, self.networks.told,
-                f"{type(module).__name__} mixes the rows of a batch, so that none may be filled up: of {rows:,} rows "
-                f"in batches of {size}, each epoch leaves {counted(rows % size, 'row')} out, others each time.",
+                f"{type(module).__name__} mixes the rows of a batch, so a short batch cannot be padded: of {rows:,} "
+                f"rows in batches of {size}, each epoch leaves {counted(rows % size, 'row')} out, others each time.",
             )  # fmt: skip
 
     def prepared(self, part: Examples) -> Examples:

@@ -34,7 +34,9 @@ class Material:
             check_finite(rows)
         if valid is None:
             if isinstance(rows, Stream):
-                raise DataError("valid= is missing: what is read anew each epoch cannot judge itself.")
+                raise DataError(
+                    "valid= is missing: rows that are read anew in each epoch cannot be validation rows too."
+                )
             return cls(rows, None)
         if isinstance(valid, numbers.Real) and not isinstance(valid, bool):
             return cls(*_split(rows, float(valid), number_from("valid", seed)))
@@ -47,7 +49,7 @@ class Material:
     def one_of(train: Any, data: Any) -> Any:
         """The rows to train on, which may be given by either name; raises OptionError for both, and for neither."""
         if train is not None and data is not None:
-            raise OptionError("train= and data= are two names for the same: give one of them.")
+            raise OptionError("train= and data= are two names for the same thing: give one of them.")
         if train is None and data is None:
             raise OptionError("There is no data: give train=(X, y).")
         return data if train is None else train

@@ -112,8 +112,8 @@ def _ways_to_cast(module: nn.Module, inputs: tuple[Tensor, ...]) -> Iterator[tup
 
 
 def _draws_and_mixes(module: nn.Module, use: ModuleUse, inputs: tuple[Tensor, ...]) -> tuple[bool, bool]:
-    """Whether training draws random numbers of its own, and whether a row's output, or what a buffer becomes, hangs on
-    the rows beside it."""
+    """Whether training draws random numbers of its own, and whether a row's output, or what a buffer becomes, depends
+    on the rows beside it."""
     module.train()
     for layer in module.modules():
         if isinstance(layer, DROPOUT_KINDS):  # counted ones stand in their places
@@ -314,7 +314,7 @@ def classes_told(columns: int, loss: str) -> int:
         )
     if columns == 1 and loss not in OF_ONE_OUTPUT:
         raise ShapeError(
-            f'The loss "{loss}" needs one output per class; the network returns one: give it as many, or take '
+            f'The loss "{loss}" needs one output per class; the network returns one: change the network, or take '
             'loss="bce", which reads one output as the logit of class 1.'
         )
     return max(2, columns)
@@ -343,7 +343,7 @@ def _labels(examples: Examples, classes: int, reader: str) -> Tensor:
         row = int(odd[0])
         raise LabelError(
             f"y of {name}= holds class {int(labels[row])} at [{examples.place_of(row)}]: {reader} reads classes 0 to "
-            f"{classes - 1}, as many as the network tells apart."
+            f"{classes - 1}, one for each output of the network."
         )
     return labels
 
@@ -364,7 +364,8 @@ def check_for_metric(outputs: Any, examples: Examples, metric: Metric) -> None:
     elif _columns(target) != columns:
         raise OptionError(
             f'metric="{metric.name}" compares outputs with targets one by one: the network returns '
-            f"{_per_row(outputs)}, and y has {list(target.shape[1:])}. Leave it out, or give a network with as many."
+            f"{_per_row(outputs)}, and y has {list(target.shape[1:])}. Leave it out, or give a network with as many "
+            "outputs."
         )
 
 

@@ -58,7 +58,9 @@ def _domain(name: str, given: Any, networks: Networks | None) -> Domain:
     if isinstance(given, tuple) and not is_listed and _is_range(given):
         return _range(name, given)
     if not is_sequence(given):
-        raise OptionError(f"{name} is {given!r} in space. {HOW_TO_WRITE} What stands still is given as {name}=...")
+        raise OptionError(
+            f"{name} is {given!r} in space. {HOW_TO_WRITE} Give a knob with one fixed value as {name}=..."
+        )
     values = several(networks, name, list(given) if isinstance(given, tuple) else given)
     values = [given] if values is None else [plain(value) for value in values]
     if any(is_sequence(value) for value in values):

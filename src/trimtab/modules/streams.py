@@ -174,7 +174,9 @@ def _from_loader(loader: DataLoader, name: str) -> Examples | Stream:
         log.warning("The loader of train= does not shuffle; trimtab does: every epoch has an order of its own.")
     size = loader.batch_size or 0
     if name == "train" and loader.drop_last and read.rows < size:
-        raise DataError(f"The loader of train= drops every batch: {read.rows} rows make none of {size}.")
+        raise DataError(
+            f"The loader of train= drops every batch: there are {read.rows} rows, fewer than the {size} of one batch."
+        )
     return replace(read, drops_last=loader.drop_last)
 
 
@@ -196,7 +198,7 @@ def _from_dataset(
     if generators.have_drawn or not all(_is_same(first[i], item) for i, item in again):
         reason = "its items change from one reading to the next"
     elif collate is not default_collate and not _lays_side_by_side(collate, first):
-        reason = "its collate_fn does more than to lay items side by side"
+        reason = "its collate_fn does more than stack items"
     if reason:
         size = USUAL_BATCH if batch_size is None else batch_size or total
         return Stream(DataLoader(dataset, size, shuffle=True, collate_fn=collate), size, reason, name)
@@ -213,7 +215,7 @@ def _from_dataset(
     except DataError:
         raise
     except (RuntimeError, ValueError, TypeError) as error:
-        raise DataError(sentence(f"The items of {name}= cannot be laid side by side: {first_line(error)}")) from error
+        raise DataError(sentence(f"The items of {name}= cannot be stacked: {first_line(error)}")) from error
     check_weights(weights, name)
     return replace(whole, weights=weights, batch_size=batch_size)
 

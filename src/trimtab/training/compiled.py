@@ -96,4 +96,4 @@ def _numbers(values: tuple[int, ...]) -> ctypes.Array:
 
 def _check(code: int) -> None:
     if code != 0:
-        raise RuntimeError("A call of torch's ahead-of-time interface failed; its reason stands on standard error.")
+        raise RuntimeError("A call of torch's ahead-of-time interface failed; the reason is on standard error.")

@@ -11,7 +11,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 
 def counts_rows(layer: nn.Module) -> bool:
-    """Whether what a layer does, or keeps for later, hangs on which rows are in a batch and how many."""
+    """Whether what a layer does, or keeps for later, depends on which rows are in a batch and how many."""
     if isinstance(layer, _InstanceNorm):
         return layer.track_running_stats
     return isinstance(layer, _BatchNorm) or bool(getattr(layer, "scale_grad_by_freq", False))

@@ -43,8 +43,8 @@ class ModuleUse:
     """How a module is to be called: with its inputs by name where they have `names` (in one dict: `as_dict`), its
     dropout layers at rates of their own, its outputs left just as they come (for a loss that reads them so).
 
-    `ranks` are the dimensions that each of its outputs is known to have, `mixes_rows` says that a row's output hangs on
-    its batch, and `told` is what the caller has been told already.
+    `ranks` are the dimensions that each of its outputs is known to have, `mixes_rows` says that a row's output depends
+    on its batch, and `told` is what the caller has been told already.
     """
 
     names: tuple[str, ...] = ()

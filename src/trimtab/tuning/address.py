@@ -20,7 +20,7 @@ def checked_address(url: str) -> str:
         parts = sqlalchemy.make_url(url)
     except (ArgumentError, ValueError, TypeError):
         raise OptionError(
-            "What --storage names is not the URL of a database: write for example "
+            "--storage is not the URL of a database: write for example "
             "postgresql+psycopg://user@host/database, or sqlite:///trials.db."
         ) from None
     if parts.get_backend_name() != "sqlite" or not parts.database or parts.database.startswith((":memory:", "file:")):

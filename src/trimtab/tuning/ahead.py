@@ -1,9 +1,9 @@
 """Ahead: the proposer at work in a thread of its own, so that no lane waits for it.
 
-What becomes of a trial is told at once and heeded as soon as the thread gets to it. Where proposals cannot keep up
-with the trials, values are drawn from the prior instead of waiting. Which of both happens hangs on the clock: searches
-of a given number of trials ask the proposer itself, in the order of the trials. Knows values and records; it trains
-nothing.
+What becomes of a trial is told at once and used as soon as the thread gets to it. Where proposals cannot keep up
+with the trials, values are drawn from the prior instead of waiting. Which of the two happens depends on the clock:
+searches of a given number of trials ask the proposer itself, in the order of the trials. Knows values and records; it
+trains nothing.
 """
 
 import threading

@@ -288,7 +288,7 @@ class Search:
 
     def _how_to_compile(self, population: Population) -> Compiling:
         """Beside a search against the clock, where it pays; before the first step, or not at all, where the number of
-        trials is given: what a run comes to must not hang on when a compiler was ready, or on what lay on disk."""
+        trials is given: what a run comes to must not depend on when a compiler was ready, or on what lay on disk."""
         pays = self._repays(population, STEP)
         if self.max_trials is None:
             return "beside" if pays else "found"
