@@ -132,8 +132,8 @@ def tune(
             `tt.fit`.
         abort: an event that ends it at once, to be resumed.
         started: the `time.monotonic()` reading from which the budget counts (default: now).
-        fixed: any knob with a fixed value, such as `loss="mae"` or `lr=1e-3`; for networks of your own those of `tt.fit`.
-            With `resume` a knob of a table is held from then on, and a notice says so.
+        fixed: any knob with a fixed value, such as `loss="mae"` or `lr=1e-3`; for networks of your own those of
+            `tt.fit`. With `resume` a knob of a table is held from then on, and a notice says so.
 
     A study of networks of your own has `study.module`, the best of them as it was scored.
 
