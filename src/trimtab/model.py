@@ -85,7 +85,7 @@ class Model:
         The networks multiply in `dtype`: in float64 a row's prediction does not depend on the rows beside it.
         """
         numbers, codes = torch.from_numpy(encoded.numbers).to(dtype), torch.from_numpy(encoded.codes)
-        networks = [(self._program(member), member.parameters.to(dtype), member.share) for member in self.members]
+        networks = [(self._program(member, dtype), member.parameters.to(dtype), member.share) for member in self.members]
         pieces = [numpy.zeros((0, self.target.outputs))]
         for start in range(0, len(numbers), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
@@ -138,10 +138,10 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.task} of {listed(self.target.names)}: {counted(self.networks, 'network')})"
 
-    def _program(self, member: Member) -> MLPProgram:
+    def _program(self, member: Member, dtype: torch.dtype) -> MLPProgram:
         # Without storage: its weights come from elsewhere, and none are drawn from the caller's generator.
         with torch.device("meta"):
-            return MLPProgram(build(self.encoder, self.target, member.network))
+            return MLPProgram(build(self.encoder, self.target, member.network).to(dtype))
 
     def _mean_of(self, program: MLPProgram, parameters: Tensor, numbers: Tensor, codes: Tensor) -> Tensor:
         """The mean prediction of networks of one structure, float64 [rows, outputs]."""
