@@ -68,7 +68,8 @@ def as_strings(column: polars.Series) -> numpy.ndarray:
 
 
 def as_integers(column: polars.Series) -> numpy.ndarray:
-    return column.cast(polars.Int64).fill_null(NO_TIME).to_numpy()
+    whole = column if column.dtype.is_integer() else column.cast(polars.Float64, strict=False)
+    return whole.cast(polars.Int64).fill_null(NO_TIME).to_numpy()
 
 
 def as_truths(column: polars.Series) -> numpy.ndarray:

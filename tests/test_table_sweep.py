@@ -120,7 +120,7 @@ def test_the_command_prints_a_table_json_and_a_picture(table, tmp_path, capsys):
         (["--knob", "lx"], "Unknown knob"),
         (["--knob", "lr", "--values", "1"], "at least two different values"),
         (["--knob", "lr", "--fix", "epochs"], "NAME=VALUE"),
-        (["--knob", "lr", "--plot", "x.txt", "--values", "0.1,0.01", "--fix", "epochs=1"], "is no picture"),
+        (["--knob", "lr", "--plot", "x.txt", "--values", "0.1,0.01", "--fix", "epochs=1"], "is not a picture"),
     ],
 )
 def test_the_command_says_what_is_wrong(table, options, words, capsys):
@@ -171,11 +171,14 @@ def dated(tmp_path_factory):
     return str(path)
 
 
-@pytest.mark.parametrize("test", ["0.2", "0.35", "none"])
-@pytest.mark.parametrize("split", ["random", "group:who", "time:day", "part"])
+# A column of parts says itself which rows are tested on, unless all are to train.
+TESTS = [(split, test) for split in ("random", "group:who", "time:day") for test in ("auto", "0.35", "none")]
+
+
+@pytest.mark.parametrize(("split", "test"), [*TESTS, ("part", "auto"), ("part", "none")])
 def test_no_other_call_ever_sees_the_rows_that_fit_tests_on(dated, monkeypatch, split, test):
-    share = test if test == "none" else float(test)
-    flags = [dated, "--target", "price", "--split", split, "--test", test]
+    share = float(test) if test == "0.35" else test
+    flags = [dated, "--target", "price", "--split", split, *([] if test == "auto" else ["--test", test])]
     plain = {"split": split}
     fitted = rows_of(monkeypatch, lambda: main(["fit", *flags]))
     calls = {
@@ -191,6 +194,12 @@ def test_no_other_call_ever_sees_the_rows_that_fit_tests_on(dated, monkeypatch, 
         other = rows_of(monkeypatch, call)
         assert set(other.development_rows) == set(fitted.development_rows), name
         assert set(other.test_rows) == set(fitted.test_rows), name
+
+
+def test_a_share_to_test_on_beside_a_column_of_parts_is_refused(dated, capsys):
+    for command in (["fit"], ["fit", "--dry-run"], ["sweep", "--knob", "lr"]):
+        assert main([*command, dated, "--target", "price", "--split", "part", "--test", "0.2"]) == 2
+        assert "--test 0.2 has no effect on --split part" in capsys.readouterr().err
 
 
 def test_a_sweep_leaves_the_test_part_alone_unless_told_otherwise(dated, monkeypatch):

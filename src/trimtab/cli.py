@@ -247,7 +247,7 @@ def sweep(
     device: Annotated[str, _search("auto, cpu or cuda.", "auto")] = "auto",
     task: Annotated[str, _data("regression or classification.", "auto")] = "auto",
     split: Annotated[str, _data("random, time:COL, group:COL, or a column of train/valid/test.", "random")] = "random",
-    test: Annotated[str, _data("The test part of fit, which is left alone: a share, a file, or none.", "0.2")] = "0.2",
+    test: Annotated[Text, _data("The test part of fit, which is left alone: a share, a file, or none.", "0.2")] = None,
     weight: Annotated[Text, _data("Column of row weights.")] = None,
     drop: Annotated[list[str] | None, _data("Columns to leave out, as a,b.")] = None,
     number: Annotated[list[str] | None, _data("Columns to take as numbers.")] = None,
@@ -265,7 +265,7 @@ def sweep(
     with EpochLine(sys.stderr) as line:
         result = sweep_table(
             data, _columns([target]), knob, values_in(values), seeds=seeds, metric=metric, seed=seed, device=device,
-            test=_share_or_file(test), threads=threads, on_epoch=line.show,
+            test="auto" if test is None else _share_or_file(test), threads=threads, on_epoch=line.show,
             data_options={"task": task, "split": split, "weight": weight, **columns}, **knobs_in(fix or ()),
         )  # fmt: skip
     if plot is not None:

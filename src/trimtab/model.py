@@ -85,7 +85,7 @@ class Model:
         The networks multiply in `dtype`: in float64 a row's prediction does not depend on the rows beside it.
         """
         numbers, codes = torch.from_numpy(encoded.numbers).to(dtype), torch.from_numpy(encoded.codes)
-        networks = [(self._program(member, dtype), member.parameters.to(dtype), member.share) for member in self.members]
+        networks = [(self._program(each, dtype), each.parameters.to(dtype), each.share) for each in self.members]
         pieces = [numpy.zeros((0, self.target.outputs))]
         for start in range(0, len(numbers), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)

@@ -21,7 +21,7 @@ from trimtab.modules.divergence import has_diverged
 from trimtab.modules.fitting import TRAINING_ROWS_JUDGED
 from trimtab.modules.runs import in_lanes
 from trimtab.swept import Outcome, Sweep, summarised
-from trimtab.table.prepare import USUAL_TEST_SHARE, prepare
+from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, is_usual, prepare, refuse_second_split
 from trimtab.tensors import training_data
 from trimtab.training.config import OPTIMIZERS, SCHEDULES, Config, Task, losses_for
 from trimtab.training.data import TrainingData
@@ -50,7 +50,7 @@ def sweep_table(
     *,
     seeds: int = 1,
     metric: str | None = None,
-    test: Any = USUAL_TEST_SHARE,
+    test: Any = USUAL,
     seed: int = 0,
     device: str = "auto",
     threads: int | None = None,
@@ -77,7 +77,10 @@ def sweep_table(
         raise unknown_knob(knob, KNOB_NAMES)
     if knob in fixed:
         raise OptionError(f"{knob} is swept and also fixed: leave one of the two out.")
-    prepared = prepare(data, target=target, test=test, seed=seed, **(data_options or {}))
+    options = data_options or {}
+    refuse_second_split(data, options.get("split"), test)
+    test = USUAL_TEST_SHARE if is_usual(test) else test
+    prepared = prepare(data, target=target, test=test, seed=seed, **options)
     task: Task = prepared.target_encoder.task  # type: ignore[assignment]
     measure = metric_for(metric, task, prepared.target_encoder.outputs)
     tensors = training_data(prepared, device_named(device))

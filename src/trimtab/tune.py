@@ -23,9 +23,7 @@ from trimtab.modules.networks import Networks
 from trimtab.modules.runs import for_training
 from trimtab.modules.space import ModuleSpace, domains_of
 from trimtab.results import Study
-from trimtab.table.prepare import USUAL_TEST_SHARE, Prepared
-from trimtab.table.sources import test_share
-from trimtab.table.split import SplitRule
+from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, Prepared, is_usual, refuse_second_split
 from trimtab.training.config import whole
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.tuning.address import checked_address
@@ -36,8 +34,6 @@ from trimtab.wording import listed, with_article
 
 PRECISIONS = ("high", "auto")
 USUAL_VALID_SHARE = 0.2
-# What stands for an option that nobody gave, so that one without effect can be refused.
-USUAL = "auto"
 HEARD = ("started", "notice", "schema", "baseline", "progress")
 # Options that belong to a study's data and split: a resumed one keeps them.
 KEPT = ("target", "task", "split", "test", "weight", "seed", "drop", "number", "category", "metric")
@@ -219,7 +215,7 @@ def _table_job(given: Mapping[str, Any]) -> tuple[Job, Any, Any, StudyFolder | N
     clock = _clock(given, trials)
     if given["space"] is not None:
         raise OptionError("space= belongs to networks of your own: give a function that makes them first.")
-    if not _is_usual(given["valid"]):
+    if not is_usual(given["valid"]):
         raise OptionError(
             "valid= belongs to networks of your own, and has no effect on a table: name a column of parts with "
             "--split, or give (train, valid, test) frames."
@@ -232,10 +228,10 @@ def _table_job(given: Mapping[str, Any]) -> tuple[Job, Any, Any, StudyFolder | N
     data = given["source"] if given["data"] is None else given["data"]
     test = given["test"]
     if given["resume"] is None:
-        _refuse_second_split(data, given["split"], test)
+        refuse_second_split(data, given["split"], test)
     asked: dict[str, Any] = {
         "data": _reference(data), "target": given["target"], "task": given["task"], "split": given["split"],
-        "test": None if _is_usual(test) else _reference(test), "drop": _listed(given["drop"]),
+        "test": None if is_usual(test) else _reference(test), "drop": _listed(given["drop"]),
         "number": _listed(given["number"]), "category": _listed(given["category"]), "weight": given["weight"],
         "seed": None if given["seed"] is None else whole("seed", given["seed"]), "metric": given["metric"],
         "fixed": dict(given["fixed"]), "storage": _storage(given), "refit": given["refit"],
@@ -249,13 +245,13 @@ def _table_job(given: Mapping[str, Any]) -> tuple[Job, Any, Any, StudyFolder | N
     elif data is None:
         raise OptionError("There is no data: name a file, or a study to go on from with --resume.")
     else:
-        usual = {"task": "auto", "split": "random", "seed": 0} | ({"test": USUAL_TEST_SHARE} if _is_usual(test) else {})
+        usual = {"task": "auto", "split": "random", "seed": 0} | ({"test": USUAL_TEST_SHARE} if is_usual(test) else {})
         asked |= {name: value for name, value in usual.items() if asked[name] is None}
     job = Job(
         clock, given["listeners"], asked, trials, device_named(given["device"]), threads, runs=_runs(given),
         is_resumed=folder is not None,
     )  # fmt: skip
-    return job, data, USUAL_TEST_SHARE if _is_usual(test) else test, folder, notices
+    return job, data, USUAL_TEST_SHARE if is_usual(test) else test, folder, notices
 
 
 @contextmanager
@@ -288,11 +284,6 @@ def _runs(given: Mapping[str, Any]) -> Listening | None:
     return None if listening.is_idle else listening
 
 
-def _is_usual(option: Any) -> bool:
-    """Whether nobody said anything else."""
-    return isinstance(option, str) and option == USUAL
-
-
 def _path(out: str | Path | None) -> Path | None:
     return None if out is None else Path(out)
 
@@ -300,18 +291,6 @@ def _path(out: str | Path | None) -> Path | None:
 def _listed(names: Any) -> Any:
     """Names of columns for the study's document; what is no sequence of them is refused where the table is known."""
     return [names] if isinstance(names, str) else list(names) if isinstance(names, Iterable) else names
-
-
-def _refuse_second_split(data: Any, split: str | None, test: Any) -> None:
-    """Raise where a share to test on was given beside parts that say themselves which rows those are."""
-    if _is_usual(test) or test is None or test_share(test) is None:
-        return
-    says_parts = isinstance(data, tuple) and len(data) == 3
-    if says_parts or (split is not None and SplitRule.of(split).kind == "column"):
-        what = "(train, valid, test) frames" if says_parts else f"--split {split}"
-        raise OptionError(
-            f"--test {test} has no effect on {what}, which says itself which rows are tested on: leave it out."
-        )
 
 
 def _tune_networks(given: Mapping[str, Any]) -> Study:
@@ -325,7 +304,7 @@ def _tune_networks(given: Mapping[str, Any]) -> Study:
     _refuse(**{name: given[name] for name in ("refit", "single", "drop", "number", "category", "weight")})
     _refuse(precision=given["precision"] != "high")
     rows = Material.one_of(None, given["data"])
-    valid = USUAL_VALID_SHARE if _is_usual(valid) else valid
+    valid = USUAL_VALID_SHARE if is_usual(valid) else valid
     seed = None if given["seed"] is None else whole("seed", given["seed"])
     if resume is not None:
         # No seed is a usual one here: what is given has to be that of the study.
@@ -341,7 +320,7 @@ def _tune_networks(given: Mapping[str, Any]) -> Study:
             reason = material.reason
             raise OptionError(f"A search reads the same rows again and again, and of these {reason}: use tt.fit.")
         knobs = _module_space(Networks(given["source"]), material, given["space"] or {}, fixed)
-        test = None if _is_usual(test) or (isinstance(test, str) and test == "none") else test
+        test = None if is_usual(test) or (isinstance(test, str) and test == "none") else test
         return job.run(knobs, material, test, resume, _path(given["out"]))
 
 
@@ -407,6 +386,6 @@ def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> 
             raise StudyError(
                 f"The study in {folder.path} was made from a frame: give the same data again to resume it."
             )
-    if _is_usual(test) and before["test"] is not None:
+    if is_usual(test) and before["test"] is not None:
         test = before["test"]
     return merged, data, test, notices

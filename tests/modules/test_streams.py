@@ -296,13 +296,14 @@ def test_a_collate_function_that_pads_is_left_to_its_batches():
     assert run.epochs == 2
 
 
-def test_a_datasets_own_error_comes_through():
+def test_a_datasets_own_error_is_told_with_its_item():
     class Broken(Stable):
         def __getitem__(self, i):
             raise OSError("the disk is gone")
 
-    with pytest.raises(OSError, match="the disk is gone"):
+    with pytest.raises(tt.DataError, match="Item 0 of the Dataset of train= raised OSError: the disk is gone") as told:
         fit(Broken())
+    assert isinstance(told.value.__cause__, OSError)
 
 
 def test_runs_of_a_sweep_over_a_stream_see_the_same_batches():

@@ -23,6 +23,8 @@ from trimtab.table.usable import ScorableTest, Usable, count_copies, keep_scorab
 from trimtab.wording import counted, listed
 
 USUAL_TEST_SHARE = 0.2
+# What stands for an option that nobody gave, so that one without effect can be refused.
+USUAL = "auto"
 
 
 @dataclass(frozen=True)
@@ -309,6 +311,23 @@ def _assemble(
             without_target=usable.without_target,
         ),
     )
+
+
+def is_usual(option: Any) -> bool:
+    """Whether nobody said anything else."""
+    return isinstance(option, str) and option == USUAL
+
+
+def refuse_second_split(data: Any, split: Any, test: Any) -> None:
+    """Raise where a share to test on was given beside parts that say themselves which rows those are."""
+    if is_usual(test) or test is None or test_share(test) is None:
+        return
+    says_parts = isinstance(data, tuple) and len(data) == 3
+    if says_parts or (split is not None and SplitRule.of(split).kind == "column"):
+        what = "(train, valid, test) frames" if says_parts else f"--split {split}"
+        raise OptionError(
+            f"--test {test} has no effect on {what}, which says itself which rows are tested on: leave it out."
+        )
 
 
 def _kind_of_test(test: Any, rule: SplitRule, source: Source) -> tuple[bool, float | None]:
