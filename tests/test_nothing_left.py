@@ -206,7 +206,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "training.engine:Engine.__init__", "training.engine:Engine.admit", "training.engine:Engine.retire",
         "training.engine:Engine._train", "training.engine:Engine._evaluate", "training.engine:Engine._path",
         "training.chunk:Chunk.train", "training.chunk:Chunk.validate", "training.step:Step.__call__",
-        "finish:choose", "finish:as_model", "judged:judge", "judged:predictions_frame", "model:Model.save",
+        "finish:choose", "finish:as_model", "job:judge", "job:predictions_frame", "model:Model.save",
         "model:Model.load", "model:os.replace", "job:Job._result", "job:edge_notices",
     ),
     "tune_within_a_budget": (
