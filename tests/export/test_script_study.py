@@ -77,6 +77,8 @@ SPLITS = {
     "parts": {"split": "part"},
     "parts, test trains": {"split": "part", "test": "none"},
     "weights": {"weight": "w"},
+    "weights in time": {"weight": "w", "split": "time:at"},
+    "parts with weights": {"weight": "w", "split": "part"},
 }
 
 
@@ -90,6 +92,16 @@ def test_folds_and_columns_are_the_studys(tmp_path, table, split, target):
     names = made.run_until(NETWORK_STARTS)
     assert_same_folds(made, names)
     assert_same_columns(made, names)
+
+
+@pytest.mark.parametrize(("values", "task"), [(5, "regression"), (5, "classification"), (60, "classification")])
+def test_the_test_part_is_drawn_by_the_targets_cells_whatever_the_task(tmp_path, values, task):
+    """Few numbers are balanced one by one and many by their size; the folds are balanced as the task is."""
+    frame = rooms().with_columns(stars=polars.Series([i * 7 % values for i in range(rooms().height)]))
+    path = tmp_path / "rooms.csv"
+    frame.write_csv(path)
+    made = written(tmp_path / "study", path, "stars", task=task, weight="w")
+    assert_same_folds(made, made.run_until(NETWORK_STARTS))
 
 
 def test_one_validation_part_for_many_rows(tmp_path):

@@ -36,6 +36,8 @@ class Split:
 
     `kind` is random, time, group, column or given; the train rows of a fold never hold a copy of one of its valid rows,
     unless the caller gave the folds. `units` (int64, for every row of the table) are those of `units_of`.
+    `tests_labels`: the test part is balanced over the target's values, else over its quantiles. `counters` are columns
+    in which copies of a row may differ, `weightless` counts the rows that were drawn and left out then.
     """
 
     kind: str
@@ -43,6 +45,9 @@ class Split:
     test: np.ndarray
     notices: tuple[str, ...] = ()
     units: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    tests_labels: bool = False
+    counters: tuple[str, ...] = ()
+    weightless: int = 0
 
     @cached_property
     def latest(self) -> int | None:
@@ -136,7 +141,10 @@ def plan_split(
     drawn, test = len(test), np.sort(test[counts[test]])
     if drawn and not len(test):
         notices.append("Every row of the test part has weight 0: there is no test score.")
-    return Split(rule.kind, tuple(pairs), test, tuple(notices), units)
+    return Split(
+        rule.kind, tuple(pairs), test, tuple(notices), units, tests_labels=holds_labels(frame, schema.targets),
+        counters=counters_of(frame, schema), weightless=int((~counts).sum()),
+    )  # fmt: skip
 
 
 def units_of(frame: pl.DataFrame, schema: Schema, rule: SplitRule) -> np.ndarray:
@@ -181,7 +189,7 @@ def _drawn(
     test, rest = np.zeros(0, dtype=np.int64), np.arange(frame.height)
     if share:
         put_aside = folds.put_groups_aside if rule.kind == "group" else folds.put_aside
-        test, rest = put_aside(Units(together, *_strata(frame, schema.targets)), share, generator)
+        test, rest = put_aside(Units(together, *_strata(frame, schema.targets, classes)), share, generator)
     rest = rest[counts[rest]]
     units = _units(frame, schema, together, classes)
     if rule.kind == "group":
@@ -221,20 +229,24 @@ def duplicates(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
     Columns that are left out or used otherwise than by the rules count as well: whether a column is dropped must not
     move a row from one part to another.
     """
-    dtypes = frame.schema  # polars makes it anew at every look
-    used = [name for name, dtype in dtypes.items() if not _is_unhashable(dtype)]
-    whole = [name for name in used if dtypes[name].is_integer() and name not in schema.targets]
-    facts = collect_facts(frame, whole)
-    task = choose_task(frame, schema.targets).task if facts else ""
-    orders = {name: orders_target(frame, fact, schema.targets, task) for name, fact in facts.items()}
-    counters = {name for name in facts if role_of(facts[name], orders_target=orders[name]).name == "identifier"}
-    used = [name for name in used if name not in counters]
+    counters = counters_of(frame, schema)
+    used = [name for name, dtype in frame.schema.items() if not _is_unhashable(dtype) and name not in counters]
     if not used:
         return np.arange(frame.height)
     hashes = frame.select(used).hash_rows(seed=1).to_numpy()
     _, first, together = np.unique(hashes, return_index=True, return_inverse=True)
     # Numbered as they appear, so that nothing that is drawn later depends on how rows are hashed.
     return np.argsort(np.argsort(first))[together]
+
+
+def counters_of(frame: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
+    """The columns that tell rows apart and nothing else, whatever they are used for."""
+    dtypes = frame.schema  # polars makes it anew at every look
+    whole = [name for name, dtype in dtypes.items() if dtype.is_integer() and name not in schema.targets]
+    facts = collect_facts(frame, whole)
+    task = choose_task(frame, schema.targets).task if facts else ""
+    orders = {name: orders_target(frame, fact, schema.targets, task) for name, fact in facts.items()}
+    return tuple(name for name in facts if role_of(facts[name], orders_target=orders[name]).name == "identifier")
 
 
 def _is_unhashable(dtype: pl.DataType) -> bool:
@@ -249,16 +261,21 @@ def _units(frame: pl.DataFrame, schema: Schema, together: np.ndarray, classes: p
     return Units(together, strata, is_class)
 
 
-def _strata(frame: pl.DataFrame, targets: Sequence[str]) -> tuple[np.ndarray, bool]:
+def _strata(frame: pl.DataFrame, targets: Sequence[str], labels: pl.Series | None) -> tuple[np.ndarray, bool]:
     """The strata that the test part is balanced over, and whether they are labels; from the target's cells alone, since
     the same rows test whatever task is made of them."""
-    if len(targets) == 1 and _holds_labels(frame[targets[0]]):
-        return _classes(frame[targets[0]]), True
-    return _quantiles(frame, targets), False
+    if not holds_labels(frame, targets):
+        return _quantiles(frame, targets), False
+    cells = frame[targets[0]]
+    return _classes(cells if labels is None or cells.dtype.is_numeric() else labels), True
 
 
-def _holds_labels(column: pl.Series) -> bool:
-    """Text, true and false, or so few numbers that each has rows enough."""
+def holds_labels(frame: pl.DataFrame, targets: Sequence[str]) -> bool:
+    """Whether a test part is balanced over the target's values: text, true and false, or so few numbers that each has
+    rows enough."""
+    if len(targets) != 1:
+        return False
+    column = frame[targets[0]]
     if not column.dtype.is_numeric():
         return True
     most = min(MOST_CLASSES_OF_INTEGERS, max(2, len(column) // ROWS_PER_CLASS_OF_INTEGERS))

@@ -52,7 +52,9 @@ class Division:
 
     `test_share` is None where no row of the table was put aside by chance; `count` the number of folds;
     `most_copies` is how many rows at most are equal in every column (`counters` aside), 1 where none are;
-    `has_single_classes`: some class may have a single row.
+    `has_single_classes`: some class may have a single row. `tests_labels`: the test part is balanced over the target's
+    values, whatever the folds are. `has_weightless_rows`: some rows have weight 0, and are left out after the draw.
+    `spells_classes_differently`: rows may be copies although their class is written otherwise.
     """
 
     rule: SplitRule
@@ -64,6 +66,9 @@ class Division:
     most_copies: int
     has_single_classes: bool
     counters: tuple[str, ...] = ()
+    tests_labels: bool = False
+    has_weightless_rows: bool = False
+    spells_classes_differently: bool = False
 
     @property
     def puts_test_aside(self) -> bool:
@@ -90,12 +95,13 @@ def folds_code(division: Division) -> str:
     if kind == "column":
         named = f"label({literal(division.rule.column)})"
         lines.append(f"part = {named}.str.to_lowercase().str.head(3).to_numpy()  # train, valid or test")
+        train, valid = 'part != "val"' if division.tests_nothing else 'part == "tra"', 'part == "val"'
+        if division.has_weightless_rows:
+            train, valid = f"({train}) & (weight > 0)", f"({valid}) & (weight > 0)"
         if division.count == 1:
-            train = 'part != "val"' if division.tests_nothing else 'part == "tra"'
-            lines.append(f'folds = [(numpy.flatnonzero({train}), numpy.flatnonzero(part == "val"))]\n')
+            lines.append(f"folds = [(numpy.flatnonzero({train}), numpy.flatnonzero({valid}))]\n")
             return "\n".join(lines)
-        every = 'part != "val"' if division.tests_nothing else 'part == "tra"'
-        lines.append(f"rows = numpy.flatnonzero({every})")
+        lines.append(f"rows = numpy.flatnonzero({train})")
     else:
         lines.append("rows = numpy.arange(len(target))")
     return "\n".join([_drawing(division), *lines, *_random(division), ""])
@@ -103,14 +109,11 @@ def folds_code(division: Division) -> str:
 
 def _drawing(division: Division) -> str:
     """`chance`, `stratum`, `dealt` and, where a share of rows is put aside, `evenly`."""
-    if division.is_classification:
-        strata, stratum = "class", 'stratum = label(TARGET).rank("dense").to_numpy().astype(int) - 1'
-    else:
-        strata = "twentieth of the target"
-        stratum = "\n".join([
-            'ranks = [polars.Series(column).rank("average").to_numpy() for column in target.T]',
-            "stratum = numpy.floor(20 * (numpy.mean(ranks, axis=0) - 0.5) / len(target)).astype(int)",
-        ])  # fmt: skip
+    strata = "class" if division.is_classification else "twentieth of the target"
+    tests_labels = division.tests_labels if division.puts_test_aside else division.is_classification
+    if tests_labels != division.is_classification:
+        strata = "stratum"
+    stratum = _stratum(division, tests_labels)
     text = _COPIES if division.has_copies else _ROWS
     result = "heads = " if division.has_single_classes else "return "
     text = text.format(strata=strata, result=result, first=_first(division))
@@ -120,10 +123,25 @@ def _drawing(division: Division) -> str:
     return f"chance = numpy.random.default_rng([{division.seed}, 0x7AB1E])\n{stratum}\n{text}\n"
 
 
+def _stratum(division: Division, is_of_labels: bool) -> str:
+    """A statement that makes `stratum`: the class, value or twentieth of the target that each row belongs to."""
+    if is_of_labels and division.is_classification:
+        return 'stratum = label(TARGET).rank("dense").to_numpy().astype(int) - 1'
+    if is_of_labels:
+        return 'stratum = polars.Series(target[:, 0]).rank("dense").to_numpy().astype(int) - 1'
+    columns = "number(TARGET)[None]" if division.is_classification else "target.T"
+    return (
+        f'ranks = [polars.Series(column).rank("average").to_numpy() for column in {columns}]\n'
+        "stratum = numpy.floor(20 * (numpy.mean(ranks, axis=0) - 0.5) / len(target)).astype(int)"
+    )
+
+
 def _first(division: Division) -> str:
     cells, start = "table", ""
-    if division.counters:
-        cells, start = "cells", f"cells = table.drop({literal(list(division.counters))})\n"
+    if division.counters or division.spells_classes_differently:
+        made = f"table.drop({literal(list(division.counters))})" if division.counters else "table"
+        made += ".with_columns(label(TARGET).alias(TARGET))" if division.spells_classes_differently else ""
+        cells, start = "cells", f"cells = {made}\n"
     rows = f'{cells}.with_row_index("__row__").select(polars.col("__row__").min().over({cells}.columns))'
     return f"{start}first = {rows}.to_series().to_numpy()"
 
@@ -131,8 +149,16 @@ def _first(division: Division) -> str:
 def _random(division: Division) -> list[str]:
     lines, of_rows = [], division.of_rows
     if division.puts_test_aside:
-        test = f"evenly(dealt(rows), {literal(division.test_share)})"
+        heads = "dealt(rows)"
+        if division.tests_labels and not division.is_classification:
+            lines += ["heads = dealt(rows)", "heads = heads[numpy.bincount(stratum[heads])[stratum[heads]] > 1]"]
+            heads = "heads"
+        test = f"evenly({heads}, {literal(division.test_share)})"
         lines.append(f"rows = rows[~numpy.isin({of_rows}, {test})]  # the study's test rows stay out")
+        if division.tests_labels != division.is_classification:
+            lines += _stratum(division, division.is_classification).split("\n")
+    if division.rule.kind == "random" and division.has_weightless_rows:
+        lines.append("rows = rows[weight[rows] > 0]")
     if division.count == 1:
         share = f"min({literal(VALIDATION_SHARE)}, {MOST_VALIDATION_ROWS} / len(rows))"
         lines.append(f"is_valid = numpy.isin({of_rows}, evenly(dealt(rows), {share}))")
@@ -167,6 +193,12 @@ def _by_time(division: Division) -> str:
     else:
         rest = literal(1 - division.test_share)
         lines.append(f"end = nearest(cuts[1:], {rest} * len(order))  # the study's test rows are later than these")
+    if division.has_weightless_rows:
+        lines += [
+            "order = order[:end][weight[order[:end]] > 0]",
+            "end = len(order)",
+            "cuts = numpy.flatnonzero(times[order][1:] != times[order][:-1]) + 1",
+        ]
     lines.append("cuts = cuts[cuts < end]")
     if division.count == 1:
         share = f"min({literal(VALIDATION_SHARE)}, {MOST_VALIDATION_ROWS} / end)"
@@ -200,6 +232,11 @@ def _by_group(division: Division) -> str:
             "rest = numpy.setdiff1d(numpy.arange(len(size)), aside)",
         ]
     lines.append("rows = numpy.flatnonzero(numpy.isin(group, rest))")
+    if division.has_weightless_rows:
+        lines += [
+            "rows = rows[weight[rows] > 0]",
+            "rest, size = numpy.unique(group[rows]), numpy.bincount(group[rows], minlength=len(size))",
+        ]
     if division.count == 1:
         return "\n".join([
             *lines,

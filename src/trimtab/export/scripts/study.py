@@ -89,6 +89,9 @@ def _table(subject: Subject) -> str:
     numbers = [feature.name for feature in columns.numbers]
     numbers += [] if subject.is_classification else list(subject.target.names)
     numbers += [subject.weight] if subject.weight else []
+    division = subject.division
+    if subject.is_classification and division.puts_test_aside and not division.tests_labels:
+        numbers += subject.target.names
     rule = subject.division.rule
     if rule.kind == "time" and rule.column not in [feature.name for feature in columns.moments]:
         numbers.append(rule.column)
@@ -118,7 +121,8 @@ def _target(subject: Subject) -> str:
         lines.append(table("TARGETS", list(subject.target.names)))
         lines.append("table = table.filter(numpy.isfinite([number(name) for name in TARGETS]).all(axis=0))")
     if subject.weight:
-        lines.append(f"table = table.filter(number({literal(subject.weight)}) > 0)")
+        if not subject.division.has_weightless_rows:
+            lines.append(f"table = table.filter(number({literal(subject.weight)}) > 0)")
         lines.append(f"weight = number({literal(subject.weight)})")
     if subject.is_classification:
         lines.append("numbers_of = {one: place for place, one in enumerate(CLASSES)}")
@@ -293,12 +297,15 @@ def _last_training(subject: Subject) -> list[str]:
     if not subject.is_of_all_rows or subject.trial.name in (MEAN, LINEAR):
         return []
     rows = "numpy.unique(numpy.concatenate(sum(folds, ())))"
+    if subject.trains_on_test_rows:
+        is_whole = not subject.division.has_weightless_rows
+        rows = "numpy.arange(len(target))" if is_whole else "numpy.flatnonzero(weight > 0)"
     first, count = subject.division.seed, subject.networks
     what = "the mean of networks" if count > 1 else "a network"
     return [
         "",
         f"# In the study's model: {what} trained once more, on all rows.",
-        f"every = {'numpy.arange(len(target))' if subject.trains_on_test_rows else rows}",
+        f"every = {rows}",
         f"networks = [{', '.join(f'trained_on_all(every, {seed})' for seed in range(first, first + count))}]",
     ]
 

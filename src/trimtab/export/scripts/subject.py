@@ -16,6 +16,7 @@ from trimtab.export.scripts.reading import Reading
 from trimtab.model import Model
 from trimtab.table.encode import Encoder
 from trimtab.table.prepare import Prepared, prepare
+from trimtab.table.spelling import as_labels, other_spellings
 from trimtab.table.split import SplitRule
 from trimtab.table.target import TargetEncoder
 from trimtab.training.metrics import Metric, metric_for
@@ -126,14 +127,21 @@ def _division(
     test = asked["test"]
     is_share = isinstance(test, (int, float)) and not isinstance(test, bool)
     is_classification = target.task == "classification"
-    counters, most_copies, has_singles = (), _MANY, is_classification
+    rule = SplitRule.parse(asked["split"])
+    counters, most_copies, has_singles, tests_labels = (), _MANY, is_classification, is_classification
+    spells = False
     if prepared is not None and reading.frame is not None:
-        identifiers = prepared.schema.with_role("identifier")
-        counters = tuple(column.name for column in identifiers if column.dtype.startswith(("Int", "UInt")))
-        most_copies = _most_copies(reading.frame.drop(counters))
+        counters = (*prepared.split.counters, *([rule.column] if rule.kind == "column" else []))
+        name = target.names[0]
+        # Text that was read as numbers or truths: "1" and "1.0" are one cell then.
+        is_typed = any(c.name == name and not c.dtype.startswith("String") for c in prepared.schema.columns)
+        spells = is_classification and is_typed and bool(other_spellings(reading.frame[name]))
+        cells = reading.frame.with_columns(as_labels(reading.frame[name])) if spells else reading.frame
+        most_copies = _most_copies(cells.drop(counters))
         has_singles = is_classification and _fewest_of_a_class(prepared) < _FEW
+        tests_labels = prepared.split.tests_labels
     return Division(
-        rule=SplitRule.parse(asked["split"]),
+        rule=rule,
         seed=asked["seed"],
         test_share=float(test) if is_share else None,
         tests_nothing=test == "none",
@@ -142,6 +150,9 @@ def _division(
         most_copies=most_copies,
         has_single_classes=has_singles,
         counters=counters,
+        tests_labels=tests_labels,
+        spells_classes_differently=spells,
+        has_weightless_rows=prepared is not None and prepared.split.weightless > 0,
     )
 
 
