@@ -78,8 +78,8 @@ def test_parts_of_another_kind_do_not_follow():
     cases = [
         (from_pair((X, X + 0.5), Y, name="valid"), DataError, "hold fractions"),
         (from_pair(X, Y, name="valid"), ShapeError, r"valid= have rows of shape \[2\]"),
-        (from_pair({"a": X, "b": X}, Y, name="valid"), DataError, "called and arranged alike"),
-        (from_pair((X, X), (Y, Y), name="valid"), DataError, "called and arranged alike"),
+        (from_pair({"a": X, "b": X}, Y, name="valid"), DataError, "named or arranged differently"),
+        (from_pair((X, X), (Y, Y), name="valid"), DataError, "named or arranged differently"),
         (from_pair((X, X), X, name="valid"), ShapeError, "targets of valid="),
     ]
     for other, kind, words in cases:
