@@ -13,13 +13,10 @@ from process_state import in_another_thread, nothing_left
 
 
 class Meeting:
-    """A listener or callback of the first of two calls, or of the second: the first enters and leaves before it."""
+    """A callback of the first of two calls, or of the second: the first enters and leaves before it."""
 
     def __init__(self, *, is_first, is_in, is_out):
         self.is_first, self.is_in, self.is_out, self.has_met = is_first, is_in, is_out, False
-
-    def progress(self, *_):
-        self.meet()
 
     def epoch_ended(self, run, values):
         self.meet()
@@ -55,7 +52,7 @@ def calls(rows, tmp_path_factory):
     def tune(listener):
         study = tt.tune(
             frame, target="y", trials=1, epochs=3, width=32, depth=1, batch_size=32, out=out(), threads=2,
-            listeners=[listener] if listener else (),
+            callbacks=[listener] if listener else (),
         )  # fmt: skip
         return study.result["test"], study.result["baselines"], [trial.error for trial in study.trials]
 
@@ -63,7 +60,7 @@ def calls(rows, tmp_path_factory):
         study = tt.tune(
             lambda width: nn.Sequential(nn.Linear(3, width), nn.Tanh(), nn.Linear(width, 1)), data=rows,
             space={"width": [4, 8], "lr": (1e-3, 1e-1, "log")}, trials=3, epochs=3, out=out(), threads=2,
-            listeners=[listener] if listener else (),
+            callbacks=[listener] if listener else (),
         )  # fmt: skip
         return [(trial.values, trial.error) for trial in study.trials]
 

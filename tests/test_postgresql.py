@@ -134,14 +134,17 @@ sys.path.insert(0, sys.argv[3])
 import optuna, test_postgresql
 
 class Killer:
-    def progress(self, progress):
-        if progress.trials_done >= 3:
+    trials = 0
+
+    def ended(self, run, result):
+        self.trials += 1
+        if self.trials > 3:
             name = json.loads((pathlib.Path(sys.argv[1]) / "study.json").read_text())["store"]["study"]
             while len(optuna.load_study(study_name=name, storage=sys.argv[2]).trials) < 3:
                 time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGKILL)
 
-test_postgresql.tune(trials=12, out=sys.argv[1], storage=sys.argv[2], listeners=[Killer()])
+test_postgresql.tune(trials=12, out=sys.argv[1], storage=sys.argv[2], callbacks=[Killer()])
 """
 
 
