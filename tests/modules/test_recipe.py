@@ -8,7 +8,7 @@ from torch import nn
 from trimtab.errors import OptionError, UnknownKnobError
 from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import DEFAULTS, EarlyStopping, check_against, recipe, refuse_idle, split_knobs
-from trimtab.training.config import Group, Schedule, Stopping
+from trimtab.training.config import Group, Listed, Schedule, Stopping
 
 
 def test_nothing_given_is_the_defaults():
@@ -50,8 +50,10 @@ def test_knobs_go_to_the_factory_that_takes_them():
     assert split_knobs(anything, {"depth": 3, "lr": 1}) == ({"depth": 3}, {"lr": 1})
     with pytest.raises(UnknownKnobError, match='Did you mean "width"'):
         split_knobs(networks, {"widht": 3})
+    network, _ = split_knobs(anything, {"layers": ([3], [4, 5])})
+    assert Listed.undone(network["layers"]) == ([3], [4, 5]) and hash(network["layers"])
     with pytest.raises(OptionError, match="layers is"):
-        split_knobs(anything, {"layers": ([3], [4])})
+        split_knobs(anything, {"layers": ({3}, {4})})
 
 
 def test_what_a_module_cannot_follow():

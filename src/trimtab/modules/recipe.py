@@ -27,6 +27,7 @@ from trimtab.training.config import (
     STOPPING_READS,
     Config,
     Group,
+    Listed,
     Loss,
     Optimizer,
     Schedule,
@@ -158,12 +159,17 @@ def recipe(knobs: Mapping[str, Any], network: Mapping[str, Any] | None = None) -
     return Recipe(config, given, function, make_optimizer)  # type: ignore[arg-type]
 
 
+def _unchanging(value: Any) -> Any:
+    """A knob's value as Python's own; a list in a form that stays what it is, since runs are known by their knobs."""
+    return Listed.of(plain(value))
+
+
 def split_knobs(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The knobs that the factory of networks takes, and those that belong to training; raises UnknownKnobError."""
-    network = {name: plain(value) for name, value in knobs.items() if name in networks.knobs}
+    network = {name: _unchanging(value) for name, value in knobs.items() if name in networks.knobs}
     training = {name: value for name, value in knobs.items() if name not in network}
     if networks.takes_any_knob:
-        network |= {n: plain(training.pop(n)) for n in list(training) if n not in DEFAULTS}
+        network |= {n: _unchanging(training.pop(n)) for n in list(training) if n not in DEFAULTS}
     unknown = next((name for name in training if name not in DEFAULTS), None)
     if unknown is not None:
         raise unknown_knob(unknown, (*networks.knobs, *KNOBS))
@@ -172,8 +178,8 @@ def split_knobs(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str,
             hash(value)
         except TypeError:
             raise OptionError(
-                f"{name} is {value!r}: what the function of networks takes must be a number, a name, a tuple or "
-                "something else that cannot be changed."
+                f"{name} is {value!r}: what the function of networks takes must be a number, a name, a list, a tuple "
+                "or something else that cannot be changed."
             ) from None
     return network, training
 
