@@ -29,7 +29,7 @@ from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.tuning.address import checked_address
 from trimtab.tuning.budget import Budget, seconds_for
 from trimtab.tuning.folder import StudyFolder, locked
-from trimtab.tuning.going_on import address_of, seed_of, trials_to_do, words_of_held_knobs
+from trimtab.tuning.going_on import address_of, seed_of, trials_asked_for, words_of_held_knobs
 from trimtab.wording import listed, with_article
 
 PRECISIONS = ("high", "auto")
@@ -188,7 +188,7 @@ def _limits(given: Mapping[str, Any]) -> tuple[int | None, int]:
                 "--out is for a new study: one that is resumed stays in its folder. Leave one of both out."
             )
         if given["budget"] is None and trials is None:
-            trials = trials_to_do(resume, _storage(given))
+            trials = trials_asked_for(resume)
     return trials, threads or cores()
 
 

@@ -37,13 +37,22 @@ def identity_of_run(fitting: Fitting, request: Request, recipe: Recipe, rows: It
         "the loss": recipe.function,
         "the optimizer": recipe.make_optimizer,
     }
-    return _told(fitting, things)
+    return _told(fitting, things | _own_metric(fitting))
 
 
 def identity_of_study(fitting: Fitting, fixed: Mapping[str, Any], network: torch.nn.Module) -> Parts:
     """That of a search's networks: the function that makes them, one of them, and what is held still."""
     makes = fitting.networks.factory
-    return _told(fitting, {"the function of networks": makes, "the network": network, "the knobs": dict(fixed)})
+    things = {"the function of networks": makes, "the network": network, "the knobs": dict(fixed)}
+    return _told(fitting, things | _own_metric(fitting))
+
+
+def _own_metric(fitting: Fitting) -> dict[str, Any]:
+    """A metric of the caller's own, which its name does not tell; nothing for those that trimtab knows."""
+    own = None if fitting.metric is None else fitting.metric.own
+    if own is None:
+        return {}
+    return {"the metric": {"function": own.function, "greater_is_better": bool(own.greater_is_better)}}
 
 
 def _told(fitting: Fitting, things: Mapping[str, Any]) -> Parts:

@@ -88,9 +88,13 @@ def tried(
 
 def telling_rows(examples: Examples) -> Tensor:
     """Numbers of few rows that tell most: the first ones, and those in which a whole number of the targets comes first
-    (labels may be sorted, and the first ones such as a loss leaves out)."""
+    (labels may be sorted, and the first ones such as a loss leaves out) or a fraction is least or greatest."""
     rows = set(range(min(ROWS, examples.rows)))
     for target in examples.targets:
+        if target.is_floating_point() and target.numel():
+            # What stands for a gap (-9), or a mask of 0 and 1, lies at an end of the values.
+            of_row = max(1, target.numel() // len(target))
+            rows |= {int(place) // of_row for place in (target.argmin(), target.argmax())}
         if target.is_floating_point() or target.numel() > MOST_SEARCHED:
             continue
         by_row = target.flatten(1) if target.dim() > 1 else target.unsqueeze(1)
@@ -343,7 +347,7 @@ def _labels(examples: Examples, classes: int, reader: str) -> Tensor:
         row = int(odd[0])
         raise LabelError(
             f"y of {name}= holds class {int(labels[row])} at [{examples.place_of(row)}]: {reader} reads classes 0 to "
-            f"{classes - 1}, one for each output of the network."
+            f"{classes - 1} with this network."
         )
     return labels
 

@@ -14,7 +14,7 @@ from trimtab.errors import OptionError
 from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import EarlyStopping, Recipe, plain, recipe, refuse_idle, split_knobs
 from trimtab.modules.several import is_sequence, several, takes_sequence
-from trimtab.training.config import BINARY_LOSSES, CLASSIFICATION_LOSSES, REGRESSION_LOSSES, Config, Listed, Task
+from trimtab.training.config import BINARY_LOSSES, CLASSIFICATION_LOSSES, REGRESSION_LOSSES, Config, Listed, Task, whole
 from trimtab.tuning.space import Choice, Domain, Range, Value, natural_epochs
 from trimtab.wording import with_article
 
@@ -130,7 +130,7 @@ class ModuleSpace:
 
     @property
     def natural_epochs(self) -> int:
-        return int(self.fixed.get("epochs", natural_epochs(self.rows)))
+        return whole("epochs", self.fixed.get("epochs", natural_epochs(self.rows)), least=1)
 
     def draw(self, rng: numpy.random.Generator) -> dict[str, Value]:
         return {name: domain.draw(rng) for name, domain in self.domains.items()}

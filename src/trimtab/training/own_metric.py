@@ -35,8 +35,8 @@ class Metric:
             are, the prediction holds probabilities `[rows, classes]` and the truth class numbers `[rows]`. It may be
             called from several threads at once.
         greater_is_better: whether a greater figure is a better one.
-        name: what it is called in results; by default the function's own name. A study that is resumed asks for the
-            same name.
+        name: what it is called in results; by default the function's own name. A run or a study that goes
+            on asks for the same function and name.
 
     Raises OptionError for what is no function, and for a name that another metric has.
     """

@@ -10,7 +10,6 @@ from typing import Any
 from trimtab.errors import StudyError
 from trimtab.tuning.address import to_open, without_secrets
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.store import TrialStore
 from trimtab.tuning.trial import TrialRecord
 from trimtab.wording import counted, listed
 
@@ -42,17 +41,9 @@ def seed_of(path: Path, given: int, usual: int = 0) -> int:
     return before
 
 
-def trials_to_do(path: Path, storage: str | None) -> int | None:
-    """How many trials the study at `path` was asked for, where that many are not done yet."""
-    folder = StudyFolder.open(path)
-    asked = folder.read("study.json")["asked"]
-    wanted = asked.get("trials")
-    if wanted is None:
-        return None
-    url = address_of(folder, asked.get("storage"), storage)
-    greater = bool(asked.get("greater_is_better"))
-    with TrialStore(folder, url=url, greater_is_better=greater, may_create=False) as store:
-        return wanted if sum(not record.name for record in store.trials()) < wanted else None
+def trials_asked_for(path: Path) -> int | None:
+    """How many trials the study at `path` was asked for, None where by time alone."""
+    return StudyFolder.open(path).read("study.json")["asked"].get("trials")
 
 
 def words_of_held_knobs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -73,7 +64,7 @@ def words_of_going_on(earlier: Sequence[TrialRecord], max_trials: int | None) ->
     if max_trials is not None and tuned >= max_trials:
         notices.append(
             f"There are {counted(tuned, 'trial')} already, and --trials {max_trials} counts those of earlier calls: "
-            "give a larger number to train more."
+            "give a larger number, or --budget alone, to train more."
         )
     return notices
 
