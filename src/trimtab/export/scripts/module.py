@@ -277,8 +277,7 @@ def train(module, X, y, Xv, yv{", w, wv" if has_weights else ""}):
 
 def _judged(task: Task, reading: Reading, targets: Form, *, is_own_loss: bool, has_weights: bool) -> list[str]:
     """Lines that set `score` to the error of the kept network by the metric."""
-    is_numbers, truth = task == "regression", "yv" if targets.is_plain else "truth"
-    first = [] if targets.is_plain else [f"    truth = yv{targets.first}"]
+    is_numbers, truth = task == "regression", "yv" if targets.is_plain else "target"
     count = "len(Xv)" if reading.inputs.is_plain else f"len({truth})"
     unscaled, reshaped = ("", f".reshape({count}, -1)") if is_numbers else (".softmax(dim=1)", "")
     output = f"{KEPT}({reading.inputs.stars}Xv)"
@@ -291,7 +290,10 @@ def _judged(task: Task, reading: Reading, targets: Form, *, is_own_loss: bool, h
         truth += ".reshape(-1).long()"
     weights = ", wv.double().numpy()" if has_weights else ""
     found = f"{output}{reshaped}.double(){unscaled}.numpy()"
-    return [*first, f"    score = error({found}, {truth}.numpy(){weights})"]
+    if targets.is_plain:
+        return [f"    score = error({found}, {truth}.numpy(){weights})"]
+    lines = (f"target = yv{targets.first}", f"truth = {truth}.numpy()", f"score = error({found}, truth{weights})")
+    return [f"    {line}" for line in lines]
 
 
 _TWO = '''\
