@@ -71,8 +71,8 @@ class Reading:
     @classmethod
     def of_note(cls, note: Mapping[str, Any]) -> "Reading":
         """What was `noted`; an older trimtab did not note forms."""
-        plain = {name: note[name] for name in _NOTED if name in note}
-        forms = {name: Form(**note[name]) for name in _FORMS if name in note}
+        plain: dict[str, Any] = {name: note[name] for name in _NOTED if name in note}
+        forms: dict[str, Any] = {name: Form(**note[name]) for name in _FORMS if name in note}
         return cls(**plain, **forms, knows_forms="inputs" in note)
 
 
