@@ -137,7 +137,7 @@ class ModuleJob:
             "metric": None if metric is None else metric.name, "storage": self.storage, "fingerprint": fingerprint,
             "greater_is_better": metric is not None and metric.greater_is_better, "trials": self.max_trials,
             "has_weights": fitting.material.has_weights, "drops_last": fitting.drops_last,
-            "reading": {name: getattr(fitting.reading, name) for name in ("is_one_hot", "one_output", "columns")},
+            "reading": fitting.reading.noted(),
         }  # fmt: skip
 
     def _opened(self, folder: Path, asked: dict[str, Any]) -> StudyFolder:

@@ -328,7 +328,7 @@ def _module_study_script(study: Study, folder: StudyFolder) -> str:
         drops_last=asked.get("drops_last", False),
         keeps_dropout="dropout" in study.winner.config.module_arguments
         or "dropout" not in {**study.winner.values, **asked["fixed"]},
-        reading=Reading(**asked.get("reading", {})),
+        reading=Reading.of_note(asked.get("reading", {})),
     )
 
 

@@ -2,6 +2,9 @@
 
 import functools
 import io
+import json
+import re
+from collections import namedtuple
 from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any
@@ -10,7 +13,7 @@ import numpy
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import trimtab as tt
 from trimtab.export.scripts.sources import source_of, source_of_module
@@ -68,8 +71,8 @@ def script_of(run: tt.Run, module: nn.Module, **more: Any) -> str:
     return replace(run, module=module, **more).code()
 
 
-def train_of(script: str) -> Any:
-    names: dict[str, Any] = {"__name__": "script"}
+def train_of(script: str, **copied: Any) -> Any:
+    names: dict[str, Any] = {"__name__": "script", **copied}
     exec(compile(script, "train.py", "exec"), names)  # noqa: S102
     return names
 
@@ -377,6 +380,214 @@ def test_a_share_of_the_rows_is_the_same_share():
     assert [len(part) for part in parts] == [45, 45, 15, 15]
     _, score = names["train"](network(), *parts)
     assert score == pytest.approx(run.score, rel=1e-3)
+
+
+# -- several inputs and targets
+
+
+class Mixed(nn.Module):
+    """A network with two inputs, by place or by name, that gives two outputs or their sum."""
+
+    def __init__(self, *, gives_two: bool, normalises: bool = False) -> None:
+        super().__init__()
+        # What is normalised has no bias: its gradient would be rounding, which Adam makes steps of.
+        self.a, self.b = nn.Linear(2, 4, bias=not normalises), nn.Linear(1, 4, bias=False)
+        self.gives_two = gives_two
+        self.norm, self.last = nn.BatchNorm1d(4) if normalises else nn.Identity(), nn.Linear(4, 2)
+
+    def forward(self, a, b):
+        first, second = self.last(torch.tanh(self.norm(self.a(a) + self.b(b)))).split(1, dim=1)
+        return {"first": first, "second": second} if self.gives_two else first + second
+
+
+class OfADict(Mixed):
+    """The same with one dict of inputs, under names that are none in Python."""
+
+    def forward(self, inputs):
+        return super().forward(inputs["a {0}"], inputs['"b"'])
+
+
+def mixed(kind: type[Mixed] = Mixed, **how: bool) -> nn.Module:
+    torch.manual_seed(0)
+    return kind(**how)
+
+
+INPUTS = {
+    "one": lambda x: x,
+    "a tuple of one": lambda x: (x,),
+    "a tuple": lambda x: (x[:, :2], x[:, 2:]),
+    "a dict": lambda x: {"b": x[:, 2:], "a": x[:, :2]},
+    "one dict": lambda x: {"a {0}": x[:, :2], '"b"': x[:, 2:]},
+}
+Pair = namedtuple("Pair", "second first")
+TARGETS = {
+    "one": lambda y: torch.stack([y, -y], dim=1),
+    "a tuple": lambda y: (y[:, None], -y[:, None]),
+    "a dict": lambda y: {"second": -y[:, None].double(), "first": y.double()},
+    "a dict of one": lambda y: {"both": torch.stack([y, -y], dim=1)},
+    "a nest": lambda y: {"both": [y[:, None], (-y[:, None],)]},
+    "a named tuple": lambda y: Pair(-y[:, None], y[:, None]),
+}
+
+
+def squares_of_all(output, target):
+    """Squares of one tensor or two, however they are arranged."""
+    if isinstance(output, dict):
+        output = torch.cat([output["first"], output["second"]], dim=1)
+    if hasattr(target, "_fields"):
+        target = [target.first, target.second]
+    elif isinstance(target, dict):
+        target = target["both"] if "both" in target else [target["first"].reshape(-1, 1), target["second"]]
+    if not isinstance(target, torch.Tensor):
+        first, second = target
+        target = torch.cat([first, second if isinstance(second, torch.Tensor) else second[0]], dim=1)
+    return (output - target.to(output.dtype)) ** 2
+
+
+def mean_square(output, target):
+    """The same as one number."""
+    return squares_of_all(output, target).mean()
+
+
+# What a script asks to be copied from one's own code.
+COPIED = {"Mixed": Mixed, "squares_of_all": squares_of_all}
+
+
+def as_given(inputs: str, targets: str, count: int, weights: torch.Tensor | None = None) -> tuple[Any, ...]:
+    x, y = rows(count)
+    return (INPUTS[inputs](x), TARGETS[targets](y), *(() if weights is None else (weights,)))
+
+
+def network_for(inputs: str, **how: bool) -> nn.Module:
+    if inputs in ("one", "a tuple of one"):
+        return network(2 if how.get("gives_two") else 1)
+    return mixed(OfADict if inputs == "one dict" else Mixed, **how)
+
+
+def assert_trains_alike_of_several(
+    module: nn.Module, train: tuple[Any, ...], valid: Any, *, count: int, given: Any = None, **knobs: Any
+) -> str:
+    """The script, given the rows as the run was given them and in the order of its batches, trains what it trained."""
+    settings = {"epochs": 3, "lr": 0.05, "batch_size": 16} | knobs
+    run = tt.fit(module, train=given or train, valid=valid, **settings)
+    script = script_of(run, module)
+    assert max(map(len, script.splitlines())) <= 120
+    names = train_of(re.sub(r"torch\.randperm\(len\(.*?\)\)(?=\.split)", "next(ORDERS)", script), **COPIED)
+    names["ORDERS"] = (torch.from_numpy(row_order(count, seed=0, fold=0, epoch=i)) for i in range(settings["epochs"]))
+    if isinstance(valid, float):
+        parts = names["split"](*train)
+    else:
+        weights = [part[2] if len(part) == 3 else torch.ones(len(part[0])) for part in (train, valid)]
+        parts = [*train[:2], *valid[:2], *(weights if len(train) == 3 else [])]
+    trained, score = names["train"](module, *parts)
+    assert score == pytest.approx(run.score, rel=1e-4)
+    for own, found in zip(trained.state_dict().values(), run.module.state_dict().values(), strict=True):
+        torch.testing.assert_close(own, found, rtol=1e-3, atol=1e-4)
+    return script
+
+
+PAIRS = [*(("one", targets) for targets in TARGETS), *((inputs, "a dict") for inputs in INPUTS if inputs != "one"),
+         ("a dict", "one"), ("a tuple", "one"), ("a tuple", "a tuple")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("inputs", "targets"), PAIRS)
+def test_several_inputs_and_targets(inputs, targets):
+    module = network_for(inputs, gives_two=True)
+    train, valid = as_given(inputs, targets, 40), as_given(inputs, targets, 24)
+    script = assert_trains_alike_of_several(module, train, valid, count=40, loss=squares_of_all)
+    assert ("def taken(" in script) == ((inputs, targets) != ("one", "one"))
+
+
+@pytest.mark.parametrize("loss", [squares_of_all, mean_square])
+@pytest.mark.parametrize(("inputs", "targets"), [("a tuple", "a dict"), ("a dict", "a named tuple"), ("one", "a nest")])
+@pytest.mark.parametrize("is_split", [True, False], ids=["a share", "rows of their own"])
+def test_several_inputs_and_targets_with_weights(inputs, targets, loss, is_split):
+    train = as_given(inputs, targets, 40, torch.linspace(0.1, 3.0, 40))
+    valid = 0.25 if is_split else as_given(inputs, targets, 24, torch.linspace(2.0, 0.5, 24))
+    count = 30 if is_split else 40
+    module = network_for(inputs, gives_two=True)
+    assert_trains_alike_of_several(module, train, valid, count=count, loss=loss)
+
+
+@pytest.mark.parametrize(("inputs", "targets"), [("a tuple", "one"), ("a dict", "a tuple"), ("one", "a dict")])
+def test_several_inputs_and_targets_and_a_share_of_them(inputs, targets):
+    module = network_for(inputs, gives_two=True, **({} if inputs == "one" else {"normalises": True}))
+    train = as_given(inputs, targets, 40)
+    script = assert_trains_alike_of_several(module, train, 0.25, count=30, loss=mean_square, schedule="cosine")
+    assert ("a last batch that is short is left out" in script) == (inputs != "one")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "knobs"),
+    [
+        ("a tuple", {}),
+        ("a tuple", {"loss": "bce", "metric": "accuracy"}),
+        ("a tuple of one", {"metric": "rmse"}),
+        ("a dict", {"loss": "huber", "metric": "r2"}),
+        ("a dict", {"loss": nn.MSELoss(), "metric": "rmse"}),
+        ("one dict", {"metric": "rmse"}),
+    ],
+    ids=str,
+)
+def test_several_inputs_with_losses_and_metrics_that_have_a_name(inputs, knobs):
+    module, parts = network_for(inputs, gives_two=False), []
+    for count in (40, 24):
+        x, y = rows(count)
+        parts.append((INPUTS[inputs](x), (y > 0).long() if knobs.get("loss") == "bce" else y[:, None]))
+    assert_trains_alike_of_several(module, *parts, count=40, **knobs)
+
+
+@pytest.mark.parametrize("loss", ["mse", nn.MSELoss()], ids=["by name", "own"])
+def test_a_target_by_itself_in_a_dict(loss):
+    parts = [(x, {"y": y[:, None]}) for x, y in (rows(40), rows(24))]
+    if loss != "mse":
+        loss = lambda output, target: (output - target["y"]) ** 2  # noqa: E731
+    for valid in (parts[1], 0.25):
+        count = 40 if valid != 0.25 else 30
+        assert_trains_alike_of_several(network(), parts[0], valid, count=count, loss=loss, metric="rmse")
+
+
+class Items(Dataset):
+    """Rows one by one, in dicts."""
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, row: int) -> tuple[Any, ...]:
+        return tuple({name: values[row] for name, values in part.items()} for part in self.parts)
+
+
+def test_a_loader_of_several_that_drops_its_last_batch():
+    parts = as_given("a dict", "a dict", 40)
+    loader = DataLoader(Items(parts), batch_size=16, drop_last=True)
+    module, valid = mixed(gives_two=True), as_given("a dict", "a dict", 24)
+    how = {"count": 40, "given": loader, "loss": mean_square, "schedule": "cosine", "batch_size": None}
+    script = assert_trains_alike_of_several(module, parts, valid, **how)
+    assert 'if len(rows) < BATCH and len(rows) < len(y["first"]):' in script
+
+
+def test_a_script_says_in_which_form_it_takes_rows():
+    run = tt.fit(mixed(gives_two=True), as_given("a dict", "a tuple", 40), 0.25, epochs=1, loss=squares_of_all)
+    assert '    X: {"b": tensor, "a": tensor}\n    y: (tensor, tensor)\n' in run.code()
+
+
+def test_a_study_knows_the_form_of_its_rows(tmp_path):
+    data = as_given("a dict", "a tuple", 40)
+    how = {"space": {"lr": (0.01, 0.1, "log")}, "loss": squares_of_all, "epochs": 2, "trials": 2, "valid": 0.25}
+    found = tt.tune(lambda: mixed(gives_two=True), data=data, out=tmp_path / "study", quiet=True, **how)
+    again = tt.load(tmp_path / "study", lambda: mixed(gives_two=True))
+    for study in (found, again):
+        script = study.code()
+        assert "loss(network(**taken(X, rows)), taken(y, rows)).backward()" in script
+        assert "y: (tensor, tensor)" in script
+    document = json.loads((tmp_path / "study" / "study.json").read_text())
+    for name in ("inputs", "targets", "outputs"):
+        del document["asked"]["reading"][name]
+    (tmp_path / "study" / "study.json").write_text(json.dumps(document))
+    assert "It is not known whether X or y are several tensors" in again.code()
 
 
 def test_what_cannot_be_written_down_is_marked():

@@ -64,6 +64,16 @@ def test_a_number_that_mixes_rows_is_taken_as_it_comes(lanes):
     torch.testing.assert_close((value, slope), (roots.detach(), torch.autograd.grad(roots.sum(), leaf)[0]))
 
 
+@pytest.mark.parametrize("lanes", [1, LANES])
+@pytest.mark.parametrize("tree", [{"a": 0}, (0,)], ids=["a dict", "a tuple"])
+def test_one_target_in_a_dict_or_a_tuple_is_each_lanes_own(tree, lanes):
+    spec = torch.utils._pytree.tree_flatten(tree)[1]
+    key = "a" if isinstance(tree, dict) else 0
+    loss = CustomLoss(lambda o, t: by_row(o, t[key]), "given", spec)
+    value, slope = loss(OUTPUTS[:lanes], TARGETS[:lanes], WEIGHTS[:lanes], coefficients(lanes))
+    torch.testing.assert_close((value, slope), expected(OUTPUTS[:lanes], TARGETS[:lanes], WEIGHTS[:lanes]))
+
+
 def test_several_outputs_and_targets_and_outputs_without_a_part_in_the_loss():
     outputs = {"value": OUTPUTS[..., :1], "scores": OUTPUTS, "codes": torch.zeros(LANES, ROWS, dtype=torch.int64)}
     tree = torch.utils._pytree.tree_flatten((0, 0))[1]

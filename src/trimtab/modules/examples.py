@@ -22,11 +22,11 @@ HOW_TO_GIVE = "Give (X, y) as tensors, arrays or frames, or a Dataset or DataLoa
 class Examples:
     """Rows to train on or to validate on.
 
-    `inputs` are tensors `[rows, ...]`, called `names` where they were given by name; `targets` likewise, and `tree` is
-    how they hang together where the caller gave several (None: one tensor). `weights` `[rows]` are floats. `batch_size`
-    is that of the loader they came from, which `drops_last` where a batch that is not full is left out. `given_as` is
-    the argument they came by, and `places` are the numbers of their rows there where some were left out: messages
-    speak of them.
+    `inputs` are tensors `[rows, ...]`, called `names` where they were given by name, `in_tuple` where they came as a
+    tuple; `targets` likewise, and `tree` is how they hang together where the caller gave several (None: one tensor).
+    `weights` `[rows]` are floats. `batch_size` is that of the loader they came from, which `drops_last` where a batch
+    that is not full is left out. `given_as` is the argument they came by, and `places` are the numbers of their rows
+    there where some were left out: messages speak of them.
     """
 
     inputs: tuple[Tensor, ...]
@@ -36,6 +36,7 @@ class Examples:
     tree: Any = None
     batch_size: int | None = None
     drops_last: bool = False
+    in_tuple: bool = False
     given_as: str = "train"
     places: Tensor | None = None
 
@@ -171,7 +172,7 @@ def from_pair(x: Any, y: Any, weights: Any = None, *, name: str = "train", is_ba
     own = torch.ones(rows, dtype=torch.float64) if weights is None else _weights(weights, rows, name)
     if not is_batch:
         check_weights(own, name)
-    return Examples(inputs, targets, own, names, tree, given_as=name)
+    return Examples(inputs, targets, own, names, tree, in_tuple=isinstance(x, tuple), given_as=name)
 
 
 def from_batch(batch: Any, name: str = "train") -> Examples:

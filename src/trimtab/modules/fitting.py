@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, OptionError, ShapeError
+from trimtab.export.scripts.forms import Form
 from trimtab.export.scripts.module import Reading
 from trimtab.modules.examples import Examples
 from trimtab.modules.material import Material, joined
@@ -123,16 +124,26 @@ class Fitting:
     def reading(self) -> Reading:
         """How targets and outputs are read, for whoever writes it down."""
         own = None if self.metric is None else self.metric.own
-        target = self.material.first.targets[0]
+        first, outputs = self.material.first, self._tried.outputs
+        target, tree = first.targets[0], first.tree
         return Reading(
-            of_target=() if self.own is None else self.own.form.lines,
+            of_target=() if self.own is None else self.own.form.lines(tree),
             is_one_hot=self.own is None and self.task == "classification" and is_one_hot(target, self.outputs),
             one_output=self.one_output,
             columns=self.outputs,
+            inputs=self._form_of_inputs(first),
+            targets=Form() if tree is None else Form.of(pytree.tree_unflatten(first.targets, tree)),
+            outputs=Form() if isinstance(outputs, Tensor) else Form.of(outputs),
             metric=None if own is None else own.function,
             metric_takes_weights=own is not None and own.takes_weights,
             greater_is_better=own is not None and own.greater_is_better,
         )
+
+    def _form_of_inputs(self, first: Examples) -> Form:
+        if first.names:
+            named = dict(zip(first.names, first.inputs, strict=True))
+            return Form.of(named, stars="" if self._tried.use.as_dict else "**")
+        return Form.of(first.inputs, stars="*") if first.in_tuple else Form()
 
     def _dtype(self, module: nn.Module) -> torch.dtype:
         """In which losses are computed: that of the flat weights, or of the outputs where they are wider."""

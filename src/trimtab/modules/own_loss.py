@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trimtab.errors import LossError, first_line
+from trimtab.export.scripts.forms import assigned, places
 from trimtab.modules.examples import Examples, converted
 from trimtab.training.objective import CustomLoss
 from trimtab.training.randomness import SeededGenerators
@@ -33,15 +34,25 @@ class TargetForm:
     shapes: tuple[tuple[int, ...] | None, ...]
     given: tuple[torch.dtype, ...]
 
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """Python that brings one `target` beside its `output` into this form; nothing where there are several."""
-        if len(self.dtypes) != 1:
+    def lines(self, tree: Any) -> tuple[str, ...]:
+        """Python that brings `target` beside its `output` into this form; `tree` is how targets hang together where
+        they came as a tuple or dict."""
+        if tree is None:
+            shape, dtype = self.shapes[0], self.dtypes[0]
+            cast = f"target = target.to({dtype})" if dtype != self.given[0] or dtype.is_floating_point else ""
+            reshaped = "target = target.reshape(output.shape)" if shape is not None else ""
+            return tuple(line for line in (cast, reshaped) if line)
+        ways = zip(self.dtypes, self.given, self.shapes, strict=True)
+        changes = [
+            (f".to({dtype})" if dtype != given else "")
+            + ("" if shape is None else f".reshape({', '.join(map(str, (-1, *shape)))})")
+            for dtype, given, shape in ways
+        ]
+        if not any(changes):
             return ()
-        shape, dtype = self.shapes[0], self.dtypes[0]
-        cast = f"target = target.to({dtype})" if dtype != self.given[0] or dtype.is_floating_point else ""
-        reshaped = "target = target.reshape(output.shape)" if shape is not None else ""
-        return tuple(line for line in (cast, reshaped) if line)
+        steps = places(pytree.tree_unflatten([0] * len(changes), tree))
+        leaves = [f"target{step}{change}" for step, change in zip(steps, changes, strict=True)]
+        return assigned("target", pytree.tree_unflatten(leaves, tree))
 
     def applied(self, examples: Examples) -> Examples:
         """Examples with targets in this form."""

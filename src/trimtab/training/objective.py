@@ -98,7 +98,10 @@ class CustomLoss:
 
     def arranged(self, targets: Targets) -> Any:
         """Targets as the caller gave them: a tensor, or a tuple or dict of them."""
-        return targets if self.tree is None else pytree.tree_unflatten(list(targets), self.tree)
+        if self.tree is None:
+            return targets
+        # One alone comes as it is, in a dict or tuple of one too: a list of it would be a list of its lanes.
+        return pytree.tree_unflatten([targets] if isinstance(targets, Tensor) else list(targets), self.tree)
 
     def _over_lanes(self, outputs: Outputs, targets: Any, weights: Tensor) -> Tensor:
         lanes = weights.shape[0]

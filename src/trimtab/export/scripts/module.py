@@ -1,13 +1,15 @@
 """The script of a run: how a network of the caller's own was trained, in plain PyTorch. Knows no data."""
 
+import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 import trimtab
+from trimtab.export.scripts.forms import ONE, Form, taken_function
 from trimtab.export.scripts.literals import WIDTH, comment, indented, literal
 from trimtab.export.scripts.losses import error_function, loss_call, loss_function, shown
 from trimtab.export.scripts.optimizers import LION, groups_function, schedule_function
@@ -25,16 +27,16 @@ from trimtab.wording import listed
 _NO_SOURCE = "Its source code could not be read: put it here."
 _DATA = '''\
 def data():
-    """Put your rows here: {what}, as tensors{weights}."""
+    """Put your rows here: {what}, as tensors{weights}.{forms}"""
     raise SystemExit("Put your rows into data() first.")
 '''
 _SPLIT = '''\
 def split(X, y{own}):
     """(X, y, Xv, yv{both}): the rows to train on, and those drawn to judge by, the same as in the run."""
-    order = torch.from_numpy(numpy.random.default_rng({number}).permutation(len(y)))
-    held = max(1, round({share} * len(y)))
+    order = torch.from_numpy(numpy.random.default_rng({number}).permutation({count}))
+    held = max(1, round({share} * {count}))
     train, valid = order[held:].sort().values, order[:held].sort().values
-    return X[train], y[train], X[valid], y[valid]{parts}
+    return {parts}
 '''
 
 
@@ -44,16 +46,37 @@ class Reading:
 
     `of_target` are lines that bring `target` into the form in which a loss of the caller's own took it; `is_one_hot`
     says that labels came as rows with a 1 for their class; `one_output` is what a single output says of two classes;
-    `columns` those of a prediction. `metric` is a function of the caller's own, of which greater figures may be better.
+    `columns` those of a prediction. `inputs`, `targets` and `outputs` are the forms in which a network and a loss take
+    and give tensors, `knows_forms` False where nobody noted them. `metric` is a function of the caller's own, of which
+    greater figures may be better.
     """
 
     of_target: tuple[str, ...] = ()
     is_one_hot: bool = False
     one_output: str | None = None
     columns: int = 0
+    inputs: Form = ONE
+    targets: Form = ONE
+    outputs: Form = ONE
+    knows_forms: bool = True
     metric: Any = None
     metric_takes_weights: bool = False
     greater_is_better: bool = False
+
+    def noted(self) -> dict[str, Any]:
+        """What of it can be written down as JSON."""
+        forms = {name: asdict(getattr(self, name)) for name in _FORMS}
+        return {name: getattr(self, name) for name in _NOTED} | forms
+
+    @classmethod
+    def of_note(cls, note: Mapping[str, Any]) -> "Reading":
+        """What was `noted`; an older trimtab did not note forms."""
+        plain: dict[str, Any] = {name: note[name] for name in _NOTED if name in note}
+        forms: dict[str, Any] = {name: Form(**note[name]) for name in _FORMS if name in note}
+        return cls(**plain, **forms, knows_forms="inputs" in note)
+
+
+_NOTED, _FORMS = ("is_one_hot", "one_output", "columns"), ("inputs", "targets", "outputs")
 
 
 def module_script(
@@ -96,7 +119,8 @@ def module_script(
     how = {"every": every, "keeps_dropout": keeps_dropout, "has_weights": has_weights, "drops_last": drops_last}
     pieces.append(_train(config, task, module, metric, sources, own, reading, **how))
     pieces += [
-        *_data(share, seed, has_weights=has_weights),
+        taken_function(_taken_apart(reading, loss, is_split=share is not None, has_weights=has_weights)),
+        *_data(share, seed, reading, has_weights=has_weights),
         _main(module, network, metric, is_shared=share is not None),
     ]
     body = tidy("\n\n".join(pieces))
@@ -162,11 +186,7 @@ def _own_loss(expression: str, reading: Reading, *, has_weights: bool) -> str:
     if not expression:
         value = f'    raise SystemExit("Put your loss here.")  # {_NO_SOURCE}'
     elif has_weights:
-        value = f"""\
-    values = {expression}(output, target)
-    if values.dim() == 0:  # one number for all rows: what it is for each of them
-        values = torch.stack([{expression}(output[i : i + 1], target[i : i + 1]) for i in range(len(output))])
-    return (weight * values.reshape(len(output), -1).mean(1)).sum() / weight.sum()"""
+        value = _weighted_loss(expression, reading)
     else:
         value = f"    return {expression}(output, target).mean()"
     form = "".join(f"    {line}\n" for line in reading.of_target)
@@ -175,6 +195,20 @@ def loss(output, target{", weight" if has_weights else ""}):
     """The loss of the run, as one number."""
 {form}{value}
 '''
+
+
+def _weighted_loss(expression: str, reading: Reading) -> str:
+    if reading.outputs.is_plain and reading.targets.is_plain:
+        count, by_row = "len(output)", ""
+        each = f"{expression}(output[i : i + 1], target[i : i + 1]) for i in range(len(output))"
+    else:
+        count, by_row = "len(weight)", "        each = torch.arange(len(weight)).split(1)\n"
+        each = f"{expression}(taken(output, row), taken(target, row)) for row in each"
+    return f"""\
+    values = {expression}(output, target)
+    if values.dim() == 0:  # one number for all rows: what it is for each of them
+{by_row}        values = torch.stack([{each}])
+    return (weight * values.reshape({count}, -1).mean(1)).sum() / weight.sum()"""
 
 
 def _train(
@@ -192,35 +226,28 @@ def _train(
     drops_last: bool,
 ) -> str:
     is_own_loss, is_numbers = sources["loss"] is not None, task == "regression"
-    columns = ".reshape(len({0}), -1)" if is_numbers and not is_own_loss else ""
+    inputs, targets = reading.inputs, reading.targets if is_own_loss else ONE  # a named loss reads one tensor
     is_of_logit = reading.one_output == "logit" and not is_numbers
 
-    def value(inputs: str, target: str, weight: str) -> str:
-        output, weight = f"{{0}}({inputs}){columns.format(inputs)}", weight if has_weights else ""
+    def value(network: str, x: str, y: str, weight: str, count: str) -> str:
+        output = f"{network}({inputs.stars}{x})"
+        if is_numbers and not is_own_loss:
+            output += f".reshape({f'len({x})' if inputs.is_plain else count}, -1)"
+        weight = weight if has_weights else ""
         output = f"two({output})" if is_of_logit and not is_own_loss else output
-        own = f"loss({output}, {target}{weight and ', '}{weight})"
-        return own if is_own_loss else loss_call(config.loss, output, target, weight)
+        own = f"loss({output}, {y}{weight and ', '}{weight})"
+        return own if is_own_loss else loss_call(config.loss, output, y, weight)
 
     if metric is None:
-        judged = ["with torch.no_grad():", f"    score = {value('Xv', 'yv', 'wv').format(KEPT)}.item()"]
+        judged = [f"    score = {value(KEPT, 'Xv', 'yv', 'wv', 'len(yv)')}.item()"]
     else:
-        unscaled = "" if is_numbers else ".softmax(dim=1)"
-        reshaped = ".reshape(len(Xv), -1)" if is_numbers else ""
-        truth = "yv.double().reshape(len(yv), -1).numpy()" if is_numbers else "yv.numpy()"
-        output = f"{KEPT}(Xv)"
-        if reading.one_output == "probability":
-            output, unscaled = f"torch.stack([1 - {output}, {output}], dim=1).reshape(len(Xv), 2)", ""
-        output = f"two({output})" if is_of_logit else output
-        truth = "yv.reshape(-1).long().numpy()" if is_own_loss and not is_numbers else truth
-        found = f"{output}{reshaped}.double(){unscaled}.numpy()"
-        weights = ", wv.double().numpy()" if has_weights else ""
-        judged = ["with torch.no_grad():", f"    score = error({found}, {truth}{weights})"]
+        judged = _judged(task, reading, targets, is_own_loss=is_own_loss, has_weights=has_weights)
     loop = Loop(
         config,
-        loss=value("X[rows]", "y[rows]", "w[rows]").format("network"),
-        order="torch.randperm(len(y))",
-        count="len(y)",
-        judge=(f"{KEPT}.eval()", *judged),
+        loss=value("network", inputs.rows_of("X", "rows"), targets.rows_of("y", "rows"), "w[rows]", "len(rows)"),
+        order=f"torch.randperm(len(y{targets.first}))",
+        count=f"len(y{targets.first})",
+        judge=(f"{KEPT}.eval()", "with torch.no_grad():", *judged),
         every=every,
         drops_last=drops_last or any(counts_rows(child) for child in module.modules()),
         optimizer=optimizer,
@@ -228,21 +255,45 @@ def _train(
         has_buffers=any(True for _ in module.buffers()),
         dropouts=_dropout_kinds(module),
     )
-    targets = []
+    reads = []
     if not is_own_loss:
         floats = "double" if Layout.of(module).dtype == torch.float64 else "float"
         labels = "argmax(dim=1)" if reading.is_one_hot else "reshape(-1)"
         read = f"{floats}().reshape(len(rows), -1)" if is_numbers else f"long().{labels}"
-        targets = [f"y, yv = (rows.{read} for rows in (y, yv))"]
+        if reading.targets.is_plain:
+            reads = [f"y, yv = (rows.{read} for rows in (y, yv))"]
+        else:
+            reads = [f"y, yv = (rows.{read} for rows in (y{reading.targets.first}, yv{reading.targets.first}))"]
     lines = ["torch.manual_seed(SEED)", "network = copy.deepcopy(module)"]
     lines += [] if keeps_dropout else _dropout(config, module)
     return f'''\
 def train(module, X, y, Xv, yv{", w, wv" if has_weights else ""}):
     """A copy of `module` trained on X, y, as it was when it did best on Xv, yv; and its score there."""
-{indented(chr(10).join([*lines, *targets]))}
+{indented(chr(10).join([*lines, *reads]))}
 {indented(loop.text())}
     return {loop.kept}.eval(), {_shown(metric, reading)}
 '''
+
+
+def _judged(task: Task, reading: Reading, targets: Form, *, is_own_loss: bool, has_weights: bool) -> list[str]:
+    """Lines that set `score` to the error of the kept network by the metric."""
+    is_numbers, truth = task == "regression", "yv" if targets.is_plain else "target"
+    count = "len(Xv)" if reading.inputs.is_plain else f"len({truth})"
+    unscaled, reshaped = ("", f".reshape({count}, -1)") if is_numbers else (".softmax(dim=1)", "")
+    output = f"{KEPT}({reading.inputs.stars}Xv)"
+    if reading.one_output == "probability":
+        output, unscaled = f"torch.stack([1 - {output}, {output}], dim=1).reshape({count}, 2)", ""
+    output = f"two({output})" if reading.one_output == "logit" and not is_numbers else output
+    if is_numbers:
+        truth += f".double().reshape(len({truth}), -1)"
+    elif is_own_loss:
+        truth += ".reshape(-1).long()"
+    weights = ", wv.double().numpy()" if has_weights else ""
+    found = f"{output}{reshaped}.double(){unscaled}.numpy()"
+    if targets.is_plain:
+        return [f"    score = error({found}, {truth}.numpy(){weights})"]
+    lines = (f"target = yv{targets.first}", f"truth = {truth}.numpy()", f"score = error({found}, truth{weights})")
+    return [f"    {line}" for line in lines]
 
 
 _TWO = '''\
@@ -297,15 +348,39 @@ def _dropout(config: Config, module: nn.Module) -> list[str]:
     ]
 
 
-def _data(share: float | None, seed: int, *, has_weights: bool) -> list[str]:
+def _taken_apart(reading: Reading, loss: Any, *, is_split: bool, has_weights: bool) -> list[Form]:
+    """The forms of all that rows are taken of."""
+    forms = [reading.inputs]
+    forms += [reading.targets] if loss is not None or is_split else []
+    return forms + ([reading.outputs] if loss is not None and has_weights else [])
+
+
+def _data(share: float | None, seed: int, reading: Reading, *, has_weights: bool) -> list[str]:
     own, both = (", w", ", w, wv") if has_weights else ("", "")
     if share is None:
         weights = "; and the weights w, wv of the rows" if has_weights else ""
-        return [_DATA.format(what="X, y to train on and Xv, yv to judge by", weights=weights)]
-    parts = ", w[train], w[valid]" if has_weights else ""
-    split = _SPLIT.format(share=literal(share), number=number_from("valid", seed), own=own, both=both, parts=parts)
+        what, forms = "X, y to train on and Xv, yv to judge by", _forms(reading, "X and Xv", "y and yv")
+        return [_DATA.format(what=what, weights=weights, forms=forms)]
+    named = ((reading.inputs, "X"), (reading.targets, "y"))
+    taken = [form.rows_of(name, rows) for rows in ("train", "valid") for form, name in named]
+    parts = ", ".join([*taken, *(["w[train]", "w[valid]"] if has_weights else [])])
+    count = f"len(y{reading.targets.first})"
+    number = number_from("valid", seed)
+    split = _SPLIT.format(share=literal(share), number=number, own=own, both=both, parts=parts, count=count)
     weights = ", and the weights w of the rows" if has_weights else ""
-    return [_DATA.format(what="X, y", weights=weights), split]
+    return [_DATA.format(what="X, y", weights=weights, forms=_forms(reading, "X", "y")), split]
+
+
+def _forms(reading: Reading, inputs: str, targets: str) -> str:
+    """What stands in the docstring of `data` of inputs and targets that are several tensors, or may be."""
+    if not reading.knows_forms:
+        text = "It is not known whether X or y are several tensors: if so, take `rows` of each of them in train()."
+        return f"\n\n    {text}\n    "
+    named = ((inputs, reading.inputs), (targets, reading.targets))
+    lines = [f"{name}: {form.shown}" for name, form in named if not form.is_plain]
+    wrapped = [textwrap.fill(line, WIDTH, initial_indent="    ", subsequent_indent="        ", break_long_words=False)
+               for line in lines]  # fmt: skip
+    return "\n\n" + "\n".join(wrapped) + "\n    " if lines else ""
 
 
 def _main(module: nn.Module, network: Source, metric: str | None, *, is_shared: bool) -> str:
