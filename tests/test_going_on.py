@@ -346,7 +346,7 @@ def test_a_resumed_study_does_what_it_was_asked_for_and_says_where_it_goes_on(fe
     assert len(tune(4, resume=tmp_path / "s", listeners=[listener]).trials) == 5
     assert listener.notices == [
         "Going on from 5 trials.",
-        "There are 5 trials already, and --trials 4 counts those of earlier calls: give a larger number, or budget= "
+        "There are 5 trials already, and --trials 4 counts those of earlier calls: give a larger number, or --budget "
         "alone, to train more.",
     ]
     assert len(tune(None, resume=tmp_path / "s").trials) == 5  # all that it was asked for is done

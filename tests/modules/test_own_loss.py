@@ -367,3 +367,15 @@ def test_the_script_gives_the_loss_its_targets_in_the_same_form(loss, dtype):
     trained, score = script["train"](module, x, y, xv, yv)
     assert score == pytest.approx(run.score, rel=1e-5)
     torch.testing.assert_close(trained[0].weight, run.module[0].weight, rtol=1e-4, atol=1e-6)
+
+
+def test_rows_that_a_loss_leaves_out_are_found_wherever_they_stand():
+    x, y = torch.randn(300, 3), torch.randn(300)
+    y[-6:] = -9.0  # what stands for a gap
+
+    def masked(output, target):
+        counts = (target > -9).float()
+        return ((output[:, 0] - target) ** 2 * counts).sum() / counts.sum().clamp_min(1)
+
+    with pytest.raises(tt.OptionError, match="no row can be told from the others"):
+        tt.fit(nn.Linear(3, 1), (x, y, torch.rand(300) + 0.1), None, loss=masked, epochs=1)

@@ -195,3 +195,13 @@ def test_a_compiled_step_of_one_output(monkeypatch):
         made[compiling] = tt.sweep(net(), TRAIN, VALID, loss="bce", **HOW | {"lr": [0.05, 0.1]}, seeds=1).runs
     for eager, compiled in zip(*made.values(), strict=True):
         numpy.testing.assert_allclose(eager.curves["validation_loss"], compiled.curves["validation_loss"], rtol=1e-4)
+
+
+def test_validation_rows_of_one_class_are_refused_where_the_metric_needs_both():
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    y = (torch.arange(40) % 2).float()
+    one = x[y == 1][:5], y[y == 1][:5]
+    with pytest.raises(tt.DataError, match="roc_auc needs validation rows of both classes"):
+        tt.fit(nn.Linear(3, 1), (x, y), one, loss="bce", metric="roc_auc", epochs=1)
+    with pytest.raises(tt.DataError, match="roc_auc needs validation rows of both classes"):
+        tt.tune(nn.Linear(3, 1), (x, y), valid=one, loss="bce", metric="roc_auc", space={"lr": [0.1, 0.01]}, trials=1)

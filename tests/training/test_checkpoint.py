@@ -352,3 +352,18 @@ def test_half_a_file_is_never_found(tmp_path, monkeypatch):
     with pytest.raises(Interrupted):
         fit(checkpoint=tmp_path)
     assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_a_metric_of_ones_own_is_known_by_what_it_does(tmp_path):
+    x, y = torch.randn(30, 2), torch.randn(30)
+
+    def run(function, *, greater=False):
+        metric = tt.Metric(function, greater_is_better=greater, name="mine")
+        return tt.fit(nn.Linear(2, 1), (x, y), (x, y), epochs=2, checkpoint=tmp_path / "c", metric=metric)
+
+    torch.manual_seed(0)
+    run(lambda p, t: abs(p - t).mean())
+    for function, greater in ((lambda p, t: abs(p - t).mean(), True), (lambda p, t: ((p - t) ** 2).mean(), False)):
+        torch.manual_seed(0)
+        with pytest.raises(tt.CheckpointError, match="the metric differs"):
+            run(function, greater=greater)

@@ -46,7 +46,7 @@ def test_too_few_rows_for_an_interval_give_no_verdict():
 
 def test_a_model_that_is_the_baseline_says_so():
     text = said({"rmse": gain(0.0, -0.0, 0.0)}, ensemble=[{"trial": 1, "name": "linear", "share": 1.0}])
-    assert text == "The model is the linear model itself: nothing better was found."
+    assert text == "The model is the linear model itself: no trial of the search was better."
 
 
 @pytest.mark.parametrize(

@@ -232,8 +232,8 @@ def _scorable(
     kept = known & (weights > 0)
     if kept.sum() < FEWEST_ROWS:
         raise DataError(
-            f"{counted(int(kept.sum()), 'row')} of {counted(len(kept), 'row')} can be scored: at least {FEWEST_ROWS} "
-            f"must have a known target. {' '.join(said)}".strip()
+            f"Of {counted(len(kept), 'row')} {int(kept.sum())} can be scored, and at least {FEWEST_ROWS} are needed. "
+            f"{' '.join(said)}".strip()
         )
     scored = frame if kept.all() else frame.filter(polars.Series(kept))
     return scored, encoder.truth(scored), weights[kept], said

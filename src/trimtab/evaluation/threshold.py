@@ -12,6 +12,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from trimtab.errors import DataError, OptionError, StudyError, unknown_choice
 from trimtab.table.target import TargetEncoder
+from trimtab.training.metrics import known_metric
 from trimtab.wording import counted
 
 PREDICTIONS = "predictions.parquet"
@@ -43,7 +44,8 @@ def threshold_of(given: object, target: TargetEncoder, study: Path | None) -> Th
         if not 0 <= number <= 1:
             raise OptionError(f"--threshold {given} is not a probability: give a number between 0 and 1.")
         return Threshold(number, positive, "as asked for")
-    name = str(given)
+    known = known_metric(given)
+    name = str(given) if known is None else known.name
     if name not in CHOSEN_BY:
         raise unknown_choice("threshold", name, ("a number between 0 and 1", *CHOSEN_BY))
     truth, probability, weights = _validation_rows(target, study)

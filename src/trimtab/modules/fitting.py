@@ -386,7 +386,14 @@ class Fitting:
         train, valid = self.material.train, self.material.valid
         assert isinstance(train, Examples) and not isinstance(valid, Stream)
         trained = self.prepared(train)
-        return self.data(*joined(trained, None if valid is None else self.prepared(valid)))
+        data = self.data(*joined(trained, None if valid is None else self.prepared(valid)))
+        judged = data.folds[0].validation
+        if self.metric is not None and self.metric.is_binary_only and len(data.truth(judged).unique()) < 2:
+            raise DataError(
+                f"{self.metric.name} needs validation rows of both classes, and all of them are of one: give other "
+                "rows as valid=, or another metric."
+            )
+        return data
 
     def start(self, request: Request) -> nn.Module:
         return self.networks.made(request.config.module_arguments, request.seed)

@@ -78,7 +78,7 @@ def _is_model(name: str, result: Mapping[str, Any]) -> bool:
 def _verdict(name: str, gains: Gains, metric: str, *, is_model: bool) -> str:
     who = BASELINES.get(name, name)
     if is_model:
-        return f"The model is {who} itself: nothing better was found."
+        return f"The model is {who} itself: no trial of the search was better."
     ordered = {metric: gains[metric], **gains} if metric in gains else dict(gains)
     by_verdict: dict[str, dict[str, Mapping[str, Any]]] = {}
     for each, gain in ordered.items():
@@ -103,8 +103,14 @@ def _worse(who: str, found: Gains, *, is_first: bool, is_main: bool) -> str:
 
 def _alike(who: str, found: Gains, *, is_first: bool, is_main: bool) -> str:
     del is_first, is_main
-    named = [f"{name} ({'better' if gain['better_by'] >= 0 else 'worse'} {_by(gain)})" for name, gain in found.items()]
+    named = [f"{name} ({_direction(gain)})" for name, gain in found.items()]
     return f"cannot be told apart from {who} in {listed(named)}"
+
+
+def _direction(gain: Mapping[str, Any]) -> str:
+    if gain["better_by"] == 0 and not any(gain["interval"]):
+        return "the same"
+    return f"{'better' if gain['better_by'] >= 0 else 'worse'} {_by(gain)}"
 
 
 def _unknown(who: str, found: Gains, *, is_first: bool, is_main: bool) -> str:
@@ -119,5 +125,5 @@ def _by(gain: Mapping[str, Any]) -> str:
     """ "by 0.73 [0.39, 1.10]": how large the difference is, in the direction that it has."""
     low, high = gain["interval"]
     if gain["better_by"] < 0:
-        low, high = -high, -low
+        low, high = 0.0 - high, 0.0 - low  # no minus before a nought
     return f"by {number(abs(gain['better_by']))} [{number(low)}, {number(high)}]"
