@@ -324,8 +324,9 @@ def half_rate(parameters):
         lambda p: torch.optim.RMSprop(p, lr=0.01),
         torch.optim.Adam,
         functools.partial(torch.optim.SGD, lr=0.1),
+        functools.partial(torch.optim.LBFGS, lr=0.1, max_iter=3),
     ],
-    ids=["function", "lambda", "class", "partial"],
+    ids=["function", "lambda", "class", "partial", "one that computes the loss itself"],
 )
 def test_optimizers_of_the_callers_own(optimizer):
     assert_trains_alike(network(), {"optimizer": optimizer})

@@ -1,7 +1,8 @@
 """The script of a run: how a network of the caller's own was trained, in plain PyTorch. Knows no data."""
 
+import inspect
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -117,6 +118,7 @@ def module_script(
     pieces += _functions(config, task, metric, sources, reading, has_weights=has_weights)
     own = _own_optimizer(sources["optimizer"], optimizer_arguments or {})
     how = {"every": every, "keeps_dropout": keeps_dropout, "has_weights": has_weights, "drops_last": drops_last}
+    how["needs_closure"] = callable(optimizer) and _needs_closure(optimizer, module)
     pieces.append(_train(config, task, module, metric, sources, own, reading, **how))
     pieces += [
         taken_function(_taken_apart(reading, loss, is_split=share is not None, has_weights=has_weights)),
@@ -224,6 +226,7 @@ def _train(
     keeps_dropout: bool,
     has_weights: bool,
     drops_last: bool,
+    needs_closure: bool,
 ) -> str:
     is_own_loss, is_numbers = sources["loss"] is not None, task == "regression"
     inputs, targets = reading.inputs, reading.targets if is_own_loss else ONE  # a named loss reads one tensor
@@ -254,6 +257,7 @@ def _train(
         weight="w[rows]" if has_weights else "",
         has_buffers=any(True for _ in module.buffers()),
         dropouts=_dropout_kinds(module),
+        needs_closure=needs_closure,
     )
     reads = []
     if not is_own_loss:
@@ -319,6 +323,19 @@ def _shown(metric: str | None, reading: Reading) -> str:
     if reading.metric is not None:
         return "1 - best_score" if reading.greater_is_better else "best_score"
     return shown(metric or "", "best_score")
+
+
+def _needs_closure(optimizer: Callable[..., torch.optim.Optimizer], module: nn.Module) -> bool:
+    """Whether `step` of what this function makes cannot do without a function that computes loss and gradients."""
+    try:
+        step = optimizer(module.parameters()).step
+    except Exception:  # the caller's own code, which wants more arguments
+        return False
+    try:
+        inspect.signature(step).bind()
+    except TypeError:
+        return True
+    return False
 
 
 def _own_optimizer(source: Source | None, arguments: Mapping[str, float]) -> str:

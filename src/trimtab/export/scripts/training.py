@@ -21,8 +21,9 @@ class Loop:
     for KEPT in them, `keep` what else to do where it is the best so far; `every` the epochs between two evaluations;
     `drops_last` leaves out a short last batch; `optimizer` is an expression in the place of the config's; `weight` that
     for the weights of the batch `rows`, "" where all count alike. `has_buffers` says that the network keeps more than
-    parameters (running means), `dropouts` which layers drop units. With `until` nothing is judged, and the loop ends
-    after that epoch; `factors`, one for each epoch, replay a plateau schedule.
+    parameters (running means), `dropouts` which layers drop units, `needs_closure` that the optimizer computes the loss
+    itself. With `until` nothing is judged, and the loop ends after that epoch; `factors`, one for each epoch, replay a
+    plateau schedule.
     """
 
     config: Config
@@ -39,6 +40,7 @@ class Loop:
     weight: str = ""
     has_buffers: bool = False
     dropouts: str = "nn.Dropout"
+    needs_closure: bool = False
 
     @property
     def kept(self) -> str:
@@ -141,15 +143,7 @@ class Loop:
                 "    continue  # a last batch that is short is left out",
             ]
         lines += self._courses()
-        lines.append("optimizer.zero_grad()")
-        if self._needs_train_loss:
-            counted = f"{self.weight}.sum().item()" if self.weight else "len(rows)"
-            lines += [f"value = {self.loss}", "value.backward()", f"train_losses.append((value.item(), {counted}))"]
-        else:
-            lines.append(f"{self.loss}.backward()")
-        if config.gradient_clip:
-            lines.append(f"nn.utils.clip_grad_norm_(network.parameters(), {literal(config.gradient_clip)})")
-        lines.append("optimizer.step()")
+        lines += self._closed() if self.needs_closure else [*self._gradients(), "optimizer.step()"]
         if config.schedule.name not in ("constant", "plateau"):
             lines.append("schedule.step()")
         lines += ["step += 1"] if self.counts_steps else []
@@ -161,6 +155,27 @@ class Loop:
                 f"        mean.lerp_(parameter, 1 - {decay})",
             ]
         return lines
+
+    def _gradients(self) -> list[str]:
+        """Statements that put the gradients of a batch where the optimizer finds them."""
+        lines = ["optimizer.zero_grad()"]
+        if self._needs_train_loss:
+            counted = f"{self.weight}.sum().item()" if self.weight else "len(rows)"
+            lines += [f"value = {self.loss}", "value.backward()", f"train_losses.append((value.item(), {counted}))"]
+        elif self.needs_closure:
+            lines += [f"value = {self.loss}", "value.backward()"]
+        else:
+            lines.append(f"{self.loss}.backward()")
+        if self.config.gradient_clip:
+            lines.append(f"nn.utils.clip_grad_norm_(network.parameters(), {literal(self.config.gradient_clip)})")
+        return lines
+
+    def _closed(self) -> list[str]:
+        """A step of an optimizer that computes the loss itself, as often as it likes."""
+        return [
+            "def closure():", *(f"    {line}" for line in self._gradients()), "    return value", "",
+            "optimizer.step(closure)",
+        ]  # fmt: skip
 
     def _courses(self) -> list[str]:
         config = self.config
