@@ -1,6 +1,6 @@
 """Every type that pandas, polars, pyarrow and numpy have for a column: as target, as feature, as weight."""
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -14,6 +14,7 @@ from trimtab.estimators import TrimtabRegressor, _as_labels, _as_numbers
 from trimtab.table.frames import to_frame
 from trimtab.table.given import given_weights
 from trimtab.table.prepare import prepare
+from trimtab.table.spelling import as_labels
 
 ROWS = 60
 X = np.random.default_rng(0).normal(size=ROWS)
@@ -197,3 +198,16 @@ def test_numbers_that_are_categories_by_type_are_matched_by_value():
         np.testing.assert_array_equal(encoded.numbers, prepared.numbers)
     kept = prepare(frame, target="y", test="none", number=["f"]).schema
     assert kept.columns[0].role == "number"
+
+
+@pytest.mark.parametrize("cells", [[-1, 2**63, 2**63 + 1], [2**64 + 1, 2**64, 3], [1, 2, 3]], ids=str)
+def test_integers_of_128_bits_are_told_apart(cells):
+    frame = pl.DataFrame({"x": [float(i % 7) for i in range(90)], "k": pl.Series(cells * 30, dtype=pl.Int128)})
+    assert prepare(frame, target="k", task="classification").target_encoder.outputs == 3
+    assert prepare(frame, target="x", category=["k"]).encoder.n_numbers > 0
+
+
+def test_a_moment_is_one_label_in_every_unit():
+    days = pl.Series("day", [datetime(2020, 1, 1 + i % 3) for i in range(6)])
+    texts = [as_labels(days.cast(pl.Datetime(unit))).to_list() for unit in ("ms", "us", "ns")]
+    assert texts[0] == texts[1] == texts[2]

@@ -36,12 +36,26 @@ def with_decimal_point(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(pl.String).str.strip_chars().str.replace(DECIMAL_COMMA, "$1.$2"))
 
 
+def narrowed(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame without integers of 128 bits, which numpy does not have: those of 64 where they fit, else text."""
+    wide = [name for name, dtype in frame.schema.items() if dtype.is_integer() and str(dtype).endswith("128")]
+    return frame.with_columns(_narrow(frame[name]) for name in wide) if wide else frame
+
+
+def _narrow(column: pl.Series) -> pl.Series:
+    for dtype in (pl.Int64, pl.UInt64):
+        if column.cast(dtype, strict=False).null_count() == column.null_count():
+            return column.cast(dtype)
+    return column.cast(pl.String)
+
+
 def settle_types(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
     """Text columns become what all their cells say: integers, numbers, booleans or moments; the rest stays the text it
     is, without the marks of missing cells.
 
     Also returns the format of each column that became moments, so that later tables are read in the same way.
     """
+    frame = narrowed(frame)
     names = [name for name, dtype in frame.schema.items() if dtype == pl.String]
     if not names or frame.is_empty():
         return frame, {}
@@ -200,6 +214,9 @@ def as_text(column: pl.Series) -> pl.Series:
         return as_text(column.cast(_REAL))
     if column.dtype == pl.Duration:
         return as_text(pl.Series(column.name, as_numbers(column)[0], nan_to_null=True))
+    if column.dtype == pl.Datetime:
+        # One moment has one text, in whatever unit it is kept.
+        return column.dt.cast_time_unit("us").cast(pl.String)
     if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
         return pl.Series(column.name, [None] * len(column), dtype=pl.String)
     return column.cast(pl.String)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from trimtab.errors import DataError
+from trimtab.table.cells import narrowed
 
 
 def to_frame(data: Any, *, prefix: str = "x") -> pl.DataFrame:
@@ -22,7 +23,7 @@ def to_frame(data: Any, *, prefix: str = "x") -> pl.DataFrame:
         raise
     except (Exception, pl.exceptions.PanicException) as error:
         raise DataError(f"This {type(data).__name__} cannot be read as a table: {_first_line(error)}.") from error
-    return frame
+    return narrowed(frame)
 
 
 def _to_polars(data: Any, prefix: str) -> pl.DataFrame:
