@@ -46,7 +46,7 @@ def raising(width=1):
 
 REFUSED = {
     "rows that are not as many": (tt.ShapeError, "60 rows and y has 59", {"train": (X[:ROWS], Y[: ROWS - 1])}),
-    "inputs the network cannot take": (tt.ModuleError, r"\[8, 2\]", {"train": (X[:ROWS, :2], Y[:ROWS])}),
+    "inputs the network cannot take": (tt.ModuleError, r"\[10, 2\]", {"train": (X[:ROWS, :2], Y[:ROWS])}),
     "inputs of one dimension": (tt.ModuleError, r"X\[:, None\]", {"train": (X[:ROWS, 0], Y[:ROWS])}),
     "other inputs to judge by": (tt.ShapeError, r"valid= have rows of shape \[2\]", {"valid": (X[:5, :2], Y[:5])}),
     "targets that are not as many": (
@@ -130,8 +130,8 @@ REFUSED = {
     "a loss that is NaN at once": (tt.LossError, "NaN or infinite", {"loss": lambda o, t: (o * torch.nan).mean()}),
     "a loss that gives no tensor": (tt.LossError, "returned a float", {"loss": lambda o, t: 3.0}),
     "a loss without the output": (tt.LossError, "does not depend", {"loss": lambda o, t: (t**2).mean()}),
-    "a loss that raises": (tt.LossError, r"shapes \[\[8, 1\], \[8\]\]", {"loss": lambda o, t: o @ t @ o}),
-    "a loss of other rows": (tt.LossError, r"shape \[3, 1\] for 8 rows", {"loss": lambda o, t: (o - t)[:3]}),
+    "a loss that raises": (tt.LossError, r"shapes \[\[10, 1\], \[10\]\]", {"loss": lambda o, t: o @ t @ o}),
+    "a loss of other rows": (tt.LossError, r"shape \[3, 1\] for 10 rows", {"loss": lambda o, t: (o - t)[:3]}),
     "a loss that raises later": (
         tt.LossError,
         "out of bounds",

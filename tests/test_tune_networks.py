@@ -248,12 +248,12 @@ def test_a_study_goes_on_only_with_functions_that_do_the_same(rows, tmp_path):
     late = lambda width: one_knob(width) if width < 8 else nn.Sequential(one_knob(width), nn.Tanh())  # noqa: E731
     asked = {"data": rows, "space": {"width": [4, 8]}, "trials": 1, "epochs": 2, "loss": powered(2)}
     tt.tune(factory(0.1), **asked, out=tmp_path / "s")
-    with pytest.raises(tt.StudyError, match=r"another loss .*loss.exponent was 2 and is 3"):
+    with pytest.raises(tt.StudyError, match=r"made otherwise .*loss.exponent was 2 and is 3"):
         tt.tune(factory(0.1), **{**asked, "loss": powered(3)}, resume=tmp_path / "s")
-    with pytest.raises(tt.StudyError, match=r"another network .*slope was 0.1 and is 0.2"):
+    with pytest.raises(tt.StudyError, match=r"made otherwise .*slope was 0.1 and is 0.2"):
         tt.tune(factory(0.2), **asked, resume=tmp_path / "s")
     tt.tune(one_knob, **asked, out=tmp_path / "t")
-    with pytest.raises(tt.StudyError, match=r"another network \(the function of networks differs"):
+    with pytest.raises(tt.StudyError, match=r"made otherwise \(the function of networks differs"):
         tt.tune(late, **asked, resume=tmp_path / "t")
     assert len(tt.tune(factory(0.1), **{**asked, "trials": 2, "loss": powered(2)}, resume=tmp_path / "s").trials) == 2
 

@@ -213,11 +213,3 @@ def test_a_test_file_of_another_tool_meets_the_same_classes(tmp_path):
         prepared = prepare(path, target="y", task="classification", category=["c"], test=test)
         assert prepared.test is not None
         assert prepared.target_encoder.encode(prepared.test).tolist() == [i % 3 for i in range(ROWS)]
-
-
-def test_single_precision_is_written_as_the_number_that_it_stands_for():
-    single = pl.Series("k", [0.1, 0.2, 0.7, 1.0, None], dtype=pl.Float32)
-    assert as_labels(single).to_list() == ["0.1", "0.2", "0.7", "1", None]
-    places, _ = find_labels(single, ["0.1", "0.2", "0.7", "1"])
-    again, _ = find_labels(pl.Series("k", ["0.1", "0.2", "0.7", "1", None]), ["0.1", "0.2", "0.7", "1"])
-    assert list(places) == list(again)

@@ -207,8 +207,7 @@ def _read_each(text: pl.Series, form: str | None) -> pl.Series:
 def as_text(column: pl.Series) -> pl.Series:
     """The column as text: strings as they stand, numbers in one form (1.0 is "1"); null where there is no value."""
     if column.dtype.is_float():
-        # 0.1 in single precision is the number that its shortest text names, not the nearest double.
-        column = column.cast(pl.String).cast(_REAL) if column.dtype == pl.Float32 else column.cast(_REAL)
+        column = column.cast(_REAL)
         return text_of_reals(column.set(column.is_nan() | column.is_infinite(), None))
     if column.dtype.is_decimal():
         return as_text(column.cast(_REAL))

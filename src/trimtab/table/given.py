@@ -74,7 +74,8 @@ def given_weights(sample_weight: Any, rows: int) -> np.ndarray:
         return np.ones(rows)
     if np.isscalar(sample_weight):
         sample_weight = np.full(rows, sample_weight)
-    shape = np.shape(sample_weight)
+    # Not numpy.shape, which asks what only looks like an array for a function of its own.
+    shape = tuple(sample_weight.shape if hasattr(sample_weight, "shape") else np.asarray(sample_weight).shape)
     if shape != (rows,):
         raise DataError(f"sample_weight has the shape {shape}: give one weight for each of the {counted(rows, 'row')}.")
     weights, unreadable = as_numbers(to_frame(sample_weight).to_series())

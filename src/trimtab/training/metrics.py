@@ -228,9 +228,9 @@ def metric_for(name: object, task: Task, classes: int = 0) -> Metric:
             "metric is a function: networks of your own may be judged by one, as tt.Metric(function, "
             "greater_is_better=...), and tables by the name of a metric."
         )
-    if not isinstance(name, str):
+    if isinstance(name, (list, tuple, set, dict)):
         raise OptionError(f"metric is {name!r}: give the name of one metric.")
-    fitting, metric = metrics_for(task, classes), known_metric(name)
+    name, fitting, metric = str(name), metrics_for(task, classes), known_metric(name)
     if metric is None:
         raise unknown_choice("metric", name, [m.name for m in fitting])
     if metric not in fitting:
