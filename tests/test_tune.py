@@ -208,10 +208,10 @@ def test_a_stop_finishes_with_the_best_so_far_and_an_abort_leaves_at_once(diabet
             if progress.trials_done >= 5:
                 self.event.set()
 
-    stopped = tune(diabetes, tmp_path / "s", trials=5000, stop=stop, listeners=[Stopper(stop)])
-    assert 5 <= len(stopped.trials) < 5000 and stopped.summary()["test"]["rmse"] < 90
+    stopped = tune(diabetes, tmp_path / "s", trials=None, budget=300, stop=stop, listeners=[Stopper(stop)])
+    assert len(stopped.trials) >= 5 and stopped.summary()["seconds"] < 250 and stopped.summary()["test"]["rmse"] < 90
     with pytest.raises(tt.StudyError, match="go on with resume=") as stopped:
-        tune(diabetes, tmp_path / "a", trials=5000, abort=abort, listeners=[Stopper(abort)])
+        tune(diabetes, tmp_path / "a", trials=None, budget=300, abort=abort, listeners=[Stopper(abort)])
     assert f"go on with --resume {tmp_path}" in stopped.value.for_terminal
     assert len(tt.load(tmp_path / "a").trials) >= 5
     assert numpy.isfinite(tt.load_model(tmp_path / "a").predict(polars.read_csv(diabetes))).all()

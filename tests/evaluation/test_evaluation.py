@@ -151,7 +151,7 @@ def test_rows_that_cannot_be_scored_are_counted(studies: dict[str, tt.Study]) ->
     said = " ".join(found.notices)
     assert "2 of 120 rows have no target" in said
     assert '1 of 120 rows has a class that the model does not know ("maybe")' in said
-    with pytest.raises(tt.DataError, match="0 rows of 120 rows can be scored"):
+    with pytest.raises(tt.DataError, match="Of 120 rows 0 can be scored"):
         studies["two"].evaluate(NEW.with_columns(dear=polars.lit("maybe")))
     with pytest.raises(tt.DataError, match='no column "dear"'):
         studies["two"].evaluate(NEW.drop("dear"))
