@@ -325,7 +325,7 @@ def _shown(metric: str | None, reading: Reading) -> str:
     return shown(metric or "", "best_score")
 
 
-def _needs_closure(optimizer: Callable[..., torch.optim.Optimizer], module: nn.Module) -> bool:
+def _needs_closure(optimizer: Callable[..., Any], module: nn.Module) -> bool:
     """Whether `step` of what this function makes cannot do without a function that computes loss and gradients."""
     try:
         step = optimizer(module.parameters()).step
