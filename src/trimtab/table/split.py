@@ -128,7 +128,8 @@ def plan_split(
     counts = np.ones(frame.height, dtype=bool) if counts is None else counts
     generator = np.random.default_rng([seed, 0x7AB1E])
     notices: list[str] = []
-    units = units_of(frame, schema, rule)
+    counters = counters_of(frame, schema)
+    units = units_of(frame, schema, rule, counters)
     if rule.kind == "given":
         test, pairs = np.zeros(0, dtype=np.int64), list(rule.folds)
     elif rule.kind == "time":
@@ -143,11 +144,11 @@ def plan_split(
         notices.append("Every row of the test part has weight 0: there is no test score.")
     return Split(
         rule.kind, tuple(pairs), test, tuple(notices), units, tests_labels=holds_labels(frame, schema.targets),
-        counters=counters_of(frame, schema), weightless=int((~counts).sum()),
+        counters=counters, weightless=int((~counts).sum()),
     )  # fmt: skip
 
 
-def units_of(frame: pl.DataFrame, schema: Schema, rule: SplitRule) -> np.ndarray:
+def units_of(frame: pl.DataFrame, schema: Schema, rule: SplitRule, counters: Sequence[str] | None = None) -> np.ndarray:
     """int64 [rows]: one number for all rows that are no evidence of their own, so that they are drawn together when it
     is asked what other rows might have said.
 
@@ -158,7 +159,7 @@ def units_of(frame: pl.DataFrame, schema: Schema, rule: SplitRule) -> np.ndarray
         return _groups(frame[rule.column])
     if rule.kind == "time" and rule.column in frame.columns:
         return _stretches(_times(frame[rule.column], []))
-    return duplicates(frame.drop(rule.column, strict=False) if rule.kind == "column" else frame, schema)
+    return duplicates(frame.drop(rule.column, strict=False) if rule.kind == "column" else frame, schema, counters)
 
 
 def _groups(column: pl.Series) -> np.ndarray:
@@ -223,13 +224,13 @@ def parts_of(column: pl.Series) -> np.ndarray:
     return parts.to_numpy()
 
 
-def duplicates(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
+def duplicates(frame: pl.DataFrame, schema: Schema, counters: Sequence[str] | None = None) -> np.ndarray:
     """int64 [rows]: one number for all rows that are equal in every column (one that only counts the rows aside).
 
     Columns that are left out or used otherwise than by the rules count as well: whether a column is dropped must not
     move a row from one part to another.
     """
-    counters = counters_of(frame, schema)
+    counters = counters_of(frame, schema) if counters is None else counters
     used = [name for name, dtype in frame.schema.items() if not _is_unhashable(dtype) and name not in counters]
     if not used:
         return np.arange(frame.height)
