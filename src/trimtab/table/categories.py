@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from trimtab.table.cells import Precision
 from trimtab.table.numbers import Document
 from trimtab.table.spelling import LABEL_WORDS, find_labels
 
@@ -20,7 +21,8 @@ class Labels(Document):
     """The labels of one column and how each is shown to the network.
 
     `labels` have entries of their own, in order; `pooled` share that of the unknown; `shares` are the training
-    frequencies of `labels`, which stand in for an unknown label where nothing is pooled.
+    frequencies of `labels`, which stand in for an unknown label where nothing is pooled. `precision` is that of the
+    column, where they are numbers.
     """
 
     kind: Literal["binary", "one-hot", "embedding"]
@@ -28,9 +30,12 @@ class Labels(Document):
     pooled: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     has_missing: bool = False
+    precision: Precision = "double"
 
     @classmethod
-    def fit(cls, column: pl.Series, weights: np.ndarray | None = None) -> "Labels":
+    def fit(
+        cls, column: pl.Series, weights: np.ndarray | None = None, *, precision: Precision = "double"
+    ) -> "Labels":
         """From the labels of the training rows (`spelling.as_labels`), null where missing."""
         ones = np.ones(len(column)) if weights is None else weights.astype(np.float64)
         rows = pl.DataFrame({"label": column.alias("label"), "weight": ones}).filter(pl.col("weight") > 0)
@@ -45,6 +50,7 @@ class Labels(Document):
                 kind="binary",
                 labels=tuple(labels[i] for i in order),
                 shares=tuple((weight[order] / weight.sum()).tolist()),
+                precision=precision,
             )
         # Whole-numbered weights are repeated rows; of others, only the number of rows says what is rare.
         repeats = weight if bool((ones == np.round(ones)).all()) else counts["len"].to_numpy().astype(np.float64)
@@ -56,6 +62,7 @@ class Labels(Document):
             pooled=tuple(labels[kept:]),
             shares=() if is_embedded or kept < len(labels) else tuple((weight / weight.sum()).tolist()),
             has_missing=has_missing,
+            precision=precision,
         )
 
     @property
@@ -81,7 +88,7 @@ class Labels(Document):
     def entry_of(self, column: pl.Series) -> tuple[np.ndarray, int, int]:
         """The entry (int64) of every row, how many labels were never seen in training, and how many are missing."""
         known = (*self.labels, *self.pooled)
-        places, is_missing = find_labels(column, known)
+        places, is_missing = find_labels(column, known, self.precision)
         words = [known.index(word) for word in LABEL_WORDS if word in known]
         if words and not self.has_missing:
             # Readers of files that take "NA" for a gap give the cell as a missing one.

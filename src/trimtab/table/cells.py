@@ -4,6 +4,7 @@ Knows neither roles nor files; every function takes whole columns.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -16,13 +17,15 @@ _CLOCK = "%H:%M:%S%.f"
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
 MOMENT_FORMATS = (
     *_DAYS,
-    *(f"{day}{gap}{clock}" for day in _DAYS for gap in (" ", "T") for clock in (_CLOCK, "%H:%M", f"{_CLOCK}%#z")),
+    *(f"{day}{gap}{clock}" for day in _DAYS for gap in (" ", "T") for clock in (_CLOCK, "%H:%M", f"{_CLOCK}%#z", "%H:%M%#z")),
 )
-_LOOKS_LIKE_MOMENT = r"^\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/. ]\d{2,4}|^[A-Za-z]{3} \d{1,2}, \d{4}"
+LOOKS_LIKE_MOMENT = r"^\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/. ]\d{2,4}|^[A-Za-z]{3} \d{1,2}, \d{4}"
 LEADING_ZERO = r"^[+-]?0\d+$"
 DECIMAL_COMMA = r"^([+-]?\d+),(\d+([eE][+-]?\d+)?)$"
 
 _REAL = pl.Float64
+Precision = Literal["half", "single", "double"]
+FLOATS: dict[Precision, type[np.floating]] = {"half": np.float16, "single": np.float32, "double": np.float64}
 
 
 def without_marks(text: pl.Expr, *, extra: tuple[str, ...] = ()) -> pl.Expr:
@@ -78,7 +81,7 @@ def _settle_text(column: pl.Series) -> tuple[pl.Series, str | None]:
         return column, None
     if is_true_or_false(sample) and is_true_or_false(column):
         return column.str.to_lowercase() == "true", None
-    if sample.str.contains(_LOOKS_LIKE_MOMENT).all():
+    if sample.str.contains(LOOKS_LIKE_MOMENT).all():
         moments, form = read_moments(column)
         return (column, None) if form is None else (moments, form)
     return column, None
@@ -138,14 +141,15 @@ def read_moments(text: pl.Series) -> tuple[pl.Series, str | None]:
     """`text` as naive date-times, and the one format that reads every cell (None when there is none)."""
     sample = text.drop_nulls().head(20)
     for form in MOMENT_FORMATS:
-        if _parse(sample, form).null_count() == 0:
-            moments = _parse(text, form)
+        if parse_moments(sample, form).null_count() == 0:
+            moments = parse_moments(text, form)
             if moments.null_count() == text.null_count():
                 return moments, form
     return text, None
 
 
-def _parse(text: pl.Series, form: str) -> pl.Series:
+def parse_moments(text: pl.Series, form: str) -> pl.Series:
+    """`text` as naive date-times, those with a zone on the clock of UTC; null where `form` does not read it."""
     if "%H" not in form:
         return text.str.to_date(form, strict=False).cast(pl.Datetime("us"))
     if "z" in form:
@@ -192,12 +196,12 @@ def as_moments(column: pl.Series, form: str | None, time_zone: str | None) -> tu
 
 def _read_each(text: pl.Series, form: str | None) -> pl.Series:
     """Each cell by the first format that reads it, `form` before all others."""
-    moments = pl.Series(text.name, [None] * len(text), dtype=pl.Datetime("us")) if form is None else _parse(text, form)
-    rest = text.set(moments.is_not_null() | ~text.str.contains(_LOOKS_LIKE_MOMENT), None)
+    moments = pl.Series(text.name, [None] * len(text), dtype=pl.Datetime("us")) if form is None else parse_moments(text, form)
+    rest = text.set(moments.is_not_null() | ~text.str.contains(LOOKS_LIKE_MOMENT), None)
     for other in MOMENT_FORMATS:
         if rest.null_count() == len(rest):
             break
-        found = _parse(rest, other)
+        found = parse_moments(rest, other)
         if found.null_count() < len(found):
             moments = moments.zip_with(moments.is_not_null(), found)
             rest = rest.set(found.is_not_null(), None)
@@ -207,25 +211,69 @@ def _read_each(text: pl.Series, form: str | None) -> pl.Series:
 def as_text(column: pl.Series) -> pl.Series:
     """The column as text: strings as they stand, numbers in one form (1.0 is "1"); null where there is no value."""
     if column.dtype.is_float():
-        column = column.cast(_REAL)
         return text_of_reals(column.set(column.is_nan() | column.is_infinite(), None))
     if column.dtype.is_decimal():
-        return as_text(column.cast(_REAL))
+        # Not by way of floats, which have fewer digits.
+        text = column.cast(pl.String)
+        has_point = text.str.contains(".", literal=True).fill_null(False)
+        return text.str.replace(r"\.?0*$", "").zip_with(has_point, text).str.replace("^-0$", "0")
     if column.dtype == pl.Duration:
-        return as_text(pl.Series(column.name, as_numbers(column)[0], nan_to_null=True))
+        per_second = {"ms": 1e3, "us": 1e6, "ns": 1e9}[column.dtype.time_unit]  # type: ignore[attr-defined]
+        seconds = column.cast(pl.Int64).cast(_REAL).to_numpy() / per_second
+        return text_of_reals(pl.Series(column.name, seconds, nan_to_null=True))
     if column.dtype == pl.Datetime:
-        # One moment has one text, in whatever unit it is kept.
-        return column.dt.cast_time_unit("us").cast(pl.String)
+        return _text_of_moments(column)
     if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
         return pl.Series(column.name, [None] * len(column), dtype=pl.String)
     return column.cast(pl.String)
 
 
+def _text_of_moments(moments: pl.Series) -> pl.Series:
+    """One text for one moment, in whatever unit it is kept: to the microsecond, unless nanoseconds tell it apart."""
+    text = moments.dt.cast_time_unit("us").cast(pl.String)
+    if moments.dtype.time_unit != "ns":  # type: ignore[attr-defined]
+        return text
+    return moments.cast(pl.String).zip_with((moments.dt.nanosecond() % 1000 != 0).fill_null(False), text)
+
+
+def precision_of(dtype: pl.DataType) -> Precision:
+    """How exactly a column of this type holds numbers with fractions."""
+    if not dtype.is_float() or dtype == _REAL:
+        return "double"
+    return "single" if dtype == pl.Float32 else "half"
+
+
+def rounded(numbers: np.ndarray, precision: Precision) -> pl.Series:
+    """Numbers (float64) as a column of `precision` holds them, infinite where they are too large for it."""
+    with np.errstate(over="ignore"):
+        return series_of_floats("", numbers.astype(FLOATS[precision]))
+
+
+def series_of_floats(name: str, numbers: np.ndarray) -> pl.Series:
+    """A column of the precision of `numbers` (single for half, where polars has no half)."""
+    is_without_half = numbers.dtype == np.float16 and not hasattr(pl, "Float16")  # polars has it since 1.36
+    return pl.Series(name, numbers.astype(np.float32) if is_without_half else numbers)
+
+
 def text_of_reals(numbers: pl.Series) -> pl.Series:
-    """Finite float64 as text, whole ones without a point."""
-    whole = numbers.cast(pl.Int64, strict=False)
-    is_whole = (whole.cast(_REAL) == numbers).fill_null(False)
-    return whole.cast(pl.String).zip_with(is_whole, numbers.cast(pl.String))
+    """Finite numbers as text: whole ones in full and without a point, others in the fewest digits that name them in the
+    column's precision (0.1 of single precision is "0.1")."""
+    doubles = numbers.cast(_REAL)
+    whole = doubles.cast(pl.Int64, strict=False)
+    is_whole = (whole.cast(_REAL) == doubles).fill_null(False)
+    return whole.cast(pl.String).zip_with(is_whole, _shortest(numbers).cast(pl.String))
+
+
+def _shortest(numbers: pl.Series) -> pl.Series:
+    """The float64 whose text is the shortest that names the same number in the column's precision."""
+    precision = precision_of(numbers.dtype)
+    if precision == "double":
+        return numbers
+    if precision == "single":
+        return numbers.cast(pl.String).cast(_REAL)
+    # numpy has the fewest digits of half precision, polars those of single.
+    texts = pl.Series(numbers.name, numbers.cast(_REAL).to_numpy().astype(np.float16).astype(str))
+    return texts.cast(_REAL).set(numbers.is_null(), None)
 
 
 def holds_text(dtype: pl.DataType) -> bool:

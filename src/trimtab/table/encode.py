@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from trimtab.errors import DataError, ModelError
 from trimtab.table.categories import Labels
-from trimtab.table.cells import as_moments, as_numbers
+from trimtab.table.cells import as_moments, as_numbers, precision_of
 from trimtab.table.frames import to_frame
 from trimtab.table.moments import Moments
 from trimtab.table.numbers import Document, Scaling
@@ -153,7 +153,8 @@ class Encoder(Document):
 
 def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -> Feature:
     if about.role in ("category", "boolean"):
-        return Feature(name=about.name, type=_cell_type(about.dtype), labels=Labels.fit(as_labels(column), weights))
+        labels = Labels.fit(as_labels(column), weights, precision=precision_of(column.dtype))
+        return Feature(name=about.name, type=_cell_type_of_labels(about.dtype, column), labels=labels)
     if about.role == "date-time":
         zone = column.dtype.time_zone if isinstance(column.dtype, pl.Datetime) else None
         moments, _ = as_moments(column, about.format, zone)
@@ -170,6 +171,14 @@ def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -
         scaling=Scaling.fit(numbers, weights),
         has_indicator=_counts(absent, weights),
     )
+
+
+def _cell_type_of_labels(dtype: str, column: pl.Series) -> CellType:
+    """As `_cell_type`, but text for whole numbers that float64 would not tell apart."""
+    most = column.max() if dtype == "UInt64" and column.dtype == pl.UInt64 else None
+    if isinstance(most, int):
+        return "integer" if most < 2**63 else "string"
+    return _cell_type(dtype)
 
 
 def _cell_type(dtype: str) -> CellType:

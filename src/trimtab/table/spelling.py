@@ -4,12 +4,25 @@ A label is shown as the table has it ("007", "1e3", "True", " x"), and is found 
 Knows columns and text; it knows neither roles nor files.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import polars as pl
 
-from trimtab.table.cells import DECIMAL_COMMA, LEADING_ZERO, MISSING_MARKS, as_text, holds_text, text_of_reals
+from trimtab.table.cells import (
+    DECIMAL_COMMA,
+    FLOATS,
+    LEADING_ZERO,
+    MISSING_MARKS,
+    Precision,
+    as_text,
+    holds_text,
+    precision_of,
+    rounded,
+    text_of_reals,
+)
+from trimtab.table.clocks import readings_of_moments
 
 # Marks of missing cells that are words too (a continent, a country): they may be labels.
 LABEL_WORDS = ("NA", "na")
@@ -71,27 +84,28 @@ def without_missing(text: pl.Series) -> pl.Series:
     return text.set(text.str.strip_chars().is_in(marks), None)
 
 
-def find_labels(column: pl.Series, known: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def find_labels(
+    column: pl.Series, known: Sequence[str], precision: Precision = "double"
+) -> tuple[np.ndarray, np.ndarray]:
     """The place of each cell's label in `known` (int64 [rows], -1 where it is none), and what is missing (bool [rows]).
 
-    A label is found by its text, else by what the text means, else by its number, where that is of one label alone: 2.0
-    finds "2", " x" finds "x", 7 finds "007"; 1 finds "True" where true and false are all that is known.
+    A label is found by its text, else by what the text means, else by its number or moment, where that is of one label
+    alone: 2.0 finds "2", " x" finds "x", 7 finds "007", "2024-01-01T00:00" finds "2024-01-01"; 1 finds "True" where
+    true and false are all that is known. Fractions are compared in the coarser of two precisions: that of the numbers
+    that `known` come from, and that of the column.
     """
     text = as_text(column)
     distinct = text.unique().drop_nulls()
-    places = _places(distinct, pl.Series("known", list(known), dtype=pl.String))
+    coarser = min(precision, precision_of(column.dtype), key=list(FLOATS).index)
+    places = _places(distinct, pl.Series("known", list(known), dtype=pl.String), coarser)
     marks = distinct.filter(places.is_null() & distinct.str.strip_chars().is_in(MISSING_MARKS))
     found = text.replace_strict(distinct, places, default=None, return_dtype=pl.Int64)
     return found.fill_null(-1).to_numpy(), (text.is_null() | text.is_in(marks.implode())).to_numpy()
 
 
-def _places(texts: pl.Series, known: pl.Series) -> pl.Series:
-    readings: list[tuple[_Reading, _Reading]] = [(_as_it_stands, _as_it_stands), (as_words, as_words)]
-    readings.append((as_values, _values_of_known))
-    if as_words(known).is_in(list(_TRUTHS)).all():
-        readings.append((_as_truths, _as_truths))
+def _places(texts: pl.Series, known: pl.Series, precision: Precision) -> pl.Series:
     places = pl.Series([None] * len(texts), dtype=pl.Int64)
-    for read, read_known in readings:
+    for read, read_known in _readings(known, precision):
         if places.null_count() == 0:
             break
         own = pl.DataFrame({"key": read_known(known), "place": np.arange(len(known))})
@@ -100,6 +114,18 @@ def _places(texts: pl.Series, known: pl.Series) -> pl.Series:
             found = read(texts).replace_strict(own["key"], own["place"], default=None, return_dtype=pl.Int64)
             places = places.zip_with(places.is_not_null(), found)
     return places
+
+
+def _readings(known: pl.Series, precision: Precision) -> Iterator[tuple[_Reading, _Reading]]:
+    """What cells and known labels are compared by, the strictest first."""
+    yield _as_it_stands, _as_it_stands
+    yield as_words, as_words
+    yield as_values, _values_of_known
+    read = partial(_as_rounded, precision="single" if precision == "double" else precision)
+    yield _as_widened if precision == "double" else read, lambda labels: read(_values_of_known(labels))
+    if as_words(known).is_in(list(_TRUTHS)).all():
+        yield _as_truths, _as_truths
+    yield from readings_of_moments(known)
 
 
 def as_words(text: pl.Series) -> pl.Series:
@@ -116,6 +142,24 @@ def as_values(text: pl.Series) -> pl.Series:
     numbers = numbers.set(numbers.is_nan() | numbers.is_infinite(), None)
     # Digits stay digits: an identifier of twenty of them is no float64.
     return _whole(text, _WHOLE_OR_CODE, "${1}${2}").zip_with(text.str.contains(_WHOLE_OR_CODE), text_of_reals(numbers))
+
+
+def _as_rounded(text: pl.Series, precision: Precision) -> pl.Series:
+    """The number that each text writes, as the text of what a column of `precision` makes of it; null for none."""
+    numbers = rounded(as_values(text).cast(pl.Float64).to_numpy(), precision)
+    return text_of_reals(numbers.set(numbers.is_nan() | numbers.is_infinite(), None))
+
+
+def _as_widened(text: pl.Series) -> pl.Series:
+    """The number of single precision that a text writes in the many digits that it has as float64; null for others.
+
+    0.10000000149011612 is such a one, 0.1 and 0.5 are none; whole numbers are none, since they may be identifiers.
+    """
+    numbers = as_values(text).cast(pl.Float64)
+    single = numbers.cast(pl.Float32)
+    short = _as_rounded(text, "single")
+    is_widened = (single.cast(pl.Float64) == numbers) & (numbers.floor() != numbers)
+    return short.set(~(is_widened & (short != text_of_reals(numbers))).fill_null(False), None)
 
 
 def are_numbers(texts: pl.Series) -> bool:

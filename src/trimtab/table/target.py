@@ -12,7 +12,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from trimtab.errors import DataError, ModelError
-from trimtab.table.cells import as_numbers
+from trimtab.table.cells import FLOATS, Precision, as_numbers, precision_of
 from trimtab.table.frames import to_frame
 from trimtab.table.numbers import Document
 from trimtab.table.spelling import are_numbers, as_labels, as_values, find_labels
@@ -25,7 +25,8 @@ class TargetEncoder(Document):
     """The targets' names, and their mean and scale (regression) or classes (classification, in sorted order).
 
     `classes` are of the type they had in the table; `labels` are the same as text. Those of a text file are what it
-    says ("007", "1e3", "True"), and numbers only where these are written as they stand there.
+    says ("007", "1e3", "True"), and numbers only where these are written as they stand there. `precision` is that of
+    the target's column, where classes are numbers.
     """
 
     task: Literal["regression", "classification"]
@@ -34,6 +35,7 @@ class TargetEncoder(Document):
     labels: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    precision: Precision = "double"
 
     @classmethod
     def fit(
@@ -73,9 +75,16 @@ class TargetEncoder(Document):
         if distinct.height < 2:
             only = f' "{distinct["label"][0]}"' if distinct.height else ""
             raise DataError(f'The target "{column.name}" has one class only{only}: there is nothing to tell apart.')
-        classes = tuple(float(value) if column.dtype.is_decimal() else value for value in distinct["value"].to_list())
+        names = tuple(distinct["label"].to_list())
+        is_real = column.dtype.is_decimal() or column.dtype.is_float()
+        # 0.1 of single precision is 0.1, not the nearest of its numbers.
+        classes = tuple(map(float, names)) if is_real else tuple(distinct["value"].to_list())
         return cls(
-            task="classification", names=(column.name,), classes=classes, labels=tuple(distinct["label"].to_list())
+            task="classification",
+            names=(column.name,),
+            classes=classes if len(set(classes)) == len(names) else names,
+            labels=names,
+            precision=precision_of(column.dtype),
         )
 
     def with_labels(self, classes: Sequence[Label]) -> "TargetEncoder":
@@ -99,7 +108,7 @@ class TargetEncoder(Document):
     def is_there(self, frame: pl.DataFrame) -> np.ndarray:
         """bool [rows]: every target is there, whether or not it can be used."""
         if self.task == "classification":
-            return ~find_labels(frame[self.names[0]], self.labels)[1]
+            return ~find_labels(frame[self.names[0]], self.labels, self.precision)[1]
         return has_target(frame, self.names, self.task)[0]
 
     def encode(self, frame: Any) -> np.ndarray:
@@ -128,11 +137,11 @@ class TargetEncoder(Document):
         """What `raw` [rows, outputs], probabilities or values in original units, predicts: labels [rows] in their
         original type, or values [rows] (several targets: [rows, targets])."""
         if self.task == "classification":
-            return np.array(self.classes)[raw.argmax(axis=1)]
+            return array_of(self.classes, self.precision)[raw.argmax(axis=1)]
         return raw[:, 0] if len(self.names) == 1 else raw
 
     def _class_numbers(self, frame: pl.DataFrame) -> np.ndarray:
-        return find_labels(frame[self.names[0]], self.labels)[0]
+        return find_labels(frame[self.names[0]], self.labels, self.precision)[0]
 
     def to_json(self) -> dict:
         """A plain dict that `from_json` turns into an equal target encoder."""
@@ -146,6 +155,23 @@ class TargetEncoder(Document):
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise ModelError(f"The model's target is damaged at {place or 'its root'}: {first['msg']}.") from error
+
+
+def array_of(classes: Sequence[Label], precision: Precision = "double") -> np.ndarray:
+    """The classes as an array of the type that they have, none of them changed by the others: objects where no other
+    type holds them all."""
+    kinds = {bool if isinstance(label, (bool, np.bool_)) else type(label) for label in classes}
+    if kinds == {float}:
+        return np.array(classes, dtype=FLOATS[precision])
+    array = np.array(classes)
+    # numpy makes floats of integers that need 64 bits, with and without a sign, and text of what is mixed.
+    kept = len(kinds) == 1 and (kinds != {int} or array.dtype.kind in "iuO")
+    if kept or (array.dtype.kind in "iuf" and array.tolist() == list(classes)):
+        return array
+    is_unsigned = kinds == {int} and min(classes) >= 0 and max(classes) < 2**64  # type: ignore[type-var]
+    array = np.empty(len(classes), dtype=np.uint64 if is_unsigned else object)
+    array[:] = list(classes)
+    return array
 
 
 def has_target(frame: pl.DataFrame, names: tuple[str, ...], task: str) -> tuple[np.ndarray, int]:
