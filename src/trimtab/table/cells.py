@@ -261,11 +261,12 @@ def text_of_reals(numbers: pl.Series) -> pl.Series:
     doubles = numbers.cast(_REAL)
     whole = doubles.cast(pl.Int64, strict=False)
     is_whole = (whole.cast(_REAL) == doubles).fill_null(False)
-    return whole.cast(pl.String).zip_with(is_whole, _shortest(numbers).cast(pl.String))
+    return whole.cast(pl.String).zip_with(is_whole, shortest(numbers).cast(pl.String))
 
 
-def _shortest(numbers: pl.Series) -> pl.Series:
-    """The float64 whose text is the shortest that names the same number in the column's precision."""
+def shortest(numbers: pl.Series) -> pl.Series:
+    """The float64 whose text is the shortest that names the same number in the column's precision; other types as they
+    are."""
     precision = precision_of(numbers.dtype)
     if precision == "double":
         return numbers

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from trimtab.errors import DataError, ModelError
 from trimtab.table.categories import Labels
 from trimtab.table.cells import as_moments, as_numbers, precision_of
-from trimtab.table.frames import to_frame
+from trimtab.table.frames import called_as, to_frame
 from trimtab.table.moments import Moments
 from trimtab.table.numbers import Document, Scaling
 from trimtab.table.schema import Column, Schema
@@ -107,7 +107,7 @@ class Encoder(Document):
 
         Raises DataError that lists every column that is not there.
         """
-        frame = to_frame(frame)
+        frame = called_as(self.names, to_frame(frame))
         self._require_columns(frame)
         # Column after column, because that is how both sides of the work lie in memory; turned once at the end.
         numbers = np.empty((self.n_numbers, frame.height), dtype=np.float32)

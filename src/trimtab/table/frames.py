@@ -1,7 +1,8 @@
 """Any frame of any library, or arrays, become one polars frame. Knows no files and gives no meaning to columns."""
 
 from collections import Counter
-from numbers import Real
+from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -9,7 +10,10 @@ import numpy as np
 import polars as pl
 
 from trimtab.errors import DataError
-from trimtab.table.cells import narrowed
+from trimtab.table.cells import narrowed, series_of_floats
+
+# Beyond it, whole numbers that differ may be one float64.
+LONGEST_EXACT = 2**53
 
 
 def to_frame(data: Any, *, prefix: str = "x") -> pl.DataFrame:
@@ -44,6 +48,22 @@ def _to_polars(data: Any, prefix: str) -> pl.DataFrame:
     return _from_array(data, prefix)
 
 
+def column_called(name: str, columns: Sequence[str]) -> str:
+    """The one of `columns` that `name` means: the one called so, else the only one called so but for blanks around,
+    which readers of files keep or leave out; else `name` itself."""
+    if name in columns:
+        return name
+    alike = [column for column in columns if column.strip() == name.strip()]
+    return alike[0] if len(alike) == 1 else name
+
+
+def called_as(names: Sequence[str], frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with its columns called as in `names` where only blanks around them differ."""
+    there = frame.columns
+    found = {column_called(name, there): name for name in names}
+    return frame.rename({column: name for column, name in found.items() if column in there and column != name})
+
+
 def label_columns(data: Any) -> tuple[str, ...]:
     """The columns of a frame of any library whose type says that they hold labels, be they text or numbers."""
     if isinstance(data, dict) or not nw.dependencies.is_into_dataframe(data):
@@ -65,7 +85,7 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
     dtype = column.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "iufbmM":
         array = column.to_numpy()
-        return pl.Series(name, array.astype(np.float32) if dtype == np.float16 else array)
+        return series_of_floats(name, array) if dtype == np.float16 else pl.Series(name, array)
     if getattr(dtype, "tz", None) is not None:
         naive = pl.Series(name, column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
         return naive.dt.replace_time_zone("UTC").dt.convert_time_zone(str(dtype.tz))  # type: ignore[union-attr]
@@ -101,9 +121,27 @@ def _from_objects(name: str, cells: list) -> pl.Series:
 
 
 def _from_mixed(name: str, cells: list) -> pl.Series:
-    """Numbers of several types as float64; anything else as its text."""
-    if all(cell is None or (isinstance(cell, Real) and not isinstance(cell, bool)) for cell in cells):
-        return pl.Series(name, [None if cell is None else float(cell) for cell in cells], dtype=pl.Float64)
+    """Whole numbers as the integers that hold them all, numbers of several types as float64 where that holds them;
+    anything else as its text."""
+    there = [cell for cell in cells if cell is not None]
+    if any(isinstance(cell, (bool, np.bool_)) or not isinstance(cell, Real) for cell in there):
+        return _from_text(name, cells)
+    whole = [int(cell) for cell in there if isinstance(cell, Integral)]
+    if len(whole) < len(there):
+        is_exact = all(int(float(number)) == number for number in whole if abs(number) > LONGEST_EXACT)
+        return _from_numbers(name, cells, pl.Float64) if is_exact else _from_text(name, cells)
+    low, high = min(whole, default=0), max(whole, default=0)
+    if low >= -(2**63) and high < 2**63:
+        return _from_numbers(name, cells, pl.Int64)
+    return _from_numbers(name, cells, pl.UInt64) if low >= 0 and high < 2**64 else _from_text(name, cells)
+
+
+def _from_numbers(name: str, cells: list, dtype: Any) -> pl.Series:
+    as_python = float if dtype == pl.Float64 else int
+    return pl.Series(name, [None if cell is None else as_python(cell) for cell in cells], dtype=dtype)
+
+
+def _from_text(name: str, cells: list) -> pl.Series:
     return pl.Series(name, [None if cell is None else str(cell) for cell in cells], dtype=pl.String)
 
 
@@ -121,13 +159,23 @@ def _is_missing(cell: Any) -> bool:
 
 
 def _column(column: Any) -> Any:
-    array = np.asarray(column) if isinstance(column, (list, tuple)) else column
+    array = _array(column) if isinstance(column, (list, tuple)) else column
     is_objects = isinstance(array, np.ndarray) and array.dtype == object
     if is_objects:
         return _from_objects("", list(array))
     if isinstance(array, np.ndarray) and array.dtype.kind == "S":
         return _decoded(pl.Series("", array))
+    if isinstance(array, np.ndarray) and array.dtype == np.float16:
+        return series_of_floats("", array)
     return to_frame(column).to_series() if nw.dependencies.is_into_series(column) else column
+
+
+def _array(data: Any) -> np.ndarray:
+    """`data` as numpy has it, but as objects where that made floats of integers too long for them."""
+    array = np.asarray(data)
+    if array.dtype == np.float64 and isinstance(data, (list, tuple)) and (np.abs(array) >= LONGEST_EXACT).any():
+        return np.asarray(data, dtype=object)
+    return array
 
 
 def _from_array(data: Any, prefix: str) -> pl.DataFrame:
@@ -137,19 +185,18 @@ def _from_array(data: Any, prefix: str) -> pl.DataFrame:
         raise DataError("A sparse matrix cannot be used: convert it first with .toarray().")
     if hasattr(data, "detach"):
         data = data.detach().cpu().numpy()
-    array = np.asarray(data)
+    array = _array(data)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
         raise DataError(f"An array of {array.ndim} dimensions is not a table: give one with rows and columns.")
     if np.iscomplexobj(array):
         raise DataError("Complex numbers cannot be used: give real and imaginary parts as two columns.")
-    if array.dtype == np.float16:
-        array = array.astype(np.float32)
     if array.dtype == object:
         return pl.DataFrame([_from_objects(f"{prefix}{i}", array[:, i].tolist()) for i in range(array.shape[1])])
     columns = {f"{prefix}{i}": np.ascontiguousarray(array[:, i]) for i in range(array.shape[1])}
-    return pl.DataFrame([_decoded(pl.Series(name, column)) for name, column in columns.items()])
+    series = series_of_floats if array.dtype == np.float16 else pl.Series
+    return pl.DataFrame([_decoded(series(name, column)) for name, column in columns.items()])
 
 
 def _refuse_duplicates(names: list[str]) -> None:

@@ -5,6 +5,7 @@ The one place where reading, roles, splitting and encoding meet. Knows nothing o
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from trimtab.errors import DataError, OptionError, did_you_mean
 from trimtab.table.encode import Encoder
 from trimtab.table.fingerprint import fingerprint
 from trimtab.table.folds import Fold
+from trimtab.table.frames import column_called
 from trimtab.table.schema import Schema, infer_schema, require_column
 from trimtab.table.sources import Source, column_names, open_source, open_test, test_share
 from trimtab.table.spelling import other_spellings
@@ -143,7 +145,8 @@ def prepare(
             f"--split {split} has no effect on (train, valid, test) frames, which say themselves what is what: leave "
             "it out, or give one table."
         )
-    rule = SplitRule("column", source.parts) if source.parts else SplitRule.of(split)
+    rule = SplitRule("column", source.parts) if source.parts else SplitRule.of(split).of_table(source.frame.columns)
+    weight = None if weight is None else column_called(weight, source.frame.columns)
     has_test_table, share = _kind_of_test(test, rule, source)
     _require_columns(source, rule, weight)
     usable = keep_usable(source, task=task, weight=weight, minimum_rows=minimum_rows)
@@ -189,12 +192,14 @@ def prepare(
 
 @dataclass(frozen=True)
 class _Fitted:
-    """The encoders, the rows (places in the usable ones) they were fitted on, and those judged on in some fold."""
+    """The encoders, the rows (places in the usable ones) they were fitted on, those judged on in some fold, and what
+    should be said about the classes."""
 
     encoder: Encoder
     target_encoder: TargetEncoder
     trained: np.ndarray
     judged: np.ndarray
+    notices: tuple[str, ...] = ()
 
     @property
     def development(self) -> np.ndarray:
@@ -207,13 +212,15 @@ def _with_labels_as_written(usable: Usable, schema: Schema, source: Source) -> U
     labelled = [column.name for column in schema.features if column.role in ("category", "boolean")]
     labelled += schema.targets if schema.task == "classification" else ()
     columns = [source.labels_of(usable.frame[name], usable.rows) for name in labelled]
-    notices = [
-        f'"{column.name}": {listed(map(_quoted, [*others, label]))} are one label, written {_quoted(label)}.'
-        for column in columns
-        if column.name in schema.targets
-        for label, others in other_spellings(column).items()
-    ]
-    return replace(usable, frame=usable.frame.with_columns(columns), notices=(*usable.notices, *notices))
+    return replace(usable, frame=usable.frame.with_columns(columns))
+
+
+def _of_one_label(target: pl.Series) -> tuple[str, ...]:
+    """What to say of the spellings in these rows, whose most frequent ones the classes are called by."""
+    return tuple(
+        f'"{target.name}": {listed(map(_quoted, [*others, label]))} are one label, written {_quoted(label)}.'
+        for label, others in other_spellings(target).items()
+    )
 
 
 def _quoted(label: str) -> str:
@@ -251,10 +258,12 @@ def _fit(usable: Usable, schema: Schema, plan: Split, *, may_be_constant: bool) 
     weights = usable.weights[trained] if schema.weight else None
     encoder = Encoder.fit(usable.frame[trained], schema, weights)
     seen = trained if schema.task == "regression" else _distinct([trained, judged], usable.frame.height)
+    rows = usable.frame[seen]
     target_encoder = TargetEncoder.fit(
-        usable.frame[seen], schema.targets, schema.task, weights=weights, may_be_constant=may_be_constant
+        rows, schema.targets, schema.task, weights=weights, may_be_constant=may_be_constant
     )
-    return _Fitted(encoder, target_encoder, trained, judged)
+    said = _of_one_label(rows[schema.targets[0]]) if schema.task == "classification" else ()
+    return _Fitted(encoder, target_encoder, trained, judged, said)
 
 
 def _distinct(parts: list[np.ndarray], rows: int) -> np.ndarray:
@@ -282,7 +291,8 @@ def _assemble(
     encoded = fitted.encoder.encode(frame)
     place = np.zeros(usable.frame.height, dtype=np.int64)
     place[development] = np.arange(len(development))
-    notices = (*source.notices, *usable.notices, *schema.notices, *plan.notices, *part.notices, *encoded.notices)
+    said = (source.notices, usable.notices, fitted.notices, schema.notices, plan.notices, part.notices, encoded.notices)
+    notices = tuple(chain.from_iterable(said))
     return Prepared(
         schema=schema,
         split=plan,

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from trimtab.errors import DataError, OptionError
-from trimtab.table.cells import as_moments, as_numbers, settle_types
-from trimtab.table.frames import label_columns, to_frame
+from trimtab.table.cells import as_moments, as_numbers, narrowed, settle_types, shortest
+from trimtab.table.frames import called_as, column_called, label_columns, to_frame
 from trimtab.table.read import read_table
 from trimtab.table.spelling import LABEL_WORDS, as_written, without_missing
 from trimtab.wording import counted
@@ -62,7 +62,7 @@ def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[
         read = read_table(data)
         frame, notices, name, written = read.frame, read.notices, _stem(Path(data)), read.written
     elif isinstance(data, tuple) and len(data) == 2:
-        frame, targets = _features_and_target(data[0], data[1], targets)
+        frame, targets = _features_and_target(data[0], data[1], targets, _names(labels, "--category"))
     elif isinstance(data, tuple) and len(data) == 3:
         frame, parts = _three_parts(data), PART_COLUMN
     elif isinstance(data, tuple):
@@ -74,7 +74,7 @@ def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[
     if not targets:
         listed = ", ".join(frame.columns[:12]) + (", ..." if frame.width > 12 else "")
         raise OptionError(f"Which column is to be predicted? Name it with --target. The columns are: {listed}.")
-    targets = tuple(column_names(targets, frame, "--target")) or targets
+    targets = tuple(column_names(targets, frame, "--target"))
     labels = column_names(labels, frame, "--category")
     settled, formats = settle_types(frame)
     came = frame if written is None else written
@@ -113,9 +113,9 @@ def column_names(given: Any, frame: pl.DataFrame, option: str) -> list[str]:
     """The columns that `given` names: a sequence of names, or one text, which may be "a,b" unless it is itself the name
     of a column. Raises OptionError for what is no name."""
     names = _names(given, option)
-    if len(names) == 1 and names[0] not in frame.columns:
-        return [part.strip() for part in names[0].split(",") if part.strip()]
-    return names
+    if len(names) == 1 and column_called(names[0], frame.columns) not in frame.columns:
+        names = [part.strip() for part in names[0].split(",") if part.strip()]
+    return [column_called(name, frame.columns) for name in names]
 
 
 def _names(given: Any, option: str) -> list[str]:
@@ -138,7 +138,7 @@ def open_test(test: Any, source: Source, needed: Sequence[str]) -> tuple[pl.Data
     Raises DataError that lists the `needed` columns it lacks.
     """
     read = read_table(test) if isinstance(test, (str, Path)) else None
-    frame = read.frame if read else to_frame(test)
+    frame = called_as(needed, read.frame if read else to_frame(test))
     name = Path(test).name if isinstance(test, (str, Path)) else "The test table"
     there = set(frame.columns)
     absent = [column for column in needed if column not in there]
@@ -183,27 +183,30 @@ def _like(column: pl.Series, dtype: pl.DataType, form: str | None) -> pl.Series:
     return settle_types(column.to_frame())[0].to_series()
 
 
-def _features_and_target(x: Any, y: Any, targets: tuple[str, ...]) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def _features_and_target(
+    x: Any, y: Any, targets: tuple[str, ...], labels: Sequence[str]
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
     is_array = not hasattr(x, "columns")
-    features, labels = to_frame(x), to_frame(y, prefix="target")
+    features, answers = to_frame(x), to_frame(y, prefix="target")
     if is_array:
         # Every column of an array is a feature by intent: as a float it is never taken for an identifier.
-        features = features.cast({pl.selectors.integer(): pl.Float64})  # type: ignore[dict-item]
-    if features.height != labels.height:
+        whole = pl.selectors.integer() - pl.selectors.by_name(*labels, require_all=False)
+        features = features.cast({whole: pl.Float64})  # type: ignore[dict-item]
+    if features.height != answers.height:
         raise DataError(
-            f"X has {counted(features.height, 'row')} and y has {labels.height}: give one target for each row."
+            f"X has {counted(features.height, 'row')} and y has {answers.height}: give one target for each row."
         )
-    if targets and len(targets) != labels.width:
+    if targets and len(targets) != answers.width:
         named = counted(len(targets), "target is", "targets are")
-        raise OptionError(f"y has {counted(labels.width, 'column')}, and {named} named.")
+        raise OptionError(f"y has {counted(answers.width, 'column')}, and {named} named.")
     if not targets:
-        plain = labels.columns == ["target0"]
-        targets = ("target",) if plain or labels.columns == ["target"] else tuple(labels.columns)
+        plain = answers.columns == ["target0"]
+        targets = ("target",) if plain or answers.columns == ["target"] else tuple(answers.columns)
     twice = sorted(set(targets) & set(features.columns))
     if twice:
         raise DataError(f'The target "{twice[0]}" is also a column of X: leave it out of X or rename it.')
-    labels.columns = list(targets)
-    return pl.concat([features, labels], how="horizontal"), targets
+    answers.columns = list(targets)
+    return pl.concat([features, answers], how="horizontal"), targets
 
 
 def _three_parts(data: tuple) -> pl.DataFrame:
@@ -219,11 +222,23 @@ def _three_parts(data: tuple) -> pl.DataFrame:
         frames.append(frame.with_columns(pl.lit(name).alias(PART_COLUMN)))
     if data[0] is None:
         raise DataError("The first of (train, valid, test) must be a frame: there is nothing to train on.")
+    frames = [frame.select(frames[0].columns) for frame in frames]
     try:
-        return pl.concat([frame.select(frames[0].columns) for frame in frames], how="vertical_relaxed")
+        return narrowed(pl.concat(_without_loss(frames), how="vertical_relaxed"))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        texts = [frame.select(pl.col(frames[0].columns).cast(pl.String, strict=False)) for frame in frames]
-        return pl.concat(texts)
+        return pl.concat([frame.select(pl.all().cast(pl.String, strict=False)) for frame in frames])
+
+
+def _without_loss(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """The frames with the columns widened of which polars would make other numbers where it makes one type of several:
+    0.1 of single precision stays 0.1, and integers stay integers."""
+    for name in frames[0].columns:
+        dtypes = {frame.schema[name] for frame in frames}
+        if len(dtypes) > 1 and all(dtype.is_integer() for dtype in dtypes):
+            frames = [frame.cast({name: pl.Int128}) for frame in frames]
+        elif len(dtypes) > 1 and any(dtype.is_float() for dtype in dtypes):
+            frames = [frame.with_columns(shortest(frame[name]).alias(name)) for frame in frames]
+    return frames
 
 
 def _require_some_rows(frame: pl.DataFrame, name: str) -> None:

@@ -6,7 +6,7 @@ is in `folds`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -15,8 +15,16 @@ import polars as pl
 
 from trimtab.errors import DataError, OptionError
 from trimtab.table import folds
-from trimtab.table.cells import as_moments, as_numbers
+from trimtab.table.cells import (
+    MISSING_NUMBER_MARKS,
+    MOMENT_FORMATS,
+    as_moments,
+    as_numbers,
+    parse_moments,
+    without_marks,
+)
 from trimtab.table.folds import Fold, Units
+from trimtab.table.frames import column_called
 from trimtab.table.roles import collect_facts, role_of
 from trimtab.table.schema import Schema, orders_target, require_column
 from trimtab.table.spelling import as_labels
@@ -89,15 +97,19 @@ class SplitRule:
 
     @classmethod
     def parse(cls, text: str) -> "SplitRule":
-        """`random`, `time:COL`, `group:COL` or `COL`."""
-        if text == "random":
+        """`random`, `time:COL`, `group:COL` or `COL`; blanks before `COL` may belong to its name (`of_table` knows)."""
+        if text.strip() == "random":
             return cls("random")
         kind, colon, column = text.partition(":")
-        if colon and kind in ("time", "group"):
-            if not column:
-                raise OptionError(f'--split {text} names no column: write "{kind}:COL".')
-            return cls(kind, column)
+        if colon and kind.strip() in ("time", "group"):
+            if not column.strip():
+                raise OptionError(f'--split {text} names no column: write "{kind.strip()}:COL".')
+            return cls(kind.strip(), column)
         return cls("column", text)
+
+    def of_table(self, columns: Sequence[str]) -> "SplitRule":
+        """The rule with its column called as in a table that has these columns."""
+        return replace(self, column=column_called(self.column, columns)) if self.column else self
 
     @property
     def reserved(self) -> dict[str, str]:
@@ -295,21 +307,48 @@ def _quantiles(frame: pl.DataFrame, targets: Sequence[str]) -> np.ndarray:
 
 def _times(column: pl.Series, notices: list[str]) -> np.ndarray:
     """float64 or int64 [rows] to sort by; a row without time counts as the earliest."""
-    if column.dtype.is_temporal() and column.dtype not in (pl.Duration, pl.Time):
-        moments, _ = as_moments(column, None, None)
-        times, unreadable = moments.dt.epoch("us").fill_null(np.iinfo(np.int64).min).to_numpy(), 0
-        missing = moments.null_count()
+    if column.dtype.is_temporal() or column.dtype.is_integer() or column.dtype.is_decimal():
+        missing = column.null_count()
+        times = _places_in_order(column)
     else:
         numbers, unreadable = as_numbers(column)
+        if unreadable:
+            raise _not_times(column)
         missing = int(np.isnan(numbers).sum())
         times = np.where(np.isnan(numbers), -np.inf, numbers)
-    if unreadable:
-        example = column.filter(pl.Series(np.isnan(numbers)) & column.is_not_null())[0]
-        raise DataError(f'--split time:{column.name}: the column holds cells that are not times, such as "{example}".')
+    if missing and missing == len(column):
+        raise DataError(f'--split time:{column.name}: no row has a time in "{column.name}".')
     if missing:
         rows, counts = counted(missing, "row has", "rows have"), "counts" if missing == 1 else "count"
         notices.append(f'{rows} no time in "{column.name}", and {counts} as the earliest.')
     return times
+
+
+def _places_in_order(column: pl.Series) -> np.ndarray:
+    """int64 [rows] that stand in the order of the cells, 0 where one is missing: as float64, times that are nanoseconds
+    apart would be one."""
+    return column.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
+
+
+def _not_times(column: pl.Series) -> DataError:
+    """The error for text in which some cell is no time, or cells are times in several formats."""
+    text = column.cast(pl.String).to_frame("cell").select(without_marks(pl.col("cell"), extra=MISSING_NUMBER_MARKS))
+    text = text["cell"].drop_nulls()
+    moments = as_moments(text, None, None)[0]
+    start = f"--split time:{column.name}: the column holds"
+    strange = text.filter(moments.is_null() & text.cast(pl.Float64, strict=False).is_null())
+    if len(strange):
+        return DataError(f'{start} cells that are not times, such as "{strange[0]}".')
+    others = text.filter(moments.is_null())
+    if others.is_empty():
+        read = [parse_moments(text, form) for form in MOMENT_FORMATS]
+        best = min(read, key=lambda found: found.null_count())
+        text, others = text.filter(best.is_not_null()), text.filter(best.is_null())
+    else:
+        text = text.filter(moments.is_not_null())
+    return DataError(
+        f'{start} times in several formats, such as "{text[0]}" and "{others[0]}": write all of them in one.'
+    )
 
 
 def _by_parts(

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from trimtab.errors import DataError, ModelError
 from trimtab.table.cells import FLOATS, Precision, as_numbers, precision_of
-from trimtab.table.frames import to_frame
+from trimtab.table.frames import called_as, to_frame
 from trimtab.table.numbers import Document
 from trimtab.table.spelling import are_numbers, as_labels, as_values, find_labels
 from trimtab.wording import counted
@@ -113,7 +113,7 @@ class TargetEncoder(Document):
 
     def encode(self, frame: Any) -> np.ndarray:
         """float32 [rows, outputs], standardised, or int64 [rows] class numbers. Raises DataError for other rows."""
-        frame = to_frame(frame)
+        frame = called_as(self.names, to_frame(frame))
         absent = [name for name in self.names if name not in frame.columns]
         if absent:
             raise DataError(f"The table lacks the target: {', '.join(absent)}.")

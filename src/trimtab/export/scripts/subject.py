@@ -128,6 +128,7 @@ def _division(
     is_share = isinstance(test, (int, float)) and not isinstance(test, bool)
     is_classification = target.task == "classification"
     rule = SplitRule.parse(asked["split"])
+    rule = rule if reading.frame is None else rule.of_table(reading.frame.columns)
     counters, most_copies, has_singles, tests_labels = (), _MANY, is_classification, is_classification
     spells = False
     if prepared is not None and reading.frame is not None:
