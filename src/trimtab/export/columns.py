@@ -3,6 +3,7 @@
 Knows the encoder of a model; it knows neither torch nor ONNX.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ import polars
 
 from trimtab.model import Model
 from trimtab.table.categories import Labels
-from trimtab.table.cells import MISSING_MARKS
+from trimtab.table.cells import MISSING_MARKS, rounded
+from trimtab.table.clocks import texts_of_moments
 from trimtab.table.encode import CellType, Encoder, Feature
 from trimtab.table.numbers import Scaling
 from trimtab.table.spelling import as_values
@@ -34,14 +36,18 @@ def spellings(labels: Labels) -> dict[str, int]:
     As the encoder reads them: "1.0" is the label 1, "True" is true, "NA" is missing unless it is a label.
     """
     texts = [*labels.labels, *(label.strip() for label in labels.labels)]
-    numbers = [str(value) for value in _numbers_among(labels)] + [f"{value:g}" for value in _numbers_among(labels)]
-    candidates = list(dict.fromkeys([*texts, *(f"{text}.0" for text in texts), *numbers, *_TRUTHS, *MISSING_MARKS]))
+    numbers = [text for value in _numbers_among(labels) for text in (str(value), f"{value:g}")]
+    candidates = [*texts, *(f"{text}.0" for text in texts), *numbers, *texts_of_moments(labels.labels)]
+    candidates = list(dict.fromkeys([*candidates, *_TRUTHS, *MISSING_MARKS]))
     codes, _, _ = labels.entry_of(polars.Series(candidates, dtype=polars.String))
     return {text: int(code) for text, code in zip(candidates, codes, strict=True) if code != UNKNOWN}
 
 
 def codes_of_cells(labels: Labels, cells: CellType) -> dict[Any, int]:
-    """The code of each label as a cell of its type: text in every spelling, numbers by their value."""
+    """The code of each label as a cell of its type: text in every spelling, numbers by their value.
+
+    A number with a fraction is there as the label says it and as each precision holds it.
+    """
     if cells == "string":
         return spellings(labels)
     known: list[Any] = [False, True] if cells == "boolean" else [*_numbers_among(labels), 0.0, 1.0]
@@ -53,12 +59,29 @@ def codes_of_cells(labels: Labels, cells: CellType) -> dict[Any, int]:
     return {cell: int(code) for cell, code in zip(known, codes, strict=True) if code != UNKNOWN}
 
 
+def rounded_codes(labels: Labels) -> dict[float, int]:
+    """The code of each label as a number of the labels' own precision, where that is coarser than float64: cells are
+    compared with these when they have been rounded to it. Nothing for other labels."""
+    if labels.precision == "double":
+        return {}
+    known = rounded(numpy.array(_numbers_of(labels)), labels.precision).cast(polars.Float64)
+    codes, _, _ = labels.entry_of(known)
+    return {cell: int(code) for cell, code in zip(known, codes, strict=True) if code != UNKNOWN}
+
+
 def code_of_missing(labels: Labels) -> int:
     codes, _, _ = labels.entry_of(polars.Series([None], dtype=polars.String))
     return int(codes[0])
 
 
 def _numbers_among(labels: Labels) -> list[float]:
+    """The numbers that labels are, and those that other precisions make of them."""
+    exact = _numbers_of(labels)
+    coarser = [rounded(numpy.array(exact), precision).cast(polars.Float64) for precision in ("single", "half")]
+    return [*exact, *(value for values in coarser for value in values if math.isfinite(value))]
+
+
+def _numbers_of(labels: Labels) -> list[float]:
     values = as_values(polars.Series(labels.labels, dtype=polars.String)).cast(polars.Float64, strict=False)
     return values.drop_nulls().to_list()
 
@@ -68,7 +91,9 @@ def vocabulary(model: Model) -> dict[str, Any]:
 
     `numbers` and `categories` are the columns in the order in which tensors take them, each with the `type` of its
     cells. A category has `values`, pairs of a cell of that type and its code, the code of all other cells (`unknown`)
-    and that of a missing one; `codes` are those of cells written as text. Labels of `classes` are of the type they had.
+    and that of a missing one; `codes` are those of cells written as text. A column of single (or half) precision says
+    so in `precision`: a cell that is none of `values` is rounded to it and looked up again. Labels of `classes` are of
+    the type they had.
     """
     numbers, categories = [], []
     for feature in model.encoder.features:
@@ -76,6 +101,7 @@ def vocabulary(model: Model) -> dict[str, Any]:
         if feature.labels is not None:
             values = [list(pair) for pair in codes_of_cells(feature.labels, cell_type(feature)).items()]
             about |= {"codes": spellings(feature.labels), "values": values, "unknown": UNKNOWN}
+            about |= {} if feature.labels.precision == "double" else {"precision": feature.labels.precision}
             categories.append({**about, "missing": code_of_missing(feature.labels)})
         elif feature.moments is not None:
             numbers.append({"name": feature.name, "kind": "date-time", "time_zone": feature.time_zone})

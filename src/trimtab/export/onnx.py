@@ -12,13 +12,15 @@ import numpy
 
 from trimtab.errors import ModelError
 from trimtab.export.calendar import DAY_SECONDS, share_of_cycle
-from trimtab.export.columns import Scalings, cell_type, code_of_missing, codes_of_cells, vocabulary
+from trimtab.export.columns import Scalings, cell_type, code_of_missing, codes_of_cells, rounded_codes, vocabulary
 from trimtab.export.onnx_graph import Graph, Value, concatenated
 from trimtab.export.onnx_network import network_outputs
 from trimtab.export.predictor import CLIP, LARGEST, SMALLEST
 from trimtab.model import Model, build
 from trimtab.table.categories import Labels
+from trimtab.table.cells import Precision
 from trimtab.table.encode import CellType, Encoder, Feature
+from trimtab.table.target import TargetEncoder, array_of
 from trimtab.training.randomness import initialised
 
 PREDICTION, PROBABILITIES = "prediction", "probabilities"
@@ -93,7 +95,11 @@ class _Encoding:
     def _labels(self, feature: Feature, labels: Labels) -> None:
         kind = cell_type(feature)
         cells = self.graph.input(feature.name, _ELEMENTS[kind])
-        codes = self.graph.codes(cells.as_type("INT64") if kind == "boolean" else cells, codes_of_cells(labels, kind))
+        known = codes_of_cells(labels, kind)
+        if kind == "number" and labels.precision != "double":
+            codes = self.graph.codes(self._rounded(cells, labels.precision), rounded_codes(labels))
+        else:
+            codes = self.graph.codes(cells.as_type("INT64") if kind == "boolean" else cells, known)
         if kind in ("integer", "number"):
             missing = self.graph.constant(code_of_missing(labels), numpy.int64)
             codes = self.graph.node("Where", self._is_missing(cells, kind), missing, codes)
@@ -102,6 +108,11 @@ class _Encoding:
         else:
             table = self.graph.constant(labels.rows_of_entries())
             self.others.append(self.graph.node("Gather", table, codes, axis=0))
+
+    def _rounded(self, cells: Value, precision: Precision) -> Value:
+        """As the encoder compares numbers with labels of single or half precision."""
+        coarse = cells.as_type("FLOAT") if precision == "single" else cells.as_type("FLOAT16")
+        return coarse.as_type("DOUBLE")
 
     def _waves(self, turn: float, share: Value, is_missing: Value) -> None:
         for wave in ("Sin", "Cos"):
@@ -166,7 +177,7 @@ def _predicted(graph: Graph, model: Model, numbers: Value, codes: list[Value]) -
 def _hand_out(graph: Graph, model: Model, raw: Value, names: tuple[str, ...]) -> None:
     name = _free(PREDICTION, names)
     if model.task == "classification":
-        classes, element = _classes(model.target.classes)
+        classes, element = _classes(model.target)
         best = graph.node("ArgMax", raw, axis=1, keepdims=0)
         graph.output(graph.node("Gather", graph.constant(classes), best, axis=0), name, element)
         graph.output(raw, _free(PROBABILITIES, names), "DOUBLE", len(model.target.classes))
@@ -176,13 +187,13 @@ def _hand_out(graph: Graph, model: Model, raw: Value, names: tuple[str, ...]) ->
         graph.output(raw, name, "DOUBLE", len(model.target.names))
 
 
-def _classes(classes: tuple[Any, ...]) -> tuple[numpy.ndarray, str]:
+def _classes(target: TargetEncoder) -> tuple[numpy.ndarray, str]:
     """The labels as an array, and what ONNX calls their type."""
-    array = numpy.array(classes)
+    array = array_of(target.classes, target.precision)
     if array.dtype.kind == "b":
         return array, "BOOL"
     if array.dtype.kind in "iu":
-        return array.astype(numpy.int64), "INT64"
+        return (array, "UINT64") if array.dtype == numpy.uint64 else (array.astype(numpy.int64), "INT64")
     if array.dtype.kind == "f":
-        return array.astype(numpy.float64), "DOUBLE"
-    return numpy.array([str(label) for label in classes], dtype=object), "STRING"
+        return array, {2: "FLOAT16", 4: "FLOAT", 8: "DOUBLE"}[array.dtype.itemsize]
+    return numpy.array([str(label) for label in target.classes], dtype=object), "STRING"

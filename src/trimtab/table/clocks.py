@@ -16,6 +16,7 @@ _ISO = (
     "%Y-%m-%d",
     *(f"%Y-%m-%d{gap}{clock}{zone}" for zone in ("", "%#z") for gap in (" ", "T") for clock in _CLOCKS),
 )
+_FRACTIONS = ("", "%.3f", "%.6f", "%.9f")
 _ZONE = r"([0-9:.]{5,}) ?(?:Z|[+-]\d{2}(?::?\d{2})?)$"
 _BELOW_MICROSECONDS = r"\.\d{6}\d*[1-9]"
 _TIME_OF_DAY = r"^\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?$"
@@ -33,10 +34,8 @@ def readings_of_moments(known: pl.Series) -> Iterator[tuple[_Reading, _Reading]]
     """By what cells (the first of a pair) and `known` labels (the second) are compared, the strictest first; none where
     no label is of that kind. Each gives int64 or text, null for what it cannot read."""
     known = known.str.strip_chars()
-    looks = known.str.contains(LOOKS_LIKE_MOMENT)
-    if looks.any():
-        form = read_moments(known)[1] if looks.all() else None
-        forms = _ISO if form is None else (form, *_ISO)
+    if known.str.contains(LOOKS_LIKE_MOMENT).any():
+        forms = _forms(known)
         yield partial(_instants, forms=forms), partial(_instants, forms=forms)
         # Where one side names no zone, its clock is that of the other.
         yield partial(_instants, forms=forms, zoned=False), partial(_clocks, forms=forms)
@@ -50,17 +49,28 @@ def readings_of_moments(known: pl.Series) -> Iterator[tuple[_Reading, _Reading]]
 def texts_of_moments(labels: Sequence[str]) -> list[str]:
     """Usual ways to write the moments and times of day among `labels`, for who has to look them up as text."""
     known = pl.Series(list(labels), dtype=pl.String).str.strip_chars()
-    texts: list[str] = []
-    if known.str.contains(LOOKS_LIKE_MOMENT).any():
-        form = read_moments(known)[1] if known.str.contains(LOOKS_LIKE_MOMENT).all() else None
-        moments = _instants(known, forms=_ISO if form is None else (form, *_ISO)).drop_nulls().cast(pl.Datetime("us"))
-        whole = [f"%Y-%m-%d{gap}%H:%M:%S{rest}" for gap in " T" for rest in ("", "%.3f", "%.6f", "%.9f")]
-        zones = [f"{one}{zone}" for one in whole for zone in ("Z", "+00:00")] if known.str.contains(_ZONE).any() else []
-        texts += [text for one in (*whole, *zones) for text in moments.dt.to_string(one)]
-        texts += moments.filter(moments == moments.dt.truncate("1d")).dt.to_string("%Y-%m-%d").to_list()
+    forms = _forms(known)
+    moments, clocks = _instants(known, forms=forms), _clocks(known, forms=forms)
+    texts = _written(moments) + _written(clocks)
+    if clocks.is_not_null().any():
+        texts += [f"{text}{zone}" for text in _written(moments) if ":" in text for zone in ("Z", "+00:00")]
     times = _times_of_day(known).drop_nulls().cast(pl.Time)
-    texts += [text for rest in ("", "%.3f", "%.6f", "%.9f") for text in times.dt.to_string(f"%H:%M:%S{rest}")]
-    return texts + times.filter(times.dt.second() == 0).dt.to_string("%H:%M").to_list()
+    texts += [text for rest in _FRACTIONS for text in times.dt.to_string(f"%H:%M:%S{rest}")]
+    minutes = times.filter(times.dt.second() == 0)
+    return texts + [text for hour in ("%H", "%-H") for text in minutes.dt.to_string(f"{hour}:%M")]
+
+
+def _written(moments: pl.Series) -> list[str]:
+    days = moments.drop_nulls().cast(pl.Datetime("us"))
+    whole = [f"%Y-%m-%d{gap}%H:%M:%S{rest}" for gap in " T" for rest in _FRACTIONS]
+    midnights = days.filter(days == days.dt.truncate("1d")).dt.to_string("%Y-%m-%d").to_list()
+    return [text for form in whole for text in days.dt.to_string(form)] + midnights
+
+
+def _forms(known: pl.Series) -> tuple[str, ...]:
+    """The formats in which moments are read: that of all `known` labels first, where they have one."""
+    form = read_moments(known)[1] if known.str.contains(LOOKS_LIKE_MOMENT).all() and len(known) else None
+    return _ISO if form is None else (form, *_ISO)
 
 
 def _instants(text: pl.Series, *, forms: Sequence[str], zoned: bool = True) -> pl.Series:

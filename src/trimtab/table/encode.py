@@ -174,7 +174,9 @@ def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -
 
 
 def _cell_type_of_labels(dtype: str, column: pl.Series) -> CellType:
-    """As `_cell_type`, but text for whole numbers that float64 would not tell apart."""
+    """As `_cell_type`, but seconds for spans of time, and text for whole numbers that float64 would not tell apart."""
+    if column.dtype == pl.Duration:
+        return "number"
     most = column.max() if dtype == "UInt64" and column.dtype == pl.UInt64 else None
     if isinstance(most, int):
         return "integer" if most < 2**63 else "string"
