@@ -115,7 +115,8 @@ def _all_numbers(text: pl.DataFrame, *, or_empty: bool = False) -> list[str]:
 
 
 def _whole_or_real(text: pl.DataFrame, numbers: pl.DataFrame) -> dict[str, pl.Series]:
-    """Integers where no cell has a point; nothing for a column with `007` in it: a code loses its zeros as a number."""
+    """Integers where no cell has a point; nothing for a column with `007` in it: a code loses its zeros as a number, and
+    digits so many that different ones would be one number are codes too."""
     if numbers.width == 0:
         return {}
     is_whole = numbers.select((pl.all().round() == pl.all()).all()).row(0)
@@ -130,7 +131,17 @@ def _whole_or_real(text: pl.DataFrame, numbers: pl.DataFrame) -> dict[str, pl.Se
             del found[name]
         elif before == after:
             found[name] = whole[name]
+        elif (long := text[name].cast(pl.UInt64, strict=False)).null_count() == before:
+            found[name] = long
+        elif _are_merged(text[name], found[name]):
+            del found[name]
     return found
+
+
+def _are_merged(text: pl.Series, numbers: pl.Series) -> bool:
+    """Whether different whole numbers, written in full, are one float64."""
+    pairs = pl.DataFrame({"digits": text.str.extract(r"^\+?(-?\d+)(?:\.0*)?$"), "number": numbers}).drop_nulls()
+    return pairs["digits"].n_unique() > pairs["number"].n_unique()
 
 
 def is_true_or_false(text: pl.Series) -> bool:

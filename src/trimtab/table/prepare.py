@@ -5,7 +5,6 @@ The one place where reading, roles, splitting and encoding meet. Knows nothing o
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from trimtab.table.folds import Fold
 from trimtab.table.frames import column_called
 from trimtab.table.schema import Schema, infer_schema, require_column
 from trimtab.table.sources import Source, column_names, open_source, open_test, test_share
-from trimtab.table.spelling import other_spellings
+from trimtab.table.spelling import as_labels, other_spellings
 from trimtab.table.split import Split, SplitRule, parts_of, plan_split, units_of
 from trimtab.table.target import TargetEncoder
 from trimtab.table.usable import ScorableTest, Usable, count_copies, keep_scorable, keep_usable, row_weights
@@ -163,8 +162,9 @@ def prepare(
         reserved=rule.reserved,
         formats=source.formats,
     )
-    plan = _planned(source, usable, schema, rule, share, seed)
-    usable = _with_labels_as_written(usable, schema, source)
+    classes, said = _classes(usable, schema, source)
+    plan = _planned(usable, schema, rule, share, seed, classes)
+    usable = replace(_with_labels_as_written(usable, schema, source, classes), notices=(*usable.notices, *said))
     fitted = _fit(usable, schema, plan, may_be_constant=may_be_constant)
     if has_test_table:
         part = _separate_test(test, source, usable, schema, fitted, weight)
@@ -192,14 +192,12 @@ def prepare(
 
 @dataclass(frozen=True)
 class _Fitted:
-    """The encoders, the rows (places in the usable ones) they were fitted on, those judged on in some fold, and what
-    should be said about the classes."""
+    """The encoders, the rows (places in the usable ones) they were fitted on, and those judged on in some fold."""
 
     encoder: Encoder
     target_encoder: TargetEncoder
     trained: np.ndarray
     judged: np.ndarray
-    notices: tuple[str, ...] = ()
 
     @property
     def development(self) -> np.ndarray:
@@ -207,32 +205,39 @@ class _Fitted:
         return _distinct([self.trained, self.judged], int(last) + 1)
 
 
-def _with_labels_as_written(usable: Usable, schema: Schema, source: Source) -> Usable:
+def _classes(usable: Usable, schema: Schema, source: Source) -> tuple[pl.Series | None, tuple[str, ...]]:
+    """The classes of all rows that have a target, in one spelling each, and what to say of those that have several.
+
+    Decided once, before rows are drawn: other rows might write a class otherwise. None where numbers are predicted.
+    """
+    if schema.task != "classification":
+        return None, ()
+    column = source.labels_of(usable.labelled[schema.targets[0]], usable.labelled_rows)
+    said = tuple(
+        f'"{column.name}": {listed(map(_quoted, [*others, label]))} are one label, written {_quoted(label)}.'
+        for label, others in other_spellings(column).items()
+    )
+    return (as_labels(column).alias(column.name) if said else column), said
+
+
+def _with_labels_as_written(usable: Usable, schema: Schema, source: Source, classes: pl.Series | None) -> Usable:
     """The usable rows with the text of what is a label: classes and categories come back as the table has them."""
     labelled = [column.name for column in schema.features if column.role in ("category", "boolean")]
-    labelled += schema.targets if schema.task == "classification" else ()
     columns = [source.labels_of(usable.frame[name], usable.rows) for name in labelled]
+    columns += [] if classes is None else [classes.filter(pl.Series(usable.counts))]
     return replace(usable, frame=usable.frame.with_columns(columns))
-
-
-def _of_one_label(target: pl.Series) -> tuple[str, ...]:
-    """What to say of the spellings in these rows, whose most frequent ones the classes are called by."""
-    return tuple(
-        f'"{target.name}": {listed(map(_quoted, [*others, label]))} are one label, written {_quoted(label)}.'
-        for label, others in other_spellings(target).items()
-    )
 
 
 def _quoted(label: str) -> str:
     return f'"{label}"'
 
 
-def _planned(source: Source, usable: Usable, schema: Schema, rule: SplitRule, share: float | None, seed: int) -> Split:
+def _planned(
+    usable: Usable, schema: Schema, rule: SplitRule, share: float | None, seed: int, classes: pl.Series | None
+) -> Split:
     """The split, as places among the usable rows. Cells are compared as they were read, whatever they are taken for."""
     if rule.kind == "given":
         return plan_split(usable.frame, schema, rule=_within(rule, usable), share=share, seed=seed)
-    target = usable.labelled[schema.targets[0]]
-    classes = source.labels_of(target, usable.labelled_rows) if schema.task == "classification" else None
     plan = plan_split(usable.labelled, schema, rule=rule, share=share, seed=seed, counts=usable.counts, classes=classes)
     place = np.cumsum(usable.counts) - 1
     pairs = tuple((place[train], place[valid]) for train, valid in plan.folds)
@@ -258,12 +263,10 @@ def _fit(usable: Usable, schema: Schema, plan: Split, *, may_be_constant: bool) 
     weights = usable.weights[trained] if schema.weight else None
     encoder = Encoder.fit(usable.frame[trained], schema, weights)
     seen = trained if schema.task == "regression" else _distinct([trained, judged], usable.frame.height)
-    rows = usable.frame[seen]
     target_encoder = TargetEncoder.fit(
-        rows, schema.targets, schema.task, weights=weights, may_be_constant=may_be_constant
+        usable.frame[seen], schema.targets, schema.task, weights=weights, may_be_constant=may_be_constant
     )
-    said = _of_one_label(rows[schema.targets[0]]) if schema.task == "classification" else ()
-    return _Fitted(encoder, target_encoder, trained, judged, said)
+    return _Fitted(encoder, target_encoder, trained, judged)
 
 
 def _distinct(parts: list[np.ndarray], rows: int) -> np.ndarray:
@@ -291,8 +294,7 @@ def _assemble(
     encoded = fitted.encoder.encode(frame)
     place = np.zeros(usable.frame.height, dtype=np.int64)
     place[development] = np.arange(len(development))
-    said = (source.notices, usable.notices, fitted.notices, schema.notices, plan.notices, part.notices, encoded.notices)
-    notices = tuple(chain.from_iterable(said))
+    notices = (*source.notices, *usable.notices, *schema.notices, *plan.notices, *part.notices, *encoded.notices)
     return Prepared(
         schema=schema,
         split=plan,

@@ -72,15 +72,15 @@ def _call(written: Written) -> tuple[str, dict[str, Any]]:
     return "read_csv", options
 
 
-def durations(reading: Reading, names: Iterable[str]) -> str:
-    """Statements that turn columns of durations and times of day among `names` into seconds."""
+def durations(reading: Reading, numbers: Iterable[str], labels: Iterable[str]) -> str:
+    """Statements that turn columns of durations, and times of day that are `numbers`, into seconds."""
     lines = []
-    for name in names:
+    for name in dict.fromkeys([*numbers, *labels]):
         dtype = None if reading.frame is None else reading.frame.schema[name]
         cell = f"table[{literal(name)}]"
         if dtype == polars.Duration:
             lines.append(f"table = table.with_columns({cell}.dt.total_microseconds() / 1e6)")
-        elif dtype == polars.Time:
+        elif dtype == polars.Time and name in numbers:
             lines.append(f"table = table.with_columns({cell}.cast(polars.Int64) / 1e9)")
     return "\n".join(lines)
 
@@ -101,16 +101,33 @@ def number(name):
 '''
 
 
+def time_statement(reading: Reading, name: str) -> str:
+    """The statement that sets `times` to a column of whole numbers or times by which rows are sorted."""
+    dtype = polars.String if reading.frame is None else reading.frame.schema[name]
+    cells = f"table[{literal(name)}]"
+    if dtype.is_integer() or dtype.is_temporal():
+        return f'times = {cells}.rank("dense").fill_null(0).to_numpy().astype(int)'
+    if reading.frame is not None and dtype == polars.String:
+        text = reading.frame[name].str.strip_chars()
+        numbers, whole = text.cast(polars.Float64, strict=False), text.cast(polars.Int64, strict=False)
+        if (numbers.abs() > 2**53).any() and numbers.null_count() == whole.null_count():
+            # As float64, times that are nanoseconds apart would be one.
+            cells += ".str.strip_chars().cast(polars.Int64, strict=False)"
+            return f'times = {cells}.rank("dense").fill_null(0).to_numpy().astype(int)'
+    return f"times = number({literal(name)})"
+
+
 def label_function(reading: Reading, known: Mapping[str, Sequence[str] | None]) -> str:
     """`def label(name)`: a column as text, the labels as the study has them; `known` are those of each column that is
     asked for (None: whatever stands there)."""
     spellings = _Spellings.in_file(reading.frame, known) if reading.frame is not None else _Spellings.anywhere(known)
-    cells = ".".join(["table[name]", *([] if reading.is_text else ["cast(polars.String)"]), *spellings.steps])
+    replaced = ["replace(SPELLINGS.get(name, {}))"] if spellings.others else []
+    as_text = [] if reading.is_text else ["cast(polars.String)"]
+    cells = ".".join(["table[name]", *as_text, *replaced, *spellings.steps])
     lines = [f"text = {cells}"] if spellings.marks else [f"return {cells}"]
     lines += ["return text.set(text.is_in(MISSING), None)"] if spellings.marks else []
     tables = [table("MISSING", spellings.marks)] if spellings.marks else []
     if spellings.others:
-        lines.insert(0, lines.pop(0).replace("table[name]", "table[name].replace(SPELLINGS.get(name, {}))"))
         tables.append("# Other ways in which labels are written in this file.")
         tables.append(table("SPELLINGS", spellings.others))
     body = indented("\n".join(['"""A column as text, null where missing."""', *lines]))
@@ -179,13 +196,20 @@ def _asked(column: polars.Series, labels: Sequence[str] | None) -> polars.DataFr
     distinct = column.unique()
     if labels is None:
         settled = as_labels(settle_types(distinct.to_frame())[0].to_series())
-        return polars.DataFrame({"text": distinct.cast(polars.String), "label": settled}).drop_nulls("text")
+        return polars.DataFrame({"text": _text(distinct), "label": settled}).drop_nulls("text")
     places, is_missing = find_labels(distinct, labels)
     names = polars.Series([*labels, None], dtype=polars.String).gather(polars.Series(places) % (len(labels) + 1))
-    text = distinct.cast(polars.String)
+    text = _text(distinct)
     return polars.DataFrame({"text": text, "label": names}).filter(
         text.is_not_null() & polars.Series((places >= 0) | is_missing)
     )
+
+
+def _text(column: polars.Series) -> polars.Series:
+    """The text that the script has of a column's cells, before it does anything with it."""
+    if column.dtype == polars.Duration:
+        column = column.dt.total_microseconds() / 1e6
+    return column.cast(polars.String)
 
 
 def _left(pairs: polars.DataFrame, steps: Sequence[_Step], marks: Sequence[str]) -> dict[str, str]:

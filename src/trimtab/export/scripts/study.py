@@ -15,7 +15,7 @@ from trimtab.export.scripts.literals import comment, indented, literal, table
 from trimtab.export.scripts.losses import GREATER_IS_BETTER, error_function, loss_call, loss_function
 from trimtab.export.scripts.network import has_waves, network_class
 from trimtab.export.scripts.optimizers import LION, groups_function, schedule_function
-from trimtab.export.scripts.reading import durations, label_function, moment_statements, number_function
+from trimtab.export.scripts.reading import durations, label_function, moment_statements, time_statement, number_function
 from trimtab.export.scripts.subject import Subject
 from trimtab.export.scripts.text import imported, tidy
 from trimtab.export.scripts.training import KEPT, Loop, constants
@@ -101,7 +101,7 @@ def _table(subject: Subject) -> str:
     labelled |= dict.fromkeys(subject.target.names, subject.target.labels) if subject.is_classification else {}
     labelled |= {rule.column: None} if rule.kind in ("group", "column") else {}
     pieces = [f"TABLE = {literal(reading.path)}", "", f"table = {reading.statement}"]
-    pieces += [durations(reading, dict.fromkeys(numbers))]
+    pieces += [durations(reading, numbers, labelled)]
     pieces += ["", "", number_function(reading, numbers)] if numbers else []
     pieces += ["", label_function(reading, labelled)] if labelled else []
     return "\n".join(pieces)
@@ -142,9 +142,11 @@ def _times(subject: Subject) -> list[str]:
     name = literal(rule.column)
     for feature in subject.columns.moments:
         if feature.name == rule.column:
+            if feature.format is None and subject.reading.frame is not None:
+                break
             moments = moment_statements(subject.reading, name, feature.format, feature.time_zone, "times")
             return [*moments, 'times = times.dt.epoch("us").cast(polars.Float64).to_numpy()']
-    return [f"times = number({name})"]
+    return [time_statement(subject.reading, rule.column)]
 
 
 # -- network and training
