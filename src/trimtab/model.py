@@ -25,7 +25,7 @@ from trimtab.errors import ModelError
 from trimtab.nets.mlp import MLP
 from trimtab.table.encode import Encoded, Encoder
 from trimtab.table.frames import to_frame
-from trimtab.table.target import TargetEncoder
+from trimtab.table.target import TargetEncoder, array_of
 from trimtab.training.mlp_program import MLPProgram
 from trimtab.training.precision import multiplying
 from trimtab.training.program import outputs_of
@@ -106,6 +106,9 @@ class Model:
         """What `raw` [rows, outputs], values in original units or probabilities, predicts, as `predict_frame` tells."""
         decoded = self.target.decode(raw)
         if self.task == "classification":
+            if decoded.dtype == numpy.float16:
+                # Files hold no half precision: 0.1 is to stay 0.1.
+                decoded = array_of(self.target.classes, "single")[raw.argmax(axis=1)]
             columns = {"prediction": decoded} | {
                 f"probability_{label}": raw[:, i] for i, label in enumerate(self.target.classes)
             }

@@ -12,6 +12,7 @@ import polars
 
 from trimtab.errors import OptionError
 from trimtab.model import Model
+from trimtab.table.frames import column_called
 from trimtab.table.read import BATCH_ROWS, read_batches
 from trimtab.table.schema import require_column
 from trimtab.whole_file import beside
@@ -83,6 +84,7 @@ def _batches(
 
 def _kept(frame: polars.DataFrame, keep: Sequence[str]) -> polars.DataFrame:
     """The columns to hand on, as they stand in the file."""
+    keep = [column_called(name, frame.columns) for name in keep]
     for name in keep:
         require_column(frame, name, "--keep")
         if frame[name].dtype.is_nested() or frame[name].dtype == polars.Object:

@@ -18,7 +18,7 @@ from trimtab.evaluation.slices import Slice, metric_of_slices, slices_of
 from trimtab.evaluation.threshold import Threshold, threshold_of
 from trimtab.table.cells import settle_types
 from trimtab.table.encode import Encoder
-from trimtab.table.frames import to_frame
+from trimtab.table.frames import column_called, to_frame
 from trimtab.table.read import read_table
 from trimtab.table.schema import require_column
 from trimtab.table.target import TargetEncoder, has_target
@@ -147,8 +147,10 @@ def evaluate(
     own = metric_for(metric, encoder.task, encoder.outputs)
     chosen = None if threshold is None else threshold_of(threshold, encoder, study)
     frame, said = _rows(data, encoder, target)
+    weight = None if weight is None else column_called(weight, frame.columns)
     if weight is None and usual_weight is not None:
-        weight = usual_weight if usual_weight in frame.columns else None
+        weight = column_called(usual_weight, frame.columns)
+        weight = weight if weight in frame.columns else None
         if weight is None:
             said += (f'There is no column "{usual_weight}" of row weights as in training: all rows count the same.',)
     kept, truth, weights, left_out = _scorable(frame, encoder, weight)
@@ -198,9 +200,10 @@ def _rows(data: Any, encoder: TargetEncoder, target: Any) -> tuple[polars.DataFr
             f"{counted(len(names), 'target is', 'targets are')} named, and the model predicts {listed(encoder.names)}: "
             "name the same number."
         )
+    names = [column_called(name, frame.columns) for name in names]
     for name in names:
         require_column(frame, name, "the target, whose true values the predictions are compared with")
-    if tuple(names) != encoder.names:
+    if tuple(names) != tuple(encoder.names):
         renamed = {name: own for name, own in zip(names, encoder.names, strict=True) if name != own}
         frame = frame.drop([own for own in renamed.values() if own in frame.columns]).rename(renamed)
     return frame, said

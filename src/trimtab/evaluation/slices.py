@@ -13,9 +13,10 @@ import polars
 from polars.exceptions import PolarsError
 
 from trimtab.evaluation.metrics import Figure, figures
+from trimtab.table.categories import Labels
 from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.encode import Feature
-from trimtab.table.spelling import as_labels
+from trimtab.table.spelling import as_labels, find_labels
 from trimtab.training.metrics import METRICS, Metric
 from trimtab.wording import counted
 
@@ -109,7 +110,7 @@ def _excess(losses: numpy.ndarray, weights: numpy.ndarray, chosen: numpy.ndarray
 def _parts(column: polars.Series, feature: Feature) -> Iterator[tuple[str, numpy.ndarray]]:
     """What the column holds in words, and which rows hold it: bool [rows]."""
     if feature.labels is not None:
-        yield from _by_label(as_labels(column))
+        yield from _by_label(_as_known(column, feature.labels))
         return
     if feature.moments is not None:
         moments, _ = as_moments(column, feature.format, feature.time_zone)
@@ -124,6 +125,14 @@ def _parts(column: polars.Series, feature: Feature) -> Iterator[tuple[str, numpy
         yield from _by_quantile(numbers, there, is_time=feature.moments is not None)
     if not there.all():
         yield "missing", ~there
+
+
+def _as_known(column: polars.Series, labels: Labels) -> polars.Series:
+    """The labels as the model knows them, those that it does not know as they stand."""
+    known = polars.Series([*labels.labels, *labels.pooled], dtype=polars.String)
+    places, _ = find_labels(column, known.to_list(), labels.precision)
+    found = polars.Series(places)
+    return known.gather(found.clip(0)).zip_with(found >= 0, as_labels(column))
 
 
 def _by_label(labels: polars.Series) -> Iterator[tuple[str, numpy.ndarray]]:

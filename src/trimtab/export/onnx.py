@@ -6,7 +6,6 @@ Everything that `Model.predict` does is in the graph: vocabulary, scaling, netwo
 import json
 import math
 from functools import partial
-from typing import Any
 
 import numpy
 

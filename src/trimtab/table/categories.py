@@ -33,9 +33,7 @@ class Labels(Document):
     precision: Precision = "double"
 
     @classmethod
-    def fit(
-        cls, column: pl.Series, weights: np.ndarray | None = None, *, precision: Precision = "double"
-    ) -> "Labels":
+    def fit(cls, column: pl.Series, weights: np.ndarray | None = None, *, precision: Precision = "double") -> "Labels":
         """From the labels of the training rows (`spelling.as_labels`), null where missing."""
         ones = np.ones(len(column)) if weights is None else weights.astype(np.float64)
         rows = pl.DataFrame({"label": column.alias("label"), "weight": ones}).filter(pl.col("weight") > 0)

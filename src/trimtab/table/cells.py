@@ -13,11 +13,11 @@ MISSING_MARKS = ("", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NUL
 # In a column of labels these are words (a damage of class "none"); among numbers and moments they are gaps.
 MISSING_NUMBER_MARKS = ("-", "--", ".", "none", "None", "NONE", "nil")
 
-_CLOCK = "%H:%M:%S%.f"
+_CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%H:%M:%S%.f%#z", "%H:%M%#z")
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
 MOMENT_FORMATS = (
     *_DAYS,
-    *(f"{day}{gap}{clock}" for day in _DAYS for gap in (" ", "T") for clock in (_CLOCK, "%H:%M", f"{_CLOCK}%#z", "%H:%M%#z")),
+    *(f"{day}{gap}{clock}" for day in _DAYS for gap in (" ", "T") for clock in _CLOCKS),
 )
 LOOKS_LIKE_MOMENT = r"^\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/. ]\d{2,4}|^[A-Za-z]{3} \d{1,2}, \d{4}"
 LEADING_ZERO = r"^[+-]?0\d+$"
@@ -115,8 +115,10 @@ def _all_numbers(text: pl.DataFrame, *, or_empty: bool = False) -> list[str]:
 
 
 def _whole_or_real(text: pl.DataFrame, numbers: pl.DataFrame) -> dict[str, pl.Series]:
-    """Integers where no cell has a point; nothing for a column with `007` in it: a code loses its zeros as a number, and
-    digits so many that different ones would be one number are codes too."""
+    """Integers where no cell has a point; nothing for a column with `007` in it: a code loses its zeros as a number.
+
+    Whole numbers so long that different ones would be one float64 are codes too.
+    """
     if numbers.width == 0:
         return {}
     is_whole = numbers.select((pl.all().round() == pl.all()).all()).row(0)
@@ -207,7 +209,9 @@ def as_moments(column: pl.Series, form: str | None, time_zone: str | None) -> tu
 
 def _read_each(text: pl.Series, form: str | None) -> pl.Series:
     """Each cell by the first format that reads it, `form` before all others."""
-    moments = pl.Series(text.name, [None] * len(text), dtype=pl.Datetime("us")) if form is None else parse_moments(text, form)
+    moments = (
+        pl.Series(text.name, [None] * len(text), dtype=pl.Datetime("us")) if form is None else parse_moments(text, form)
+    )
     rest = text.set(moments.is_not_null() | ~text.str.contains(LOOKS_LIKE_MOMENT), None)
     for other in MOMENT_FORMATS:
         if rest.null_count() == len(rest):

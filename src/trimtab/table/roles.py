@@ -80,6 +80,13 @@ def collect_facts(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Facts]
     return facts
 
 
+def in_order(facts: Facts, column: pl.Series) -> Facts:
+    """The facts of the column that orders the rows, as if these stood in its order."""
+    if not facts.is_different_in_every_row:
+        return facts
+    return replace(facts, steps_by_one=column.max() - column.min() == facts.rows - 1)  # type: ignore[operator]
+
+
 def role_of(
     facts: Facts,
     *,
@@ -87,10 +94,12 @@ def role_of(
     category: bool = False,
     is_labelled: bool = False,
     orders_target: bool = False,
+    is_time: bool = False,
 ) -> Role:
     """The role of a column: first the user's word (`number`, `category`), then the type it came in, then the rules.
 
-    `orders_target`: its numbers go with those of the target, so that they are more than names of rows.
+    `orders_target`: its numbers go with those of the target, so that they are more than names of rows. `is_time`: the
+    rows are split by it.
     """
     if number:
         return Role("number", "--number")
@@ -108,19 +117,21 @@ def role_of(
         return Role("boolean", "true and false")
     if facts.dtype in (pl.Date, pl.Datetime):
         return Role("date-time", "dates" if facts.dtype == pl.Date else "dates with time")
-    return _role_of_number(facts, orders_target) if facts.is_number else _role_of_text(facts)
+    return _role_of_number(facts, orders_target, is_time) if facts.is_number else _role_of_text(facts)
 
 
-def _role_of_number(facts: Facts, orders_target: bool) -> Role:
+def _role_of_number(facts: Facts, orders_target: bool, is_time: bool) -> Role:
     if facts.is_different_in_every_row:
         # Tables are often sorted by their target: what counts the rows then orders it, and knows nothing of it.
         if facts.steps_by_one:
             return Role("identifier", "whole numbers that count the rows")
         if _ID_NAME.match(facts.name) or _CAMEL_ID.match(facts.name):
             return Role("identifier", "a different whole number in every row, and named like an identifier")
-        if not orders_target:
-            return Role("identifier", "a different whole number in every row, unrelated to the target")
-        return Role("number", "a different whole number in every row, related to the target")
+        if orders_target:
+            return Role("number", "a different whole number in every row, related to the target")
+        if is_time:
+            return Role("number", "a different whole number in every row, the time that the rows are split by")
+        return Role("identifier", "a different whole number in every row, unrelated to the target")
     return Role("number", f"{'whole numbers' if facts.dtype.is_integer() else 'numbers'}, {facts.distinct} distinct")
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from trimtab.errors import DataError, OptionError, did_you_mean
 from trimtab.table.cells import as_numbers
 from trimtab.table.ordering import says_something
-from trimtab.table.roles import Facts, Role, collect_facts, role_of
+from trimtab.table.roles import Facts, Role, collect_facts, in_order, role_of
 from trimtab.table.spelling import as_labels
 from trimtab.table.task import choose_task
 
@@ -91,13 +91,16 @@ def infer_schema(
     if weight is not None:
         fixed[weight] = Role("weight", "--weight")
     facts = collect_facts(frame, [name for name in frame.columns if name not in fixed])
+    if time in facts:
+        facts[time] = in_order(facts[time], frame[time])
     roles = {
         name: role_of(
             fact,
             number=name in number,
             category=name in category,
             is_labelled=name in labelled,
-            orders_target=name == time or orders_target(frame, fact, targets, choice.task),
+            orders_target=orders_target(frame, fact, targets, choice.task),
+            is_time=name == time,
         )
         for name, fact in facts.items()
     }

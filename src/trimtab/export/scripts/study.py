@@ -15,7 +15,7 @@ from trimtab.export.scripts.literals import comment, indented, literal, table
 from trimtab.export.scripts.losses import GREATER_IS_BETTER, error_function, loss_call, loss_function
 from trimtab.export.scripts.network import has_waves, network_class
 from trimtab.export.scripts.optimizers import LION, groups_function, schedule_function
-from trimtab.export.scripts.reading import durations, label_function, moment_statements, time_statement, number_function
+from trimtab.export.scripts.reading import durations, label_function, moment_statements, number_function, time_statement
 from trimtab.export.scripts.subject import Subject
 from trimtab.export.scripts.text import imported, tidy
 from trimtab.export.scripts.training import KEPT, Loop, constants
