@@ -46,6 +46,18 @@ def readings_of_moments(known: pl.Series) -> Iterator[tuple[_Reading, _Reading]]
         yield _spans, _spans
 
 
+def meanings_of_moments(distinct: pl.Series) -> pl.Series | None:
+    """What each text means, where all are moments of one clock, or all are times of day; None where they are not."""
+    text = distinct.str.strip_chars()
+    if text.str.contains(LOOKS_LIKE_MOMENT).all() and text.str.contains(_ZONE).n_unique() == 1:
+        found = _instants(text, forms=_forms(text))
+    elif text.str.contains(_TIME_OF_DAY).all():
+        found = _times_of_day(text)
+    else:
+        return None
+    return None if found.null_count() else found
+
+
 def texts_of_moments(labels: Sequence[str]) -> list[str]:
     """Usual ways to write the moments and times of day among `labels`, for who has to look them up as text."""
     known = pl.Series(list(labels), dtype=pl.String).str.strip_chars()

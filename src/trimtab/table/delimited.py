@@ -157,11 +157,13 @@ def _open(block: bytes, name: str, notices: list[str]) -> tuple[Dialect, bytes]:
         header = _read(block[:end] + b"\n", [], separator, None, header=True)
     if header is None:
         raise DataError(f"{name}: the first line, which should name the columns, cannot be read.")
-    names = [(cell or "").strip() or f"column_{i + 1}" for i, cell in enumerate(header.row(0))]
+    written = header.row(0)
+    names = [(cell or "").strip() or f"column_{i + 1}" for i, cell in enumerate(written)]
     twice = [column for column, times in Counter(names).items() if times > 1]
     if twice:
         listed = ", ".join(f'"{column}"' for column in twice[:10])
-        raise DataError(f"{name} has columns of the same name: {listed}. Give each column its own name.")
+        blanks = " (blanks around a name are no part of it)" if len(set(written)) == len(written) else ""
+        raise DataError(f"{name} has columns of the same name: {listed}{blanks}. Give each column its own name.")
     if all(_is_number(column) for column in names):
         _say(notices, f"{name}: the first line holds only numbers, and was taken as the names of the columns.")
     return Dialect(separator, tuple(names)), block[end + 1 :]

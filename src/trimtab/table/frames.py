@@ -92,7 +92,8 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
     if str(dtype) == "category":
         return _from_codes(name, column.cat.categories, column.cat.codes.to_numpy())
     if getattr(dtype, "kind", "O") in "iuf":
-        numbers = pl.Series(name, column.to_numpy(dtype=np.dtype(f"{dtype.kind}8"), na_value=0))
+        # In its own precision: 0.1 of single precision is another float64 than 0.1.
+        numbers = series_of_floats(name, column.to_numpy(dtype=getattr(dtype, "numpy_dtype", dtype.type), na_value=0))
         return numbers.set(pl.Series(column.isna().to_numpy()), None)
     return _from_objects(name, column.tolist())
 
@@ -111,6 +112,12 @@ def _from_codes(name: str, categories: Any, codes: np.ndarray) -> pl.Series:
 def _from_objects(name: str, cells: list) -> pl.Series:
     """A column of Python objects: of one type when they agree, else each cell as its text."""
     cells = [None if _is_missing(cell) else cell for cell in cells]
+    if {type(cell) for cell in cells} - {type(None)} in ({np.float32}, {np.float16}):
+        precise = next(type(cell) for cell in cells if cell is not None)
+        gaps = pl.Series([cell is None for cell in cells])
+        return series_of_floats(name, np.array([0 if cell is None else cell for cell in cells], precise)).set(
+            gaps, None
+        )
     try:
         column = pl.Series(name, cells, strict=True)
     except (TypeError, OverflowError, ValueError, pl.exceptions.PolarsError):
@@ -165,7 +172,7 @@ def _column(column: Any) -> Any:
         return _from_objects("", list(array))
     if isinstance(array, np.ndarray) and array.dtype.kind == "S":
         return _decoded(pl.Series("", array))
-    if isinstance(array, np.ndarray) and array.dtype == np.float16:
+    if isinstance(array, np.ndarray) and array.dtype in (np.float16, np.float32):
         return series_of_floats("", array)
     return to_frame(column).to_series() if nw.dependencies.is_into_series(column) else column
 

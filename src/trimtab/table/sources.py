@@ -174,6 +174,10 @@ def _like(column: pl.Series, dtype: pl.DataType, form: str | None) -> pl.Series:
     """The column with the type it has in training, where its cells say so."""
     if column.dtype == dtype or column.dtype != pl.String:
         return column
+    if dtype.is_integer():
+        whole = column.str.strip_chars().cast(dtype, strict=False)
+        if whole.null_count() == column.null_count():
+            return whole
     if dtype.is_numeric():
         numbers, unreadable = as_numbers(column)
         return column if unreadable else pl.Series(column.name, numbers, nan_to_null=True).cast(dtype, strict=False)

@@ -22,7 +22,7 @@ from trimtab.table.cells import (
     rounded,
     text_of_reals,
 )
-from trimtab.table.clocks import readings_of_moments
+from trimtab.table.clocks import meanings_of_moments, readings_of_moments
 
 # Marks of missing cells that are words too (a continent, a country): they may be labels.
 LABEL_WORDS = ("NA", "na")
@@ -35,7 +35,8 @@ _Reading = Callable[[pl.Series], pl.Series]
 def as_labels(column: pl.Series) -> pl.Series:
     """The column as text, null where missing; cells that mean the same are written as most of them are (or shortest).
 
-    "x" and " x" mean the same, as do "1" and "1.0", "True" and "true"; where all are numbers, "1.1" and "1.10" too.
+    "x" and " x" mean the same, as do "1" and "1.0", "True" and "true"; where all are numbers, "1.1" and "1.10" too, and
+    where all are moments, "2024-01-01" and "2024-01-01T00:00".
     "NA" is a label here; where it is none, `sources` has left it out.
     """
     text = as_text(column)
@@ -170,7 +171,10 @@ def are_numbers(texts: pl.Series) -> bool:
 
 
 def _meanings(distinct: pl.Series) -> pl.Series:
-    return as_values(distinct) if are_numbers(distinct) else as_words(distinct)
+    if are_numbers(distinct):
+        return as_values(distinct)
+    moments = meanings_of_moments(distinct)
+    return as_words(distinct) if moments is None else moments
 
 
 def _whole(text: pl.Series, pattern: str, digits: str) -> pl.Series:

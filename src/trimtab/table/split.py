@@ -20,7 +20,9 @@ from trimtab.table.cells import (
     MOMENT_FORMATS,
     as_moments,
     as_numbers,
+    holds_text,
     parse_moments,
+    read_moments,
     without_marks,
 )
 from trimtab.table.folds import Fold, Units
@@ -145,7 +147,12 @@ def plan_split(
     if rule.kind == "given":
         test, pairs = np.zeros(0, dtype=np.int64), list(rule.folds)
     elif rule.kind == "time":
-        test, pairs = _by_time(_times(frame[rule.column], notices), share, counts, notices)
+        times = _times(frame[rule.column], notices)
+        try:
+            test, pairs = _by_time(times, share, counts, notices)
+        except DataError as error:
+            # Rows without a time are one of the times that are counted there.
+            raise DataError(" ".join([str(error), *notices])) from None
     elif rule.kind == "column":
         test, pairs = _by_parts(frame, schema, units, rule.column, share, counts, classes, generator, notices)
     else:
@@ -307,6 +314,9 @@ def _quantiles(frame: pl.DataFrame, targets: Sequence[str]) -> np.ndarray:
 
 def _times(column: pl.Series, notices: list[str]) -> np.ndarray:
     """float64 or int64 [rows] to sort by; a row without time counts as the earliest."""
+    if holds_text(column.dtype):
+        moments, form = read_moments(_without_gaps(column))
+        column = column if form is None else moments
     if column.dtype.is_temporal() or column.dtype.is_integer() or column.dtype.is_decimal():
         missing = column.null_count()
         times = _places_in_order(column)
@@ -324,6 +334,11 @@ def _times(column: pl.Series, notices: list[str]) -> np.ndarray:
     return times
 
 
+def _without_gaps(column: pl.Series) -> pl.Series:
+    text = column.cast(pl.String).to_frame()
+    return text.select(without_marks(pl.col(column.name), extra=MISSING_NUMBER_MARKS)).to_series()
+
+
 def _places_in_order(column: pl.Series) -> np.ndarray:
     """int64 [rows] that stand in the order of the cells, 0 where one is missing: as float64, times that are nanoseconds
     apart would be one."""
@@ -332,8 +347,7 @@ def _places_in_order(column: pl.Series) -> np.ndarray:
 
 def _not_times(column: pl.Series) -> DataError:
     """The error for text in which some cell is no time, or cells are times in several formats."""
-    text = column.cast(pl.String).to_frame("cell").select(without_marks(pl.col("cell"), extra=MISSING_NUMBER_MARKS))
-    text = text["cell"].drop_nulls()
+    text = _without_gaps(column).drop_nulls()
     moments = as_moments(text, None, None)[0]
     start = f"--split time:{column.name}: the column holds"
     strange = text.filter(moments.is_null() & text.cast(pl.Float64, strict=False).is_null())

@@ -12,7 +12,7 @@ from typing import Any
 import polars
 
 from trimtab.export.scripts.literals import indented, literal, table
-from trimtab.table.cells import MISSING_MARKS, settle_types
+from trimtab.table.cells import MISSING_MARKS, MISSING_NUMBER_MARKS, read_moments, settle_types, without_marks
 from trimtab.table.read import Written, how_written
 from trimtab.table.spelling import as_labels, find_labels
 
@@ -114,6 +114,11 @@ def time_statement(reading: Reading, name: str) -> str:
             # As float64, times that are nanoseconds apart would be one.
             cells += ".str.strip_chars().cast(polars.Int64, strict=False)"
             return f'times = {cells}.rank("dense").fill_null(0).to_numpy().astype(int)'
+        unmarked = without_marks(polars.col(name), extra=MISSING_NUMBER_MARKS)
+        form = read_moments(text.to_frame(name).select(unmarked).to_series())[1]
+        if form is not None:
+            lines = moment_statements(reading, literal(name), form, None, "times")
+            return "\n".join([*lines, 'times = times.rank("dense").fill_null(0).to_numpy().astype(int)'])
     return f"times = number({literal(name)})"
 
 
