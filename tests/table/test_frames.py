@@ -11,7 +11,7 @@ import pytest
 
 from trimtab.errors import DataError
 from trimtab.estimators import TrimtabRegressor, _as_labels, _as_numbers
-from trimtab.table.frames import to_frame
+from trimtab.table.frames import column_called, to_frame
 from trimtab.table.given import given_weights
 from trimtab.table.prepare import prepare
 from trimtab.table.spelling import as_labels
@@ -211,3 +211,108 @@ def test_a_moment_is_one_label_in_every_unit():
     days = pl.Series("day", [datetime(2020, 1, 1 + i % 3) for i in range(6)])
     texts = [as_labels(days.cast(pl.Datetime(unit))).to_list() for unit in ("ms", "us", "ns")]
     assert texts[0] == texts[1] == texts[2]
+
+
+FORMS = {
+    "list": lambda cells: cells,
+    "list of lists": lambda cells: [[cell] for cell in cells],
+    "objects": lambda cells: np.array(cells, dtype=object),
+    "dict of a list": lambda cells: {"a": cells},
+    "dict of a tuple": lambda cells: {"a": tuple(cells)},
+    "dict of objects": lambda cells: {"a": np.array(cells, dtype=object)},
+    "pandas objects": lambda cells: pd.Series(cells, dtype=object),
+    "pandas frame": lambda cells: pd.DataFrame({"a": pd.Series(cells, dtype=object)}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize(
+    ("cells", "dtype"),
+    [
+        ([1, 2**53, 2**53 + 1], pl.Int64),
+        ([None, 2**53, 2**53 + 1], pl.Int64),
+        ([np.int64(2**53 + 1), 2, np.uint64(2**63)], pl.UInt64),
+        ([1, 2**63, 2**63 + 1], pl.UInt64),
+        ([-1, 2**63, 2**63 + 1], pl.String),
+        ([2**64 + 1, 2**64, 3], pl.String),
+        ([0.5, 2**53, 2**53 + 1], pl.String),
+        ([0.5, 2**53, 3], pl.Float64),
+    ],
+    ids=str,
+)
+def test_long_integers_are_never_made_floats(cells, dtype, form):
+    column = to_frame(form(cells)).to_series()
+    assert column.dtype == dtype
+    assert as_labels(column).to_list() == [None if cell is None else str(cell) for cell in cells]
+
+
+@pytest.mark.parametrize("form", ["list", "objects", "pandas objects"])
+def test_long_integers_are_classes_and_categories_of_their_own(form):
+    column = FORMS[form]([-1, 2**63, 2**63 + 1] * (ROWS // 3))
+    target = prepare((X[:, None], column), target=None, task="classification", test="none").target_encoder
+    assert target.labels == ("-1", str(2**63), str(2**63 + 1))
+    whole = np.column_stack([np.array([1, 2**53, 2**53 + 1] * (ROWS // 3)), np.arange(ROWS) % 7])
+    labels = prepare((whole, X), target=None, test="none", category=["x0"]).encoder.features[0].labels
+    assert set(labels.labels) == {"1", str(2**53), str(2**53 + 1)}
+
+
+SINGLE = np.array([0.1, 0.2, 0.3], dtype=np.float32)
+HALF = SINGLE.astype(np.float16)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        SINGLE, HALF, list(SINGLE), {"a": list(SINGLE)}, {"a": HALF}, np.array([*SINGLE], dtype=object), {"a": [*HALF]},
+        pd.Series(SINGLE), pd.Series(HALF), pd.Series(SINGLE, dtype="Float32"),
+        pd.Series(SINGLE, dtype="float[pyarrow]"), pd.Series(pd.Categorical(SINGLE)), pd.Series([*SINGLE], dtype=object),
+        pl.Series(SINGLE), pl.Series(HALF),
+        pa.array(SINGLE), pa.array(HALF), pd.Series(HALF, dtype=pd.ArrowDtype(pa.float16())),
+    ],
+    ids=lambda column: f"{type(column).__name__} {getattr(column, 'dtype', '')}",
+)  # fmt: skip
+def test_a_fraction_keeps_its_precision_and_has_its_shortest_name(column):
+    assert as_labels(to_frame(column).to_series()).to_list() == ["0.1", "0.2", "0.3"]
+
+
+@pytest.mark.parametrize("first", [pl.Float32, pl.Float64], ids=str)
+@pytest.mark.parametrize("second", [pl.Float16, pl.Float32, pl.Float64], ids=str)
+def test_frames_of_several_precisions_have_the_same_labels(first, second):
+    cells = pl.Series([0.1, 0.2, 0.3] * (ROWS // 3))
+    frames = [pl.DataFrame({"x": X, "c": cells.cast(dtype), "y": cells.cast(dtype)}) for dtype in (first, second)]
+    by_parts = prepare((*frames, frames[1]), target="y", task="classification", category=["c"])
+    by_test = prepare(frames[0], target="y", task="classification", category=["c"], test=frames[1])
+    for prepared in (by_parts, by_test):
+        assert prepared.target_encoder.classes == (0.1, 0.2, 0.3)
+        assert prepared.encoder.column_names == ("x", "c: 0.1", "c: 0.2", "c: 0.3")
+        assert prepared.test is not None
+        assert (prepared.test.height, prepared.encoder.encode(prepared.test).notices) == (ROWS, ())
+
+
+def test_frames_of_several_kinds_of_integers_keep_them():
+    frames = [
+        pl.DataFrame({"x": X, "y": pl.Series(cells * (ROWS // 2), dtype=dtype)})
+        for cells, dtype in (([2**53, 3], pl.UInt64), ([2**53 + 1, -1], pl.Int64))
+    ]
+    prepared = prepare((*frames, None), target="y", task="classification", test="none")
+    assert prepared.target_encoder.classes == (-1, 3, 2**53, 2**53 + 1)
+
+
+def test_a_test_file_keeps_the_digits_of_long_integers(tmp_path):
+    frame = pl.DataFrame({"x": X, "c": [2**53, 2**53 + 1, 3] * (ROWS // 3), "y": X})
+    frame.write_csv(tmp_path / "test.csv")
+    prepared = prepare(frame, target="y", category=["c"], test=tmp_path / "test.csv")
+    assert prepared.test is not None
+    assert prepared.test["c"].to_list() == frame["c"].to_list()
+
+
+@pytest.mark.parametrize("trained", [" b", "b", "b "])
+@pytest.mark.parametrize("served", [" b", "b", "b "])
+def test_blanks_around_a_name_are_no_other_name(trained, served):
+    frame = pl.DataFrame({"a": X, trained: X})
+    for named in (trained, served):
+        prepared = prepare(frame, target=named, weight=None, test=frame.rename({trained: served}))
+        assert prepared.target_encoder.names == (trained,)
+        prepared = prepare(frame, target="a", number=named, test="none")
+        assert prepared.encoder.encode(frame.rename({trained: served})).numbers.shape == prepared.numbers.shape
+    assert column_called("b", [" b", "b "]) == "b"

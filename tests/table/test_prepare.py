@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from trimtab.errors import DataError
 from trimtab.table.prepare import prepare
 
 ROWS = 120
@@ -202,3 +203,45 @@ def test_a_test_table_may_have_several_date_columns_written_as_text(tmp_path):
     prepared = prepare(tmp_path / "train.csv", target="y", test=tmp_path / "test.csv")
     assert prepared.test is not None and prepared.test.columns == ["from", "to", "y"]
     assert prepared.encoder.encode(late.drop("y")).numbers.shape[0] == 10
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_class_is_called_in_one_way_by_the_notice_the_classes_and_the_rows(seed):
+    """Spellings as frequent as each other: the rows that are left for training alone would decide otherwise."""
+    cells = ["yes", " yes", "no"] * (ROWS // 3)
+    prepared = prepare(frame_of(y=cells), target="y", seed=seed)
+    assert prepared.target_encoder.labels == ("no", "yes")
+    assert '"y": " yes" and "yes" are one label, written "yes".' in prepared.notices
+    assert prepared.test is not None
+    for frame in (prepared.development, prepared.test):
+        assert set(frame["y"]) == {"no", "yes"}
+
+
+def test_a_spelling_that_only_test_rows_have_is_said_and_found():
+    parts = ["train", "train", "test"] * (ROWS // 3)
+    cells = ["b", "a", "b "] * (ROWS // 3)
+    prepared = prepare(frame_of(y=cells, part=parts), target="y", split="part")
+    assert '"y": "b " and "b" are one label, written "b".' in prepared.notices
+    assert prepared.target_encoder.labels == ("a", "b")
+    assert prepared.test is not None
+    assert set(prepared.target_encoder.encode(prepared.test)) == {1}
+
+
+@pytest.mark.parametrize("header", ["a, b, y", "a , b , y "])
+def test_columns_are_found_as_the_header_of_the_file_writes_them(tmp_path, header):
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join([header, *(f"{i % 7}.5,{i % 3},{i % 5}.25" for i in range(ROWS))]))
+    a, b, y = header.split(",")
+    for target in (y, y.strip()):
+        prepared = prepare(path, target=target, category=[b], number=[a], test="none")
+        assert (prepared.schema.targets, prepared.encoder.names) == (("y",), ("a", "b"))
+    assert prepare(path, target=f"{a},{y}").schema.targets == ("a", "y")
+    assert prepare(path, target=y, weight=a).schema.weight == "a"
+    assert prepare(path, target=y, split=f"time:{b}").split.kind == "time"
+
+
+def test_names_that_only_blanks_tell_apart_are_refused_in_a_file(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a, a,y\n1,2,3\n")
+    with pytest.raises(DataError, match=r'of the same name: "a" \(blanks around a name are no part of it\)\. Give'):
+        prepare(path, target="y")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ import torch
 
 from trimtab.model import Member, Model, build
 from trimtab.predictions import predict_file, predict_stream
+from trimtab.table.cells import precision_of
 from trimtab.table.prepare import prepare
 from trimtab.table.read import read_batches
 from trimtab.table.spelling import as_labels, find_labels
@@ -213,3 +215,71 @@ def test_a_test_file_of_another_tool_meets_the_same_classes(tmp_path):
         prepared = prepare(path, target="y", task="classification", category=["c"], test=test)
         assert prepared.test is not None
         assert prepared.target_encoder.encode(prepared.test).tolist() == [i % 3 for i in range(ROWS)]
+
+
+def reals(values, dtype):
+    return pl.Series(values, dtype=pl.Float64).cast(dtype)
+
+
+# Of the last, the float64 is not the nearest one to its shortest text in single precision.
+FRACTIONS = [0.1, 2.0, 1e-7, 0.1 + 0.2]
+SHORTEST = {pl.Float64: ["0.1", "2", "1e-7", "0.30000000000000004"], pl.Float32: ["0.1", "2", "1e-7", "0.3"]}
+
+
+@pytest.mark.parametrize("dtype", [pl.Float16, pl.Float32, pl.Float64], ids=str)
+def test_a_number_is_written_in_the_fewest_digits_that_name_it_in_its_precision(dtype):
+    values = reals([0.1, 2.0, 0.3], dtype)
+    assert as_labels(values).to_list() == ["0.1", "2", "0.3"]
+    if dtype in SHORTEST:
+        assert as_labels(reals(FRACTIONS, dtype)).to_list() == SHORTEST[dtype]
+    whole = reals([16777216.0, 123456792.0], dtype)
+    assert dtype == pl.Float16 or as_labels(whole).to_list() == ["16777216", "123456792"]
+
+
+@pytest.mark.parametrize("trained", SHORTEST, ids=str)
+@pytest.mark.parametrize("served", [pl.Float64, pl.Float32], ids=str)
+def test_a_fraction_is_found_in_the_coarser_of_two_precisions(trained, served):
+    known, precision = as_labels(reals(FRACTIONS, trained)).to_list(), precision_of(trained())
+    column = reals(FRACTIONS, served)
+    for given in (column, column.cast(pl.Float64), as_labels(column)):
+        assert find_labels(given, known, precision)[0].tolist()[:3] == [0, 1, 2]
+    # Text of fewer digits than the label has may be another number, unless the label's column was as coarse.
+    assert find_labels(column, known, precision)[0].tolist() == [0, 1, 2, 3]
+    assert find_labels(column.cast(pl.Float64), known, precision)[0].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("served", [pl.Float16, pl.Float32, pl.Float64, pl.String], ids=str)
+def test_labels_of_half_precision_are_found_and_half_precision_finds_labels(served):
+    values, known = [0.1, 0.2, 0.3], ["0.1", "0.2", "0.3"]
+    half = reals(values, pl.Float16)
+    assert as_labels(half).to_list() == known
+    given = pl.Series(known) if served == pl.String else reals(values, served)
+    assert find_labels(given, known, "half")[0].tolist() == [0, 1, 2]
+    assert find_labels(half.cast(pl.Float64), known, "half")[0].tolist() == [0, 1, 2]
+    assert find_labels(half, known)[0].tolist() == [0, 1, 2]
+
+
+def test_numbers_that_only_rounding_would_make_one_stay_apart():
+    both = ["0.1", "0.10000000149011612"]
+    assert find_labels(pl.Series([0.1, 0.10000000149011612]), both)[0].tolist() == [0, 1]
+    assert find_labels(reals([0.1], pl.Float32), both)[0].tolist() == [0]
+    two = ["0.12345678901", "0.12345678902"]
+    assert find_labels(reals([0.12345678901], pl.Float32), two)[0].tolist() == [-1]
+    assert find_labels(pl.Series([0.1000001, 0.5]), ["0.1", "0.500000001"])[0].tolist() == [-1, -1]
+    # Whole numbers may be identifiers.
+    assert find_labels(pl.Series([16777216, 16777218]), ["16777217"])[0].tolist() == [-1, -1]
+    assert find_labels(pl.Series([16777216.0]), ["16777217"])[0].tolist() == [-1]
+
+
+def test_decimals_are_labels_in_all_their_digits():
+    column = pl.Series([Decimal("12345678901234567.01"), Decimal("12345678901234567.02"), Decimal("3.00")])
+    labels = as_labels(column).to_list()
+    assert labels == ["12345678901234567.01", "12345678901234567.02", "3"]
+    assert find_labels(column, labels)[0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("digits", [["12345678901234567890", "12345678901234567891"], [str(2**70), str(2**70 + 1)]])
+def test_groups_and_categories_of_many_digits_stay_apart_in_a_file(tmp_path, digits):
+    path, _ = written(tmp_path, [*digits, "3", "4"])
+    prepared = prepare(path, target="x", split="group:c", test="none")
+    assert len(np.unique(prepared.units)) == 4

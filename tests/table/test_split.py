@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trimtab.errors import OptionError
 from trimtab.table.prepare import prepare
 from trimtab.table.schema import infer_schema
 from trimtab.table.split import Split, SplitRule, duplicates, plan_split
@@ -365,3 +366,30 @@ def test_rows_that_are_no_evidence_of_their_own_are_one_unit():
     assert all(before[1] < after[0] for before, after in pairwise(ends))
     copied = prepare(frame_of(50)[np.arange(150) % 50], target="y", test=frame_of(50)[np.arange(20) % 10])
     assert len(set(copied.units)) == 50 and len(set(copied.test_units)) == 10
+
+
+def timed(column, **columns):
+    return pl.DataFrame({"t": column, "x": np.sin(np.arange(len(column))), **columns})
+
+
+ORDER = np.random.default_rng(0).permutation(60)
+
+
+@pytest.mark.parametrize("text", ["time:t", " time:t", "time: t", "time : t ", "time:\tt"])
+def test_blanks_in_a_rule_mean_nothing_unless_they_are_in_the_name(text):
+    assert SplitRule.parse(text).of_table(["t", "x"]) == SplitRule("time", "t")
+    assert SplitRule.parse("time: t").of_table([" t", "t"]) == SplitRule("time", " t")
+    assert SplitRule.parse(" random ") == SplitRule("random")
+    with pytest.raises(OptionError, match="names no column"):
+        SplitRule.parse("group: ")
+
+
+@pytest.mark.parametrize(
+    ("column", "role"), [(np.arange(60), "identifier"), (ORDER, "identifier"), (ORDER**2, "number")]
+)
+def test_a_counter_splits_by_time_and_is_a_feature_only_where_it_says_more_than_the_order(column, role):
+    prepared = prepare(timed(column, y=np.cos(np.arange(60))), target="y", split="time:t")
+    assert prepared.schema.columns[0].role == role
+    assert prepared.test_rows.tolist() == sorted(np.argsort(column)[-12:].tolist())
+    if role == "number":
+        assert "the time that the rows are split by" in prepared.schema.columns[0].reason

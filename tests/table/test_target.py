@@ -1,6 +1,7 @@
 """TargetEncoder: standardised or numbered, and back to what the user knows."""
 
 import json
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.errors import DataError, ModelError
-from trimtab.table.target import TargetEncoder
+from trimtab.table.target import TargetEncoder, array_of
 
 
 def test_numbers_are_standardised():
@@ -95,3 +96,39 @@ def test_what_is_saved_is_the_same(values, task):
     assert [type(label) for label in again.classes] == [type(label) for label in target.classes]
     with pytest.raises(ModelError, match="damaged at task"):
         TargetEncoder.from_json(target.to_json() | {"task": "ranking"})
+
+
+@pytest.mark.parametrize(
+    ("column", "classes", "dtype"),
+    [
+        (pl.Series([0.1, 0.2], dtype=pl.Float32), (0.1, 0.2), np.float32),
+        (pl.Series([0.1, 0.2]).cast(pl.Float16), (0.1, 0.2), np.float16),
+        (pl.Series([1, 2**63, 2**63 + 1], dtype=pl.UInt64), (1, 2**63, 2**63 + 1), np.uint64),
+        (pl.Series([2**53, 2**53 + 1]), (2**53, 2**53 + 1), np.int64),
+        (pl.Series([Decimal("12345678901234567.01"), Decimal("12345678901234567.02")]),
+         ("12345678901234567.01", "12345678901234567.02"), np.str_),
+    ],
+)  # fmt: skip
+def test_classes_are_shown_shortly_and_predicted_in_the_type_of_the_column(column, classes, dtype):
+    target = TargetEncoder.fit(column.to_frame("y"), ("y",), "classification")
+    assert target.classes == classes
+    target = TargetEncoder.from_json(json.loads(json.dumps(target.to_json())))
+    decoded = target.decode(np.eye(len(classes)))
+    assert np.issubdtype(decoded.dtype, dtype)
+    if column.dtype.is_numeric() and not column.dtype.is_decimal():
+        assert (decoded == column.to_numpy()).all()
+    served = [column, pl.Series(target.labels), column.cast(pl.Float64)] if column.dtype.is_float() else [column]
+    for cells in served:
+        assert target.encode(cells.to_frame("y")).tolist() == list(range(len(classes)))
+
+
+MIXED = [(1, "a"), (1, 2.5), (2**53 + 1, 0.5)]
+
+
+@pytest.mark.parametrize(
+    "classes", [(-1, 2**63, 2**63 + 1), (1, 2**63), (2**70, 3), (True, False), ("a", "b"), *MIXED], ids=str
+)
+def test_no_class_is_changed_by_the_others(classes):
+    array = array_of(classes)
+    assert array.tolist() == list(classes)
+    assert array.dtype.kind != "f" or all(float(label) == label for label in classes)

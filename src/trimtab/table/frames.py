@@ -122,7 +122,8 @@ def _from_objects(name: str, cells: list) -> pl.Series:
         column = pl.Series(name, cells, strict=True)
     except (TypeError, OverflowError, ValueError, pl.exceptions.PolarsError):
         column = None
-    if column is None or column.dtype == pl.Object:
+    # polars reads integers after a float as floats.
+    if column is None or column.dtype in (pl.Object, pl.Float64):
         column = _from_mixed(name, cells)
     return _decoded(column)
 

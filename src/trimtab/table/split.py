@@ -15,22 +15,14 @@ import polars as pl
 
 from trimtab.errors import DataError, OptionError
 from trimtab.table import folds
-from trimtab.table.cells import (
-    MISSING_NUMBER_MARKS,
-    MOMENT_FORMATS,
-    as_moments,
-    as_numbers,
-    holds_text,
-    parse_moments,
-    read_moments,
-    without_marks,
-)
+from trimtab.table.cells import as_numbers
 from trimtab.table.folds import Fold, Units
 from trimtab.table.frames import column_called
 from trimtab.table.roles import collect_facts, role_of
 from trimtab.table.schema import Schema, orders_target, require_column
 from trimtab.table.spelling import as_labels
 from trimtab.table.task import MOST_CLASSES_OF_INTEGERS, ROWS_PER_CLASS_OF_INTEGERS, choose_task
+from trimtab.table.times import times_of
 from trimtab.wording import counted
 
 PART_NAMES = {
@@ -147,7 +139,7 @@ def plan_split(
     if rule.kind == "given":
         test, pairs = np.zeros(0, dtype=np.int64), list(rule.folds)
     elif rule.kind == "time":
-        times = _times(frame[rule.column], notices)
+        times = times_of(frame[rule.column], notices)
         try:
             test, pairs = _by_time(times, share, counts, notices)
         except DataError as error:
@@ -177,7 +169,7 @@ def units_of(frame: pl.DataFrame, schema: Schema, rule: SplitRule, counters: Seq
     if rule.kind == "group" and rule.column in frame.columns:
         return _groups(frame[rule.column])
     if rule.kind == "time" and rule.column in frame.columns:
-        return _stretches(_times(frame[rule.column], []))
+        return _stretches(times_of(frame[rule.column], []))
     return duplicates(frame.drop(rule.column, strict=False) if rule.kind == "column" else frame, schema, counters)
 
 
@@ -310,59 +302,6 @@ def _quantiles(frame: pl.DataFrame, targets: Sequence[str]) -> np.ndarray:
     """The twentieth of the target that a row belongs to (with several targets: of their mean rank)."""
     ranks = [pl.Series(as_numbers(frame[name])[0]).rank("average").to_numpy() for name in targets]
     return np.floor(20 * (np.mean(ranks, axis=0) - 0.5) / frame.height).astype(np.int64)
-
-
-def _times(column: pl.Series, notices: list[str]) -> np.ndarray:
-    """float64 or int64 [rows] to sort by; a row without time counts as the earliest."""
-    if holds_text(column.dtype):
-        moments, form = read_moments(_without_gaps(column))
-        column = column if form is None else moments
-    if column.dtype.is_temporal() or column.dtype.is_integer() or column.dtype.is_decimal():
-        missing = column.null_count()
-        times = _places_in_order(column)
-    else:
-        numbers, unreadable = as_numbers(column)
-        if unreadable:
-            raise _not_times(column)
-        missing = int(np.isnan(numbers).sum())
-        times = np.where(np.isnan(numbers), -np.inf, numbers)
-    if missing and missing == len(column):
-        raise DataError(f'--split time:{column.name}: no row has a time in "{column.name}".')
-    if missing:
-        rows, counts = counted(missing, "row has", "rows have"), "counts" if missing == 1 else "count"
-        notices.append(f'{rows} no time in "{column.name}", and {counts} as the earliest.')
-    return times
-
-
-def _without_gaps(column: pl.Series) -> pl.Series:
-    text = column.cast(pl.String).to_frame()
-    return text.select(without_marks(pl.col(column.name), extra=MISSING_NUMBER_MARKS)).to_series()
-
-
-def _places_in_order(column: pl.Series) -> np.ndarray:
-    """int64 [rows] that stand in the order of the cells, 0 where one is missing: as float64, times that are nanoseconds
-    apart would be one."""
-    return column.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
-
-
-def _not_times(column: pl.Series) -> DataError:
-    """The error for text in which some cell is no time, or cells are times in several formats."""
-    text = _without_gaps(column).drop_nulls()
-    moments = as_moments(text, None, None)[0]
-    start = f"--split time:{column.name}: the column holds"
-    strange = text.filter(moments.is_null() & text.cast(pl.Float64, strict=False).is_null())
-    if len(strange):
-        return DataError(f'{start} cells that are not times, such as "{strange[0]}".')
-    others = text.filter(moments.is_null())
-    if others.is_empty():
-        read = [parse_moments(text, form) for form in MOMENT_FORMATS]
-        best = min(read, key=lambda found: found.null_count())
-        text, others = text.filter(best.is_not_null()), text.filter(best.is_null())
-    else:
-        text = text.filter(moments.is_not_null())
-    return DataError(
-        f'{start} times in several formats, such as "{text[0]}" and "{others[0]}": write all of them in one.'
-    )
 
 
 def _by_parts(
