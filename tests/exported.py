@@ -105,7 +105,9 @@ def tensors(vocabulary: Mapping[str, Any], columns: Mapping[str, numpy.ndarray])
     codes = numpy.zeros((rows, len(vocabulary["categories"])), dtype=numpy.int64)
     for i, about in enumerate(vocabulary["categories"]):
         known = dict(map(tuple, about["values"]))
+        coarse = {"single": numpy.float32, "half": numpy.float16}.get(about.get("precision"))
         for row, cell in enumerate(columns[about["name"]].tolist()):
+            cell = cell if coarse is None or cell in known else float(coarse(cell))
             is_missing = cell in ("", NO_TIME) or cell != cell
             codes[row, i] = about["missing"] if is_missing else known.get(cell, about["unknown"])
     return torch.from_numpy(numbers), torch.from_numpy(codes)

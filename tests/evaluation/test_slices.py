@@ -79,3 +79,16 @@ def test_classes_are_judged_by_what_a_slice_can_tell() -> None:
         first = slices(numpy.stack([1 - chance, chance], 1), truth, metric)[0]
         assert (first.column, first.values, first.is_worse) == ("kind", "house", True)
     assert metric_of_slices("r2").name == "rmse"
+
+
+def test_slices_are_called_as_training_called_its_labels() -> None:
+    """However the rows that are judged are written, and with all digits that tell numbers apart."""
+    cells = ["007", "1e3", "x"] * (ROWS // 3) + ["y"]
+    rates = [0.1, 0.25, 1_000_001.0, 1_000_002.0] * (ROWS // 4)
+    frame = FRAME.select("y", code=polars.Series(cells), rate=polars.Series(rates, dtype=polars.Float32))
+    features = Encoder.fit(frame, infer_schema(frame, targets=["y"])).features
+    served = frame.with_columns(code=polars.Series(["7.0", "1000", " x"] * (ROWS // 3) + ["z"]))
+    truth = frame["y"].to_numpy()[:, None]
+    found = slices_of(served, features, truth + 1, truth, numpy.ones(ROWS), METRICS["rmse"], seed=0)
+    names = {column: {each.values for each in found if each.column == column} for column in ("code", "rate")}
+    assert names == {"code": {"007", "1e3", "x"}, "rate": {"0.1", "0.25", "1000001", "1000002"}}

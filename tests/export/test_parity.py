@@ -3,7 +3,7 @@
 import io
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import numpy
 import onnx
@@ -249,6 +249,78 @@ def test_numbers_that_are_categories_are_taken_by_their_value(gaps):
     assert [kinds[name] for name in categories] == [whole] * 3 + [real] * 3 + [whole]
     assert (kinds["open"], kinds["count"], kinds["size"]) == (truth, whole, real)
     assert_parity(model, spoiled(frame, model), saved=False)
+
+
+DAYS = [datetime(2024, 1, day) for day in (1, 2, 3)]
+SPANS = [timedelta(seconds=90), timedelta(days=1), timedelta(milliseconds=5)]
+FRACTIONS = polars.Series([0.1, 0.1 + 0.2, 2.0])
+# By name: a column as it trains, and as it may come later.
+LABELS = {
+    "single": (FRACTIONS.cast(polars.Float32), [FRACTIONS, FRACTIONS.cast(polars.Float32).cast(polars.Float64)]),
+    "double": (FRACTIONS, [FRACTIONS.cast(polars.Float32), FRACTIONS.cast(polars.Float32).cast(polars.Float64)]),
+    "half": (FRACTIONS.cast(polars.Float16), [FRACTIONS, FRACTIONS.cast(polars.Float32)]),
+    "long": (polars.Series([1, 2**63, 2**63 + 1], dtype=polars.UInt64), []),
+    "signed": (polars.Series([1, 2**62, 2**62 + 1], dtype=polars.UInt64), []),
+    "day": (
+        polars.Series(DAYS).cast(polars.Date),
+        [polars.Series(DAYS), polars.Series(DAYS).cast(polars.Datetime("ns"))],
+    ),
+    "written": (polars.Series([f"{day:%Y-%m-%d}T00:00" for day in DAYS]), [polars.Series(DAYS)]),
+    "zone": (polars.Series(DAYS).dt.replace_time_zone("Europe/Paris"), [polars.Series(DAYS).cast(polars.Date)]),
+    "hour": (polars.Series(["08:00", "9:30", "10:00"]), [polars.Series([time(8), time(9, 30), time(10)])]),
+    "span": (polars.Series(SPANS), [polars.Series(SPANS, dtype=polars.Duration("ms"))]),
+}
+
+
+def tiled(column: polars.Series) -> polars.Series:
+    return column.gather([i % 3 for i in range(ROWS)])
+
+
+def test_labels_of_every_type_and_precision_are_found_in_what_is_exported():
+    size = numpy.random.default_rng(1).normal(100, 30, ROWS)
+    frame = polars.DataFrame({name: tiled(column) for name, (column, _) in LABELS.items()})
+    frame = frame.with_columns(size=polars.Series(size), price=polars.Series(size * 3 + numpy.arange(ROWS) % 3))
+    model = trained(prepare(frame, target="price", test="none", category=list(LABELS)), (LINEAR,))
+    session = onnxruntime.InferenceSession(as_onnx(model))
+    kinds = {i.name: i.type.removeprefix("tensor(").rstrip(")") for i in session.get_inputs()}
+    assert [kinds[name] for name in LABELS] == ["double"] * 3 + ["string", "int64"] + ["string"] * 4 + ["double"]
+    document = vocabulary(model)
+    for name, (column, others) in LABELS.items():
+        for other in (column, *others):
+            rows = frame.with_columns(tiled(other).alias(name))
+            expected, notices = model.raw(rows)
+            # Hours that are not those of training are no error of the exports.
+            assert notices == () or name == "hour"
+            columns = feeds(model, rows)
+            found = dict(zip([o.name for o in session.get_outputs()], session.run(None, columns), strict=True))
+            numpy.testing.assert_allclose(found["prediction"], expected[:, 0], rtol=1e-5)
+            numpy.testing.assert_allclose(
+                Predictor(model)(*tensors(document, columns))[:, 0], expected[:, 0], rtol=1e-5
+            )
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (polars.Series([0.1, 0.2, 0.3], dtype=polars.Float32), "float"),
+        (polars.Series([0.1, 0.2, 0.3]).cast(polars.Float16), "float16"),
+        (polars.Series([0.1, 0.2, 0.3]), "double"),
+        (polars.Series([1, 2**63, 2**63 + 1], dtype=polars.UInt64), "uint64"),
+        (polars.Series(DAYS), "string"),
+    ],
+    ids=str,
+)
+def test_classes_come_out_in_the_type_of_the_target(column, kind):
+    frame = polars.DataFrame({"size": numpy.arange(ROWS) % 7.0, "label": tiled(column)})
+    prepared = prepare(frame, target="label", task="classification", test="none")
+    model = model_of(frame, "label", networks=(LINEAR,), epochs=1, prepare={"category": []})
+    session = onnxruntime.InferenceSession(as_onnx(model))
+    assert session.get_outputs()[0].type == f"tensor({kind})"
+    found = session.run(["prediction"], feeds(model, frame))[0]
+    assert found.tolist() == model.predict(frame).tolist()
+    assert prepared.target_encoder.classes == model.target.classes
+    text = model.predict_frame(frame)[0].write_csv()
+    assert {line.split(",")[0] for line in text.splitlines()[1:]} <= {str(label) for label in model.target.classes}
 
 
 def test_numbers_of_a_text_file_are_taken_by_their_value_however_they_are_written(tmp_path):

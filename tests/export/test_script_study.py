@@ -8,7 +8,8 @@ import os
 import re
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import numpy
@@ -230,6 +231,65 @@ def test_files_are_read_as_the_study_read_them(tmp_path, write):
     names = made.run_until(NETWORK_STARTS)
     assert_same_folds(made, names)
     assert_same_columns(made, names)
+
+
+DAYS = [datetime(2024, 1, 1), datetime(2024, 1, 2), datetime(2024, 2, 3)]
+TYPED = {
+    "single": polars.Series([0.1, 0.3, 1e-7], dtype=polars.Float32),
+    "half": polars.Series([0.1, 0.3, 2.0]).cast(polars.Float16),
+    "wide": polars.Series([1e-7, 1e16, 1e20]),
+    "money": polars.Series([Decimal("1.50"), Decimal("2.25"), Decimal("3.00")]),
+    "long": polars.Series([1, 2**63, 2**63 + 1], dtype=polars.UInt64),
+    "day": polars.Series(DAYS).cast(polars.Date),
+    "moment": polars.Series(DAYS).cast(polars.Datetime("ns")),
+    "zone": polars.Series(DAYS).dt.replace_time_zone("Europe/Paris"),
+    "hour": polars.Series([time(8), time(9, 30), time(10)]),
+    "span": polars.Series([timedelta(seconds=90), timedelta(days=1), timedelta(milliseconds=5)]),
+}
+WRITTEN = {
+    "code": ["007", "042", "100"], "exponent": ["1e3", "2e3", "500"], "truth": ["True", "False", "TRUE"],
+    "blank": [" x", "y", "z"], "part of the world": ["NA", "EU", "AS"], "zeros": ["1.10", "1.2", "1.3"],
+    "spellings": ["yes", " yes", "no"], "clock": ["2024-01-01T00:00:00", "2024-01-02T00:00:00", "2024-01-03T00:00:00"],
+    "small": ["1e-07", "1e16", "0.5"], "digits": ["12345678901234567890", "12345678901234567891", "3"],
+}  # fmt: skip
+
+
+def labelled(cells: dict[str, polars.Series]) -> polars.DataFrame:
+    """A table of 120 rows with these labels, in turn."""
+    columns = {name: labels.gather([(i + i // 3) % 3 for i in range(120)]) for name, labels in cells.items()}
+    x, y = numpy.random.default_rng(0).normal(size=(2, 120)).round(4)
+    return polars.DataFrame({**columns, "x": x, "y": y})
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_labels_of_all_types_and_spellings_are_the_studys(tmp_path, suffix):
+    path = tmp_path / f"table.{suffix}"
+    cells = {name: polars.Series(texts) for name, texts in WRITTEN.items()} if suffix == "csv" else TYPED
+    frame = labelled(cells)
+    frame.write_csv(path) if suffix == "csv" else frame.write_parquet(path)
+    made = written(tmp_path / "study", path, "y", category=list(cells))
+    names = made.run_until(NETWORK_STARTS)
+    assert_same_folds(made, names)
+    assert_same_columns(made, names)
+    for name in cells:
+        made = written(tmp_path / name, path, name, task="classification", drop=[c for c in cells if c != name])
+        names = made.run_until(COLUMNS_START)
+        assert_same_folds(made, names)
+        rows = numpy.unique(numpy.concatenate([part for fold in names["folds"] for part in fold]))
+        assert names["CLASSES"] == list(made.prepared.target_encoder.labels)
+        numpy.testing.assert_array_equal(names["target"][rows], made.prepared.targets)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "dtype"), [("csv", polars.Int64), ("parquet", polars.Int64), ("parquet", polars.Datetime("ns"))], ids=str
+)
+def test_times_a_nanosecond_apart_are_sorted_as_in_the_study(tmp_path, suffix, dtype):
+    order = numpy.random.default_rng(0).permutation(120)
+    frame = labelled({}).with_columns(t=polars.Series(1_700_000_000_000_000_000 + order).cast(dtype))
+    path = tmp_path / f"table.{suffix}"
+    frame.write_csv(path) if suffix == "csv" else frame.write_parquet(path)
+    made = written(tmp_path / "study", path, "y", split="time:t")
+    assert_same_folds(made, made.run_until(COLUMNS_START))
 
 
 def test_a_study_of_a_frame_says_where_to_put_it(tmp_path, monkeypatch):

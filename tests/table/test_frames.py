@@ -265,8 +265,8 @@ HALF = SINGLE.astype(np.float16)
     [
         SINGLE, HALF, list(SINGLE), {"a": list(SINGLE)}, {"a": HALF}, np.array([*SINGLE], dtype=object), {"a": [*HALF]},
         pd.Series(SINGLE), pd.Series(HALF), pd.Series(SINGLE, dtype="Float32"),
-        pd.Series(SINGLE, dtype="float[pyarrow]"), pd.Series(pd.Categorical(SINGLE)), pd.Series([*SINGLE], dtype=object),
-        pl.Series(SINGLE), pl.Series(HALF),
+        pd.Series(SINGLE, dtype="float[pyarrow]"), pd.Series(pd.Categorical(SINGLE)),
+        pd.Series([*SINGLE], dtype=object), pl.Series(SINGLE), pl.Series(HALF),
         pa.array(SINGLE), pa.array(HALF), pd.Series(HALF, dtype=pd.ArrowDtype(pa.float16())),
     ],
     ids=lambda column: f"{type(column).__name__} {getattr(column, 'dtype', '')}",

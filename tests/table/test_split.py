@@ -393,3 +393,9 @@ def test_a_counter_splits_by_time_and_is_a_feature_only_where_it_says_more_than_
     assert prepared.test_rows.tolist() == sorted(np.argsort(column)[-12:].tolist())
     if role == "number":
         assert "the time that the rows are split by" in prepared.schema.columns[0].reason
+
+
+@pytest.mark.parametrize("dtype", [pl.Date, pl.Datetime("us"), pl.Time, pl.Duration("us")], ids=str)
+def test_moments_are_a_target_beside_a_column_of_whole_numbers(dtype):
+    frame = frame_of(60, y=pl.Series(np.arange(60) % 3).cast(dtype), count=np.arange(60) ** 2)
+    assert prepare(frame, target="y", task="classification").target_encoder.outputs == 3

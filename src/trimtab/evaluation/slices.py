@@ -14,7 +14,7 @@ from polars.exceptions import PolarsError
 
 from trimtab.evaluation.metrics import Figure, figures
 from trimtab.table.categories import Labels
-from trimtab.table.cells import as_moments, as_numbers
+from trimtab.table.cells import as_moments, as_numbers, shortest, text_of_reals
 from trimtab.table.encode import Feature
 from trimtab.table.spelling import as_labels, find_labels
 from trimtab.training.metrics import METRICS, Metric
@@ -116,11 +116,11 @@ def _parts(column: polars.Series, feature: Feature) -> Iterator[tuple[str, numpy
         moments, _ = as_moments(column, feature.format, feature.time_zone)
         numbers = moments.dt.epoch("us").cast(polars.Float64).fill_null(float("nan")).to_numpy()
     else:
-        numbers, _ = as_numbers(column)
+        numbers, _ = as_numbers(shortest(column))
     there = numpy.isfinite(numbers)
     if 0 < len(distinct := numpy.unique(numbers[there])) <= MOST_VALUES and feature.moments is None:
-        for value in distinct:
-            yield f"{value:g}", numbers == value
+        for value, text in zip(distinct, text_of_reals(polars.Series(distinct)), strict=True):
+            yield text, numbers == value
     else:
         yield from _by_quantile(numbers, there, is_time=feature.moments is not None)
     if not there.all():

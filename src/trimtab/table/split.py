@@ -256,7 +256,9 @@ def counters_of(frame: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
     dtypes = frame.schema  # polars makes it anew at every look
     whole = [name for name, dtype in dtypes.items() if dtype.is_integer() and name not in schema.targets]
     facts = collect_facts(frame, whole)
-    task = choose_task(frame, schema.targets).task if facts else ""
+    # Not the schema's task, which would move rows; a target of moments has no task but this one.
+    asked = "classification" if frame[schema.targets[0]].dtype.is_temporal() else "auto"
+    task = choose_task(frame, schema.targets, asked).task if facts else ""
     orders = {name: orders_target(frame, fact, schema.targets, task) for name, fact in facts.items()}
     return tuple(name for name in facts if role_of(facts[name], orders_target=orders[name]).name == "identifier")
 
