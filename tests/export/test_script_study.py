@@ -243,7 +243,7 @@ TYPED = {
     "day": polars.Series(DAYS).cast(polars.Date),
     "moment": polars.Series(DAYS).cast(polars.Datetime("ns")),
     "zone": polars.Series(DAYS).dt.replace_time_zone("Europe/Paris"),
-    "hour": polars.Series([time(8), time(9, 30), time(10)]),
+    "hour": polars.Series([time(8), time(9, 30), time(9, 30, 0, 500_000)]),
     "span": polars.Series([timedelta(seconds=90), timedelta(days=1), timedelta(milliseconds=5)]),
 }
 WRITTEN = {

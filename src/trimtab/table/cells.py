@@ -19,6 +19,7 @@ MOMENT_FORMATS = (
     *_DAYS,
     *(f"{day}{gap}{clock}" for day in _DAYS for gap in (" ", "T") for clock in _CLOCKS),
 )
+TIME_OF_DAY = "%H:%M:%S%.f"  # polars leaves parts of seconds out where it is not told
 LOOKS_LIKE_MOMENT = r"^\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3})[-/. ]\d{2,4}|^[A-Za-z]{3} \d{1,2}, \d{4}"
 LEADING_ZERO = r"^[+-]?0\d+$"
 DECIMAL_COMMA = r"^([+-]?\d+),(\d+([eE][+-]?\d+)?)$"
@@ -238,6 +239,8 @@ def as_text(column: pl.Series) -> pl.Series:
         return text_of_reals(pl.Series(column.name, seconds, nan_to_null=True))
     if column.dtype == pl.Datetime:
         return _text_of_moments(column)
+    if column.dtype == pl.Time:
+        return column.dt.to_string(TIME_OF_DAY)
     if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
         return pl.Series(column.name, [None] * len(column), dtype=pl.String)
     return column.cast(pl.String)

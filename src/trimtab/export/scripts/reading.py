@@ -12,7 +12,14 @@ from typing import Any
 import polars
 
 from trimtab.export.scripts.literals import indented, literal, table
-from trimtab.table.cells import MISSING_MARKS, MISSING_NUMBER_MARKS, read_moments, settle_types, without_marks
+from trimtab.table.cells import (
+    MISSING_MARKS,
+    MISSING_NUMBER_MARKS,
+    TIME_OF_DAY,
+    read_moments,
+    settle_types,
+    without_marks,
+)
 from trimtab.table.read import Written, how_written
 from trimtab.table.spelling import as_labels, find_labels
 
@@ -73,14 +80,17 @@ def _call(written: Written) -> tuple[str, dict[str, Any]]:
 
 
 def durations(reading: Reading, numbers: Iterable[str], labels: Iterable[str]) -> str:
-    """Statements that turn columns of durations, and times of day that are `numbers`, into seconds."""
+    """Statements that turn columns of durations into seconds, and times of day too where they are `numbers`; where they
+    are `labels`, into text."""
     lines = []
     for name in dict.fromkeys([*numbers, *labels]):
         dtype = None if reading.frame is None else reading.frame.schema[name]
         cell = f"table[{literal(name)}]"
         if dtype == polars.Duration:
             lines.append(f"table = table.with_columns({cell}.dt.total_microseconds() / 1e6)")
-        elif dtype == polars.Time and name in numbers:
+        elif dtype == polars.Time and name not in numbers:
+            lines.append(f"table = table.with_columns({cell}.dt.to_string({literal(TIME_OF_DAY)}))")
+        elif dtype == polars.Time:
             lines.append(f"table = table.with_columns({cell}.cast(polars.Int64) / 1e9)")
     return "\n".join(lines)
 
@@ -214,7 +224,7 @@ def _text(column: polars.Series) -> polars.Series:
     """The text that the script has of a column's cells, before it does anything with it."""
     if column.dtype == polars.Duration:
         column = column.dt.total_microseconds() / 1e6
-    return column.cast(polars.String)
+    return column.dt.to_string(TIME_OF_DAY) if column.dtype == polars.Time else column.cast(polars.String)
 
 
 def _left(pairs: polars.DataFrame, steps: Sequence[_Step], marks: Sequence[str]) -> dict[str, str]:
