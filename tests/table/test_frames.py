@@ -316,3 +316,14 @@ def test_blanks_around_a_name_are_no_other_name(trained, served):
         prepared = prepare(frame, target="a", number=named, test="none")
         assert prepared.encoder.encode(frame.rename({trained: served})).numbers.shape == prepared.numbers.shape
     assert column_called("b", [" b", "b "]) == "b"
+
+
+@pytest.mark.parametrize(
+    ("zone", "known", "hour"),
+    [("+01:00", "Etc/GMT-1", 9), ("-05:00", "Etc/GMT+5", 3), ("+05:30", "UTC", 8), ("Europe/Paris", "Europe/Paris", 9)],
+)
+def test_moments_of_a_frame_keep_their_clock_where_only_hours_from_utc_are_known(zone, known, hour):
+    moments = pd.Series([pd.Timestamp("2024-01-01 08:00", tz="UTC")]).dt.tz_convert(zone)
+    column = to_frame(moments).to_series()
+    assert (column.dtype.time_zone, column.dt.hour()[0]) == (known, hour)
+    assert column.dt.epoch("s").to_list() == [1_704_096_000]

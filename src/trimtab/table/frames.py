@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta, tzinfo
 from numbers import Integral, Real
 from typing import Any
 
@@ -88,7 +89,7 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
         return series_of_floats(name, array) if dtype == np.float16 else pl.Series(name, array)
     if getattr(dtype, "tz", None) is not None:
         naive = pl.Series(name, column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
-        return naive.dt.replace_time_zone("UTC").dt.convert_time_zone(str(dtype.tz))  # type: ignore[union-attr]
+        return _in_zone(naive.dt.replace_time_zone("UTC"), dtype.tz)  # type: ignore[union-attr]
     if str(dtype) == "category":
         return _from_codes(name, column.cat.categories, column.cat.codes.to_numpy())
     if getattr(dtype, "kind", "O") in "iuf":
@@ -96,6 +97,16 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
         numbers = series_of_floats(name, column.to_numpy(dtype=getattr(dtype, "numpy_dtype", dtype.type), na_value=0))
         return numbers.set(pl.Series(column.isna().to_numpy()), None)
     return _from_objects(name, column.tolist())
+
+
+def _in_zone(moments: pl.Series, zone: tzinfo) -> pl.Series:
+    """Moments on the clock of `zone`, or of UTC where polars has none like it."""
+    try:
+        return moments.dt.convert_time_zone(str(zone))
+    except pl.exceptions.PolarsError:
+        # A file that names no zone but so many hours from UTC; "Etc/GMT-1" is an hour ahead of it.
+        hours = (zone.utcoffset(None) or timedelta()) / timedelta(hours=1)
+        return moments.dt.convert_time_zone(f"Etc/GMT{-int(hours):+d}" if hours == int(hours) else "UTC")
 
 
 def _from_codes(name: str, categories: Any, codes: np.ndarray) -> pl.Series:
