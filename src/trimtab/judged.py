@@ -139,7 +139,7 @@ def _part(
     truth = target.truth(frame)
     if target.task == "classification":
         certain = numpy.eye(target.outputs)[truth]
-        truths = {"truth": target.decode(certain)}
+        truths = {"truth": target.written(certain)}
     elif len(target.names) == 1:
         truths = {"truth": truth[:, 0]}
     else:

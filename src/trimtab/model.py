@@ -25,7 +25,7 @@ from trimtab.errors import ModelError
 from trimtab.nets.mlp import MLP
 from trimtab.table.encode import Encoded, Encoder
 from trimtab.table.frames import to_frame
-from trimtab.table.target import TargetEncoder, array_of
+from trimtab.table.target import TargetEncoder
 from trimtab.training.mlp_program import MLPProgram
 from trimtab.training.precision import multiplying
 from trimtab.training.program import outputs_of
@@ -104,11 +104,8 @@ class Model:
 
     def as_frame(self, raw: numpy.ndarray) -> polars.DataFrame:
         """What `raw` [rows, outputs], values in original units or probabilities, predicts, as `predict_frame` tells."""
-        decoded = self.target.decode(raw)
+        decoded = self.target.written(raw)
         if self.task == "classification":
-            if decoded.dtype == numpy.float16:
-                # Files hold no half precision: 0.1 is to stay 0.1.
-                decoded = array_of(self.target.classes, "single")[raw.argmax(axis=1)]
             columns = {"prediction": decoded} | {
                 f"probability_{label}": raw[:, i] for i, label in enumerate(self.target.classes)
             }

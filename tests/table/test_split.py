@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.errors import OptionError
+from trimtab.errors import DataError, OptionError
 from trimtab.table.prepare import prepare
 from trimtab.table.schema import infer_schema
 from trimtab.table.split import Split, SplitRule, duplicates, plan_split
@@ -399,3 +399,10 @@ def test_a_counter_splits_by_time_and_is_a_feature_only_where_it_says_more_than_
 def test_moments_are_a_target_beside_a_column_of_whole_numbers(dtype):
     frame = frame_of(60, y=pl.Series(np.arange(60) % 3).cast(dtype), count=np.arange(60) ** 2)
     assert prepare(frame, target="y", task="classification").target_encoder.outputs == 3
+
+
+@pytest.mark.parametrize("test", ["none", 0.2])
+def test_classes_of_one_row_each_are_said_to_be_so(test):
+    frame = frame_of(60, y=[f"class {i}" for i in range(60)])
+    with pytest.raises(DataError, match=r"There are 60 different rows.* none can be held out"):
+        prepare(frame, target="y", test=test)

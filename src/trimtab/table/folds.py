@@ -60,7 +60,7 @@ def put_aside(units: Units, share: float, generator: np.random.Generator) -> Fol
     alone = units.is_alone()
     order = order[~alone[order]]
     if len(order) < 2:
-        raise _too_few("different row", len(alone), 2)
+        raise _none_to_hold_out(alone, "different row")
     aside = np.zeros(len(alone), dtype=bool)
     steps = np.floor(np.cumsum(_chances(units, share)[order]) + 0.5)
     aside[order[np.diff(steps, prepend=0.0) > 0]] = True
@@ -102,7 +102,7 @@ def random_folds(
     order = part.dealt(generator)
     order = order[~alone[order]]
     if len(order) < 2:
-        raise _too_few("different row to train on", len(alone), 2)
+        raise _none_to_hold_out(alone, "different row to train on")
     number = min(number or FOLDS, len(order))
     _say_rare_classes(part, order, number, notices)
     fold_of_unit = np.full(len(alone), -1)
@@ -250,6 +250,15 @@ def _balanced_groups(part: Units, number: int, seed: int) -> np.ndarray:
         fold_of_group[np.argsort(-size, kind="stable")] = np.arange(len(size)) % number
         fold = fold_of_group[part.together]
     return fold
+
+
+def _none_to_hold_out(alone: np.ndarray, what: str) -> DataError:
+    if len(alone) < 2 or not alone.all():
+        return _too_few(what, int((~alone).sum()) if alone.any() else len(alone), 2)
+    return DataError(
+        f"There are {_of(len(alone), what)}, each with a class or value of the target that no other has, so that none can "
+        "be held out: give more rows."
+    )
 
 
 def _too_few(what: str, there: int, needed: int) -> DataError:

@@ -140,6 +140,12 @@ class TargetEncoder(Document):
             return array_of(self.classes, self.precision)[raw.argmax(axis=1)]
         return raw[:, 0] if len(self.names) == 1 else raw
 
+    def written(self, raw: np.ndarray) -> np.ndarray:
+        """As `decode`, for a file: labels of half precision, of which text has other digits, in single."""
+        if self.task == "classification" and self.precision == "half":
+            return array_of(self.classes, "single")[raw.argmax(axis=1)]
+        return self.decode(raw)
+
     def _class_numbers(self, frame: pl.DataFrame) -> np.ndarray:
         return find_labels(frame[self.names[0]], self.labels, self.precision)[0]
 
