@@ -256,8 +256,8 @@ def _none_to_hold_out(alone: np.ndarray, what: str) -> DataError:
     if len(alone) < 2 or not alone.all():
         return _too_few(what, int((~alone).sum()) if alone.any() else len(alone), 2)
     return DataError(
-        f"There are {_of(len(alone), what)}, each with a class or value of the target that no other has, so that none can "
-        "be held out: give more rows."
+        f"There are {_of(len(alone), what)}, each with a class or value of the target that no other has, so that none "
+        "can be held out: give more rows."
     )
 
 
