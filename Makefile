@@ -21,9 +21,9 @@ docs: venv
 walkthrough: venv
 	$(BIN)/python -m trimtab.walkthrough.build
 
-# One process of tests for each core, a file's tests in one of them.
+# One process of tests for each core, a file's tests in one of them, in the order of tests/conftest.py.
 test: venv
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: venv
 	$(BIN)/ruff check .

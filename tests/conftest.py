@@ -15,6 +15,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# Begun first, since a file is never divided among processes: what takes long is not to be left to the last of them.
+LONGEST = ("walkthrough/test_chapters.py", "training/test_compiled.py", "test_docs.py", "export/test_script_study.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    places = [here / name for name in LONGEST]
+    items.sort(key=lambda item: places.index(item.path) if item.path in places else len(places))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Where tests run in several processes, one that is marked `alone` waits for the others, and they wait for it."""

@@ -24,10 +24,11 @@ from trimtab.training.step import Features
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(600),  # what compiles shares the cores with the other tests
     pytest.mark.skipif(not compiler.can_compile(), reason="there is no C++ compiler"),
 ]
 IN_PIECES = 48  # rows of all lanes that are evaluated at once: three lanes on 40 rows each take three calls, one short
-STEEPNESS = 3.0
+STEEPNESS = 1.5
 SIGNALS = ("train_loss", "validation_loss", "gradient_norm", "update_ratio", "dead_units", "saturated_units")
 
 
@@ -40,17 +41,17 @@ def steps_on_disk(tmp_path_factory, monkeypatch):
 
 
 def all_kinds():
-    """Runs that use every coefficient there is, side by side."""
+    """Runs that use every coefficient there is but an average of the weights, side by side."""
     kinds = [
-        ("adamw", "mse", 0, 0), ("adam", "huber", 0.5, 0.9), ("lion", "log_cosh", 0, 0.5),
-        ("nesterov", "mae", 1.0, 0), ("sgd", "mse", 0, 0), ("adagrad", "quantile", 0, 0.99),
+        ("adamw", "mse", 0), ("adam", "huber", 0.5), ("lion", "log_cosh", 0),
+        ("nesterov", "mae", 1.0), ("sgd", "mse", 0), ("adagrad", "quantile", 0),
     ]  # fmt: skip
     return [
         replace(
             config(epochs=20, dropout=0.1 * k, lr=0.01 / (k + 1), optimizer=optimizer, loss=loss, weight_decay=k / 99),
-            gradient_clip=clip, averaging=averaging, dropout_course="linear", decay_course="flat_cosine",
+            gradient_clip=clip, dropout_course="linear", decay_course="flat_cosine",
         )
-        for k, (optimizer, loss, clip, averaging) in enumerate(kinds)
+        for k, (optimizer, loss, clip) in enumerate(kinds)
     ]  # fmt: skip
 
 
@@ -76,7 +77,6 @@ def is_compiled(engine):
 def test_whatever_the_lanes_and_threads_runs_are_those_of_the_uncompiled_step(threads, lanes):
     data, requests = regression_data(), requests_of(all_kinds())
     expected = train(engine_for(data), requests, lanes=6)
-    # The lane that has no average of its own is not to have one because a neighbour has: alone, it trains without.
     engine = engine_for(data, compiling="wait", threads=threads, always=Features(dropout=True))
     assert_same_curves(train(engine, requests, lanes=lanes), expected)
     assert is_compiled(engine)
@@ -106,18 +106,25 @@ def test_a_lane_that_breaks_changes_no_bit_beside_it():
         assert torch.equal(records[0][k, k].weights, records[1][k, k].weights)
 
 
+@pytest.mark.parametrize("lanes", [1, 3])
 @pytest.mark.parametrize(
     "loss", [Loss("cross_entropy", label_smoothing=0.1), Loss("focal", 2.0)], ids=["smooth", "focal"]
 )
-def test_classes_train_compiled_as_they_do_uncompiled(loss):
+def test_classes_and_averages_train_compiled_as_they_do_uncompiled(loss, lanes):
+    """A lane that has no average of its own is not to have one because a neighbour has: uncompiled, it trains
+    alone."""
     regression = regression_data()
     labels = (regression.targets[:, 0] > 0).long() + (regression.targets[:, 0] > 1).long()
     data = TrainingData(**{**vars(regression), "task": "classification", "targets": labels, "outputs": 3})
-    requests = requests_of([replace(config(epochs=20, dropout=0.1 * k), loss=loss) for k in range(3)])
+    runs = [
+        replace(config(epochs=20, dropout=0.1 * k), loss=loss, averaging=average)
+        for k, average in enumerate((0.0, 0.5, 0.99))
+    ]
+    everything = Features(dropout=True, averaging=True)
     records = []
-    for compiling in ("never", "wait"):
-        engine = Engine(data, METRICS["log_loss"], _classifier, compiling=compiling, always=Features(dropout=True))
-        records.append(train(engine, requests, lanes=3))
+    for compiling, at_once, always in (("never", 1, Features()), ("wait", lanes, everything)):
+        engine = Engine(data, METRICS["log_loss"], _classifier, compiling=compiling, always=always)
+        records.append(train(engine, requests_of(runs), lanes=at_once))
     assert is_compiled(engine)
     assert_same_curves(*records)
 
@@ -206,15 +213,20 @@ def test_without_a_compiler_everything_runs_and_says_so_once(monkeypatch, caplog
     assert caplog.text.count("no C++ compiler") == 1
 
 
-class Normed(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1)
-        )
+def normed():
+    """A module of a class that only this process knows, with a number that lies beside it."""
 
-    def forward(self, x, codes):
-        return self.layers(x)
+    class Normed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(
+                nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1)
+            )
+
+        def forward(self, x, codes):
+            return STEEPNESS * self.layers(x)
+
+    return Normed()
 
 
 class Convolved(nn.Module):
@@ -239,8 +251,27 @@ def own_runs():
     ]  # fmt: skip
 
 
+def test_a_module_that_only_this_process_knows_is_compiled_in_a_process_of_its_own(monkeypatch):
+    monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", IN_PIECES)
+    data, records = regression_data(), []
+    for compiling in ("never", "beside"):
+        engine = Engine(data, METRICS["rmse"], normed, compiling=compiling)
+        if compiling == "beside":
+            population = engine.population(Structure.of(own_runs()[0]), 3)
+            engine.admit(population, requests_of(own_runs()))
+            engine.advance(population)
+            assert engine.compiler.is_busy()
+            while engine.compiler.is_busy():
+                time.sleep(0.1)
+            engine.retire(population, "that one round was for the compiler")
+        records.append(train(engine, requests_of(own_runs()), lanes=3))
+    assert is_compiled(engine)
+    assert_same_curves(*records)
+    engine.close()
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("module", [Normed, Convolved])
+@pytest.mark.parametrize("module", [normed, Convolved])
 def test_a_module_of_ones_own_is_compiled_too(module, threads, monkeypatch):
     monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", IN_PIECES)
     data, records = regression_data(), []
@@ -252,7 +283,7 @@ def test_a_module_of_ones_own_is_compiled_too(module, threads, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("module", "rows_at_once"), [(mlp, 16_384), (mlp, IN_PIECES), (Normed, IN_PIECES), (Convolved, IN_PIECES)]
+    ("module", "rows_at_once"), [(mlp, 16_384), (mlp, IN_PIECES), (normed, IN_PIECES), (Convolved, IN_PIECES)]
 )
 def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(module, rows_at_once, monkeypatch):
     monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", rows_at_once)
@@ -280,34 +311,6 @@ def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(module, rows_a
         for name in ("low", "high", "flat"):
             torch.testing.assert_close(getattr(layer, name), getattr(expected, name), rtol=1e-5, atol=1e-5)
     assert module is mlp or ours.activity[0].flat.sum() > 0
-
-
-def test_a_module_that_only_this_process_knows_is_compiled_in_a_process_of_its_own(tmp_path, monkeypatch):
-    class Scaled(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.Linear(4, 1)
-
-        def forward(self, x, codes):
-            return STEEPNESS * self.layer(x)
-
-    monkeypatch.setenv(libraries.CACHE_VARIABLE, str(tmp_path))
-    data, records = regression_data(), []
-    requests = requests_of([replace(run, dropout=0.0) for run in own_runs()])
-    for compiling in ("never", "beside"):
-        engine = Engine(data, METRICS["rmse"], Scaled, compiling=compiling)
-        if compiling == "beside":
-            population = engine.population(Structure.of(requests[0].config), 3)
-            engine.admit(population, requests)
-            engine.advance(population)
-            assert engine.compiler.is_busy()
-            while engine.compiler.is_busy():
-                time.sleep(0.1)
-            engine.retire(population, "that one round was for the compiler")
-        records.append(train(engine, requests, lanes=3))
-    assert is_compiled(engine)
-    assert_same_curves(*records)
-    engine.close()
 
 
 def test_a_tensor_that_lies_otherwise_than_it_was_compiled_for_is_refused():

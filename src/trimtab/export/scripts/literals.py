@@ -1,6 +1,7 @@
 """Python's own notation: names, numbers and tables as they stand in a script. Knows nothing of what they mean."""
 
 import json
+import struct
 import textwrap
 from collections.abc import Iterable, Mapping
 
@@ -8,16 +9,24 @@ WIDTH = 116
 
 
 def literal(value: object) -> str:
-    """`value` as it is written in Python, text in double quotes, numbers in at most nine digits."""
+    """`value` as it is written in Python, text in double quotes, numbers of single precision in at most nine digits."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\x7f")
     if isinstance(value, float):
-        return repr(float(f"{value:.9g}"))
+        return repr(float(f"{value:.9g}") if _is_single(value) else value)
     if isinstance(value, tuple):
         return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
     if isinstance(value, list):
         return f"[{', '.join(map(literal, value))}]"
     return repr(value)
+
+
+def _is_single(value: float) -> bool:
+    """Whether nine digits say all there is: those of a moment's seconds, say, do not say its minute."""
+    try:
+        return struct.unpack("f", struct.pack("f", value))[0] == value
+    except OverflowError:
+        return False
 
 
 def table(name: str, entries: Mapping[str, object] | Iterable[object]) -> str:
