@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 
 from trimtab import finish, refit
@@ -27,19 +26,19 @@ from trimtab.training.engine import Engine
 from trimtab.training.metrics import Metric, metric_for
 from trimtab.training.step import Features
 from trimtab.tuning import calls
-from trimtab.tuning.baselines import BASELINES, DEFAULT_MLP, FITTED_BASELINES
+from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.flight import Flight, Flying, in_flight
 from trimtab.tuning.folder import StudyFolder, new_study
 from trimtab.tuning.going_on import kept, words_of_a_cut, words_of_going_on
 from trimtab.tuning.hearing import RunListener
+from trimtab.tuning.held import best_of, may_be_model, words_of_better, words_of_less_than_held, words_of_no_trial
 from trimtab.tuning.notices import edge_notices
-from trimtab.tuning.space import Space, check_fixed, knobs_of, space_for
+from trimtab.tuning.space import Space, check_fixed, space_for
 from trimtab.tuning.store import begun, check_opens
 from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 from trimtab.tuning.writer import TrialWriter
-from trimtab.wording import listed
 
 DATA_OPTIONS = ("task", "split", "drop", "number", "category", "weight", "seed")
 MODEL_EVERY = 8.0
@@ -119,7 +118,7 @@ class Job:
         tensors = training_data(prepared, self.device)
         self._warn_of_memory(prepared)
         self._check_fingerprint(folder, prepared)
-        self.metric, self.tensors = metric, tensors
+        self.metric, self.tensors, self.held = metric, tensors, space.fixed
         if folder is None:
             asked |= {"greater_is_better": metric.greater_is_better, "fingerprint": prepared.fingerprint}
             if asked["storage"]:
@@ -274,6 +273,7 @@ class Job:
         if self.lasting:
             self.folder.save_predictions(predictions_frame(self.prepared, model, judged))
         result = self._result(chosen, trials, model, engine, judged)
+        self._compare_with_yardsticks(chosen, trials, judged)
         if self.asked["refit"]:
             self._refit(engine, chosen, with_test_rows(self.tensors, self.prepared))
             result["networks"] = self._model_of(chosen.members).networks
@@ -289,28 +289,24 @@ class Job:
         return Study(self.folder.path, result, chosen.winner, tuple(trials), tuple(self.notices))
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
-        """The trials that may be the model. A default MLP that does not keep the knobs that were held still is a
-        yardstick, unless nothing else was finished. (The mean and a linear model have no such knobs.)"""
-        broken = self._broken(trials)
-        own = [trial for trial in trials if trial.name != DEFAULT_MLP]
-        best = min((trial.error for trial in own if not trial.name and trial.state == COMPLETE), default=numpy.inf)
-        if not broken or not numpy.isfinite(best):
-            return trials
-        default = min((trial.error for trial in trials if trial.name == DEFAULT_MLP), default=numpy.inf)
-        if default < best:
-            one, other = (f"{self.metric.shown(error):.4g}" for error in (default, best))
-            none = len(broken) == len(self.asked["fixed"])
-            kept = "has none of the fixed values" if none else f"does not keep {listed(broken)} as asked for"
-            self._notice(
-                f"The default MLP, which {kept}, is better: validation {self.metric.name} {one} against {other}."
-            )
+        """The trials that may be the model: a baseline that does not keep the knobs that are held still is a yardstick.
+
+        Raises StudyError where nothing else was finished.
+        """
+        own = [record for record in trials if may_be_model(record, self.held)]
+        if len(own) < len(trials) and best_of(own, self.held) is None:
+            go_on = f" What was finished is kept: go on with --resume {self.folder.path}." if self.lasting else ""
+            raise StudyError(f"{words_of_no_trial(self.held)}{go_on}")
         return own
 
-    def _broken(self, trials: list[TrialRecord]) -> list[str]:
-        """The knobs held still that the default MLP has otherwise, or does not have."""
-        default = next((knobs_of(trial.config) for trial in trials if trial.name == DEFAULT_MLP), {})
-        fixed = check_fixed(self.asked["fixed"], self.prepared.target_encoder.task)  # type: ignore[arg-type]
-        return [name for name, value in fixed.items() if default.get(name) != value]
+    def _compare_with_yardsticks(self, chosen: finish.Chosen, trials: list[TrialRecord], judged: Judged) -> None:
+        """Say which baselines are better and could not be the model, and which members keep less than was asked for."""
+        score = judged.validation[self.metric.name]
+        yardsticks = [record for record in trials if not may_be_model(record, self.held)]
+        members = [record for record, _ in chosen.members]
+        texts = words_of_better(yardsticks, self.held, self.metric, score)
+        for text in [*texts, *words_of_less_than_held(members, self.held)]:
+            self._notice(text)
 
     def _scored_model(self, engine: Engine, chosen: finish.Chosen, trials: list[TrialRecord]) -> Model:
         """The folds' networks; or, for one network alone or folds that go forward in time, networks of all rows."""
@@ -413,7 +409,7 @@ class Job:
                 method(*details)
 
     def _tell_finishing(self, trials: list[TrialRecord]) -> None:
-        best = min((r for r in trials if r.state == "complete"), key=lambda r: r.error, default=None)
+        best = best_of(trials, self.held)
         runs = sum(len(record.ended) for record in trials)
         score = None if best is None else self.metric.shown(best.error)
         left = self.budget.shown_left
