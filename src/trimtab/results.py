@@ -358,7 +358,9 @@ def load(
         trials = store.trials()
     cut = [each.so_far for each in in_flight(folder, trials) if each.so_far is not None]
     trials = sorted(trials + cut, key=lambda record: record.number)
-    best = best_of(trials, {} if asked.get("kind") == "module" else held_of(asked.get("fixed", {})))
+    held = {} if asked.get("kind") == "module" else held_of(asked.get("fixed", {}))
+    # Where the search was ended before it had any trial of its own, there is still something to look at.
+    best = best_of(trials, held) or best_of(trials, {})
     if best is None:
         raise StudyError(f"{path} has no finished trial yet: continue it with --resume {path}.")
     result = {**(document["result"] or {"trials": len(trials), "test": None}), "out": str(Path(path))}
