@@ -76,11 +76,27 @@ def _mean_of(
         values = terms(prediction, target)
 
         def reweighted(weights: Tensor) -> Tensor:
-            return finish(torch.bmm(weights, values) / weights.sum(2, keepdim=True))
+            return finish(_sums(weights, values) / _totals(weights))
 
         return reweighted
 
     return prepare
+
+
+def _sums(weights: Tensor, values: Tensor) -> Tensor:
+    """Weighted sums [lanes, repetitions, terms] over rows."""
+    if weights.stride(0) or len(weights) == 1:
+        return torch.bmm(weights, values)
+    # All lanes have the same weights: one product instead of one for each.
+    lanes, rows, terms = values.shape
+    sums = weights[0] @ values.transpose(0, 1).reshape(rows, lanes * terms)
+    return sums.view(-1, lanes, terms).transpose(0, 1)
+
+
+def _totals(weights: Tensor) -> Tensor:
+    if weights.stride(0):
+        return weights.sum(2, keepdim=True)
+    return weights[:1].sum(2, keepdim=True).expand(len(weights), -1, -1)
 
 
 def _squares(prediction: Tensor, target: Tensor) -> Tensor:
@@ -346,13 +362,14 @@ def _drawn(
     repetitions = min(repetitions, max(_FEWEST_REPETITIONS, _MOST_WEIGHTS // rows))
     reweighted = [metric.reweighted(prediction, target, weight) for metric in metrics]
     generator = numpy.random.default_rng(seed)
+    shared = lanes if weight.stride(0) else 1  # lanes of the same weights need them once
     at_once = max(1, _WEIGHTS_AT_ONCE // (lanes * rows))
     pieces = []
     for start in range(0, repetitions, at_once):
         draws = min(at_once, repetitions - start)
         drawn = generator.integers(0, count, (draws, count)) + count * numpy.arange(draws)[:, None]
         times = numpy.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count)[:, place]
-        weights = weight.double().unsqueeze(1) * torch.from_numpy(times).to(weight)
+        weights = (weight[:shared].double().unsqueeze(1) * torch.from_numpy(times).to(weight)).expand(lanes, -1, -1)
         pieces.append([measure(weights) for measure in reweighted])
     joined = (torch.cat(errors, dim=1) for errors in zip(*pieces, strict=True))
     return {metric.name: errors for metric, errors in zip(metrics, joined, strict=True)}
