@@ -29,6 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("watcher", "interop"),
     ("recorder",),
     ("finish", "refit", "judged", "tensors", "modules"),
+    ("reserve",),
     ("results",),
     ("job",),
     ("module_job",),

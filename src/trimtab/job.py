@@ -17,6 +17,7 @@ from trimtab.errors import StudyError
 from trimtab.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.machine import available_memory
 from trimtab.model import Member, Model, build
+from trimtab.reserve import MOST_OF_FINISH, finishing_seconds, training_seconds
 from trimtab.results import Study
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.tensors import training_data, with_test_rows
@@ -24,6 +25,7 @@ from trimtab.training.config import Task
 from trimtab.training.data import TrainingData
 from trimtab.training.engine import Engine
 from trimtab.training.metrics import Metric, metric_for
+from trimtab.training.population import Structure
 from trimtab.training.step import Features
 from trimtab.tuning import calls
 from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
@@ -42,8 +44,8 @@ from trimtab.tuning.writer import TrialWriter
 
 DATA_OPTIONS = ("task", "split", "drop", "number", "category", "weight", "seed")
 MODEL_EVERY = 8.0
-ALONE = 3.0
-REFITTED = 6
+# A guess at how many trials the model will be made of, as far as they are trained once more.
+REFITTED = 4
 
 
 class Job:
@@ -73,6 +75,7 @@ class Job:
         self._model_saved = 0.0
         # By trial, what stands in for its folds' networks.
         self.refitted: dict[int, Member] = {}
+        self.reserve, self.is_judged = budget.reserve, False
 
     def run(
         self, data: Any, test: Any, folder: StudyFolder | None, out: Path | None, notices: Sequence[str] = ()
@@ -135,7 +138,7 @@ class Job:
         calls.begin(folder)
         self._set_reserve()
         earlier = self._earlier()
-        engine = Engine(
+        self.engine = engine = Engine(
             self.tensors,
             self.metric,
             lambda **network: build(self.prepared.encoder, self.prepared.target_encoder, network),
@@ -166,12 +169,11 @@ class Job:
             )
 
     def _set_reserve(self) -> None:
-        """Keep enough time for the ensemble, the test and saving; the test's share grows with its rows."""
-        rows = 0 if self.prepared.test is None else self.prepared.test.height
-        cells = (rows + 0.3 * self.tensors.rows) * max(8, self.prepared.encoder.n_numbers)
-        self.reserve = self.budget.reserve = min(
-            0.12 * self.budget.seconds, 0.8 + 0.02 * self.budget.seconds + cells * 1.5e-6
-        )
+        """Keep enough time for the ensemble, the test and saving."""
+        if self.budget.is_limited:
+            seconds = self.budget.seconds
+            wanted = finishing_seconds(self.prepared, self.metric, budget=seconds, single=bool(self.asked["single"]))
+            self.reserve = self.budget.reserve = min(MOST_OF_FINISH * seconds, wanted)
 
     def _earlier(self) -> list[TrialRecord]:
         """The trials of earlier calls."""
@@ -248,12 +250,22 @@ class Job:
         self._model_saved = time.monotonic()
 
     def _reserve_for_all_rows(self, best: TrialRecord) -> None:
-        """Keep time for training the best once more on all rows, alone in its population and so less quick."""
-        forward = self.prepared.split.latest is not None and not self.asked["single"]
-        trainings = bool(self.asked["single"]) + REFITTED * (forward + bool(self.asked["refit"]))
-        rows = sum(len(fold.train) for fold in self.tensors.folds)
-        wanted = self.reserve + ALONE * trainings * best.seconds * self.tensors.rows / rows
+        """Keep time for training the best once more on all rows, and what the model is compared with."""
+        if not self.budget.is_limited:
+            return
+        forward, single = self.prepared.split.latest is not None, bool(self.asked["single"])
+        trials = 1 if single or best.name in FITTED_BASELINES else REFITTED
+        networks = refit.NETWORKS if forward and not single else 1
+        trainings = (trials + 1) * networks if forward else trials * (single + bool(self.asked["refit"]))
+        wanted = self.reserve + trainings * self._training_seconds(best)
         self.budget.reserve = min(wanted, max(self.reserve, 0.4 * self.budget.seconds))
+
+    def _training_seconds(self, record: TrialRecord) -> float:
+        population = self.engine.populations.get(Structure.of(record.config))
+        return training_seconds(
+            record, rows=self.tensors.rows, of_folds=[len(fold.train) for fold in self.tensors.folds],
+            is_compiled=population is not None and population.compiled_steps > 0,
+        )  # fmt: skip
 
     # -- after
 
@@ -270,6 +282,7 @@ class Job:
         if self.prepared.test is not None:
             calls.note(self.folder, tested=True)
         judged = self._judge(chosen, trials, model)
+        self.is_judged = True
         if self.lasting:
             self.folder.save_predictions(predictions_frame(self.prepared, model, judged))
         result = self._result(chosen, trials, model, engine, judged)
@@ -339,14 +352,14 @@ class Job:
     ) -> int:
         """Train the chosen trials (and `yardsticks`) on all rows of `data`, say what failed, and give how many of the
         chosen ones have new networks."""
-        latest = -0.05 * self.budget.seconds if self.budget.is_limited else -float("inf")
+        latest = self._latest_end_of_training()
         engine.should_stop = lambda: self.budget.abort.is_set() or self.budget.left < latest
         members = {record.number: (record, share) for record, share in chosen.members}
         others = [(record, 0.0) for record in yardsticks if record.number not in members]
         goes_forward = self.prepared.split.latest is not None
         trainer = refit.Refit(
             engine, data, self.folder, seed=self.asked["seed"], goes_forward=goes_forward,
-            networks=refit.NETWORKS if goes_forward and not self.asked["single"] else 1,
+            networks=self._networks_each([*members.values(), *others]),
         )  # fmt: skip
         made = trainer.of([*members.values(), *others])
         self.refitted |= {each.record.number: each.member for each in made if each.member is not None}
@@ -354,6 +367,23 @@ class Job:
         for text in refit.failures(own, kept):
             self._notice(text)
         return sum(each.member is not None for each in own)
+
+    def _latest_end_of_training(self) -> float:
+        """How many seconds have to be left when training on all rows ends: those of what comes after."""
+        if not self.budget.is_limited:
+            return -float("inf")
+        return (0.0 if self.is_judged else self.reserve) - 0.05 * self.budget.seconds
+
+    def _networks_each(self, members: Sequence[tuple[TrialRecord, float]]) -> int:
+        """How many networks each trial gets that is trained on all rows: where folds go forward in time several, as far
+        as there is time for all."""
+        if self.prepared.split.latest is None or self.asked["single"]:
+            return 1
+        if not self.budget.is_limited:
+            return refit.NETWORKS
+        seconds = sum(self._training_seconds(record) for record, _ in members if record.name not in FITTED_BASELINES)
+        left = self.budget.left - self._latest_end_of_training()
+        return max(1, min(refit.NETWORKS, int(left / max(seconds, 1e-9))))
 
     def _model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
         return finish.as_model(self.prepared, self.folder, members, self.refitted)

@@ -347,6 +347,11 @@ def bootstrap_all(
     return {name: whole[name] + share**0.5 * (errors - part[name]) for name, errors in drawn.items()}
 
 
+def repetitions_for(rows: int, repetitions: int = 1000) -> int:
+    """How often so many rows are drawn; of many rows fewer times."""
+    return min(repetitions, max(_FEWEST_REPETITIONS, _MOST_WEIGHTS // max(1, min(rows, _MOST_ROWS))))
+
+
 def _drawn(
     metrics: Sequence[Metric],
     prediction: Tensor,
@@ -359,7 +364,7 @@ def _drawn(
 ) -> dict[str, Tensor]:
     """Errors [lanes, repetitions] on units drawn with replacement; `place` is the unit of each row, from 0 on."""
     (lanes, rows), count = weight.shape, int(place.max()) + 1
-    repetitions = min(repetitions, max(_FEWEST_REPETITIONS, _MOST_WEIGHTS // rows))
+    repetitions = repetitions_for(rows, repetitions)
     reweighted = [metric.reweighted(prediction, target, weight) for metric in metrics]
     generator = numpy.random.default_rng(seed)
     shared = lanes if weight.stride(0) else 1  # lanes of the same weights need them once

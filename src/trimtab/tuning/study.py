@@ -176,6 +176,7 @@ class Search:
         if baselines.MEAN in self.baseline_names:
             self._keep_baseline(baselines.MEAN, config, baselines.fit_mean(self.data, layout))
         if baselines.LINEAR in self.baseline_names and self._has_time_for(baselines.linear_seconds(self.data)):
+            baselines.get_ready()
             started = time.monotonic()
             weights = baselines.fit_linear(self.data, layout, seed=self.seed)
             self._keep_baseline(baselines.LINEAR, config, weights, time.monotonic() - started)
