@@ -40,6 +40,7 @@ from trimtab.tuning.space import Space, check_fixed, space_for
 from trimtab.tuning.store import begun, check_opens
 from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
+from trimtab.tuning.verdicts import EARLIER, FOLDS
 from trimtab.tuning.writer import TrialWriter
 
 DATA_OPTIONS = ("task", "split", "drop", "number", "category", "weight", "seed")
@@ -75,6 +76,7 @@ class Job:
         self._model_saved = 0.0
         # By trial, what stands in for its folds' networks.
         self.refitted: dict[int, Member] = {}
+        self.trained_anew = False
         self.reserve, self.is_judged = budget.reserve, False
 
     def run(
@@ -288,10 +290,10 @@ class Job:
         result = self._result(chosen, trials, model, engine, judged)
         self._compare_with_yardsticks(chosen, trials, judged)
         if self.asked["refit"]:
-            self._refit(engine, chosen, with_test_rows(self.tensors, self.prepared))
+            if self._refit(engine, chosen, with_test_rows(self.tensors, self.prepared)):
+                result["figures_of"] = FOLDS if self.prepared.test is None else EARLIER
             result["networks"] = self._model_of(chosen.members).networks
-        own = sum(not record.name and record.state == COMPLETE for record in trials)
-        for notice in edge_notices(chosen.winner, space, trials=own):
+        for notice in edge_notices(chosen.winner, space, trials=result["finished"]):
             self._notice(notice)
         result["seconds"] = round(self.budget.elapsed, 2)
         calls.note(self.folder, seconds=result["seconds"])
@@ -333,14 +335,16 @@ class Job:
             self.refitted[chosen.winner.number] = finish.best_network(self.prepared, self.folder, chosen.winner, trials)
         return self._model_of(chosen.members)
 
-    def _refit(self, engine: Engine, chosen: finish.Chosen, data: TrainingData) -> None:
+    def _refit(self, engine: Engine, chosen: finish.Chosen, data: TrainingData) -> bool:
+        """Train the model once more on all rows of `data` and save it; whether anything came of it."""
         made = self._train_on_all_rows(engine, chosen, data, "what was scored is kept")
         if not made:
-            return
+            return False
         self._model_of(chosen.members).save(self.folder.model)
         when = "its validation score" if self.prepared.test is None else "the test score"
         who = refit.who(made, chosen.members)
         self._notice(f"After {when} {who} once more, on all rows; the model is made of that.")
+        return True
 
     def _train_on_all_rows(
         self,
@@ -361,12 +365,14 @@ class Job:
             engine, data, self.folder, seed=self.asked["seed"], goes_forward=goes_forward,
             networks=self._networks_each([*members.values(), *others]),
         )  # fmt: skip
-        made = trainer.of([*members.values(), *others])
-        self.refitted |= {each.record.number: each.member for each in made if each.member is not None}
-        own = [each for each in made if each.record.number in members]
+        outcomes = trainer.of([*members.values(), *others])
+        self.refitted |= {each.record.number: each.member for each in outcomes if each.member is not None}
+        own = [each for each in outcomes if each.record.number in members]
         for text in refit.failures(own, kept):
             self._notice(text)
-        return sum(each.member is not None for each in own)
+        made = sum(each.member is not None for each in own)
+        self.trained_anew = self.trained_anew or made > 0
+        return made
 
     def _latest_end_of_training(self) -> float:
         """How many seconds have to be left when training on all rows ends: those of what comes after."""
@@ -420,6 +426,8 @@ class Job:
                 {"trial": record.number, "name": record.name, "share": share} for record, share in chosen.members
             ],
             "networks": model.networks,
+            "figures_of": FOLDS if prepared.test is None and self.trained_anew else "model",
+            "finished": sum(not record.name and record.state == COMPLETE for record in trials),
             "rows": {
                 "train": len(fold.train),
                 "valid": len(fold.validation),

@@ -49,6 +49,24 @@ def test_a_model_that_is_the_baseline_says_so():
     assert text == "The model is the linear model itself: no trial of the search was better."
 
 
+def test_a_baseline_is_the_model_where_no_trial_was_better_or_none_was_finished():
+    members = [{"trial": 1, "name": "linear", "share": 1.0}]
+    text = said({"rmse": gain(0.0, -0.0, 0.0)}, ensemble=members, finished=0)
+    assert text == "The model is the linear model itself: no trial of the search was finished."
+    assert "was better" in said({"rmse": gain(0.0, -0.0, 0.0)}, ensemble=members, finished=3)
+
+
+def test_what_cannot_be_compared_is_said_with_its_reason():
+    few, none = ({"better_by": by, "interval": None, "verdict": "unknown"} for by in (0.5, None))
+    text = said({"rmse": few}, interval_units={"of": "groups", "count": 1})
+    assert text == "Cannot be compared with the linear model in rmse: there are too few groups."
+    text = said({"log_loss": gain(0.73, 0.39, 1.1), "roc_auc": none}, metric="log_loss")
+    assert text == (
+        "Better than the linear model by 0.7300 [0.3900, 1.100] in log_loss; cannot be compared with it in roc_auc: "
+        "it has no value on these rows."
+    )
+
+
 @pytest.mark.parametrize(
     ("members", "winner", "words"),
     [
@@ -76,6 +94,15 @@ def test_who_is_in_the_ensemble(members, winner, words):
         ({"test_uses": 3}, "586 test rows, used 3 times, once in each call that ended"),
         ({"interval_units": {"of": "groups", "count": 12}}, "586 test rows, used once; intervals over 12 groups"),
         ({"test": None, "judged": 40}, "40 rows out of fold: no test part was set aside"),
+        (
+            {"figures_of": "before refit"},
+            "586 test rows, used once; the figures are those of the model before it was trained once more on all rows",
+        ),
+        (
+            {"test": None, "judged": 40, "figures_of": "folds"},
+            "40 rows out of fold: no test part was set aside; the "
+            "figures are those of the folds' networks, and the model was trained once more on all rows",
+        ),
     ],
 )
 def test_which_rows_the_figures_are_of(news, words):
