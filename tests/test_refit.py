@@ -188,6 +188,16 @@ def test_what_time_cuts_off_in_its_first_round_is_not_taken_for_whole(tmp_path):
     assert made.ended == refit.NO_TIME and made.member is None
 
 
+def test_what_predicts_after_a_refit_is_said_of_all_members():
+    assert refit.words_of_all_rows(1, "a", is_tested=True) == (
+        "After the test score the winner was trained once more, on all rows; the model is made of that."
+    )
+    assert refit.words_of_all_rows(2, "abc", is_tested=False) == (
+        "After its validation score 2 of the model's 3 trials were trained once more, on all rows; the model is made "
+        "of that, and of the others as they were scored."
+    )
+
+
 def test_without_time_the_model_is_the_one_that_was_scored(tmp_path, monkeypatch):
     monkeypatch.setattr(Refit, "_trained", lambda self, structure, requests: [])
     study = tune(table(), tmp_path, refit=True)

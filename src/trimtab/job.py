@@ -41,6 +41,7 @@ from trimtab.tuning.store import begun, check_opens
 from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 from trimtab.tuning.verdicts import EARLIER, FOLDS
+from trimtab.tuning.words import cut_of
 from trimtab.tuning.writer import TrialWriter
 
 DATA_OPTIONS = ("task", "split", "drop", "number", "category", "weight", "seed")
@@ -239,7 +240,7 @@ class Job:
         )
         trials = search.run()
         if search.is_cut_by_time:
-            self._notice(words_of_a_cut(search.tuned, search.max_trials, self.folder.path))
+            self._notice(words_of_a_cut(search.tuned, search.max_trials, self.folder.path if self.lasting else None))
         return trials
 
     def _save_best_so_far(self, record: TrialRecord, weights: TrialWeights) -> None:
@@ -341,9 +342,7 @@ class Job:
         if not made:
             return False
         self._model_of(chosen.members).save(self.folder.model)
-        when = "its validation score" if self.prepared.test is None else "the test score"
-        who = refit.who(made, chosen.members)
-        self._notice(f"After {when} {who} once more, on all rows; the model is made of that.")
+        self._notice(refit.words_of_all_rows(made, chosen.members, is_tested=self.prepared.test is not None))
         return True
 
     def _train_on_all_rows(
@@ -385,7 +384,7 @@ class Job:
         as there is time for all."""
         if self.prepared.split.latest is None or self.asked["single"]:
             return 1
-        if not self.budget.is_limited:
+        if not self.budget.is_limited or self.max_trials is not None:
             return refit.NETWORKS
         seconds = sum(self._training_seconds(record) for record, _ in members if record.name not in FITTED_BASELINES)
         left = self.budget.left - self._latest_end_of_training()
@@ -426,6 +425,7 @@ class Job:
                 {"trial": record.number, "name": record.name, "share": share} for record, share in chosen.members
             ],
             "networks": model.networks,
+            "cut": {record.name: cut for record in trials if record.name and (cut := cut_of(record))},
             "figures_of": FOLDS if prepared.test is None and self.trained_anew else "model",
             "finished": sum(not record.name and record.state == COMPLETE for record in trials),
             "rows": {

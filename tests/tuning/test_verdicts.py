@@ -39,6 +39,11 @@ def test_a_difference_against_the_model_keeps_its_direction():
     assert "(worse by 0.02000 [-0.1100, 0.1500])" in text
 
 
+def test_a_baseline_that_was_cut_short_is_no_more_than_that():
+    text = said({"rmse": gain(0.73, 0.39, 1.1)}, cut={"linear": {"epochs": 14, "planned": 245}})
+    assert text.endswith("[0.3900, 1.100] in rmse; the linear model had time for 14 of its 245 epochs.")
+
+
 def test_too_few_rows_for_an_interval_give_no_verdict():
     text = said({"rmse": {"better_by": 0.5, "interval": None, "verdict": "unknown"}})
     assert text == "Cannot be compared with the linear model in rmse: these rows are too few."
@@ -93,6 +98,10 @@ def test_who_is_in_the_ensemble(members, winner, words):
         ({}, "586 test rows, used once"),
         ({"test_uses": 3}, "586 test rows, used 3 times, once in each call that ended"),
         ({"interval_units": {"of": "groups", "count": 12}}, "586 test rows, used once; intervals over 12 groups"),
+        (
+            {"interval_units": {"of": "stretches of time", "count": 1}},
+            "586 test rows, used once; without intervals, since all are of one stretch of time",
+        ),
         ({"test": None, "judged": 40}, "40 rows out of fold: no test part was set aside"),
         (
             {"figures_of": "before refit"},

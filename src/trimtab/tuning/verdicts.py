@@ -14,6 +14,7 @@ BASELINES = {"mean": "the mean", "linear": "the linear model", "default_mlp": "t
 # Whose figures a result's are, where they are not those of the model as it is saved.
 WITHOUT_FIGURE, _FEW = "without figure", "<few>"
 FOLDS, EARLIER = "folds", "before refit"
+_SINGULAR = {"groups": "group", "stretches": "stretch"}
 Gains = Mapping[str, Mapping[str, Any]]
 
 
@@ -54,7 +55,11 @@ def rows_in_words(result: Mapping[str, Any]) -> str:
     units = result.get("interval_units", {"of": "rows"})
     if units["of"] == "rows":
         return text
-    return f"{text}; intervals over {units['count']:,} {units['of']}"
+    named = units["of"].split(" ")
+    one = " ".join([_SINGULAR[named[0]], *named[1:]])
+    if units["count"] < 2:
+        return f"{text}; without intervals, since all are of one {one}"
+    return f"{text}; intervals over {counted(units['count'], one, units['of'])}"
 
 
 # Where the networks that predict are not those whose figures these are.
@@ -104,6 +109,8 @@ def _verdict(name: str, gains: Gains, result: Mapping[str, Any]) -> str:
         named = "it"
     units = result.get("interval_units", {"of": "rows"})["of"]
     few = "these rows are too few" if units == "rows" else f"there are too few {units}"
+    if cut := result.get("cut", {}).get(name):
+        clauses.append(f"{BASELINES.get(name, name)} had time for {cut['epochs']} of its {cut['planned']} epochs")
     text = "; ".join(clauses).replace(_FEW, few)
     return sentence(text[0].upper() + text[1:])
 
