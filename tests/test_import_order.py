@@ -30,6 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("recorder",),
     ("finish", "refit", "judged", "tensors", "modules"),
     ("reserve",),
+    ("all_rows",),
     ("results",),
     ("job",),
     ("module_job",),

@@ -12,20 +12,19 @@ from typing import Any
 
 import torch
 
-from trimtab import finish, refit
+from trimtab import finish
+from trimtab.all_rows import AllRows
 from trimtab.errors import StudyError
 from trimtab.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.machine import available_memory
-from trimtab.model import Member, Model, build
-from trimtab.reserve import MOST_OF_FINISH, finishing_seconds, training_seconds
+from trimtab.model import Model, build
+from trimtab.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.results import Study
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.tensors import training_data, with_test_rows
 from trimtab.training.config import Task
-from trimtab.training.data import TrainingData
 from trimtab.training.engine import Engine
 from trimtab.training.metrics import Metric, metric_for
-from trimtab.training.population import Structure
 from trimtab.training.step import Features
 from trimtab.tuning import calls
 from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
@@ -46,8 +45,6 @@ from trimtab.tuning.writer import TrialWriter
 
 DATA_OPTIONS = ("task", "split", "drop", "number", "category", "weight", "seed")
 MODEL_EVERY = 8.0
-# A guess at how many trials the model will be made of, as far as they are trained once more.
-REFITTED = 4
 
 
 class Job:
@@ -75,10 +72,6 @@ class Job:
         self.is_resumed = is_resumed
         self.notices: list[str] = []
         self._model_saved = 0.0
-        # By trial, what stands in for its folds' networks.
-        self.refitted: dict[int, Member] = {}
-        self.trained_anew = False
-        self.reserve, self.is_judged = budget.reserve, False
 
     def run(
         self, data: Any, test: Any, folder: StudyFolder | None, out: Path | None, notices: Sequence[str] = ()
@@ -139,9 +132,9 @@ class Job:
         self.folder = folder
         self._tell("started", folder.path)
         calls.begin(folder)
-        self._set_reserve()
+        finishing = self._reserved()
         earlier = self._earlier()
-        self.engine = engine = Engine(
+        engine = Engine(
             self.tensors,
             self.metric,
             lambda **network: build(self.prepared.encoder, self.prepared.target_encoder, network),
@@ -152,6 +145,11 @@ class Job:
             measures_widths=self.max_trials is None,
             should_stop=self.budget.is_over,
         )
+        self.all_rows = AllRows(
+            self.prepared, engine, folder, self.budget, single=bool(self.asked["single"]),
+            refits=bool(self.asked["refit"]), seed=self.asked["seed"], finishing=finishing, say=self._notice,
+            is_timed=self.budget.is_limited and self.max_trials is None,
+        )  # fmt: skip
         try:
             trials = self._search(engine, space, earlier)
         finally:
@@ -171,12 +169,13 @@ class Job:
                 "close other programs, or give fewer rows or columns (--drop)."
             )
 
-    def _set_reserve(self) -> None:
-        """Keep enough time for the ensemble, the test and saving."""
+    def _reserved(self) -> float:
+        """Keep enough time for the ensemble, the test and saving, and give how many seconds that is."""
         if self.budget.is_limited:
             seconds = self.budget.seconds
             wanted = finishing_seconds(self.prepared, self.metric, budget=seconds, single=bool(self.asked["single"]))
-            self.reserve = self.budget.reserve = min(MOST_OF_FINISH * seconds, wanted)
+            self.budget.reserve = min(MOST_OF_FINISH * seconds, wanted)
+        return self.budget.reserve
 
     def _earlier(self) -> list[TrialRecord]:
         """The trials of earlier calls."""
@@ -245,30 +244,12 @@ class Job:
 
     def _save_best_so_far(self, record: TrialRecord, weights: TrialWeights) -> None:
         """Keep a usable model in the folder while the search runs, so that a killed study can predict."""
-        self._reserve_for_all_rows(record)
+        self.all_rows.reserve_for(record)
         if self._model_saved and time.monotonic() - self._model_saved < MODEL_EVERY:
             return
         member = finish.scored_member(self.prepared, record, weights)
         Model(self.prepared.encoder, self.prepared.target_encoder, (member,)).save(self.folder.model)
         self._model_saved = time.monotonic()
-
-    def _reserve_for_all_rows(self, best: TrialRecord) -> None:
-        """Keep time for training the best once more on all rows, and what the model is compared with."""
-        if not self.budget.is_limited:
-            return
-        forward, single = self.prepared.split.latest is not None, bool(self.asked["single"])
-        trials = 1 if single or best.name in FITTED_BASELINES else REFITTED
-        networks = refit.NETWORKS if forward and not single else 1
-        trainings = (trials + 1) * networks if forward else trials * (single + bool(self.asked["refit"]))
-        wanted = self.reserve + trainings * self._training_seconds(best)
-        self.budget.reserve = min(wanted, max(self.reserve, 0.4 * self.budget.seconds))
-
-    def _training_seconds(self, record: TrialRecord) -> float:
-        population = self.engine.populations.get(Structure.of(record.config))
-        return training_seconds(
-            record, rows=self.tensors.rows, of_folds=[len(fold.train) for fold in self.tensors.folds],
-            is_compiled=population is not None and population.compiled_steps > 0,
-        )  # fmt: skip
 
     # -- after
 
@@ -279,21 +260,20 @@ class Job:
             candidates, self.folder, self.tensors, self.metric, single=self.asked["single"],
             units=self.prepared.units, seed=self.asked["seed"],
         )  # fmt: skip
-        model = self._scored_model(engine, chosen, trials)
+        model = self.all_rows.scored_model(chosen, trials)
         model.save(self.folder.model)
         model = Model.load(self.folder.model)
         if self.prepared.test is not None:
             calls.note(self.folder, tested=True)
         judged = self._judge(chosen, trials, model)
-        self.is_judged = True
         if self.lasting:
             self.folder.save_predictions(predictions_frame(self.prepared, model, judged))
         result = self._result(chosen, trials, model, engine, judged)
         self._compare_with_yardsticks(chosen, trials, judged)
         if self.asked["refit"]:
-            if self._refit(engine, chosen, with_test_rows(self.tensors, self.prepared)):
+            if self.all_rows.refit(chosen, with_test_rows(self.tensors, self.prepared)):
                 result["figures_of"] = FOLDS if self.prepared.test is None else EARLIER
-            result["networks"] = self._model_of(chosen.members).networks
+            result["networks"] = self.all_rows.model_of(chosen.members).networks
         for notice in edge_notices(chosen.winner, space, trials=result["finished"]):
             self._notice(notice)
         result["seconds"] = round(self.budget.elapsed, 2)
@@ -324,79 +304,10 @@ class Job:
         for text in [*texts, *words_of_less_than_held(members, self.held)]:
             self._notice(text)
 
-    def _scored_model(self, engine: Engine, chosen: finish.Chosen, trials: list[TrialRecord]) -> Model:
-        """The folds' networks; or, for one network alone or folds that go forward in time, networks of all rows."""
-        goes_forward, is_single = self.prepared.split.latest is not None, bool(self.asked["single"])
-        if goes_forward or is_single:
-            # What the model is compared with has seen the same rows.
-            yardsticks = [record for record in trials if record.name] if goes_forward else []
-            kept = "the latest window's network is kept" if goes_forward else "the best of its folds' networks is kept"
-            self._train_on_all_rows(engine, chosen, self.tensors, kept, yardsticks)
-        if is_single and chosen.winner.number not in self.refitted:
-            self.refitted[chosen.winner.number] = finish.best_network(self.prepared, self.folder, chosen.winner, trials)
-        return self._model_of(chosen.members)
-
-    def _refit(self, engine: Engine, chosen: finish.Chosen, data: TrainingData) -> bool:
-        """Train the model once more on all rows of `data` and save it; whether anything came of it."""
-        made = self._train_on_all_rows(engine, chosen, data, "what was scored is kept")
-        if not made:
-            return False
-        self._model_of(chosen.members).save(self.folder.model)
-        self._notice(refit.words_of_all_rows(made, chosen.members, is_tested=self.prepared.test is not None))
-        return True
-
-    def _train_on_all_rows(
-        self,
-        engine: Engine,
-        chosen: finish.Chosen,
-        data: TrainingData,
-        kept: str,
-        yardsticks: Sequence[TrialRecord] = (),
-    ) -> int:
-        """Train the chosen trials (and `yardsticks`) on all rows of `data`, say what failed, and give how many of the
-        chosen ones have new networks."""
-        latest = self._latest_end_of_training()
-        engine.should_stop = lambda: self.budget.abort.is_set() or self.budget.left < latest
-        members = {record.number: (record, share) for record, share in chosen.members}
-        others = [(record, 0.0) for record in yardsticks if record.number not in members]
-        goes_forward = self.prepared.split.latest is not None
-        trainer = refit.Refit(
-            engine, data, self.folder, seed=self.asked["seed"], goes_forward=goes_forward,
-            networks=self._networks_each([*members.values(), *others]),
-        )  # fmt: skip
-        outcomes = trainer.of([*members.values(), *others])
-        self.refitted |= {each.record.number: each.member for each in outcomes if each.member is not None}
-        own = [each for each in outcomes if each.record.number in members]
-        for text in refit.failures(own, kept):
-            self._notice(text)
-        made = sum(each.member is not None for each in own)
-        self.trained_anew = self.trained_anew or made > 0
-        return made
-
-    def _latest_end_of_training(self) -> float:
-        """How many seconds have to be left when training on all rows ends: those of what comes after."""
-        if not self.budget.is_limited:
-            return -float("inf")
-        return (0.0 if self.is_judged else self.reserve) - 0.05 * self.budget.seconds
-
-    def _networks_each(self, members: Sequence[tuple[TrialRecord, float]]) -> int:
-        """How many networks each trial gets that is trained on all rows: where folds go forward in time several, as far
-        as there is time for all."""
-        if self.prepared.split.latest is None or self.asked["single"]:
-            return 1
-        if not self.budget.is_limited or self.max_trials is not None:
-            return refit.NETWORKS
-        seconds = sum(self._training_seconds(record) for record, _ in members if record.name not in FITTED_BASELINES)
-        left = self.budget.left - self._latest_end_of_training()
-        return max(1, min(refit.NETWORKS, int(left / max(seconds, 1e-9))))
-
-    def _model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
-        return finish.as_model(self.prepared, self.folder, members, self.refitted)
-
     def _judge(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model) -> Judged:
         """The model's figures beside those of the baselines, on the test rows or out of fold."""
         yardsticks = {
-            record.name: Yardstick(self._model_of([(record, 1.0)]), weights.predictions)
+            record.name: Yardstick(self.all_rows.model_of([(record, 1.0)]), weights.predictions)
             for record in trials
             if record.name and (weights := self.folder.load_weights(record.number)) is not None
         }
@@ -426,7 +337,7 @@ class Job:
             ],
             "networks": model.networks,
             "cut": {record.name: cut for record in trials if record.name and (cut := cut_of(record))},
-            "figures_of": FOLDS if prepared.test is None and self.trained_anew else "model",
+            "figures_of": FOLDS if prepared.test is None and self.all_rows.is_trained else "model",
             "finished": sum(not record.name and record.state == COMPLETE for record in trials),
             "rows": {
                 "train": len(fold.train),
