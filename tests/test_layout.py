@@ -42,8 +42,10 @@ def test_columns_that_do_not_fit_go_on_below_with_the_first_one_again() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1234.56, "1,235"), (0.0123456, "0.01235"), (-0.000045, "-0.000045"), (3.21e-8, "3.210e-08"), (0.0, "0"),
-     (-4e-12, "-4.000e-12"), (None, "-"), (float("nan"), "-")],
+    [
+        (1234.56, "1,235"), (9.99996, "10.00"), (123456.7, "123,457"), (0.0123456, "0.01235"), (3.21e-8, "3.210e-08"),
+        (-0.000045, "-0.000045"), (0.0, "0"), (-4e-12, "-4.000e-12"), (None, "-"), (float("nan"), "-"),
+    ],
 )  # fmt: skip
 def test_a_figure_has_digits_however_small_it_is(value: float | None, text: str) -> None:
     assert number(value) == text

@@ -23,7 +23,8 @@ def number(value: float | None) -> str:
         return "-"
     if 0 < abs(value) < LEAST_WRITTEN_OUT:
         return f"{value:.3e}"
-    digits = 0 if value == 0 else max(0, 3 - math.floor(math.log10(abs(value))))
+    rounded = abs(float(f"{value:.3e}"))  # 9.9999 has as many digits before the point as 10
+    digits = 0 if rounded == 0 else max(0, 3 - math.floor(math.log10(rounded)))
     return f"{value:,.{min(digits, 6)}f}"
 
 
