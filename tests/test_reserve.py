@@ -20,7 +20,7 @@ def prepared(rows=4_000, test=1_000, outputs=1, columns=10):
 
 
 def seconds(metric="rmse", budget=20.0, single=False, **table):
-    return finishing_seconds(prepared(**table), METRICS[metric], budget=budget, single=single)
+    return finishing_seconds(prepared(**table), METRICS[metric], budget=budget, single=single)  # type: ignore[arg-type]
 
 
 def test_a_machine_half_as_fast_keeps_twice_the_time_for_what_was_tried_on_it(monkeypatch):

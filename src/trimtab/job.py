@@ -290,7 +290,7 @@ class Job:
         Raises StudyError where nothing else was finished.
         """
         own = [record for record in trials if may_be_model(record, self.held)]
-        if len(own) < len(trials) and best_of(own, self.held) is None:
+        if best_of(own, self.held) is None and best_of(trials, {}) is not None:
             go_on = f" What was finished is kept: go on with --resume {self.folder.path}." if self.lasting else ""
             raise StudyError(f"{words_of_no_trial(self.held)}{go_on}")
         return own
