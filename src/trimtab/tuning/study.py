@@ -434,10 +434,11 @@ class Search:
     def _remember(self, record: TrialRecord, weights: TrialWeights | None, runs: list[RunRecord]) -> None:
         self.trials.append(record)
         self.tuned += not record.name
+        # First, so that a study in which a trial is found has a model, whenever it is killed.
+        self._compare_with_best(record, weights)
         self.writer.put(record, weights, runs)
         if record.name:
             self.on_baseline(record)
-        self._compare_with_best(record, weights)
         self._show(at_once=bool(record.name))
 
     def _error(self, runs: list[RunRecord], predictions: numpy.ndarray) -> float:
