@@ -16,6 +16,7 @@ from torch import nn
 
 import trimtab as tt
 from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.going_on import words_of_a_cut, words_of_held_knobs
 from trimtab.tuning.store import TrialStore
 
 SPACE = {"width": [4, 16], "lr": (1e-3, 1e-1, "log"), "loss": ["mse", "huber"]}
@@ -407,6 +408,23 @@ def test_a_knob_held_from_now_on_is_held_and_said(table, tmp_path):
     assert "Going on from 1 trial and 3 baselines." in more.notices
     again = tt.tune(resume=tmp_path / "s", trials=4, threads=1)
     assert again.trials[-1].config.optimizer.learning_rate == 0.02
+
+
+def test_what_is_held_and_what_no_longer_is_are_told_apart():
+    before = {"lr": 0.02, "depth": 1, "loss": None}
+    assert words_of_held_knobs(before, {"lr": 0.02, "depth": None}) == []
+    assert words_of_held_knobs(before, {"loss": "auto", "depth": "auto"}) == ["From now on depth is searched again."]
+    freed, held = words_of_held_knobs(before, {"lr": "auto", "depth": "auto", "width": 8})
+    assert freed == "From now on lr and depth are searched again." and held.startswith(
+        "From now on trials hold width at 8."
+    )
+
+
+def test_where_nothing_is_kept_nothing_can_be_gone_on_with():
+    assert words_of_a_cut(3, 20, None) == (
+        "The time was over after 3 of 20 trials: give a larger --budget, or --trials alone."
+    )
+    assert "--resume runs/a --trials 20" in words_of_a_cut(3, 20, Path("runs/a"))
 
 
 def test_a_configuration_of_other_held_knobs_is_another_one(table, tmp_path):

@@ -29,6 +29,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("watcher", "interop"),
     ("recorder",),
     ("finish", "refit", "judged", "tensors", "modules"),
+    ("reserve",),
+    ("all_rows",),
     ("results",),
     ("job",),
     ("module_job",),

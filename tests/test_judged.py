@@ -7,6 +7,7 @@ import polars
 import pytest
 
 import trimtab as tt
+from trimtab import layout
 from trimtab.job import Job
 from trimtab.table.prepare import prepare
 from trimtab.training.metrics import all_scores
@@ -118,7 +119,7 @@ def test_rows_are_those_of_the_table_and_of_the_split(case):
 
 
 def test_what_the_result_says_is_what_the_records_say(case):
-    _, study = case
+    options, study = case
     result = json.loads(json.dumps(study.result, allow_nan=False))
     assert result["trials"] == len(study.trials) and result["runs"] == sum(len(each.ended) for each in study.trials)
     assert result["calls"] == 1 and result["seconds_in_all"] == result["seconds"]
@@ -136,6 +137,9 @@ def test_what_the_result_says_is_what_the_records_say(case):
             difference = abs(figures[metric] - result["baselines"][name][metric])
             assert abs(gain["better_by"]) == pytest.approx(difference, abs=1e-9)
     assert len(study.verdicts) == len(result["baselines"]) == 3
+    retrained = options.get("single") or options.get("split", "").startswith("time")
+    assert result["figures_of"] == ("folds" if retrained and result["test"] is None else "model")
+    assert result["finished"] == sum(not record.name and record.state == "complete" for record in study.trials)
     low, high = result["intervals"][result["metric"]]
     assert result["interval"] == [low, high] and low <= figures[result["metric"]] <= high
 
@@ -184,6 +188,42 @@ def test_a_default_mlp_that_keeps_what_was_held_still_may_be_the_model(tmp_path,
     tt.tune((frame[:30], frame[30:], None), "price", trials=1, out=tmp_path / "kept", inputs="scaled", **kept)
     tt.tune((frame[:30], frame[30:], None), "price", trials=1, out=tmp_path / "broken", width=8, loss="mse")
     assert [{record.name for record in each} >= {"default_mlp"} for each in seen] == [True, False]
+
+
+@pytest.mark.parametrize("options", [{"refit": True, "split": "time:day"}, {"single": True, "test": "none"}], ids=str)
+def test_a_baseline_without_what_is_held_is_a_yardstick_alone(options, tmp_path):
+    frame = table(80).with_columns(price=2 * polars.col("a") - polars.col("b")).select("a", "b", "day", "price")
+    study = tune(frame, tmp_path / "s", target="price", lr=1e-4, **options)
+    more = tt.tune(frame, resume=study.out, trials=3)
+    # As a study that was killed is read.
+    document = StudyFolder(study.out).read("study.json")
+    StudyFolder(study.out).write("study.json", document | {"result": None})
+    for each in (study, more, tt.load(study.out)):
+        assert not each.winner.name and each.winner.config.module_arguments["depth"] == 1
+    for each in (study, more):
+        assert {member["name"] for member in each.result["ensemble"]} == {""}
+        assert all(member.network["depth"] == 1 for member in each.model.members)
+        assert set(each.result["baselines"]) == {"mean", "linear", "default_mlp"}
+        [text] = [text for text in each.notices if text.startswith("The linear model, which has none of the fixed")]
+        score = layout.number(each.result["validation"]["rmse"])
+        assert text.endswith(f"against {score}. Without --epochs, --width, --depth and --lr it may be the model.")
+        assert any("the linear model is better" in verdict for verdict in each.verdicts)
+
+
+def test_no_yardstick_is_saved_as_the_model_while_a_search_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(Job, "_finish", lambda self, engine, space, trials: trials)
+    frame = table(60).with_columns(price=2 * polars.col("a") - polars.col("b")).select("a", "b", "price")
+    best = []
+    view = type("View", (), {"progress": lambda self, progress: best.append(progress.best_trial)})()
+    tune(frame, tmp_path / "s", target="price", trials=1, lr=1e-4, listeners=[view])
+    assert [member.network["depth"] for member in tt.load_model(tmp_path / "s").members] == [1]
+    assert not any(record.name for record in best if record is not None)
+
+
+def test_where_nothing_with_the_held_values_is_finished_no_yardstick_takes_its_place(tmp_path):
+    frame = table(40).select("a", "b", "price")
+    with pytest.raises(tt.StudyError, match=r"No trial with epochs at 6, .*lr at 100000.0 .*was finished.* diverge"):
+        tune(frame, tmp_path / "s", target="price", trials=1, lr=1e5, optimizer="sgd")
 
 
 def test_estimators_judge_by_choices_made_without_the_rows_and_leave_no_file(monkeypatch):

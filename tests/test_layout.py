@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.layout import paragraph, table_in_text
+from trimtab.layout import number, paragraph, table_in_text
 
 CELL = st.text("abc 0,.-", min_size=0, max_size=30).map(lambda text: " ".join(text.split()))
 
@@ -38,6 +38,17 @@ def test_columns_that_do_not_fit_go_on_below_with_the_first_one_again() -> None:
     first, second = text.split("\n\n")
     assert first.splitlines()[1] == "rmse    123,456  [1.000, 2.000]"
     assert second.splitlines()[1] == "rmse    123,456  [1.000, 2.000]"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1234.56, "1,235"), (9.99996, "10.00"), (123456.7, "123,457"), (0.0123456, "0.01235"), (3.21e-8, "3.210e-08"),
+        (-0.000045, "-0.000045"), (0.0, "0"), (-4e-12, "-4.000e-12"), (None, "-"), (float("nan"), "-"),
+    ],
+)  # fmt: skip
+def test_a_figure_has_digits_however_small_it_is(value: float | None, text: str) -> None:
+    assert number(value) == text
 
 
 @pytest.mark.parametrize("width", [10, 40])

@@ -25,6 +25,7 @@ from trimtab.training.run import ALL_EPOCHS, Request
 from trimtab.tuning.baselines import FITTED_BASELINES, LINEAR
 from trimtab.tuning.course import factors, until
 from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.space import FIRST_GUESSES
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights, out_of_fold, rate_cuts
 
 ROWS = 80
@@ -187,6 +188,16 @@ def test_what_time_cuts_off_in_its_first_round_is_not_taken_for_whole(tmp_path):
     assert made.ended == refit.NO_TIME and made.member is None
 
 
+def test_what_predicts_after_a_refit_is_said_of_all_members():
+    assert refit.words_of_all_rows(1, "a", is_tested=True) == (
+        "After the test score the winner was trained once more, on all rows; the model is made of that."
+    )
+    assert refit.words_of_all_rows(2, "abc", is_tested=False) == (
+        "After its validation score 2 of the model's 3 trials were trained once more, on all rows; the model is made "
+        "of that, and of the others as they were scored."
+    )
+
+
 def test_without_time_the_model_is_the_one_that_was_scored(tmp_path, monkeypatch):
     monkeypatch.setattr(Refit, "_trained", lambda self, structure, requests: [])
     study = tune(table(), tmp_path, refit=True)
@@ -196,12 +207,15 @@ def test_without_time_the_model_is_the_one_that_was_scored(tmp_path, monkeypatch
     assert any(notice.startswith("No time was left to train the winner on all rows: ") for notice in study.notices)
 
 
-def test_the_penalty_of_a_logistic_regression_is_that_of_its_folds(tmp_path):
+def test_the_penalty_of_a_logistic_regression_is_that_of_its_folds(tmp_path, monkeypatch):
     """One validation row would choose another."""
     from sklearn.linear_model import LogisticRegression
 
     frame = table("two")
-    study = tune(frame, tmp_path, single=True, trials=1, lr=1e-5, test="none")
+    # Of what is held the linear model has all, and the one trial beside it learns next to nothing.
+    monkeypatch.setattr("trimtab.tuning.space.FIRST_GUESSES", ({**FIRST_GUESSES[0], "lr": 1e-5, "epochs": 84},))
+    options = {"single": True, "trials": 1, "test": "none", "depth": 0, "loss": "cross_entropy"}
+    study = tt.tune(frame, "y", out=tmp_path / "study", threads=1, **options)
     assert study.winner.name == LINEAR
     prepared = prepare(frame, target="y", test="none")
     data = training_data(prepared, torch.device("cpu"))

@@ -14,7 +14,16 @@ from rich.console import Console
 from trimtab.layout import NARROWEST, number
 from trimtab.panel import LivePanel
 from trimtab.table.schema import Column, Schema
-from trimtab.terminal import PlainLines, clock, console_on, print_next, print_schema, print_summary, say
+from trimtab.terminal import (
+    PlainLines,
+    clock,
+    console_on,
+    print_next,
+    print_schema,
+    print_summary,
+    say,
+    summary_in_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +109,16 @@ def test_the_summary_sets_the_test_score_beside_the_baselines() -> None:
     assert "mean of 2 trials: trial 9 (60 %) and trial 3 (40 %). The best config is trial 3." in text
     assert "runs/houses/model" in text and "(41 trials, 205 runs in 45 s)" in text
     assert "curves.parquet" not in text  # there is none
+
+
+def test_own_networks_are_told_with_the_seconds_of_all_calls() -> None:
+    result = {
+        "out": "runs/net", "validation": {"mse": 0.5}, "test": None, "rows": {"valid": 1}, "trials": 4, "runs": 4,
+        "seconds": 2.0, "calls": 2, "seconds_in_all": 31.0,
+    }  # fmt: skip
+    text = summary_in_text(SimpleNamespace(words="Adam", summary=lambda: result))  # type: ignore[arg-type]
+    assert text.endswith("Study:  runs/net  (4 trials, 4 runs in 31 s, 2 calls)")
+    assert "validation, 1 row" in text
 
 
 def test_without_a_test_part_the_figure_is_called_out_of_fold() -> None:

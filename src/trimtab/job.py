@@ -10,41 +10,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 
-from trimtab import finish, refit
+from trimtab import finish
+from trimtab.all_rows import AllRows
 from trimtab.errors import StudyError
 from trimtab.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.machine import available_memory
-from trimtab.model import Member, Model, build
+from trimtab.model import Model, build
+from trimtab.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.results import Study
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.tensors import training_data, with_test_rows
 from trimtab.training.config import Task
-from trimtab.training.data import TrainingData
 from trimtab.training.engine import Engine
 from trimtab.training.metrics import Metric, metric_for
 from trimtab.training.step import Features
 from trimtab.tuning import calls
-from trimtab.tuning.baselines import BASELINES, DEFAULT_MLP, FITTED_BASELINES
+from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.flight import Flight, Flying, in_flight
 from trimtab.tuning.folder import StudyFolder, new_study
 from trimtab.tuning.going_on import kept, words_of_a_cut, words_of_going_on
 from trimtab.tuning.hearing import RunListener
+from trimtab.tuning.held import best_of, may_be_model, words_of_better, words_of_less_than_held, words_of_no_trial
 from trimtab.tuning.notices import edge_notices
-from trimtab.tuning.space import Space, check_fixed, knobs_of, space_for
+from trimtab.tuning.space import Space, check_fixed, space_for
 from trimtab.tuning.store import begun, check_opens
 from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
+from trimtab.tuning.verdicts import EARLIER, FOLDS
+from trimtab.tuning.words import cut_of
 from trimtab.tuning.writer import TrialWriter
-from trimtab.wording import listed
 
 DATA_OPTIONS = ("task", "split", "drop", "number", "category", "weight", "seed")
 MODEL_EVERY = 8.0
-ALONE = 3.0
-REFITTED = 6
 
 
 class Job:
@@ -72,8 +72,6 @@ class Job:
         self.is_resumed = is_resumed
         self.notices: list[str] = []
         self._model_saved = 0.0
-        # By trial, what stands in for its folds' networks.
-        self.refitted: dict[int, Member] = {}
 
     def run(
         self, data: Any, test: Any, folder: StudyFolder | None, out: Path | None, notices: Sequence[str] = ()
@@ -119,7 +117,7 @@ class Job:
         tensors = training_data(prepared, self.device)
         self._warn_of_memory(prepared)
         self._check_fingerprint(folder, prepared)
-        self.metric, self.tensors = metric, tensors
+        self.metric, self.tensors, self.held = metric, tensors, space.fixed
         if folder is None:
             asked |= {"greater_is_better": metric.greater_is_better, "fingerprint": prepared.fingerprint}
             if asked["storage"]:
@@ -134,7 +132,7 @@ class Job:
         self.folder = folder
         self._tell("started", folder.path)
         calls.begin(folder)
-        self._set_reserve()
+        finishing = self._reserved()
         earlier = self._earlier()
         engine = Engine(
             self.tensors,
@@ -147,6 +145,11 @@ class Job:
             measures_widths=self.max_trials is None,
             should_stop=self.budget.is_over,
         )
+        self.all_rows = AllRows(
+            self.prepared, engine, folder, self.budget, single=bool(self.asked["single"]),
+            refits=bool(self.asked["refit"]), seed=self.asked["seed"], finishing=finishing, say=self._notice,
+            is_timed=self.budget.is_limited and self.max_trials is None,
+        )  # fmt: skip
         try:
             trials = self._search(engine, space, earlier)
         finally:
@@ -166,13 +169,13 @@ class Job:
                 "close other programs, or give fewer rows or columns (--drop)."
             )
 
-    def _set_reserve(self) -> None:
-        """Keep enough time for the ensemble, the test and saving; the test's share grows with its rows."""
-        rows = 0 if self.prepared.test is None else self.prepared.test.height
-        cells = (rows + 0.3 * self.tensors.rows) * max(8, self.prepared.encoder.n_numbers)
-        self.reserve = self.budget.reserve = min(
-            0.12 * self.budget.seconds, 0.8 + 0.02 * self.budget.seconds + cells * 1.5e-6
-        )
+    def _reserved(self) -> float:
+        """Keep enough time for the ensemble, the test and saving, and give how many seconds that is."""
+        if self.budget.is_limited:
+            seconds = self.budget.seconds
+            wanted = finishing_seconds(self.prepared, self.metric, budget=seconds, single=bool(self.asked["single"]))
+            self.budget.reserve = min(MOST_OF_FINISH * seconds, wanted)
+        return self.budget.reserve
 
     def _earlier(self) -> list[TrialRecord]:
         """The trials of earlier calls."""
@@ -236,25 +239,17 @@ class Job:
         )
         trials = search.run()
         if search.is_cut_by_time:
-            self._notice(words_of_a_cut(search.tuned, search.max_trials, self.folder.path))
+            self._notice(words_of_a_cut(search.tuned, search.max_trials, self.folder.path if self.lasting else None))
         return trials
 
     def _save_best_so_far(self, record: TrialRecord, weights: TrialWeights) -> None:
         """Keep a usable model in the folder while the search runs, so that a killed study can predict."""
-        self._reserve_for_all_rows(record)
+        self.all_rows.reserve_for(record)
         if self._model_saved and time.monotonic() - self._model_saved < MODEL_EVERY:
             return
         member = finish.scored_member(self.prepared, record, weights)
         Model(self.prepared.encoder, self.prepared.target_encoder, (member,)).save(self.folder.model)
         self._model_saved = time.monotonic()
-
-    def _reserve_for_all_rows(self, best: TrialRecord) -> None:
-        """Keep time for training the best once more on all rows, alone in its population and so less quick."""
-        forward = self.prepared.split.latest is not None and not self.asked["single"]
-        trainings = bool(self.asked["single"]) + REFITTED * (forward + bool(self.asked["refit"]))
-        rows = sum(len(fold.train) for fold in self.tensors.folds)
-        wanted = self.reserve + ALONE * trainings * best.seconds * self.tensors.rows / rows
-        self.budget.reserve = min(wanted, max(self.reserve, 0.4 * self.budget.seconds))
 
     # -- after
 
@@ -265,7 +260,7 @@ class Job:
             candidates, self.folder, self.tensors, self.metric, single=self.asked["single"],
             units=self.prepared.units, seed=self.asked["seed"],
         )  # fmt: skip
-        model = self._scored_model(engine, chosen, trials)
+        model = self.all_rows.scored_model(chosen, trials)
         model.save(self.folder.model)
         model = Model.load(self.folder.model)
         if self.prepared.test is not None:
@@ -274,11 +269,12 @@ class Job:
         if self.lasting:
             self.folder.save_predictions(predictions_frame(self.prepared, model, judged))
         result = self._result(chosen, trials, model, engine, judged)
+        self._compare_with_yardsticks(chosen, trials, judged)
         if self.asked["refit"]:
-            self._refit(engine, chosen, with_test_rows(self.tensors, self.prepared))
-            result["networks"] = self._model_of(chosen.members).networks
-        own = sum(not record.name and record.state == COMPLETE for record in trials)
-        for notice in edge_notices(chosen.winner, space, trials=own):
+            if self.all_rows.refit(chosen, with_test_rows(self.tensors, self.prepared)):
+                result["figures_of"] = FOLDS if self.prepared.test is None else EARLIER
+            result["networks"] = self.all_rows.model_of(chosen.members).networks
+        for notice in edge_notices(chosen.winner, space, trials=result["finished"]):
             self._notice(notice)
         result["seconds"] = round(self.budget.elapsed, 2)
         calls.note(self.folder, seconds=result["seconds"])
@@ -289,83 +285,29 @@ class Job:
         return Study(self.folder.path, result, chosen.winner, tuple(trials), tuple(self.notices))
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
-        """The trials that may be the model. A default MLP that does not keep the knobs that were held still is a
-        yardstick, unless nothing else was finished. (The mean and a linear model have no such knobs.)"""
-        broken = self._broken(trials)
-        own = [trial for trial in trials if trial.name != DEFAULT_MLP]
-        best = min((trial.error for trial in own if not trial.name and trial.state == COMPLETE), default=numpy.inf)
-        if not broken or not numpy.isfinite(best):
-            return trials
-        default = min((trial.error for trial in trials if trial.name == DEFAULT_MLP), default=numpy.inf)
-        if default < best:
-            one, other = (f"{self.metric.shown(error):.4g}" for error in (default, best))
-            none = len(broken) == len(self.asked["fixed"])
-            kept = "has none of the fixed values" if none else f"does not keep {listed(broken)} as asked for"
-            self._notice(
-                f"The default MLP, which {kept}, is better: validation {self.metric.name} {one} against {other}."
-            )
+        """The trials that may be the model: a baseline that does not keep the knobs that are held still is a yardstick.
+
+        Raises StudyError where nothing else was finished.
+        """
+        own = [record for record in trials if may_be_model(record, self.held)]
+        if best_of(own, self.held) is None and best_of(trials, {}) is not None:
+            go_on = f" What was finished is kept: go on with --resume {self.folder.path}." if self.lasting else ""
+            raise StudyError(f"{words_of_no_trial(self.held)}{go_on}")
         return own
 
-    def _broken(self, trials: list[TrialRecord]) -> list[str]:
-        """The knobs held still that the default MLP has otherwise, or does not have."""
-        default = next((knobs_of(trial.config) for trial in trials if trial.name == DEFAULT_MLP), {})
-        fixed = check_fixed(self.asked["fixed"], self.prepared.target_encoder.task)  # type: ignore[arg-type]
-        return [name for name, value in fixed.items() if default.get(name) != value]
-
-    def _scored_model(self, engine: Engine, chosen: finish.Chosen, trials: list[TrialRecord]) -> Model:
-        """The folds' networks; or, for one network alone or folds that go forward in time, networks of all rows."""
-        goes_forward, is_single = self.prepared.split.latest is not None, bool(self.asked["single"])
-        if goes_forward or is_single:
-            # What the model is compared with has seen the same rows.
-            yardsticks = [record for record in trials if record.name] if goes_forward else []
-            kept = "the latest window's network is kept" if goes_forward else "the best of its folds' networks is kept"
-            self._train_on_all_rows(engine, chosen, self.tensors, kept, yardsticks)
-        if is_single and chosen.winner.number not in self.refitted:
-            self.refitted[chosen.winner.number] = finish.best_network(self.prepared, self.folder, chosen.winner, trials)
-        return self._model_of(chosen.members)
-
-    def _refit(self, engine: Engine, chosen: finish.Chosen, data: TrainingData) -> None:
-        made = self._train_on_all_rows(engine, chosen, data, "what was scored is kept")
-        if not made:
-            return
-        self._model_of(chosen.members).save(self.folder.model)
-        when = "its validation score" if self.prepared.test is None else "the test score"
-        who = refit.who(made, chosen.members)
-        self._notice(f"After {when} {who} once more, on all rows; the model is made of that.")
-
-    def _train_on_all_rows(
-        self,
-        engine: Engine,
-        chosen: finish.Chosen,
-        data: TrainingData,
-        kept: str,
-        yardsticks: Sequence[TrialRecord] = (),
-    ) -> int:
-        """Train the chosen trials (and `yardsticks`) on all rows of `data`, say what failed, and give how many of the
-        chosen ones have new networks."""
-        latest = -0.05 * self.budget.seconds if self.budget.is_limited else -float("inf")
-        engine.should_stop = lambda: self.budget.abort.is_set() or self.budget.left < latest
-        members = {record.number: (record, share) for record, share in chosen.members}
-        others = [(record, 0.0) for record in yardsticks if record.number not in members]
-        goes_forward = self.prepared.split.latest is not None
-        trainer = refit.Refit(
-            engine, data, self.folder, seed=self.asked["seed"], goes_forward=goes_forward,
-            networks=refit.NETWORKS if goes_forward and not self.asked["single"] else 1,
-        )  # fmt: skip
-        made = trainer.of([*members.values(), *others])
-        self.refitted |= {each.record.number: each.member for each in made if each.member is not None}
-        own = [each for each in made if each.record.number in members]
-        for text in refit.failures(own, kept):
+    def _compare_with_yardsticks(self, chosen: finish.Chosen, trials: list[TrialRecord], judged: Judged) -> None:
+        """Say which baselines are better and could not be the model, and which members keep less than was asked for."""
+        score = judged.validation[self.metric.name]
+        yardsticks = [record for record in trials if not may_be_model(record, self.held)]
+        members = [record for record, _ in chosen.members]
+        texts = words_of_better(yardsticks, self.held, self.metric, score)
+        for text in [*texts, *words_of_less_than_held(members, self.held)]:
             self._notice(text)
-        return sum(each.member is not None for each in own)
-
-    def _model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
-        return finish.as_model(self.prepared, self.folder, members, self.refitted)
 
     def _judge(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model) -> Judged:
         """The model's figures beside those of the baselines, on the test rows or out of fold."""
         yardsticks = {
-            record.name: Yardstick(self._model_of([(record, 1.0)]), weights.predictions)
+            record.name: Yardstick(self.all_rows.model_of([(record, 1.0)]), weights.predictions)
             for record in trials
             if record.name and (weights := self.folder.load_weights(record.number)) is not None
         }
@@ -394,6 +336,9 @@ class Job:
                 {"trial": record.number, "name": record.name, "share": share} for record, share in chosen.members
             ],
             "networks": model.networks,
+            "cut": {record.name: cut for record in trials if record.name and (cut := cut_of(record))},
+            "figures_of": FOLDS if prepared.test is None and self.all_rows.is_trained else "model",
+            "finished": sum(not record.name and record.state == COMPLETE for record in trials),
             "rows": {
                 "train": len(fold.train),
                 "valid": len(fold.validation),
@@ -413,7 +358,7 @@ class Job:
                 method(*details)
 
     def _tell_finishing(self, trials: list[TrialRecord]) -> None:
-        best = min((r for r in trials if r.state == "complete"), key=lambda r: r.error, default=None)
+        best = best_of(trials, self.held)
         runs = sum(len(record.ended) for record in trials)
         score = None if best is None else self.metric.shown(best.error)
         left = self.budget.shown_left

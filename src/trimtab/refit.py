@@ -188,6 +188,13 @@ def who(number: int, members: Sequence[object]) -> str:
     return f"{number} of the model's {len(members)} trials {'was' if number == 1 else 'were'} trained"
 
 
+def words_of_all_rows(made: int, members: Sequence[object], *, is_tested: bool) -> str:
+    """That `made` of the model's `members` were trained once more after it was scored, and what predicts now."""
+    when = "the test score" if is_tested else "its validation score"
+    rest = "" if made == len(members) else ", and of the others as they were scored"
+    return f"After {when} {who(made, members)} once more, on all rows; the model is made of that{rest}."
+
+
 def failures(outcomes: Sequence[Refitted], kept: str) -> list[str]:
     """A sentence for each reason for which trials have no new networks; `kept` says what is in their place."""
     texts = []

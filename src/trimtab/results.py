@@ -22,6 +22,7 @@ from trimtab.tuning.address import checked_address
 from trimtab.tuning.flight import in_flight
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.going_on import address_of
+from trimtab.tuning.held import best_of, held_of
 from trimtab.tuning.store import TrialStore
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
@@ -357,11 +358,13 @@ def load(
         trials = store.trials()
     cut = [each.so_far for each in in_flight(folder, trials) if each.so_far is not None]
     trials = sorted(trials + cut, key=lambda record: record.number)
-    finished = [record for record in trials if record.state == "complete"]
-    if not finished:
+    held = {} if asked.get("kind") == "module" else held_of(asked.get("fixed", {}))
+    # Where the search was ended before it had any trial of its own, there is still something to look at.
+    best = best_of(trials, held) or best_of(trials, {})
+    if best is None:
         raise StudyError(f"{path} has no finished trial yet: continue it with --resume {path}.")
     result = {**(document["result"] or {"trials": len(trials), "test": None}), "out": str(Path(path))}
-    winner = next((r for r in finished if r.number == result.get("winner")), min(finished, key=lambda r: r.error))
+    winner = next((record for record in trials if record.number == result.get("winner")), best)
     return Study(Path(path), result, winner, tuple(trials), tuple(document.get("notices", ())), _networks(factory))
 
 

@@ -197,7 +197,7 @@ def print_next(console: Console, commands: Sequence[Sequence[str]]) -> None:
 def print_rows(console: Console, prepared: "Prepared") -> None:
     """How many rows are trained on, judged by and tested on, and how many each class has."""
     rows = prepared.counts
-    judged = f"in {len(prepared.folds)} folds, each judged by in its turn"
+    judged = f"in {len(prepared.folds)} folds, each held out in turn to judge by"
     if len(prepared.folds) == 1:
         judged = f"{rows.valid:,} to judge by"
     tested = f"{rows.test:,} to test on" if rows.test else "none to test on"
@@ -221,15 +221,16 @@ def summary_in_text(study: "Study", width: int = 80) -> str:
 
 def _networks_in_text(study: "Study", width: int) -> str:
     """The same of a study of the caller's own networks, which has no baselines."""
+    from trimtab.tuning.verdicts import effort_in_words
+
     result = study.summary()
     parts = [("validation", result["validation"]), *([("test", result["test"])] if result["test"] else [])]
     headings = ["metric", *(f"{part}, {counted(result['rows'][PARTS[part]], 'row')}" for part, _ in parts)]
     rows = [[name, *(number(scores.get(name)) for _, scores in parts)] for name in result["validation"]]
-    counts = f"{counted(result['trials'], 'trial')} in {result['seconds']:.0f} s"
     blocks = [
         paragraph(f"Best config: {study.words}.", width),
         table_in_text(headings, rows, width, right=range(1, len(headings))),
-        f"Study:  {result['out']}  ({counts})",
+        f"Study:  {result['out']}  ({effort_in_words(result)})",
     ]
     return "\n\n".join(blocks)
 

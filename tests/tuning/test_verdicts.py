@@ -39,6 +39,11 @@ def test_a_difference_against_the_model_keeps_its_direction():
     assert "(worse by 0.02000 [-0.1100, 0.1500])" in text
 
 
+def test_a_baseline_that_was_cut_short_is_no_more_than_that():
+    text = said({"rmse": gain(0.73, 0.39, 1.1)}, cut={"linear": {"epochs": 14, "planned": 245}})
+    assert text.endswith("[0.3900, 1.100] in rmse; the linear model had time for 14 of its 245 epochs.")
+
+
 def test_too_few_rows_for_an_interval_give_no_verdict():
     text = said({"rmse": {"better_by": 0.5, "interval": None, "verdict": "unknown"}})
     assert text == "Cannot be compared with the linear model in rmse: these rows are too few."
@@ -47,6 +52,24 @@ def test_too_few_rows_for_an_interval_give_no_verdict():
 def test_a_model_that_is_the_baseline_says_so():
     text = said({"rmse": gain(0.0, -0.0, 0.0)}, ensemble=[{"trial": 1, "name": "linear", "share": 1.0}])
     assert text == "The model is the linear model itself: no trial of the search was better."
+
+
+def test_a_baseline_is_the_model_where_no_trial_was_better_or_none_was_finished():
+    members = [{"trial": 1, "name": "linear", "share": 1.0}]
+    text = said({"rmse": gain(0.0, -0.0, 0.0)}, ensemble=members, finished=0)
+    assert text == "The model is the linear model itself: no trial of the search was finished."
+    assert "was better" in said({"rmse": gain(0.0, -0.0, 0.0)}, ensemble=members, finished=3)
+
+
+def test_what_cannot_be_compared_is_said_with_its_reason():
+    few, none = ({"better_by": by, "interval": None, "verdict": "unknown"} for by in (0.5, None))
+    text = said({"rmse": few}, interval_units={"of": "groups", "count": 1})
+    assert text == "Cannot be compared with the linear model in rmse: there are too few groups."
+    text = said({"log_loss": gain(0.73, 0.39, 1.1), "roc_auc": none}, metric="log_loss")
+    assert text == (
+        "Better than the linear model by 0.7300 [0.3900, 1.100] in log_loss; cannot be compared with it in roc_auc: "
+        "it has no value on these rows."
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +98,20 @@ def test_who_is_in_the_ensemble(members, winner, words):
         ({}, "586 test rows, used once"),
         ({"test_uses": 3}, "586 test rows, used 3 times, once in each call that ended"),
         ({"interval_units": {"of": "groups", "count": 12}}, "586 test rows, used once; intervals over 12 groups"),
+        (
+            {"interval_units": {"of": "stretches of time", "count": 1}},
+            "586 test rows, used once; without intervals, since all are of one stretch of time",
+        ),
         ({"test": None, "judged": 40}, "40 rows out of fold: no test part was set aside"),
+        (
+            {"figures_of": "before refit"},
+            "586 test rows, used once; the figures are those of the model before it was trained once more on all rows",
+        ),
+        (
+            {"test": None, "judged": 40, "figures_of": "folds"},
+            "40 rows out of fold: no test part was set aside; the "
+            "figures are those of the folds' networks, and the model was trained once more on all rows",
+        ),
     ],
 )
 def test_which_rows_the_figures_are_of(news, words):

@@ -1,10 +1,12 @@
 """What is said of a trial is what its runs did."""
 
+from dataclasses import replace
+
 import pytest
 
 from trimtab.training.config import Config, Loss
 from trimtab.tuning.trial import COMPLETE, TrialRecord
-from trimtab.tuning.words import config_in_words, course_in_words, network_in_words, trial_in_words
+from trimtab.tuning.words import config_in_words, course_in_words, cut_of, network_in_words, trial_in_words
 
 
 def record(ended, epochs, best, planned=76):
@@ -29,6 +31,18 @@ def record(ended, epochs, best, planned=76):
 def test_how_long_a_trial_trained(ended, epochs, best, words):
     assert course_in_words(record(ended, epochs, best)) == words
     assert trial_in_words(record(ended, epochs, best)).endswith(f"; {words}")
+
+
+def test_what_predicts_the_same_for_every_row():
+    mean = replace(record((), (), ()), name="mean")
+    classes = replace(mean, config=replace(mean.config, loss=Loss("cross_entropy")))
+    assert trial_in_words(mean) == "the mean of the target, whatever the row says"
+    assert trial_in_words(classes) == "the share of each class, whatever the row says"
+
+
+def test_a_trial_that_ran_out_of_time_says_how_far_it_came():
+    assert cut_of(record(("out of budget", "all epochs"), (12, 76), (12, 70))) == {"epochs": 44, "planned": 76}
+    assert cut_of(record(("stopped early",), (12,), (8,))) is None
 
 
 def test_one_epoch():

@@ -80,11 +80,12 @@ def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[
     came = frame if written is None else written
     settled = _with_words(settled, came)
     kept = {*targets, *labels, *settled.select(pl.col(pl.Boolean)).columns}
-    categories = tuple(name for name in _labelled(data) if name in settled.columns and name not in targets)
+    dtypes = settled.schema  # polars makes it anew at every look
+    categories = tuple(name for name in _labelled(data) if name in dtypes and name not in targets)
     texts = {
         column.name: column
         for column in came.iter_columns()
-        if column.name in kept and column.dtype == pl.String != settled.schema[column.name]
+        if column.name in kept and column.dtype == pl.String != dtypes[column.name]
     }
     return Source(settled, targets, name, formats, parts, notices, texts, written is None, categories)
 
@@ -96,7 +97,8 @@ def _labelled(data: Any) -> tuple[str, ...]:
 
 def _with_words(settled: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
     """Text as it came, and in it "NA" as a label (Namibia), unless it stands alone or marks gaps among numbers too."""
-    others = [name for name, dtype in settled.schema.items() if came.schema[name] == pl.String != dtype]
+    before = came.schema  # polars makes it anew at every look
+    others = [name for name, dtype in settled.schema.items() if before[name] == pl.String != dtype]
     is_mark = (
         bool(others)
         and came.select(pl.any_horizontal(pl.col(others).str.strip_chars().is_in(LABEL_WORDS).any())).item()

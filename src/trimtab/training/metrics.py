@@ -76,11 +76,27 @@ def _mean_of(
         values = terms(prediction, target)
 
         def reweighted(weights: Tensor) -> Tensor:
-            return finish(torch.bmm(weights, values) / weights.sum(2, keepdim=True))
+            return finish(_sums(weights, values) / _totals(weights))
 
         return reweighted
 
     return prepare
+
+
+def _sums(weights: Tensor, values: Tensor) -> Tensor:
+    """Weighted sums [lanes, repetitions, terms] over rows."""
+    if weights.stride(0) or len(weights) == 1:
+        return torch.bmm(weights, values)
+    # All lanes have the same weights: one product instead of one for each.
+    lanes, rows, terms = values.shape
+    sums = weights[0] @ values.transpose(0, 1).reshape(rows, lanes * terms)
+    return sums.view(-1, lanes, terms).transpose(0, 1)
+
+
+def _totals(weights: Tensor) -> Tensor:
+    if weights.stride(0):
+        return weights.sum(2, keepdim=True)
+    return weights[:1].sum(2, keepdim=True).expand(len(weights), -1, -1)
 
 
 def _squares(prediction: Tensor, target: Tensor) -> Tensor:
@@ -331,6 +347,11 @@ def bootstrap_all(
     return {name: whole[name] + share**0.5 * (errors - part[name]) for name, errors in drawn.items()}
 
 
+def repetitions_for(rows: int, repetitions: int = 1000) -> int:
+    """How often so many rows are drawn; of many rows fewer times."""
+    return min(repetitions, max(_FEWEST_REPETITIONS, _MOST_WEIGHTS // max(1, min(rows, _MOST_ROWS))))
+
+
 def _drawn(
     metrics: Sequence[Metric],
     prediction: Tensor,
@@ -343,16 +364,17 @@ def _drawn(
 ) -> dict[str, Tensor]:
     """Errors [lanes, repetitions] on units drawn with replacement; `place` is the unit of each row, from 0 on."""
     (lanes, rows), count = weight.shape, int(place.max()) + 1
-    repetitions = min(repetitions, max(_FEWEST_REPETITIONS, _MOST_WEIGHTS // rows))
+    repetitions = repetitions_for(rows, repetitions)
     reweighted = [metric.reweighted(prediction, target, weight) for metric in metrics]
     generator = numpy.random.default_rng(seed)
+    shared = lanes if weight.stride(0) else 1  # lanes of the same weights need them once
     at_once = max(1, _WEIGHTS_AT_ONCE // (lanes * rows))
     pieces = []
     for start in range(0, repetitions, at_once):
         draws = min(at_once, repetitions - start)
         drawn = generator.integers(0, count, (draws, count)) + count * numpy.arange(draws)[:, None]
         times = numpy.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count)[:, place]
-        weights = weight.double().unsqueeze(1) * torch.from_numpy(times).to(weight)
+        weights = (weight[:shared].double().unsqueeze(1) * torch.from_numpy(times).to(weight)).expand(lanes, -1, -1)
         pieces.append([measure(weights) for measure in reweighted])
     joined = (torch.cat(errors, dim=1) for errors in zip(*pieces, strict=True))
     return {metric.name: errors for metric, errors in zip(metrics, joined, strict=True)}

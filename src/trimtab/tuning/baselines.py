@@ -22,6 +22,7 @@ FITTED_BASELINES = MEAN, LINEAR = "mean", "linear"
 DEFAULT_MLP = "default_mlp"
 BASELINES = (*FITTED_BASELINES, DEFAULT_MLP)
 LINEAR_NETWORK = (("activation", "relu"), ("depth", 0), ("inputs", "scaled"), ("width", 1))
+ITERATIONS = 200
 _PENALTIES = (0.03, 0.3, 3.0)
 _CELLS_FOR_ONE_PENALTY = 2_000_000
 
@@ -62,6 +63,11 @@ def fit_mean(data: TrainingData, layout: Layout, *, seed: int = 0) -> TrialWeigh
     return _as_networks(data, layout, [fit(fold) for fold in data.folds])
 
 
+def get_ready() -> None:
+    """Import what fitting needs, which takes seconds that are no fit's."""
+    import sklearn.linear_model  # noqa: F401
+
+
 def fit_linear(data: TrainingData, layout: Layout, *, seed: int) -> TrialWeights:
     """Ridge (penalty by leave-one-out) or logistic regression (penalty by the folds themselves) on each fold."""
     with _fitting(data):
@@ -85,9 +91,15 @@ def refitted(name: str, whole: TrainingData, scored: TrainingData, layout: Layou
 
 def _best_logistic(data: TrainingData, layout: Layout, seed: int) -> tuple[float, TrialWeights]:
     """The penalty with the least out-of-fold log loss, and what it gave; one alone where several would take long."""
-    penalties = _PENALTIES if _cells(data) <= _CELLS_FOR_ONE_PENALTY else (1.0,)
-    fitted = [(c, _as_networks(data, layout, [_logistic(data, f, c, seed) for f in data.folds])) for c in penalties]
+    fitted = [
+        (c, _as_networks(data, layout, [_logistic(data, fold, c, seed) for fold in data.folds]))
+        for c in _penalties(data)
+    ]
     return min(fitted, key=lambda pair: _log_loss(data, pair[1].predictions))
+
+
+def _penalties(data: TrainingData) -> tuple[float, ...]:
+    return _PENALTIES if _cells(data) <= _CELLS_FOR_ONE_PENALTY else (1.0,)
 
 
 FITTED = {MEAN: fit_mean, LINEAR: fit_linear}
@@ -113,7 +125,9 @@ def linear_seconds(data: TrainingData) -> float:
     rows = sum(len(fold.train) for fold in data.folds)
     if data.task == "regression":
         return rows * columns * min(columns, max(len(f.train) for f in data.folds)) / 2e9
-    return rows * columns * data.outputs * 200 / 1.5e9
+    # Each iteration passes over the outputs of all rows some thirty times, beside the products.
+    penalties = len(_penalties(data))
+    return penalties * rows * (columns + 30) * data.outputs * ITERATIONS / 1.5e9
 
 
 def _ridge(data: TrainingData, fold: Fold) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -138,7 +152,7 @@ def _logistic(data: TrainingData, fold: Fold, penalty: float, seed: int) -> tupl
     if len(classes) == 1:
         bias[classes[0]] = 0.0
         return slopes, bias
-    model = LogisticRegression(C=penalty, max_iter=200, random_state=seed)
+    model = LogisticRegression(C=penalty, max_iter=ITERATIONS, random_state=seed)
     model.fit(design, targets, sample_weight=data.weights[fold.train].numpy(force=True))
     if len(classes) == 2:
         bias[classes[0]] = 0.0

@@ -10,6 +10,7 @@ from typing import Any
 from trimtab.errors import StudyError
 from trimtab.tuning.address import to_open, without_secrets
 from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.held import held_of
 from trimtab.tuning.trial import TrialRecord
 from trimtab.wording import counted, listed
 
@@ -48,11 +49,14 @@ def trials_asked_for(path: Path) -> int | None:
 
 def words_of_held_knobs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """A sentence where knobs are held otherwise than in earlier calls."""
-    changed = {name: value for name, value in now.items() if value is not None and value != before.get(name)}
+    before, given = held_of(before), {name: value for name, value in now.items() if value is not None}
+    freed = [name for name in before if name in given and name not in held_of(given)]
+    texts = [f"From now on {listed(freed)} {'is' if len(freed) == 1 else 'are'} searched again."] if freed else []
+    changed = {name: value for name, value in held_of(given).items() if value != before.get(name)}
     if not changed:
-        return []
+        return texts
     held = listed(f"{name} at {value}" for name, value in changed.items())
-    return [f"From now on trials hold {held}. Trials of earlier calls did not, and may still be the model."]
+    return [*texts, f"From now on trials hold {held}. Trials of earlier calls did not, and may still be the model."]
 
 
 def words_of_going_on(earlier: Sequence[TrialRecord], max_trials: int | None) -> list[str]:
@@ -69,8 +73,9 @@ def words_of_going_on(earlier: Sequence[TrialRecord], max_trials: int | None) ->
     return notices
 
 
-def words_of_a_cut(tuned: int, max_trials: int | None, folder: Path) -> str:
-    return (
-        f"The time was over after {tuned:,} of {counted(max_trials or 0, 'trial')}: --resume {folder} --trials "
-        f"{max_trials} does the others."
-    )
+def words_of_a_cut(tuned: int, max_trials: int | None, folder: Path | None) -> str:
+    """That there was no time for all trials, and how to have the others; `folder` is None where nothing is kept."""
+    over = f"The time was over after {tuned:,} of {counted(max_trials or 0, 'trial')}"
+    if folder is None:
+        return f"{over}: give a larger --budget, or --trials alone."
+    return f"{over}: --resume {folder} --trials {max_trials} does the others."

@@ -6,7 +6,7 @@ Knows no Optuna and no torch, so that the command line can print it at once.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy
 
@@ -197,11 +197,14 @@ def knobs_of(config: Config) -> dict[str, Value]:
 
 
 class SearchSpace(Protocol):
-    """What a search has to know of its knobs: `domains` are those it turns, `structural` those that decide which runs
-    may share a population, `guesses` the values to try first."""
+    """What a search has to know of its knobs: `domains` are those it turns, `fixed` those that are held still,
+    `structural` those that decide which runs may share a population, `guesses` the values to try first."""
 
     @property
     def domains(self) -> Mapping[str, Domain]: ...
+
+    @property
+    def fixed(self) -> Mapping[str, Any]: ...
 
     @property
     def structural(self) -> tuple[str, ...]: ...

@@ -24,6 +24,7 @@ from trimtab.tuning.flight import Flight, Flying
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.hearing import Hearing, RunListener
+from trimtab.tuning.held import best_of, may_be_model
 from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.space import SearchSpace, Value
@@ -114,7 +115,7 @@ class Search:
         )  # fmt: skip
         self.is_too_late = self.is_exhausted = False
         candidates = [*earlier, *self.so_far.values()]
-        self.best = min((r for r in candidates if r.state == COMPLETE), key=lambda r: r.error, default=None)
+        self.best = best_of(candidates, space.fixed)
         self.pace = Pace(engine)
         engine.compiling, engine.evaluations = self._how_to_compile, self._repays_compiled_evaluations
         self._started = time.monotonic()
@@ -175,6 +176,7 @@ class Search:
         if baselines.MEAN in self.baseline_names:
             self._keep_baseline(baselines.MEAN, config, baselines.fit_mean(self.data, layout))
         if baselines.LINEAR in self.baseline_names and self._has_time_for(baselines.linear_seconds(self.data)):
+            baselines.get_ready()
             started = time.monotonic()
             weights = baselines.fit_linear(self.data, layout, seed=self.seed)
             self._keep_baseline(baselines.LINEAR, config, weights, time.monotonic() - started)
@@ -413,7 +415,12 @@ class Search:
             return
         self.so_far[record.number] = record
         self.writer.put(record, weights, runs, is_cut=True)
-        if record.state == COMPLETE and (self.best is None or record.error < self.best.error):
+        self._compare_with_best(record, weights)
+
+    def _compare_with_best(self, record: TrialRecord, weights: TrialWeights | None) -> None:
+        if record.state != COMPLETE or weights is None or not may_be_model(record, self.space.fixed):
+            return
+        if self.best is None or record.error < self.best.error:
             self.best = record
             self.on_best(record, weights)
 
@@ -427,12 +434,11 @@ class Search:
     def _remember(self, record: TrialRecord, weights: TrialWeights | None, runs: list[RunRecord]) -> None:
         self.trials.append(record)
         self.tuned += not record.name
+        # First, so that a study in which a trial is found has a model, whenever it is killed.
+        self._compare_with_best(record, weights)
         self.writer.put(record, weights, runs)
         if record.name:
             self.on_baseline(record)
-        if record.state == COMPLETE and weights is not None and (self.best is None or record.error < self.best.error):
-            self.best = record
-            self.on_best(record, weights)
         self._show(at_once=bool(record.name))
 
     def _error(self, runs: list[RunRecord], predictions: numpy.ndarray) -> float:

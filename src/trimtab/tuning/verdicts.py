@@ -11,13 +11,17 @@ from trimtab.tuning.standing import ALIKE, BETTER, UNKNOWN, WORSE
 from trimtab.wording import counted, listed, sentence
 
 BASELINES = {"mean": "the mean", "linear": "the linear model", "default_mlp": "the default MLP"}
+# Whose figures a result's are, where they are not those of the model as it is saved.
+WITHOUT_FIGURE, _FEW = "without figure", "<few>"
+FOLDS, EARLIER = "folds", "before refit"
+_SINGULAR = {"groups": "group", "stretches": "stretch"}
 Gains = Mapping[str, Mapping[str, Any]]
 
 
 def verdicts(result: Mapping[str, Any]) -> list[str]:
     """One sentence for each baseline: better or worse by how much, or that the two cannot be told apart."""
     return [
-        _verdict(name, gains, result["metric"], is_model=_is_model(name, result))
+        _is_itself(name, result) if _is_model(name, result) else _verdict(name, gains, result)
         for name, gains in result.get("gains", {}).items()
     ]
 
@@ -47,10 +51,22 @@ def rows_in_words(result: Mapping[str, Any]) -> str:
         text = f"{who} out of fold: no test part was set aside"
         if result.get("nested") is not None:
             text += "; each row is judged by a choice that was made without it"
+    text += _FIGURES_OF.get(result.get("figures_of", "model"), "")
     units = result.get("interval_units", {"of": "rows"})
     if units["of"] == "rows":
         return text
-    return f"{text}; intervals over {units['count']:,} {units['of']}"
+    named = units["of"].split(" ")
+    one = " ".join([_SINGULAR[named[0]], *named[1:]])
+    if units["count"] < 2:
+        return f"{text}; without intervals, since all are of one {one}"
+    return f"{text}; intervals over {counted(units['count'], one, units['of'])}"
+
+
+# Where the networks that predict are not those whose figures these are.
+_FIGURES_OF = {
+    FOLDS: "; the figures are those of the folds' networks, and the model was trained once more on all rows",
+    EARLIER: "; the figures are those of the model before it was trained once more on all rows",
+}
 
 
 def effort_in_words(result: Mapping[str, Any]) -> str:
@@ -75,19 +91,27 @@ def _is_model(name: str, result: Mapping[str, Any]) -> bool:
     return len(members) == 1 and members[0].get("name") == name
 
 
-def _verdict(name: str, gains: Gains, metric: str, *, is_model: bool) -> str:
-    who = BASELINES.get(name, name)
-    if is_model:
-        return f"The model is {who} itself: no trial of the search was better."
+def _is_itself(name: str, result: Mapping[str, Any]) -> str:
+    why = "no trial of the search was better" if result.get("finished", 1) else "no trial of the search was finished"
+    return f"The model is {BASELINES.get(name, name)} itself: {why}."
+
+
+def _verdict(name: str, gains: Gains, result: Mapping[str, Any]) -> str:
+    who, metric = BASELINES.get(name, name), result["metric"]
     ordered = {metric: gains[metric], **gains} if metric in gains else dict(gains)
     by_verdict: dict[str, dict[str, Mapping[str, Any]]] = {}
     for each, gain in ordered.items():
-        by_verdict.setdefault(gain["verdict"], {})[each] = gain
+        is_without = gain["verdict"] == UNKNOWN and gain["better_by"] is None
+        by_verdict.setdefault(WITHOUT_FIGURE if is_without else gain["verdict"], {})[each] = gain
     clauses, named = [], who
     for verdict, found in by_verdict.items():
         clauses.append(_CLAUSES[verdict](named, found, is_first=not clauses, is_main=metric in found))
         named = "it"
-    text = "; ".join(clauses)
+    units = result.get("interval_units", {"of": "rows"})["of"]
+    few = "these rows are too few" if units == "rows" else f"there are too few {units}"
+    if cut := result.get("cut", {}).get(name):
+        clauses.append(f"{BASELINES.get(name, name)} had time for {cut['epochs']} of its {cut['planned']} epochs")
+    text = "; ".join(clauses).replace(_FEW, few)
     return sentence(text[0].upper() + text[1:])
 
 
@@ -115,10 +139,16 @@ def _direction(gain: Mapping[str, Any]) -> str:
 
 def _unknown(who: str, found: Gains, *, is_first: bool, is_main: bool) -> str:
     del is_first, is_main
-    return f"cannot be compared with {who} in {listed(found)}: these rows are too few"
+    return f"cannot be compared with {who} in {listed(found)}: {_FEW}"
 
 
-_CLAUSES = {BETTER: _better, WORSE: _worse, ALIKE: _alike, UNKNOWN: _unknown}
+def _without_figure(who: str, found: Gains, *, is_first: bool, is_main: bool) -> str:
+    del is_first, is_main
+    has = "it has no value" if len(found) == 1 else "they have no value"
+    return f"cannot be compared with {who} in {listed(found)}: {has} on these rows"
+
+
+_CLAUSES = {BETTER: _better, WORSE: _worse, ALIKE: _alike, UNKNOWN: _unknown, WITHOUT_FIGURE: _without_figure}
 
 
 def _by(gain: Mapping[str, Any]) -> str:

@@ -83,10 +83,19 @@ def config_in_words(config: Config) -> str:
 
 def trial_in_words(record: TrialRecord) -> str:
     """The config of a trial and how long it trained."""
+    if record.name == "mean" and record.config.loss.name == "cross_entropy":
+        return "the share of each class, whatever the row says"
     if record.name in ("mean", "linear"):
         return _BASELINES[record.name]
     prefix = f"{_BASELINES[record.name]}: " if record.name else ""
     return f"{prefix}{config_in_words(record.config)}; {course_in_words(record)}"
+
+
+def cut_of(record: TrialRecord) -> dict[str, int] | None:
+    """How many of its planned epochs a trial had time for, in the mean over its folds; None where it had for all."""
+    if OUT_OF_BUDGET not in record.ended or not record.epochs:
+        return None
+    return {"epochs": round(sum(record.epochs) / len(record.epochs)), "planned": record.config.epochs}
 
 
 def course_in_words(record: TrialRecord) -> str:

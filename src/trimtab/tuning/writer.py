@@ -16,9 +16,10 @@ from trimtab.training.run import RunRecord
 from trimtab.tuning.curves import curves_frame
 from trimtab.tuning.flight import Flight
 from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.held import best_of
 from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.store import TrialStore
-from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
+from trimtab.tuning.trial import TrialRecord, TrialWeights
 
 KEPT_TRIALS, KEPT_BYTES = 256, 2 << 30
 # Every trial's curves are a file at first; so many are laid into one, that a long search does not leave thousands.
@@ -59,7 +60,7 @@ class TrialWriter:
         self._errors = {r.number: r.error for r in earlier}
         self._parts: list[Path] = []
         self.flight = flight or Flight(folder)
-        self._best = min((r for r in earlier if r.state == COMPLETE), key=lambda r: r.error, default=None)
+        self._best = best_of(earlier, space.fixed)
         self._shown = {r.number for r in earlier if r.name} | _referred_to(folder)
         self._thread: threading.Thread | None = None
 
@@ -143,8 +144,7 @@ class TrialWriter:
     def _note_shown(self, record: TrialRecord) -> None:
         if record.name:
             self._shown.add(record.number)
-        if record.state == COMPLETE and (self._best is None or record.error < self._best.error):
-            self._best = record
+        self._best = best_of([*filter(None, [self._best]), record], self.space.fixed)
 
     def _kept(self) -> set[int]:
         """What a study shows, or has shown: baselines, the best trial, and whatever its last result refers to."""
