@@ -274,7 +274,7 @@ class Fitting:
 
     def prepared(self, part: Examples) -> Examples:
         """Examples in the form that network and loss read."""
-        part = self._tried.prepared(part)
+        part = self._tried.prepared(part).with_targets_as(self.material.first)
         self._check_weights(part)
         if self.own is None:
             return arranged_targets(self._tried.outputs, part, self.task, self.loss_name, self.dtype)
