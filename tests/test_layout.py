@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.layout import paragraph, table_in_text
+from trimtab.layout import number, paragraph, table_in_text
 
 CELL = st.text("abc 0,.-", min_size=0, max_size=30).map(lambda text: " ".join(text.split()))
 
@@ -23,6 +23,17 @@ def test_every_word_of_every_cell_is_there_whole_and_lines_fit_where_words_do(
         max(len(row[0]) for row in (headings, *rows)) + 2 + max(len(c) for row in (headings, *rows) for c in row[1:])
     )
     assert max(map(len, text.splitlines())) <= max(width, widest)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3e-8, "3e-08"), (-1.23456e-7, "-1.235e-07"), (0.00001234, "1.234e-05"), (0.00012345, "0.000123"),
+        (0.0, "0"), (0.5, "0.5000"), (1234.5, "1,234"), (None, "-"), (float("nan"), "-"),
+    ],
+)  # fmt: skip
+def test_no_figure_is_shown_as_nought_however_small(value: float | None, text: str) -> None:
+    assert number(value) == text
 
 
 def test_the_last_column_wraps_at_words_first() -> None:

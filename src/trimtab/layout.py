@@ -15,11 +15,12 @@ NARROWEST = 16
 
 
 def number(value: float | None) -> str:
-    """A figure for people: four significant digits, thousands separated."""
+    """A figure for people: four significant digits, thousands separated; three of a small one, "3e-08" of a tiny one."""
     if value is None or not math.isfinite(value):
         return "-"
     digits = 0 if value == 0 else max(0, 3 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(digits, 6)}f}"
+    # Of what is smaller, 6 places behind the point would show less than three digits, or none.
+    return f"{value:,.{min(digits, 6)}f}" if digits <= 7 else f"{value:.4g}"
 
 
 def table_in_text(

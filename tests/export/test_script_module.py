@@ -567,7 +567,7 @@ def test_a_loader_of_several_that_drops_its_last_batch():
     module, valid = mixed(gives_two=True), as_given("a dict", "a dict", 24)
     how = {"count": 40, "given": loader, "loss": mean_square, "schedule": "cosine", "batch_size": None}
     script = assert_trains_alike_of_several(module, parts, valid, **how)
-    assert 'if len(rows) < BATCH and len(rows) < len(y["first"]):' in script
+    assert 'if len(rows) < BATCH and len(rows) < len(y["second"]):' in script
 
 
 def test_a_script_says_in_which_form_it_takes_rows():
