@@ -15,7 +15,7 @@ NARROWEST = 16
 
 
 def number(value: float | None) -> str:
-    """A figure for people: four significant digits, thousands separated; three of a small one, "3e-08" of a tiny one."""
+    """A figure for people: four significant digits, thousands separated; "3e-08" where it is tiny."""
     if value is None or not math.isfinite(value):
         return "-"
     digits = 0 if value == 0 else max(0, 3 - math.floor(math.log10(abs(value))))
