@@ -54,7 +54,7 @@ STANDINS: list[Client] = []
 
 @pytest.fixture
 def standin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for MLflow, with what the logger uses of it, so that it can be tested where MLflow is not installed."""
+    """A stand-in for MLflow with what the logger uses of it, so that it is tested where MLflow is not installed."""
     module = types.ModuleType("mlflow")
     kinds = {"Param": namedtuple("Param", "key value"), "Metric": namedtuple("Metric", "key value timestamp step")}
     vars(module).update(entities=SimpleNamespace(**kinds), MlflowClient=Client, active_run=lambda: None)
