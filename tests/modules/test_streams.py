@@ -1,5 +1,6 @@
 """Datasets and loaders: collected where their items stay the same, read anew in every epoch where they do not."""
 
+import copy
 import logging
 
 import numpy
@@ -252,6 +253,37 @@ def test_streams_that_cannot_be_used(train, valid, kind, words):
     with pytest.raises(kind, match=words) as caught:
         fit(train, valid)
     assert type(caught.value) is kind
+
+
+def test_a_loader_that_drops_every_batch_of_a_stream_is_told():
+    for source in (Augmented(), NamedInOrder()):
+        with pytest.raises(tt.DataError, match="gave no batch: its loader drops batches that are not full, and has no"):
+            fit(DataLoader(source, batch_size=ROWS + 1, drop_last=True))
+
+
+@pytest.mark.parametrize("layers", [(), (nn.BatchNorm1d(8),)], ids=["plain", "normalised"])
+@pytest.mark.parametrize("drop_last", [True, False])
+@pytest.mark.parametrize("loss", ["mse", lambda output, target: (output - target).square().mean().sqrt()])
+def test_a_loader_that_drops_its_last_batch_trains_as_a_loop_over_it_does(loss, drop_last, layers):
+    loader = DataLoader(InOrder(), batch_size=16, drop_last=drop_last)
+    make = initialised(lambda: nn.Sequential(nn.Linear(3, 8), *copy.deepcopy(layers), nn.ReLU(), nn.Linear(8, 1)), 0)
+    module = copy.deepcopy(make)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.05)
+    expected, function = [], nn.functional.mse_loss if loss == "mse" else loss
+    for _ in range(2):
+        total = rows = 0
+        for x, y in loader:
+            optimizer.zero_grad()
+            value = function(module(x), y)
+            value.backward()
+            optimizer.step()
+            total, rows = total + value.item() * len(x), rows + len(x)
+        expected.append(total / rows)
+    run = tt.fit(make, loader, VALID, loss=loss, optimizer="sgd", lr=0.05, epochs=2)
+    assert losses(run) == pytest.approx(expected, rel=1e-4)
+    assert run.best_epoch == 2
+    for own, found in zip(module.state_dict().values(), run.module.state_dict().values(), strict=True):
+        torch.testing.assert_close(own, found, rtol=1e-3, atol=1e-5)
 
 
 def test_labels_of_a_stream_are_checked_batch_by_batch():
