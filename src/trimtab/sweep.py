@@ -16,7 +16,7 @@ from trimtab.errors import OptionError
 from trimtab.fit import finished, recipe_of, share_of
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.modules.comparison import Predicted, metric_of_loss
-from trimtab.modules.divergence import has_diverged
+from trimtab.modules.divergence import has_diverged, is_unscored
 from trimtab.modules.fitting import BY_TASK, Fitting
 from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
@@ -28,7 +28,6 @@ from trimtab.swept import Outcome, Sweep, cell, summarised
 from trimtab.training.config import Listed, whole
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.run import RunRecord
-from trimtab.training.unscored import is_unscored
 from trimtab.wording import counted
 
 MOST_RUNS = 20_000

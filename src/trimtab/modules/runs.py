@@ -17,6 +17,7 @@ import torch
 from trimtab.errors import OptionError
 from trimtab.modules.batches import RunBatches
 from trimtab.modules.differences import differences
+from trimtab.modules.divergence import is_unscored
 from trimtab.modules.fitting import Fitting
 from trimtab.modules.identity import identity_of_run
 from trimtab.modules.listening import Listening
@@ -30,7 +31,7 @@ from trimtab.training.population import Population, Structure
 from trimtab.training.run import CURVES, Request, RunRecord
 from trimtab.training.solo import SoloRun
 from trimtab.training.telling import say_once
-from trimtab.training.unscored import is_unscored, words_of_unscored
+from trimtab.training.unscored import words_of_unscored
 from trimtab.tuning.pace import SECONDS_PER_OPERATION, STEP
 
 log = logging.getLogger(__name__)

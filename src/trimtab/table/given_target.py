@@ -107,8 +107,9 @@ def _as_array(y: Any) -> np.ndarray:
     categorical = _categorical(y)
     if hasattr(categorical, "codes"):
         known, codes = np.asarray(categorical.categories), np.asarray(categorical.codes)
-        # The code of a gap is -1: the last place.
-        return np.append(known.astype(object), None)[codes] if (codes < 0).any() else known[codes]
+        if not (codes < 0).any():
+            return known[codes]
+        return _objects([*known.tolist(), None])[codes]  # the code of a gap is -1: the last place
     if nw.dependencies.is_pandas_series(y) or nw.dependencies.is_pandas_index(y):
         return np.asarray(y, dtype=None if isinstance(y.dtype, np.dtype) else object)
     if nw.dependencies.is_into_series(y):

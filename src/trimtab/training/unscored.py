@@ -1,19 +1,12 @@
-"""Unscored: runs whose metric gave no number although their losses did, and the sentences that say so.
+"""Unscored: the sentence about a metric that gave no number although the losses did.
 
-Training that diverges is another thing: its losses are no numbers either. Knows records and metrics; it trains nothing.
+Training that diverges is another thing: its losses are no numbers either. Knows metrics and figures; it trains nothing.
 """
 
 import math
 from collections.abc import Iterable
 
 from trimtab.training.metrics import Metric
-from trimtab.training.run import NOT_FINITE, RunRecord
-
-
-def is_unscored(record: RunRecord) -> bool:
-    """Whether the metric gave no finite number in any epoch of a run that did not diverge."""
-    scores = record.curves.validation_metric
-    return bool(scores) and record.ended != NOT_FINITE and not any(map(math.isfinite, scores))
 
 
 def words_of_unscored(metric: Metric, figures: Iterable[float], of: str = "") -> str:
