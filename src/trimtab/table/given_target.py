@@ -109,7 +109,7 @@ def _as_array(y: Any) -> np.ndarray:
         known, codes = np.asarray(categorical.categories), np.asarray(categorical.codes)
         if not (codes < 0).any():
             return known[codes]
-        return _objects([*known.tolist(), None])[codes]  # the code of a gap is -1: the last place
+        return _objects([*known, None])[codes]  # the code of a gap is -1: the last place
     if nw.dependencies.is_pandas_series(y) or nw.dependencies.is_pandas_index(y):
         return np.asarray(y, dtype=None if isinstance(y.dtype, np.dtype) else object)
     if nw.dependencies.is_into_series(y):
