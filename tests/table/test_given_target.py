@@ -67,6 +67,11 @@ LABELS = {
     "decimals in a list": (MONEY, MONEY, (1.1, 2.25)),
     "a category of fractions": (pd.Categorical([1.5, 2.5]), [1.5, 2.5], (1.5, 2.5)),
     "a category of truths": (pd.Categorical([False, True]), [False, True], (False, True)),
+    "a category of single precision": (
+        pd.Categorical(np.array([0.1, 0.2], dtype=np.float32)),
+        [float(np.float32(0.1)), float(np.float32(0.2))],
+        (0.1, 0.2),
+    ),
     "bytes of numpy": (np.array(BYTES), BYTES, ("x", "y")),
     "bytes in a list": (BYTES, BYTES, ("x", "y")),
     "bytes of polars": (pl.Series(BYTES), BYTES, ("x", "y")),

@@ -4,6 +4,7 @@ Knows neither features nor splits.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -98,12 +99,12 @@ class TargetEncoder(Document):
         is_told_apart = None not in labels and len(set(labels)) == len(labels)
         if not is_told_apart:
             labels = [str(label) for label in texts]
-        if column.dtype.is_decimal():
-            classes = column.cast(pl.Float64).to_list() if is_told_apart else labels
-        else:
-            has_type = column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String)
-            classes = column.to_list() if has_type else labels
-        return self.model_copy(update={"classes": tuple(classes), "labels": tuple(labels)})
+        has_type = column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String)
+        classes = column.to_list() if has_type and not column.dtype.is_decimal() else labels
+        if is_told_apart and (column.dtype.is_decimal() or column.dtype.is_float()):
+            classes = [float(label) for label in labels]
+        told = {"classes": tuple(classes), "labels": tuple(labels), "precision": precision_of(column.dtype)}
+        return self.model_copy(update=told)
 
     @property
     def outputs(self) -> int:
