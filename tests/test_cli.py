@@ -355,7 +355,7 @@ class Fitted:
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-c", "import sys; from trimtab.cli import main; sys.exit(main())", *map(str, arguments)]
+    return [sys.executable, "-m", "trimtab", *map(str, arguments)]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ import tempfile
 import threading
 import time
 import warnings
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import numpy
@@ -185,6 +187,44 @@ def test_labels_come_back_as_they_were(labels):
     assert model.model_.predict(x).tolist() == y.tolist()
 
 
+DAYS = [date(2024, 1, 1), date(2024, 2, 1)]
+QUICK = {"trials": 1, "epochs": 30, "lr": 0.05, "optimizer": "adam", "dropout": 0.0, "cv": 2}
+
+
+@pytest.mark.parametrize(
+    ("y", "told"),
+    [
+        (polars.Series(DAYS * 10), ["2024-01-01", "2024-02-01"]),
+        ([Decimal("1.10"), Decimal("2.25")] * 10, [1.1, 2.25]),
+        (numpy.array([b"x", b"y"] * 10), ["x", "y"]),
+        (numpy.array([2**63, 2**63 + 1] * 9 + [-1, -1], dtype=object), ["-1", str(2**63), str(2**63 + 1)]),
+    ],
+    ids=["days", "decimals", "bytes", "large"],
+)
+def test_labels_of_every_type_are_learnt_scored_saved_and_found_again(y, told, tmp_path):
+    given = list(y)
+    known = sorted(set(given))
+    x = numpy.eye(3)[[known.index(label) for label in given]]
+    model = classifier(**QUICK).fit(x, y)
+    assert model.classes_.tolist() == known and model.predict(x).tolist() == given
+    assert model.score(x, y) == 1.0 and model.score(x, y, numpy.ones(20)) == 1.0
+    twin = pickle.loads(pickle.dumps(model))
+    assert twin.predict(x).tolist() == given and twin.classes_.dtype == model.classes_.dtype
+    model.model_.save(tmp_path / "model")
+    loaded = tt.load_model(tmp_path / "model")
+    assert list(loaded.target.classes) == list(model.model_.target.classes) == told
+    assert set(loaded.predict(x).tolist()) == set(told)
+    # A table that holds the same labels is told by the saved model.
+    assert loaded.evaluate((x, y)).figures["accuracy"].value == 1.0
+
+
+def test_a_score_counts_rows_by_their_weights():
+    x, y = numpy.eye(2)[[0, 1] * 10], DAYS * 10
+    model = classifier(**QUICK).fit(x, y)
+    assert model.score(x, DAYS[:1] * 20) == 0.5
+    assert model.score(x, DAYS[:1] * 20, sample_weight=[3, 1] * 10) == 0.75
+
+
 def test_a_class_without_weight_is_not_there():
     x, y = numpy.arange(12.0)[:, None], numpy.array(["a", "b", "c"] * 4)
     model = classifier().fit(x, y, sample_weight=(y != "b"))
@@ -230,10 +270,18 @@ def test_what_cannot_be_is_said_when_fitting(options, match):
         regressor(**options).fit(frame, y)
 
 
+def test_moments_are_no_numbers_to_predict():
+    frame, _ = mixed()
+    with pytest.raises(tt.DataError, match="y holds moments"):
+        regressor().fit(frame, pandas.date_range("2024-01-01", periods=ROWS, tz="UTC").to_series())
+
+
 def test_what_a_classifier_cannot_take_is_said():
     frame, y = mixed()
-    with pytest.raises(ValueError, match="continuous"):
+    with pytest.raises(ValueError, match="numbers with fractions, such as"):
         classifier().fit(frame, y)
+    with pytest.raises(ValueError, match="y mixes text and true and false"):
+        classifier().fit(frame, ["a", True] * (ROWS // 2))
     with pytest.raises(ValueError, match='one class only, "a"'):
         classifier().fit(frame, ["a"] * ROWS)
     with pytest.raises(ValueError, match="delta and tau cannot be set"):

@@ -15,6 +15,7 @@ import pytest
 from torch import nn
 
 import trimtab as tt
+from trimtab.training.engine import Engine
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.going_on import words_of_a_cut, words_of_held_knobs
 from trimtab.tuning.store import TrialStore
@@ -425,6 +426,26 @@ def test_where_nothing_is_kept_nothing_can_be_gone_on_with():
         "The time was over after 3 of 20 trials: give a larger --budget, or --trials alone."
     )
     assert "--resume runs/a --trials 20" in words_of_a_cut(3, 20, Path("runs/a"))
+
+
+def test_a_study_keeps_its_precision_unless_another_is_asked_for(table, tmp_path, monkeypatch):
+    shutil.copytree(table.out, tmp_path / "s")
+    document = json.loads((tmp_path / "s" / "study.json").read_text())
+    assert document["asked"]["precision"] == "high"
+    document["asked"]["precision"] = "auto"
+    (tmp_path / "s" / "study.json").write_text(json.dumps(document))
+    used = []
+
+    def noting(*arguments, precision, **options):
+        used.append(precision)
+        return Engine(*arguments, precision=precision, **options)
+
+    monkeypatch.setattr("trimtab.job.Engine", noting)
+    same = tt.tune(resume=tmp_path / "s", trials=1, threads=1)
+    assert not any("precision" in notice for notice in same.notices)
+    other = tt.tune(resume=tmp_path / "s", trials=1, threads=1, precision="high")
+    assert used == ["auto", "high"]
+    assert other.notices[0] == 'From now on runs multiply in precision "high"; those of earlier calls did in "auto".'
 
 
 def test_a_configuration_of_other_held_knobs_is_another_one(table, tmp_path):

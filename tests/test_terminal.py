@@ -95,7 +95,7 @@ def summary_of(test: dict | None, width: int | None = None, **news: Any) -> str:
     stream = io.StringIO()
     console = console_on(stream)
     if width:
-        console.width = width
+        console.width, console.soft_wrap = width, False
     print_summary(console, study(test, **news))
     return stream.getvalue()
 
@@ -204,6 +204,28 @@ def test_sentences_break_between_words_on_a_terminal_and_nowhere_in_a_pipe() -> 
     piped = io.StringIO()
     say(console_on(piped), sentence)
     assert piped.getvalue() == sentence + "\n"
+
+
+@pytest.mark.parametrize("columns", ["50", "120"])
+def test_a_pipe_is_as_wide_as_its_environment_says(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    piped = io.StringIO()
+    say(console_on(piped), "a word or two " * 30)
+    assert int(columns) - 5 < max(map(len, piped.getvalue().splitlines())) <= int(columns)
+    for odd in ("0", "wide", ""):
+        monkeypatch.setenv("COLUMNS", odd)
+        piped = io.StringIO()
+        say(console_on(piped), "a word or two " * 30)
+        assert len(piped.getvalue().splitlines()) == 1
+
+
+def test_no_interval_is_broken_and_nothing_is_printed_of_nothing() -> None:
+    console, stream = on_a_terminal(20)
+    say(console, "better by 0.73 [0.39, 1.10] than that")
+    assert "[0.39, 1.10]" in stream.getvalue()
+    console, stream = on_a_terminal(20)
+    say(console, "")
+    assert stream.getvalue() == ""
 
 
 def test_commands_to_try_can_be_copied() -> None:

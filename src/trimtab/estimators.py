@@ -6,7 +6,6 @@ Checks what comes in as scikit-learn does and hands it to a job. Leaves no files
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +19,6 @@ import torch.fx.experimental.symbolic_shapes  # autograd imports it at its first
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_array, check_consistent_length, check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from trimtab.errors import DataError, OptionError
@@ -31,10 +29,10 @@ from trimtab.results import Study
 from trimtab.table.folds import Fold
 from trimtab.table.frames import label_columns, to_frame
 from trimtab.table.given import given_weights, prepare_given
+from trimtab.table.given_target import are_said_to_be_labels, given_labels, given_numbers, numbered, refuse_fractions
 from trimtab.table.prepare import Prepared
 from trimtab.tuning.budget import Budget, seconds_for
 from trimtab.tuning.space import KNOB_NAMES
-from trimtab.wording import counted
 
 USUAL_BUDGET = "60s"
 FEWEST_ROWS = 2
@@ -264,7 +262,8 @@ class TrimtabClassifier(ClassifierMixin, _Tuned):
         metric: what is optimised: log_loss (None), accuracy, balanced_accuracy or roc_auc (two classes).
 
     Attributes:
-        classes_: the labels in sorted order, once fitted.
+        classes_: the labels in sorted order, once fitted, as they were given; `predict` returns them. `model_`, which
+            is saved as JSON, has text for labels that JSON lacks: "2024-01-31" for a day.
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "TrimtabClassifier":  # noqa: N803
@@ -272,16 +271,13 @@ class TrimtabClassifier(ClassifierMixin, _Tuned):
 
         Arguments:
             X: as for `TrimtabRegressor.fit`.
-            y: a label for each row: text, whole numbers, or true and false.
+            y: a label for each row, all of one kind: text, whole numbers, true and false, moments, days, spans of time,
+                exact decimals, bytes, or the cells of a pandas category.
             sample_weight: as for `TrimtabRegressor.fit`.
 
         Raises ValueError (as DataError or OptionError) for what cannot be used.
         """
-        given = column_or_1d(_as_labels(_there(y, self)), warn=True)
-        checks: dict[str, Any] = {"dtype": None, "ensure_2d": False, "input_name": "y", "estimator": self}
-        check_array(given, **checks)
-        check_classification_targets(given)
-        labels, numbers = np.unique(np.asarray(given), return_inverse=True)
+        labels, numbers = numbered(_as_labels(y, self))
         weights = given_weights(sample_weight, len(numbers))
         # A class whose rows have no weight is as if they were not there.
         left = labels[np.unique(numbers[weights > 0])]
@@ -289,7 +285,7 @@ class TrimtabClassifier(ClassifierMixin, _Tuned):
             raise DataError(f'y has one class only, "{left[0]}": there is nothing to tell apart.')
         self._fit(X, numbers, weights, task="classification", names=_names(y, numbers))
         self.classes_ = labels[np.array(self.model_.target.classes)]
-        self.model_ = replace(self.model_, target=self.model_.target.with_labels(self.classes_.tolist()))
+        self.model_ = replace(self.model_, target=self.model_.target.with_labels(self.classes_))
         return self
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -301,6 +297,14 @@ class TrimtabClassifier(ClassifierMixin, _Tuned):
         """float64 [rows, classes], in the order of `classes_`."""
         return self._raw(X)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """The share of the rows, by their weights, whose label is predicted."""
+        labels = _as_labels(y, self)
+        weights = given_weights(sample_weight, len(labels))
+        predicted = self.predict(X)
+        check_consistent_length(labels, predicted)
+        return float(np.average([one == other for one, other in zip(labels, predicted, strict=True)], weights=weights))
+
 
 def _there(y: Any, estimator: BaseEstimator) -> Any:
     if y is None:
@@ -311,11 +315,8 @@ def _there(y: Any, estimator: BaseEstimator) -> Any:
 def _as_numbers(y: Any, estimator: BaseEstimator) -> np.ndarray:
     """float64 [rows] or [rows, targets]."""
     checks: dict[str, Any] = {"dtype": np.float64, "ensure_2d": False, "input_name": "y", "estimator": estimator}
-    given = _there(y, estimator)
-    if np.asarray(given).dtype.kind in "mM":
-        raise DataError("y holds moments, where numbers are needed.")
     try:
-        return check_array(given, **checks)
+        return check_array(given_numbers(_there(y, estimator)), **checks)
     except ValueError as error:
         # numpy's words for a cell of text; all others are scikit-learn's own.
         if "could not convert" not in str(error):
@@ -323,30 +324,14 @@ def _as_numbers(y: Any, estimator: BaseEstimator) -> np.ndarray:
         raise DataError("y holds text, where numbers are needed: TrimtabClassifier takes labels.") from error
 
 
-def _as_labels(y: Any) -> Any:
-    """Labels as numpy has them, where they came in types that numpy does not know, or as Python's objects."""
-    if nw.dependencies.is_into_dataframe(y):
-        return np.column_stack([_as_labels(column) for column in to_frame(y).iter_columns()])
-    array = np.asarray(y)
-    if nw.dependencies.is_into_series(y) and (
-        array.dtype == object or not isinstance(getattr(y, "dtype", None), np.dtype)
-    ):
-        column = to_frame(y).to_series()
-        is_plain = column.dtype.is_numeric() and not (column.dtype.is_decimal() or column.null_count())
-        return column.to_numpy() if is_plain else _without_gaps(column.to_list())
-    return _without_gaps(array.tolist()) if array.dtype == object and array.ndim == 1 else y
-
-
-def _without_gaps(labels: list) -> np.ndarray:
-    missing = sum(label is None or label != label for label in labels)
-    if missing:
-        raise DataError(f"y lacks {counted(missing, 'label')}: leave out the rows that have none.")
-    if all(isinstance(label, str) for label in labels):
-        return np.array(labels, dtype=object)
-    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
-    plain = [float(label) if isinstance(label, Decimal) else label for label in plain]
-    is_one_kind = {type(label) for label in plain} in ({bool}, {int}, {float}, {int, float})
-    return np.array(plain) if is_one_kind else np.array(labels, dtype=object)
+def _as_labels(y: Any, estimator: BaseEstimator) -> np.ndarray:
+    """[rows], each label as it was given."""
+    labels = column_or_1d(given_labels(_there(y, estimator)), warn=True)
+    checks: dict[str, Any] = {"dtype": None, "ensure_2d": False, "input_name": "y", "estimator": estimator}
+    check_array(labels, **checks)
+    if not are_said_to_be_labels(y):
+        refuse_fractions(labels)
+    return labels
 
 
 def _names(y: Any, numbers: np.ndarray) -> list[str]:

@@ -100,7 +100,7 @@ def fit(
             evaluate_every=whole("evaluate_every", evaluate_every, least=1),
         )  # fmt: skip
         refuse_idle([asked])
-        runs = Runs(fitting, listening, None if checkpoint is None else _folder(checkpoint))
+        runs = Runs(fitting, listening, None if checkpoint is None else _folder(checkpoint), to_be_scored=True)
         record = runs.made([Job("run", wanted, seed)])[0]
         return finished(fitting, record, "run", wanted, share=share_of(valid))
 

@@ -10,22 +10,18 @@ from collections.abc import Collection, Sequence
 from rich.cells import cell_len
 
 GAP = 2
-# Of less, six decimals would show one digit or none.
-LEAST_WRITTEN_OUT = 1e-5
 # A column of words is not made narrower than this: two words a line are no text any more.
 NARROWEST = 16
 
 
 def number(value: float | None) -> str:
-    """A figure for people: four significant digits, thousands separated; next to 0 with an exponent, or without those
-    of its digits that come after the sixth decimal."""
+    """A figure for people: four significant digits, thousands separated; "3.000e-08" where it is tiny."""
     if value is None or not math.isfinite(value):
         return "-"
-    if 0 < abs(value) < LEAST_WRITTEN_OUT:
-        return f"{value:.3e}"
     rounded = abs(float(f"{value:.3e}"))  # 9.9999 has as many digits before the point as 10
     digits = 0 if rounded == 0 else max(0, 3 - math.floor(math.log10(rounded)))
-    return f"{value:,.{min(digits, 6)}f}"
+    # Of what is smaller, 6 places behind the point would show less than three digits, or none.
+    return f"{value:,.{min(digits, 6)}f}" if digits <= 7 else f"{value:.3e}"
 
 
 def table_in_text(

@@ -5,6 +5,7 @@ Puts the floors below to work on what was asked; it parses no options and knows 
 
 import hashlib
 import json
+import math
 import re
 from contextlib import closing
 from pathlib import Path
@@ -27,7 +28,8 @@ from trimtab.results import Study, parts_of_network
 from trimtab.training.metrics import all_scores
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.program import outputs_of
-from trimtab.training.run import Request
+from trimtab.training.run import NOT_FINITE, Request
+from trimtab.training.unscored import words_of_unscored
 from trimtab.tuning import calls
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.flight import Flight, in_flight
@@ -38,6 +40,7 @@ from trimtab.tuning.store import begun, check_opens
 from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 from trimtab.tuning.writer import TrialWriter
+from trimtab.wording import counted
 
 KIND = "module"
 SECONDS_TO_STORE, MOST_RESERVED = 0.015, 0.25
@@ -113,9 +116,7 @@ class ModuleJob:
             raise StudyError(f"Stopped at once. What was finished is kept: go on with resume={str(study.path)!r}.")
         winner = min((r for r in trials if r.state == COMPLETE), key=lambda r: r.error, default=None)
         if winner is None:
-            raise StudyError(
-                "No trial was finished: give a larger budget, or a space in which training does not diverge."
-            )
+            raise StudyError(_words_of_no_winner(trials))
         result = self._result(fitting, study, winner, trials, test_rows) | {"engine": report}
         calls.note(study, seconds=round(self.budget.elapsed, 2), tested=test_rows is not None)
         result |= calls.in_all(study)
@@ -182,9 +183,23 @@ class ModuleJob:
                 baseline_names=(), on_progress=self._on_progress, flight=flight, flying=flying, listener=self.runs,
             )  # fmt: skip
             trials = search.run()
+            self._check_scores(fitting, trials, search.unscored)
             if search.is_cut_by_time:
                 self._notice(words_of_a_cut(search.tuned, search.max_trials, folder.path))
             return trials, engine_report(engine)
+
+    def _check_scores(self, fitting: Fitting, trials: list[TrialRecord], figures: set[float]) -> None:
+        """Raise StudyError where the metric gave no number for any trial; say so where it gave none for some."""
+        unscored = [record for record in trials if record.is_unscored]
+        if not unscored or fitting.metric is None:
+            return
+        if len(unscored) == len(trials):
+            of = f"all {len(trials)} trials" if len(trials) > 1 else ""
+            raise StudyError(words_of_unscored(fitting.metric, figures or {math.nan}, of))
+        self._notice(
+            f"The metric {fitting.metric.name} gave no number in any epoch of {len(unscored)} of the "
+            f"{counted(len(trials), 'trial')}: they count as failed."
+        )
 
     def _result(
         self,
@@ -247,6 +262,15 @@ class ModuleJob:
         for listener in self.listeners:
             if method := getattr(listener, what, None):
                 method(*details)
+
+
+def _words_of_no_winner(trials: list[TrialRecord]) -> str:
+    if trials and all(NOT_FINITE in record.ended for record in trials):
+        return (
+            f"No trial was finished: training diverged in all that were tried ({counted(len(trials), 'trial')}). Give "
+            "a space of smaller learning rates (lr)."
+        )
+    return "No trial was finished: give a larger budget, or a space in which training does not diverge."
 
 
 def _test_rows(test: Any) -> Examples:

@@ -4,6 +4,7 @@ Checks what comes in and hands it to the floors below. Knows no terminal.
 """
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,13 +16,13 @@ from trimtab.errors import OptionError
 from trimtab.fit import finished, recipe_of, share_of
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.modules.comparison import Predicted, metric_of_loss
-from trimtab.modules.divergence import has_diverged
+from trimtab.modules.divergence import has_diverged, is_unscored
 from trimtab.modules.fitting import BY_TASK, Fitting
 from trimtab.modules.listening import Listening
 from trimtab.modules.material import Material
 from trimtab.modules.networks import Networks
 from trimtab.modules.recipe import LOSS_KNOBS, Recipe, plain, refuse_idle, split_knobs
-from trimtab.modules.runs import Job, Runs, for_training
+from trimtab.modules.runs import Job, Runs, for_training, require_scores
 from trimtab.modules.several import is_one_after_all, is_sequence, several, takes_sequence
 from trimtab.swept import Outcome, Sweep, cell, summarised
 from trimtab.training.config import Listed, whole
@@ -174,7 +175,10 @@ def _trained(
             raise OptionError("Values of different losses cannot be compared: name a metric= that reads the outputs.")
         for job in own[1:]:
             fitting.check(job.recipe)
-        for place, job, record in zip(places, own, Runs(fitting, listening).made(own), strict=True):
+        records = Runs(fitting, listening).made(own)
+        if len(families) == 1:  # elsewhere another family may have scores
+            require_scores(fitting.metric, records)
+        for place, job, record in zip(places, own, records, strict=True):
             run = finished(fitting, record, job.name, job.recipe, share=share)
             outcomes[place] = _outcome(fitting, record), run
     assert fitting is not None
@@ -185,7 +189,7 @@ def _trained(
 def _outcome(fitting: Fitting, record: RunRecord) -> Outcome:
     last = fitting.error_of(record.curves.validation_metric[-1])
     failed = has_diverged(record, fitting.untrained(record.request))
-    best = fitting.error_of(fitting.best_score(record))
+    best = math.nan if is_unscored(record) else fitting.error_of(fitting.best_score(record))
     return Outcome(best, last, failed, record.best_epoch, record.predictions)
 
 

@@ -1,5 +1,6 @@
 """What a person reads of a sweep in a terminal: how far it is, and what its values came to. Trains nothing."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -52,6 +53,7 @@ def print_sweep(console: Console, sweep: "Sweep") -> None:
     rows = []
     for place, row in enumerate(sweep.table.iter_rows(named=True)):
         note = "best" if place == sweep.place else "cannot be told apart" if row[knob] in sweep.like_best else ""
+        note = "no score" if math.isnan(row["best"]) else note
         note = f"diverged ({row['diverged']})" if row["diverged"] else note
         cells = [row["best"], row["best_low"], row["best_high"], row["final"], row["best_epoch"]]
         rows.append([_text(row[knob]), *map(_text, cells), note])

@@ -1,5 +1,6 @@
 """Sweep: what the values of one or two knobs came to, as its owner holds it. Trains nothing."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -36,7 +37,8 @@ class Sweep:
     with `best_low` and `best_high`, the lowest and highest of the seeds; `final`, `final_low` and `final_high`, the
     same of the last epoch; `best_epoch`, their median; `diverged`, how many seeds were not finite, ended with losses on
     training and validation rows a tenth above those of the untrained network, or were so on validation rows throughout
-    and learnt nothing. Scores are the `metric` as users read it, or the validation loss where that is None.
+    and learnt nothing. Scores are the `metric` as users read it, or the validation loss where that is None; NaN where a
+    metric gave no number although the run did not diverge.
 
     Attributes:
         knobs: the names of the one or two knobs.
@@ -74,9 +76,13 @@ class Sweep:
             if self.runs
             else f"It took {self.seconds:.1f} s."
         )
+        unscored = self._unscored()
         if not self.best:
             advice = ": try smaller ones" if self.knobs == ("lr",) else ""
-            return f"Every value of {' and '.join(self.knobs)} diverged{advice}. {seeds}"
+            named = " and ".join(self.knobs)
+            if not unscored:
+                return f"Every value of {named} diverged{advice}. {seeds}"
+            return f"Every value of {named} diverged, or {what} gave no number for it ({listed(unscored)}). {seeds}"
         row = self.table.row(self.place or 0, named=True)
         best = ", ".join(f"{name} {_text(value)}" for name, value in self.best.items())
         spread = (
@@ -88,11 +94,19 @@ class Sweep:
             parts.append(f"These cannot be told apart on these rows and seeds: {named}.")
         elif not self.is_noise_known:
             parts.append("One run of each value cannot tell a difference from chance: give more seeds.")
-        elif len(self.table) > 1:
+        elif len(self.table) > 1 + len(unscored):
             parts.append("Every other value is measurably worse on these rows and seeds.")
+        if unscored:
+            parts.append(f"Not compared, for {what} gave no number for them: {listed(unscored)}.")
         if self.edge is not None:
             parts.append(f"Beyond {self.knobs[0]} {_text(self.edge)} training diverges.")
         return " ".join([*parts, seeds])
+
+    def _unscored(self) -> list[str]:
+        """The values that trained, and for which the metric gave no number."""
+        rows = (row for row in self.table.iter_rows(named=True) if math.isnan(row["best"]) and not row["diverged"])
+        values = ({name: row[name] for name in self.knobs} for row in rows)
+        return [_text(value if len(value) > 1 else next(iter(value.values()))) for value in values]
 
     def summary(self) -> dict[str, Any]:
         """What was found, as one plain dict: the object that `trimtab sweep --json` prints."""

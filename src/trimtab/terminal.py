@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -38,15 +38,24 @@ COLUMNS = MODELS | {"linear": "linear"}
 
 
 def console_on(stream: TextIO) -> Console:
-    """A console that prints texts as they are: no markup, no colouring of what looks like code."""
-    width = None if stream.isatty() else PLAIN_WIDTH
-    return Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
+    """A console that prints texts as they are: no markup, no colouring of what looks like code.
+
+    It is as wide as the terminal, or as COLUMNS in the environment says. Where neither says so, texts stay on one line.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    is_told = stream.isatty() or (columns.isdecimal() and int(columns) > 0)
+    width = None if is_told else PLAIN_WIDTH
+    return Console(file=stream, markup=False, highlight=False, emoji=False, width=width, soft_wrap=not is_told)
 
 
 def say(console: Console, text: str, *, indent: str = "") -> None:
-    """Print `text` on lines that break between words where somebody looks, and on one line everywhere else."""
-    if console.is_terminal:
-        text = paragraph(text, console.width, indent=indent)
+    """Print `text`, if there is any, on lines that break between words where the width is known, and on one line
+    elsewhere. An interval is not broken, and a single word that is too wide stays whole."""
+    if not text:
+        return
+    if not console.soft_wrap:
+        kept = re.sub(r"\[[^\]]*\]", lambda interval: interval[0].replace(" ", "\xa0"), text)
+        text = paragraph(kept, console.width, indent=indent).replace("\xa0", " ")
     console.print(text, soft_wrap=True)
 
 
@@ -240,20 +249,19 @@ def print_summary(console: Console, study: "Study") -> None:
     from trimtab.tuning.verdicts import effort_in_words, ensemble_in_words, verdicts
 
     result = study.summary()
-    say = partial(_say, console)
     console.print()
-    say(f"Best config: {study.words}.")
-    say(ensemble_in_words(result))
+    say(console, f"Best config: {study.words}.")
+    say(console, ensemble_in_words(result))
     _print_figures(console, result)
     for text in verdicts(result):
-        say(text, indent="  ")
+        say(console, text, indent="  ")
     console.print()
     out = Path(result["out"])
-    say(f"Model:  {out / 'model'}")
+    say(console, f"Model:  {out / 'model'}")
     for name, file in (("Curves", out / "curves.parquet"), ("Rows", out / "predictions.parquet")):
         if file.exists():
-            say(f"{name + ':':8}{file}")
-    say(f"Study:  {out}  ({effort_in_words(result)})")
+            say(console, f"{name + ':':8}{file}")
+    say(console, f"Study:  {out}  ({effort_in_words(result)})")
 
 
 def _print_figures(console: Console, result: dict[str, Any]) -> None:
@@ -271,13 +279,6 @@ def _print_figures(console: Console, result: dict[str, Any]) -> None:
         rows.append([metric, number(score), interval, *(number(names[name].get(metric)) for name in names)])
     right = {1, *range(3, len(headings))}
     console.print()
-    _say(console, rows_in_words(result))
+    say(console, rows_in_words(result))
     console.print(table_in_text(headings, rows, console.width, right=right), soft_wrap=True)
     console.print()
-
-
-def _say(console: Console, text: str, *, indent: str = "") -> None:
-    """A paragraph; an interval is not broken, a single word that is too wide stays whole."""
-    kept = re.sub(r"\[[^\]]*\]", lambda interval: interval[0].replace(" ", "\xa0"), text)
-    if text:
-        console.print(paragraph(kept, console.width, indent=indent).replace("\xa0", " "), soft_wrap=True)

@@ -29,7 +29,7 @@ from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.tuning.address import checked_address
 from trimtab.tuning.budget import Budget, seconds_for
 from trimtab.tuning.folder import StudyFolder, locked
-from trimtab.tuning.going_on import address_of, seed_of, trials_asked_for, words_of_held_knobs
+from trimtab.tuning.going_on import address_of, seed_of, trials_asked_for, words_of_held_knobs, words_of_precision
 from trimtab.wording import listed, with_article
 
 PRECISIONS = ("high", "auto")
@@ -58,7 +58,7 @@ def tune(
     trials: int | None = None,
     threads: int | None = None,
     device: str = "auto",
-    precision: str = "high",
+    precision: str | None = None,
     single: bool = False,
     resume: str | Path | None = None,
     drop: str | Sequence[str] = (),
@@ -107,8 +107,8 @@ def tune(
             search before, a notice says so. With `resume` and neither of both, a study does what it was asked for.
         threads: threads to train with (default: all cores allowed).
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
-        precision: "high" multiplies in float32; "auto" in bfloat16 where the processor is quicker at it and a check on
-            the first epochs finds the validation score unharmed.
+        precision: "high" (the default) multiplies in float32; "auto" in bfloat16 where the processor is quicker at it
+            and a check on the first epochs finds the validation score unharmed. With `resume` that of the study.
         single: one network instead of an ensemble, trained on all rows but the test's.
         resume: the folder of an earlier study to go on from; `data` and `target` may then be left out.
         drop: columns to leave out, as "a,b" or a list.
@@ -177,7 +177,7 @@ def _tune_table(given: Mapping[str, Any]) -> Study:
 
 def _limits(given: Mapping[str, Any]) -> tuple[int | None, int]:
     """How many trials at most, and how many threads."""
-    if given["precision"] not in PRECISIONS:
+    if given["precision"] not in (None, *PRECISIONS):
         raise unknown_choice("precision", str(given["precision"]), PRECISIONS)
     trials, threads = (None if given[n] is None else whole(n, given[n], 1) for n in ("trials", "threads"))
     if given["resume"] is not None:
@@ -245,7 +245,8 @@ def _table_job(given: Mapping[str, Any]) -> tuple[Job, Any, Any, StudyFolder | N
     elif data is None:
         raise OptionError("There is no data: name a file, or a study to go on from with --resume.")
     else:
-        usual = {"task": "auto", "split": "random", "seed": 0} | ({"test": USUAL_TEST_SHARE} if is_usual(test) else {})
+        usual = {"task": "auto", "split": "random", "seed": 0, "precision": PRECISIONS[0]}
+        usual |= {"test": USUAL_TEST_SHARE} if is_usual(test) else {}
         asked |= {name: value for name, value in usual.items() if asked[name] is None}
     job = Job(
         clock, given["listeners"], asked, trials, device_named(given["device"]), threads, runs=_runs(given),
@@ -302,7 +303,7 @@ def _tune_networks(given: Mapping[str, Any]) -> Study:
     usual = {"task": "auto", "split": "random"}
     _refuse(target=given["target"], **{name: given[name] for name, value in usual.items() if given[name] != value})
     _refuse(**{name: given[name] for name in ("refit", "single", "drop", "number", "category", "weight")})
-    _refuse(precision=given["precision"] != "high")
+    _refuse(precision=given["precision"] not in (None, "high"))
     rows = Material.one_of(None, given["data"])
     valid = USUAL_VALID_SHARE if is_usual(valid) else valid
     seed = None if given["seed"] is None else whole("seed", given["seed"])
@@ -370,9 +371,10 @@ def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> 
                 f"--{name} {asked[name]} differs from the study in {folder.path} ({before.get(name)}): a resumed study "
                 "keeps its data, split and metric. Leave the option out, or start a new study."
             )
+    precision = before.get("precision", PRECISIONS[0])
     merged = {
         **before,
-        "precision": asked["precision"],
+        "precision": asked["precision"] or precision,
         "refit": asked["refit"] or before["refit"],
         "single": asked["single"] or before["single"],
     }
@@ -380,6 +382,7 @@ def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> 
     merged["storage"] = address_of(folder, before.get("storage"), asked["storage"])
     merged["fixed"] = {**before["fixed"], **asked["fixed"]}
     notices = words_of_held_knobs(before["fixed"], asked["fixed"])
+    notices += words_of_precision(precision, merged["precision"])
     if data is None:
         data = before["data"]
         if data is None:

@@ -13,6 +13,7 @@ import numpy
 import pytest
 import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import trimtab as tt
@@ -548,6 +549,28 @@ def test_a_target_by_itself_in_a_dict(loss):
         assert_trains_alike_of_several(network(), parts[0], valid, count=count, loss=loss, metric="rmse")
 
 
+def converted(given: Any, dtype: torch.dtype) -> Any:
+    return pytree.tree_map(lambda x: (4 * x).to(dtype), given)
+
+
+@pytest.mark.parametrize("inputs", INPUTS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.float16])
+def test_inputs_are_cast_as_in_the_run(inputs, dtype):
+    module = network_for(inputs, gives_two=False)
+    train, valid = ((converted(x, dtype), y) for x, y in (as_given(inputs, "one", count) for count in (40, 24)))
+    train, valid = ((x, y[:, :1]) for x, y in (train, valid))
+    assert ".to(torch.float32)" in assert_trains_alike_of_several(module, train, valid, count=40)
+
+
+def test_inputs_of_the_right_type_are_left_alone_and_those_of_the_validation_rows_are_not():
+    train, valid = as_given("a dict", "a dict", 40), as_given("a dict", "a dict", 24)
+    how = {"count": 40, "loss": mean_square}
+    assert "X = " not in assert_trains_alike_of_several(network_for("a dict", gives_two=True), train, valid, **how)
+    valid = {name: x.double() if name == "a" else x for name, x in valid[0].items()}, valid[1]
+    script = assert_trains_alike_of_several(network_for("a dict", gives_two=True), train, valid, **how)
+    assert 'Xv = {"b": Xv["b"], "a": Xv["a"].to(torch.float32)}' in script
+
+
 class Items(Dataset):
     """Rows one by one, in dicts."""
 
@@ -567,7 +590,7 @@ def test_a_loader_of_several_that_drops_its_last_batch():
     module, valid = mixed(gives_two=True), as_given("a dict", "a dict", 24)
     how = {"count": 40, "given": loader, "loss": mean_square, "schedule": "cosine", "batch_size": None}
     script = assert_trains_alike_of_several(module, parts, valid, **how)
-    assert 'if len(rows) < BATCH and len(rows) < len(y["first"]):' in script
+    assert 'if len(rows) < BATCH and len(rows) < len(y["second"]):' in script
 
 
 def test_a_script_says_in_which_form_it_takes_rows():

@@ -120,6 +120,40 @@ def test_gradients_belong_to_the_epoch_that_they_are_noted_in() -> None:
     assert recorder.curves["gradient_norm"].to_list() == pytest.approx(noted, rel=1e-5)
 
 
+class OfTwoOptimizers(NeuralNetClassifier):
+    """A net that keeps its optimizers under names of its own, as skorch's documentation shows."""
+
+    def initialize_optimizer(self, *_: Any, **__: Any) -> Any:
+        self.optimizer_first_ = torch.optim.SGD(self.module_[0].parameters(), lr=0.1)
+        self.optimizer_last_ = torch.optim.SGD(self.module_[2].parameters(), lr=0.01)
+        return self
+
+    def train_step(self, batch: Any, **parameters: Any) -> Any:
+        for optimizer in (self.optimizer_first_, self.optimizer_last_):
+            optimizer.zero_grad()
+        step = self.train_step_single(batch, **parameters)
+        self.notify("on_grad_computed", named_parameters=self.get_all_learnable_params())
+        for optimizer in (self.optimizer_first_, self.optimizer_last_):
+            optimizer.step()
+        return step
+
+
+def test_of_several_optimizers_the_first_is_watched() -> None:
+    settings: dict[str, Any] = {"max_epochs": 2, "verbose": 0, "batch_size": 16}
+    for watch in (True, False):
+        recorder = tt.Recorder()
+        OfTwoOptimizers(Classes, callbacks=[recorder.skorch(watch=watch)], **settings).fit(X, Y)
+        assert recorder.curves["learning_rate"].to_list() == pytest.approx([0.1, 0.1])
+        assert (recorder.curves["gradient_norm"].null_count() == 0) == watch
+
+    class OfNone(OfTwoOptimizers):
+        def initialize_optimizer(self, *_: Any, **__: Any) -> Any:
+            return self
+
+    with pytest.raises(tt.OptionError, match="finds no optimizer in the net"):
+        OfNone(Classes, callbacks=[tt.Recorder().skorch(watch=True)], **settings).fit(X, Y)
+
+
 def test_searches_and_pickles_copy_it() -> None:
     recorder = tt.Recorder()
     search = GridSearchCV(net(recorder.skorch()), {"lr": [0.1, 0.01]}, cv=2, refit=True, scoring="accuracy")

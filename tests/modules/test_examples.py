@@ -1,10 +1,13 @@
 """Examples: what callers give as rows, and how messages count them."""
 
+from collections import OrderedDict, UserDict
+
 import hypothesis
 import numpy
 import pytest
 import torch
 from hypothesis import strategies as st
+from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, NotFiniteError, ShapeError
 from trimtab.modules.examples import check_finite, converted, from_batch, from_pair, split_rows
@@ -91,6 +94,26 @@ def test_names_are_put_in_order():
     train, valid = from_pair({"a": X, "b": Y}, Y), from_pair({"b": Y, "a": X}, Y, name="valid")
     joined = train.followed_by(valid)
     assert joined.names == ("a", "b") and [x.shape for x in joined.inputs] == [(12, 2), (12,)]
+
+
+def test_targets_keep_the_order_and_the_kind_they_are_given_in():
+    for given in ({"z": Y, "a": X}, OrderedDict(z=Y, a=X), {10: Y, 2: X}, {"z": {"y": Y, "b": X}, "a": Y}):
+        part = from_pair(X, given)
+        back = pytree.tree_unflatten(list(part.targets), part.tree)
+        assert type(back) is type(given) and list(back) == list(given)
+        numpy.testing.assert_array_equal(pytree.tree_leaves(back)[0], Y)
+    assert list(pytree.tree_unflatten([0, 1], from_pair(X, UserDict(z=Y, a=X)).tree)) == ["z", "a"]
+
+
+def test_targets_that_are_named_in_another_order_are_put_in_that_of_the_first():
+    train = from_pair(X, {"z": Y, "a": {"c": Y + 1, "b": Y + 2}})
+    valid = from_pair(X, OrderedDict(a={"b": Y + 2, "c": Y + 1}, z=Y), name="valid").like(train)
+    assert valid.tree == train.tree
+    for own, other in zip(valid.targets, train.targets, strict=True):
+        numpy.testing.assert_array_equal(own, other)
+    for odd in ({"z": Y, "b": Y}, {"z": Y, "a": Y}, (Y, Y, Y), {"z": Y, "a": {"c": Y, "b": (Y,)}}):
+        with pytest.raises(DataError, match="targets of valid= and train= are named or arranged differently"):
+            from_pair(X, odd, name="valid").like(train)
 
 
 def test_batches_are_inputs_targets_and_weights_as_pairs_are():

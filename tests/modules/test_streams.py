@@ -1,5 +1,6 @@
 """Datasets and loaders: collected where their items stay the same, read anew in every epoch where they do not."""
 
+import copy
 import logging
 
 import numpy
@@ -254,6 +255,37 @@ def test_streams_that_cannot_be_used(train, valid, kind, words):
     assert type(caught.value) is kind
 
 
+def test_a_loader_that_drops_every_batch_of_a_stream_is_told():
+    for source in (Augmented(), NamedInOrder()):
+        with pytest.raises(tt.DataError, match="gave no batch: its loader drops batches that are not full, and has no"):
+            fit(DataLoader(source, batch_size=ROWS + 1, drop_last=True))
+
+
+@pytest.mark.parametrize("layers", [(), (nn.BatchNorm1d(8),)], ids=["plain", "normalised"])
+@pytest.mark.parametrize("drop_last", [True, False])
+@pytest.mark.parametrize("loss", ["mse", lambda output, target: (output - target).square().mean().sqrt()])
+def test_a_loader_that_drops_its_last_batch_trains_as_a_loop_over_it_does(loss, drop_last, layers):
+    loader = DataLoader(InOrder(), batch_size=16, drop_last=drop_last)
+    make = initialised(lambda: nn.Sequential(nn.Linear(3, 8), *copy.deepcopy(layers), nn.ReLU(), nn.Linear(8, 1)), 0)
+    module = copy.deepcopy(make)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.05)
+    expected, function = [], nn.functional.mse_loss if loss == "mse" else loss
+    for _ in range(2):
+        total = rows = 0
+        for x, y in loader:
+            optimizer.zero_grad()
+            value = function(module(x), y)
+            value.backward()
+            optimizer.step()
+            total, rows = total + value.item() * len(x), rows + len(x)
+        expected.append(total / rows)
+    run = tt.fit(make, loader, VALID, loss=loss, optimizer="sgd", lr=0.05, epochs=2)
+    assert losses(run) == pytest.approx(expected, rel=1e-4)
+    assert run.best_epoch == 2
+    for own, found in zip(module.state_dict().values(), run.module.state_dict().values(), strict=True):
+        torch.testing.assert_close(own, found, rtol=1e-3, atol=1e-5)
+
+
 def test_labels_of_a_stream_are_checked_batch_by_batch():
     data = InOrder(lambda i, x, y: (x, torch.tensor(5 if i == 38 else i % 2)))
     with pytest.raises(tt.LabelError, match=r"class 5 at \[38\]"):
@@ -315,3 +347,107 @@ def test_runs_of_a_sweep_over_a_stream_see_the_same_batches():
     assert sweep.runs[0].config.batch_size == ROWS
     with pytest.raises(tt.OptionError, match="batches of"):
         tt.sweep(nn.Linear(3, 1), Augmented(), VALID, batch_size=[4, 8], epochs=1)
+
+
+# -- dicts: inputs and targets by name
+
+
+class Named(Dataset):
+    """Items whose dicts are written down in another order from one to the next."""
+
+    def __len__(self):
+        return ROWS
+
+    def __getitem__(self, i):
+        inputs, targets = {"u": X[i, :2], "v": X[i, 2:]}, {"z": Y[i, 0], "a": 10 * Y[i, 0]}
+        if i >= ROWS // 2:
+            inputs, targets = (dict(reversed(part.items())) for part in (inputs, targets))
+        return inputs, targets
+
+
+class NamedInOrder(IterableDataset):
+    def __iter__(self):
+        return (Named()[i] for i in range(ROWS))
+
+
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+
+    def forward(self, v, u):
+        return self.linear(torch.cat([u, v], 1))
+
+
+def by_place(output, target):
+    """A loss that reads its targets by their places, as zip(outputs, targets.values()) does."""
+    assert list(target) == ["z", "a"]
+    first, second = target.values()
+    return ((output[:, 0] - first) ** 2 + 0.01 * (output[:, 1] - second) ** 2).mean()
+
+
+TENSORS = {"u": X[:, :2], "v": X[:, 2:]}, {"z": Y[:, 0], "a": 10 * Y[:, 0]}
+OTHERWISE = tuple(dict(reversed(part.items())) for part in TENSORS)
+
+
+@pytest.mark.parametrize(
+    ("train", "valid"),
+    [
+        (TENSORS, OTHERWISE), (Named(), OTHERWISE), (DataLoader(Named(), batch_size=10), TENSORS),
+        (NamedInOrder(), OTHERWISE), (DataLoader(NamedInOrder(), batch_size=10), NamedInOrder()),
+    ],
+    ids=["tensors", "Dataset", "loader", "in order", "loader in order"],
+)  # fmt: skip
+def test_dicts_keep_their_order_and_their_values_their_names(train, valid, monkeypatch):
+    monkeypatch.setattr("trimtab.modules.streams.COLLECTED_AT_ONCE", 10)
+    module = initialised(Both, 0)
+    run = tt.fit(module, train, valid, loss=by_place, epochs=3, lr=0.02, batch_size=None if train is TENSORS else 10)
+    output = run.module(v=X[:, 2:], u=X[:, :2])
+    last = run.curves["validation_loss"][run.best_epoch - 1]
+    assert float(by_place(output, TENSORS[1]).detach()) == pytest.approx(last, rel=1e-5)
+    assert last < float(by_place(module(v=X[:, 2:], u=X[:, :2]), TENSORS[1]).detach())
+
+
+# -- row weights
+
+
+class Weighted(IterableDataset):
+    def __iter__(self):
+        return ((X[i], Y[i], WEIGHTS[i]) for i in range(ROWS))
+
+
+WEIGHTS = torch.arange(1.0, ROWS + 1) % 5
+
+
+def of_rows(output, target):
+    return ((output - target) ** 2)[:, 0]
+
+
+def mean_of_rows(output, target):
+    return ((output - target) ** 2).mean()
+
+
+@pytest.mark.parametrize("loss", ["mse", of_rows, mean_of_rows])
+@pytest.mark.parametrize("source", [Weighted(), DataLoader(Weighted(), batch_size=10)], ids=["dataset", "loader"])
+def test_weights_of_a_stream_reach_its_loss(source, loss):
+    module = initialised(lambda: nn.Linear(3, 1), 0)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.05)
+    size = 10 if isinstance(source, DataLoader) else 32
+    for _ in range(2):
+        for rows in torch.arange(ROWS).split(size):
+            optimizer.zero_grad()
+            ((of_rows(module(X[rows]), Y[rows]) * WEIGHTS[rows]).sum() / WEIGHTS[rows].sum()).backward()
+            optimizer.step()
+    run = fit(source, (X, Y, WEIGHTS), loss=loss, optimizer="sgd", lr=0.05, epochs=2)
+    assert run.best_epoch == 2
+    torch.testing.assert_close(run.module.weight, module.weight, rtol=1e-4, atol=1e-6)
+    expected = ((of_rows(module(X), Y) * WEIGHTS).sum() / WEIGHTS.sum()).item()
+    assert run.score == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_loss_that_mixes_rows_refuses_the_weights_of_a_stream():
+    def mixed(output, target):
+        return ((output - target) ** 2).mean().sqrt()
+
+    with pytest.raises(tt.OptionError, match="rows of train= have weights, and the loss gives one number"):
+        fit(Weighted(), (X, Y), loss=mixed)

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pytest
 
 from trimtab.errors import DataError
-from trimtab.estimators import TrimtabRegressor, _as_labels, _as_numbers
+from trimtab.estimators import TrimtabRegressor, _as_numbers
 from trimtab.table.frames import column_called, to_frame
 from trimtab.table.given import given_weights
+from trimtab.table.given_target import given_labels
 from trimtab.table.prepare import prepare
 from trimtab.table.spelling import as_labels
 
@@ -139,9 +140,9 @@ def test_text_is_no_weight():
         given_weights(np.array(["1", "2", "heavy"] * 20), ROWS)
 
 
-@cases("Float64", "double", "ecimal", "fractions", "bytes", "text and numbers")
+@cases("ecimal", "bytes", "text and numbers")
 def test_estimators_have_the_labels_that_were_given(column, classes):
-    labels = np.unique(np.asarray(_as_labels(column)))
+    labels = np.unique(given_labels(column))
     if labels.dtype.kind == "M":
         labels = labels.astype(str)
     assert labels.tolist() == list(classes)
@@ -186,7 +187,7 @@ def test_a_gap_stays_a_gap_and_changes_no_class(gaps, classes):
     assert [type(label) for label in found] == [type(label) for label in classes]
     assert prepared.counts.without_target == 20
     with pytest.raises(DataError, match="y lacks 20 labels"):
-        _as_labels(gaps)
+        given_labels(gaps)
 
 
 def test_numbers_that_are_categories_by_type_are_matched_by_value():
@@ -205,6 +206,32 @@ def test_integers_of_128_bits_are_told_apart(cells):
     frame = pl.DataFrame({"x": [float(i % 7) for i in range(90)], "k": pl.Series(cells * 30, dtype=pl.Int128)})
     assert prepare(frame, target="k", task="classification").target_encoder.outputs == 3
     assert prepare(frame, target="x", category=["k"]).encoder.n_numbers > 0
+
+
+@pytest.mark.parametrize(
+    "cells", [[-1, 2**63, 2**63 + 1], [10**30, 10**30 + 1, 3], [10**50, 10**50 + 1, None]], ids=str
+)
+def test_integers_of_python_are_told_apart_however_large(cells):
+    column = to_frame(np.array(cells, dtype=object)).to_series()
+    assert [None if cell is None else int(cell) for cell in column.to_list()] == cells
+
+
+@pytest.mark.parametrize("unit", ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns"])
+def test_numpys_units_of_time_are_all_known(unit):
+    moments = np.array(["2020-01-01", "2021-01-01"], dtype=f"datetime64[{unit}]")
+    for data in (moments, {"x0": moments}):
+        assert to_frame(data).to_series().cast(pl.Datetime("us")).to_list() == moments.astype("M8[us]").tolist()
+    if unit not in ("Y", "M"):  # which are of no fixed length
+        spans = np.array([1, 2], dtype=f"timedelta64[{unit}]")
+        for data in (spans, {"x0": spans}):
+            expected = spans.astype("m8[us]").astype(int).tolist()
+            assert to_frame(data).to_series().dt.total_microseconds().to_list() == expected
+
+
+def test_a_bare_categorical_is_a_column():
+    for data in (pd.Categorical(TEXT), {"x": pd.Categorical(TEXT)}):
+        assert to_frame(data).to_series().dtype == pl.Categorical
+        assert to_frame(data).to_series().to_list() == TEXT
 
 
 def test_a_moment_is_one_label_in_every_unit():

@@ -174,12 +174,83 @@ def test_weights_that_it_cannot_count_and_tables_are_refused():
             tt.TrimtabRegressor(metric=given, trials=1).fit(X, Y)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_figure_that_is_not_finite_ends_the_run_as_such(value):
-    run = tt.fit(
-        net(), TRAIN, VALID, metric=tt.Metric(lambda p, t: value, name="odd", greater_is_better=False), epochs=3
-    )
+def squared(prediction, truth):
+    return ((prediction - truth) ** 2).mean()
+
+
+def squared_of_large(prediction, truth):
+    return squared(prediction, truth) if abs(prediction).max() > 1 else numpy.nan
+
+
+@pytest.mark.parametrize("optimizer", ["adam", torch.optim.Adam])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_one_that_never_gives_a_number_is_named_and_not_taken_for_divergence(value, optimizer):
+    told = []
+
+    class Listener:
+        def ended(self, run, result):
+            told.append("ended")
+
+        def failed(self, run, error):
+            told.append(str(error))
+
+    metric = tt.Metric(lambda p, t: float(value), name="odd", greater_is_better=True)
+    with pytest.raises(tt.OptionError, match=f"Your metric odd gave {value} for every epoch, although the losses are"):
+        tt.fit(net(), TRAIN, VALID, metric=metric, epochs=2, optimizer=optimizer, callbacks=Listener())
+    assert len(told) == 1 and "Your metric odd" in told[0]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", torch.optim.Adam])
+def test_epochs_without_a_number_are_never_the_best_and_end_no_run(optimizer, caplog):
+    figures = iter([float("nan"), 3.0, float("-inf"), float("inf"), 2.0, float("nan")])
+
+    def odd(prediction, truth):
+        return next(figures) if len(truth) == 20 else 0.0
+
+    metric = tt.Metric(odd, greater_is_better=False)
+    run = tt.fit(net(), TRAIN, VALID, metric=metric, epochs=6, optimizer=optimizer)
+    assert (run.ended, run.epochs, run.best_epoch, run.score) == ("all epochs", 6, 5, 2.0)
+    assert caplog.text.count("The metric odd gave nan in an epoch") == 1
+
+
+def test_losses_that_are_no_numbers_are_still_divergence():
+    metric = tt.Metric(squared, greater_is_better=False)
+    run = tt.fit(net(), TRAIN, VALID, metric=metric, epochs=5, lr=1e20, optimizer="sgd")
     assert run.ended == "not finite" and run.best_epoch == 0
+
+
+def test_a_sweep_tells_values_without_a_score_from_those_that_diverge():
+    metric = tt.Metric(squared_of_large, name="odd", greater_is_better=False)
+    how = {"epochs": 10, "seeds": 1, "optimizer": "sgd"}
+    swept = tt.sweep(net(), TRAIN, VALID, metric=metric, lr=[1e-6, 0.1, 1e20], **how)
+    assert swept.table["diverged"].to_list() == [0, 0, 1] and swept.best == {"lr": 0.1} and swept.edge == 0.1
+    assert numpy.isnan(swept.table["best"][0])
+    assert "Not compared, for odd gave no number for them: 1e-06." in swept.words
+    never = tt.Metric(lambda p, t: numpy.nan, name="never", greater_is_better=False)
+    both = tt.sweep(net(), TRAIN, VALID, metric=never, lr=[1e-6, 1e20], **how)
+    assert both.words.startswith("Every value of lr diverged, or never gave no number for it (1e-06).")
+    with pytest.raises(tt.OptionError, match="Your metric never gave nan for every epoch of all 2 runs"):
+        tt.sweep(net(), TRAIN, VALID, metric=never, lr=[1e-6, 0.1], **how)
+
+
+def test_a_search_names_the_metric_that_scores_no_trial(tmp_path):
+    never = tt.Metric(lambda p, t: numpy.nan, name="never", greater_is_better=True)
+    how = {"epochs": 3, "quiet": True, "valid": VALID}
+    space = {"lr": [1e-3, 1e-2]}
+    with pytest.raises(tt.StudyError, match="Your metric never gave nan for every epoch of all 2 trials"):
+        tt.tune(net(), TRAIN, metric=never, space=space, trials=2, out=tmp_path / "two", **how)
+    # Nobody waits for the end of a budget to hear it.
+    with pytest.raises(tt.OptionError, match="Your metric never gave nan for every epoch of the first 8 trials"):
+        tt.tune(net(), TRAIN, metric=never, space={"lr": (1e-3, 1e-2)}, trials=500, out=tmp_path / "many", **how)
+    some = tt.Metric(squared_of_large, name="odd", greater_is_better=False)
+    study = tt.tune(
+        net(), TRAIN, metric=some, space={"lr": [1e-7, 0.1]}, optimizer="sgd", trials=2, out=tmp_path / "some",
+        **how | {"epochs": 10},
+    )  # fmt: skip
+    assert study.winner.values == {"lr": 0.1}
+    assert any("odd gave no number in any epoch of 1 of the 2 trials" in notice for notice in study.notices)
+    with pytest.raises(tt.StudyError, match="No trial was finished: training diverged in all that were tried"):
+        tt.tune(net(), TRAIN, space={"lr": [1e20, 1e21]}, optimizer="sgd", trials=2, out=tmp_path / "lost", **how)
 
 
 def test_named_metrics_are_none_of_ones_own():

@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from trimtab.errors import OptionError
 from trimtab.interop.packages import required
 from trimtab.interop.teller import Teller
 
@@ -29,10 +32,17 @@ class RecorderCallback(callbacks.Callback):
         self._teller.begin(len(net.history))
         self._has_ended, self._epochs = False, 0
         if self.watch:
-            self.recorder.watch(net.module_, net.optimizer_)
+            optimizer = _optimizer_of(net)
+            if optimizer is None:
+                raise OptionError(
+                    "recorder.skorch(watch=True) finds no optimizer in the net: leave out watch, or keep one as "
+                    "optimizer_."
+                )
+            self.recorder.watch(net.module_, optimizer)
 
     def on_grad_computed(self, net: Any, named_parameters: Any, **kwargs: Any) -> None:
-        self._rate = float(net.optimizer_.param_groups[0]["lr"])
+        optimizer = _optimizer_of(net)
+        self._rate = None if optimizer is None else float(optimizer.param_groups[0]["lr"])
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any) -> None:
         if self._has_ended:
@@ -54,3 +64,10 @@ class RecorderCallback(callbacks.Callback):
         self._has_ended = False
         values = {name: value for name, value in row.items() if name not in _BESIDE}
         self._teller.tell(row["epoch"], {"learning_rate": self._rate} | values)
+
+
+def _optimizer_of(net: Any) -> torch.optim.Optimizer | None:
+    """The net's optimizer; the first of those that a net with several keeps under names of its own."""
+    if isinstance(getattr(net, "optimizer_", None), torch.optim.Optimizer):
+        return net.optimizer_
+    return next((each for each in vars(net).values() if isinstance(each, torch.optim.Optimizer)), None)

@@ -9,6 +9,7 @@ import inspect
 import sys
 import sysconfig
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
@@ -29,6 +30,8 @@ def owner_of(module: str | None, file: str | None) -> Owner:
 def owner_of_function(function: FunctionType) -> Owner:
     # A decorator gives its wrapper the module of what it wraps, and the code stays its own.
     file = function.__code__.co_filename
+    if file.startswith("<frozen "):  # as Python keeps modules that it needs to start
+        return "library"
     module = sys.modules.get(function.__module__)
     if module is not None and getattr(module, "__file__", None) == file:
         return owner_of(function.__module__, file)
@@ -84,25 +87,76 @@ def closure_of(function: FunctionType) -> Iterator[tuple[str, Any]]:
             continue
 
 
-def names_read(function: FunctionType) -> Iterator[tuple[str, Any]]:
+@dataclass(frozen=True)
+class Reads:
+    """What a function's code speaks of, inner functions included: names from around it, attributes of whatever, modules
+    that it imports when it runs, and texts."""
+
+    globals: frozenset[str]
+    attributes: frozenset[str]
+    imports: frozenset[str]
+    texts: frozenset[str]
+
+    @classmethod
+    def of(cls, function: FunctionType) -> "Reads":
+        found: dict[str, set[str]] = {"globals": set(), "attributes": set(), "imports": set(), "texts": set()}
+        for code in _with_inner(function.__code__):
+            for one in _instructions(code):
+                if (kind := _SPOKEN.get(one.opname)) is not None:
+                    found[kind].add(one.argval)
+                elif one.opcode in dis.hasconst and isinstance(one.argval, str):
+                    found["texts"].add(one.argval)
+        return cls(**{kind: frozenset(names) for kind, names in found.items()})
+
+    def speaks_of(self, function: FunctionType, module: str) -> bool:
+        """Whether the code reads this module, under whatever name, or imports it."""
+        around = (function.__globals__.get(name) for name in self.globals)
+        is_around = any(isinstance(value, ModuleType) and value.__name__ == module for value in around)
+        return is_around or module in self.imports
+
+    def values(self, function: FunctionType) -> Iterator[Any]:
+        """What stands under the names that are read, in its closure, and in the modules that it imports."""
+        yield from (value for _, value in closure_of(function))
+        yield from (function.__globals__[name] for name in self.globals & function.__globals__.keys())
+        for name in self.imports & sys.modules.keys():
+            yield from (vars(sys.modules[name])[each] for each in self.attributes & vars(sys.modules[name]).keys())
+
+
+_SPOKEN = {
+    "LOAD_GLOBAL": "globals", "LOAD_NAME": "globals", "LOAD_ATTR": "attributes", "LOAD_METHOD": "attributes",
+    "IMPORT_FROM": "attributes", "IMPORT_NAME": "imports",
+}  # fmt: skip
+
+
+def names_read(function: FunctionType, reads: Reads) -> Iterator[tuple[str, Any]]:
     """What a function reads from around it, by name: its closure, and the globals that its code speaks of; of the
-    caller's own modules what is read of them (`losses.focal`)."""
+    caller's own modules what is read of them (`losses.focal`), those that are imported when it runs included."""
     yield from closure_of(function)
-    attributes: set[str] = set()
-    spoken_of: set[str] = set()
-    for code in _with_inner(function.__code__):
-        for one in _instructions(code):
-            if one.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                spoken_of.add(one.argval)
-            elif one.opname in ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"):
-                attributes.add(one.argval)
-    for name in sorted(spoken_of & function.__globals__.keys()):
+    named = set(reads.globals)
+    if "globals" in named and "globals" not in function.__globals__:
+        named |= reads.texts
+    for name in sorted(named & function.__globals__.keys()):
         value = function.__globals__[name]
-        if not isinstance(value, ModuleType):
+        if isinstance(value, ModuleType):
+            yield from _read_of(value, name, reads, {id(value)})
+        else:
             yield name, value
-        elif owner_of(value.__name__, getattr(value, "__file__", None)) == "own":
-            for inner in sorted(attributes & vars(value).keys()):
-                yield f"{name}.{inner}", vars(value)[inner]
+    for name in sorted(reads.imports & sys.modules.keys()):
+        yield from _read_of(sys.modules[name], name, reads, {id(sys.modules[name])})
+
+
+def _read_of(module: ModuleType, path: str, reads: Reads, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """What is read of a module of the caller's own, and of the modules in it (`package.module.POWER`)."""
+    if owner_of(module.__name__, getattr(module, "__file__", None)) != "own":
+        return
+    # By getattr as well: a name in a text may be an attribute.
+    for name in sorted((reads.attributes | reads.texts) & vars(module).keys()):
+        value = vars(module)[name]
+        if not isinstance(value, ModuleType):
+            yield f"{path}.{name}", value
+        elif id(value) not in seen:
+            seen.add(id(value))
+            yield from _read_of(value, f"{path}.{name}", reads, seen)
 
 
 def _with_inner(code: CodeType) -> Iterator[CodeType]:

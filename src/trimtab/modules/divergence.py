@@ -1,7 +1,10 @@
-"""Divergence: which runs of a sweep have failed, by one rule for networks of the caller's own and for those of tables.
+"""Divergence: which runs of a sweep have failed, by one rule for networks of the caller's own and for those of tables;
+and which did not, but were given no score.
 
-Knows curves of losses; it knows no knobs and trains nothing.
+Knows curves; it knows no knobs and trains nothing.
 """
+
+import math
 
 from trimtab.training.run import NOT_FINITE, RunRecord
 
@@ -21,3 +24,9 @@ def has_diverged(record: RunRecord, untrained: tuple[float, float]) -> bool:
     has_learnt = curves.train_loss[-1] < train - CLEARLY * abs(train)
     was_never_good = min(curves.validation_loss) > above[1] and not has_learnt
     return record.ended == NOT_FINITE or ends_above or was_never_good
+
+
+def is_unscored(record: RunRecord) -> bool:
+    """Whether the metric gave no finite number in any epoch of a run whose losses are finite."""
+    scores = record.curves.validation_metric
+    return bool(scores) and record.ended != NOT_FINITE and not any(map(math.isfinite, scores))

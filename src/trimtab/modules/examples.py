@@ -55,16 +55,11 @@ class Examples:
         return row if self.places is None else int(self.places[row])
 
     def like(self, other: "Examples") -> "Examples":
-        """These rows with inputs in the order of `other`'s; raises DataError where both are not of the same kind."""
-        if self.names != other.names and sorted(self.names) == sorted(other.names):
-            return self.in_order_of(other.names).like(other)
-        mine, theirs = f"{self.given_as}=", f"{other.given_as}="
-        if self.names != other.names or self.tree != other.tree:
-            what = "inputs" if self.names != other.names else "targets"
-            raise DataError(
-                f"The {what} of {mine} and {theirs} are named or arranged differently: give both in the same form."
-            )
-        for what, own, others in (("inputs", self.inputs, other.inputs), ("targets", self.targets, other.targets)):
+        """These rows with inputs and targets in the order of `other`'s; raises DataError where both are not of the same
+        kind."""
+        part = self.arranged_as(other)
+        mine, theirs = f"{part.given_as}=", f"{other.given_as}="
+        for what, own, others in (("inputs", part.inputs, other.inputs), ("targets", part.targets, other.targets)):
             shapes, expected = ([tuple(x.shape[1:]) for x in part] for part in (own, others))
             if shapes != expected:
                 raise ShapeError(
@@ -76,7 +71,30 @@ class Examples:
                     raise DataError(
                         f"The {what} of {mine} hold fractions, those of {theirs} whole numbers: give both as floats."
                     )
-        return self
+        return part
+
+    def arranged_as(self, other: "Examples") -> "Examples":
+        """With inputs and targets in the order in which `other` names them; raises DataError where they hang together
+        otherwise."""
+        if sorted(self.names) != sorted(other.names):
+            raise self._arranged_otherwise(other, "inputs")
+        return self.in_order_of(other.names).with_targets_as(other)
+
+    def with_targets_as(self, other: "Examples") -> "Examples":
+        """The same for the targets alone."""
+        if self.tree == other.tree:
+            return self
+        targets = None
+        if self.tree is not None and other.tree is not None:
+            model = pytree.tree_unflatten([0] * other.tree.num_leaves, other.tree)
+            targets = leaves_as(pytree.tree_unflatten(list(self.targets), self.tree), model)
+        if targets is None:
+            raise self._arranged_otherwise(other, "targets")
+        return replace(self, targets=targets, tree=other.tree)
+
+    def _arranged_otherwise(self, other: "Examples", what: str) -> DataError:
+        both = f"{self.given_as}= and {other.given_as}="
+        return DataError(f"The {what} of {both} are named or arranged differently: give both in the same form.")
 
     def in_order_of(self, names: tuple[str, ...]) -> "Examples":
         """With inputs in the order of `names`; raises DataError where they are called otherwise."""
@@ -152,19 +170,39 @@ def _named(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def leaves_as(own: Any, model: Any) -> tuple[Any, ...] | None:
+    """The leaves of `own` in the order of `model`'s, a dict's by their names; None where they hang together otherwise.
+
+    pytree alone takes dicts of one content for different ones where they were written down in another order.
+    """
+    if isinstance(model, Mapping):
+        if not isinstance(own, Mapping) or own.keys() != model.keys():
+            return None
+        pairs = [(own[key], model[key]) for key in model]
+    elif isinstance(model, (tuple, list)):
+        if type(own) is not type(model) or len(own) != len(model):
+            return None
+        pairs = list(zip(own, model, strict=True))
+    else:
+        return None if isinstance(own, (Mapping, tuple, list)) else (own,)
+    leaves = [leaves_as(*pair) for pair in pairs]
+    return None if None in leaves else tuple(leaf for each in leaves for leaf in each or ())
+
+
 def from_pair(x: Any, y: Any, weights: Any = None, *, name: str = "train", is_batch: bool = False) -> Examples:
     """Examples of inputs `x` and targets `y`, a tuple or dict where there are several, and row weights.
 
+    Both keep the order in which they are given.
     In a batch of more all weights may be 0.
     """
     names = tuple(str(key) for key in x) if isinstance(x, Mapping) else ()
     several = list(x.values()) if isinstance(x, Mapping) else list(x) if isinstance(x, tuple) else [x]
     inputs = tuple(_tensor(part, _label("X", names, i, len(several)), name) for i, part in enumerate(several))
-    tree = None
+    leaves, tree = [y], None
     if isinstance(y, (tuple, Mapping)):
-        leaves, tree = pytree.tree_flatten(dict(sorted(y.items(), key=str)) if isinstance(y, Mapping) else y)
-    else:
-        leaves = [y]
+        # Of a mapping that torch does not know, such as a tokenizer's, a dict is made.
+        is_known = isinstance(y, tuple) or type(y) in pytree.SUPPORTED_NODES
+        leaves, tree = pytree.tree_flatten(y if is_known else dict(y))
     targets = tuple(_tensor(part, "y" if tree is None else f"y[{i}]", name) for i, part in enumerate(leaves))
     if not inputs or not targets:
         raise DataError(f"{name}= holds no {'inputs' if not inputs else 'targets'}. {HOW_TO_GIVE}")

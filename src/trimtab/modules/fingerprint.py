@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch._ops import OpOverload, OpOverloadPacket
 
 from trimtab.modules.code_parts import (
+    Reads,
     closure_of,
     constants_of,
     defaults_of,
@@ -29,6 +30,7 @@ from trimtab.modules.code_parts import (
     owner_of_function,
 )
 from trimtab.modules.differences import CODE, CONSTANT, DIGEST, PYTHON, Parts
+from trimtab.modules.outside import ENVIRONMENT, environment_read, others_read
 from trimtab.wording import counted, listed
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
@@ -173,11 +175,27 @@ class _Walk:
             self.note(value, _of(path, f"{CONSTANT} ({i + 1})"))
         for name, value in defaults_of(thing):
             self.note(value, _of(path, name))
-        for name, value in names_read(thing) if owner == "own" else closure_of(thing):
+        reads = Reads.of(thing)
+        for name, value in names_read(thing, reads) if owner == "own" else closure_of(thing):
+            if isinstance(value, ENVIRONMENT):
+                continue
             # A method closes over its class by `super()`.
             if not (name == "__class__" and isinstance(value, type)):
                 self.note(value, _of(path, name))
+        if owner == "own":
+            self._outside(thing, reads, path)
         self._attributes(thing, path, but=("__wrapped__",))
+
+    def _outside(self, thing: FunctionType, reads: Reads, path: str) -> None:
+        variables = environment_read(thing, reads)
+        for name, value in (variables or {}).items():
+            self._say(_of(path, f"{name} in the environment"), value)
+        unnamed = ["os.environ"] if variables is None else []
+        for name in (*unnamed, *others_read(thing, reads)):
+            self.unknown[_of(path, name)] = "read from outside"
+
+    def _environment(self, thing: Any, path: str) -> None:
+        self.unknown[path] = "the environment"
 
     def _partial(self, thing: functools.partial, path: str) -> None:
         self.note(thing.func, path)
@@ -345,6 +363,7 @@ def _of(path: str, name: str) -> str:
 
 
 _WAYS: tuple[tuple[Any, Callable[[_Walk, Any, str], None]], ...] = (
+    (ENVIRONMENT, _Walk._environment),
     (Tensor, _Walk._tensor),
     (nn.Module, _Walk._module),
     (torch.jit.ScriptFunction, _Walk._script),

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, OptionError, ShapeError
-from trimtab.export.scripts.forms import Form
+from trimtab.export.scripts.forms import Form, cast
 from trimtab.export.scripts.module import Reading
 from trimtab.modules.examples import Examples
 from trimtab.modules.material import Material, joined
@@ -128,6 +128,7 @@ class Fitting:
         target, tree = first.targets[0], first.tree
         return Reading(
             of_target=() if self.own is None else self.own.form.lines(tree),
+            of_inputs=self._casts(first),
             is_one_hot=self.own is None and self.task == "classification" and is_one_hot(target, self.outputs),
             one_output=self.one_output,
             columns=self.outputs,
@@ -138,6 +139,19 @@ class Fitting:
             metric_takes_weights=own is not None and own.takes_weights,
             greater_is_better=own is not None and own.greater_is_better,
         )
+
+    def _casts(self, first: Examples) -> tuple[str, ...]:
+        """The lines of a script that bring inputs into the types in which the network took them."""
+        valid = self.material.valid
+        given = [first, *([valid.in_order_of(first.names)] if isinstance(valid, Examples) else [])]
+        taken = self._tried.prepared(first.taken(torch.arange(1))).in_order_of(first.names)
+        types = [
+            str(x.dtype) if any(part.inputs[i].dtype != x.dtype for part in given) else ""
+            for i, x in enumerate(taken.inputs)
+        ]
+        if first.names:
+            return cast(("X", "Xv"), dict(zip(first.names, types, strict=True)))
+        return cast(("X", "Xv"), tuple(types) if first.in_tuple else types[0])
 
     def _form_of_inputs(self, first: Examples) -> Form:
         if first.names:
@@ -274,7 +288,7 @@ class Fitting:
 
     def prepared(self, part: Examples) -> Examples:
         """Examples in the form that network and loss read."""
-        part = self._tried.prepared(part)
+        part = self._tried.prepared(part).with_targets_as(self.material.first)
         self._check_weights(part)
         if self.own is None:
             return arranged_targets(self._tried.outputs, part, self.task, self.loss_name, self.dtype)

@@ -83,7 +83,9 @@ class Material:
         with closing(self.train.epoch(0)) as batches:
             batch = next(batches, None)
         if batch is None:
-            raise DataError("train= gave no batch: it has no rows.")
+            drops = self.train.source.drop_last
+            reason = "its loader drops batches that are not full, and has no full one" if drops else "it has no rows"
+            raise DataError(f"train= gave no batch: {reason}.")
         return batch
 
 

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from trimtab.errors import LossError, first_line
 from trimtab.export.scripts.forms import assigned, places
-from trimtab.modules.examples import Examples, converted
+from trimtab.modules.examples import Examples, converted, leaves_as
 from trimtab.training.objective import CustomLoss
 from trimtab.training.randomness import SeededGenerators
 from trimtab.training.telling import say_once
@@ -136,11 +136,13 @@ def _forms(outputs: Any, examples: Examples) -> Iterator[TargetForm]:
 
 def _alike(outputs: Any, examples: Examples) -> list[Tensor] | None:
     """The outputs that stand against the targets one by one; None where they hang together otherwise."""
-    if isinstance(outputs, dict):
-        outputs = dict(sorted(outputs.items(), key=str))
-    leaves, spec = pytree.tree_flatten(outputs)
-    is_alike = len(leaves) == len(examples.targets) and (len(leaves) == 1 or spec == examples.tree)
-    return leaves if is_alike else None
+    leaves = pytree.tree_leaves(outputs)
+    if len(leaves) == len(examples.targets) == 1:
+        return leaves
+    if examples.tree is None or len(leaves) != len(examples.targets):
+        return None
+    found = leaves_as(outputs, _arranged(examples))
+    return None if found is None else list(found)
 
 
 def _without_ones(x: Tensor) -> list[int]:

@@ -4,17 +4,20 @@ Knows jobs, lanes and callbacks; it knows nothing of how results are shown, and 
 """
 
 import logging
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from trimtab.errors import OptionError
 from trimtab.modules.batches import RunBatches
 from trimtab.modules.differences import differences
+from trimtab.modules.divergence import is_unscored
 from trimtab.modules.fitting import Fitting
 from trimtab.modules.identity import identity_of_run
 from trimtab.modules.listening import Listening
@@ -22,11 +25,13 @@ from trimtab.modules.own_optimizer import optimizer_of
 from trimtab.modules.recipe import Recipe
 from trimtab.training.checkpoint import Checkpoint, bring_up_to_date
 from trimtab.training.engine import Engine
+from trimtab.training.metrics import Metric
 from trimtab.training.plans import Lane
 from trimtab.training.population import Population, Structure
 from trimtab.training.run import CURVES, Request, RunRecord
 from trimtab.training.solo import SoloRun
 from trimtab.training.telling import say_once
+from trimtab.training.unscored import words_of_unscored
 from trimtab.tuning.pace import SECONDS_PER_OPERATION, STEP
 
 log = logging.getLogger(__name__)
@@ -56,11 +61,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Runs:
-    """Trains jobs of one `fitting` and tells `listening`; a single job goes on from `checkpoint` if there is one."""
+    """Trains jobs of one `fitting` and tells `listening`; a single job goes on from `checkpoint` if there is one.
+
+    Where runs have `to_be_scored`, one whose metric never gave a number is an error.
+    """
 
     fitting: Fitting
     listening: Listening
     checkpoint: Path | None = None
+    to_be_scored: bool = False
 
     def made(self, jobs: Sequence[Job]) -> list[RunRecord]:
         """The records of all jobs, in their order."""
@@ -72,6 +81,8 @@ class Runs:
             is_solo = fitting.material.is_streamed or jobs[0].recipe.make_optimizer is not None
             made = self._alone(jobs, requests) if is_solo else self._in_lanes(jobs, requests)
             records = sorted(made, key=lambda record: record.request.trial)
+            if self.to_be_scored:
+                require_scores(fitting.metric, records)
             for job, record in zip(jobs, records, strict=True):
                 result = {"ended": record.ended, "best_epoch": record.best_epoch, "score": fitting.best_score(record)}
                 self.listening.ended(job.name, result)
@@ -80,8 +91,16 @@ class Runs:
     def _hear(self, lane: Lane, jobs: Sequence[Job]) -> None:
         """Tell the callbacks of the lane's last evaluation; end it where one of them wants so."""
         values = {name: getattr(lane.curves, name)[-1] for name in CURVES}
+        self._say_no_number(values)
         if self.listening.epoch_ended(jobs[lane.request.trial].name, values):
             lane.ended = lane.ended or STOPPED
+
+    def _say_no_number(self, values: Mapping[str, float]) -> None:
+        metric, figure = self.fitting.metric, values["validation_metric"]
+        if metric is None or math.isfinite(figure) or not math.isfinite(values["validation_loss"]):
+            return
+        sentence = f"The metric {metric.name} gave {figure:g} in an epoch: one without a number is never the best."
+        say_once(log, self.fitting.networks.told, sentence)
 
     # -- in lanes
 
@@ -147,6 +166,15 @@ class Runs:
                 checkpoint.write(run.tensors(), run.lane)
                 saved_at = time.monotonic()
         return run.record()
+
+
+def require_scores(metric: Metric | None, records: Sequence[RunRecord]) -> None:
+    """Raise OptionError where the metric gave no number for any run, although training did not diverge."""
+    unscored = [record for record in records if is_unscored(record)]
+    if metric is not None and len(unscored) == len(records) > 0:
+        figures = {figure for record in unscored for figure in record.curves.validation_metric}
+        of = f"all {len(records)} runs" if len(records) > 1 else ""
+        raise OptionError(words_of_unscored(metric, figures, of))
 
 
 def in_lanes(

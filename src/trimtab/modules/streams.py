@@ -208,6 +208,7 @@ def _from_dataset(
             for start in range(0, total, COLLECTED_AT_ONCE)
         ]
         whole = pieces[0]
+        pieces = [whole, *(piece.arranged_as(whole) for piece in pieces[1:])]
         for field in ("inputs", "targets"):
             parts = zip(*(getattr(piece, field) for piece in pieces), strict=True)
             whole = replace(whole, **{field: tuple(torch.cat(part) for part in parts)})

@@ -57,9 +57,11 @@ def values_figure(
     if edge is not None:
         _mark_edge(axes, edge)
     for i in (i for i in order if not sound[i] and not is_number):
-        axes.annotate("diverged", (places[i], 0.03), xycoords=("data", "axes fraction"), color=GREY, ha="center")
+        axes.annotate(
+            _why_empty(table, int(i)), (places[i], 0.03), xycoords=("data", "axes fraction"), color=GREY, ha="center"
+        )
     if not shown:
-        say_in_the_middle(axes, "every value diverged")
+        say_in_the_middle(axes, "every value diverged" if (table["diverged"] > 0).all() else "no value has a score")
     axes.set(xlabel=knob, ylabel=metric or "validation loss", title=f"What {knob} is worth")
     axes.legend(frameon=False)
     return figure
@@ -121,7 +123,7 @@ def pairs_figure(
     edge: float | None,
     metric: str | None,
 ) -> "Figure":
-    """Which pair is best: a map of the mean score over both knobs; what diverged stays empty."""
+    """Which pair is best: a map of the mean score over both knobs; what diverged or has no score stays empty."""
     from matplotlib.colors import LogNorm, Normalize
 
     first, second = knobs
@@ -144,8 +146,17 @@ def pairs_figure(
     for i, mark, size, fill in marked:
         at = columns.index(table[second][i]), rows.index(table[first][i])
         axes.plot(*at, mark, color=ORANGE, markersize=size, fillstyle=fill)
-    axes.set(xlabel=second, ylabel=first, title="star: best; rings: like it; grey: diverged")
+    axes.set(xlabel=second, ylabel=first, title=f"star: best; rings: like it; grey: {_why_grey(table)}")
     return figure
+
+
+def _why_empty(table: polars.DataFrame, row: int) -> str:
+    return "diverged" if table["diverged"][row] else "no score"
+
+
+def _why_grey(table: polars.DataFrame) -> str:
+    without = table.filter(~polars.col("best").is_finite() & (polars.col("diverged") == 0))
+    return "diverged or no score" if len(without) else "diverged"
 
 
 def _short(value: Any) -> str:

@@ -16,6 +16,9 @@ from trimtab.table.cells import narrowed, series_of_floats
 # Beyond it, whole numbers that differ may be one float64.
 LONGEST_EXACT = 2**53
 
+# What polars has of numpy's units for spans and moments.
+_UNITS = {"m": (("ms", 1), ("us", 1), ("ns", 1)), "M": (("D", 1), ("ms", 1), ("us", 1), ("ns", 1))}
+
 
 def to_frame(data: Any, *, prefix: str = "x") -> pl.DataFrame:
     """A polars frame from a pandas, polars, pyarrow, ... frame or series, a dict of columns, or a 2-D array.
@@ -46,6 +49,8 @@ def _to_polars(data: Any, prefix: str) -> pl.DataFrame:
         series = nw.from_native(data, series_only=True)
         name = str(series.name) if series.name not in (None, "") else prefix
         return _from_narwhals(series.alias(name).to_frame().to_native())
+    if hasattr(data, "categories") and hasattr(data, "codes"):  # pandas' Categorical, in no series
+        return _from_codes(prefix, data.categories, np.asarray(data.codes)).to_frame()
     return _from_array(data, prefix)
 
 
@@ -85,7 +90,7 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
     """A pandas series without pyarrow, which pandas and polars need between each other for all but plain numbers."""
     dtype = column.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "iufbmM":
-        array = column.to_numpy()
+        array = _of_known_unit(column.to_numpy())
         return series_of_floats(name, array) if dtype == np.float16 else pl.Series(name, array)
     if getattr(dtype, "tz", None) is not None:
         naive = pl.Series(name, column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
@@ -186,7 +191,17 @@ def _column(column: Any) -> Any:
         return _decoded(pl.Series("", array))
     if isinstance(array, np.ndarray) and array.dtype in (np.float16, np.float32):
         return series_of_floats("", array)
-    return to_frame(column).to_series() if nw.dependencies.is_into_series(column) else column
+    if isinstance(array, np.ndarray) and array.dtype.kind in "mM":
+        return pl.Series("", _of_known_unit(array))
+    is_series = nw.dependencies.is_into_series(column) or hasattr(column, "codes")
+    return to_frame(column).to_series() if is_series else column
+
+
+def _of_known_unit(array: np.ndarray) -> np.ndarray:
+    """The array with its moments or spans counted in a unit that polars has."""
+    if array.dtype.kind not in "mM" or np.datetime_data(array.dtype) in _UNITS[array.dtype.kind]:
+        return array
+    return array.astype(f"{array.dtype.kind}8[us]")
 
 
 def _array(data: Any) -> np.ndarray:
@@ -211,6 +226,7 @@ def _from_array(data: Any, prefix: str) -> pl.DataFrame:
         raise DataError(f"An array of {array.ndim} dimensions is not a table: give one with rows and columns.")
     if np.iscomplexobj(array):
         raise DataError("Complex numbers cannot be used: give real and imaginary parts as two columns.")
+    array = _of_known_unit(array)
     if array.dtype == object:
         return pl.DataFrame([_from_objects(f"{prefix}{i}", array[:, i].tolist()) for i in range(array.shape[1])])
     columns = {f"{prefix}{i}": np.ascontiguousarray(array[:, i]) for i in range(array.shape[1])}

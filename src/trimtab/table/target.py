@@ -87,12 +87,24 @@ class TargetEncoder(Document):
             precision=precision_of(column.dtype),
         )
 
-    def with_labels(self, classes: Sequence[Label]) -> "TargetEncoder":
-        """The same with the caller's `classes` in the place of those it was fitted on, one for one."""
-        labels = as_labels(pl.Series(list(classes), strict=False)).to_list()
-        if None in labels or len(set(labels)) < len(labels):
-            labels = [str(label) for label in classes]
-        return self.model_copy(update={"classes": tuple(classes), "labels": tuple(labels)})
+    def with_labels(self, given: np.ndarray) -> "TargetEncoder":
+        """The same with the caller's labels in the place of those it was fitted on, one for one.
+
+        Those that a document of JSON has no type for are told as a table's are: moments, bytes and others by their
+        text, exact decimals as numbers.
+        """
+        texts = [label.decode(errors="backslashreplace") if isinstance(label, bytes) else label for label in given]
+        column = to_frame(np.array(texts, dtype=object) if given.dtype.kind not in "mM" else given).to_series()
+        labels = as_labels(column).to_list()
+        is_told_apart = None not in labels and len(set(labels)) == len(labels)
+        if not is_told_apart:
+            labels = [str(label) for label in texts]
+        has_type = column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String)
+        classes = column.to_list() if has_type and not column.dtype.is_decimal() else labels
+        if is_told_apart and (column.dtype.is_decimal() or column.dtype.is_float()):
+            classes = [float(label) for label in labels]
+        told = {"classes": tuple(classes), "labels": tuple(labels), "precision": precision_of(column.dtype)}
+        return self.model_copy(update=told)
 
     @property
     def outputs(self) -> int:

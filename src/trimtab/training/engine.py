@@ -424,7 +424,8 @@ class Engine:
             lane.curves.append(values)
             lane.errors.append(error)
             lane.schedule.observe(error, lane.epoch)
-            lane.ended = "" if idle[place] else why_ended(lane, error, values["train_loss"])
+            train_loss = values["train_loss"]
+            lane.ended = "" if idle[place] else why_ended(lane, error, loss=loss, train_loss=train_loss)
 
     def _note_training(self, population: Population) -> None:
         """Where no rows judge, a run is as good as its training loss, and its weights are those it ends with."""
@@ -439,16 +440,15 @@ class Engine:
             lane.curves.append(values | nothing | {"epoch": lane.epoch})
             lane.errors.append(loss)
             lane.schedule.observe(loss, lane.epoch)
-            lane.ended = why_ended(lane, loss, loss)
+            lane.ended = why_ended(lane, loss, loss=loss, train_loss=loss)
 
     def _judged(self, errors: Tensor, seen: Validated) -> Tensor:
         """What decides which epoch of each lane is its best: the metric; the validation loss where there is none, or
         where it says nothing, as roc_auc does of a fold in which one of the two classes is missing."""
-        if self.judges_by_loss:
+        if self.judges_by_loss or self.metric is None:
             return seen.losses.double()
-        if self.metric is not None and self.metric.is_binary_only:
-            return torch.where(errors.isnan(), seen.losses.double(), errors)
-        return errors
+        instead = seen.losses.double() if self.metric.is_binary_only else torch.nan
+        return torch.where(errors.isfinite(), errors, instead)
 
     def shown(self, error: float) -> float:
         """The figure users read."""
@@ -503,9 +503,13 @@ class Engine:
         }
 
 
-def why_ended(lane: Lane, error: float, train_loss: float) -> str:
-    """Why the run in `lane` is over after this evaluation; "" where it goes on."""
-    if not (numpy.isfinite(error) and numpy.isfinite(train_loss)):
+def why_ended(lane: Lane, error: float, *, loss: float, train_loss: float) -> str:
+    """Why the run in `lane` is over after this evaluation; "" where it goes on.
+
+    A metric alone that gives no number ends no run: it may give one later, and training has not diverged.
+    """
+    is_lost = not (numpy.isfinite(error) or numpy.isfinite(loss))
+    if is_lost or not numpy.isfinite(train_loss):
         return NOT_FINITE
     if lane.epoch >= lane.request.epochs:
         return ALL_EPOCHS

@@ -195,7 +195,7 @@ class SoloRun:
         with multiplying("high"):
             seen = self._seen(validation, watch=True)
             trained = self._seen(again, watch=False).error if again is not None else math.nan
-        judged = seen.loss if self.judges_by_loss else seen.error
+        judged = self._judged(seen)
         if judged < lane.error:
             lane.error, lane.best_epoch = judged, lane.epoch
             self.best.copy_(self._evaluated)
@@ -211,9 +211,16 @@ class SoloRun:
         lane.curves.append(values)
         lane.errors.append(judged)
         lane.schedule.observe(judged, lane.epoch)
-        lane.ended = why_ended(lane, judged, values["train_loss"])
+        lane.ended = why_ended(lane, judged, loss=seen.loss, train_loss=values["train_loss"])
         self.totals.zero_()
         self._planned = []  # a schedule may have heard something new
+
+    def _judged(self, seen: _Seen) -> float:
+        """What decides which epoch is the best, as the engine's lanes are judged."""
+        if self.judges_by_loss or self.metric is None:
+            return seen.loss
+        instead = seen.loss if self.metric.is_binary_only else math.nan
+        return seen.error if math.isfinite(seen.error) else instead
 
     @property
     def _evaluated(self) -> Tensor:

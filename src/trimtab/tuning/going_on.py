@@ -59,6 +59,13 @@ def words_of_held_knobs(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
     return [*texts, f"From now on trials hold {held}. Trials of earlier calls did not, and may still be the model."]
 
 
+def words_of_precision(before: str, now: str) -> list[str]:
+    """A sentence where runs multiply otherwise than in earlier calls."""
+    if before == now:
+        return []
+    return [f'From now on runs multiply in precision "{now}"; those of earlier calls did in "{before}".']
+
+
 def words_of_going_on(earlier: Sequence[TrialRecord], max_trials: int | None) -> list[str]:
     """What there is already, and whether that is all that was asked for."""
     tuned = sum(not record.name for record in earlier)

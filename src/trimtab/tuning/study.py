@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import numpy
 import torch
 
+from trimtab.errors import OptionError
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.engine import Compiling, Engine
 from trimtab.training.metrics import Metric
 from trimtab.training.population import Population, Structure
 from trimtab.training.run import NOT_FINITE, OUT_OF_BUDGET, PRUNED, Request, RunRecord
+from trimtab.training.unscored import words_of_unscored
 from trimtab.tuning import baselines
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.earlier import source_after
@@ -37,6 +39,8 @@ SHARE_OF_DEFAULT_MLP = 0.12
 FULL_ENOUGH = 0.35
 FAVOUR = 2.0
 LAST_SHARE = 0.1
+# So many trials without a score end a search. A guess: a metric that gives no number for these gives none at all.
+MOST_UNSCORED = 8
 # Lanes and trials that train at once where the trials are counted: fewer know more of each other, more are quicker.
 LANES_IN_FLIGHT, FEWEST_IN_FLIGHT, MOST_IN_FLIGHT = 40, 8, 16
 
@@ -98,6 +102,7 @@ class Search:
         there = {r.name for r in earlier if not numpy.isfinite(r.error) or folder.has_weights(r.number)}
         self.baseline_names = set(baseline_names) - there
         self.runs_done = 0
+        self.unscored: set[float] = set()  # what the metric gave in their place, of trials without a score
         numbers = [record.number for record in earlier] + [each.number for each in flying if each.number is not None]
         self.next_number = 1 + max(numbers, default=-1)
         self.lag = None if max_trials is None else _trials_in_flight(len(data.folds))
@@ -356,7 +361,8 @@ class Search:
                 error = float(numpy.mean(errors))
                 keeps = self.halving.keeps(trial.rung, error, number)
                 trial.rung_errors.append(error)
-                if not keeps:
+                # A metric that has given no number so far says nothing against a trial whose losses are numbers.
+                if not keeps and numpy.isfinite(error):
                     self._end(alive, PRUNED)
 
     @staticmethod
@@ -436,10 +442,19 @@ class Search:
         self.tuned += not record.name
         # First, so that a study in which a trial is found has a model, whenever it is killed.
         self._compare_with_best(record, weights)
+        if record.is_unscored:
+            self._note_unscored(runs)
         self.writer.put(record, weights, runs)
         if record.name:
             self.on_baseline(record)
         self._show(at_once=bool(record.name))
+
+    def _note_unscored(self, runs: list[RunRecord]) -> None:
+        """Raises OptionError where the metric has given no number for any of the first trials: it never will."""
+        self.unscored |= {figure for run in runs for figure in run.curves.validation_metric}
+        if self.metric is None or len(self.trials) < MOST_UNSCORED or not all(r.is_unscored for r in self.trials):
+            return
+        raise OptionError(words_of_unscored(self.metric, self.unscored, f"the first {len(self.trials)} trials"))
 
     def _error(self, runs: list[RunRecord], predictions: numpy.ndarray) -> float:
         """The metric over all out-of-fold predictions; without a metric the mean of the runs' validation losses."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
-from trimtab.training.run import Curves, RunRecord
+from trimtab.training.run import NOT_FINITE, OUT_OF_BUDGET, Curves, RunRecord
 from trimtab.tuning.space import Value
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
@@ -43,6 +43,11 @@ class TrialRecord:
     cuts: tuple[tuple[int, ...], ...] = ()
     rung_errors: tuple[float, ...] = ()
     epochs: tuple[int, ...] = ()
+
+    @property
+    def is_unscored(self) -> bool:
+        """Whether its metric gave no number, although training did not diverge."""
+        return self.state == FAILED and not {NOT_FINITE, OUT_OF_BUDGET} & set(self.ended)
 
     @property
     def best_epoch(self) -> int:

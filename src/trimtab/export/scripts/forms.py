@@ -3,7 +3,7 @@
 Knows trees of tensors; it knows no network and no loop.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,23 @@ def written(tree: Any) -> str:
         return tree
     opening, entries, closing = _parts(tree)
     return f"{opening}{', '.join(entries)}{',' if opening == '(' and len(entries) == 1 else ''}{closing}"
+
+
+def cast(names: Sequence[str], tree: Any) -> tuple[str, ...]:
+    """The lines that bring what is called `names` into the types that stand as the leaves of `tree`; "" leaves one as
+    it is."""
+    if not any(pytree.tree_leaves(tree)):
+        return ()
+    if isinstance(tree, str):
+        both = ", ".join(names)
+        return (f"{both} = (rows.to({tree}) for rows in ({both}))",)
+    steps, types = places(tree), pytree.tree_leaves(tree)
+    spec = pytree.tree_flatten(tree)[1]
+    lines: list[str] = []
+    for name in names:
+        parts = [name + step + (f".to({kind})" if kind else "") for step, kind in zip(steps, types, strict=True)]
+        lines += assigned(name, pytree.tree_unflatten(parts, spec))
+    return tuple(lines)
 
 
 def assigned(name: str, tree: Any) -> tuple[str, ...]:

@@ -45,7 +45,8 @@ def split(X, y{own}):
 class Reading:
     """How a run read targets and outputs.
 
-    `of_target` are lines that bring `target` into the form in which a loss of the caller's own took it; `is_one_hot`
+    `of_target` are lines that bring `target` into the form in which a loss of the caller's own took it, `of_inputs`
+    those that bring X and Xv into the types in which the network took them; `is_one_hot`
     says that labels came as rows with a 1 for their class; `one_output` is what a single output says of two classes;
     `columns` those of a prediction. `inputs`, `targets` and `outputs` are the forms in which a network and a loss take
     and give tensors, `knows_forms` False where nobody noted them. `metric` is a function of the caller's own, of which
@@ -53,6 +54,7 @@ class Reading:
     """
 
     of_target: tuple[str, ...] = ()
+    of_inputs: tuple[str, ...] = ()
     is_one_hot: bool = False
     one_output: str | None = None
     columns: int = 0
@@ -77,7 +79,7 @@ class Reading:
         return cls(**plain, **forms, knows_forms="inputs" in note)
 
 
-_NOTED, _FORMS = ("is_one_hot", "one_output", "columns"), ("inputs", "targets", "outputs")
+_NOTED, _FORMS = ("of_inputs", "is_one_hot", "one_output", "columns"), ("inputs", "targets", "outputs")
 
 
 def module_script(
@@ -268,7 +270,7 @@ def _train(
             reads = [f"y, yv = (rows.{read} for rows in (y, yv))"]
         else:
             reads = [f"y, yv = (rows.{read} for rows in (y{reading.targets.first}, yv{reading.targets.first}))"]
-    lines = ["torch.manual_seed(SEED)", "network = copy.deepcopy(module)"]
+    lines = ["torch.manual_seed(SEED)", "network = copy.deepcopy(module)", *reading.of_inputs]
     lines += [] if keeps_dropout else _dropout(config, module)
     return f'''\
 def train(module, X, y, Xv, yv{", w, wv" if has_weights else ""}):
