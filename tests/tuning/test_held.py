@@ -35,7 +35,7 @@ def record(number, name="", error=1.0, state=COMPLETE, **config):
         ({"depth": 1}, set()), ({"loss": "mae"}, set()), ({"delta": 0.5}, set()), ({"lr": 0.01}, set()),
         ({"dropout": 0.1}, set()), ({"weight_decay": 0.1}, set()),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )  # fmt: skip
 def test_a_baseline_may_be_the_model_where_it_has_all_that_is_held(held, who):
     assert {name for name in BASELINES if may_be_model(record(0, name), held)} == who
