@@ -11,9 +11,9 @@ import numpy
 from engine_shapes import EPOCHS, Shape
 from engine_turns import Terms
 from trimtab.machine import lanes_in_threads
-from trimtab.training.engine import Compiling, Engine, Precision
+from trimtab.training.lanes.engine import Compiling, Engine, Precision
+from trimtab.training.lanes.population import Structure
 from trimtab.training.metrics import METRICS
-from trimtab.training.population import Structure
 from trimtab.training.run import Request, RunRecord
 
 

@@ -16,9 +16,9 @@ from engine_page import table, verdict
 from engine_shapes import SHAPES, Shape
 from engine_turns import Terms
 from trimtab.machine import lanes_in_threads
+from trimtab.training.compiling.libraries import CACHE_VARIABLE
 from trimtab.training.config import Config
-from trimtab.training.libraries import CACHE_VARIABLE
-from trimtab.training.population import Population, Structure
+from trimtab.training.lanes.population import Population, Structure
 from trimtab.training.run import Request
 
 WIDTHS, DEPTHS, ACTIVATIONS = (8, 16, 24, 32, 48), (1, 2, 3, 4), ("relu", "tanh")

@@ -15,7 +15,7 @@ from engine_loop import BetterLoop
 from engine_page import table, verdict
 from engine_shapes import Shape
 from engine_turns import Terms, in_turns, torch_set_to
-from trimtab.training.engine import Precision
+from trimtab.training.lanes.engine import Precision
 
 PEAK_SIZE, PEAK_TRIALS = 2_048, 12
 WANTED_SHARE_OF_PEAK = 0.45

@@ -26,9 +26,9 @@ from trimtab.machine import lanes_in_threads
 from trimtab.nets.mlp import MLP
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.data import Fold, TrainingData
-from trimtab.training.engine import Engine
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.population import Structure
 from trimtab.training.metrics import METRICS
-from trimtab.training.population import Structure
 from trimtab.training.run import Request
 
 CONFIGS, FOLDS, EPOCHS, BATCH, DEPTH = 200, 5, 20, 32, 2

@@ -20,13 +20,13 @@ import polars
 import torch
 
 import trimtab as tt
-from trimtab.model import Member, Model, build
-from trimtab.refit import Refit
+from trimtab.model.model import Member, Model, build
+from trimtab.model.tensors import training_data
+from trimtab.studies.refit import Refit
 from trimtab.table.prepare import Prepared, prepare
-from trimtab.tensors import training_data
-from trimtab.training.engine import Engine
+from trimtab.training.lanes.engine import Engine
 from trimtab.training.metrics import metric_for
-from trimtab.training.step import Features
+from trimtab.training.programs.step import Features
 from trimtab.tuning.folder import StudyFolder
 
 ROWS, COLUMNS = 500, 5

@@ -16,7 +16,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 # Begun first, since a file is never divided among processes: what takes long is not to be left to the last of them.
-LONGEST = ("walkthrough/test_chapters.py", "training/test_compiled.py", "test_docs.py", "export/test_script_study.py")
+LONGEST = (
+    "walkthrough/test_chapters.py",
+    "training/compiling/test_compiled.py",
+    "test_docs.py",
+    "export/test_script_study.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trimtab import cli
+from trimtab.cli import commands as cli
 
 SHELL = ("sh", "console")
 NOT_RUN = "no-run"

@@ -9,16 +9,16 @@ import polars
 import torch
 
 from trimtab.export.columns import cell_type
-from trimtab.model import Member, Model, build
+from trimtab.model.model import Member, Model, build
+from trimtab.model.tensors import training_data
 from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.encode import Feature
 from trimtab.table.prepare import Prepared
-from trimtab.tensors import training_data
 from trimtab.training.config import Config, Loss, Optimizer
 from trimtab.training.data import Fold
-from trimtab.training.engine import Engine
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.population import Structure
 from trimtab.training.metrics import default_metric
-from trimtab.training.population import Structure
 from trimtab.training.run import Request
 
 DATA_SETS = (

@@ -8,7 +8,7 @@ import numpy
 import torch
 
 from trimtab.export.scripts.study import study_script
-from trimtab.model import Model
+from trimtab.model.model import Model
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.training.config import Config, Loss
 from trimtab.tuning.folder import StudyFolder

@@ -21,7 +21,7 @@ import pytest
 
 import trimtab
 from documentation import NOT_RUN, Block, blocks, run_page
-from trimtab.training import compiler
+from trimtab.training.compiling import compiler
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"

@@ -14,9 +14,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import trimtab as tt
-from trimtab import cli
+from trimtab.cli import commands as cli
 from trimtab.knobs import READINGS, refuse_unread
-from trimtab.table_sweep import sweep_table
+from trimtab.sweeps.table_sweep import sweep_table
 from trimtab.training.config import SCHEDULES_READ, STOPPING_READS, Config, Optimizer, Schedule, Stopping
 
 ROWS = 60

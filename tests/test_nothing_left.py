@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import trimtab as tt
 from process_state import nothing_left
-from trimtab.cli import main
+from trimtab.cli.commands import main
 
 KNOBS: dict[str, Any] = {"epochs": 2, "width": 32, "depth": 1, "batch_size": 32}
 OPTIONS = [f"--{name.replace('_', '-')}={value}" for name, value in KNOBS.items()]
@@ -163,7 +163,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 def bench(started: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path / "cache"))
     # The third of them trains as long as all the rest together.
-    monkeypatch.setattr("trimtab.job.BASELINES", ("mean", "linear"))
+    monkeypatch.setattr("trimtab.studies.job.BASELINES", ("mean", "linear"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)

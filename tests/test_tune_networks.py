@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import trimtab as tt
-from trimtab.modules.material import Material
+from trimtab.networks.material import Material
 
 
 @pytest.fixture(scope="module")

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from trimtab.estimators import TrimtabClassifier, TrimtabRegressor
     from trimtab.evaluation.evaluation import Evaluation
     from trimtab.fit import fit
-    from trimtab.interop.mlflow import MLflowLogger
-    from trimtab.interop.tensorboard import TensorBoardLogger
-    from trimtab.model import Model
-    from trimtab.modules.recipe import EarlyStopping
-    from trimtab.recorder import Recorder
-    from trimtab.results import Run, Study, load, load_model
+    from trimtab.loggers.mlflow import MLflowLogger
+    from trimtab.loggers.tensorboard import TensorBoardLogger
+    from trimtab.model.model import Model
+    from trimtab.networks.recipe import EarlyStopping
+    from trimtab.recording.recorder import Recorder
+    from trimtab.studies.results import Run, Study, load, load_model
     from trimtab.sweep import sweep
-    from trimtab.swept import Sweep
+    from trimtab.sweeps.result import Sweep
     from trimtab.training.config import Group, Schedule
     from trimtab.training.own_metric import Metric
     from trimtab.tune import tune
@@ -80,34 +80,34 @@ __all__ = [
 _HOME = {
     "CheckpointError": "trimtab.errors",
     "DataError": "trimtab.errors",
-    "EarlyStopping": "trimtab.modules.recipe",
+    "EarlyStopping": "trimtab.networks.recipe",
     "Evaluation": "trimtab.evaluation.evaluation",
     "FactoryError": "trimtab.errors",
     "Group": "trimtab.training.config",
     "LabelError": "trimtab.errors",
     "LossError": "trimtab.errors",
-    "MLflowLogger": "trimtab.interop.mlflow",
+    "MLflowLogger": "trimtab.loggers.mlflow",
     "Metric": "trimtab.training.own_metric",
-    "Model": "trimtab.model",
+    "Model": "trimtab.model.model",
     "ModelError": "trimtab.errors",
     "ModuleError": "trimtab.errors",
     "NotFiniteError": "trimtab.errors",
     "OptionError": "trimtab.errors",
-    "Recorder": "trimtab.recorder",
-    "Run": "trimtab.results",
+    "Recorder": "trimtab.recording.recorder",
+    "Run": "trimtab.studies.results",
     "Schedule": "trimtab.training.config",
     "ShapeError": "trimtab.errors",
-    "Study": "trimtab.results",
-    "Sweep": "trimtab.swept",
+    "Study": "trimtab.studies.results",
+    "Sweep": "trimtab.sweeps.result",
     "StudyError": "trimtab.errors",
-    "TensorBoardLogger": "trimtab.interop.tensorboard",
+    "TensorBoardLogger": "trimtab.loggers.tensorboard",
     "TrimtabClassifier": "trimtab.estimators",
     "TrimtabError": "trimtab.errors",
     "TrimtabRegressor": "trimtab.estimators",
     "UnknownKnobError": "trimtab.errors",
     "fit": "trimtab.fit",
-    "load": "trimtab.results",
-    "load_model": "trimtab.results",
+    "load": "trimtab.studies.results",
+    "load_model": "trimtab.studies.results",
     "sweep": "trimtab.sweep",
     "tune": "trimtab.tune",
 }

@@ -2,7 +2,7 @@
 
 import sys
 
-from trimtab.cli import main
+from trimtab.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

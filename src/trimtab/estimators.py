@@ -22,10 +22,10 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from trimtab.errors import DataError, OptionError
-from trimtab.job import Job
 from trimtab.machine import cores, device_named, lanes_in_threads
-from trimtab.model import Model
-from trimtab.results import Study
+from trimtab.model.model import Model
+from trimtab.studies.job import Job
+from trimtab.studies.results import Study
 from trimtab.table.folds import Fold
 from trimtab.table.frames import label_columns, to_frame
 from trimtab.table.given import given_weights, prepare_given

@@ -13,13 +13,13 @@ from torch import nn
 
 from trimtab.errors import OptionError
 from trimtab.machine import device_named, lanes_in_threads
-from trimtab.modules.fitting import Fitting
-from trimtab.modules.listening import Listening
-from trimtab.modules.material import Material
-from trimtab.modules.networks import Networks
-from trimtab.modules.recipe import Recipe, recipe, refuse_idle, split_knobs
-from trimtab.modules.runs import Job, Runs, for_training
-from trimtab.results import Run
+from trimtab.networks.fitting import Fitting
+from trimtab.networks.listening import Listening
+from trimtab.networks.material import Material
+from trimtab.networks.networks import Networks
+from trimtab.networks.recipe import Recipe, recipe, refuse_idle, split_knobs
+from trimtab.networks.runs import Job, Runs, for_training
+from trimtab.studies.results import Run
 from trimtab.training.config import whole
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.run import RunRecord

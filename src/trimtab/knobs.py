@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trimtab.errors import OptionError
-from trimtab.wording import listed
+from trimtab.text.wording import listed
 
 # A loss or an optimizer of the caller's own, which no name tells: what it reads is seen to where it is called.
 CUSTOM = "custom"

@@ -13,7 +13,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from trimtab.errors import OptionError
-from trimtab.shared_setting import SharedSetting
+from trimtab.settings.shared_setting import SharedSetting
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _COMPILERS_FOLDERS = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")  # noted in the environment for processes it starts

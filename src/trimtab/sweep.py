@@ -15,20 +15,20 @@ from torch import nn
 from trimtab.errors import OptionError
 from trimtab.fit import finished, recipe_of, share_of
 from trimtab.machine import cores, device_named, lanes_in_threads
-from trimtab.modules.comparison import Predicted, metric_of_loss
-from trimtab.modules.divergence import has_diverged, is_unscored
-from trimtab.modules.fitting import BY_TASK, Fitting
-from trimtab.modules.listening import Listening
-from trimtab.modules.material import Material
-from trimtab.modules.networks import Networks
-from trimtab.modules.recipe import LOSS_KNOBS, Recipe, plain, refuse_idle, split_knobs
-from trimtab.modules.runs import Job, Runs, for_training, require_scores
-from trimtab.modules.several import is_one_after_all, is_sequence, several, takes_sequence
-from trimtab.swept import Outcome, Sweep, cell, summarised
+from trimtab.networks.comparison import Predicted, metric_of_loss
+from trimtab.networks.divergence import has_diverged, is_unscored
+from trimtab.networks.fitting import BY_TASK, Fitting
+from trimtab.networks.listening import Listening
+from trimtab.networks.material import Material
+from trimtab.networks.networks import Networks
+from trimtab.networks.recipe import LOSS_KNOBS, Recipe, plain, refuse_idle, split_knobs
+from trimtab.networks.runs import Job, Runs, for_training, require_scores
+from trimtab.networks.several import is_one_after_all, is_sequence, several, takes_sequence
+from trimtab.sweeps.result import Outcome, Sweep, cell, summarised
+from trimtab.text.wording import counted
 from trimtab.training.config import Listed, whole
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.run import RunRecord
-from trimtab.wording import counted
 
 MOST_RUNS = 20_000
 

@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import OptionError, StudyError, unknown_choice
-from trimtab.job import Job
 from trimtab.machine import cores, device_named, lanes_in_threads
-from trimtab.module_job import ModuleJob
-from trimtab.modules.listening import Listening
-from trimtab.modules.material import Material
-from trimtab.modules.networks import Networks
-from trimtab.modules.runs import for_training
-from trimtab.modules.space import ModuleSpace, domains_of
-from trimtab.results import Study
+from trimtab.networks.listening import Listening
+from trimtab.networks.material import Material
+from trimtab.networks.networks import Networks
+from trimtab.networks.runs import for_training
+from trimtab.networks.space import ModuleSpace, domains_of
+from trimtab.studies.job import Job
+from trimtab.studies.module_job import ModuleJob
+from trimtab.studies.results import Study
 from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, Prepared, is_usual, refuse_second_split
+from trimtab.text.wording import listed, with_article
 from trimtab.training.config import whole
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.tuning.address import checked_address
 from trimtab.tuning.budget import Budget, seconds_for
 from trimtab.tuning.folder import StudyFolder, locked
 from trimtab.tuning.going_on import address_of, seed_of, trials_asked_for, words_of_held_knobs, words_of_precision
-from trimtab.wording import listed, with_article
 
 PRECISIONS = ("high", "auto")
 USUAL_VALID_SHARE = 0.2
@@ -262,7 +262,7 @@ def _listening(given: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     if listeners or given["quiet"]:
         yield listeners
         return
-    from trimtab.panel import view_in_python
+    from trimtab.terminal.panel import view_in_python
 
     with view_in_python() as view:
         yield (view,)

@@ -13,13 +13,13 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score, mean_absolute_error, r2_score, root_mean_squared_error
 
 import trimtab as tt
-from trimtab import cli
+from trimtab.cli import commands as cli
 from trimtab.evaluation.evaluation import evaluate
 from trimtab.evaluation.threshold import best_threshold
-from trimtab.model import Member, build
+from trimtab.model.model import Member, build
 from trimtab.table.encode import Encoder
 from trimtab.table.target import TargetEncoder
-from trimtab.training.mlp_program import MLPProgram
+from trimtab.training.programs.mlp_program import MLPProgram
 from trimtab.tune import look
 
 ROWS = 160

@@ -18,7 +18,7 @@ from trimtab.export.columns import vocabulary
 from trimtab.export.onnx import as_onnx
 from trimtab.export.predictor import Predictor
 from trimtab.export.pt2 import VOCABULARY_FILE, as_pt2
-from trimtab.model import Model
+from trimtab.model.model import Model
 from trimtab.nets.mlp import ACTIVATIONS
 from trimtab.table.encode import Encoder
 from trimtab.table.prepare import prepare

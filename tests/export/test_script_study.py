@@ -21,11 +21,11 @@ import trimtab as tt
 from exported import DATA_SETS
 from scripted import NETWORK, assert_same_columns, assert_same_folds, written
 from trimtab.export.scripts.study import study_script
-from trimtab.model import Model, build
-from trimtab.tensors import training_data
+from trimtab.model.model import Model, build
+from trimtab.model.tensors import training_data
 from trimtab.training.config import Config, Group, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.metrics import default_metric
-from trimtab.training.program import Layout
+from trimtab.training.programs.program import Layout
 from trimtab.tuning.baselines import FITTED, LINEAR_NETWORK
 from trimtab.tuning.folder import StudyFolder
 

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 import torch
 
-from trimtab.model import Member, Model, build
-from trimtab.predictions import predict_file, predict_stream
+from trimtab.model.model import Member, Model, build
+from trimtab.model.predictions import predict_file, predict_stream
 from trimtab.table.cells import precision_of
 from trimtab.table.prepare import prepare
 from trimtab.table.read import read_batches

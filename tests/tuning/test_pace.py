@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import torch
 
-from training.test_engine import config, engine_for, regression_data
+from training.lanes.test_engine import config, engine_for, regression_data
 from trimtab.training.data import Fold
-from trimtab.training.population import Structure
+from trimtab.training.lanes.population import Structure
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.pace import EVALUATION, STEP, Pace
 

@@ -23,8 +23,8 @@ from trimtab.table.read import read_table
 from trimtab.table.schema import require_column
 from trimtab.table.target import TargetEncoder, has_target
 from trimtab.table.usable import row_weights
+from trimtab.text.wording import counted, listed
 from trimtab.training.metrics import Metric, metric_for
-from trimtab.wording import counted, listed
 
 FEWEST_ROWS = 2
 

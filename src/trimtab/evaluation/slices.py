@@ -17,8 +17,8 @@ from trimtab.table.categories import Labels
 from trimtab.table.cells import as_moments, as_numbers, shortest, text_of_reals
 from trimtab.table.encode import Feature
 from trimtab.table.spelling import as_labels, find_labels
+from trimtab.text.wording import counted
 from trimtab.training.metrics import METRICS, Metric
-from trimtab.wording import counted
 
 # A slice of fewer rows says little; more than these values or bins of a column are read by nobody.
 FEWEST_ROWS = 10

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from trimtab.layout import number, paragraph, table_in_text
-from trimtab.wording import counted, listed
+from trimtab.text.layout import number, paragraph, table_in_text
+from trimtab.text.wording import counted, listed
 
 if TYPE_CHECKING:
     from trimtab.evaluation.evaluation import Evaluation

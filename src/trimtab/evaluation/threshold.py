@@ -12,8 +12,8 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from trimtab.errors import DataError, OptionError, StudyError, unknown_choice
 from trimtab.table.target import TargetEncoder
+from trimtab.text.wording import counted
 from trimtab.training.metrics import known_metric
-from trimtab.wording import counted
 
 PREDICTIONS = "predictions.parquet"
 CHOSEN_BY = ("f1", "accuracy", "balanced_accuracy")

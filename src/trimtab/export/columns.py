@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 import polars
 
-from trimtab.model import Model
+from trimtab.model.model import Model
 from trimtab.table.categories import Labels
 from trimtab.table.cells import MISSING_MARKS, rounded
 from trimtab.table.clocks import texts_of_moments

@@ -7,7 +7,7 @@ from pathlib import Path
 from trimtab.errors import OptionError
 from trimtab.export.onnx import as_onnx
 from trimtab.export.pt2 import as_pt2
-from trimtab.model import Model
+from trimtab.model.model import Model
 from trimtab.whole_file import beside
 
 Place = str | PathLike[str] | None

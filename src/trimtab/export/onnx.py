@@ -15,7 +15,7 @@ from trimtab.export.columns import Scalings, cell_type, code_of_missing, codes_o
 from trimtab.export.onnx_graph import Graph, Value, concatenated
 from trimtab.export.onnx_network import network_outputs
 from trimtab.export.predictor import CLIP, LARGEST, SMALLEST
-from trimtab.model import Model, build
+from trimtab.model.model import Model, build
 from trimtab.table.categories import Labels
 from trimtab.table.cells import Precision
 from trimtab.table.encode import CellType, Encoder, Feature

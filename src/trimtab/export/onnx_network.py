@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trimtab.export.onnx_graph import Graph, Value, concatenated
 from trimtab.nets.mlp import MLP
-from trimtab.training.program import Layout
+from trimtab.training.programs.program import Layout
 
 Parameters = dict[str, numpy.ndarray]
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from trimtab.export.calendar import DAY_SECONDS, share_of_cycle
 from trimtab.export.columns import Scalings
-from trimtab.model import Model, build
+from trimtab.model.model import Model, build
 from trimtab.table.encode import Feature
-from trimtab.training.mlp_program import MLPProgram
+from trimtab.training.programs.mlp_program import MLPProgram
 from trimtab.training.randomness import initialised
 
 LARGEST, SMALLEST, CLIP = 1e100, 5e-324, 3.0  # the bounds of `table.numbers`

@@ -11,7 +11,7 @@ import torch
 from trimtab.export.columns import vocabulary
 from trimtab.export.predictor import Predictor
 from trimtab.machine import as_before_compiling
-from trimtab.model import Model
+from trimtab.model.model import Model
 
 VOCABULARY_FILE = "vocabulary.json"
 _EXAMPLE_ROWS = 3  # torch.export takes sizes of 0 and 1 for constants

@@ -14,7 +14,7 @@ import polars as pl
 
 from trimtab.errors import DataError
 from trimtab.table.cells import with_decimal_point
-from trimtab.wording import counted
+from trimtab.text.wording import counted
 
 SEPARATORS = (",", ";", "\t", "|")
 _SNIFFED_BYTES = 1 << 16

@@ -18,7 +18,7 @@ from trimtab.table.moments import Moments
 from trimtab.table.numbers import Document, Scaling
 from trimtab.table.schema import Column, Schema
 from trimtab.table.spelling import as_labels
-from trimtab.wording import counted
+from trimtab.text.wording import counted
 
 CellType = Literal["string", "integer", "number", "boolean"]
 

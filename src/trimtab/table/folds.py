@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 
 from trimtab.errors import DataError
-from trimtab.quiet import quietly
-from trimtab.wording import counted
+from trimtab.settings.quiet import quietly
+from trimtab.text.wording import counted
 
 Fold = tuple[np.ndarray, np.ndarray]
 

@@ -18,7 +18,7 @@ from trimtab.table.folds import Fold
 from trimtab.table.frames import to_frame
 from trimtab.table.merged import merged
 from trimtab.table.prepare import Prepared, prepare
-from trimtab.wording import counted
+from trimtab.text.wording import counted
 
 
 def prepare_given(

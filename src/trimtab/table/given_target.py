@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from trimtab.errors import DataError
-from trimtab.wording import counted, listed
+from trimtab.text.wording import counted, listed
 
 # The first that a label is an instance of names its kind: to Python, True is an integer and a moment is a day.
 _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (

@@ -21,7 +21,7 @@ from trimtab.table.spelling import as_labels, other_spellings
 from trimtab.table.split import Split, SplitRule, parts_of, plan_split, units_of
 from trimtab.table.target import TargetEncoder
 from trimtab.table.usable import ScorableTest, Usable, count_copies, keep_scorable, keep_usable, row_weights
-from trimtab.wording import counted, listed
+from trimtab.text.wording import counted, listed
 
 USUAL_TEST_SHARE = 0.2
 # What stands for an option that nobody gave, so that one without effect can be refused.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from trimtab.wording import counted
+from trimtab.text.wording import counted
 
 NEAR_UNIQUE_SHARE = 0.5
 FEW_VALUES = 10

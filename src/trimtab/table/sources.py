@@ -17,7 +17,7 @@ from trimtab.table.cells import as_moments, as_numbers, narrowed, settle_types, 
 from trimtab.table.frames import called_as, column_called, label_columns, to_frame
 from trimtab.table.read import read_table
 from trimtab.table.spelling import LABEL_WORDS, as_written, without_missing
-from trimtab.wording import counted
+from trimtab.text.wording import counted
 
 PART_COLUMN = "trimtab_part"
 

@@ -23,7 +23,7 @@ from trimtab.table.schema import Schema, orders_target, require_column
 from trimtab.table.spelling import as_labels
 from trimtab.table.task import MOST_CLASSES_OF_INTEGERS, ROWS_PER_CLASS_OF_INTEGERS, choose_task
 from trimtab.table.times import times_of
-from trimtab.wording import counted
+from trimtab.text.wording import counted
 
 PART_NAMES = {
     "train": "train", "training": "train",

@@ -16,7 +16,7 @@ from trimtab.table.cells import FLOATS, Precision, as_numbers, precision_of
 from trimtab.table.frames import called_as, to_frame
 from trimtab.table.numbers import Document
 from trimtab.table.spelling import are_numbers, as_labels, as_values, find_labels
-from trimtab.wording import counted
+from trimtab.text.wording import counted
 
 Label = bool | int | float | str
 

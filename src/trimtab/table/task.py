@@ -12,7 +12,7 @@ import polars as pl
 from trimtab.errors import DataError, OptionError, unknown_choice
 from trimtab.table.cells import as_numbers
 from trimtab.table.spelling import as_labels
-from trimtab.wording import counted
+from trimtab.text.wording import counted
 
 TASKS = ("auto", "regression", "classification")
 MOST_CLASSES_OF_INTEGERS = 20

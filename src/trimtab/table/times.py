@@ -17,7 +17,7 @@ from trimtab.table.cells import (
     read_moments,
     without_marks,
 )
-from trimtab.wording import counted
+from trimtab.text.wording import counted
 
 
 def times_of(column: pl.Series, notices: list[str]) -> np.ndarray:

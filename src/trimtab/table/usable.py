@@ -13,7 +13,7 @@ from trimtab.table.cells import as_numbers
 from trimtab.table.sources import Source
 from trimtab.table.target import TargetEncoder, has_target
 from trimtab.table.task import choose_task
-from trimtab.wording import counted
+from trimtab.text.wording import counted
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from trimtab.errors import OptionError, unknown_choice
 from trimtab.knobs import CUSTOM
-from trimtab.wording import listed
+from trimtab.text.wording import listed
 
 Task = Literal["regression", "classification"]
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from trimtab.training.config import Task
-from trimtab.training.objective import FormulaLoss, Objective, Targets
+from trimtab.training.rules.objective import FormulaLoss, Objective, Targets
 
 # What the one output of a network for two classes says of class 1.
 OneOutput = Literal["logit", "probability"]

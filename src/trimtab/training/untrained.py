@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from trimtab.training.data import TrainingData
-from trimtab.training.losses import LossCoefficients
-from trimtab.training.program import Program, outputs_of
+from trimtab.training.programs.program import Program, outputs_of
+from trimtab.training.rules.losses import LossCoefficients
 
 
 def untrained_loss(

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from trimtab.machine import one_blas_thread
-from trimtab.quiet import quietly
+from trimtab.settings.quiet import quietly
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping, Task
 from trimtab.training.data import Fold, TrainingData
-from trimtab.training.program import Layout
+from trimtab.training.programs.program import Layout
 from trimtab.tuning.trial import TrialWeights, out_of_fold
 
 FITTED_BASELINES = MEAN, LINEAR = "mean", "linear"

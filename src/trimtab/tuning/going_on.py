@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import StudyError
+from trimtab.text.wording import counted, listed
 from trimtab.tuning.address import to_open, without_secrets
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.held import held_of
 from trimtab.tuning.trial import TrialRecord
-from trimtab.wording import counted, listed
 
 
 def kept(asked: Mapping[str, Any]) -> dict[str, Any]:

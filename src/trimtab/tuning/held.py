@@ -7,13 +7,13 @@ Knows records and knobs; it trains and chooses nothing.
 import math
 from collections.abc import Mapping, Sequence
 
-from trimtab.layout import number
+from trimtab.text.layout import number
+from trimtab.text.wording import listed, sentence
 from trimtab.training.metrics import Metric
 from trimtab.tuning.baselines import FITTED_BASELINES
 from trimtab.tuning.space import Value, knobs_of
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 from trimtab.tuning.verdicts import BASELINES
-from trimtab.wording import listed, sentence
 
 # Knobs that are off at 0: what has no such knob is as was asked for.
 _OFF_AT_0 = ("dropout", "label_smoothing")

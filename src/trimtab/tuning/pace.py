@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from trimtab.training.config import Config
 from trimtab.training.data import Fold
-from trimtab.training.engine import Engine
-from trimtab.training.population import Structure
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.population import Structure
 from trimtab.tuning.budget import Budget
 
 SHARE_OF_A_TRIAL = 0.2

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 
 import numpy
 
-from trimtab.quiet import quiet_logs, quietly
+from trimtab.settings.quiet import quiet_logs, quietly
 
 with quietly():
     # In a notebook without ipywidgets its progress bars complain when they are imported; none is ever shown.

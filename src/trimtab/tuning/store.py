@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from trimtab.errors import StudyError, first_line
-from trimtab.quiet import quiet_logs
+from trimtab.settings.quiet import quiet_logs
+from trimtab.text.wording import counted, sentence
 from trimtab.training.config import Config
 from trimtab.training.run import RunRecord
 from trimtab.tuning.address import file_address, hidden_in, without_secrets
 from trimtab.tuning.folder import StudyFolder, new_study_name
 from trimtab.tuning.trial import COMPLETE, TrialRecord
-from trimtab.wording import counted, sentence
 
 _ATTRIBUTE = "trimtab"
 # Two searches that begin in an empty database at once both make its tables, and one of them fails.

@@ -14,9 +14,9 @@ import torch
 from trimtab.errors import OptionError
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
-from trimtab.training.engine import Compiling, Engine
+from trimtab.training.lanes.engine import Compiling, Engine
+from trimtab.training.lanes.population import Population, Structure
 from trimtab.training.metrics import Metric
-from trimtab.training.population import Population, Structure
 from trimtab.training.run import NOT_FINITE, OUT_OF_BUDGET, PRUNED, Request, RunRecord
 from trimtab.training.unscored import words_of_unscored
 from trimtab.tuning import baselines

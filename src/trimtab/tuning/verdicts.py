@@ -6,9 +6,9 @@ Knows a study's result, the plain dict, and nothing else: every sentence says wh
 from collections.abc import Mapping
 from typing import Any
 
-from trimtab.layout import number
+from trimtab.text.layout import number
+from trimtab.text.wording import counted, listed, sentence
 from trimtab.tuning.standing import ALIKE, BETTER, UNKNOWN, WORSE
-from trimtab.wording import counted, listed, sentence
 
 BASELINES = {"mean": "the mean", "linear": "the linear model", "default_mlp": "the default MLP"}
 # Whose figures a result's are, where they are not those of the model as it is saved.

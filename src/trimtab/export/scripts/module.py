@@ -17,13 +17,13 @@ from trimtab.export.scripts.optimizers import LION, groups_function, schedule_fu
 from trimtab.export.scripts.sources import Source, source_of, source_of_module, spread_out
 from trimtab.export.scripts.text import imported, tidy
 from trimtab.export.scripts.training import KEPT, Loop, constants
+from trimtab.text.wording import listed
 from trimtab.training.config import Config, Task
-from trimtab.training.dropout import DROPOUT_KINDS
-from trimtab.training.layers import counts_rows
-from trimtab.training.program import Layout
+from trimtab.training.programs.dropout import DROPOUT_KINDS
+from trimtab.training.programs.layers import counts_rows
+from trimtab.training.programs.program import Layout
 from trimtab.training.randomness import number_from
 from trimtab.tuning.words import figure, loss_in_words
-from trimtab.wording import listed
 
 _NO_SOURCE = "Its source code could not be read: put it here."
 _DATA = '''\

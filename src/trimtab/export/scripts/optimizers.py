@@ -2,7 +2,7 @@
 
 from trimtab.export.scripts.literals import literal
 from trimtab.training.config import Config, Schedule
-from trimtab.training.schedules import ONE_CYCLE_END, ONE_CYCLE_START
+from trimtab.training.rules.schedules import ONE_CYCLE_END, ONE_CYCLE_START
 
 LION = '''\
 class Lion(torch.optim.Optimizer):

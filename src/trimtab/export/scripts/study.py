@@ -19,14 +19,14 @@ from trimtab.export.scripts.reading import durations, label_function, moment_sta
 from trimtab.export.scripts.subject import Subject
 from trimtab.export.scripts.text import imported, tidy
 from trimtab.export.scripts.training import KEPT, Loop, constants
-from trimtab.model import Model
+from trimtab.model.model import Model
+from trimtab.text.wording import counted
 from trimtab.training.config import Stopping
 from trimtab.tuning.baselines import LINEAR, MEAN
 from trimtab.tuning.course import factors, until
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
-from trimtab.wording import counted
 
 # Multiplications of a layer below which a second thread costs more than it brings.
 SMALL = 1 << 23

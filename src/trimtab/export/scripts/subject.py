@@ -13,7 +13,7 @@ import polars
 from trimtab.export.scripts.columns import Columns
 from trimtab.export.scripts.folds import Division
 from trimtab.export.scripts.reading import Reading
-from trimtab.model import Model
+from trimtab.model.model import Model
 from trimtab.table.encode import Encoder
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.table.spelling import as_labels, other_spellings

@@ -1,0 +1,437 @@
+"""The commands: parse, call, print; and the exit status of everything that can go wrong. No logic of its own.
+
+Looking (`--help`, `--version`) imports nothing heavy: a command imports what it calls when it is called.
+"""
+
+import csv
+import errno
+import io
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+import trimtab
+from trimtab.cli.interruption import Interruption, call_watchdogs_off
+from trimtab.errors import OptionError, TrimtabError
+from trimtab.terminal.console import (
+    Notices,
+    PlainLines,
+    Silent,
+    console_on,
+    print_columns,
+    print_next,
+    print_summary,
+    say,
+)
+from trimtab.terminal.panel import LivePanel
+from trimtab.terminal.sweep import EpochLine, print_sweep, save_figure
+from trimtab.text.wording import counted, sentence
+
+if TYPE_CHECKING:
+    from trimtab.studies.results import Study
+
+TYPERS_KEYBOARD_INTERRUPT = 130
+TRACEBACK = "TRIMTAB_TRACEBACK"
+OWN_OPTIONS = ("data", "target", "test", "drop", "number", "category", "dry_run", "quiet", "as_json")
+
+app = typer.Typer(
+    name="trimtab",
+    help="Finds how to train a neural network for your table: a whole population of configurations at once.",
+    epilog="Example: trimtab fit houses.csv --target price --budget 5m. Nothing ever leaves this machine.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class FitCommand(TyperCommand):
+    """`fit` with the knobs' meanings in its help, read from the search space only when somebody asks."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from trimtab.tuning.space import KNOBS
+
+        meanings = {knob.name: f"{knob.meaning} ({knob.range_text})" for knob in KNOBS}
+        for option in self.params:
+            if option.name in meanings:
+                option.help = meanings[option.name]  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
+def _options_in(panel: str) -> Any:
+    def option(text: str = "", default: str | bool = False, name: str = "") -> Any:
+        return typer.Option(*([name] if name else []), help=text, show_default=default, rich_help_panel=panel)
+
+    return option
+
+
+_data, _search = _options_in("Data"), _options_in("Search")
+_knob, _output = _options_in("Knobs (fix any; the others are searched)")(), _options_in("Output")
+Text = str | None
+KnobName = Annotated[str | None, _knob]
+KnobNumber = Annotated[float | None, _knob]
+KnobCount = Annotated[int | None, _knob]
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"trimtab {trimtab.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _trimtab(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(cls=FitCommand, epilog="Example: trimtab fit houses.csv --target price --budget 5m --loss huber")
+def fit(
+    context: typer.Context,
+    data: Annotated[Text, typer.Argument(help="The table: CSV, Parquet, Arrow, JSON lines, Excel.")] = None,
+    target: Annotated[Text, _data("Column to predict; several as a,b.")] = None,
+    task: Annotated[Text, _data("regression or classification.", "auto")] = None,
+    split: Annotated[Text, _data("random, time:COL, group:COL, or a column of train/valid/test.", "random")] = None,
+    test: Annotated[Text, _data("Share of the rows to test on, a file of test rows, or none.", "0.2")] = None,
+    weight: Annotated[Text, _data("Column of row weights.")] = None,
+    drop: Annotated[list[str] | None, _data("Columns to leave out, as a,b.")] = None,
+    number: Annotated[list[str] | None, _data("Columns to take as numbers.")] = None,
+    category: Annotated[list[str] | None, _data("Columns to take as categories.")] = None,
+    budget: Annotated[Text, _search("Wall-clock time for everything: 45s, 5m, 2h.", "5m; none with --trials")] = None,
+    metric: Annotated[Text, _search("What is optimised: rmse, mae, r2, log_loss, accuracy, ...", "by task")] = None,
+    trials: Annotated[int | None, _search("Stop after so many trials, earlier calls' included; repeatable.")] = None,
+    seed: Annotated[int | None, _search("The seed of all that is random.", "0")] = None,
+    threads: Annotated[int | None, _search("Threads to train with.", "all cores allowed")] = None,
+    device: Annotated[Text, _search("auto, cpu or cuda.", "auto")] = None,
+    precision: Annotated[Text, _search("high; or auto: bfloat16 where it is faster and harmless.", "high")] = None,
+    single: Annotated[bool, _search("Save one network instead of an ensemble.", name="--single")] = False,
+    refit: Annotated[bool, _search("Train once more on all rows after the test.", name="--refit")] = False,
+    resume: Annotated[Text, _search("Folder of a study to continue; the budget is additional time.")] = None,
+    storage: Annotated[Text, _search("Database URL for the trials.", "a file in the study")] = None,
+    loss: KnobName = None,
+    delta: KnobNumber = None,
+    tau: KnobNumber = None,
+    gamma: KnobNumber = None,
+    optimizer: KnobName = None,
+    lr: KnobNumber = None,
+    schedule: KnobName = None,
+    batch_size: KnobCount = None,
+    epochs: KnobCount = None,
+    patience: KnobCount = None,
+    width: KnobCount = None,
+    depth: KnobCount = None,
+    activation: KnobName = None,
+    inputs: KnobName = None,
+    sigma: KnobNumber = None,
+    dropout: KnobNumber = None,
+    weight_decay: KnobNumber = None,
+    label_smoothing: KnobNumber = None,
+    out: Annotated[Text, _output("Folder of the study.", "trimtab-runs/DATA-DATE-N")] = None,
+    dry_run: Annotated[bool, _output("Show what each column is for, and stop.", name="--dry-run")] = False,
+    quiet: Annotated[bool, _output("Print the result only.", name="--quiet")] = False,
+    as_json: Annotated[bool, _output("Print the result as one JSON object.", name="--json")] = False,
+) -> None:
+    """Find the best network for a table, save it, and say how good it is on rows it never saw."""
+    given = {name: value for name, value in context.params.items() if name not in OWN_OPTIONS and value is not None}
+    given |= {"drop": _columns(drop), "number": _columns(number), "category": _columns(category)}
+    if target is not None:
+        given["target"] = _columns([target])
+    if test is not None:
+        given["test"] = _share_or_file(test)
+    if dry_run:
+        _print_columns(data, given, as_json=as_json)
+        return
+    study = _tune(_view(is_quiet=quiet, is_json=as_json), data=data, **given)
+    if as_json:
+        typer.echo(json.dumps(study.summary()))
+        return
+    console, folder = console_on(sys.stdout), str(study.out)
+    print_summary(console, study)
+    if not quiet:
+        print_next(console, (
+            ("predict", folder, "NEW.csv", "-o", "predictions.csv"), ("evaluate", folder, "KNOWN.csv"),
+            ("fit", "--resume", folder, "--budget", "5m"), ("export", folder, "--python", "train.py"),
+        ))  # fmt: skip
+
+
+@app.command(epilog="Example: trimtab predict trimtab-runs/houses-2026-01-31-1 new.csv --keep id -o predictions.csv")
+def predict(
+    run: Annotated[str, typer.Argument(help="The study's folder, or the model folder in it.")],
+    data: Annotated[str, typer.Argument(help="The rows to predict, in any format that fit reads.")],
+    out: Annotated[Text, typer.Option("-o", "--out", help="A .csv or .parquet file; left out: CSV on stdout.")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Columns to copy from DATA, such as an id; as a,b.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no notes.")] = False,
+) -> None:
+    """Predict each row of a file with a trained model: as many rows out as in, in the same order."""
+    from trimtab.model.predictions import predict_file, predict_stream
+    from trimtab.studies.results import load_model
+
+    notice = (Silent() if quiet else Notices(sys.stderr)).notice
+    model = load_model(run)
+    if out is None:
+        if force:
+            raise OptionError("--force has no effect without -o: predictions go to standard output. Leave it out.")
+        predict_stream(model, data, sys.stdout.buffer, notice=notice, keep=_columns(keep))
+    else:
+        rows = predict_file(model, data, out, notice=notice, keep=_columns(keep), may_replace=force)
+        notice(f"{counted(rows, 'prediction is', 'predictions are')} in {out}.")
+
+
+@app.command(epilog="Example: trimtab evaluate trimtab-runs/houses-2026-01-31-1 sold.csv")
+def evaluate(
+    run: Annotated[str, typer.Argument(help="The study's folder, or the model folder in it.")],
+    data: Annotated[str, typer.Argument(help="Rows with known targets, in any format that fit reads.")],
+    threshold: Annotated[
+        Text,
+        typer.Option(help="For two classes: a probability, or the metric it is to be best for (f1)."),
+    ] = None,
+    weight: Annotated[Text, typer.Option(help="Column of row weights.", show_default="that of the study")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no notes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Score a trained model on rows whose answer is known: every metric with its interval, and where it errs."""
+    from trimtab.evaluation.text import evaluation_in_text
+    from trimtab.studies.results import evaluate_run
+
+    found = evaluate_run(run, data, weight=weight, threshold=threshold)
+    notice = (Silent() if quiet else Notices(sys.stderr)).notice
+    for text in found.notices:
+        notice(text)
+    console = console_on(sys.stdout)
+    typer.echo(json.dumps(found.summary()) if as_json else evaluation_in_text(found, console.width))
+
+
+@app.command(epilog="Example: trimtab export trimtab-runs/houses-2026-01-31-1 --python train.py --onnx houses.onnx")
+def export(
+    run: Annotated[str, typer.Argument(help="The study's folder; for ONNX and PT2 also the model folder in it.")],
+    python: Annotated[Text, typer.Option(help="Plain PyTorch script that trains the best configuration.")] = None,
+    onnx: Annotated[Text, typer.Option(help="ONNX graph that takes the raw columns.")] = None,
+    pt2: Annotated[Text, typer.Option(help="PT2 program that takes numbers and category codes.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the files as one JSON object.")] = False,
+) -> None:
+    """Write the result as files that need no trimtab: script, ONNX graph, PT2 program."""
+    from trimtab.studies.results import export_run
+
+    files = export_run(run, python=python, onnx=onnx, pt2=pt2)
+    if as_json:
+        typer.echo(json.dumps({kind: str(file) for kind, file in files.items()}))
+        return
+    for file in files.values():
+        typer.echo(f"{file} is written ({file.stat().st_size:,} bytes).")
+
+
+@app.command(epilog="Example: trimtab sweep houses.csv --target price --knob lr --plot rates.png")
+def sweep(
+    data: Annotated[str, typer.Argument(help="The table: CSV, Parquet, Arrow, JSON lines, Excel.")],
+    target: Annotated[str, _data("Column to predict; several as a,b.")],
+    knob: Annotated[str, _search("The knob to turn: lr, loss, optimizer, batch_size, width, dropout, ...")],
+    values: Annotated[Text, _search("The values to try, as a,b,c.", "spread over what fit tries")] = None,
+    fix: Annotated[list[str] | None, _search("Another knob at a fixed value, as NAME=VALUE; may be repeated.")] = None,
+    seeds: Annotated[int, _search("Runs for each value (and fold).", "1")] = 1,
+    metric: Annotated[Text, _search("What values are compared by: rmse, mae, accuracy, ...", "by task")] = None,
+    seed: Annotated[int, _search("The seed of all that is random.", "0")] = 0,
+    threads: Annotated[int | None, _search("Threads to train with.", "all cores allowed")] = None,
+    device: Annotated[str, _search("auto, cpu or cuda.", "auto")] = "auto",
+    task: Annotated[str, _data("regression or classification.", "auto")] = "auto",
+    split: Annotated[str, _data("random, time:COL, group:COL, or a column of train/valid/test.", "random")] = "random",
+    test: Annotated[Text, _data("The test part of fit, which is left alone: a share, a file, or none.", "0.2")] = None,
+    weight: Annotated[Text, _data("Column of row weights.")] = None,
+    drop: Annotated[list[str] | None, _data("Columns to leave out, as a,b.")] = None,
+    number: Annotated[list[str] | None, _data("Columns to take as numbers.")] = None,
+    category: Annotated[list[str] | None, _data("Columns to take as categories.")] = None,
+    plot: Annotated[Text, _output("Also draw the result: a .png, .svg or .pdf file.")] = None,
+    as_json: Annotated[bool, _output("Print the result as one JSON object.", name="--json")] = False,
+) -> None:
+    """Train one network for every value of a knob, all at once: which is best, and which cannot be told apart."""
+    from trimtab.cli.knob_text import knobs_in, values_in
+    from trimtab.machine import keep_freed_memory
+    from trimtab.sweeps.table_sweep import sweep_table
+
+    keep_freed_memory()
+    columns = {"drop": _columns(drop), "number": _columns(number), "category": _columns(category)}
+    with EpochLine(sys.stderr) as line:
+        result = sweep_table(
+            data, _columns([target]), knob, values_in(values), seeds=seeds, metric=metric, seed=seed, device=device,
+            test="auto" if test is None else _share_or_file(test), threads=threads, on_epoch=line.show,
+            data_options={"task": task, "split": split, "weight": weight, **columns}, **knobs_in(fix or ()),
+        )  # fmt: skip
+    if plot is not None:
+        save_figure(result.plot(), plot)
+    if as_json:
+        typer.echo(json.dumps(result.summary(), default=str))
+    else:
+        print_sweep(console_on(sys.stdout), result)
+
+
+@app.command(epilog="Example: trimtab demo --budget 45s")
+def demo(
+    budget: Annotated[str, typer.Option(help="Wall-clock time for everything.")] = "45s",
+    out: Annotated[Text, typer.Option(help="Folder of the study.", show_default="trimtab-runs/concrete-DATE-N")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the result only.")] = False,
+) -> None:
+    """The whole job on data that ships with trimtab: the strength of 1,030 samples of concrete."""
+    from trimtab.data import TARGETS, path
+
+    table = path("concrete")
+    study = _tune(_view(is_quiet=quiet), data=str(table), target=TARGETS["concrete"], budget=budget, out=out)
+    console, folder = console_on(sys.stdout), str(study.out)
+    print_summary(console, study)
+    print_next(console, (
+        ("predict", folder, os.path.relpath(table), "-o", "predictions.csv"),
+        ("fit", "--resume", folder, "--budget", "1m"), ("fit", "YOUR.csv", "--target", "COLUMN", "--budget", "5m"),
+    ))  # fmt: skip
+
+
+@app.command(epilog="Example: trimtab walkthrough --chapter 4")
+def walkthrough(
+    chapter: Annotated[int | None, typer.Option(help="Only this chapter, 1 to 6.", show_default="all of them")] = None,
+) -> None:
+    """How a network is trained, from a straight line to real data: each idea measured as it is told."""
+    from trimtab.walkthrough.source import chapter as chapter_numbered
+    from trimtab.walkthrough.source import chapters
+    from trimtab.walkthrough.terminal import reading_console, show, show_introduction, wait_for_reader
+
+    told = chapters() if chapter is None else (chapter_numbered(chapter),)
+    console = reading_console(sys.stdout)
+    if chapter is None:
+        show_introduction(console)
+    show(told, console, wait_for_reader if sys.stdin.isatty() else lambda: None)
+
+
+def _tune(view: Silent, **arguments: Any) -> "Study":
+    """Search with Ctrl-C and SIGTERM under control; a stopped search exits with status 1 and says how to go on."""
+    started = time.monotonic()  # the budget is for the whole command: torch is not yet imported
+    from trimtab.machine import keep_freed_memory
+    from trimtab.tune import tune  # before the signals are taken: polars takes SIGINT when it is imported
+
+    keep_freed_memory()
+
+    with view, Interruption(view) as interruption:
+        try:
+            return tune(
+                **arguments, listeners=(view,), stop=interruption.stop, abort=interruption.abort, started=started
+            )
+        except TrimtabError:
+            if not interruption.abort.is_set():
+                raise
+        except OSError as error:
+            if error.errno != errno.ENOSPC or view.out is None:
+                raise
+            raise OSError(errno.ENOSPC, f"The disk is full. {interruption.farewell()}") from None
+        typer.echo(interruption.farewell(), err=True)
+        raise typer.Exit(1)
+
+
+def _view(*, is_quiet: bool, is_json: bool = False) -> Silent:
+    if is_quiet:
+        return Silent()
+    if is_json:
+        return Notices(sys.stderr)
+    return LivePanel(sys.stderr) if sys.stderr.isatty() else PlainLines(sys.stderr)
+
+
+def _print_columns(data: str | None, given: dict[str, Any], *, as_json: bool) -> None:
+    from trimtab.tune import look
+
+    prepared = look(data=data, **given)
+    if as_json:
+        typer.echo(json.dumps(prepared.summary()))
+    else:
+        print_columns(console_on(sys.stdout), prepared)
+        for text in prepared.notices:
+            Notices(sys.stderr).notice(text)
+
+
+def _columns(texts: Sequence[str] | None) -> list[str]:
+    """The names in "a,b"; a name with a comma in it stands in double quotes, as in CSV."""
+    return [name for text in texts or () for name in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def _share_or_file(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 failed, 2 bad usage or bad input.
+
+    With `arguments` it is called from a program that goes on, which gets back what a command sets for its process.
+    """
+    if arguments is None:
+        return _run(None)
+    with _as_before():
+        return _run(arguments)
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    """Streams, Ctrl-C and what Python does with errors are afterwards as they were."""
+    streams = [(s, s.errors) for s in (sys.stdout, sys.stderr) if isinstance(s, io.TextIOWrapper)]
+    hook, on_interrupt = sys.excepthook, signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        call_watchdogs_off()
+        for stream, errors in streams:
+            stream.reconfigure(errors=errors)
+        sys.excepthook = hook  # typer has one of its own
+        if signal.getsignal(signal.SIGINT) is not on_interrupt:
+            signal.signal(signal.SIGINT, on_interrupt)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = app(arguments, standalone_mode=False) or 0
+        sys.stdout.flush()
+        return status if status != TYPERS_KEYBOARD_INTERRUPT else _complain("Stopped.", 1)
+    except BrokenPipeError:
+        # Python flushes stdout once more when it ends: let that go nowhere.
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("Stopped.", 1)
+    except TrimtabError as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        return _complain(error.for_terminal, 2)
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    if hasattr(error, "format_message"):  # usage errors of typer, whichever click it brings
+        message = error.format_message()  # type: ignore[attr-defined]
+        return _complain(message, 2) if message else 2
+    if os.environ.get(TRACEBACK):
+        raise error
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return _complain(error.strerror or "The disk is full.", 1)
+    if isinstance(error, MemoryError):
+        return _complain("There is not enough memory: give fewer rows or columns (--drop), or a larger machine.", 1)
+    return _complain(
+        f"trimtab failed unexpectedly ({type(error).__name__}: {error}). Run again with {TRACEBACK}=1 to see where.", 1
+    )
+
+
+def _complain(text: str, status: int) -> int:
+    say(console_on(sys.stderr), f"Error: {text if text.endswith(')') else sentence(text)}", indent="  ")
+    return status

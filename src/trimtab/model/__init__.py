@@ -1,0 +1,1 @@
+"""What is saved and predicts, and what a table is to it."""

@@ -1,0 +1,265 @@
+"""Model: what is saved and predicts. Columns, encoding, the networks of the ensemble, target scaling; no training row.
+
+`model/` holds `model.json` and `weights.safetensors`: readable without pickle, versioned, with digests that are checked
+on load. Knows no search.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy
+import polars
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from trimtab.errors import ModelError
+from trimtab.nets.mlp import MLP
+from trimtab.table.encode import Encoded, Encoder
+from trimtab.table.frames import to_frame
+from trimtab.table.target import TargetEncoder
+from trimtab.text.wording import counted, listed, sentence
+from trimtab.training.lanes.precision import multiplying
+from trimtab.training.programs.mlp_program import MLPProgram
+from trimtab.training.programs.program import outputs_of
+
+if TYPE_CHECKING:
+    from trimtab.evaluation.evaluation import Evaluation
+
+FORMAT = 1
+_KIND = "trimtab model"
+ROWS_AT_ONCE = 4_096
+
+
+@dataclass(frozen=True)
+class Member:
+    """Networks of one structure and their share of the prediction; `parameters` is float32 [networks, parameters]."""
+
+    network: Mapping[str, str | int | float]
+    parameters: Tensor
+    share: float
+
+
+@dataclass(frozen=True, repr=False)
+class Model:
+    """A trained model for a table: give it rows, get predictions in original units or labels."""
+
+    encoder: Encoder
+    target: TargetEncoder
+    members: tuple[Member, ...]
+
+    @property
+    def task(self) -> str:
+        return self.target.task
+
+    @property
+    def networks(self) -> int:
+        return sum(member.parameters.shape[0] for member in self.members)
+
+    def predict(self, data: object) -> numpy.ndarray:
+        """Predictions for a frame or array of rows: values in original units [rows] or [rows, targets], or labels."""
+        return self.target.decode(self.raw(to_frame(data))[0])
+
+    def predict_proba(self, data: object) -> numpy.ndarray:
+        """Class probabilities `[rows, classes]` in the order of `model.target.classes`; raises ModelError otherwise."""
+        if self.task != "classification":
+            raise ModelError("This model predicts numbers: it has no probabilities. Use predict instead.")
+        return self.raw(to_frame(data))[0]
+
+    def raw(self, frame: polars.DataFrame) -> tuple[numpy.ndarray, tuple[str, ...]]:
+        """Probabilities or values in original units, float64 [rows, outputs], and notices about the rows."""
+        encoded = self.encoder.encode(frame)
+        return self.raw_of(encoded), encoded.notices
+
+    def raw_of(self, encoded: Encoded, *, dtype: torch.dtype = torch.float32) -> numpy.ndarray:
+        """The same for rows that this model's encoder has encoded already.
+
+        The networks multiply in `dtype`: in float64 a row's prediction does not depend on the rows beside it.
+        """
+        numbers, codes = torch.from_numpy(encoded.numbers).to(dtype), torch.from_numpy(encoded.codes)
+        networks = [(self._program(each, dtype), each.parameters.to(dtype), each.share) for each in self.members]
+        pieces = [numpy.zeros((0, self.target.outputs))]
+        for start in range(0, len(numbers), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            with multiplying("high"):
+                parts = [
+                    share * self._mean_of(program, parameters, numbers[rows], codes[rows])
+                    for program, parameters, share in networks
+                ]
+            pieces.append(torch.stack(parts).sum(0).numpy())
+        return numpy.concatenate(pieces)
+
+    def predict_frame(self, frame: polars.DataFrame) -> tuple[polars.DataFrame, tuple[str, ...]]:
+        """`prediction` (one column per target if there are several) and `probability_<class>` columns; notices."""
+        raw, notices = self.raw(frame)
+        return self.as_frame(raw), notices
+
+    def as_frame(self, raw: numpy.ndarray) -> polars.DataFrame:
+        """What `raw` [rows, outputs], values in original units or probabilities, predicts, as `predict_frame` tells."""
+        decoded = self.target.written(raw)
+        if self.task == "classification":
+            columns = {"prediction": decoded} | {
+                f"probability_{label}": raw[:, i] for i, label in enumerate(self.target.classes)
+            }
+        elif len(self.target.names) == 1:
+            columns = {"prediction": decoded}
+        else:
+            columns = {f"prediction_{name}": raw[:, i] for i, name in enumerate(self.target.names)}
+        return polars.DataFrame(columns)
+
+    def evaluate(
+        self, data: object, target: str | Sequence[str] | None = None, *, weight: str | None = None,
+        metric: str | None = None, threshold: float | None = None, seed: int = 0,
+    ) -> "Evaluation":  # fmt: skip
+        """How good the model is on rows whose answer is known: every metric with its interval, and more.
+
+        Arguments:
+            data: a file, any frame with the columns and the target, or `(X, y)`.
+            target: the target's column there, if it is not called as in training.
+            weight: a column of row weights.
+            metric: what slices are measured by; the task's default.
+            threshold: the probability from which on rows count as the second of two classes.
+            seed: of the bootstrap; the same gives the same intervals.
+
+        Raises DataError for rows that cannot be scored, OptionError for a threshold that cannot be.
+        """
+        from trimtab.evaluation.evaluation import evaluate
+
+        return evaluate(self, data, target=target, weight=weight, metric=metric, threshold=threshold, seed=seed)
+
+    def __repr__(self) -> str:
+        return f"Model({self.task} of {listed(self.target.names)}: {counted(self.networks, 'network')})"
+
+    def _program(self, member: Member, dtype: torch.dtype) -> MLPProgram:
+        # Without storage: its weights come from elsewhere, and none are drawn from the caller's generator.
+        with torch.device("meta"):
+            return MLPProgram(build(self.encoder, self.target, member.network).to(dtype))
+
+    def _mean_of(self, program: MLPProgram, parameters: Tensor, numbers: Tensor, codes: Tensor) -> Tensor:
+        """The mean prediction of networks of one structure, float64 [rows, outputs]."""
+        networks = parameters.shape[0]
+        inputs = tuple(x.unsqueeze(0).expand(networks, *x.shape) for x in (numbers, codes))
+        outputs = outputs_of(program, parameters, inputs).double()
+        if self.task == "classification":
+            return outputs.softmax(-1).mean(0)
+        return outputs.mean(0) * torch.tensor(self.target.scale, dtype=torch.float64) + torch.tensor(
+            self.target.mean, dtype=torch.float64
+        )
+
+    def pack(self) -> tuple[str, bytes]:
+        """The model as it is saved: the text of `model.json` and the bytes of `weights.safetensors`."""
+        weights = save_tensors({f"member.{i}": m.parameters.contiguous() for i, m in enumerate(self.members)})
+        body = {
+            "kind": _KIND,
+            "format": FORMAT,
+            "encoder": self.encoder.to_json(),
+            "target": self.target.to_json(),
+            "members": [{"network": dict(m.network), "share": m.share} for m in self.members],
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        }
+        body["digest"] = _digest(body)
+        return json.dumps(body, indent=1), weights
+
+    def __reduce__(self) -> tuple:
+        """A pickled model is the saved one: no object of torch's is in it."""
+        return _unpack, self.pack()
+
+    def save(self, folder: Path) -> None:
+        """Write `model.json` and `weights.safetensors` into `folder`; the old model stays until the new is whole."""
+        document, weights = self.pack()
+        new = folder.with_name(f".{folder.name}.part")
+        shutil.rmtree(new, ignore_errors=True)
+        try:
+            new.mkdir(parents=True)
+            (new / "weights.safetensors").write_bytes(weights)
+            (new / "model.json").write_text(document, encoding="utf-8")
+            _exchange(new, folder)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+
+    @classmethod
+    def load(cls, folder: Path) -> "Model":
+        """Read a saved model; raises ModelError when it is missing, damaged or from a newer trimtab."""
+        if not folder.is_dir() and _previous(folder).is_dir():
+            folder = _previous(folder)
+        document, weights = folder / "model.json", folder / "weights.safetensors"
+        try:
+            body = _read_document(document.read_bytes(), str(document))
+        except OSError:
+            raise ModelError(f"{folder} holds no model: there is no model.json.") from None
+        try:
+            content = weights.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{weights} cannot be read ({error.strerror}): the model is incomplete.") from None
+        return _assembled(body, content, str(weights))
+
+
+def _unpack(document: str, weights: bytes) -> Model:
+    """The model that `Model.pack` took apart."""
+    return _assembled(_read_document(document, "The document of this model"), weights, "The weights of this model")
+
+
+def _assembled(body: dict, weights: bytes, path: str) -> Model:
+    if hashlib.sha256(weights).hexdigest() != body["weights_sha256"]:
+        raise ModelError(f"{path} is damaged: its content does not match model.json. Restore it or train again.")
+    try:
+        tensors = load_tensors(weights)
+        members = tuple(
+            Member(entry["network"], tensors[f"member.{i}"], float(entry["share"]))
+            for i, entry in enumerate(body["members"])
+        )
+        return Model(Encoder.from_json(body["encoder"]), TargetEncoder.from_json(body["target"]), members)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(sentence(f"{path} and its model.json cannot be read as a model: {error}")) from None
+
+
+def build(encoder: Encoder, target: TargetEncoder, network: Mapping[str, str | int | float]) -> MLP:
+    """The network that `network`'s knobs make for these columns and this target."""
+    return MLP(
+        continuous=encoder.n_continuous,
+        numbers=encoder.n_numbers,
+        cardinalities=tuple(encoder.cardinalities),
+        outputs=target.outputs,
+        **network,  # type: ignore[arg-type]
+    )
+
+
+def _read_document(content: str | bytes, path: str) -> dict:
+    try:
+        body = json.loads(content)
+    except ValueError:
+        raise ModelError(f"{path} is damaged: it is not readable JSON. Restore it or train again.") from None
+    if not isinstance(body, dict) or body.get("kind") != _KIND:
+        raise ModelError(f"{path} is not a model of trimtab.")
+    if not isinstance(body.get("format"), int) or body["format"] > FORMAT:
+        raise ModelError(f"{path} was written by a newer trimtab (format {body.get('format')}): update trimtab.")
+    if _digest(body) != body.get("digest"):
+        raise ModelError(f"{path} is damaged: its content does not match its digest. Restore it or train again.")
+    return body
+
+
+def _digest(body: dict) -> str:
+    content = {name: value for name, value in body.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _previous(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.previous")
+
+
+def _exchange(new: Path, folder: Path) -> None:
+    """Put `new` in the place of `folder`; killed in between, `load` still finds the previous one."""
+    if folder.is_dir():
+        shutil.rmtree(_previous(folder), ignore_errors=True)
+        os.replace(folder, _previous(folder))
+    os.replace(new, folder)
+    shutil.rmtree(_previous(folder), ignore_errors=True)

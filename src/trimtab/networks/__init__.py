@@ -1,0 +1,1 @@
+"""The caller's own modules: what comes in, copies, own losses and optimizers, data that is read anew."""

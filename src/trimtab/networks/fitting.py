@@ -1,0 +1,413 @@
+"""Fitting: networks, material and a loss brought together, so that the engine can train them.
+
+Says what cannot work before a run begins. Knows networks, examples, losses and metrics; it trains nothing itself.
+"""
+
+import copy
+import dataclasses
+import logging
+import math
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property, reduce
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils import _pytree as pytree
+
+from trimtab.errors import DataError, OptionError, ShapeError
+from trimtab.export.scripts.forms import Form, cast
+from trimtab.export.scripts.module import Reading
+from trimtab.networks.examples import Examples
+from trimtab.networks.material import Material, joined
+from trimtab.networks.networks import Networks
+from trimtab.networks.own_loss import OwnLoss, own_loss, reads_logits
+from trimtab.networks.probe import (
+    Tried,
+    are_two_classes,
+    arranged_targets,
+    check_for_metric,
+    classes_told,
+    is_one_hot,
+    task_of,
+    tried,
+)
+from trimtab.networks.recipe import Recipe, check_against
+from trimtab.networks.streams import Stream
+from trimtab.text.wording import counted, listed
+from trimtab.training.config import Config, Task
+from trimtab.training.data import Fold, OneOutput, TrainingData
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.metrics import Metric, default_metric, known_metric, metric_for
+from trimtab.training.own_metric import Metric as OwnMetric
+from trimtab.training.programs.layers import counts_rows
+from trimtab.training.programs.mlp_program import program_for
+from trimtab.training.programs.program import Layout, Program
+from trimtab.training.programs.vmap_program import OWN_DRAWS
+from trimtab.training.randomness import own_draws
+from trimtab.training.rules.losses import LossCoefficients
+from trimtab.training.run import Request, RunRecord
+from trimtab.training.telling import say_once
+from trimtab.training.untrained import untrained_loss
+
+log = logging.getLogger(__name__)
+TRAINING_ROWS_JUDGED = 2_000
+BY_TASK = "by task"
+
+
+class Fitting:
+    """Runs of networks of one kind on one material, with one loss family: named losses of a task, or one function.
+
+    `first` is a recipe of that family. `metric` is a name, a metric of the caller's own, None for the validation loss,
+    or BY_TASK for the task's default. Everything that cannot work is said here, before a run begins.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        material: Material,
+        first: Recipe,
+        *,
+        metric: str | OwnMetric | None,
+        seed: int,
+        device: torch.device,
+        threads: int = 1,
+        evaluate_every: int = 1,
+        judges_by_loss: bool = False,
+    ) -> None:
+        if callable(metric):
+            raise OptionError(
+                "metric is a function: say which way is better, as tt.Metric(function, greater_is_better=True)."
+            )
+        self.networks, self.material, self.device, self.threads = networks, material, device, threads
+        self.evaluate_every, self.seed, self.judges_by_loss = evaluate_every, seed, judges_by_loss
+        self._untrained: dict[tuple, tuple[float, float]] = {}
+        self._named = first.config.module_arguments
+        module, some = networks.made(self._named, seed), material.first
+        self._tried = self._tried_out(module, first)
+        self.own: OwnLoss | None = None
+        if first.function is not None:
+            self.own = own_loss(first.function, self._tried.outputs, self._tried.rows, networks.told)
+        self.objective = None if self.own is None else self.own.objective
+        self.dtype = self._dtype(module)
+        named = first.config.loss.name if "loss" in first.given and self.own is None else None
+        self.task: Task = self._task(named, some, metric)
+        columns = self._tried.outputs.shape[1:] if isinstance(self._tried.outputs, Tensor) else (0, 0)
+        self.metric = self._metric(metric, columns)
+        self.outputs = 0
+        self.one_output: OneOutput | None = None
+        if self.own is None or self.metric is not None:
+            self.outputs = columns[0] if columns else 1
+            self.one_output = self._one_output()
+        if self.one_output is not None:
+            self.outputs = 2
+        self.loss_name = self.complete(first).config.loss.name
+        if named is None and self.own is None:
+            self._say_two_classes(some)
+        self.draws = self._tried.draws or (self.objective is not None and self.objective.draws)
+        if self._tried.draws:
+            say_once(log, networks.told, OWN_DRAWS)
+        self._say_precision(module)
+        self.check(first)
+
+    def _tried_out(self, module: nn.Module, first: Recipe) -> Tried:
+        is_own = first.function is not None
+        some = self.material.first
+        found = tried(module, some, own_dropout=first.has_own_dropout, keeps_outputs=is_own, told=self.networks.told)
+        # A batch that is not full is left out wherever the rows of one belong together.
+        if not some.drops_last:
+            return found
+        return dataclasses.replace(found, use=dataclasses.replace(found.use, mixes_rows=True))
+
+    @property
+    def reading(self) -> Reading:
+        """How targets and outputs are read, for whoever writes it down."""
+        own = None if self.metric is None else self.metric.own
+        first, outputs = self.material.first, self._tried.outputs
+        target, tree = first.targets[0], first.tree
+        return Reading(
+            of_target=() if self.own is None else self.own.form.lines(tree),
+            of_inputs=self._casts(first),
+            is_one_hot=self.own is None and self.task == "classification" and is_one_hot(target, self.outputs),
+            one_output=self.one_output,
+            columns=self.outputs,
+            inputs=self._form_of_inputs(first),
+            targets=Form() if tree is None else Form.of(pytree.tree_unflatten(first.targets, tree)),
+            outputs=Form() if isinstance(outputs, Tensor) else Form.of(outputs),
+            metric=None if own is None else own.function,
+            metric_takes_weights=own is not None and own.takes_weights,
+            greater_is_better=own is not None and own.greater_is_better,
+        )
+
+    def _casts(self, first: Examples) -> tuple[str, ...]:
+        """The lines of a script that bring inputs into the types in which the network took them."""
+        valid = self.material.valid
+        given = [first, *([valid.in_order_of(first.names)] if isinstance(valid, Examples) else [])]
+        taken = self._tried.prepared(first.taken(torch.arange(1))).in_order_of(first.names)
+        types = [
+            str(x.dtype) if any(part.inputs[i].dtype != x.dtype for part in given) else ""
+            for i, x in enumerate(taken.inputs)
+        ]
+        if first.names:
+            return cast(("X", "Xv"), dict(zip(first.names, types, strict=True)))
+        return cast(("X", "Xv"), tuple(types) if first.in_tuple else types[0])
+
+    def _form_of_inputs(self, first: Examples) -> Form:
+        if first.names:
+            named = dict(zip(first.names, first.inputs, strict=True))
+            return Form.of(named, stars="" if self._tried.use.as_dict else "**")
+        return Form.of(first.inputs, stars="*") if first.in_tuple else Form()
+
+    def _dtype(self, module: nn.Module) -> torch.dtype:
+        """In which losses are computed: that of the flat weights, or of the outputs where they are wider."""
+        outputs = [x.dtype for x in pytree.tree_leaves(self._tried.outputs) if x.is_floating_point()]
+        return reduce(torch.promote_types, outputs, Layout.of(module).dtype)
+
+    def _say_precision(self, module: nn.Module) -> None:
+        layout = Layout.of(module)
+        if not layout.is_uniform:
+            own, kept = (listed(str(d).removeprefix("torch.") for d in sorted({*dtypes}, key=str))
+                         for dtypes in (layout.dtypes, (layout.dtype,)))  # fmt: skip
+            say_once(
+                log, self.networks.told,
+                f"{type(module).__name__} computes in {own}, as it was given; between the steps its weights are kept "
+                f"in {kept}, so that small updates are not lost.",
+            )  # fmt: skip
+
+    def _one_output(self) -> OneOutput | None:
+        """What a single output says of two classes; None where each class has one, and where numbers are predicted."""
+        if self.task == "regression" or self.outputs > 1:
+            return None
+        if self.own is None:
+            return "logit"
+        part = self.own.form.applied(self._tried.rows)
+        targets = part.targets[0]
+        return "logit" if reads_logits(self.own.objective.function, self._tried.outputs, targets) else "probability"
+
+    def _task(self, named: str | None, some: Examples, metric: str | OwnMetric | None) -> Task:
+        known = known_metric(metric) if isinstance(metric, str) and metric != BY_TASK else None
+        if self.own is not None and known is not None:
+            return known.task
+        if known is not None and known.task == "classification" and named is None and self._is_one_column:
+            return "classification" if are_two_classes(some.targets) else "regression"
+        return task_of(self._tried.outputs, some.targets, named)
+
+    @property
+    def _is_one_column(self) -> bool:
+        outputs = self._tried.outputs
+        return isinstance(outputs, Tensor) and outputs.shape[1:] in ((), (1,))
+
+    def _say_two_classes(self, some: Examples) -> None:
+        """Say what the loss is where nobody named one and targets and outputs may be meant as two classes."""
+        if not self._is_one_column or some.targets[0].is_floating_point() or not are_two_classes(some.targets):
+            return
+        if self.task == "classification":
+            sentence = "The network has one output, which is read as the logit of class 1: the loss is bce."
+        else:
+            sentence = (
+                "y holds 0 and 1 alone and the network has one output: the loss is mse, which takes them for numbers. "
+                'With loss="bce" the output is the logit of class 1.'
+            )
+        say_once(log, self.networks.told, sentence)
+
+    def complete(self, recipe: Recipe) -> Recipe:
+        """A recipe with the loss that it has where none was named."""
+        return recipe.for_task(self.task, is_of_logit=self.one_output == "logit")
+
+    def check_loss(self, recipe: Recipe) -> None:
+        """Raise ShapeError for a loss of classes that cannot read the network's outputs."""
+        outputs = self._tried.outputs
+        if self.own is None and self.task == "classification" and isinstance(outputs, Tensor) and outputs.dim() <= 2:
+            classes_told(outputs.shape[1] if outputs.dim() == 2 else 1, self.complete(recipe).config.loss.name)
+
+    def _metric(self, name: str | OwnMetric | None, columns: tuple[int, ...]) -> Metric | None:
+        if name is None:
+            return None
+        if isinstance(name, OwnMetric):
+            if not isinstance(self._tried.outputs, Tensor) or len(columns) > 1:
+                raise OptionError(
+                    f'metric="{name.name}" reads one number per row and output; the network returns more.'
+                )
+            return name.for_task(self.task)
+        if self.own is not None and name == BY_TASK:
+            return self._comparable_metric(columns)
+        if self.own is not None and len(columns) > 1:
+            raise OptionError(f"metric={name!r} reads one number per row and output; the network returns more.")
+        if name == BY_TASK:
+            return default_metric(self.task)
+        classes = columns[0] if columns else 1
+        return metric_for(name, self.task, max(2, classes) if self.task == "classification" else classes)
+
+    def _comparable_metric(self, columns: tuple[int, ...]) -> Metric | None:
+        """The task's default metric, where it can read what a loss of the caller's own reads."""
+        metric = default_metric(self.task)
+        if len(columns) > 1:
+            return None
+        try:
+            check_for_metric(self._tried.outputs, self.material.first, metric)
+        except (DataError, OptionError):
+            return None
+        return metric
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise where a run of this recipe, of the same family as the first, cannot work."""
+        module = self.networks.made(recipe.config.module_arguments, self.seed)
+        if recipe.config.module_arguments != self._named:
+            outputs = self._tried_out(module, recipe).outputs
+            shapes, expected = (
+                [tuple(x.shape[1:]) for x in pytree.tree_leaves(each)] for each in (outputs, self._tried.outputs)
+            )
+            if shapes != expected:
+                raise ShapeError(
+                    f"{type(module).__name__} returns {shapes} per row with {recipe.config.module_arguments} and "
+                    f"{expected} with {self._named}: its outputs must stay the same."
+                )
+        self.check_loss(recipe)
+        check_against(recipe, module, classes=self.outputs if self.task == "classification" else 0)
+        train, size = self.material.train, recipe.config.batch_size
+        rows = train.rows if isinstance(train, Examples) else 2
+        self._say_left_out(module, rows, size)
+        if min(size or rows, rows) < 2 and any(isinstance(m, _BatchNorm) for m in module.modules()):
+            raise OptionError(
+                f"{type(module).__name__} normalises over the rows of a batch, and a batch would have one row: "
+                "give more rows, or a larger batch_size."
+            )
+
+    def _say_left_out(self, module: nn.Module, rows: int, size: int) -> None:
+        """Say which rows a network that mixes those of a batch is not trained on."""
+        train = self.material.train
+        if not isinstance(train, Examples) or train.drops_last or not size or size >= rows or not rows % size:
+            return
+        if self._tried.use.mixes_rows or any(counts_rows(layer) for layer in module.modules()):
+            say_once(
+                log, self.networks.told,
+                f"{type(module).__name__} mixes the rows of a batch, so a short batch cannot be padded: of {rows:,} "
+                f"rows in batches of {size}, each epoch leaves {counted(rows % size, 'row')} out, others each time.",
+            )  # fmt: skip
+
+    def prepared(self, part: Examples) -> Examples:
+        """Examples in the form that network and loss read."""
+        part = self._tried.prepared(part).with_targets_as(self.material.first)
+        self._check_weights(part)
+        if self.own is None:
+            return arranged_targets(self._tried.outputs, part, self.task, self.loss_name, self.dtype)
+        if self.metric is not None:
+            check_for_metric(self._tried.outputs, part, self.metric)
+        return self.own.form.applied(part)
+
+    @property
+    def drops_last(self) -> bool:
+        """Whether a last batch that is not full is left out, be the network's layers as they are."""
+        return self._tried.use.mixes_rows
+
+    def _check_weights(self, part: Examples) -> None:
+        """Raise OptionError where rows have weights that the loss or the metric cannot count."""
+        if bool((part.weights == part.weights[:1]).all()):
+            return
+        if self.own is not None and self.own.objective.mixes_rows:
+            raise OptionError(
+                f"The rows of {part.given_as}= have weights, and the loss gives one number in which no row can be told "
+                "from the others: let it give one number for each row, or leave the weights out."
+            )
+        own = None if self.metric is None else self.metric.own
+        if own is not None and not own.takes_weights:
+            raise OptionError(
+                f"The rows of {part.given_as}= have weights, and the metric {own.name} is not told them: give it a "
+                "third argument, weight, or leave the weights out."
+            )
+
+    def shown(self, error: float) -> float:
+        return error if self.metric is None else self.metric.shown(error)
+
+    def program(self, module: nn.Module) -> Program:
+        """The way the engine runs `module`, over a copy of it."""
+        return program_for(copy.deepcopy(module).to(self.device), self._tried.use)
+
+    def trained(self, record: RunRecord) -> nn.Module:
+        """The network with the weights of its best epoch, in evaluation mode."""
+        request = record.request
+        return self.networks.filled(request.config.module_arguments, request.seed, record.weights, record.buffers)
+
+    @cached_property
+    def kind(self) -> TrainingData:
+        """How outputs and targets are read, over some rows."""
+        some = self.prepared(self.material.first)
+        return self.data(some, torch.arange(some.rows), torch.arange(some.rows))
+
+    def data(self, rows: Examples, kept: Tensor, judged: Tensor) -> TrainingData:
+        """`rows` as the engine reads them."""
+        device = self.device
+        target, *more = (y.to(device) for y in rows.targets)
+        columns = max(1, self.outputs)
+        return TrainingData(
+            self.task, tuple(x.to(device) for x in rows.inputs), target, rows.weights.to(device, self.dtype),
+            (Fold(kept.to(device), judged.to(device)),), self.outputs,
+            torch.zeros(columns, dtype=torch.float64, device=device),
+            torch.ones(columns, dtype=torch.float64, device=device),
+            loss=self.objective, more_targets=tuple(more), one_output=self.one_output,
+        )  # fmt: skip
+
+    def engine(self, **options: Any) -> Engine:
+        """An engine over the material, which must not be streamed; `options` are the engine's."""
+        usual: dict[str, Any] = {"epochs_per_round": self.evaluate_every, "training_rows": TRAINING_ROWS_JUDGED,
+                                 "judges_by_loss": self.judges_by_loss}  # fmt: skip
+        return Engine(
+            self.training_data, self.metric,
+            lambda **arguments: copy.deepcopy(self.networks.made(arguments, self.seed)),
+            use=self._tried.use, start=self.start, threads=self.threads, draws=self.draws, **(usual | options),
+        )  # fmt: skip
+
+    def best_score(self, record: RunRecord) -> float:
+        """The metric at the run's best epoch, as users read it; without a metric its validation loss."""
+        curves = dict(zip(record.curves.epoch, record.curves.validation_metric, strict=True))
+        return curves.get(record.best_epoch, self.shown(record.error))
+
+    def error_of(self, shown: float) -> float:
+        """The error behind a figure that users read."""
+        return 1 - shown if self.metric is not None and self.metric.greater_is_better else shown
+
+    def untrained(self, request: Request) -> tuple[float, float]:
+        """The losses on training and validation rows before the first step; infinite where they are read anew."""
+        if self.material.is_streamed:
+            return math.inf, math.inf
+        config = request.config
+        key = (config.network, request.seed if self.networks.factory is not None else 0, config.loss)
+        if key not in self._untrained:
+            fold = self.training_data.folds[0]
+            chosen = torch.linspace(0, len(fold.train) - 1, min(TRAINING_ROWS_JUDGED, len(fold.train))).long()
+            parts = fold.train[chosen.to(self.device)], fold.validation
+            self._untrained[key] = tuple(self._loss_of(request, rows) for rows in parts)  # type: ignore
+        return self._untrained[key]
+
+    def _loss_of(self, request: Request, rows: Tensor) -> float:
+        module, data = self.start(request), self.training_data
+        with self.draws_of(request.seed, 0):
+            return untrained_loss(self.program(module), module, data, rows, self.losses(request.config))
+
+    def draws_of(self, seed: int, epoch: int) -> AbstractContextManager[object]:
+        """Generators for what a module or a loss draws in an epoch; nothing where neither draws."""
+        return own_draws(seed, epoch) if self.draws else nullcontext()
+
+    def losses(self, config: Config) -> LossCoefficients:
+        """The loss of one lane."""
+        classes = self.outputs if self.task == "classification" else 0
+        return LossCoefficients.stack([config.loss], classes, self.device, self.dtype)
+
+    @cached_property
+    def training_data(self) -> TrainingData:
+        """The material as the engine reads it; it must not be streamed."""
+        train, valid = self.material.train, self.material.valid
+        assert isinstance(train, Examples) and not isinstance(valid, Stream)
+        trained = self.prepared(train)
+        data = self.data(*joined(trained, None if valid is None else self.prepared(valid)))
+        judged = data.folds[0].validation
+        if self.metric is not None and self.metric.is_binary_only and len(data.truth(judged).unique()) < 2:
+            raise DataError(
+                f"{self.metric.name} needs validation rows of both classes, and all of them are of one: give other "
+                "rows as valid=, or another metric."
+            )
+        return data
+
+    def start(self, request: Request) -> nn.Module:
+        return self.networks.made(request.config.module_arguments, request.seed)

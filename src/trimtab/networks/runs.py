@@ -1,0 +1,245 @@
+"""Runs: jobs trained to their end, in the lanes of a population or, where that cannot be, one by one.
+
+Knows jobs, lanes and callbacks; it knows nothing of how results are shown, and proposes nothing.
+"""
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from trimtab.errors import OptionError
+from trimtab.networks.batches import RunBatches
+from trimtab.networks.differences import differences
+from trimtab.networks.divergence import is_unscored
+from trimtab.networks.fitting import Fitting
+from trimtab.networks.identity import identity_of_run
+from trimtab.networks.listening import Listening
+from trimtab.networks.own_optimizer import optimizer_of
+from trimtab.networks.recipe import Recipe
+from trimtab.training.lanes.checkpoint import Checkpoint, bring_up_to_date
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.plans import Lane
+from trimtab.training.lanes.population import Population, Structure
+from trimtab.training.lanes.solo import SoloRun
+from trimtab.training.metrics import Metric
+from trimtab.training.run import CURVES, Request, RunRecord
+from trimtab.training.telling import say_once
+from trimtab.training.unscored import words_of_unscored
+from trimtab.tuning.pace import SECONDS_PER_OPERATION, STEP
+
+log = logging.getLogger(__name__)
+STOPPED = "stopped"
+MOST_LANES, BYTES_OF_LANES = 512, 1 << 30
+# A step that is not compiled costs this much whatever it holds; through vmap its products are copied about, so that it
+# takes that many times as long as they do, and compiling saves that share of it.
+SECONDS_PER_CALL, VMAP_TAKES, SHARE_SAVED = 1e-3, 3.0, 0.65
+CHECKPOINT_EVERY = 1.0
+
+
+@contextmanager
+def for_training() -> Iterator[None]:
+    """Gradients are computed inside, whatever the caller had switched off."""
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        yield
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be made: what it is called, how it is trained, and its seed."""
+
+    name: str
+    recipe: Recipe
+    seed: int
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Trains jobs of one `fitting` and tells `listening`; a single job goes on from `checkpoint` if there is one.
+
+    Where runs have `to_be_scored`, one whose metric never gave a number is an error.
+    """
+
+    fitting: Fitting
+    listening: Listening
+    checkpoint: Path | None = None
+    to_be_scored: bool = False
+
+    def made(self, jobs: Sequence[Job]) -> list[RunRecord]:
+        """The records of all jobs, in their order."""
+        fitting = self.fitting
+        requests = [Request(i, fitting.complete(job.recipe).config, 0, job.seed) for i, job in enumerate(jobs)]
+        with self.listening:
+            for job, request in zip(jobs, requests, strict=True):
+                self.listening.started(job.name, request.config.to_json())
+            is_solo = fitting.material.is_streamed or jobs[0].recipe.make_optimizer is not None
+            made = self._alone(jobs, requests) if is_solo else self._in_lanes(jobs, requests)
+            records = sorted(made, key=lambda record: record.request.trial)
+            if self.to_be_scored:
+                require_scores(fitting.metric, records)
+            for job, record in zip(jobs, records, strict=True):
+                result = {"ended": record.ended, "best_epoch": record.best_epoch, "score": fitting.best_score(record)}
+                self.listening.ended(job.name, result)
+        return records
+
+    def _hear(self, lane: Lane, jobs: Sequence[Job]) -> None:
+        """Tell the callbacks of the lane's last evaluation; end it where one of them wants so."""
+        values = {name: getattr(lane.curves, name)[-1] for name in CURVES}
+        self._say_no_number(values)
+        if self.listening.epoch_ended(jobs[lane.request.trial].name, values):
+            lane.ended = lane.ended or STOPPED
+
+    def _say_no_number(self, values: Mapping[str, float]) -> None:
+        metric, figure = self.fitting.metric, values["validation_metric"]
+        if metric is None or math.isfinite(figure) or not math.isfinite(values["validation_loss"]):
+            return
+        sentence = f"The metric {metric.name} gave {figure:g} in an epoch: one without a number is never the best."
+        say_once(log, self.fitting.networks.told, sentence)
+
+    # -- in lanes
+
+    def _in_lanes(self, jobs: Sequence[Job], requests: Sequence[Request]) -> Iterator[RunRecord]:
+        engine = self.fitting.engine()
+        checkpoint = self._checkpoint(engine, requests[0], jobs[0].recipe)
+        return in_lanes(engine, requests, lambda lane: self._hear(lane, jobs), checkpoint)
+
+    def _checkpoint(self, engine: Engine, request: Request, recipe: Recipe) -> Checkpoint | None:
+        if self.checkpoint is None:
+            return None
+        data, fold = engine.data, engine.data.folds[0]
+        rows = [*data.inputs, data.targets, *data.more_targets, data.weights, fold.train, fold.validation]
+        return self._checkpoint_of(self.checkpoint, request, recipe, rows)
+
+    def _checkpoint_of(
+        self, folder: Path, request: Request, recipe: Recipe, rows: Iterable[torch.Tensor]
+    ) -> Checkpoint:
+        identity = identity_of_run(self.fitting, request, recipe, rows)
+        return Checkpoint(folder, request.config, identity, differences)
+
+    # -- one by one
+
+    def _alone(self, jobs: Sequence[Job], requests: Sequence[Request]) -> Iterator[RunRecord]:
+        material, told = self.fitting.material, self.fitting.networks.told
+        if material.is_streamed:
+            sentence = f"The data are read anew in every epoch, one run after the other: {material.reason}."
+            say_once(log, told, sentence)
+        else:
+            say_once(log, told, "With an optimizer of your own, runs train one after the other.")
+        for job, request in zip(jobs, requests, strict=True):
+            yield self._one(job, request, jobs)
+
+    def _one(self, job: Job, request: Request, jobs: Sequence[Job]) -> RunRecord:
+        fitting, device = self.fitting, self.fitting.device
+        module = fitting.start(request)
+        program = fitting.program(module)
+        source = RunBatches(fitting, request, leaves_out=program.mixes_rows)
+        tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+        run = SoloRun(
+            program, fitting.kind, fitting.metric, request,
+            weights=program.layout.flatten(tensors).to(device),
+            buffers={name: tensors[name].detach().to(device) for name in program.buffers},
+            batches=source.batches, size=source.size, make_optimizer=optimizer_of(job.recipe),
+            judges_by_loss=fitting.judges_by_loss,
+        )  # fmt: skip
+        checkpoint = None
+        if self.checkpoint is not None:
+            checkpoint = self._checkpoint_of(self.checkpoint, request, job.recipe, source.tensors())
+            if (content := checkpoint.read()) is not None:
+                run.restore(content["tensors"])
+                bring_up_to_date(run.lane, content)
+        saved_at = time.monotonic()
+        while not run.lane.ended:
+            for _ in range(min(fitting.evaluate_every, request.config.epochs - run.lane.epoch)):
+                epoch = run.lane.epoch
+                with fitting.draws_of(request.seed, epoch), closing(source.training(epoch)) as batches:
+                    run.train(batches)
+            with fitting.draws_of(request.seed, -run.lane.epoch), closing(source.validation()) as batches:
+                run.evaluate(batches, source.again())
+            self._hear(run.lane, jobs)
+            if checkpoint is not None and _is_due(run.lane, saved_at):
+                checkpoint.write(run.tensors(), run.lane)
+                saved_at = time.monotonic()
+        return run.record()
+
+
+def require_scores(metric: Metric | None, records: Sequence[RunRecord]) -> None:
+    """Raise OptionError where the metric gave no number for any run, although training did not diverge."""
+    unscored = [record for record in records if is_unscored(record)]
+    if metric is not None and len(unscored) == len(records) > 0:
+        figures = {figure for record in unscored for figure in record.curves.validation_metric}
+        of = f"all {len(records)} runs" if len(records) > 1 else ""
+        raise OptionError(words_of_unscored(metric, figures, of))
+
+
+def in_lanes(
+    engine: Engine,
+    requests: Sequence[Request],
+    hear: Callable[[Lane], None] = lambda lane: None,
+    checkpoint: Checkpoint | None = None,
+) -> Iterator[RunRecord]:
+    """Train every request, those of one structure at once; `hear` is told of each evaluation.
+
+    How wide and whether compiled follows from the requests alone, so that the same ones give the same bits again.
+    """
+    by_structure: dict[Structure, deque[Request]] = {}
+    for request in requests:
+        by_structure.setdefault(Structure.of(request.config), deque()).append(request)
+    try:
+        for structure, waiting in by_structure.items():
+            engine.compiling = "wait" if _repays_compiling(engine, structure, waiting) else "never"
+            lanes = min(len(waiting), MOST_LANES, _lanes_in_memory(engine, structure))
+            yield from _population(engine, engine.population(structure, lanes), waiting, hear, checkpoint)
+            del engine.populations[structure]
+    finally:
+        engine.close()
+
+
+def _population(
+    engine: Engine,
+    population: Population,
+    waiting: deque[Request],
+    hear: Callable[[Lane], None],
+    checkpoint: Checkpoint | None,
+) -> Iterator[RunRecord]:
+    saved_at = time.monotonic()
+    while waiting or population.lanes:
+        is_new = bool(waiting) and not population.lanes
+        engine.admit(population, [waiting.popleft() for _ in range(min(population.free, len(waiting)))])
+        if checkpoint is not None and is_new and (content := checkpoint.read()) is not None:
+            population.put_back(0, content["tensors"])
+            bring_up_to_date(population.lanes[0], content)
+        if not all(lane.ended for lane in population.lanes):
+            engine.advance(population)
+            for lane in sorted(population.lanes, key=lambda lane: lane.request.trial):
+                hear(lane)
+        if checkpoint is not None and _is_due(population.lanes[0], saved_at):
+            checkpoint.write(population.taken_out(0), population.lanes[0])
+            saved_at = time.monotonic()
+        yield from engine.retire(population)
+
+
+def _is_due(lane: Lane, saved_at: float) -> bool:
+    return bool(lane.ended) or time.monotonic() - saved_at > CHECKPOINT_EVERY or len(lane.errors) == 1
+
+
+def _lanes_in_memory(engine: Engine, structure: Structure) -> int:
+    """Lanes whose weights, moments, best weights and gradients fit in a gibibyte."""
+    program = engine.program(structure.network)
+    numbers = 6 * program.layout.size + 2 * sum(value.numel() for value in program.buffers.values())
+    return max(engine.threads, BYTES_OF_LANES // (4 * max(1, numbers)))
+
+
+def _repays_compiling(engine: Engine, structure: Structure, requests: Collection[Request]) -> bool:
+    """Whether a compiled step wins back twice what compiling takes; from what the runs hold, never from a clock."""
+    rows = max(len(fold.train) for fold in engine.data.folds)
+    size, batch = engine.program(structure.network).layout.size, min(structure.batch_size or rows, rows)
+    steps = max(request.config.epochs for request in requests) * -(-rows // batch)
+    operations = steps * len(requests) * (6 * size * batch + 40 * size)
+    seconds = VMAP_TAKES * operations * SECONDS_PER_OPERATION + steps * SECONDS_PER_CALL
+    return SHARE_SAVED * seconds > 2 * STEP.seconds

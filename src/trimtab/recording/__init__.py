@@ -1,0 +1,1 @@
+"""Curves of anyone's own training loop."""

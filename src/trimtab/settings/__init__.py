@@ -1,0 +1,1 @@
+"""Settings of the whole process, changed for a while and given back."""

@@ -1,0 +1,133 @@
+"""AllRows: trials of a study of a table trained once more on all rows, as far as the budget has time for it.
+
+Knows the study's rows, its clock and its trials; how one is trained on all rows, and what comes of it, knows refit.
+"""
+
+from collections.abc import Callable, Sequence
+
+from trimtab.model.model import Member, Model
+from trimtab.studies import finish, refit
+from trimtab.studies.reserve import training_seconds
+from trimtab.table.prepare import Prepared
+from trimtab.training.data import TrainingData
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.population import Structure
+from trimtab.tuning.baselines import FITTED_BASELINES
+from trimtab.tuning.budget import Budget
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.trial import TrialRecord
+
+# A guess at how many trials the model will be made of, as far as they are trained once more.
+REFITTED = 4
+MOST_RESERVED, OVERTIME = 0.4, 0.05
+
+
+class AllRows:
+    """The networks of trials that were trained once more on all rows, and the time they take.
+
+    `single`, `refits`: what was asked for; `is_timed`: time may decide how many networks there are; `say` is told what
+    a user ought to know. `finishing` are the seconds that the end of the study takes beside.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        engine: Engine,
+        folder: StudyFolder,
+        budget: Budget,
+        *,
+        single: bool,
+        refits: bool,
+        seed: int,
+        is_timed: bool,
+        finishing: float,
+        say: Callable[[str], None],
+    ) -> None:
+        self.prepared, self.engine, self.folder, self.budget = prepared, engine, folder, budget
+        self.single, self.refits, self.seed, self.is_timed = single, refits, seed, is_timed
+        self.finishing, self.say = finishing, say
+        self.data = engine.data
+        self.goes_forward = prepared.split.latest is not None
+        # By trial, what stands in for its folds' networks; whether there is any that was trained on all rows.
+        self.members: dict[int, Member] = {}
+        self.is_trained = False
+
+    def reserve_for(self, best: TrialRecord) -> None:
+        """Keep time for training the best once more on all rows, and what the model is compared with."""
+        if not self.budget.is_limited:
+            return
+        forward, single = self.goes_forward, self.single
+        trials = 1 if single or best.name in FITTED_BASELINES else REFITTED
+        networks = refit.NETWORKS if forward and not single else 1
+        trainings = (trials + 1) * networks if forward else trials * (single + self.refits)
+        wanted = self.finishing + trainings * self._training_seconds(best)
+        self.budget.reserve = min(wanted, max(self.finishing, MOST_RESERVED * self.budget.seconds))
+
+    def _training_seconds(self, record: TrialRecord) -> float:
+        population = self.engine.populations.get(Structure.of(record.config))
+        return training_seconds(
+            record, rows=self.data.rows, of_folds=[len(fold.train) for fold in self.data.folds],
+            is_compiled=population is not None and population.compiled_steps > 0,
+        )  # fmt: skip
+
+    def scored_model(self, chosen: finish.Chosen, trials: list[TrialRecord]) -> Model:
+        """The folds' networks; or, for one network alone or folds that go forward in time, networks of all rows."""
+        if self.goes_forward or self.single:
+            # What the model is compared with has seen the same rows.
+            yardsticks = [record for record in trials if record.name] if self.goes_forward else []
+            whose = "the latest window's network" if self.goes_forward else "the best of its folds' networks"
+            self._train(chosen, self.data, f"{whose} is kept", yardsticks, then=self.finishing)
+        if self.single and chosen.winner.number not in self.members:
+            self.members[chosen.winner.number] = finish.best_network(self.prepared, self.folder, chosen.winner, trials)
+        return self.model_of(chosen.members)
+
+    def refit(self, chosen: finish.Chosen, data: TrainingData) -> bool:
+        """Train the model once more on all rows of `data` and save it; whether anything came of it."""
+        made = self._train(chosen, data, "what was scored is kept")
+        if not made:
+            return False
+        self.model_of(chosen.members).save(self.folder.model)
+        self.say(refit.words_of_all_rows(made, chosen.members, is_tested=self.prepared.test is not None))
+        return True
+
+    def model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
+        """The model of these trials, each with its share."""
+        return finish.as_model(self.prepared, self.folder, members, self.members)
+
+    def _train(
+        self,
+        chosen: finish.Chosen,
+        data: TrainingData,
+        kept: str,
+        yardsticks: Sequence[TrialRecord] = (),
+        *,
+        then: float = 0.0,
+    ) -> int:
+        """Train the chosen trials (and `yardsticks`) on all rows of `data`, say what failed, and give how many of the
+        chosen ones have new networks. `then`: the seconds that what comes after it takes."""
+        latest = then - OVERTIME * self.budget.seconds if self.budget.is_limited else -float("inf")
+        self.engine.should_stop = lambda: self.budget.abort.is_set() or self.budget.left < latest
+        members = {record.number: (record, share) for record, share in chosen.members}
+        others = [(record, 0.0) for record in yardsticks if record.number not in members]
+        trainer = refit.Refit(
+            self.engine, data, self.folder, seed=self.seed, goes_forward=self.goes_forward,
+            networks=self._networks_each([*members.values(), *others], self.budget.left - latest),
+        )  # fmt: skip
+        outcomes = trainer.of([*members.values(), *others])
+        self.members |= {each.record.number: each.member for each in outcomes if each.member is not None}
+        own = [each for each in outcomes if each.record.number in members]
+        for text in refit.failures(own, kept):
+            self.say(text)
+        made = sum(each.member is not None for each in own)
+        self.is_trained = self.is_trained or made > 0
+        return made
+
+    def _networks_each(self, members: Sequence[tuple[TrialRecord, float]], left: float) -> int:
+        """How many networks each trial gets that is trained on all rows: where folds go forward in time several, as far
+        as there is time for all in the seconds that are `left`."""
+        if not self.goes_forward or self.single:
+            return 1
+        if not self.is_timed:
+            return refit.NETWORKS
+        seconds = sum(self._training_seconds(record) for record, _ in members if record.name not in FITTED_BASELINES)
+        return max(1, min(refit.NETWORKS, int(left / max(seconds, 1e-9))))

@@ -1,0 +1,1 @@
+"""One knob or two, all their values at once."""

@@ -1,0 +1,1 @@
+"""That step compiled beside the training, and kept on disk."""

@@ -1,0 +1,149 @@
+"""Libraries: compiled steps and evaluations on disk, each under a name that says all it depends on.
+
+Knows files; it knows no programs, and nothing of when something is compiled.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from trimtab.machine import as_before_compiling
+from trimtab.training.compiling.compiled import BoundStep, CompiledStep
+from trimtab.training.programs.arguments import Signature
+from trimtab.training.programs.evaluation import Layers
+from trimtab.training.programs.step import Features
+
+if TYPE_CHECKING:
+    from trimtab.training.compiling.tracing import Graph
+
+log = logging.getLogger(__name__)
+Strides = tuple[int | None, ...]
+CACHE_VARIABLE = "TRIMTAB_CACHE"
+KEPT_LIBRARIES = 512
+SECONDS_OF_AN_ATTEMPT = 3600
+# The wrapper around the kernels is long and runs once a step: compiling it without optimisation costs nothing there.
+_OPTIONS = {"aot_inductor.compile_wrapper_opt_level": "O0", "max_autotune": False}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled step or evaluation, the names of the tensors it takes and the strides they must have, the features it
+    has, the only lanes and batch size that it serves, if it does not serve all, and an evaluation's activation
+    layers."""
+
+    step: CompiledStep
+    names: tuple[str, ...]
+    strides: tuple[Strides, ...]
+    features: Features
+    fixed: tuple[int, int] | None = None
+    layers: Layers = ()
+
+    def serves(self, lanes: int, batch: int) -> bool:
+        return self.fixed in (None, (lanes, batch))
+
+    def bound_to(self, tensors: Mapping[str, Tensor]) -> BoundStep:
+        """The program over the tensors it takes of `tensors`; RuntimeError where one does not lie as it was compiled
+        for, since compiled code does not look and would read something else."""
+        given = [tensors[name] for name in self.names]
+        for name, tensor, strides in zip(self.names, given, self.strides, strict=True):
+            if tensor.stride() != strides and not _lies_as(tensor, strides):
+                raise RuntimeError(f"{name} has the strides {tensor.stride()}; it was compiled for {strides}.")
+        return self.step.bound_to(given)
+
+
+def _lies_as(tensor: Tensor, strides: Strides) -> bool:
+    dimensions = zip(tensor.shape, tensor.stride(), strides, strict=True)
+    return not tensor.numel() or all(size <= 1 or expected in (None, stride) for size, stride, expected in dimensions)
+
+
+def name_of(key: str, signature: Signature) -> str:
+    """The name of what is compiled for a program called `key`."""
+    parts = (key, repr(signature), _machine(), _sources())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def load(path: Path, signature: Signature, *, threads: int) -> Compiled | None:
+    """What was compiled into `path`; if that is damaged it is deleted, so that it is compiled again next time."""
+    try:
+        path.touch()
+        document = json.loads(path.with_suffix(".json").read_text())
+        # The system's loader does not survive a library that ends too soon.
+        if hashlib.sha256(path.read_bytes()).hexdigest() != document["sha256"]:
+            raise OSError(f"{path.name} is damaged")
+        layers = tuple((int(units), int(places)) for units, places in document["layers"])
+        strides = tuple(tuple(of_one) for of_one in document["strides"])
+        step = CompiledStep(path, threads=threads)
+        return Compiled(step, tuple(document["names"]), strides, signature.features, signature.fixed, layers)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        log.warning("A compiled step on disk cannot be used and is dropped: %s", error)
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return None
+
+
+def compile_into(out: Path, graph: "Graph") -> None:
+    """Compile into `out`, which appears when it is whole, the names of its inputs before it."""
+    import torch._inductor
+
+    out.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        part = Path(folder) / "step.so"
+        options = {**_OPTIONS, "aot_inductor.output_path": str(part)}
+        with as_before_compiling():
+            torch._inductor.aot_compile(graph.module, graph.fakes, options=options)
+        digest = hashlib.sha256(part.read_bytes()).hexdigest()
+        document = {"names": graph.names, "strides": graph.strides, "layers": graph.layers, "sha256": digest}
+        (Path(folder) / "step.json").write_text(json.dumps(document))
+        os.replace(Path(folder) / "step.json", out.with_suffix(".json"))
+        os.replace(part, out)
+    _drop_oldest(out.parent)
+
+
+def _drop_oldest(folder: Path) -> None:
+    libraries = sorted(folder.glob("*.so"), key=lambda path: path.stat().st_mtime)
+    for path in libraries[:-KEPT_LIBRARIES]:
+        path.unlink(missing_ok=True)
+        path.with_suffix(".json").unlink(missing_ok=True)
+    for left in folder.glob("tmp*"):  # by compilers that were stopped
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > SECONDS_OF_AN_ATTEMPT:
+                shutil.rmtree(left)
+
+
+def cache_folder() -> Path:
+    """Where compiled steps and measured widths are kept: $TRIMTAB_CACHE, or the user's cache folder."""
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trimtab"
+
+
+@cache
+def _machine() -> str:
+    """What a library depends on besides its source: torch, and what this processor can do."""
+    flags = ""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        flags = next(line for line in lines if line.startswith(("flags", "Features")))
+    return f"{torch.__version__} {platform.machine()} {flags}"
+
+
+@cache
+def _sources() -> str:
+    """A digest of the code that libraries are traced from: another trimtab compiles anew."""
+    package = Path(__file__).parents[2]
+    files = sorted([*(package / "training").rglob("*.py"), *(package / "nets").glob("*.py")])
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

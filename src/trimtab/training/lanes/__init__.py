@@ -1,0 +1,1 @@
+"""Runs that train side by side: their places, their plans, and what advances them."""

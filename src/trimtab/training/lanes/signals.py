@@ -1,0 +1,80 @@
+"""Signals: what a round tells about a run beside its losses: gradients, updates, noise, dead and saturated units.
+
+Pure functions of what the steps added up and of the moments they left. Knows no lanes' past and decides nothing.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trimtab.training.config import Config
+from trimtab.training.programs.program import Activity
+from trimtab.training.programs.step import FIRST_TENSOR, LOSS, WEIGHT
+
+# A unit that moves less than this over all validation rows says nothing about them.
+_STILL = 1e-6
+# A unit that lies near a bound in this share of the rows passes hardly any gradient.
+_MOSTLY = 0.95
+
+
+def train_loss(totals: Float[Tensor, "lanes columns"]) -> Float[Tensor, " lanes"]:
+    """The mean loss of the rows that were seen, each row counting by its weight."""
+    return totals[:, LOSS] / totals[:, WEIGHT]
+
+
+def squared_norms(totals: Tensor, steps: Float[Tensor, " lanes"]) -> Float[Tensor, "lanes tensors"]:
+    """Mean squared gradient norm of each parameter tensor over the `steps` at which it was noted."""
+    return totals[:, FIRST_TENSOR:] / steps.unsqueeze(1)
+
+
+def noise_scale(
+    configs: list[Config],
+    squared: Float[Tensor, " lanes"],
+    first: Float[Tensor, " lanes"],
+    steps: Tensor,
+    batch_rows: Float[Tensor, " lanes"],
+) -> Float[Tensor, " lanes"]:
+    """The batch size beyond which averaging more rows hardly steadies the gradient, tr(S) / |G|^2 [McCandlish 2018].
+
+    From the mean squared norm of single gradients and `first`, the norm of their running mean m of weight 1 - b: with
+    S/B the covariance of one batch, E|g|^2 = |G|^2 + tr(S)/B and E|m|^2 = |G|^2 + (1 - b)/(1 + b) tr(S)/B. NaN for a
+    rule that keeps no running mean, and where noise hides the gradient altogether.
+    """
+    names = ("momentum", "nesterov", "adam", "adamw")
+    decay = [c.optimizer.momentum if c.optimizer.name in names else 0.0 for c in configs]
+    b = torch.tensor(decay, dtype=torch.float64, device=first.device)
+    mean = first.double().square() / (1 - b ** steps.double()).square()
+    share = (1 - b) / (1 + b)
+    spread = (squared.double() - mean) / (1 - share)
+    gradient = mean - share * spread
+    scale = batch_rows.double() * spread.clamp_min(0) / gradient
+    return torch.where((b > 0) & (gradient > 0), scale, torch.nan)
+
+
+def dead_share(activity: Activity) -> Float[Tensor, " lanes"]:
+    """The share of units that give every validation row the same."""
+    return ((activity.high - activity.low) < _STILL).float().mean(1)
+
+
+def saturated_share(activity: Activity) -> Float[Tensor, " lanes"]:
+    """The share of units that lie in the flat part near a bound in nearly all rows; 0 for a layer without bounds."""
+    return (activity.flat >= _MOSTLY * activity.rows).float().mean(1)
+
+
+def of_layers(activities: list[tuple[Activity, ...]], lanes: int) -> tuple[Tensor, Tensor, list[int]]:
+    """Shares of dead and saturated units `[lanes, layers]` of chunks of lanes, and the units of each layer."""
+    units = [activity.low.shape[1] for activity in activities[0]]
+    if not units:
+        empty = torch.empty(lanes, 0, dtype=torch.float32)
+        return empty, empty, units
+    dead, saturated = (
+        torch.cat([torch.stack([share(layer) for layer in chunk], dim=1) for chunk in activities]).cpu()
+        for share in (dead_share, saturated_share)
+    )
+    return dead, saturated, units
+
+
+def mean_over_layers(shares: Float[Tensor, "lanes layers"], units: list[int]) -> Float[Tensor, " lanes"]:
+    """The share among all units; NaN where there is no activation layer."""
+    weights = torch.tensor(units, dtype=torch.float32)
+    return (shares * weights).sum(1) / weights.sum()

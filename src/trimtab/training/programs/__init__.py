@@ -1,0 +1,1 @@
+"""A module made into one step for all lanes."""

@@ -1,0 +1,141 @@
+"""The plain MLP for all lanes at once: batched products instead of vmap, the same numbers.
+
+Chosen by structure; its reference is `VmapProgram` over the same module (tests/training/programs/test_mlp_program.py).
+Activations lie as `[lanes, units, batch]`, so that every weight gradient comes out of its product in the layout of its
+weight and none has to be copied.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from trimtab.nets.mlp import MLP
+from trimtab.training.programs.program import Activity, Buffers, Layout, Masks, ModuleUse, Program, bounds_of
+from trimtab.training.programs.vmap_program import VmapProgram
+from trimtab.training.randomness import keep_mask, place_numbers
+
+
+class MLPProgram:
+    """Forward of `nets.MLP` over `[lanes, batch, columns]`."""
+
+    def __init__(self, module: MLP) -> None:
+        self.module = module
+        self.layout = Layout.of(module)
+        self.buffers: Buffers = {}
+        self.mixes_rows = False
+        self.tables = len(module.categories.tables) if module.categories is not None else 0
+        self.activations = tuple(f"hidden.{layer}" for layer in range(module.depth))
+        self.dropouts = module.depth
+        self.key = f"MLP {module.arguments}"
+        self._places: dict[tuple[int, ...], Tensor] = {}
+
+    def for_another_thread(self) -> "MLPProgram":
+        return MLPProgram(self.module)
+
+    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
+        return self._forward(parameters, inputs, masks, lambda activations: None)
+
+    @torch.no_grad()
+    def watched(
+        self, parameters: Buffers, inputs: tuple[Tensor, ...], buffers: Buffers
+    ) -> tuple[Tensor, tuple[Activity, ...]]:
+        layers: list[Activity] = []
+        bounds = bounds_of(self.module.activation)
+        outputs = self._forward(parameters, inputs, None, lambda units: layers.append(Activity.of(units, bounds)))
+        return outputs, tuple(layers)
+
+    def _forward(
+        self,
+        parameters: Buffers,
+        inputs: tuple[Tensor, ...],
+        masks: Masks | None,
+        note: Callable[[Tensor], None],
+    ) -> Tensor:
+        numbers, codes = inputs
+        numbers = numbers.transpose(1, 2)
+        if self.module.depth == 0:
+            result = _linear(numbers, parameters["output.weight"], parameters["output.bias"])
+            for features in self._embedded(parameters, codes):
+                result = result + features
+            return result.transpose(1, 2)
+        features = self._features(parameters, numbers, codes)
+        for layer in range(self.module.depth):
+            bias, weight = parameters[f"hidden.{layer}.bias"], parameters[f"hidden.{layer}.weight"]
+            if layer == 0 and self.module.scale is not None:
+                weight = _with_scaled_columns(weight, parameters["scale.weight"])
+            features = self.module.activation(_linear(features, weight, bias))
+            note(features)
+            if masks is not None and masks.any_dropout:
+                features = self._dropped(features, masks, layer)
+        return _linear(features, parameters["output.weight"], parameters["output.bias"]).transpose(1, 2)
+
+    def _features(self, parameters: Buffers, numbers: Tensor, codes: Tensor) -> Tensor:
+        if self.module.periodic is not None:
+            continuous = self.module.continuous
+            periodic = self._periodic(parameters, numbers[:, :continuous])
+            numbers = torch.cat([periodic, numbers[:, continuous:]], dim=1)
+        return torch.cat([numbers, *self._embedded(parameters, codes)], dim=1) if self.tables else numbers
+
+    def _periodic(self, parameters: Buffers, x: Tensor) -> Tensor:
+        frequency, phase, weight, bias = (
+            parameters[f"periodic.{name}"] for name in ("frequency", "phase", "weight", "bias")
+        )
+        lanes, columns, batch = x.shape
+        by_column = x.unsqueeze(2)
+        turns = torch.addcmul(phase.unsqueeze(3), frequency.unsqueeze(3), by_column)
+        waves = torch.cos(turns.mul(2 * math.pi))
+        features = torch.baddbmm(
+            bias.reshape(lanes * columns, -1, 1),
+            weight.flatten(0, 1).transpose(1, 2),
+            waves.flatten(0, 1),
+        ).view(lanes, columns, weight.shape[3], batch)
+        return torch.cat([by_column, features], dim=2).flatten(1, 2)
+
+    def _embedded(self, parameters: Buffers, codes: Tensor) -> list[Tensor]:
+        result = []
+        for i in range(self.tables):
+            table = parameters[f"categories.tables.{i}.weight"]
+            lanes, count, size = table.shape
+            first = torch.arange(lanes, device=codes.device).mul_(count).view(lanes, 1)
+            rows = nn.functional.embedding(codes[:, :, i] + first, table.reshape(lanes * count, size))
+            result.append(rows.transpose(1, 2))
+        return result
+
+    def _dropped(self, features: Tensor, masks: Masks, layer: int) -> Tensor:
+        units, batch = features.shape[1:]
+        rate = masks.rate.view(-1, 1, 1)
+        key, threshold = masks.keys[:, layer].view(-1, 1, 1), masks.threshold.view(-1, 1, 1)
+        mask = keep_mask(self._place_numbers(batch, units, features.device), key, threshold)
+        return features * (mask * (1 / (1 - rate)))
+
+    def _place_numbers(self, batch: int, units: int, device: torch.device) -> Tensor:
+        if not isinstance(batch, int):  # traced for a compiler: a batch of any size
+            return place_numbers((batch, units), device).T
+        if (batch, units) not in self._places:
+            self._places[batch, units] = place_numbers((batch, units), device).T.contiguous()
+        return self._places[batch, units]
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    bias = bias.unsqueeze(2)
+    if isinstance(x.shape[2], int):
+        return torch.baddbmm(bias, weight, x)
+    # While a compiler watches: it adds the bias together with what comes next, where baddbmm first copies it.
+    return torch.bmm(weight, x) + bias
+
+
+def _with_scaled_columns(weight: Tensor, scale: Tensor) -> Tensor:
+    """The weight that does to numbers what `weight` does to numbers times `scale`.
+
+    There are fewer weights than numbers in a batch, and then nothing asks for the gradient of the numbers, which costs
+    a product.
+    """
+    scaled = weight[:, :, : scale.shape[1]] * scale.unsqueeze(1)
+    return scaled if scaled.shape[2] == weight.shape[2] else torch.cat([scaled, weight[:, :, scale.shape[1] :]], dim=2)
+
+
+def program_for(module: nn.Module, use: ModuleUse | None = None) -> Program:
+    """The fastest program that gives this module's numbers."""
+    return MLPProgram(module) if type(module) is MLP and use is None else VmapProgram(module, use)

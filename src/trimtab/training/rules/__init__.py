@@ -1,0 +1,1 @@
+"""Losses, optimizers, schedules and stopping: by formula, with coefficients per lane."""

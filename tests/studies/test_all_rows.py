@@ -1,0 +1,59 @@
+"""How much is trained once more on all rows depends on the time there is, where time may decide anything."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from trimtab.studies import refit
+from trimtab.studies.all_rows import MOST_RESERVED, AllRows
+from trimtab.training.config import Config
+from trimtab.tuning.budget import Budget
+from trimtab.tuning.trial import COMPLETE, TrialRecord
+
+
+def record(number=3, name="", seconds=2.0):
+    ended = {"best_epochs": (20,), "epochs": (20,), "ended": ("all epochs",)}
+    return TrialRecord(number, name, {}, Config(), COMPLETE, 1.0, seconds=seconds, **ended)
+
+
+def all_rows(budget, *, latest=4, finishing=2.0, **options):
+    data = SimpleNamespace(rows=100, folds=[SimpleNamespace(train=range(100))])
+    engine = SimpleNamespace(data=data, populations={})
+    prepared = SimpleNamespace(split=SimpleNamespace(latest=latest))
+    options = {"single": False, "refits": False, "is_timed": True, **options}
+    return AllRows(prepared, engine, None, budget, seed=0, finishing=finishing, say=print, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("left", "options", "networks"),
+    [
+        (100.0, {}, refit.NETWORKS), (17.0, {}, 2), (9.0, {}, 1), (0.1, {}, 1),
+        (0.1, {"is_timed": False}, refit.NETWORKS), (100.0, {"latest": None}, 1), (100.0, {"single": True}, 1),
+    ],
+)  # fmt: skip
+def test_each_trial_has_as_many_networks_as_there_is_time_for(left, options, networks):
+    members = [(record(1, "linear"), 0.2), (record(3), 0.5), (record(4), 0.3)]  # 2 x 4 s for a network of each
+    assert all_rows(Budget(60), **options)._networks_each(members, left) == networks
+
+
+@pytest.mark.parametrize(
+    ("options", "trial", "seconds"),
+    [
+        ({}, record(seconds=0.1), 2.0 + 15 * 0.2), ({"single": True}, record(seconds=0.1), 2.0 + 2 * 0.2),
+        ({"latest": None}, record(), 2.0), ({"latest": None, "single": True}, record(), 2.0 + 4.0),
+        ({"latest": None, "refits": True}, record(seconds=0.5), 2.0 + 4 * 1.0),
+        ({"latest": None, "refits": True}, record(1, "linear", 0.5), 2.0 + 0.5),
+        ({}, record(seconds=50.0), MOST_RESERVED * 60), ({"finishing": 30.0}, record(), 30.0),
+    ],
+)  # fmt: skip
+def test_the_time_for_it_is_kept_while_the_search_runs(options, trial, seconds):
+    budget = Budget(60, started=time.monotonic())
+    all_rows(budget, **options).reserve_for(trial)
+    assert budget.reserve == pytest.approx(seconds)
+
+
+def test_without_a_limit_nothing_is_kept():
+    budget = Budget(float("inf"), reserve=1.5)
+    all_rows(budget).reserve_for(record())
+    assert budget.reserve == 1.5

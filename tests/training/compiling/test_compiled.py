@@ -1,0 +1,358 @@
+"""Compiled steps: the numbers of the uncompiled ones, for every lane, size and thread; and what happens without."""
+
+import logging
+import threading
+import time
+from dataclasses import replace
+
+import numpy
+import pytest
+import torch
+from torch import nn
+
+from training.lanes.test_engine import config, engine_for, mlp, regression_data, train
+from trimtab.nets.mlp import MLP
+from trimtab.training.compiling import compiler, libraries
+from trimtab.training.compiling.compiled import CompiledStep
+from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
+from trimtab.training.data import Fold, TrainingData
+from trimtab.training.lanes import chunk, plans
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.population import Structure
+from trimtab.training.metrics import METRICS
+from trimtab.training.programs.step import Features
+from trimtab.training.run import NOT_FINITE, Request
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),  # what compiles shares the cores with the other tests
+    pytest.mark.skipif(not compiler.can_compile(), reason="there is no C++ compiler"),
+]
+IN_PIECES = 48  # rows of all lanes that are evaluated at once: three lanes on 40 rows each take three calls, one short
+STEEPNESS = 1.5
+SIGNALS = ("train_loss", "validation_loss", "gradient_norm", "update_ratio", "dead_units", "saturated_units")
+
+
+@pytest.fixture(autouse=True)
+def steps_on_disk(tmp_path_factory, monkeypatch):
+    """One folder of compiled steps for all tests of this file, so that each structure is compiled once."""
+    folder = tmp_path_factory.getbasetemp() / "steps"
+    monkeypatch.setenv(libraries.CACHE_VARIABLE, str(folder))
+    return folder
+
+
+def all_kinds():
+    """Runs that use every coefficient there is but an average of the weights, side by side."""
+    kinds = [
+        ("adamw", "mse", 0), ("adam", "huber", 0.5), ("lion", "log_cosh", 0),
+        ("nesterov", "mae", 1.0), ("sgd", "mse", 0), ("adagrad", "quantile", 0),
+    ]  # fmt: skip
+    return [
+        replace(
+            config(epochs=20, dropout=0.1 * k, lr=0.01 / (k + 1), optimizer=optimizer, loss=loss, weight_decay=k / 99),
+            gradient_clip=clip, dropout_course="linear", decay_course="flat_cosine",
+        )
+        for k, (optimizer, loss, clip) in enumerate(kinds)
+    ]  # fmt: skip
+
+
+def requests_of(configs, folds=3):
+    return [Request(k, c, k % folds, k) for k, c in enumerate(configs)]
+
+
+def assert_same_curves(ours, theirs, rtol=1e-3):
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        for name in SIGNALS:
+            values = [numpy.array(getattr(side[key].curves, name)) for side in (ours, theirs)]
+            numpy.testing.assert_allclose(*values, rtol=rtol, atol=1e-5, err_msg=f"{name} of run {key}")
+
+
+def is_compiled(engine):
+    populations = engine.populations.values()
+    return all(engine._compiled.get(p.structure) and engine._evaluation(p) for p in populations)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("lanes", [1, 2, 6])
+def test_whatever_the_lanes_and_threads_runs_are_those_of_the_uncompiled_step(threads, lanes):
+    data, requests = regression_data(), requests_of(all_kinds())
+    expected = train(engine_for(data), requests, lanes=6)
+    engine = engine_for(data, compiling="wait", threads=threads, always=Features(dropout=True))
+    assert_same_curves(train(engine, requests, lanes=lanes), expected)
+    assert is_compiled(engine)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
+def test_one_compiled_step_serves_every_batch_size(batch_size, steps_on_disk):
+    data = regression_data(rows=60)
+    requests = requests_of([config(epochs=3, batch_size=batch_size, dropout=0.2)] * 3)
+    expected = train(engine_for(data), requests, lanes=3)
+    engine = engine_for(data, compiling="wait", always=Features(dropout=True))
+    assert_same_curves(train(engine, requests, lanes=3), expected)
+    assert is_compiled(engine)
+
+
+def test_a_lane_that_breaks_changes_no_bit_beside_it():
+    data = regression_data()
+    tame = requests_of([config(dropout=0.1), config(optimizer="lion"), config(loss="log_cosh")])
+    records = []
+    for lr in (1e-3, 1e30):
+        engine = engine_for(data, compiling="wait", always=Features(dropout=True))
+        records.append(train(engine, [*tame, Request(3, config(lr=lr, optimizer="sgd"), 0, 0)], lanes=4))
+        assert is_compiled(engine)
+    assert records[1][3, 0].ended == NOT_FINITE
+    for k in range(3):
+        assert repr(records[0][k, k].curves) == repr(records[1][k, k].curves)
+        assert torch.equal(records[0][k, k].weights, records[1][k, k].weights)
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize(
+    "loss", [Loss("cross_entropy", label_smoothing=0.1), Loss("focal", 2.0)], ids=["smooth", "focal"]
+)
+def test_classes_and_averages_train_compiled_as_they_do_uncompiled(loss, lanes):
+    """A lane that has no average of its own is not to have one because a neighbour has: uncompiled, it trains
+    alone."""
+    regression = regression_data()
+    labels = (regression.targets[:, 0] > 0).long() + (regression.targets[:, 0] > 1).long()
+    data = TrainingData(**{**vars(regression), "task": "classification", "targets": labels, "outputs": 3})
+    runs = [
+        replace(config(epochs=20, dropout=0.1 * k), loss=loss, averaging=average)
+        for k, average in enumerate((0.0, 0.5, 0.99))
+    ]
+    everything = Features(dropout=True, averaging=True)
+    records = []
+    for compiling, at_once, always in (("never", 1, Features()), ("wait", lanes, everything)):
+        engine = Engine(data, METRICS["log_loss"], _classifier, compiling=compiling, always=always)
+        records.append(train(engine, requests_of(runs), lanes=at_once))
+    assert is_compiled(engine)
+    assert_same_curves(*records)
+
+
+def _classifier(**network):
+    return MLP(continuous=4, numbers=4, cardinalities=(), outputs=3, **network)
+
+
+def test_forty_structures_in_one_process_all_run_compiled():
+    data = regression_data(rows=30)
+    engine = engine_for(data, compiling="wait", always=Features(dropout=True))
+    for batch_size in range(1, 41):
+        train(engine, requests_of([config(epochs=1, batch_size=batch_size)] * 3), lanes=3)
+    assert len(engine.populations) == 40
+    assert is_compiled(engine)
+
+
+def test_training_goes_on_while_a_step_is_compiled_and_takes_it_when_it_is_there(steps_on_disk, monkeypatch):
+    data = regression_data()
+    run = config(epochs=60, dropout=0.3)
+    train(engine_for(data, compiling="wait"), requests_of([run] * 3), lanes=3)
+    expected = train(engine_for(data), requests_of([run] * 3), lanes=3)
+    engine = engine_for(data, compiling="beside", always=Features(dropout=True))
+    asked_for = {"step": 0, "evaluation": 0}
+    ready = engine.compiler.ready
+
+    def ready_after_some_rounds(program, signature):
+        asked_for[signature.kind] += 1
+        rounds = {"step": 5, "evaluation": 8}[signature.kind]
+        return ready(program, signature) if asked_for[signature.kind] > rounds else None
+
+    monkeypatch.setattr(engine.compiler, "ready", ready_after_some_rounds)
+    assert_same_curves(train(engine, requests_of([run] * 3), lanes=3), expected)
+    assert asked_for["evaluation"] > 8
+    population = engine.populations[Structure.of(run)]
+    assert 0 < population.compiled_steps < population.lane_steps
+
+
+@pytest.mark.alone
+def test_closing_ends_what_compiles_and_the_thread_that_waits_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv(libraries.CACHE_VARIABLE, str(tmp_path))
+    engine = engine_for(regression_data(), compiling="beside")
+    run = config(epochs=4)
+    population = engine.population(Structure.of(run))
+    before = set(threading.enumerate())
+    engine.admit(population, [Request(0, run, 0, 0)])
+    engine.advance(population)
+    assert set(threading.enumerate()) > before and engine.compiler.is_busy()
+    started = time.monotonic()
+    engine.close()
+    assert set(threading.enumerate()) <= before and not engine.compiler.is_busy()
+    assert time.monotonic() - started < 2
+
+
+def test_what_was_compiled_once_is_found_by_the_next_process(steps_on_disk, monkeypatch):
+    data, requests = regression_data(), requests_of([config(epochs=2, dropout=0.3)] * 3)
+    train(engine_for(data, compiling="wait", always=Features(dropout=True)), requests, lanes=3)
+    monkeypatch.setattr(compiler.subprocess, "Popen", lambda *a, **k: pytest.fail("compiled again"))
+    for compiling in ("found", "wait"):
+        engine = engine_for(data, compiling=compiling, always=Features(dropout=True))
+        train(engine, requests, lanes=3)
+        assert is_compiled(engine)
+
+
+def test_a_damaged_library_is_dropped_and_said(steps_on_disk, tmp_path, monkeypatch, caplog):
+    data, requests = regression_data(), requests_of([config(epochs=2, dropout=0.3)] * 3)
+    train(engine_for(data, compiling="wait", always=Features(dropout=True)), requests, lanes=3)
+    (tmp_path / "steps").mkdir()
+    for path in (steps_on_disk / "steps").iterdir():
+        (tmp_path / "steps" / path.name).write_bytes(path.read_bytes()[:2000])
+    monkeypatch.setenv(libraries.CACHE_VARIABLE, str(tmp_path))
+    records = train(engine_for(data, compiling="found", always=Features(dropout=True)), requests, lanes=3)
+    assert len(records) == 3
+    assert "cannot be used and is dropped" in caplog.text
+
+
+def test_without_a_compiler_everything_runs_and_says_so_once(monkeypatch, caplog):
+    compiler.can_compile.cache_clear()
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
+    try:
+        data, requests = regression_data(), requests_of([config(epochs=2)] * 3)
+        for compiling in ("wait", "beside", "found"):
+            assert len(train(engine_for(data, compiling=compiling), requests, lanes=3)) == 3
+    finally:
+        compiler.can_compile.cache_clear()
+    assert caplog.text.count("no C++ compiler") == 1
+
+
+def normed():
+    """A module of a class that only this process knows, with a number that lies beside it."""
+
+    class Normed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(
+                nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1)
+            )
+
+        def forward(self, x, codes):
+            return STEEPNESS * self.layers(x)
+
+    return Normed()
+
+
+class Convolved(nn.Module):
+    """What vmap takes with a number of lanes that it knows alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(9, 1)
+        )  # fmt: skip
+
+    def forward(self, x, codes):
+        return self.layers(x)
+
+
+def own_runs():
+    """Runs of a module of one's own."""
+    return [
+        Config(network=(), optimizer=Optimizer("adam", learning_rate=0.01 / (k + 1)), epochs=20, batch_size=16,
+               schedule=Schedule("constant"), stopping=Stopping("none"), dropout=0.1 * k)
+        for k in range(3)
+    ]  # fmt: skip
+
+
+def test_a_module_that_only_this_process_knows_is_compiled_in_a_process_of_its_own(monkeypatch):
+    monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", IN_PIECES)
+    data, records = regression_data(), []
+    for compiling in ("never", "beside"):
+        engine = Engine(data, METRICS["rmse"], normed, compiling=compiling)
+        if compiling == "beside":
+            population = engine.population(Structure.of(own_runs()[0]), 3)
+            engine.admit(population, requests_of(own_runs()))
+            engine.advance(population)
+            assert engine.compiler.is_busy()
+            while engine.compiler.is_busy():
+                time.sleep(0.1)
+            engine.retire(population, "that one round was for the compiler")
+        records.append(train(engine, requests_of(own_runs()), lanes=3))
+    assert is_compiled(engine)
+    assert_same_curves(*records)
+    engine.close()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("module", [normed, Convolved])
+def test_a_module_of_ones_own_is_compiled_too(module, threads, monkeypatch):
+    monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", IN_PIECES)
+    data, records = regression_data(), []
+    for compiling in ("never", "wait"):
+        engine = Engine(data, METRICS["rmse"], module, compiling=compiling, threads=threads)
+        records.append(train(engine, requests_of(own_runs()), lanes=3))
+    assert is_compiled(engine)
+    assert_same_curves(*records)
+
+
+@pytest.mark.parametrize(
+    ("module", "rows_at_once"), [(mlp, 16_384), (mlp, IN_PIECES), (normed, IN_PIECES), (Convolved, IN_PIECES)]
+)
+def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(module, rows_at_once, monkeypatch):
+    monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", rows_at_once)
+    base = regression_data()
+    folds = tuple(Fold(fold.train, fold.validation[: 40 - 7 * k]) for k, fold in enumerate(base.folds))
+    data = TrainingData(**{**vars(base), "folds": folds})
+    runs = [config(dropout=0.1 * k) for k in range(3)] if module is mlp else own_runs()
+    engine = Engine(data, METRICS["rmse"], module, compiling="wait", always=Features(dropout=True))
+    population = engine.population(Structure.of(runs[0]), 3)
+    engine.admit(population, requests_of(runs))
+    engine.advance(population)
+    population.parameters.mul_(4)  # so that units saturate
+    worker, (lanes,) = engine._workers[population.structure.network][0], population.chunks
+    compiled = engine._evaluation(population)
+    assert (compiled.fixed is not None) == (module is not mlp)
+    ours, plain = (
+        lanes.validate(worker, each, engine.rows.inputs, population.validation, watch=True) for each in (compiled, None)
+    )
+    torch.testing.assert_close(ours.outputs, plain.outputs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.losses, plain.losses, rtol=1e-5, atol=0)
+    torch.testing.assert_close(engine._error_of(ours)[0], engine._error_of(plain)[0], rtol=1e-5, atol=0)
+    assert len(ours.activity) == len(plain.activity) > 0
+    for layer, expected in zip(ours.activity, plain.activity, strict=True):
+        assert layer.rows == expected.rows
+        for name in ("low", "high", "flat"):
+            torch.testing.assert_close(getattr(layer, name), getattr(expected, name), rtol=1e-5, atol=1e-5)
+    assert module is mlp or ours.activity[0].flat.sum() > 0
+
+
+def test_a_tensor_that_lies_otherwise_than_it_was_compiled_for_is_refused():
+    library = libraries.Compiled(CompiledStep.__new__(CompiledStep), ("x",), ((4, None),), Features())
+    with pytest.raises(RuntimeError, match=r"x has the strides \(1, 3\); it was compiled for \(4, None\)"):
+        library.bound_to({"x": torch.zeros(4, 3).T})
+
+
+def test_a_module_that_cannot_be_traced_runs_uncompiled_and_says_why(caplog):
+    class Asking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 1)
+
+        def forward(self, x, codes):
+            return self.layer(x) * (2.0 if x.sum().item() > 1e9 else 1.0)
+
+    caplog.set_level(logging.WARNING)
+    engine = Engine(regression_data(), METRICS["rmse"], Asking, compiling="wait")
+    run = replace(config(epochs=2), network=())
+    assert len(train(engine, requests_of([run] * 3), lanes=3)) == 3
+    assert "runs as it is" in caplog.text
+
+
+def test_many_rows_are_planned_in_windows_and_trained_as_in_one(monkeypatch):
+    generator = numpy.random.default_rng(0)
+    x = torch.from_numpy(generator.normal(size=(2000, 4)).astype(numpy.float32))
+    base = regression_data()
+    places = torch.arange(2000)
+    data = TrainingData(
+        **{
+            **vars(base),
+            "inputs": (x, torch.zeros(2000, 0, dtype=torch.int64)),
+            "targets": x[:, :1].square().contiguous(),
+            "weights": torch.ones(2000),
+            "folds": (Fold(places[:1600], places[1600:]),),
+        }
+    )
+    requests = requests_of([config(epochs=3, batch_size=16, dropout=0.1 * k) for k in range(3)], folds=1)
+    expected = train(engine_for(data), requests, lanes=3)
+    monkeypatch.setattr(plans, "NUMBERS_AT_ONCE", 1)
+    for compiling in ("never", "wait"):
+        engine = engine_for(data, compiling=compiling, always=Features(dropout=True))
+        assert_same_curves(train(engine, requests, lanes=3), expected)
