@@ -10,6 +10,8 @@ import pytest
 
 # Read by scipy when it is imported first; without it scikit-learn skips some of its checks of estimators.
 os.environ["SCIPY_ARRAY_API"] = "1"
+# The width of whoever runs the tests: texts would break to fit it.
+os.environ.pop("COLUMNS", None)
 # Of several processes of tests, one for each core. Read by torch and BLAS when they are imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -17,8 +17,9 @@ NOT_RUN = "no-run"
 OTHER_COMMANDS = ("git", "make", "pip", "tensorboard")
 # Searches and trainings take as long as they are given, and a page gives what a reader would.
 FEW_EPOCHS = 3
-SHORT_SEARCH = {"budget": "2s", "trials": 1}
-SHORT_SEARCH_OF_NETWORKS = {"budget": "60s", "trials": 2, "epochs": FEW_EPOCHS}
+SHORT_SEARCH = {"budget": "60s", "trials": 1}
+SHORT_SEARCH_OF_NETWORKS = SHORT_SEARCH | {"trials": 2}
+SHORT_DEMO = "2s"
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```[ ]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -55,6 +56,8 @@ def run_page(page: Path, *, is_short: bool = True) -> dict:
     with pytest.MonkeyPatch.context() as patch:
         if is_short:
             patch.setattr("trimtab.tuning.budget.SHORTEST", 1.0)
+            patch.setattr("trimtab.tuning.space.natural_epochs", lambda rows: FEW_EPOCHS)
+            patch.setattr("trimtab.networks.space.natural_epochs", lambda rows: FEW_EPOCHS)
         return _run(page, is_short=is_short)
 
 
@@ -97,17 +100,17 @@ def _commands(block: Block) -> Iterator[list[str]]:
 
 
 def _shortened(arguments: list[str]) -> list[str]:
-    """The same command with a very short budget, one trial and few epochs."""
+    """The same command with few epochs and a very short budget."""
     shorter = [re.sub(r"^epochs=\d+$", f"epochs={FEW_EPOCHS}", word) for word in arguments]
     if "--budget" in shorter:
-        shorter[shorter.index("--budget") + 1] = SHORT_SEARCH["budget"]
-        return [*shorter, "--trials", str(SHORT_SEARCH["trials"])]
-    return [*shorter, "--budget", SHORT_SEARCH["budget"]] if shorter[0] == "demo" else shorter
+        del shorter[(place := shorter.index("--budget")) : place + 2]
+        return [*shorter, *(word for name, value in SHORT_SEARCH.items() for word in (f"--{name}", str(value)))]
+    return [*shorter, "--budget", SHORT_DEMO] if shorter[0] == "demo" else shorter
 
 
 class _Shortened(ast.NodeTransformer):
-    """Calls with `budget=` get a very short one and one trial; those that also have `space=`, and so no quick
-    baseline to fall back on, two short trials. `epochs=` becomes at most `FEW_EPOCHS`."""
+    """Calls with `budget=` make one trial; those that also have `space=`, two. `epochs=` becomes at most
+    `FEW_EPOCHS`."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)

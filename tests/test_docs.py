@@ -4,9 +4,9 @@ Blocks of a page run in order, in one namespace and an empty folder: `python` as
 the command line's `main` (calls of pip, make and the like are left alone). A block without a language is what something
 printed. README's reader has a houses.csv and a new_houses.csv; every other page brings what it reads.
 
-Searches and trainings take as long as they are given, and pages give what a reader would. So `budget=` and `--budget`
-become 2 seconds, less than a user may ask for, and one trial; a search with `space=` makes two trials; and `epochs=` is
-at most 3. Nothing else is changed (`documentation.py`).
+Searches and trainings take as long as they are given, and pages give what a reader would. So what has `budget=` or
+`--budget` makes one trial, a search with `space=` two, the demo has two seconds; and no run has more than 3 epochs.
+Nothing else is changed (`documentation.py`).
 """
 
 import os

@@ -219,7 +219,7 @@ def test_a_stop_finishes_with_the_best_so_far_and_an_abort_leaves_at_once(diabet
 
 SCRIPT = """
 import sys, trimtab as tt
-tt.tune(sys.argv[1], "target", out=sys.argv[2], budget=100, epochs=200, patience=200)
+tt.tune(sys.argv[1], "target", out=sys.argv[2], budget=100, epochs=40, patience=40)
 """
 
 

@@ -203,13 +203,15 @@ def test_the_script_trains_them_too(kind):
     assert score == pytest.approx(run.score, rel=0.3)  # rows come in another order there
 
 
-def test_a_compiled_step_takes_numbers_alone_and_empty_tensors(monkeypatch):
+def test_a_compiled_step_takes_numbers_alone_empty_tensors_and_two_classes_of_one_output(monkeypatch):
     from trimtab.networks import runs
 
+    classes = (X, (Y > 0.5).float()), (X, (Y > 0.5).float())
     runs_of = {}
     for compiling in (False, True):
         monkeypatch.setattr(runs, "_repays_compiling", lambda *arguments, compiling=compiling: compiling)
-        runs_of[compiling] = tt.sweep(initialised(Together, 0), *DATA, **HOW | {"lr": [0.02, 0.01]}, seeds=1).runs
+        options = HOW | {"lr": [0.02, 0.01], "loss": "bce"}
+        runs_of[compiling] = tt.sweep(initialised(Together, 0), *classes, **options, seeds=1).runs
     for eager, compiled in zip(*runs_of.values(), strict=True):
         numpy.testing.assert_allclose(eager.curves["validation_loss"], compiled.curves["validation_loss"], rtol=1e-4)
 

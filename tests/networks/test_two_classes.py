@@ -186,17 +186,6 @@ def test_the_script_trains_one_output_too(loss):
     torch.testing.assert_close(module[0].weight, run.module[0].weight, rtol=1e-3, atol=1e-5)
 
 
-def test_a_compiled_step_of_one_output(monkeypatch):
-    from trimtab.networks import runs
-
-    made = {}
-    for compiling in (False, True):
-        monkeypatch.setattr(runs, "_repays_compiling", lambda *arguments, compiling=compiling: compiling)
-        made[compiling] = tt.sweep(net(), TRAIN, VALID, loss="bce", **HOW | {"lr": [0.05, 0.1]}, seeds=1).runs
-    for eager, compiled in zip(*made.values(), strict=True):
-        numpy.testing.assert_allclose(eager.curves["validation_loss"], compiled.curves["validation_loss"], rtol=1e-4)
-
-
 def test_validation_rows_of_one_class_are_refused_where_the_metric_needs_both():
     x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
     y = (torch.arange(40) % 2).float()

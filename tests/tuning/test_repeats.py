@@ -61,6 +61,19 @@ def test_numbers_that_meet_at_the_ends_of_their_range_are_no_trial_of_their_own(
     assert len(set(proposed)) == 40
 
 
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_a_sampler_that_insists_on_the_end_of_a_range_is_not_followed(at_once, monkeypatch):
+    waves = waves_of(space_of(lr=(1e-3, 1e-1, "log"), loss=["mse", "mae"]), at_once)
+    real = Proposer.propose
+
+    def insisting(self, number, structure=None, exactly=None):
+        return real(self, number, structure, exactly or {"lr": 0.1, "loss": "mse"} | dict(structure or {}))
+
+    monkeypatch.setattr(Proposer, "propose", insisting)
+    proposed = [tuple(waves.next(number).items()) for number in range(12)]
+    assert len(set(proposed)) == 12
+
+
 def test_many_configurations_are_not_listed():
     repeats = Repeats(domains_of({"a": (1, 1000), "b": (1, 1000)}))
     assert repeats.is_finite and repeats.left(numpy.random.default_rng(0)) is None

@@ -23,6 +23,7 @@ from trimtab.tuning.space import Value
 from trimtab.tuning.trial import TrialRecord
 
 READY, TRIES = 6, 8
+MOST_DRAWN = 1000  # where even so many are repeats, the range has hardly a value left (a guess)
 # Trials of each of the first structures of a space that nothing is known of; and of those of waves that grow, which
 # double after every five.
 FIRST_WAVE, SHORTEST_WAVE = 12, 2
@@ -125,7 +126,13 @@ class Waves:
             if values not in self.repeats:
                 return values
             self.proposer.forget(number)
-        return self.proposer.propose(number, exactly=self.repeats.left(self.proposer.rng))
+        # The sampler insists, at the ends of a range as a rule. What is drawn from a range does not meet again.
+        left = self.repeats.left(self.proposer.rng) or self._fresh(structure or {})
+        return self.proposer.propose(number, exactly=left)
+
+    def _fresh(self, structure: Mapping[str, Value]) -> dict[str, Value] | None:
+        drawn = ({**self.proposer.space.draw(self.proposer.rng), **structure} for _ in range(MOST_DRAWN))
+        return next((values for values in drawn if values not in self.repeats), None)
 
     def drawn(self, rng: numpy.random.Generator) -> dict[str, Value]:
         """Values from the prior, within the structure of the wave."""

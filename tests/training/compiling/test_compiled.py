@@ -107,11 +107,10 @@ def test_a_lane_that_breaks_changes_no_bit_beside_it():
         assert torch.equal(records[0][k, k].weights, records[1][k, k].weights)
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
 @pytest.mark.parametrize(
     "loss", [Loss("cross_entropy", label_smoothing=0.1), Loss("focal", 2.0)], ids=["smooth", "focal"]
 )
-def test_classes_and_averages_train_compiled_as_they_do_uncompiled(loss, lanes):
+def test_classes_and_averages_train_compiled_as_they_do_uncompiled(loss):
     """A lane that has no average of its own is not to have one because a neighbour has: uncompiled, it trains
     alone."""
     regression = regression_data()
@@ -123,7 +122,7 @@ def test_classes_and_averages_train_compiled_as_they_do_uncompiled(loss, lanes):
     ]
     everything = Features(dropout=True, averaging=True)
     records = []
-    for compiling, at_once, always in (("never", 1, Features()), ("wait", lanes, everything)):
+    for compiling, at_once, always in (("never", 1, Features()), ("wait", 3, everything)):
         engine = Engine(data, METRICS["log_loss"], _classifier, compiling=compiling, always=always)
         records.append(train(engine, requests_of(runs), lanes=at_once))
     assert is_compiled(engine)
@@ -271,13 +270,11 @@ def test_a_module_that_only_this_process_knows_is_compiled_in_a_process_of_its_o
     engine.close()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("module", [normed, Convolved])
-def test_a_module_of_ones_own_is_compiled_too(module, threads, monkeypatch):
+def test_a_module_that_vmap_takes_with_known_sizes_alone_is_compiled_for_those_of_each_thread(monkeypatch):
     monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", IN_PIECES)
     data, records = regression_data(), []
     for compiling in ("never", "wait"):
-        engine = Engine(data, METRICS["rmse"], module, compiling=compiling, threads=threads)
+        engine = Engine(data, METRICS["rmse"], Convolved, compiling=compiling, threads=2)
         records.append(train(engine, requests_of(own_runs()), lanes=3))
     assert is_compiled(engine)
     assert_same_curves(*records)

@@ -16,11 +16,11 @@ from trimtab.training.run import Request
 
 torch.set_num_threads(1)
 engine = engine_for(regression_data(rows=60), threads=2)
-population = engine.population(Structure.of(config(epochs=4)), 64)
+population = engine.population(Structure.of(config(epochs=1)), 64)
 process, admitted, done, after_500 = psutil.Process(), 0, 0, 0
 while done < {runs}:
     count = min(population.free, {runs} - admitted)
-    engine.admit(population, [Request(k, config(epochs=4), k % 3, k) for k in range(admitted, admitted + count)])
+    engine.admit(population, [Request(k, config(epochs=1), k % 3, k) for k in range(admitted, admitted + count)])
     admitted += count
     engine.advance(population)
     done += len(engine.retire(population))

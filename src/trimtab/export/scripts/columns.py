@@ -6,7 +6,7 @@ Knows the encoder of the study's model; how cells are read is in `reading`.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trimtab.export.scripts.literals import literal, table
+from trimtab.export.scripts.literals import center_of, literal, table
 from trimtab.export.scripts.network import Inputs
 from trimtab.export.scripts.reading import Reading, moment_statements
 from trimtab.table.encode import Encoder, Feature
@@ -102,14 +102,14 @@ def _moments(columns: Columns, reading: Reading) -> str:
 def _scaled(columns: Columns) -> list[str]:
     """Statements that fill `columns` with the continuous ones."""
     scalings = columns.scalings
-    tails = {name: (s.log_center, s.log_scale) for name, s in scalings.items() if s.is_log}
+    tails = {name: (center_of(s.log_center, s.log_scale), s.log_scale) for name, s in scalings.items() if s.is_log}
     value = "number(name)"
     if columns.moments:
         days = '(MOMENTS[name].dt.epoch("us") / 86_400e6).to_numpy()'
         value = f"{days} if name in MOMENTS else number(name)" if columns.numbers else days
     unit = "; times in days since 1970." if columns.moments else "."
     lines = [f"# The middle and the spread of each column of numbers, as the study found them{unit}"]
-    lines.append(table("NUMBERS", {name: (s.center, s.scale) for name, s in scalings.items()}))
+    lines.append(table("NUMBERS", {name: (center_of(s.center, s.scale), s.scale) for name, s in scalings.items()}))
     if tails:
         lines += ["# Long tails: asinh of that, with a middle and a spread of its own.", table("LONG_TAILS", tails)]
     lines += ["for name, (middle, spread) in NUMBERS.items():", f"    x = {value}", "    z = (x - middle) / spread"]

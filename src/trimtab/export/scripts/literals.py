@@ -1,32 +1,38 @@
 """Python's own notation: names, numbers and tables as they stand in a script. Knows nothing of what they mean."""
 
 import json
-import struct
 import textwrap
 from collections.abc import Iterable, Mapping
 
 WIDTH = 116
 
 
+class Measured(float):
+    """A number that is written in as many digits as tell it from others that are `within` of it."""
+
+    def __new__(cls, value: float, within: float) -> "Measured":
+        digits = range(1, 18)  # seventeen tell every float64 apart
+        return super().__new__(cls, next(f for d in digits if abs((f := float(f"{value:.{d}g}")) - value) <= within))
+
+
+def center_of(center: float, scale: float) -> Measured:
+    """What is taken off a column before it is divided by `scale`: a moment in milliseconds needs thirteen digits."""
+    return Measured(center, within=1e-9 * scale)
+
+
 def literal(value: object) -> str:
-    """`value` as it is written in Python, text in double quotes, numbers of single precision in at most nine digits."""
+    """`value` as it is written in Python, text in double quotes, numbers in at most nine digits if not `Measured`."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\x7f")
+    if isinstance(value, Measured):
+        return repr(float(value))
     if isinstance(value, float):
-        return repr(float(f"{value:.9g}") if _is_single(value) else value)
+        return repr(float(f"{value:.9g}"))
     if isinstance(value, tuple):
         return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
     if isinstance(value, list):
         return f"[{', '.join(map(literal, value))}]"
     return repr(value)
-
-
-def _is_single(value: float) -> bool:
-    """Whether nine digits say all there is: those of a moment's seconds, say, do not say its minute."""
-    try:
-        return struct.unpack("f", struct.pack("f", value))[0] == value
-    except OverflowError:
-        return False
 
 
 def table(name: str, entries: Mapping[str, object] | Iterable[object]) -> str:

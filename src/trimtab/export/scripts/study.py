@@ -11,7 +11,7 @@ import trimtab
 from trimtab.export.scripts import fitted
 from trimtab.export.scripts.columns import columns_code
 from trimtab.export.scripts.folds import folds_code
-from trimtab.export.scripts.literals import comment, indented, literal, table
+from trimtab.export.scripts.literals import center_of, comment, indented, literal, table
 from trimtab.export.scripts.losses import GREATER_IS_BETTER, error_function, loss_call, loss_function
 from trimtab.export.scripts.network import has_waves, network_class
 from trimtab.export.scripts.optimizers import LION, groups_function, schedule_function
@@ -229,7 +229,7 @@ def _targets(subject: Subject) -> list[str]:
         return ["targets = torch.from_numpy(target)", *weights]
     return [
         "# Networks learn targets of mean 0 and standard deviation 1.",
-        table("MEAN", list(subject.target.mean)),
+        table("MEAN", list(map(center_of, subject.target.mean, subject.target.scale))),
         table("SPREAD", list(subject.target.scale)),
         "targets = torch.tensor((target - MEAN) / SPREAD, dtype=torch.float32)",
         *weights,
