@@ -22,7 +22,7 @@ def record(ended, epochs, best, planned=76):
         (("all epochs",) * 2, (76, 76), (70, 76), "trained for all 76 epochs, best at epochs 70 to 76"),
         (("all epochs", "stopped early"), (76, 30), (70, 26),
          "trained for 30 to 76 of 76 epochs, best at epochs 26 to 70"),
-        (("out of budget",) * 2, (12, 12), (12, 12), "out of budget after 12 of 76 epochs, best at epoch 12"),
+        (("out of budget",) * 2, (12, 12), (12, 12), "cut short after 12 of 76 epochs, best at epoch 12"),
         (("pruned",), (8,), (8,), "pruned after 8 of 76 epochs, best at epoch 8"),
         (("not finite",), (2,), (0,), "not finite after 2 of 76 epochs"),
         (("stopped early",), (), (14,), "planned for 76 epochs, best at epoch 14"),

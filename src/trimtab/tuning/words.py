@@ -28,7 +28,7 @@ _BASELINES = {
 }
 
 _ENDED = {
-    STOPPED_EARLY: "stopped early after", OUT_OF_BUDGET: "out of budget after", PRUNED: "pruned after",
+    STOPPED_EARLY: "stopped early after", OUT_OF_BUDGET: "cut short after", PRUNED: "pruned after",
     NOT_FINITE: "not finite after", ALL_EPOCHS: "trained for",
 }  # fmt: skip
 
