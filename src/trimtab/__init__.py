@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         UnknownKnobError,
     )
     from trimtab.estimators import TrimtabClassifier, TrimtabRegressor
-    from trimtab.evaluation.evaluation import Evaluation
+    from trimtab.evaluation.result import Evaluation
     from trimtab.fit import fit
     from trimtab.loggers.mlflow import MLflowLogger
     from trimtab.loggers.tensorboard import TensorBoardLogger
@@ -81,7 +81,7 @@ _HOME = {
     "CheckpointError": "trimtab.errors",
     "DataError": "trimtab.errors",
     "EarlyStopping": "trimtab.networks.recipe",
-    "Evaluation": "trimtab.evaluation.evaluation",
+    "Evaluation": "trimtab.evaluation.result",
     "FactoryError": "trimtab.errors",
     "Group": "trimtab.training.config",
     "LabelError": "trimtab.errors",

@@ -203,7 +203,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Score a trained model on rows whose answer is known: every metric with its interval, and where it errs."""
-    from trimtab.evaluation.text import evaluation_in_text
+    from trimtab.evaluation.result import evaluation_in_text
     from trimtab.studies.results import evaluate_run
 
     found = evaluate_run(run, data, weight=weight, threshold=threshold)

@@ -3,8 +3,7 @@
 Knows models, frames and metrics; it trains nothing and prints nothing but itself.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +13,8 @@ from sklearn.metrics import confusion_matrix
 
 from trimtab.errors import DataError, OptionError
 from trimtab.evaluation.metrics import F1, OF_DECISIONS, PRECISION, RECALL, Figure, all_metrics, figures
-from trimtab.evaluation.slices import Slice, metric_of_slices, slices_of
+from trimtab.evaluation.result import ClassFigures, Evaluation
+from trimtab.evaluation.slices import metric_of_slices, slices_of
 from trimtab.evaluation.threshold import Threshold, threshold_of
 from trimtab.table.cells import settle_types
 from trimtab.table.encode import Encoder
@@ -27,85 +27,6 @@ from trimtab.text.wording import counted, listed
 from trimtab.training.metrics import Metric, metric_for
 
 FEWEST_ROWS = 2
-
-
-@dataclass(frozen=True)
-class ClassFigures:
-    """One class: how many rows have it, how many are predicted to, and how well both agree."""
-
-    label: str
-    rows: int
-    predicted: int
-    precision: Figure
-    recall: Figure
-    f1: Figure
-
-    def to_json(self) -> dict[str, Any]:
-        figures = {"precision": self.precision, "recall": self.recall, "f1": self.f1}
-        counts: dict[str, Any] = {"label": self.label, "rows": self.rows, "predicted": self.predicted}
-        return counts | {name: figure.to_json() for name, figure in figures.items()}
-
-
-@dataclass(frozen=True, repr=False)
-class Evaluation:
-    """How good a model is on some rows. Print it for the tables; `summary()` is all of it as one plain dict.
-
-    Attributes:
-        task: "regression" or "classification".
-        metric: the metric that the model was chosen by, or the task's default.
-        rows: how many rows were scored.
-        figures: every metric of the task by name, each a `Figure` with value, low and high (the 95 % interval).
-        targets: the same for each target, where there are several.
-        classes: for each class its rows and predictions, precision, recall and F1.
-        confusion: rows by true class and, across, by predicted class, in the order of `classes`.
-        threshold: from which probability on rows count as the second of two classes, where one was asked for; else the
-            more probable class is predicted.
-        slices: rows that are alike in one column, those where the model is worse beyond noise first.
-        slice_metric: what slices are measured by.
-        is_weighted: whether rows have weights of their own.
-        notices: what a user ought to know about the rows.
-    """
-
-    task: str
-    metric: str
-    rows: int
-    figures: Mapping[str, Figure]
-    targets: Mapping[str, Mapping[str, Figure]]
-    classes: tuple[ClassFigures, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    threshold: Threshold | None
-    slices: tuple[Slice, ...]
-    slice_metric: str
-    is_weighted: bool = False
-    notices: tuple[str, ...] = ()
-
-    def summary(self) -> dict[str, Any]:
-        """The object that `trimtab evaluate --json` prints; None stands for what is not defined."""
-        threshold = self.threshold
-        return {
-            "task": self.task, "metric": self.metric, "rows": self.rows, "weighted": self.is_weighted,
-            "figures": {name: figure.to_json() for name, figure in self.figures.items()},
-            "targets": {
-                target: {name: figure.to_json() for name, figure in own.items()} for target, own in self.targets.items()
-            },
-            "classes": [each.to_json() for each in self.classes],
-            "confusion": [list(row) for row in self.confusion],
-            "threshold": None if threshold is None else vars(threshold),
-            "slice_metric": self.slice_metric, "slices": [each.to_json() for each in self.slices],
-            "notices": list(self.notices),
-        }  # fmt: skip
-
-    def __repr__(self) -> str:
-        figure = self.figures[self.metric]
-        return (
-            f"Evaluation({counted(self.rows, 'row')}: {self.metric} {figure.value:.4g} "
-            f"[{figure.low:.4g}, {figure.high:.4g}])"
-        )
-
-    def __str__(self) -> str:
-        from trimtab.evaluation.text import evaluation_in_text
-
-        return evaluation_in_text(self)
 
 
 class Predictor(Protocol):

@@ -32,7 +32,7 @@ from trimtab.training.programs.mlp_program import MLPProgram
 from trimtab.training.programs.program import outputs_of
 
 if TYPE_CHECKING:
-    from trimtab.evaluation.evaluation import Evaluation
+    from trimtab.evaluation.result import Evaluation
 
 FORMAT = 1
 _KIND = "trimtab model"

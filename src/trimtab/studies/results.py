@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
-    from trimtab.evaluation.evaluation import Evaluation
+    from trimtab.evaluation.result import Evaluation
     from trimtab.export.scripts.module import Reading
 
 

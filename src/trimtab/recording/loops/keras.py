@@ -1,12 +1,9 @@
 """The recorder as a callback of Keras 3, on any backend. Knows what Keras calls its numbers and where its rate is."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trimtab.packages import required
-from trimtab.recording.loops.teller import Teller
-
-if TYPE_CHECKING:
-    from trimtab.recording.recorder import Recorder
+from trimtab.recording.loops.teller import EpochRecorder, Teller
 
 keras: Any = required("keras", "recorder.keras()", "keras")
 
@@ -14,7 +11,7 @@ keras: Any = required("keras", "recorder.keras()", "keras")
 class RecorderCallback(keras.callbacks.Callback):
     """One row per epoch of `fit`."""
 
-    def __init__(self, recorder: "Recorder") -> None:
+    def __init__(self, recorder: EpochRecorder) -> None:
         super().__init__()
         self._teller = Teller(recorder)
         self._last: int | None = None

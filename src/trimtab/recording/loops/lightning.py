@@ -6,18 +6,15 @@ Knows in which order Lightning trains, validates and reduces what was logged.
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from trimtab.packages import required
-from trimtab.recording.loops.teller import Teller
-
-if TYPE_CHECKING:
-    from trimtab.recording.recorder import Recorder
+from trimtab.recording.loops.teller import EpochRecorder, Teller
 
 
-def callback(recorder: "Recorder", *, watch: bool) -> Any:
+def callback(recorder: EpochRecorder, *, watch: bool) -> Any:
     """A callback of whichever of Lightning's two packages is in use; raises OptionError where there is neither."""
     names = [name for name in ("lightning.pytorch", "pytorch_lightning") if find_spec(name.partition(".")[0])]
     in_use = next((name for name in names if name in sys.modules), names[0] if names else "lightning.pytorch")
@@ -32,7 +29,7 @@ class _Events:
     of single steps only is left out, but for the training loss, whose mean over the rows of the epoch is taken.
     """
 
-    def __init__(self, recorder: "Recorder", *, watch: bool) -> None:
+    def __init__(self, recorder: EpochRecorder, *, watch: bool) -> None:
         self._teller, self._watch = Teller(recorder), watch
         self._epoch: int | None = None
         self._rate: float | None = None

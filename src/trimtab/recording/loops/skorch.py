@@ -1,15 +1,12 @@
 """The recorder as a callback of skorch. Knows skorch's history: a row is complete when the next one begins."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from trimtab.errors import OptionError
 from trimtab.packages import required
-from trimtab.recording.loops.teller import Teller
-
-if TYPE_CHECKING:
-    from trimtab.recording.recorder import Recorder
+from trimtab.recording.loops.teller import EpochRecorder, Teller
 
 callbacks: Any = required("skorch.callbacks", "recorder.skorch()", "skorch")
 # How long an epoch took and how many batches it had tell nothing of the training.
@@ -19,7 +16,7 @@ _BESIDE = ("dur", "train_batch_count", "valid_batch_count")
 class RecorderCallback(callbacks.Callback):
     """One row per epoch of `fit` or `partial_fit`, wherever among the callbacks it stands."""
 
-    def __init__(self, recorder: "Recorder", *, watch: bool = False) -> None:
+    def __init__(self, recorder: EpochRecorder, *, watch: bool = False) -> None:
         self.recorder, self.watch = recorder, watch
 
     def initialize(self) -> "RecorderCallback":

@@ -6,19 +6,35 @@ Knows no framework.
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from trimtab.errors import DataError, OptionError
-from trimtab.recording.recording import number_of
+from trimtab.recording.recording import Recording, number_of
 
-if TYPE_CHECKING:
-    from trimtab.recording.recorder import Recorder
+
+class EpochRecorder(Protocol):
+    """What the callbacks ask of a `Recorder`."""
+
+    recording: Recording
+
+    @property
+    def last_epoch(self) -> float: ...
+
+    def epoch(self, epoch: float | None = None, **values: Any) -> None: ...
+
+    def watch(self, module: Any, optimizer: Any, *, scaler: Any = None) -> Any: ...
+
+    def note_watched(self) -> None: ...
+
+    def rewind(self, epoch: float) -> None: ...
+
+    def close(self, ended: str | None = None) -> None: ...
 
 
 class Teller:
     """Tells `recorder` what one training after the other yields."""
 
-    def __init__(self, recorder: "Recorder") -> None:
+    def __init__(self, recorder: EpochRecorder) -> None:
         self.recorder = recorder
         self._offset = 0
 

@@ -4,13 +4,10 @@ Knows its logs: training and evaluation are told apart, epochs are fractions, an
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trimtab.packages import required
-from trimtab.recording.loops.teller import Teller
-
-if TYPE_CHECKING:
-    from trimtab.recording.recorder import Recorder
+from trimtab.recording.loops.teller import EpochRecorder, Teller
 
 transformers: Any = required("transformers", "recorder.transformers()", "transformers")
 
@@ -21,7 +18,7 @@ _BESIDE = ("runtime", "per_second", "num_input_tokens_seen", "preparation_time")
 class RecorderCallback(transformers.TrainerCallback):
     """One row per evaluation, which may come at a fraction of an epoch; one per epoch where nothing is evaluated."""
 
-    def __init__(self, recorder: "Recorder", *, watch: bool = False) -> None:
+    def __init__(self, recorder: EpochRecorder, *, watch: bool = False) -> None:
         self._teller, self._watch = Teller(recorder), watch
         self._is_training = self._evaluates = False
         self._begun_at = 0

@@ -16,22 +16,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from trimtab.machine import as_before_compiling
 from trimtab.training.compiling.compiled import BoundStep, CompiledStep
+from trimtab.training.compiling.graph import Graph, Strides
 from trimtab.training.programs.arguments import Signature
 from trimtab.training.programs.evaluation import Layers
 from trimtab.training.programs.step import Features
 
-if TYPE_CHECKING:
-    from trimtab.training.compiling.tracing import Graph
-
 log = logging.getLogger(__name__)
-Strides = tuple[int | None, ...]
 CACHE_VARIABLE = "TRIMTAB_CACHE"
 KEPT_LIBRARIES = 512
 SECONDS_OF_AN_ATTEMPT = 3600
@@ -95,7 +91,7 @@ def load(path: Path, signature: Signature, *, threads: int) -> Compiled | None:
         return None
 
 
-def compile_into(out: Path, graph: "Graph") -> None:
+def compile_into(out: Path, graph: Graph) -> None:
     """Compile into `out`, which appears when it is whole, the names of its inputs before it."""
     import torch._inductor
 

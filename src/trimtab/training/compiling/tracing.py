@@ -5,7 +5,6 @@ Imports torch's compiler, which takes a second: import it where it is needed. Kn
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from torch import SymInt, Tensor, fx
@@ -14,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
-from trimtab.training.compiling.libraries import Strides
+from trimtab.training.compiling.graph import Graph
 from trimtab.training.programs import arguments, evaluation
 from trimtab.training.programs.arguments import Arguments, Signature
 from trimtab.training.programs.evaluation import Evaluation, Layers
@@ -36,20 +35,6 @@ _DIMENSIONS = {
     "outputs": (_LANES, _BATCH),
 }
 _OF_DATA = ("inputs", "targets", "weights")
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What was traced: it writes into its inputs, called `names`, and returns nothing. `layers` are an evaluation's.
-
-    `strides` are those that its inputs must have; None where any will do.
-    """
-
-    module: fx.GraphModule
-    fakes: tuple[Tensor, ...]
-    names: tuple[str, ...]
-    strides: tuple[Strides, ...]
-    layers: Layers = ()
 
 
 def traced(program: Program, signature: Signature) -> Graph:

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from trimtab.evaluation.evaluation import ClassFigures, Evaluation
 from trimtab.evaluation.metrics import Figure
+from trimtab.evaluation.result import ClassFigures, Evaluation, evaluation_in_text
 from trimtab.evaluation.slices import Slice
-from trimtab.evaluation.text import evaluation_in_text
 from trimtab.evaluation.threshold import Threshold
 
 NONE = float("nan")

@@ -1,0 +1,23 @@
+"""Graph: a step or an evaluation as torch's own operations, and how its inputs must lie in memory."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, fx
+
+from trimtab.training.programs.evaluation import Layers
+
+Strides = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What was traced: it writes into its inputs, called `names`, and returns nothing. `layers` are an evaluation's.
+
+    `strides` are those that its inputs must have; None where any will do.
+    """
+
+    module: fx.GraphModule
+    fakes: tuple[Tensor, ...]
+    names: tuple[str, ...]
+    strides: tuple[Strides, ...]
+    layers: Layers = ()
