@@ -12,17 +12,11 @@ import pytest
 from rich.console import Console
 
 from trimtab.table.schema import Column, Schema
-from trimtab.terminal.console import (
-    PlainLines,
-    clock,
-    console_on,
-    print_next,
-    print_schema,
-    print_summary,
-    say,
-    summary_in_text,
-)
+from trimtab.terminal.console import clock, console_on, print_next, say
 from trimtab.terminal.panel import LivePanel
+from trimtab.terminal.progress import PlainLines
+from trimtab.terminal.schema import print_schema
+from trimtab.terminal.summary import print_summary, summary_in_text
 from trimtab.text.layout import NARROWEST, number
 
 
@@ -258,7 +252,7 @@ def test_the_panel_names_the_metric_and_shows_a_bar_and_what_ctrl_c_does() -> No
 
 
 def test_a_search_without_a_limit_of_time_does_not_count_down() -> None:
-    from trimtab.terminal.console import progress_in_words
+    from trimtab.terminal.progress import progress_in_words
 
     endless = SimpleNamespace(**vars(progress()) | {"seconds_left": float("inf")})
     assert progress_in_words(endless)[0] == "searching"

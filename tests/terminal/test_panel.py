@@ -12,8 +12,8 @@ import pytest
 from torch import nn
 
 import trimtab as tt
-from trimtab.terminal.console import Silent
 from trimtab.terminal.panel import LivePanel, NotebookLine, view_in_python
+from trimtab.terminal.progress import Silent
 
 ROWS = 60
 _generator = numpy.random.default_rng(0)

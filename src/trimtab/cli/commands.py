@@ -22,17 +22,10 @@ from typer.core import TyperCommand
 import trimtab
 from trimtab.cli.interruption import Interruption, call_watchdogs_off
 from trimtab.errors import OptionError, TrimtabError
-from trimtab.terminal.console import (
-    Notices,
-    PlainLines,
-    Silent,
-    console_on,
-    print_columns,
-    print_next,
-    print_summary,
-    say,
-)
+from trimtab.terminal.console import console_on, print_next, say
 from trimtab.terminal.panel import LivePanel
+from trimtab.terminal.progress import Notices, PlainLines, Silent
+from trimtab.terminal.schema import print_columns
 from trimtab.terminal.sweep import EpochLine, print_sweep, save_figure
 from trimtab.text.wording import counted, sentence
 
@@ -157,6 +150,8 @@ def fit(
     if as_json:
         typer.echo(json.dumps(study.summary()))
         return
+    from trimtab.terminal.summary import print_summary
+
     console, folder = console_on(sys.stdout), str(study.out)
     print_summary(console, study)
     if not quiet:
@@ -287,6 +282,8 @@ def demo(
 
     table = path("concrete")
     study = _tune(_view(is_quiet=quiet), data=str(table), target=TARGETS["concrete"], budget=budget, out=out)
+    from trimtab.terminal.summary import print_summary
+
     console, folder = console_on(sys.stdout), str(study.out)
     print_summary(console, study)
     print_next(console, (

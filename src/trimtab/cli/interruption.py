@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 
-from trimtab.terminal.console import Silent
+from trimtab.terminal.progress import Silent
 
 SECONDS_TO_LEAVE = 4.5
 

@@ -268,7 +268,7 @@ class Study:
         return f"Study({self.out}: {counted(len(self.trials), 'trial')}; {self.words})"
 
     def __str__(self) -> str:
-        from trimtab.terminal.console import summary_in_text
+        from trimtab.terminal.summary import summary_in_text
 
         return summary_in_text(self) if "config" in self.result else repr(self)
 

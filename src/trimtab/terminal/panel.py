@@ -15,7 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from trimtab.terminal.console import Notices, PlainLines, Silent, progress_in_words, quietly
+from trimtab.terminal.console import quietly
+from trimtab.terminal.progress import Notices, PlainLines, Silent, progress_in_words
 
 if TYPE_CHECKING:
     from trimtab.tuning.study import Progress
