@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy
 from rich.text import Text
 
-from trimtab.walkthrough.picture import Heat, Layer, Line, Mark, Picture, Points, SideBySide
+from trimtab.walkthrough.chart import Chart, Charts, Heat, Layer, Line, Mark, Points
 
 HEIGHT = 16
 LINE_LETTERS, POINT_LETTERS, MARK_LETTERS = "*+x=~%", "o.@", "ABCDEFGH"
@@ -49,27 +49,27 @@ class Axis:
         return (math.log10(self.low), math.log10(self.high)) if self.is_log else (self.low, self.high)
 
 
-def text_of(picture: Picture | SideBySide, width: int = 76) -> Text:
+def text_of(picture: Chart | Charts, width: int = 76) -> Text:
     """The picture as lines of at most `width` letters; parts stand below one another."""
     parts = [_part(part, width, y_range=_y_range(picture, part)) for part in picture.parts]
     return Text("\n\n").join(parts)
 
 
-def _y_range(picture: Picture | SideBySide, part: Picture) -> tuple[float, float] | None:
-    if part.y_range or isinstance(picture, Picture) or not picture.shares_y:
+def _y_range(picture: Chart | Charts, part: Chart) -> tuple[float, float] | None:
+    if part.y_range or isinstance(picture, Chart) or not picture.shares_y:
         return part.y_range
     ends = [_range(each, "y", each.y_range) for each in picture.parts]
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
-def _part(picture: Picture, width: int, y_range: tuple[float, float] | None) -> Text:
+def _part(picture: Chart, width: int, y_range: tuple[float, float] | None) -> Text:
     heats = [layer for layer in picture.layers if isinstance(layer, Heat)]
     lines = [Text(picture.title)] if picture.title else []
     lines += _heat(heats[0], picture, width) if heats else _chart(picture, width, y_range)
     return Text("\n").join(lines)
 
 
-def _chart(picture: Picture, width: int, y_range: tuple[float, float] | None) -> list[Text]:
+def _chart(picture: Chart, width: int, y_range: tuple[float, float] | None) -> list[Text]:
     height = max(HEIGHT, 2 * len(picture.y_names) + 1) if not picture.y_names else 2 * len(picture.y_names) + 1
     y_axis = Axis(*_range(picture, "y", y_range), height, "y" in picture.log)
     names = _names(picture, y_axis)
@@ -97,7 +97,7 @@ def _chart(picture: Picture, width: int, y_range: tuple[float, float] | None) ->
     return [*lines, _under(picture.x, margin + 2, x_axis.places), *_legend(picture, keys, width)]
 
 
-def _range(picture: Picture, axis: str, given: tuple[float, float] | None) -> tuple[float, float]:
+def _range(picture: Chart, axis: str, given: tuple[float, float] | None) -> tuple[float, float]:
     """From where to where an axis goes: all that is finite, with a little room along y."""
     if given:
         return given
@@ -113,7 +113,7 @@ def _range(picture: Picture, axis: str, given: tuple[float, float] | None) -> tu
     return low, high
 
 
-def _names(picture: Picture, axis: Axis) -> dict[int, str]:
+def _names(picture: Chart, axis: Axis) -> dict[int, str]:
     """What stands before which row, counted from below."""
     if picture.y_names:
         places = axis.place(numpy.arange(len(picture.y_names), dtype=float))
@@ -122,7 +122,7 @@ def _names(picture: Picture, axis: Axis) -> dict[int, str]:
     return {round(place): number(tick) for place, tick in zip(axis.place(numpy.array(ticks)), ticks, strict=True)}
 
 
-def _keys(picture: Picture) -> list[tuple[str, str]]:
+def _keys(picture: Chart) -> list[tuple[str, str]]:
     """Letter and colour of each layer."""
     letters = {Line: iter(LINE_LETTERS * 9), Points: iter(POINT_LETTERS * 9), Mark: iter(MARK_LETTERS * 9)}
     colours = iter(STYLES * 9)
@@ -169,7 +169,7 @@ def _under(name: str, margin: int, places: int) -> Text:
     return Text((" " * margin + name.center(places)).rstrip())
 
 
-def _legend(picture: Picture, keys: list[tuple[str, str]], width: int) -> list[Text]:
+def _legend(picture: Chart, keys: list[tuple[str, str]], width: int) -> list[Text]:
     """Which letter is what, as many to a line as there is room for."""
     lines = [Text("  ")]
     for layer, (letter, style) in zip(picture.layers, keys, strict=True):
@@ -181,7 +181,7 @@ def _legend(picture: Picture, keys: list[tuple[str, str]], width: int) -> list[T
     return [line for line in lines if line.plain.strip()]
 
 
-def _heat(heat: Heat, picture: Picture, width: int) -> list[Text]:
+def _heat(heat: Heat, picture: Chart, width: int) -> list[Text]:
     margin = max(map(len, heat.rows))
     each = max(1, (width - margin - 2) // len(heat.columns))
     with numpy.errstate(divide="ignore", invalid="ignore"):

@@ -16,8 +16,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatter
 
+from trimtab.walkthrough.chart import Chart, Charts, Heat, Line, Mark, Points
 from trimtab.walkthrough.lettering import number
-from trimtab.walkthrough.picture import Heat, Line, Mark, Picture, Points, SideBySide
 
 WIDTH, HEIGHT = 7.2, 3.8  # inches
 DOTS_PER_INCH = 160
@@ -31,7 +31,7 @@ SETTINGS: Any = {
 LABEL_GAP = 13  # points between two names one below the other
 
 
-def png_of(picture: Picture | SideBySide) -> bytes:
+def png_of(picture: Chart | Charts) -> bytes:
     """The picture as the bytes of a PNG file; the same picture gives the same bytes."""
     with mpl.rc_context(SETTINGS):
         figure = figure_of(picture)
@@ -40,10 +40,10 @@ def png_of(picture: Picture | SideBySide) -> bytes:
     return file.getvalue()
 
 
-def figure_of(picture: Picture | SideBySide) -> Figure:
+def figure_of(picture: Chart | Charts) -> Figure:
     count = len(picture.parts)
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DOTS_PER_INCH, layout="constrained")
-    shares_y = isinstance(picture, SideBySide) and picture.shares_y
+    shares_y = isinstance(picture, Charts) and picture.shares_y
     all_axes = figure.subplots(1, count, squeeze=False, sharey=shares_y)[0]
     for i, (axes, part) in enumerate(zip(all_axes, picture.parts, strict=True)):
         _draw(axes, part)
@@ -52,7 +52,7 @@ def figure_of(picture: Picture | SideBySide) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, picture: Picture) -> None:
+def _draw(axes: Axes, picture: Chart) -> None:
     axes.set_xlabel(picture.x)
     axes.set_ylabel(picture.y)
     axes.set_title(picture.title)
@@ -85,7 +85,7 @@ class _Between(LogFormatter):
         return number(value) if is_named else ""
 
 
-def _draw_series(axes: Axes, picture: Picture) -> list[tuple[str, str, float, float]]:
+def _draw_series(axes: Axes, picture: Chart) -> list[tuple[str, str, float, float]]:
     """Draw all layers; gives name, colour and last place of those that are named at the right."""
     styles = zip(cycle(COLOURS), cycle(DASHES), strict=False)
     named = []
