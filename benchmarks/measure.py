@@ -19,7 +19,7 @@ from tables import Table
 
 SECONDS_BETWEEN_LOOKS = 0.2
 BASELINES = 3  # a study's first weights are those of its baselines
-TRIMTAB = (sys.executable, "-c", "import sys; from trimtab.cli.commands import main; sys.exit(main())")
+TRIMTAB = (sys.executable, "-m", "trimtab")
 
 
 @dataclass(frozen=True)
