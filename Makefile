@@ -21,9 +21,13 @@ docs: venv
 walkthrough: venv
 	$(BIN)/python -m trimtab.walkthrough.build
 
-# One process of tests for each core, a file's tests in one of them, in the order of tests/conftest.py.
+# One process of tests for each core, a file's tests in one of them, in the order of tests/conftest.py. The engine's
+# run with the shapes and types of every call checked, which doubles what they take; what stands on it goes without.
+IN_PROCESSES := -n auto --dist loadfile --no-loadscope-reorder
+SHAPES := --jaxtyping-packages=trimtab.training,trimtab.nets,shape_checker.check
 test: venv
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(IN_PROCESSES) $(SHAPES) tests/training
+	$(BIN)/python -m pytest $(IN_PROCESSES) --ignore=tests/training
 
 check: venv
 	$(BIN)/ruff check .

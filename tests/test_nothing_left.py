@@ -195,7 +195,7 @@ def break_at(place: str, error: type[BaseException], monkeypatch: pytest.MonkeyP
 # By public call, where it is made to fail. Places that other calls go through in the same way stand once.
 PLACES: dict[str, tuple[str, ...]] = {
     "tune": (
-        "table.read:pl.read_csv", "job:prepare", "table.encode:Encoder.encode", "job:training_data", "job:space_for",
+        "table.read:pl.read_csv", "studies.job:prepare", "table.encode:Encoder.encode", "studies.job:training_data", "studies.job:space_for",
         "tuning.folder:StudyFolder.create", "tuning.folder:StudyFolder.write", "tuning.folder:save_file",
         "tuning.folder:StudyFolder.save_curves", "tuning.folder:StudyFolder.merge_curves",
         "tuning.writer:TrialStore.__init__", "tuning.store:_write_ahead", "tuning.writer:TrialStore.add",
@@ -203,39 +203,39 @@ PLACES: dict[str, tuple[str, ...]] = {
         "tuning.study:Search.__init__", "tuning.study:Pace", "tuning.ahead:Waves.next",
         "tuning.proposer:Proposer.propose",
         "tuning.baselines:fit_linear", "tuning.baselines:fit_mean",
-        "training.engine:Engine.__init__", "training.engine:Engine.admit", "training.engine:Engine.retire",
-        "training.engine:Engine._train", "training.engine:Engine._evaluate", "training.engine:Engine._path",
-        "training.chunk:Chunk.train", "training.chunk:Chunk.validate", "training.step:Step.__call__",
-        "finish:choose", "finish:as_model", "job:judge", "job:predictions_frame", "model:Model.save",
-        "model:Model.load", "model:os.replace", "job:Job._result", "job:edge_notices",
+        "training.lanes.engine:Engine.__init__", "training.lanes.engine:Engine.admit", "training.lanes.engine:Engine.retire",
+        "training.lanes.engine:Engine._train", "training.lanes.engine:Engine._evaluate", "training.lanes.engine:Engine._path",
+        "training.lanes.chunk:Chunk.train", "training.lanes.chunk:Chunk.validate", "training.programs.step:Step.__call__",
+        "studies.finish:choose", "studies.finish:as_model", "studies.job:judge", "studies.job:predictions_frame", "model.model:Model.save",
+        "model.model:Model.load", "model.model:os.replace", "studies.job:Job._result", "studies.job:edge_notices",
     ),
     "tune_within_a_budget": (
-        "tuning.proposer:Proposer.propose", "tuning.ahead:Ahead.next", "training.engine:Engine.admit",
+        "tuning.proposer:Proposer.propose", "tuning.ahead:Ahead.next", "training.lanes.engine:Engine.admit",
     ),
-    "resume": ("tuning.store:TrialStore.trials", "job:words_of_going_on", "tuning.writer:TrialStore.add"),
+    "resume": ("tuning.store:TrialStore.trials", "studies.job:words_of_going_on", "tuning.writer:TrialStore.add"),
     "tune_networks": (
-        "module_job:Fitting", "module_job:ModuleJob._asked", "module_job:Search", "modules.fitting:Engine",
-        "tuning.writer:TrialStore.__init__", "training.chunk:Chunk.train", "training.vmap_program:functional_call",
-        "module_job:ModuleJob._result",
+        "studies.module_job:Fitting", "studies.module_job:ModuleJob._asked", "studies.module_job:Search", "networks.fitting:Engine",
+        "tuning.writer:TrialStore.__init__", "training.lanes.chunk:Chunk.train", "training.programs.vmap_program:functional_call",
+        "studies.module_job:ModuleJob._result",
     ),
     "fit": (
-        "fit:Material.read", "modules.networks:copied", "modules.fitting:tried", "modules.runs:in_lanes",
-        "training.engine:Engine.population", "training.chunk:Chunk.train", "modules.fitting:Fitting.trained",
+        "fit:Material.read", "networks.networks:copied", "networks.fitting:tried", "networks.runs:in_lanes",
+        "training.lanes.engine:Engine.population", "training.lanes.chunk:Chunk.train", "networks.fitting:Fitting.trained",
         "fit:curves_frame",
     ),
-    "fit_alone": ("training.solo:SoloRun.train", "training.solo:SoloRun.evaluate", "training.solo:SoloRun._move"),
-    "fit_from_loader": ("modules.streams:from_batch", "training.solo:SoloRun._advance", "modules.streams:check_finite"),
-    "fit_with_checkpoint": ("training.checkpoint:torch.save", "whole_file:os.replace"),
-    "sweep": ("modules.runs:Engine.admit", "training.chunk:Chunk.train", "sweep:finished", "sweep:summarised"),
-    "estimate": ("estimators:Job.run_on", "training.engine:Engine.admit", "model:Model.load"),
-    "load": ("tuning.writer:TrialStore.trials", "results:Study"),
-    "predict": ("table.encode:Encoder.encode", "model:outputs_of"),
+    "fit_alone": ("training.lanes.solo:SoloRun.train", "training.lanes.solo:SoloRun.evaluate", "training.lanes.solo:SoloRun._move"),
+    "fit_from_loader": ("networks.streams:from_batch", "training.lanes.solo:SoloRun._advance", "networks.streams:check_finite"),
+    "fit_with_checkpoint": ("training.lanes.checkpoint:torch.save", "whole_file:os.replace"),
+    "sweep": ("networks.runs:Engine.admit", "training.lanes.chunk:Chunk.train", "sweep:finished", "sweep:summarised"),
+    "estimate": ("estimators:Job.run_on", "training.lanes.engine:Engine.admit", "model.model:Model.load"),
+    "load": ("tuning.writer:TrialStore.trials", "studies.results:Study"),
+    "predict": ("table.encode:Encoder.encode", "model.model:outputs_of"),
     "export": ("export.files:as_onnx", "export.onnx:network_outputs", "export.files:Path.write_bytes"),
     "export_pt2": ("export.pt2:torch.export.export",),
-    "command_fit": ("cli:print_summary", "training.engine:Engine.admit", "tuning.writer:TrialStore.add"),
-    "command_sweep": ("training.engine:Engine.admit", "cli:save_figure", "whole_file:os.replace"),
-    "command_predict": ("predictions:polars.scan_parquet", "model:Model.raw_of"),
-    "record": ("recorder:Recorder.epoch", "recording:Recording.save", "watcher:Watcher._forward_hooks"),
+    "command_fit": ("terminal.summary:print_summary", "training.lanes.engine:Engine.admit", "tuning.writer:TrialStore.add"),
+    "command_sweep": ("training.lanes.engine:Engine.admit", "cli.commands:save_figure", "whole_file:os.replace"),
+    "command_predict": ("model.predictions:polars.scan_parquet", "model.model:Model.raw_of"),
+    "record": ("recording.recorder:Recorder.epoch", "recording.recording:Recording.save", "recording.watcher:Watcher._forward_hooks"),
 }  # fmt: skip
 FAULTS = [(call, place) for call, places in PLACES.items() for place in places]
 
@@ -375,7 +375,7 @@ def test_a_study_that_kept_nothing_can_be_started_again_in_its_folder(
 ) -> None:
     def fail() -> None:
         with monkeypatch.context() as patches:
-            break_at("training.engine:Engine.__init__", InjectedError, patches)
+            break_at("training.lanes.engine:Engine.__init__", InjectedError, patches)
             bench.tune()
 
     with pytest.raises(InjectedError):
