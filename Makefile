@@ -26,8 +26,8 @@ walkthrough: venv
 IN_PROCESSES := -n auto --dist loadfile --no-loadscope-reorder
 SHAPES := --jaxtyping-packages=trimtab.training,trimtab.nets,shape_checker.check
 test: venv
-	$(BIN)/python -m pytest $(IN_PROCESSES) $(SHAPES) tests/training
-	$(BIN)/python -m pytest $(IN_PROCESSES) --ignore=tests/training
+	$(BIN)/python -m pytest $(IN_PROCESSES) $(SHAPES) tests/training tests/nets
+	$(BIN)/python -m pytest $(IN_PROCESSES) --ignore=tests/training --ignore=tests/nets
 
 check: venv
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 LONGEST = (
     "walkthrough/test_chapters.py",
     "training/compiling/test_compiled.py",
+    "training/compiling/test_own_modules.py",
     "test_docs.py",
     "export/test_script_study.py",
 )

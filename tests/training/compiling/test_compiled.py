@@ -1,6 +1,5 @@
 """Compiled steps: the numbers of the uncompiled ones, for every lane, size and thread; and what happens without."""
 
-import logging
 import threading
 import time
 from dataclasses import replace
@@ -8,13 +7,12 @@ from dataclasses import replace
 import numpy
 import pytest
 import torch
-from torch import nn
 
 from training.lanes.test_engine import config, engine_for, mlp, regression_data, train
 from trimtab.nets.mlp import MLP
 from trimtab.training.compiling import compiler, libraries
 from trimtab.training.compiling.compiled import CompiledStep
-from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
+from trimtab.training.config import Loss
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes import chunk, plans
 from trimtab.training.lanes.engine import Engine
@@ -29,7 +27,6 @@ pytestmark = [
     pytest.mark.skipif(not compiler.can_compile(), reason="there is no C++ compiler"),
 ]
 IN_PIECES = 48  # rows of all lanes that are evaluated at once: three lanes on 40 rows each take three calls, one short
-STEEPNESS = 1.5
 SIGNALS = ("train_loss", "validation_loss", "gradient_norm", "update_ratio", "dead_units", "saturated_units")
 
 
@@ -213,82 +210,17 @@ def test_without_a_compiler_everything_runs_and_says_so_once(monkeypatch, caplog
     assert caplog.text.count("no C++ compiler") == 1
 
 
-def normed():
-    """A module of a class that only this process knows, with a number that lies beside it."""
-
-    class Normed(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layers = nn.Sequential(
-                nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1)
-            )
-
-        def forward(self, x, codes):
-            return STEEPNESS * self.layers(x)
-
-    return Normed()
-
-
-class Convolved(nn.Module):
-    """What vmap takes with a number of lanes that it knows alone."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(9, 1)
-        )  # fmt: skip
-
-    def forward(self, x, codes):
-        return self.layers(x)
-
-
-def own_runs():
-    """Runs of a module of one's own."""
-    return [
-        Config(network=(), optimizer=Optimizer("adam", learning_rate=0.01 / (k + 1)), epochs=20, batch_size=16,
-               schedule=Schedule("constant"), stopping=Stopping("none"), dropout=0.1 * k)
-        for k in range(3)
-    ]  # fmt: skip
-
-
-def test_a_module_that_only_this_process_knows_is_compiled_in_a_process_of_its_own(monkeypatch):
-    monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", IN_PIECES)
-    data, records = regression_data(), []
-    for compiling in ("never", "beside"):
-        engine = Engine(data, METRICS["rmse"], normed, compiling=compiling)
-        if compiling == "beside":
-            population = engine.population(Structure.of(own_runs()[0]), 3)
-            engine.admit(population, requests_of(own_runs()))
-            engine.advance(population)
-            assert engine.compiler.is_busy()
-            while engine.compiler.is_busy():
-                time.sleep(0.1)
-            engine.retire(population, "that one round was for the compiler")
-        records.append(train(engine, requests_of(own_runs()), lanes=3))
-    assert is_compiled(engine)
-    assert_same_curves(*records)
-    engine.close()
-
-
-def test_a_module_that_vmap_takes_with_known_sizes_alone_is_compiled_for_those_of_each_thread(monkeypatch):
-    monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", IN_PIECES)
-    data, records = regression_data(), []
-    for compiling in ("never", "wait"):
-        engine = Engine(data, METRICS["rmse"], Convolved, compiling=compiling, threads=2)
-        records.append(train(engine, requests_of(own_runs()), lanes=3))
-    assert is_compiled(engine)
-    assert_same_curves(*records)
-
-
-@pytest.mark.parametrize(
-    ("module", "rows_at_once"), [(mlp, 16_384), (mlp, IN_PIECES), (normed, IN_PIECES), (Convolved, IN_PIECES)]
-)
-def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(module, rows_at_once, monkeypatch):
+@pytest.mark.parametrize("rows_at_once", [16_384, IN_PIECES])
+def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(rows_at_once, monkeypatch):
     monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", rows_at_once)
+    assert_evaluations_agree(mlp, [config(dropout=0.1 * k) for k in range(3)], is_fixed=False)
+
+
+def assert_evaluations_agree(module, runs, *, is_fixed):
+    """The compiled evaluation of one round of `runs` gives what an uncompiled one gives."""
     base = regression_data()
     folds = tuple(Fold(fold.train, fold.validation[: 40 - 7 * k]) for k, fold in enumerate(base.folds))
     data = TrainingData(**{**vars(base), "folds": folds})
-    runs = [config(dropout=0.1 * k) for k in range(3)] if module is mlp else own_runs()
     engine = Engine(data, METRICS["rmse"], module, compiling="wait", always=Features(dropout=True))
     population = engine.population(Structure.of(runs[0]), 3)
     engine.admit(population, requests_of(runs))
@@ -296,7 +228,7 @@ def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(module, rows_a
     population.parameters.mul_(4)  # so that units saturate
     worker, (lanes,) = engine._workers[population.structure.network][0], population.chunks
     compiled = engine._evaluation(population)
-    assert (compiled.fixed is not None) == (module is not mlp)
+    assert (compiled.fixed is not None) == is_fixed
     ours, plain = (
         lanes.validate(worker, each, engine.rows.inputs, population.validation, watch=True) for each in (compiled, None)
     )
@@ -308,29 +240,13 @@ def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(module, rows_a
         assert layer.rows == expected.rows
         for name in ("low", "high", "flat"):
             torch.testing.assert_close(getattr(layer, name), getattr(expected, name), rtol=1e-5, atol=1e-5)
-    assert module is mlp or ours.activity[0].flat.sum() > 0
+    assert not is_fixed or ours.activity[0].flat.sum() > 0
 
 
 def test_a_tensor_that_lies_otherwise_than_it_was_compiled_for_is_refused():
     library = libraries.Compiled(CompiledStep.__new__(CompiledStep), ("x",), ((4, None),), Features())
     with pytest.raises(RuntimeError, match=r"x has the strides \(1, 3\); it was compiled for \(4, None\)"):
         library.bound_to({"x": torch.zeros(4, 3).T})
-
-
-def test_a_module_that_cannot_be_traced_runs_uncompiled_and_says_why(caplog):
-    class Asking(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.Linear(4, 1)
-
-        def forward(self, x, codes):
-            return self.layer(x) * (2.0 if x.sum().item() > 1e9 else 1.0)
-
-    caplog.set_level(logging.WARNING)
-    engine = Engine(regression_data(), METRICS["rmse"], Asking, compiling="wait")
-    run = replace(config(epochs=2), network=())
-    assert len(train(engine, requests_of([run] * 3), lanes=3)) == 3
-    assert "runs as it is" in caplog.text
 
 
 def test_many_rows_are_planned_in_windows_and_trained_as_in_one(monkeypatch):
