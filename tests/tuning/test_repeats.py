@@ -74,6 +74,13 @@ def test_a_sampler_that_insists_on_the_end_of_a_range_is_not_followed(at_once, m
     assert len(set(proposed)) == 12
 
 
+def test_what_is_drawn_while_the_proposer_is_slow_is_drawn_once():
+    waves = waves_of(space_of(lr=(0.01, 0.011, "log"), loss=["mse", "mae"]))
+    drawn = [waves.drawn(numpy.random.default_rng(number)) for number in range(200)]
+    assert len({tuple(values.items()) for values in drawn}) == 200
+    assert all(values in waves.repeats for values in drawn)
+
+
 def test_many_configurations_are_not_listed():
     repeats = Repeats(domains_of({"a": (1, 1000), "b": (1, 1000)}))
     assert repeats.is_finite and repeats.left(numpy.random.default_rng(0)) is None

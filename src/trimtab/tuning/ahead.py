@@ -126,17 +126,21 @@ class Waves:
             if values not in self.repeats:
                 return values
             self.proposer.forget(number)
-        # The sampler insists, at the ends of a range as a rule. What is drawn from a range does not meet again.
-        left = self.repeats.left(self.proposer.rng) or self._fresh(structure or {})
+        # The sampler insists, at the ends of a range as a rule.
+        left = self.repeats.left(self.proposer.rng) or self._fresh(self.proposer.rng, structure or {})
         return self.proposer.propose(number, exactly=left)
 
-    def _fresh(self, structure: Mapping[str, Value]) -> dict[str, Value] | None:
-        drawn = ({**self.proposer.space.draw(self.proposer.rng), **structure} for _ in range(MOST_DRAWN))
+    def _fresh(self, rng: numpy.random.Generator, structure: Mapping[str, Value]) -> dict[str, Value] | None:
+        """Values that were not proposed yet: what is drawn beyond the ends of a range is put at its ends, too."""
+        drawn = ({**self.proposer.space.draw(rng), **structure} for _ in range(MOST_DRAWN))
         return next((values for values in drawn if values not in self.repeats), None)
 
     def drawn(self, rng: numpy.random.Generator) -> dict[str, Value]:
-        """Values from the prior, within the structure of the wave."""
-        return {**self.proposer.space.draw(rng), **(self._structure if self._left > 0 else {})}
+        """Values from the prior, within the structure of the wave; asked for beside the thread that proposes."""
+        structure = self._structure if self._left > 0 else {}
+        values = self._fresh(rng, structure) or {**self.proposer.space.draw(rng), **structure}
+        self.repeats.note(values)
+        return values
 
     def tell(self, record: TrialRecord) -> None:
         self.proposer.tell(record)
