@@ -114,10 +114,10 @@ def _with_words(settled: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
 def column_names(given: Any, frame: pl.DataFrame, option: str) -> list[str]:
     """The columns that `given` names: a sequence of names, or one text, which may be "a,b" unless it is itself the name
     of a column. Raises OptionError for what is no name."""
-    names = _names(given, option)
-    if len(names) == 1 and column_called(names[0], frame.columns) not in frame.columns:
+    names, there = _names(given, option), frame.columns
+    if len(names) == 1 and column_called(names[0], there) not in there:
         names = [part.strip() for part in names[0].split(",") if part.strip()]
-    return [column_called(name, frame.columns) for name in names]
+    return [column_called(name, there) for name in names]
 
 
 def _names(given: Any, option: str) -> list[str]:
@@ -238,8 +238,9 @@ def _three_parts(data: tuple) -> pl.DataFrame:
 def _without_loss(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
     """The frames with the columns widened of which polars would make other numbers where it makes one type of several:
     0.1 of single precision stays 0.1, and integers stay integers."""
-    for name in frames[0].columns:
-        dtypes = {frame.schema[name] for frame in frames}
+    schemas = [frame.schema for frame in frames]  # polars makes them anew at every look
+    for name in schemas[0]:
+        dtypes = {schema[name] for schema in schemas}
         if len(dtypes) > 1 and all(dtype.is_integer() for dtype in dtypes):
             frames = [frame.cast({name: pl.Int128}) for frame in frames]
         elif len(dtypes) > 1 and any(dtype.is_float() for dtype in dtypes):
