@@ -135,11 +135,11 @@ def plan_split(
     generator = np.random.default_rng([seed, 0x7AB1E])
     notices: list[str] = []
     counters = counters_of(frame, schema)
-    units = units_of(frame, schema, rule, counters)
+    times = times_of(frame[rule.column], notices) if rule.kind == "time" else np.zeros(0)
+    units = _stretches(times) if rule.kind == "time" else units_of(frame, schema, rule, counters)
     if rule.kind == "given":
         test, pairs = np.zeros(0, dtype=np.int64), list(rule.folds)
     elif rule.kind == "time":
-        times = times_of(frame[rule.column], notices)
         try:
             test, pairs = _by_time(times, share, counts, notices)
         except DataError as error:
