@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta, tzinfo
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
@@ -65,9 +66,12 @@ def column_called(name: str, columns: Sequence[str]) -> str:
 
 def called_as(names: Sequence[str], frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with its columns called as in `names` where only blanks around them differ."""
-    there = frame.columns
-    found = {column_called(name, there): name for name in names}
-    return frame.rename({column: name for column, name in found.items() if column in there and column != name})
+    there = set(frame.columns)
+    absent = [name for name in names if name not in there]
+    if not absent:
+        return frame
+    found = {column_called(name, frame.columns): name for name in absent}
+    return frame.rename({column: name for column, name in found.items() if column in there - set(names)})
 
 
 def label_columns(data: Any) -> tuple[str, ...]:
@@ -127,7 +131,7 @@ def _from_codes(name: str, categories: Any, codes: np.ndarray) -> pl.Series:
 
 def _from_objects(name: str, cells: list) -> pl.Series:
     """A column of Python objects: of one type when they agree, else each cell as its text."""
-    cells = [None if _is_missing(cell) else cell for cell in cells]
+    cells = [None if is_missing(cell) else cell for cell in cells]
     if {type(cell) for cell in cells} - {type(None)} in ({np.float32}, {np.float16}):
         precise = next(type(cell) for cell in cells if cell is not None)
         gaps = pl.Series([cell is None for cell in cells])
@@ -177,9 +181,13 @@ def _decoded(column: pl.Series) -> pl.Series:
     return text if text.null_count() == column.null_count() else column
 
 
-def _is_missing(cell: Any) -> bool:
+def is_missing(cell: Any) -> bool:
     """None, NaN, NaT and pandas' NA (which answers no comparison)."""
-    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and cell != cell)
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(cell, Decimal):
+        return cell.is_nan()
+    return isinstance(cell, (float, np.generic)) and bool(cell != cell)
 
 
 def _column(column: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from trimtab.errors import DataError
+from trimtab.table.frames import is_missing
 from trimtab.text.wording import counted, listed
 
 # The first that a label is an instance of names its kind: to Python, True is an integer and a moment is a day.
@@ -62,7 +63,7 @@ def given_numbers(y: Any) -> np.ndarray:
         raise DataError(_no_numbers({"m": "spans of time", "M": "moments"}.get(array.dtype.kind, "complex numbers")))
     if array.dtype != object:
         return array
-    cells = [np.nan if _is_gap(cell) else cell for cell in array.flat]
+    cells = [np.nan if is_missing(cell) else cell for cell in array.flat]
     if any(isinstance(cell, _COLLECTIONS) for cell in cells):
         raise DataError("y holds several numbers in a cell: give an array [rows, targets], a row of it for each cell.")
     strange = {kind for cell in cells if (kind := _kind_of(cell)) not in _READ_AS_NUMBERS}
@@ -135,7 +136,7 @@ def _of_polars(column: pl.Series) -> np.ndarray:
 
 
 def _of_one_kind(labels: list) -> np.ndarray:
-    _refuse_gaps(sum(_is_gap(label) for label in labels))
+    _refuse_gaps(sum(is_missing(label) for label in labels))
     examples: dict[str, Any] = {}
     for label in labels:
         examples.setdefault(_kind_of(label), label)
@@ -192,15 +193,6 @@ def _require_text_of_its_own(kind: str, example: Any) -> None:
 def _refuse_gaps(missing: int) -> None:
     if missing:
         raise DataError(f"y lacks {counted(missing, 'label')}: leave out the rows that have none.")
-
-
-def _is_gap(label: Any) -> bool:
-    """None, NaN, NaT and pandas' NA (which answers no comparison)."""
-    if label is None or type(label).__name__ in ("NAType", "NaTType"):
-        return True
-    if isinstance(label, Decimal):
-        return label.is_nan()
-    return isinstance(label, (float, np.generic)) and bool(label != label)
 
 
 def _no_numbers(kind: str) -> str:
