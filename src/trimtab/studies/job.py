@@ -19,6 +19,7 @@ from trimtab.model.tensors import training_data, with_test_rows
 from trimtab.studies import finish
 from trimtab.studies.all_rows import AllRows
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
+from trimtab.studies.listeners import Listeners
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.studies.results import Study
 from trimtab.table.prepare import Prepared, prepare
@@ -67,10 +68,9 @@ class Job:
         is_resumed: bool = False,
         runs: RunListener | None = None,
     ) -> None:
-        self.budget, self.listeners, self.asked, self.max_trials = budget, listeners, asked, trials
+        self.budget, self.listeners, self.asked, self.max_trials = budget, Listeners(listeners), asked, trials
         self.device, self.threads, self.lasting, self.runs = device, threads, lasting, runs
         self.is_resumed = is_resumed
-        self.notices: list[str] = []
         self._model_saved = 0.0
 
     def run(
@@ -79,7 +79,7 @@ class Job:
         """The study of a table, new in `out` or gone on with in `folder`; `notices` are to be said first."""
         asked = self.asked
         for notice in notices:
-            self._notice(notice)
+            self.listeners.notice(notice)
         options = {name: asked[name] for name in DATA_OPTIONS}
         return self.run_on(prepare(data, target=asked["target"], **options, test=test), folder, out)
 
@@ -109,10 +109,10 @@ class Job:
     def run_on(self, prepared: Prepared, folder: StudyFolder | None, out: Path | None) -> Study:
         """The study of a table that is prepared already."""
         asked = self.asked
-        self._tell("schema", prepared.schema)
+        self.listeners.tell("schema", prepared.schema)
         self.prepared = prepared
         for notice in prepared.notices:
-            self._notice(notice)
+            self.listeners.notice(notice)
         metric, space = self._space(prepared)
         tensors = training_data(prepared, self.device)
         self._warn_of_memory(prepared)
@@ -130,7 +130,7 @@ class Job:
     def _run_in(self, folder: StudyFolder, space: Space) -> Study:
         """The study in a folder that no other call writes into."""
         self.folder = folder
-        self._tell("started", folder.path)
+        self.listeners.tell("started", folder.path)
         calls.begin(folder)
         finishing = self._reserved()
         earlier = self._earlier()
@@ -147,7 +147,7 @@ class Job:
         )
         self.all_rows = AllRows(
             self.prepared, engine, folder, self.budget, single=bool(self.asked["single"]),
-            refits=bool(self.asked["refit"]), seed=self.asked["seed"], finishing=finishing, say=self._notice,
+            refits=bool(self.asked["refit"]), seed=self.asked["seed"], finishing=finishing, say=self.listeners.notice,
             is_timed=self.budget.is_limited and self.max_trials is None,
         )  # fmt: skip
         try:
@@ -164,7 +164,7 @@ class Job:
     def _warn_of_memory(self, prepared: Prepared) -> None:
         needed, there = 3 * prepared.estimated_bytes(), available_memory()
         if there and needed > 0.7 * there:
-            self._notice(
+            self.listeners.notice(
                 f"Training needs about {needed / 2**30:.1f} GiB of memory and {there / 2**30:.1f} GiB are free: "
                 "close other programs, or give fewer rows or columns (--drop)."
             )
@@ -189,7 +189,7 @@ class Job:
         )
         if self.is_resumed:
             for notice in words_of_going_on(earlier, self.max_trials):
-                self._notice(notice)
+                self.listeners.notice(notice)
         return earlier
 
     # -- the search
@@ -231,15 +231,17 @@ class Job:
             flying=flying,
             baseline_names=BASELINES if self.lasting else FITTED_BASELINES,
             listener=self.runs,
-            on_progress=lambda progress: self._tell("progress", progress),
-            on_baseline=lambda record: self._tell(
+            on_progress=lambda progress: self.listeners.tell("progress", progress),
+            on_baseline=lambda record: self.listeners.tell(
                 "baseline", record.name, self.metric.name, self.metric.shown(record.error)
             ),
             on_best=self._save_best_so_far,
         )
         trials = search.run()
         if search.is_cut_by_time:
-            self._notice(words_of_a_cut(search.tuned, search.max_trials, self.folder.path if self.lasting else None))
+            self.listeners.notice(
+                words_of_a_cut(search.tuned, search.max_trials, self.folder.path if self.lasting else None)
+            )
         return trials
 
     def _save_best_so_far(self, record: TrialRecord, weights: TrialWeights) -> None:
@@ -275,14 +277,14 @@ class Job:
                 result["figures_of"] = FOLDS if self.prepared.test is None else EARLIER
             result["networks"] = self.all_rows.model_of(chosen.members).networks
         for notice in edge_notices(chosen.winner, space, trials=result["finished"]):
-            self._notice(notice)
+            self.listeners.notice(notice)
         result["seconds"] = round(self.budget.elapsed, 2)
         calls.note(self.folder, seconds=result["seconds"])
         result |= calls.in_all(self.folder)
         self.folder.merge_curves()
         document = self.folder.read("study.json")
-        self.folder.write("study.json", document | {"result": result, "notices": self.notices})
-        return Study(self.folder.path, result, chosen.winner, tuple(trials), tuple(self.notices))
+        self.folder.write("study.json", document | {"result": result, "notices": self.listeners.notices})
+        return Study(self.folder.path, result, chosen.winner, tuple(trials), tuple(self.listeners.notices))
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
         """The trials that may be the model: a baseline that does not keep the knobs that are held still is a yardstick.
@@ -302,7 +304,7 @@ class Job:
         members = [record for record, _ in chosen.members]
         texts = words_of_better(yardsticks, self.held, self.metric, score)
         for text in [*texts, *words_of_less_than_held(members, self.held)]:
-            self._notice(text)
+            self.listeners.notice(text)
 
     def _judge(self, chosen: finish.Chosen, trials: list[TrialRecord], model: Model) -> Judged:
         """The model's figures beside those of the baselines, on the test rows or out of fold."""
@@ -348,22 +350,13 @@ class Job:
 
     # -- telling
 
-    def _notice(self, text: str) -> None:
-        self.notices.append(text)
-        self._tell("notice", text)
-
-    def _tell(self, what: str, *details: object) -> None:
-        for listener in self.listeners:
-            if method := getattr(listener, what, None):
-                method(*details)
-
     def _tell_finishing(self, trials: list[TrialRecord]) -> None:
         best = best_of(trials, self.held)
         runs = sum(len(record.ended) for record in trials)
         score = None if best is None else self.metric.shown(best.error)
         left = self.budget.shown_left
         progress = Progress("finishing", left, len(trials), runs, 0, score, best, 0.0, self.metric.name, share=1.0)
-        self._tell("progress", progress)
+        self.listeners.tell("progress", progress)
 
 
 def engine_report(engine: Engine) -> dict[str, Any]:

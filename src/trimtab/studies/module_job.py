@@ -24,6 +24,7 @@ from trimtab.networks.material import Material
 from trimtab.networks.space import ModuleSpace
 from trimtab.networks.streams import Stream, examples
 from trimtab.studies.job import engine_report, new_folder
+from trimtab.studies.listeners import Listeners
 from trimtab.studies.results import Study, parts_of_network
 from trimtab.text.wording import counted
 from trimtab.training.metrics import all_scores
@@ -63,7 +64,7 @@ class ModuleJob:
         share: float | None = None,
         runs: RunListener | None = None,
     ) -> None:
-        self.budget, self.listeners, self.seed, self.max_trials = budget, listeners, seed, max_trials
+        self.budget, self.listeners, self.seed, self.max_trials = budget, Listeners(listeners), seed, max_trials
         self.device, self.threads, self.metric, self.storage = device, threads, metric, storage
         self.runs = runs
         self.share = share  # of the rows that are judged, where no others were given
@@ -102,13 +103,12 @@ class ModuleJob:
         is_resumed: bool,
     ) -> Study:
         """The study in a folder that no other call writes into."""
-        self._tell("started", study.path)
+        self.listeners.tell("started", study.path)
         calls.begin(study)
-        self.notices: list[str] = []
         earlier = begun(study, url=self.storage, greater_is_better=bool(asked["greater_is_better"]), asked=kept(asked))
         if is_resumed:
             for notice in words_of_going_on(earlier, self.max_trials):
-                self._notice(notice)
+                self.listeners.notice(notice)
         self._reserve(lanes=0)
         trials, report = self._search(fitting, space, study, earlier)
         if self.budget.abort.is_set():
@@ -122,9 +122,9 @@ class ModuleJob:
         result |= calls.in_all(study)
         study.merge_curves()
         network = parts_of_network(space.networks.made(winner.config.module_arguments, self.seed))
-        document = {"result": result, "notices": self.notices, "network": network}
+        document = {"result": result, "notices": self.listeners.notices, "network": network}
         study.write("study.json", study.read("study.json") | document)
-        return Study(study.path, result, winner, tuple(trials), tuple(self.notices), space.networks)
+        return Study(study.path, result, winner, tuple(trials), tuple(self.listeners.notices), space.networks)
 
     def _asked(self, fitting: Fitting, space: ModuleSpace) -> dict[str, Any]:
         """What was asked, as it stands in the study's document."""
@@ -185,7 +185,7 @@ class ModuleJob:
             trials = search.run()
             self._check_scores(fitting, trials, search.unscored)
             if search.is_cut_by_time:
-                self._notice(words_of_a_cut(search.tuned, search.max_trials, folder.path))
+                self.listeners.notice(words_of_a_cut(search.tuned, search.max_trials, folder.path))
             return trials, engine_report(engine)
 
     def _check_scores(self, fitting: Fitting, trials: list[TrialRecord], figures: set[float]) -> None:
@@ -196,7 +196,7 @@ class ModuleJob:
         if len(unscored) == len(trials):
             of = f"all {len(trials)} trials" if len(trials) > 1 else ""
             raise StudyError(words_of_unscored(fitting.metric, figures or {math.nan}, of))
-        self._notice(
+        self.listeners.notice(
             f"The metric {fitting.metric.name} gave no number in any epoch of {len(unscored)} of the "
             f"{counted(len(trials), 'trial')}: they count as failed."
         )
@@ -248,20 +248,11 @@ class ModuleJob:
 
     def _on_progress(self, progress: Progress) -> None:
         self._reserve(progress.lanes_alive)
-        self._tell("progress", progress)
+        self.listeners.tell("progress", progress)
 
     def _reserve(self, lanes: int) -> None:
         """Keep time to store what still trains when the search ends."""
         self.budget.reserve = min(MOST_RESERVED * self.budget.seconds, 1 + SECONDS_TO_STORE * lanes)
-
-    def _notice(self, text: str) -> None:
-        self.notices.append(text)
-        self._tell("notice", text)
-
-    def _tell(self, what: str, *details: object) -> None:
-        for listener in self.listeners:
-            if method := getattr(listener, what, None):
-                method(*details)
 
 
 def _words_of_no_winner(trials: list[TrialRecord]) -> str:
