@@ -8,26 +8,14 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy
 import optuna
 import pytest
-from torch import nn
 
 import trimtab as tt
 from postgresql import PASSWORD, running_server
+from studies.test_going_on import SPACE, examples, make
 
 pytestmark = pytest.mark.slow
-SPACE = {"width": [4, 16], "lr": (1e-3, 1e-1, "log"), "loss": ["mse", "huber"]}
-
-
-def make(width):
-    return nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 1))
-
-
-def examples():
-    rng = numpy.random.default_rng(0)
-    x = rng.normal(size=(120, 4)).astype("float32")
-    return x, x[:, 0] * x[:, 1]
 
 
 def tune(trials=4, **options):
