@@ -13,10 +13,14 @@ from trimtab.training.metrics import METRICS
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 
 
-def prepared(rows=4_000, test=1_000, outputs=1, columns=10):
+def prepared(rows=4_000, test=1_000, outputs=1, columns=10, folds=5):
     tested = SimpleNamespace(height=test) if test else None
     target, encoder = SimpleNamespace(outputs=outputs), SimpleNamespace(n_numbers=columns)
-    return SimpleNamespace(targets=numpy.empty(rows), test=tested, target_encoder=target, encoder=encoder)
+    parts = numpy.array_split(numpy.arange(rows), 5)[:folds]
+    return SimpleNamespace(
+        targets=numpy.empty(rows), test=tested, target_encoder=target, encoder=encoder,
+        folds=[(numpy.setdiff1d(numpy.arange(rows), part), part) for part in parts],
+    )  # fmt: skip
 
 
 def seconds(metric="rmse", budget=20.0, single=False, **table):
@@ -28,16 +32,20 @@ def test_a_machine_half_as_fast_keeps_twice_the_time_for_what_was_tried_on_it(mo
     for slowness in (0.0, 1.0, 2.0):
         speed = (1e-8 * slowness, 2e-9 * slowness)
         monkeypatch.setattr(reserve, "_seconds_of_a_number", lambda metric, outputs, speed=speed: speed)
+        monkeypatch.setattr(reserve, "_seconds_of_a_choice", lambda metric, outputs, speed=speed: speed[0] / 2)
         kept.append(seconds())
     assert kept[2] - kept[0] == pytest.approx(2 * (kept[1] - kept[0])) and kept[1] > kept[0]
 
 
 def test_rows_columns_classes_and_an_ensemble_take_time(monkeypatch):
     monkeypatch.setattr(reserve, "_seconds_of_a_number", lambda metric, outputs: (1e-8, 2e-9))
+    monkeypatch.setattr(reserve, "_seconds_of_a_choice", lambda metric, outputs: 5e-9)
     usual = seconds()
     assert seconds(test=2_000) > usual and seconds(columns=1_000) > usual and seconds(rows=8_000) > usual
     assert seconds("accuracy", outputs=40) > 1.5 * usual
     assert seconds(single=True) < usual
+    # The ensemble is chosen on the rows that were predicted, a fifth of them where there is one validation part.
+    assert seconds(single=True) < seconds(folds=1) < usual
     assert seconds(test=0, rows=5_000) > usual  # all rows are judged, several times
 
 
@@ -45,6 +53,7 @@ def test_rows_columns_classes_and_an_ensemble_take_time(monkeypatch):
 def test_trying_is_quick(metric, outputs):
     setting_up, drawing = reserve._seconds_of_a_number(METRICS[metric], outputs)
     assert 0 < setting_up < 1e-4 and 0 <= drawing < 1e-5
+    assert 0 < reserve._seconds_of_a_choice(METRICS[metric], outputs) < 1e-4
 
 
 def test_a_network_on_all_rows_takes_what_it_took_in_its_folds_by_rows_and_epochs():

@@ -17,7 +17,7 @@ from trimtab.tuning.halves import divisions
 from trimtab.tuning.trial import TrialRecord
 
 # Storing what still trains, saving, writing the result.
-BESIDE, SHARE_BESIDE = 0.6, 0.02
+BESIDE, SHARE_BESIDE = 1.0, 0.02
 # Encoding rows, and predicting them by all networks: for each number, on a slow machine.
 SECONDS_PER_CELL = 1e-6
 # So many numbers are looked at, so often, to see how long the intervals will take.
@@ -37,20 +37,43 @@ def finishing_seconds(prepared: Prepared, metric: Metric, *, budget: float, sing
     rows, outputs = len(prepared.targets), prepared.target_encoder.outputs
     judged = rows if prepared.test is None else prepared.test.height
     candidates = min(CANDIDATES, 4 + int(budget / SECONDS_OF_A_TRIAL))
-    halves = divisions(candidates * rows * outputs)
+    predicted = len(numpy.unique(numpy.concatenate([validation for _, validation in prepared.folds])))
+    halves = divisions(candidates * predicted * outputs)
     lanes = len(BASELINES) + (halves if prepared.test is None else 1)
     setting_up, drawing = _seconds_of_a_number(metric, outputs)
     intervals = lanes * judged * outputs * (setting_up + repetitions_for(judged) * drawing)
     chosen = 0.0
     if not single:
-        pool = min(LARGEST_POOL, candidates * rows * (1 if metric.name == "log_loss" else outputs))
-        chosen = ROUNDS * (1 + halves) * pool * setting_up / 2
+        looked_at = 1 if metric.name == "log_loss" else outputs
+        pool = min(LARGEST_POOL, candidates * predicted * looked_at)
+        # Each half of a division holds half of the rows.
+        chosen = ROUNDS * (1 + halves) * pool * _seconds_of_a_choice(metric, looked_at)
     cells = (rows + judged) * max(8, prepared.encoder.n_numbers)
     return BESIDE + SHARE_BESIDE * budget + SECONDS_PER_CELL * cells + intervals + chosen
 
 
 def _seconds_of_a_number(metric: Metric, outputs: int) -> tuple[float, float]:
     """What all figures of the task take for each number that was predicted: once, and in each draw of the rows."""
+    lanes = _rehearsed(metric, outputs)
+    numbers, taken = lanes[0].numel(), []
+    for repetitions in REHEARSALS:
+        started = time.perf_counter()
+        bootstrap_all(metrics_for(metric.task, outputs), *lanes, seed=0, repetitions=repetitions)
+        taken.append(time.perf_counter() - started)
+    each = max(0.0, taken[1] - taken[0]) / (REHEARSALS[1] - REHEARSALS[0])
+    return taken[0] / numbers, each / numbers
+
+
+def _seconds_of_a_choice(metric: Metric, outputs: int) -> float:
+    """What a choice by `metric` takes for each number that it looks at."""
+    predictions, target, weight = _rehearsed(metric, outputs)
+    started = time.perf_counter()
+    metric.prepare(predictions, target)(weight.unsqueeze(1))
+    return (time.perf_counter() - started) / predictions.numel()
+
+
+def _rehearsed(metric: Metric, outputs: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Predictions of two lanes, what was to be predicted, and weights: drawn at random."""
     rows = max(50, REHEARSED_NUMBERS // (2 * outputs))
     generator = numpy.random.default_rng(0)
     predictions = torch.from_numpy(generator.random((2, rows, outputs)))
@@ -58,15 +81,7 @@ def _seconds_of_a_number(metric: Metric, outputs: int) -> tuple[float, float]:
     if metric.task == "classification":
         predictions /= predictions.sum(2, keepdim=True)
         target = torch.from_numpy(generator.integers(0, outputs, rows))
-    arguments = predictions, target.expand(2, *target.shape), torch.ones(rows).expand(2, -1)
-    taken = []
-    for repetitions in REHEARSALS:
-        started = time.perf_counter()
-        bootstrap_all(metrics_for(metric.task, outputs), *arguments, seed=0, repetitions=repetitions)
-        taken.append(time.perf_counter() - started)
-    numbers = 2 * rows * outputs
-    each = max(0.0, taken[1] - taken[0]) / (REHEARSALS[1] - REHEARSALS[0])
-    return taken[0] / numbers, each / numbers
+    return predictions, target.expand(2, *target.shape), torch.ones(rows, dtype=torch.float64).expand(2, -1)
 
 
 def training_seconds(record: TrialRecord, *, rows: int, of_folds: Sequence[int], is_compiled: bool) -> float:
