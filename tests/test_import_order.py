@@ -16,7 +16,7 @@ PACKAGE = Path(trimtab.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("text", "settings"),
     ("errors",),
-    ("data", "machine", "whole_file", "packages", "knobs"),
+    ("data", "machine", "whole_file", "packages", "knobs", "listeners"),
     ("table", "nets", "recording.recording"),
     ("training.config", "training.randomness", "training.telling"),
     ("training.metrics", "training.run"),
@@ -145,7 +145,7 @@ def test_imports_run_downwards_only(file: Path) -> None:
         ("table", "from trimtab.training.config import Config"),
         ("table", "import torch.nn"),
         ("table", "from trimtab import nets"),
-        ("tuning", "if True:\n    import trimtab.studies.results"),
+        ("tuning", "if True:\n    import trimtab.studies.loading"),
         ("tune", "from trimtab.sweep import sweep"),
         ("nets", "from ..table import read"),
     ],
@@ -159,7 +159,7 @@ def test_the_ground_floor_can_be_taken_in_at_a_glance() -> None:
 
 
 def test_imports_for_type_checkers_do_not_count() -> None:
-    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from trimtab.studies.results import Study\n"
+    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from trimtab.studies.loading import Study\n"
     assert complaints("tuning", places_imported(source)) == []
 
 

@@ -163,7 +163,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 def bench(started: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path / "cache"))
     # The third of them trains as long as all the rest together.
-    monkeypatch.setattr("trimtab.studies.job.BASELINES", ("mean", "linear"))
+    monkeypatch.setattr("trimtab.studies.table_work.BASELINES", ("mean", "linear"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
@@ -196,10 +196,10 @@ def break_at(place: str, error: type[BaseException], monkeypatch: pytest.MonkeyP
 PLACES: dict[str, tuple[str, ...]] = {
     "tune": (
         "table.read:pl.read_csv",
-        "studies.job:prepare",
+        "studies.table_subject:prepare",
         "table.encode:Encoder.encode",
-        "studies.job:training_data",
-        "studies.job:space_for",
+        "studies.table_subject:training_data",
+        "studies.table_subject:space_for",
         "tuning.folder:StudyFolder.create",
         "tuning.folder:StudyFolder.write",
         "tuning.folder:save_file",
@@ -226,31 +226,31 @@ PLACES: dict[str, tuple[str, ...]] = {
         "training.lanes.chunk:Chunk.train",
         "training.lanes.chunk:Chunk.validate",
         "training.programs.step:Step.__call__",
-        "studies.finish:choose",
-        "studies.finish:as_model",
-        "studies.job:judge",
-        "studies.job:predictions_frame",
+        "studies.choice:choose",
+        "studies.choice:as_model",
+        "studies.table_work:judge",
+        "studies.table_work:predictions_frame",
         "model.model:Model.save",
         "model.model:Model.load",
         "model.model:os.replace",
-        "studies.job:Job._result",
-        "studies.job:edge_notices",
+        "studies.table_work:TableWork._result",
+        "studies.table_work:edge_notices",
     ),
     "tune_within_a_budget": (
         "tuning.proposer:Proposer.propose",
         "tuning.ahead:Ahead.next",
         "training.lanes.engine:Engine.admit",
     ),
-    "resume": ("tuning.store:TrialStore.trials", "studies.job:words_of_going_on", "tuning.writer:TrialStore.add"),
+    "resume": ("tuning.store:TrialStore.trials", "studies.flow:words_of_going_on", "tuning.writer:TrialStore.add"),
     "tune_networks": (
-        "studies.module_job:Fitting",
-        "studies.module_job:ModuleJob._asked",
-        "studies.module_job:Search",
+        "studies.network_subject:Fitting",
+        "studies.network_subject:NetworkSubject.document",
+        "studies.flow:Search",
         "networks.fitting:Engine",
         "tuning.writer:TrialStore.__init__",
         "training.lanes.chunk:Chunk.train",
         "training.programs.vmap_program:functional_call",
-        "studies.module_job:ModuleJob._result",
+        "studies.network_work:NetworkWork._result",
     ),
     "fit": (
         "fit:Material.read",
@@ -274,8 +274,8 @@ PLACES: dict[str, tuple[str, ...]] = {
     ),
     "fit_with_checkpoint": ("training.lanes.checkpoint:torch.save", "whole_file:os.replace"),
     "sweep": ("networks.runs:Engine.admit", "training.lanes.chunk:Chunk.train", "sweep:finished", "sweep:summarised"),
-    "estimate": ("estimators:Job.run_on", "training.lanes.engine:Engine.admit", "model.model:Model.load"),
-    "load": ("tuning.writer:TrialStore.trials", "studies.results:Study"),
+    "estimate": ("estimators:study_of", "training.lanes.engine:Engine.admit", "model.model:Model.load"),
+    "load": ("tuning.writer:TrialStore.trials", "studies.loading:TableStudy"),
     "predict": ("table.encode:Encoder.encode", "model.model:outputs_of"),
     "export": ("export.files:as_onnx", "export.onnx:network_outputs", "export.files:Path.write_bytes"),
     "export_pt2": ("export.pt2:torch.export.export",),

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from trimtab.model.model import Model
     from trimtab.networks.recipe import EarlyStopping
     from trimtab.recording.recorder import Recorder
-    from trimtab.studies.results import Run, Study, load, load_model
+    from trimtab.studies.loading import load, load_model
+    from trimtab.studies.run import Run
+    from trimtab.studies.study import Study
     from trimtab.sweep import sweep
     from trimtab.sweeps.result import Sweep
     from trimtab.training.config import Group, Schedule
@@ -94,10 +96,10 @@ _HOME = {
     "NotFiniteError": "trimtab.errors",
     "OptionError": "trimtab.errors",
     "Recorder": "trimtab.recording.recorder",
-    "Run": "trimtab.studies.results",
+    "Run": "trimtab.studies.run",
     "Schedule": "trimtab.training.config",
     "ShapeError": "trimtab.errors",
-    "Study": "trimtab.studies.results",
+    "Study": "trimtab.studies.study",
     "Sweep": "trimtab.sweeps.result",
     "StudyError": "trimtab.errors",
     "TensorBoardLogger": "trimtab.loggers.tensorboard",
@@ -106,8 +108,8 @@ _HOME = {
     "TrimtabRegressor": "trimtab.estimators",
     "UnknownKnobError": "trimtab.errors",
     "fit": "trimtab.fit",
-    "load": "trimtab.studies.results",
-    "load_model": "trimtab.studies.results",
+    "load": "trimtab.studies.loading",
+    "load_model": "trimtab.studies.loading",
     "sweep": "trimtab.sweep",
     "tune": "trimtab.tune",
 }

@@ -22,10 +22,14 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from trimtab.errors import DataError, OptionError
-from trimtab.machine import cores, device_named, lanes_in_threads
+from trimtab.machine import cores, device_named
 from trimtab.model.model import Model
-from trimtab.studies.job import Job
-from trimtab.studies.results import Study
+from trimtab.studies.call import Call
+from trimtab.studies.flow import study_of
+from trimtab.studies.request import TableRequest
+from trimtab.studies.study import Study
+from trimtab.studies.table_subject import TableSubject
+from trimtab.studies.table_work import TableWork
 from trimtab.table.folds import Fold
 from trimtab.table.frames import label_columns, to_frame
 from trimtab.table.given import given_weights, prepare_given
@@ -171,15 +175,15 @@ class _Tuned(BaseEstimator):
     def _study(self, prepared: Prepared, clock: Budget, seed: int) -> tuple[Study, Model]:
         knobs = {name: getattr(self, name) for name in KNOB_NAMES}
         fixed = {name: value.item() if isinstance(value, np.generic) else value for name, value in knobs.items()}
-        asked = {
-            "metric": self.metric, "fixed": fixed, "seed": seed, "single": bool(self.single), "refit": False,
-            "storage": None,
-        }  # fmt: skip
+        request = TableRequest(metric=self.metric, fixed=fixed, seed=seed, single=bool(self.single))
         trials = None if self.trials is None else int(self.trials)
         threads = cores() if self.threads is None else int(self.threads)
-        job = Job(clock, (), asked, trials, device_named(self.device), threads, lasting=False)
-        with TemporaryDirectory(prefix="trimtab-") as folder, lanes_in_threads():
-            study = job.run_on(prepared, None, Path(folder) / "study")
+        with TemporaryDirectory(prefix="trimtab-") as folder:
+            call = Call(
+                clock, device_named(self.device), threads, trials=trials, out=Path(folder) / "study", is_lasting=False
+            )
+            with call.at_work():
+                study = study_of(TableSubject.of(request, prepared, call.device), call, TableWork)
             return study, study.model
 
     # -- predicting

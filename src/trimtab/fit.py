@@ -12,14 +12,15 @@ from typing import Any
 from torch import nn
 
 from trimtab.errors import OptionError
+from trimtab.listeners.given import callbacks_as_listeners
+from trimtab.listeners.listeners import Listeners
 from trimtab.machine import device_named, lanes_in_threads
 from trimtab.networks.fitting import Fitting
-from trimtab.networks.listening import Listening
 from trimtab.networks.material import Material
 from trimtab.networks.networks import Networks
 from trimtab.networks.recipe import Recipe, recipe, refuse_idle, split_knobs
-from trimtab.networks.runs import Job, Runs, for_training
-from trimtab.studies.results import Run
+from trimtab.networks.runs import NamedRecipe, Runs, for_training
+from trimtab.studies.run import Run
 from trimtab.training.config import whole
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.run import RunRecord
@@ -88,7 +89,8 @@ def fit(
     Raises a TrimtabError that says what cannot be used and what to do.
     """
     given = _knobs(locals())
-    networks, listening, seed = Networks(module), Listening(callbacks), whole("seed", seed)
+    listeners = Listeners(callbacks_as_listeners(callbacks))
+    networks, seed = Networks(module), whole("seed", seed)
     with lanes_in_threads(), for_training():
         wanted = recipe_of(networks, given)
         material = Material.read(Material.one_of(train, data), valid, seed=seed, batch_size=wanted.asked_rows)
@@ -100,8 +102,8 @@ def fit(
             evaluate_every=whole("evaluate_every", evaluate_every, least=1),
         )  # fmt: skip
         refuse_idle([asked])
-        runs = Runs(fitting, listening, None if checkpoint is None else _folder(checkpoint), to_be_scored=True)
-        record = runs.made([Job("run", wanted, seed)])[0]
+        runs = Runs(fitting, listeners, None if checkpoint is None else _folder(checkpoint), to_be_scored=True)
+        record = runs.made([NamedRecipe("run", wanted, seed)])[0]
         return finished(fitting, record, "run", wanted, share=share_of(valid))
 
 

@@ -14,15 +14,16 @@ from torch import nn
 
 from trimtab.errors import OptionError
 from trimtab.fit import finished, recipe_of, share_of
+from trimtab.listeners.given import callbacks_as_listeners
+from trimtab.listeners.listeners import Listeners
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.networks.comparison import Predicted, metric_of_loss
 from trimtab.networks.divergence import has_diverged, is_unscored
 from trimtab.networks.fitting import BY_TASK, Fitting
-from trimtab.networks.listening import Listening
 from trimtab.networks.material import Material
 from trimtab.networks.networks import Networks
 from trimtab.networks.recipe import LOSS_KNOBS, Recipe, plain, refuse_idle, split_knobs
-from trimtab.networks.runs import Job, Runs, for_training, require_scores
+from trimtab.networks.runs import NamedRecipe, Runs, for_training, require_scores
 from trimtab.networks.several import is_one_after_all, is_sequence, several, takes_sequence
 from trimtab.sweeps.result import Outcome, Sweep, cell, summarised
 from trimtab.text.wording import counted
@@ -73,7 +74,7 @@ def sweep(
     Raises a TrimtabError that says what cannot be used and what to do.
     """
     started = time.perf_counter()
-    networks, listening = Networks(module), Listening(callbacks)
+    networks, listeners = Networks(module), Listeners(callbacks_as_listeners(callbacks))
     seeds, seed = whole("seeds", seeds, least=1), whole("seed", seed)
     swept, held = _swept(networks, knobs, seed)
     threads = cores() if threads is None else whole("threads", threads, least=1)
@@ -92,12 +93,12 @@ def sweep(
             held["batch_size"] = material.batch_size
             recipes = [recipe_of(networks, held | combination) for combination in combinations]
         jobs = [
-            Job(_named(combination, seed + i, seeds), wanted, seed + i)
+            NamedRecipe(_named(combination, seed + i, seeds), wanted, seed + i)
             for combination, wanted in zip(combinations, recipes, strict=True)
             for i in range(seeds)
         ]
         outcomes, runs, fitting = _trained(
-            networks, material, jobs, listening,
+            networks, material, jobs, listeners,
             {"metric": BY_TASK if by_task else metric, "judges_by_loss": by_task, "seed": seed,
              "device": device_named(device), "threads": threads,
              "evaluate_every": whole("evaluate_every", evaluate_every, least=1)},
@@ -154,8 +155,8 @@ def _named(combination: Mapping[str, Any], seed: int, seeds: int) -> str:
 def _trained(
     networks: Networks,
     material: Material,
-    jobs: Sequence[Job],
-    listening: Listening,
+    jobs: Sequence[NamedRecipe],
+    listeners: Listeners,
     how: dict[str, Any],
     share: float | None,
 ) -> tuple[list[Outcome], tuple, Fitting]:
@@ -175,7 +176,7 @@ def _trained(
             raise OptionError("Values of different losses cannot be compared: name a metric= that reads the outputs.")
         for job in own[1:]:
             fitting.check(job.recipe)
-        records = Runs(fitting, listening).made(own)
+        records = Runs(fitting, listeners).made(own)
         if len(families) == 1:  # elsewhere another family may have scores
             require_scores(fitting.metric, records)
         for place, job, record in zip(places, own, records, strict=True):

@@ -1,42 +1,42 @@
 """tt.tune: a table in, or networks of one's own; a tuned model, its scores and the reasons out.
 
-Checks what comes in and hands it to a job. Knows no terminal and no signals.
+Checks what comes in and hands it to the flow of studies. Knows no terminal and no signals.
 """
 
 import inspect
-import os
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trimtab.errors import OptionError, StudyError, unknown_choice
-from trimtab.machine import cores, device_named, lanes_in_threads
-from trimtab.networks.listening import Listening
+from trimtab.errors import OptionError, unknown_choice
+from trimtab.listeners.given import callbacks_as_listeners, observers_as_listeners
+from trimtab.listeners.listener import Listener
+from trimtab.listeners.listeners import Listeners
 from trimtab.networks.material import Material
-from trimtab.networks.networks import Networks
 from trimtab.networks.runs import for_training
-from trimtab.networks.space import ModuleSpace, domains_of
-from trimtab.studies.job import Job
-from trimtab.studies.module_job import ModuleJob
-from trimtab.studies.results import Study
-from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, Prepared, is_usual, refuse_second_split
-from trimtab.text.wording import listed, with_article
+from trimtab.studies.call import Call
+from trimtab.studies.flow import study_of
+from trimtab.studies.network_subject import NetworkSubject
+from trimtab.studies.network_work import NetworkWork
+from trimtab.studies.request import NetworksRequest, TableRequest
+from trimtab.studies.study import Study
+from trimtab.studies.table_subject import TableSubject
+from trimtab.studies.table_work import TableWork
+from trimtab.table.prepare import USUAL, Prepared, is_usual
 from trimtab.training.config import whole
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.tuning.address import checked_address
-from trimtab.tuning.budget import Budget, seconds_for
-from trimtab.tuning.folder import StudyFolder, locked
-from trimtab.tuning.going_on import address_of, seed_of, trials_asked_for, words_of_held_knobs, words_of_precision
+from trimtab.tuning.folder import StudyFolder
 
 PRECISIONS = ("high", "auto")
 USUAL_VALID_SHARE = 0.2
-HEARD = ("started", "notice", "schema", "baseline", "progress")
-# Options that belong to a study's data and split: a resumed one keeps them.
-KEPT = ("target", "task", "split", "test", "weight", "seed", "drop", "number", "category", "metric")
+# Arguments that say how a study is worked on; the others say what it is of.
+OF_THE_CALL = ("budget", "trials", "threads", "device", "out", "resume", "stop", "abort", "started")
+# Options that only tables have, by what they are where nobody gives them.
+OF_TABLES = {"target": None, "task": "auto", "split": "random", "refit": False, "single": False, "drop": (),
+             "number": (), "category": (), "weight": None, "precision": "high"}  # fmt: skip
 
 
 def tune(
@@ -135,10 +135,11 @@ def tune(
 
     Raises DataError, OptionError and StudyError, each with what to do about it.
     """
-    given = _under_one_name(dict(locals()))
-    with _listening(given) as listeners:
-        given["listeners"] = listeners
-        return _tune_networks(given) if callable(source) else _tune_table(given)
+    arguments = dict(locals())
+    with _listeners(listeners, callbacks, is_quiet=quiet) as told:
+        if callable(source):
+            return _tune_networks(arguments, told)
+        return _tune_table(arguments, told)
 
 
 def look(**options: Any) -> Prepared:
@@ -148,247 +149,109 @@ def look(**options: Any) -> Prepared:
     """
     bound = inspect.signature(tune).bind(**options)
     bound.apply_defaults()
-    with lanes_in_threads():
-        job, data, test_rows, folder, _ = _table_job(bound.arguments)
-        return job.look(data, test_rows, folder)
+    call = _call(bound.arguments, Listeners())
+    with call.at_work():
+        request, _ = _table_request(bound.arguments, call)
+        return TableSubject.read(request, call).prepared
 
 
-def _under_one_name(given: dict[str, Any]) -> dict[str, Any]:
-    """The rows to train on as `data`, whichever of its names they were given by: `train`, or the second place behind
-    networks of one's own."""
-    target = given["target"]
-    several = target if isinstance(target, (list, tuple)) else (target,)
-    is_column = target is None or all(isinstance(each, str) for each in several)
-    if callable(given["source"]) and given["data"] is None and given["train"] is None and not is_column:
-        given |= {"target": None, "data": target}
-    if given["train"] is not None:
-        given["data"] = Material.one_of(given["train"], given["data"])
-    return given
-
-
-def _tune_table(given: Mapping[str, Any]) -> Study:
-    resume = _path(given["resume"])
-    if resume is not None:
-        StudyFolder.open(resume)
-    with locked(resume) if resume is not None else nullcontext(), lanes_in_threads():
-        job, data, test_rows, folder, notices = _table_job(given)
-        return job.run(data, test_rows, folder, _path(given["out"]), notices)
-
-
-def _limits(given: Mapping[str, Any]) -> tuple[int | None, int]:
-    """How many trials at most, and how many threads."""
-    if given["precision"] not in (None, *PRECISIONS):
-        raise unknown_choice("precision", str(given["precision"]), PRECISIONS)
-    trials, threads = (None if given[n] is None else whole(n, given[n], 1) for n in ("trials", "threads"))
-    if given["resume"] is not None:
-        resume = Path(given["resume"])
-        StudyFolder.open(resume)
-        if given["out"] is not None:
-            raise OptionError(
-                "--out is for a new study: one that is resumed stays in its folder. Leave one of both out."
-            )
-        if given["budget"] is None and trials is None:
-            trials = trials_asked_for(resume)
-    return trials, threads or cores()
-
-
-def _storage(given: Mapping[str, Any]) -> str | None:
-    return None if given["storage"] is None else checked_address(given["storage"])
-
-
-def _clock(given: Mapping[str, Any], trials: int | None) -> Budget:
-    started, stop, abort = (given[name] for name in ("started", "stop", "abort"))
-    for name, event in (("stop", stop), ("abort", abort)):
-        if event is not None and not isinstance(event, threading.Event):
-            raise OptionError(f"{name} is {event!r}: it must be a threading.Event.")
-    return Budget(
-        seconds_for(given["budget"], trials),
-        started=time.monotonic() if started is None else started,
-        stop=stop or threading.Event(),
-        abort=abort or threading.Event(),
-    )
-
-
-def _table_job(given: Mapping[str, Any]) -> tuple[Job, Any, Any, StudyFolder | None, list[str]]:
-    """The job over a table, its data and test rows, the study that it goes on with, and what is said of that."""
-    trials, threads = _limits(given)
-    clock = _clock(given, trials)
-    if given["space"] is not None:
-        raise OptionError("space= belongs to networks of your own: give a function that makes them first.")
-    if not is_usual(given["valid"]):
-        raise OptionError(
-            "valid= belongs to networks of your own, and has no effect on a table: name a column of parts with "
-            "--split, or give (train, valid, test) frames."
-        )
-    if given["source"] is not None and given["data"] is not None:
-        raise OptionError("There are two tables, the first argument and data=: give one of them.")
-    for name in ("task", "split", "weight", "storage"):
-        if given[name] is not None and not isinstance(given[name], str):
-            raise OptionError(f"--{name} is {given[name]!r}: it must be a text.")
-    data = given["source"] if given["data"] is None else given["data"]
-    test = given["test"]
-    if given["resume"] is None:
-        refuse_second_split(data, given["split"], test)
-    asked: dict[str, Any] = {
-        "data": _reference(data), "target": given["target"], "task": given["task"], "split": given["split"],
-        "test": None if is_usual(test) else _reference(test), "drop": _listed(given["drop"]),
-        "number": _listed(given["number"]), "category": _listed(given["category"]), "weight": given["weight"],
-        "seed": None if given["seed"] is None else whole("seed", given["seed"]), "metric": given["metric"],
-        "fixed": dict(given["fixed"]), "storage": _storage(given), "refit": given["refit"],
-        "single": given["single"], "precision": given["precision"],
-        "trials": trials,
-    }  # fmt: skip
-    folder, notices = None, []
-    if given["resume"] is not None:
-        folder = StudyFolder.open(Path(given["resume"]))
-        asked, data, test, notices = _as_asked_before(folder, asked, data, test)
-    elif data is None:
-        raise OptionError("There is no data: name a file, or a study to go on from with --resume.")
-    else:
-        usual = {"task": "auto", "split": "random", "seed": 0, "precision": PRECISIONS[0]}
-        usual |= {"test": USUAL_TEST_SHARE} if is_usual(test) else {}
-        asked |= {name: value for name, value in usual.items() if asked[name] is None}
-    job = Job(
-        clock, given["listeners"], asked, trials, device_named(given["device"]), threads, runs=_runs(given),
-        is_resumed=folder is not None,
-    )  # fmt: skip
-    return job, data, USUAL_TEST_SHARE if is_usual(test) else test, folder, notices
+# -- whoever listens
 
 
 @contextmanager
-def _listening(given: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
-    """The caller's listeners, or else what shows the search where somebody looks."""
-    listeners = _checked_listeners(given["listeners"])
-    if listeners or given["quiet"]:
-        yield listeners
+def _listeners(listeners: Any, callbacks: Any, *, is_quiet: bool) -> Iterator[Listeners]:
+    """The caller's listeners, or else what shows the search where somebody looks; and the callbacks."""
+    of_studies, of_runs = observers_as_listeners(listeners), callbacks_as_listeners(callbacks)
+    if of_studies or is_quiet:
+        yield Listeners((*of_studies, *of_runs))
         return
     from trimtab.terminal.panel import view_in_python
 
     with view_in_python() as view:
-        yield (view,)
+        shown: tuple[Listener, ...] = (view,)
+        yield Listeners((*shown, *of_runs))
 
 
-def _checked_listeners(given: Any) -> tuple[object, ...]:
-    listeners = tuple(given) if isinstance(given, (list, tuple, set)) else (given,)
-    for listener in listeners:
-        kind = f"the class {listener.__name__}" if isinstance(listener, type) else with_article(type(listener).__name__)
-        if hasattr(listener, "epoch_ended"):
-            raise OptionError(f"listeners holds {kind}, which is told of epochs: give it as callbacks=.")
-        if isinstance(listener, type) or not any(callable(getattr(listener, name, None)) for name in HEARD):
-            raise OptionError(f"listeners holds {kind}: give objects with a method {listed(HEARD, 'or')}.")
-    return listeners
+def _call(arguments: Mapping[str, Any], listeners: Listeners) -> Call:
+    if arguments["precision"] not in (None, *PRECISIONS):
+        raise unknown_choice("precision", str(arguments["precision"]), PRECISIONS)
+    return Call.checked(**{name: arguments[name] for name in OF_THE_CALL}, listeners=listeners)
 
 
-def _runs(given: Mapping[str, Any]) -> Listening | None:
-    """Who is told of runs, None for nobody."""
-    listening = Listening(given["callbacks"])
-    return None if listening.is_idle else listening
+# -- tables
 
 
-def _path(out: str | Path | None) -> Path | None:
-    return None if out is None else Path(out)
+def _tune_table(arguments: Mapping[str, Any], listeners: Listeners) -> Study:
+    call = _call(arguments, listeners)
+    with call.at_work():
+        request, notices = _table_request(arguments, call)
+        for notice in notices:
+            listeners.notice(notice)
+        return study_of(TableSubject.read(request, call), call, TableWork)
 
 
-def _listed(names: Any) -> Any:
-    """Names of columns for the study's document; what is no sequence of them is refused where the table is known."""
-    return [names] if isinstance(names, str) else list(names) if isinstance(names, Iterable) else names
+def _table_request(arguments: Mapping[str, Any], call: Call) -> tuple[TableRequest, list[str]]:
+    """What is asked of a table, and what a user ought to know of a study that is gone on with."""
+    if arguments["space"] is not None:
+        raise OptionError("space= belongs to networks of your own: give a function that makes them first.")
+    if not is_usual(arguments["valid"]):
+        raise OptionError(
+            "valid= belongs to networks of your own, and has no effect on a table: name a column of parts with "
+            "--split, or give (train, valid, test) frames."
+        )
+    data = arguments["data"] if arguments["train"] is None else Material.one_of(arguments["train"], arguments["data"])
+    if arguments["source"] is not None and data is not None:
+        raise OptionError("There are two tables, the first argument and data=: give one of them.")
+    names = ("target", "task", "split", "test", "drop", "number", "category", "weight", "seed", "metric", "fixed",
+             "storage", "refit", "single", "precision")  # fmt: skip
+    said = {name: arguments[name] for name in names if arguments[name] is not None}
+    said["data"] = arguments["source"] if data is None else data
+    said |= _checked(seed=arguments["seed"], storage=arguments["storage"])
+    if call.resume is not None:
+        return TableRequest.going_on(StudyFolder.open(call.resume), said)
+    return TableRequest.new(said), []
 
 
-def _tune_networks(given: Mapping[str, Any]) -> Study:
-    stop, fixed = given["stop"], dict(given["fixed"])
+def _checked(*, seed: Any, storage: Any) -> dict[str, Any]:
+    """Those of both that were given, in the form in which they are used."""
+    made = {} if seed is None else {"seed": whole("seed", seed)}
+    return made if not isinstance(storage, str) else made | {"storage": checked_address(storage)}
+
+
+# -- networks of the caller's own
+
+
+def _tune_networks(arguments: Mapping[str, Any], listeners: Listeners) -> Study:
+    stop = arguments["stop"]
     if stop is not None and not isinstance(stop, threading.Event):
-        given, fixed = {**given, "stop": None}, {**fixed, "stop": stop}
-    (trials, threads), valid, test = _limits(given), given["valid"], given["test"]
-    clock, resume = _clock(given, trials), _path(given["resume"])
-    usual = {"task": "auto", "split": "random"}
-    _refuse(target=given["target"], **{name: given[name] for name, value in usual.items() if given[name] != value})
-    _refuse(**{name: given[name] for name in ("refit", "single", "drop", "number", "category", "weight")})
-    _refuse(precision=given["precision"] not in (None, "high"))
-    rows = Material.one_of(None, given["data"])
-    valid = USUAL_VALID_SHARE if is_usual(valid) else valid
-    seed = None if given["seed"] is None else whole("seed", given["seed"])
-    if resume is not None:
-        # No seed is a usual one here: what is given has to be that of the study.
-        seed = seed_of(resume, seed_of(resume, 0) if seed is None else seed, usual=-1)
-    job = ModuleJob(
-        clock, given["listeners"], seed=seed or 0, max_trials=trials, device=device_named(given["device"]),
-        threads=threads, metric=given["metric"], storage=_storage(given),
-        share=float(valid) if isinstance(valid, (int, float)) else None, runs=_runs(given),
-    )  # fmt: skip
-    with lanes_in_threads(), for_training(), locked(resume) if resume is not None else nullcontext():
-        material = Material.read(rows, valid, seed=job.seed, batch_size=None)
-        if material.is_streamed:
-            reason = material.reason
-            raise OptionError(f"A search reads the same rows again and again, and of these {reason}: use tt.fit.")
-        knobs = _module_space(Networks(given["source"]), material, given["space"] or {}, fixed)
-        test = None if is_usual(test) or (isinstance(test, str) and test == "none") else test
-        return job.run(knobs, material, test, resume, _path(given["out"]))
+        # When a run stops, and not the search.
+        arguments = {**arguments, "stop": None, "fixed": {**arguments["fixed"], "stop": stop}}
+    call = _call(arguments, listeners)
+    request = _networks_request(arguments)
+    with for_training(), call.at_work():
+        return study_of(NetworkSubject.read(request, call), call, NetworkWork)
 
 
-def _module_space(
-    networks: Networks, material: Material, space: Mapping[str, Any], fixed: Mapping[str, Any]
-) -> ModuleSpace:
-    domains = domains_of(space, networks)
-    both = next((name for name in domains if name in fixed), None)
-    if both is not None:
-        raise OptionError(f"{both} is in space and also fixed: leave one of the two out.")
-    knobs = ModuleSpace(networks, domains, fixed, rows=len(material.first.weights))
-    knobs.refuse_idle()
-    if material.batch_size and not {"batch_size"} & {*fixed, *space}:
-        knobs = replace(knobs, fixed={**fixed, "batch_size": material.batch_size})
-    return knobs
-
-
-def _refuse(**options: Any) -> None:
-    """Raise where an option was given that only tables have."""
-    given = next((name for name, value in options.items() if value), None)
+def _networks_request(arguments: Mapping[str, Any]) -> NetworksRequest:
+    target, data, train = (arguments[name] for name in ("target", "data", "train"))
+    if data is None and train is None and not _names_columns(target):
+        data, target = target, None
+    own = {**arguments, "target": target}
+    given = next((name for name, usual in OF_TABLES.items() if own[name] not in (None, usual) and own[name]), None)
     if given is not None:
         raise OptionError(f"{given}= belongs to tables: leave it out for networks of your own.")
+    valid, test, storage = (arguments[name] for name in ("valid", "test", "storage"))
+    return NetworksRequest(
+        make=arguments["source"], data=Material.one_of(train, data),
+        valid=USUAL_VALID_SHARE if is_usual(valid) else valid,
+        test=None if is_usual(test) or (isinstance(test, str) and test == "none") else test,
+        space=arguments["space"] or {}, fixed=arguments["fixed"], metric=arguments["metric"],
+        seed=None if arguments["seed"] is None else whole("seed", arguments["seed"]),
+        storage=None if storage is None else checked_address(storage),
+    )  # fmt: skip
 
 
-def _reference(data: Any) -> str | float | None:
-    """What of `data` can be written into the study's document: a path or a number; frames are known by fingerprint."""
-    if isinstance(data, (str, os.PathLike)):
-        text = os.fspath(data)
-        return text if text == "none" else str(Path(text).resolve())
-    return data if isinstance(data, float) else None
-
-
-def _as_written(value: Any) -> Any:
-    """An option as it stands in a document, so that "a,b", ("a", "b") and ["a", "b"] are the same columns."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",")]
-    return [part for each in value for part in _as_written(each)] if isinstance(value, (tuple, list)) else value
-
-
-def _as_asked_before(folder: StudyFolder, asked: dict, data: Any, test: Any) -> tuple[dict, Any, Any, list[str]]:
-    """The options of the study being resumed, its data and test rows, and what a user ought to know of them; refuses
-    options that would change its data, split or metric."""
-    before = folder.read("study.json")["asked"]
-    for name in KEPT:
-        if asked[name] not in (None, []) and _as_written(asked[name]) != _as_written(before.get(name)):
-            raise StudyError(
-                f"--{name} {asked[name]} differs from the study in {folder.path} ({before.get(name)}): a resumed study "
-                "keeps its data, split and metric. Leave the option out, or start a new study."
-            )
-    precision = before.get("precision", PRECISIONS[0])
-    merged = {
-        **before,
-        "precision": asked["precision"] or precision,
-        "refit": asked["refit"] or before["refit"],
-        "single": asked["single"] or before["single"],
-    }
-    merged["trials"] = before.get("trials") if asked["trials"] is None else asked["trials"]
-    merged["storage"] = address_of(folder, before.get("storage"), asked["storage"])
-    merged["fixed"] = {**before["fixed"], **asked["fixed"]}
-    notices = words_of_held_knobs(before["fixed"], asked["fixed"])
-    notices += words_of_precision(precision, merged["precision"])
-    if data is None:
-        data = before["data"]
-        if data is None:
-            raise StudyError(
-                f"The study in {folder.path} was made from a frame: give the same data again to resume it."
-            )
-    if is_usual(test) and before["test"] is not None:
-        test = before["test"]
-    return merged, data, test, notices
+def _names_columns(target: Any) -> bool:
+    """Whether the second place holds names of columns; behind networks of one's own it may hold the rows."""
+    several = target if isinstance(target, (list, tuple)) else (target,)
+    return target is None or all(isinstance(each, str) for each in several)

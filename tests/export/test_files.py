@@ -133,7 +133,7 @@ def test_a_failed_write_leaves_the_old_file(study, tmp_path, monkeypatch):
 
 
 def test_no_onnx_is_imported_before_it_is_asked_for():
-    code = "import sys, trimtab.export.files, trimtab.studies.results; assert 'onnx' not in sys.modules"
+    code = "import sys, trimtab.export.files, trimtab.studies.loading; assert 'onnx' not in sys.modules"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 

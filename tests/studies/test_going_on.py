@@ -301,7 +301,7 @@ def test_a_lock_is_given_back_when_a_call_fails_or_its_process_dies(few, tmp_pat
 
 
 def test_two_folders_that_trimtab_names_are_two(tmp_path, monkeypatch):
-    from trimtab.studies.job import new_folder
+    from trimtab.studies.flow import new_folder
 
     monkeypatch.chdir(tmp_path)
     made = [new_folder("houses") for _ in range(3)]
@@ -440,7 +440,7 @@ def test_a_study_keeps_its_precision_unless_another_is_asked_for(table, tmp_path
         used.append(precision)
         return Engine(*arguments, precision=precision, **options)
 
-    monkeypatch.setattr("trimtab.studies.job.Engine", noting)
+    monkeypatch.setattr("trimtab.studies.table_work.Engine", noting)
     same = tt.tune(resume=tmp_path / "s", trials=1, threads=1)
     assert not any("precision" in notice for notice in same.notices)
     other = tt.tune(resume=tmp_path / "s", trials=1, threads=1, precision="high")

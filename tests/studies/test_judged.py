@@ -7,7 +7,7 @@ import polars
 import pytest
 
 import trimtab as tt
-from trimtab.studies.job import Job
+from trimtab.studies.table_work import TableWork
 from trimtab.table.prepare import prepare
 from trimtab.text import layout
 from trimtab.training.metrics import all_scores
@@ -181,8 +181,10 @@ def test_a_resumed_study_says_how_often_its_test_rows_were_used_and_for_how_long
 
 def test_a_default_mlp_that_keeps_what_was_held_still_may_be_the_model(tmp_path, monkeypatch):
     seen = []
-    candidates = Job._candidates
-    monkeypatch.setattr(Job, "_candidates", lambda self, trials: seen.append(candidates(self, trials)) or seen[-1])
+    candidates = TableWork._candidates
+    monkeypatch.setattr(
+        TableWork, "_candidates", lambda self, trials: seen.append(candidates(self, trials)) or seen[-1]
+    )
     frame = table(40).select("a", "b", "price")
     kept = {"depth": 2, "width": 128, "activation": "relu", "loss": "mse"}
     tt.tune((frame[:30], frame[30:], None), "price", trials=1, out=tmp_path / "kept", inputs="scaled", **kept)
@@ -211,11 +213,15 @@ def test_a_baseline_without_what_is_held_is_a_yardstick_alone(options, tmp_path)
 
 
 def test_no_yardstick_is_saved_as_the_model_while_a_search_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr(Job, "_finish", lambda self, engine, space, trials: trials)
+    def killed(self, trials, unscored):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TableWork, "outcome", killed)
     frame = table(60).with_columns(price=2 * polars.col("a") - polars.col("b")).select("a", "b", "price")
     best = []
     view = type("View", (), {"progress": lambda self, progress: best.append(progress.best_trial)})()
-    tune(frame, tmp_path / "s", target="price", trials=1, lr=1e-4, listeners=[view])
+    with pytest.raises(KeyboardInterrupt):
+        tune(frame, tmp_path / "s", target="price", trials=1, lr=1e-4, listeners=[view])
     assert [member.network["depth"] for member in tt.load_model(tmp_path / "s").members] == [1]
     assert not any(record.name for record in best if record is not None)
 

@@ -13,7 +13,7 @@ import trimtab as tt
 from trimtab.model.model import build
 from trimtab.model.tensors import training_data
 from trimtab.studies import refit
-from trimtab.studies.finish import best_fold
+from trimtab.studies.choice import best_fold
 from trimtab.studies.refit import Refit
 from trimtab.table.prepare import prepare
 from trimtab.training.config import COURSES, SCHEDULES, Config, Loss, Optimizer, Schedule, Stopping
@@ -51,7 +51,7 @@ def tune(frame, out, **options):
 @pytest.fixture(autouse=True)
 def without_default_mlp(monkeypatch):
     """Which takes longer than all the rest."""
-    monkeypatch.setattr("trimtab.studies.job.BASELINES", FITTED_BASELINES)
+    monkeypatch.setattr("trimtab.studies.table_work.BASELINES", FITTED_BASELINES)
 
 
 @pytest.fixture
@@ -147,9 +147,9 @@ def test_of_several_networks_those_that_went_well_remain(tmp_path, monkeypatch):
 
 
 def test_of_an_ensemble_the_trials_that_failed_stay_as_they_were_scored(tmp_path, monkeypatch):
-    from trimtab.studies import finish
+    from trimtab.studies import choice
 
-    real, of = finish.choose, Refit.of
+    real, of = choice.choose, Refit.of
 
     def two(trials, *arguments, **options):
         chosen = real(trials, *arguments, **options)
@@ -160,7 +160,7 @@ def test_of_an_ensemble_the_trials_that_failed_stay_as_they_were_scored(tmp_path
         first, second, *rest = of(self, members)
         return [first, refit.Refitted(second.record, refit.DIVERGED), *rest]
 
-    monkeypatch.setattr(finish, "choose", two)
+    monkeypatch.setattr(choice, "choose", two)
     monkeypatch.setattr(Refit, "of", second_fails)
     study = tune(table(), tmp_path, trials=2, refit=True, lr=None, batch_size=None)
     first, second = study.model.members
@@ -350,7 +350,7 @@ def forward(tmp_path_factory):
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trimtab.studies.job.BASELINES", FITTED_BASELINES)
+        patch.setattr("trimtab.studies.table_work.BASELINES", FITTED_BASELINES)
         patch.setattr(Refit, "_trained", noted)
         return tune(table(rows=300), tmp_path_factory.mktemp("forward"), split="time:t", epochs=40), made
 
@@ -359,7 +359,7 @@ def forward(tmp_path_factory):
 def without_baselines(monkeypatch):
     """Which a network of a few rows may not beat."""
     for name in ("BASELINES", "FITTED_BASELINES"):
-        monkeypatch.setattr(f"trimtab.studies.job.{name}", ())
+        monkeypatch.setattr(f"trimtab.studies.table_work.{name}", ())
 
 
 def test_a_model_for_later_times_is_trained_on_all_rows_but_the_test_ones(forward):
@@ -413,10 +413,14 @@ def test_without_time_for_it_the_latest_window_is_kept(single, tmp_path, monkeyp
 
 
 def test_a_killed_study_of_a_time_split_predicts_by_its_latest_window(tmp_path, monkeypatch, without_baselines):
-    from trimtab.studies.job import Job
+    from trimtab.studies.table_work import TableWork
 
-    monkeypatch.setattr(Job, "_finish", lambda self, engine, space, trials: trials)
-    tune(table(), tmp_path, split="time:t")
+    def killed(self, trials, unscored):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TableWork, "outcome", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tune(table(), tmp_path, split="time:t")
     assert tt.load_model(tmp_path / "study").networks == 1
 
 

@@ -30,7 +30,7 @@ from trimtab.terminal.sweep import EpochLine, print_sweep, save_figure
 from trimtab.text.wording import counted, sentence
 
 if TYPE_CHECKING:
-    from trimtab.studies.results import Study
+    from trimtab.studies.study import Study
 
 TYPERS_KEYBOARD_INTERRUPT = 130
 TRACEBACK = "TRIMTAB_TRACEBACK"
@@ -172,7 +172,7 @@ def predict(
 ) -> None:
     """Predict each row of a file with a trained model: as many rows out as in, in the same order."""
     from trimtab.model.predictions import predict_file, predict_stream
-    from trimtab.studies.results import load_model
+    from trimtab.studies.loading import load_model
 
     notice = (Silent() if quiet else Notices(sys.stderr)).notice
     model = load_model(run)
@@ -199,7 +199,7 @@ def evaluate(
 ) -> None:
     """Score a trained model on rows whose answer is known: every metric with its interval, and where it errs."""
     from trimtab.evaluation.result import evaluation_in_text
-    from trimtab.studies.results import evaluate_run
+    from trimtab.studies.loading import evaluate_run
 
     found = evaluate_run(run, data, weight=weight, threshold=threshold)
     notice = (Silent() if quiet else Notices(sys.stderr)).notice
@@ -218,7 +218,7 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print the files as one JSON object.")] = False,
 ) -> None:
     """Write the result as files that need no trimtab: script, ONNX graph, PT2 program."""
-    from trimtab.studies.results import export_run
+    from trimtab.studies.loading import export_run
 
     files = export_run(run, python=python, onnx=onnx, pt2=pt2)
     if as_json:
@@ -260,7 +260,7 @@ def sweep(
     with EpochLine(sys.stderr) as line:
         result = sweep_table(
             data, _columns([target]), knob, values_in(values), seeds=seeds, metric=metric, seed=seed, device=device,
-            test="auto" if test is None else _share_or_file(test), threads=threads, on_epoch=line.show,
+            test="auto" if test is None else _share_or_file(test), threads=threads, callbacks=line,
             data_options={"task": task, "split": split, "weight": weight, **columns}, **knobs_in(fix or ()),
         )  # fmt: skip
     if plot is not None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from trimtab.listeners.listener import Listener
 from trimtab.loggers.settings import finite, flat
 from trimtab.packages import required
 
@@ -13,7 +14,7 @@ SEND_EVERY = 5.0
 _MOST_PARAMETERS, _MOST_METRICS = 100, 1000
 
 
-class MLflowLogger:
+class MLflowLogger(Listener):
     """Logs each run's curves, settings and result to `experiment`, made if there is none of that name.
 
         tt.fit(module, train=(X, y), valid=0.2, callbacks=[tt.MLflowLogger("houses")])

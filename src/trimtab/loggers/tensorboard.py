@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trimtab.listeners.listener import Listener
 from trimtab.loggers.settings import finite, flat
 from trimtab.packages import required
 
@@ -13,7 +14,7 @@ from trimtab.packages import required
 _MOST_OPEN = 128
 
 
-class TensorBoardLogger:
+class TensorBoardLogger(Listener):
     """Writes each run's curves, settings and result to a new folder of its own in `folder`.
 
         tt.fit(module, train=(X, y), valid=0.2, callbacks=[tt.TensorBoardLogger("logs")])

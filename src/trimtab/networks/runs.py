@@ -1,13 +1,13 @@
-"""Runs: jobs trained to their end, in the lanes of a population or, where that cannot be, one by one.
+"""Runs: named recipes trained to their end, in the lanes of a population or, where that cannot be, one by one.
 
-Knows jobs, lanes and callbacks; it knows nothing of how results are shown, and proposes nothing.
+Knows recipes, lanes and listeners; it knows nothing of how results are shown, and proposes nothing.
 """
 
 import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,27 +15,28 @@ from pathlib import Path
 import torch
 
 from trimtab.errors import OptionError
+from trimtab.listeners.listener import Listener
+from trimtab.listeners.listeners import Listeners
 from trimtab.networks.batches import RunBatches
 from trimtab.networks.differences import differences
 from trimtab.networks.divergence import is_unscored
 from trimtab.networks.fitting import Fitting
 from trimtab.networks.identity import identity_of_run
-from trimtab.networks.listening import Listening
 from trimtab.networks.own_optimizer import optimizer_of
 from trimtab.networks.recipe import Recipe
 from trimtab.training.lanes.checkpoint import Checkpoint, bring_up_to_date
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.plans import Lane
 from trimtab.training.lanes.population import Population, Structure
+from trimtab.training.lanes.reports import RunReports
 from trimtab.training.lanes.solo import SoloRun
 from trimtab.training.metrics import Metric
-from trimtab.training.run import CURVES, Request, RunRecord
+from trimtab.training.run import Request, RunRecord
 from trimtab.training.telling import say_once
 from trimtab.training.unscored import words_of_unscored
 from trimtab.tuning.pace import SECONDS_PER_OPERATION, STEP
 
 log = logging.getLogger(__name__)
-STOPPED = "stopped"
 MOST_LANES, BYTES_OF_LANES = 512, 1 << 30
 # A step that is not compiled costs this much whatever it holds; through vmap its products are copied about, so that it
 # takes that many times as long as they do, and compiling saves that share of it.
@@ -51,7 +52,7 @@ def for_training() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Job:
+class NamedRecipe:
     """One run to be made: what it is called, how it is trained, and its seed."""
 
     name: str
@@ -61,53 +62,41 @@ class Job:
 
 @dataclass(frozen=True)
 class Runs:
-    """Trains jobs of one `fitting` and tells `listening`; a single job goes on from `checkpoint` if there is one.
+    """Trains recipes of one `fitting` and tells `listeners`; a single run goes on from `checkpoint` if there is one.
 
     Where runs have `to_be_scored`, one whose metric never gave a number is an error.
     """
 
     fitting: Fitting
-    listening: Listening
+    listeners: Listeners
     checkpoint: Path | None = None
     to_be_scored: bool = False
 
-    def made(self, jobs: Sequence[Job]) -> list[RunRecord]:
-        """The records of all jobs, in their order."""
+    def made(self, recipes: Sequence[NamedRecipe]) -> list[RunRecord]:
+        """The records of all runs, in their order."""
         fitting = self.fitting
-        requests = [Request(i, fitting.complete(job.recipe).config, 0, job.seed) for i, job in enumerate(jobs)]
-        with self.listening:
-            for job, request in zip(jobs, requests, strict=True):
-                self.listening.started(job.name, request.config.to_json())
-            is_solo = fitting.material.is_streamed or jobs[0].recipe.make_optimizer is not None
-            made = self._alone(jobs, requests) if is_solo else self._in_lanes(jobs, requests)
+        requests = [Request(i, fitting.complete(named.recipe).config, 0, named.seed) for i, named in enumerate(recipes)]
+        listeners = Listeners([self.listeners, _UnscoredEpochs(fitting)])
+        reports = RunReports(listeners)
+        with listeners:
+            reports.admitted(requests, [named.name for named in recipes])
+            is_solo = fitting.material.is_streamed or recipes[0].recipe.make_optimizer is not None
+            made = (self._alone if is_solo else self._in_lanes)(recipes, requests, reports)
             records = sorted(made, key=lambda record: record.request.trial)
             if self.to_be_scored:
                 require_scores(fitting.metric, records)
-            for job, record in zip(jobs, records, strict=True):
-                result = {"ended": record.ended, "best_epoch": record.best_epoch, "score": fitting.best_score(record)}
-                self.listening.ended(job.name, result)
+            for record in records:
+                reports.ended(record, fitting.best_score(record))
         return records
-
-    def _hear(self, lane: Lane, jobs: Sequence[Job]) -> None:
-        """Tell the callbacks of the lane's last evaluation; end it where one of them wants so."""
-        values = {name: getattr(lane.curves, name)[-1] for name in CURVES}
-        self._say_no_number(values)
-        if self.listening.epoch_ended(jobs[lane.request.trial].name, values):
-            lane.ended = lane.ended or STOPPED
-
-    def _say_no_number(self, values: Mapping[str, float]) -> None:
-        metric, figure = self.fitting.metric, values["validation_metric"]
-        if metric is None or math.isfinite(figure) or not math.isfinite(values["validation_loss"]):
-            return
-        sentence = f"The metric {metric.name} gave {figure:g} in an epoch: one without a number is never the best."
-        say_once(log, self.fitting.networks.told, sentence)
 
     # -- in lanes
 
-    def _in_lanes(self, jobs: Sequence[Job], requests: Sequence[Request]) -> Iterator[RunRecord]:
+    def _in_lanes(
+        self, recipes: Sequence[NamedRecipe], requests: Sequence[Request], reports: RunReports
+    ) -> Iterator[RunRecord]:
         engine = self.fitting.engine()
-        checkpoint = self._checkpoint(engine, requests[0], jobs[0].recipe)
-        return in_lanes(engine, requests, lambda lane: self._hear(lane, jobs), checkpoint)
+        checkpoint = self._checkpoint(engine, requests[0], recipes[0].recipe)
+        return in_lanes(engine, requests, reports, checkpoint)
 
     def _checkpoint(self, engine: Engine, request: Request, recipe: Recipe) -> Checkpoint | None:
         if self.checkpoint is None:
@@ -124,17 +113,19 @@ class Runs:
 
     # -- one by one
 
-    def _alone(self, jobs: Sequence[Job], requests: Sequence[Request]) -> Iterator[RunRecord]:
+    def _alone(
+        self, recipes: Sequence[NamedRecipe], requests: Sequence[Request], reports: RunReports
+    ) -> Iterator[RunRecord]:
         material, told = self.fitting.material, self.fitting.networks.told
         if material.is_streamed:
             sentence = f"The data are read anew in every epoch, one run after the other: {material.reason}."
             say_once(log, told, sentence)
         else:
             say_once(log, told, "With an optimizer of your own, runs train one after the other.")
-        for job, request in zip(jobs, requests, strict=True):
-            yield self._one(job, request, jobs)
+        for named, request in zip(recipes, requests, strict=True):
+            yield self._one(named, request, reports)
 
-    def _one(self, job: Job, request: Request, jobs: Sequence[Job]) -> RunRecord:
+    def _one(self, named: NamedRecipe, request: Request, reports: RunReports) -> RunRecord:
         fitting, device = self.fitting, self.fitting.device
         module = fitting.start(request)
         program = fitting.program(module)
@@ -144,15 +135,16 @@ class Runs:
             program, fitting.kind, fitting.metric, request,
             weights=program.layout.flatten(tensors).to(device),
             buffers={name: tensors[name].detach().to(device) for name in program.buffers},
-            batches=source.batches, size=source.size, make_optimizer=optimizer_of(job.recipe),
+            batches=source.batches, size=source.size, make_optimizer=optimizer_of(named.recipe),
             judges_by_loss=fitting.judges_by_loss,
         )  # fmt: skip
         checkpoint = None
         if self.checkpoint is not None:
-            checkpoint = self._checkpoint_of(self.checkpoint, request, job.recipe, source.tensors())
+            checkpoint = self._checkpoint_of(self.checkpoint, request, named.recipe, source.tensors())
             if (content := checkpoint.read()) is not None:
                 run.restore(content["tensors"])
                 bring_up_to_date(run.lane, content)
+                reports.restored(run.lane)
         saved_at = time.monotonic()
         while not run.lane.ended:
             for _ in range(min(fitting.evaluate_every, request.config.epochs - run.lane.epoch)):
@@ -161,11 +153,25 @@ class Runs:
                     run.train(batches)
             with fitting.draws_of(request.seed, -run.lane.epoch), closing(source.validation()) as batches:
                 run.evaluate(batches, source.again())
-            self._hear(run.lane, jobs)
+            reports.advanced([run.lane])
             if checkpoint is not None and _is_due(run.lane, saved_at):
                 checkpoint.write(run.tensors(), run.lane)
                 saved_at = time.monotonic()
         return run.record()
+
+
+class _UnscoredEpochs(Listener):
+    """Says once that the metric gave no number, although the loss is one."""
+
+    def __init__(self, fitting: Fitting) -> None:
+        self._metric, self._told = fitting.metric, fitting.networks.told
+
+    def epoch_ended(self, run: str, values: Mapping[str, float]) -> None:
+        metric, figure = self._metric, values["validation_metric"]
+        if metric is None or math.isfinite(figure) or not math.isfinite(values["validation_loss"]):
+            return
+        sentence = f"The metric {metric.name} gave {figure:g} in an epoch: one without a number is never the best."
+        say_once(log, self._told, sentence)
 
 
 def require_scores(metric: Metric | None, records: Sequence[RunRecord]) -> None:
@@ -180,10 +186,10 @@ def require_scores(metric: Metric | None, records: Sequence[RunRecord]) -> None:
 def in_lanes(
     engine: Engine,
     requests: Sequence[Request],
-    hear: Callable[[Lane], None] = lambda lane: None,
+    reports: RunReports,
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[RunRecord]:
-    """Train every request, those of one structure at once; `hear` is told of each evaluation.
+    """Train every request, those of one structure at once; `reports` tells of each evaluation.
 
     How wide and whether compiled follows from the requests alone, so that the same ones give the same bits again.
     """
@@ -194,7 +200,7 @@ def in_lanes(
         for structure, waiting in by_structure.items():
             engine.compiling = "wait" if _repays_compiling(engine, structure, waiting) else "never"
             lanes = min(len(waiting), MOST_LANES, _lanes_in_memory(engine, structure))
-            yield from _population(engine, engine.population(structure, lanes), waiting, hear, checkpoint)
+            yield from _population(engine, engine.population(structure, lanes), waiting, reports, checkpoint)
             del engine.populations[structure]
     finally:
         engine.close()
@@ -204,7 +210,7 @@ def _population(
     engine: Engine,
     population: Population,
     waiting: deque[Request],
-    hear: Callable[[Lane], None],
+    reports: RunReports,
     checkpoint: Checkpoint | None,
 ) -> Iterator[RunRecord]:
     saved_at = time.monotonic()
@@ -214,10 +220,10 @@ def _population(
         if checkpoint is not None and is_new and (content := checkpoint.read()) is not None:
             population.put_back(0, content["tensors"])
             bring_up_to_date(population.lanes[0], content)
+            reports.restored(population.lanes[0])
         if not all(lane.ended for lane in population.lanes):
             engine.advance(population)
-            for lane in sorted(population.lanes, key=lambda lane: lane.request.trial):
-                hear(lane)
+            reports.advanced(population.lanes)
         if checkpoint is not None and _is_due(population.lanes[0], saved_at):
             checkpoint.write(population.taken_out(0), population.lanes[0])
             saved_at = time.monotonic()

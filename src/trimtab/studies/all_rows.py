@@ -6,7 +6,7 @@ Knows the study's rows, its clock and its trials; how one is trained on all rows
 from collections.abc import Callable, Sequence
 
 from trimtab.model.model import Member, Model
-from trimtab.studies import finish, refit
+from trimtab.studies import choice, refit
 from trimtab.studies.reserve import training_seconds
 from trimtab.table.prepare import Prepared
 from trimtab.training.data import TrainingData
@@ -70,7 +70,7 @@ class AllRows:
             is_compiled=population is not None and population.compiled_steps > 0,
         )  # fmt: skip
 
-    def scored_model(self, chosen: finish.Chosen, trials: list[TrialRecord]) -> Model:
+    def scored_model(self, chosen: choice.Chosen, trials: list[TrialRecord]) -> Model:
         """The folds' networks; or, for one network alone or folds that go forward in time, networks of all rows."""
         if self.goes_forward or self.single:
             # What the model is compared with has seen the same rows.
@@ -78,10 +78,10 @@ class AllRows:
             whose = "the latest window's network" if self.goes_forward else "the best of its folds' networks"
             self._train(chosen, self.data, f"{whose} is kept", yardsticks, then=self.finishing)
         if self.single and chosen.winner.number not in self.members:
-            self.members[chosen.winner.number] = finish.best_network(self.prepared, self.folder, chosen.winner, trials)
+            self.members[chosen.winner.number] = choice.best_network(self.prepared, self.folder, chosen.winner, trials)
         return self.model_of(chosen.members)
 
-    def refit(self, chosen: finish.Chosen, data: TrainingData) -> bool:
+    def refit(self, chosen: choice.Chosen, data: TrainingData) -> bool:
         """Train the model once more on all rows of `data` and save it; whether anything came of it."""
         made = self._train(chosen, data, "what was scored is kept")
         if not made:
@@ -92,11 +92,11 @@ class AllRows:
 
     def model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
         """The model of these trials, each with its share."""
-        return finish.as_model(self.prepared, self.folder, members, self.members)
+        return choice.as_model(self.prepared, self.folder, members, self.members)
 
     def _train(
         self,
-        chosen: finish.Chosen,
+        chosen: choice.Chosen,
         data: TrainingData,
         kept: str,
         yardsticks: Sequence[TrialRecord] = (),

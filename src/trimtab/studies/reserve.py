@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy
 import torch
 
-from trimtab.studies.finish import CANDIDATES, ROUNDS
+from trimtab.studies.choice import CANDIDATES, ROUNDS
 from trimtab.table.prepare import Prepared
 from trimtab.training.metrics import Metric, bootstrap_all, metrics_for, repetitions_for
 from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES

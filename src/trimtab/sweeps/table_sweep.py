@@ -4,7 +4,7 @@ Checks what comes in and hands it to the floors below. Knows no terminal.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import isnan
 from typing import Any
@@ -14,6 +14,8 @@ import torch
 
 from trimtab.errors import OptionError, unknown_knob
 from trimtab.knobs import OFF_AT_0, refuse_unread
+from trimtab.listeners.given import callbacks_as_listeners
+from trimtab.listeners.listeners import Listeners
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.model.model import build
 from trimtab.model.tensors import training_data
@@ -21,12 +23,12 @@ from trimtab.networks.comparison import Predicted
 from trimtab.networks.divergence import has_diverged
 from trimtab.networks.fitting import TRAINING_ROWS_JUDGED
 from trimtab.networks.runs import in_lanes
-from trimtab.sweeps.result import Outcome, Sweep, summarised
+from trimtab.sweeps.result import Outcome, Sweep, cell, summarised
 from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, is_usual, prepare, refuse_second_split
 from trimtab.training.config import OPTIMIZERS, SCHEDULES, Config, Task, losses_for
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine, Factory
-from trimtab.training.lanes.plans import Lane
+from trimtab.training.lanes.reports import RunReports
 from trimtab.training.metrics import Metric, metric_for
 from trimtab.training.programs.mlp_program import program_for
 from trimtab.training.randomness import initialised, number_from
@@ -55,7 +57,7 @@ def sweep_table(
     device: str = "auto",
     threads: int | None = None,
     data_options: Mapping[str, Any] | None = None,
-    on_epoch: Callable[[int, int], None] = lambda epoch, epochs: None,
+    callbacks: Any = (),
     **fixed: Value,
 ) -> Sweep:
     """Train a table's network once for every value of `knob`, fold and seed, all of them at once.
@@ -67,7 +69,7 @@ def sweep_table(
         metric: what values are compared by (the task's default), on validation rows.
         test: the test part of `tt.tune`, left alone by a sweep: with the same `test`, split and seed, what is found
             here is tested there on rows that had no say in it. "none": every row takes part.
-        on_epoch: told how far training is, as (epoch, most epochs).
+        callbacks: as in `tt.fit`, told of every run by its value, fold and seed.
         fixed: the other knobs; those left out stand where a search begins.
 
     Raises DataError and OptionError.
@@ -101,11 +103,13 @@ def sweep_table(
             tensors, measure, lambda **network: build(prepared.encoder, prepared.target_encoder, network),
             threads=threads or cores(),
         )  # fmt: skip
-
-        def hear(lane: Lane) -> None:
-            on_epoch(lane.epoch, lane.request.config.epochs)
-
-        records = sorted(in_lanes(engine, requests, hear), key=lambda record: record.request.trial)
+        listeners = Listeners(callbacks_as_listeners(callbacks))
+        names = [
+            _named(f"{knob}={cell(value)}", fold if len(tensors.folds) > 1 else None, number if seeds > 1 else None)
+            for value in values
+            for fold, number in repeats
+        ]
+        records = _trained(engine, requests, names, listeners)
     starts = _Starts(tensors, engine.factory)
     outcomes = [_outcome(record, starts.of(record.request), measure) for record in records]
     by_value = [outcomes[i : i + len(repeats)] for i in range(0, len(outcomes), len(repeats))]
@@ -114,6 +118,25 @@ def sweep_table(
         predicted=_predicted(tensors, measure, repeats, by_value, prepared.units), runs=(),
         seconds=time.perf_counter() - started,
     )  # fmt: skip
+
+
+def _named(value: str, fold: int | None, seed: int | None) -> str:
+    """What a run is called; where there is one fold, or one seed, it is not said."""
+    of_fold = [] if fold is None else [f"fold {fold + 1}"]
+    return ", ".join([value, *of_fold, *([] if seed is None else [f"seed {seed}"])])
+
+
+def _trained(
+    engine: Engine, requests: Sequence[Request], names: Sequence[str], listeners: Listeners
+) -> list[RunRecord]:
+    """The records of all requests, in their order; `listeners` are told of each by its name."""
+    reports = RunReports(listeners)
+    with listeners:
+        reports.admitted(requests, names)
+        records = sorted(in_lanes(engine, requests, reports), key=lambda record: record.request.trial)
+        for record in records:
+            reports.ended(record, engine.shown(record.error))
+    return records
 
 
 def _values(space: Space, knob: str) -> list[Value]:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from trimtab.listeners.listener import Listener
 from trimtab.terminal.console import clock, console_on, quietly, say
 from trimtab.terminal.schema import print_schema
 from trimtab.text.layout import number
@@ -24,7 +25,7 @@ LONGEST_SHOWN = 30 * 86_400.0
 MODELS = {"mean": "mean", "linear": "linear model", "default_mlp": "default MLP"}
 
 
-class Silent:
+class Silent(Listener):
     """Listens and prints nothing, but remembers where the study is."""
 
     out: Path | None = None
@@ -35,11 +36,8 @@ class Silent:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def started(self, out: Path) -> None:
+    def study_started(self, out: Path) -> None:
         self.out = out
-
-    def notice(self, text: str) -> None:
-        """Told what a user ought to know."""
 
     def interrupted(self, text: str) -> None:
         """Say something from within a signal handler: no lock and no buffer may be touched."""
@@ -63,7 +61,7 @@ class Notices(Silent):
         say(self.console, f"Note: {text}", indent="  ")
 
     @quietly
-    def started(self, out: Path) -> None:
+    def study_started(self, out: Path) -> None:
         self.out = out
         self.console.print(f"Study folder: {out}", soft_wrap=True)
 

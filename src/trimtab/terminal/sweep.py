@@ -1,12 +1,14 @@
 """What a person reads of a sweep in a terminal: how far it is, and what its values came to. Trains nothing."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 
 from trimtab.errors import OptionError
+from trimtab.listeners.listener import Listener
 from trimtab.terminal.console import say
 from trimtab.text.layout import table_in_text
 from trimtab.text.wording import listed
@@ -22,19 +24,23 @@ CLEARED = "\r\x1b[2K"
 PICTURES = (".png", ".svg", ".pdf")
 
 
-class EpochLine:
+class EpochLine(Listener):
     """One line on a terminal that says how far training is; nothing where nobody looks."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._is_shown = stream.isatty()
         self._latest = ""
+        self._epochs = 0
 
     def __enter__(self) -> "EpochLine":
         return self
 
-    def show(self, epoch: int, epochs: int) -> None:
-        text = f"epoch {epoch} of {epochs}"
+    def started(self, run: str, config: Mapping[str, Any]) -> None:
+        self._epochs = max(self._epochs, config["epochs"])
+
+    def epoch_ended(self, run: str, values: Mapping[str, float]) -> None:
+        text = f"epoch {values['epoch']:g} of {self._epochs}"
         if self._is_shown and text != self._latest:
             self._latest = text
             self._stream.write(f"{CLEARED}{text}")

@@ -12,10 +12,12 @@ import numpy
 import torch
 
 from trimtab.errors import OptionError
+from trimtab.listeners.listeners import Listeners
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Compiling, Engine
 from trimtab.training.lanes.population import Population, Structure
+from trimtab.training.lanes.reports import RunReports
 from trimtab.training.metrics import Metric
 from trimtab.training.run import NOT_FINITE, OUT_OF_BUDGET, PRUNED, Request, RunRecord
 from trimtab.training.unscored import words_of_unscored
@@ -25,7 +27,6 @@ from trimtab.tuning.earlier import source_after
 from trimtab.tuning.flight import Flight, Flying
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
-from trimtab.tuning.hearing import Hearing, RunListener
 from trimtab.tuning.held import best_of, may_be_model
 from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
 from trimtab.tuning.repeats import Repeats
@@ -43,6 +44,9 @@ LAST_SHARE = 0.1
 MOST_UNSCORED = 8
 # Lanes and trials that train at once where the trials are counted: fewer know more of each other, more are quicker.
 LANES_IN_FLIGHT, FEWEST_IN_FLIGHT, MOST_IN_FLIGHT = 40, 8, 16
+
+
+_CALLED = {"default_mlp": "default MLP", "linear": "linear model"}
 
 
 @dataclass(frozen=True)
@@ -81,15 +85,14 @@ class Search:
         flight: Flight,
         flying: Sequence[Flying] = (),
         baseline_names: Sequence[str] = baselines.BASELINES,
-        listener: RunListener | None = None,
+        listeners: Listeners,
         on_progress: Callable[[Progress], None] = lambda progress: None,
-        on_baseline: Callable[[TrialRecord], None] = lambda record: None,
         on_best: Callable[[TrialRecord, TrialWeights], None] = lambda record, weights: None,
     ) -> None:
         self.data, self.metric, self.space, self.engine = data, metric, space, engine
         self.folder, self.writer, self.budget, self.seed, self.max_trials = folder, writer, budget, seed, max_trials
-        self.hearing = Hearing(listener, engine.shown)
-        self.on_progress, self.on_baseline, self.on_best = on_progress, on_baseline, on_best
+        self.listeners, self.reports = listeners, RunReports(listeners)
+        self.on_progress, self.on_best = on_progress, on_best
         self.truth = data.truth(torch.arange(data.rows, device=data.device)).cpu() if data.outputs else torch.empty(0)
         self.weights = data.weights.cpu().double()
         self.flight = flight
@@ -135,7 +138,7 @@ class Search:
         With `max_trials` the outcome is the same in however many calls they are done: a trial follows from the seed,
         its number and those that were `lag` before it, and one that was cut short runs again.
         """
-        with closing(self.source), self.hearing:
+        with closing(self.source), self.listeners:
             if self.baseline_names:
                 self._run_baselines()
             while not self.budget.is_over():
@@ -289,7 +292,7 @@ class Search:
         self.active[trial.number] = trial
         requests = [Request(trial.number, trial.config, fold, self.seed) for fold in range(trial.folds)]
         self.engine.admit(population, requests)
-        self.hearing.admitted(trial.name, requests, trial.folds)
+        self.reports.admitted(requests, _names_of_runs(trial))
         if not trial.name:
             self.flight.add(trial.number, trial.values)
 
@@ -332,7 +335,7 @@ class Search:
         for lane in population.lanes:
             if trial := self.active.get(lane.request.trial):
                 trial.seconds += seconds / len(population.lanes)
-        self.hearing.advanced(population.lanes)
+        self.reports.advanced(population.lanes)
         if is_whole or self.lag is None:
             self._judge(population)
         else:
@@ -379,7 +382,7 @@ class Search:
     def _collect(self, runs: list[RunRecord]) -> None:
         for run in runs:
             self.runs_done += 1
-            self.hearing.ended(run)
+            self.reports.ended(run, self.engine.shown(run.error))
             trial = self.active[run.request.trial]
             trial.runs.append(run)
             if trial.is_done:
@@ -446,7 +449,7 @@ class Search:
             self._note_unscored(runs)
         self.writer.put(record, weights, runs)
         if record.name:
-            self.on_baseline(record)
+            self.listeners.baseline(record.name, self._metric_name, self.engine.shown(record.error))
         self._show(at_once=bool(record.name))
 
     def _note_unscored(self, runs: list[RunRecord]) -> None:
@@ -482,20 +485,29 @@ class Search:
         if now - self._shown < 0.2 and not at_once:
             return
         self._shown = now
-        self.on_progress(
-            Progress(
-                phase="searching",
-                seconds_left=self.budget.shown_left,
-                trials_done=len(self.trials),
-                runs_done=self.runs_done,
-                lanes_alive=sum(len(p.lanes) for p in self.engine.populations.values()),
-                best_score=None if self.best is None else self.engine.shown(self.best.error),
-                best_trial=self.best,
-                steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
-                metric="validation loss" if self.metric is None else self.metric.name,
-                share=self._share_done(),
-            )
+        progress = Progress(
+            phase="searching",
+            seconds_left=self.budget.shown_left,
+            trials_done=len(self.trials),
+            runs_done=self.runs_done,
+            lanes_alive=sum(len(p.lanes) for p in self.engine.populations.values()),
+            best_score=None if self.best is None else self.engine.shown(self.best.error),
+            best_trial=self.best,
+            steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
+            metric=self._metric_name,
+            share=self._share_done(),
         )
+        self.on_progress(progress)
+        self.listeners.progress(progress)
+
+    @property
+    def _metric_name(self) -> str:
+        return "validation loss" if self.metric is None else self.metric.name
+
+
+def _names_of_runs(trial: ActiveTrial) -> list[str]:
+    called = _CALLED.get(trial.name, trial.name) or f"trial {trial.number}"
+    return [called] if trial.folds == 1 else [f"{called}, fold {fold + 1}" for fold in range(trial.folds)]
 
 
 def _trials_in_flight(folds: int) -> int:

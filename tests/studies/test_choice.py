@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from trimtab.studies.finish import best_fold
+from trimtab.studies.choice import best_fold
 from trimtab.training.config import Config
 from trimtab.tuning.trial import COMPLETE, PRUNED, TrialRecord
 

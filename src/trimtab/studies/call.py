@@ -1,0 +1,104 @@
+"""Call: one call that tunes: the time it has, what it trains on, who is told, and where its study lies.
+
+Knows nothing of what is studied.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trimtab.errors import OptionError
+from trimtab.listeners.listeners import Listeners
+from trimtab.machine import cores, device_named, lanes_in_threads
+from trimtab.training.config import whole
+from trimtab.tuning.budget import Budget, seconds_for
+from trimtab.tuning.folder import StudyFolder, locked
+from trimtab.tuning.going_on import trials_asked_for
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a study is worked on this time.
+
+    Attributes:
+        budget: the clock, with the events that end the search (`stop`) or the call (`abort`).
+        listeners: who is told.
+        trials: how many trials there are to be, those of earlier calls included; None where time alone decides.
+        out: the folder of a new study; None for one that is named by what is studied.
+        resume: the folder of the study that is gone on with; None for a new one.
+        is_lasting: whether the folder remains. One that is lost as soon as the call is done keeps no trial store,
+            curves or signals, and no baseline is trained that only its readers would miss.
+    """
+
+    budget: Budget
+    device: torch.device
+    threads: int
+    listeners: Listeners = field(default_factory=Listeners)
+    trials: int | None = None
+    out: Path | None = None
+    resume: Path | None = None
+    is_lasting: bool = True
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        budget: str | float | None,
+        trials: int | None,
+        threads: int | None,
+        device: str,
+        out: str | Path | None,
+        resume: str | Path | None,
+        stop: threading.Event | None,
+        abort: threading.Event | None,
+        started: float | None,
+        listeners: Listeners,
+    ) -> "Call":
+        """Of what a caller gave; raises OptionError, and StudyError where there is no study in `resume`."""
+        trials, threads = (
+            None if value is None else whole(name, value, 1)
+            for name, value in (("trials", trials), ("threads", threads))
+        )
+        if resume is not None:
+            resume = Path(resume)
+            StudyFolder.open(resume)
+            if out is not None:
+                raise OptionError(
+                    "--out is for a new study: one that is resumed stays in its folder. Leave one of both out."
+                )
+            if budget is None and trials is None:
+                trials = trials_asked_for(resume)
+        for name, event in (("stop", stop), ("abort", abort)):
+            if event is not None and not isinstance(event, threading.Event):
+                raise OptionError(f"{name} is {event!r}: it must be a threading.Event.")
+        clock = Budget(
+            seconds_for(budget, trials),
+            started=time.monotonic() if started is None else started,
+            stop=stop or threading.Event(),
+            abort=abort or threading.Event(),
+        )
+        return cls(
+            clock, device_named(device), threads or cores(), listeners, trials,
+            out=None if out is None else Path(out), resume=resume,
+        )  # fmt: skip
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The threads of this process are the lanes' inside, and a study that is gone on with is this call's alone."""
+        with locked(self.resume) if self.resume is not None else nullcontext(), lanes_in_threads():
+            yield
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether time may decide how much is trained."""
+        return self.budget.is_limited and self.trials is None
+
+    def told(self, document: dict[str, Any]) -> dict[str, Any]:
+        """`document` with the number of trials that is asked for by now."""
+        return document if self.trials is None else document | {"trials": self.trials}

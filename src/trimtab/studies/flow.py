@@ -1,0 +1,203 @@
+"""The flow of a study: one call from what is studied, ready to be searched, to the saved result.
+
+A table and a caller's own networks are two subjects of it. Parses no options and knows no terminal.
+"""
+
+import datetime
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from trimtab.errors import StudyError
+from trimtab.listeners.listeners import Listeners
+from trimtab.studies.call import Call
+from trimtab.studies.study import Study
+from trimtab.training.data import TrainingData
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.metrics import Metric
+from trimtab.tuning import calls
+from trimtab.tuning.flight import Flight, in_flight
+from trimtab.tuning.folder import StudyFolder, new_study
+from trimtab.tuning.going_on import kept, words_of_a_cut, words_of_going_on
+from trimtab.tuning.space import SearchSpace
+from trimtab.tuning.store import begun, check_opens
+from trimtab.tuning.study import Progress, Search
+from trimtab.tuning.trial import TrialRecord, TrialWeights
+from trimtab.tuning.writer import TrialWriter
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search came to: the best single trial, the `result` that users read, and what else the study's document
+    is to hold."""
+
+    winner: TrialRecord
+    result: dict[str, Any]
+    document: dict[str, Any] = field(default_factory=dict)
+
+
+class Subject(Protocol):
+    """What a study is of, read and checked: the data, the metric that rules, and the knobs that are turned.
+
+    `storage` is the URL of the database that has the trials, None for a file in the folder; `name` stands in the names
+    of new folders.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def data(self) -> TrainingData: ...
+    @property
+    def metric(self) -> Metric | None: ...
+    @property
+    def space(self) -> SearchSpace: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def storage(self) -> str | None: ...
+
+    def announce(self, listeners: Listeners) -> None:
+        """Tell what a user ought to know before the search."""
+        ...
+
+    def document(self) -> dict[str, Any]:
+        """What was asked, as it stands in the document of a new study."""
+        ...
+
+    def changes(self, folder: StudyFolder) -> dict[str, Any]:
+        """What is asked otherwise of the study in `folder`, which is gone on with; StudyError where it cannot be."""
+        ...
+
+    def how_to_resume(self, folder: Path) -> str: ...
+
+    def study(
+        self, out: Path, result: dict[str, Any], winner: TrialRecord, trials: Sequence[TrialRecord],
+        notices: Sequence[str],
+    ) -> Study: ...  # fmt: skip
+
+
+class Work(Protocol):
+    """What is done of a subject in a call beside the search: the engine is made, the search followed, a result made."""
+
+    engine: Engine
+    baselines: Sequence[str]
+
+    def progressed(self, progress: Progress) -> None: ...
+
+    def found_better(self, record: TrialRecord, weights: TrialWeights) -> None: ...
+
+    def outcome(self, trials: list[TrialRecord], unscored: set[float]) -> Outcome:
+        """The result; `unscored` are the figures that the metric gave instead of numbers. Raises StudyError."""
+        ...
+
+
+_S = TypeVar("_S", bound=Subject)
+
+
+def study_of(subject: _S, call: Call, begin: Callable[[_S, StudyFolder, Call], Work]) -> Study:
+    """Search, and give the study: new, or that in the folder which the call goes on with; `begin` makes the work that
+    is done beside."""
+    subject.announce(call.listeners)
+    if call.resume is not None:
+        folder = StudyFolder.open(call.resume)
+        return _in_folder(subject, call, folder, call.told(subject.changes(folder)), begin)
+    if subject.storage:
+        check_opens(subject.storage)
+    path = new_folder(subject.name) if call.out is None else call.out
+    asked = {"trials": None} | call.told(subject.document())
+    with new_study(path, kept(asked), call.budget.abort.is_set) as folder:
+        return _in_folder(subject, call, folder, asked, begin)
+
+
+def _in_folder(
+    subject: _S, call: Call, folder: StudyFolder, asked: dict[str, Any], begin: Callable[[_S, StudyFolder, Call], Work]
+) -> Study:
+    """The study in a folder that no other call writes into."""
+    call.listeners.study_started(folder.path)
+    calls.begin(folder)
+    work = begin(subject, folder, call)
+    trials, unscored = _searched(subject, call, folder, work, _earlier(subject, call, folder, asked))
+    if call.budget.abort.is_set():
+        calls.note(folder, seconds=round(call.budget.elapsed, 2))
+        how = subject.how_to_resume(folder.path)
+        raise StudyError(f"Stopped at once. What was finished is kept: go on with {how}.")
+    outcome = work.outcome(trials, unscored)
+    result = outcome.result | {"seconds": round(call.budget.elapsed, 2)}
+    calls.note(folder, seconds=result["seconds"])
+    result |= calls.in_all(folder)
+    folder.merge_curves()
+    notices = call.listeners.notices
+    folder.write("study.json", folder.read("study.json") | outcome.document | {"result": result, "notices": notices})
+    return subject.study(folder.path, result, outcome.winner, trials, notices)
+
+
+def _earlier(subject: Subject, call: Call, folder: StudyFolder, asked: dict[str, Any]) -> list[TrialRecord]:
+    """The trials of earlier calls."""
+    if not call.is_lasting:
+        return []
+    greater = subject.metric is not None and subject.metric.greater_is_better
+    earlier = begun(folder, url=subject.storage, greater_is_better=greater, asked=kept(asked))
+    for notice in words_of_going_on(earlier, call.trials) if call.resume is not None else ():
+        call.listeners.notice(notice)
+    return earlier
+
+
+def _searched(
+    subject: Subject, call: Call, folder: StudyFolder, work: Work, earlier: list[TrialRecord]
+) -> tuple[list[TrialRecord], set[float]]:
+    """All trials, earlier ones included; and the figures that the metric gave instead of numbers."""
+    flying = in_flight(folder, earlier)
+    flight = Flight(folder, flying)
+    writer = TrialWriter(
+        folder, subject.space, url=subject.storage, flight=flight, keeps_records=call.is_lasting,
+        greater_is_better=subject.metric is not None and subject.metric.greater_is_better,
+        earlier=earlier + [each.so_far for each in flying if each.so_far is not None],
+    )  # fmt: skip
+    with closing(work.engine), writer:
+        search = Search(
+            data=subject.data, metric=subject.metric, space=subject.space, engine=work.engine, folder=folder,
+            writer=writer, budget=call.budget, seed=subject.seed, max_trials=call.trials, earlier=earlier,
+            flight=flight, flying=flying, baseline_names=work.baselines, listeners=call.listeners,
+            on_progress=work.progressed, on_best=work.found_better,
+        )  # fmt: skip
+        trials = search.run()
+    if search.is_cut_by_time:
+        place = folder.path if call.is_lasting else None
+        call.listeners.notice(words_of_a_cut(search.tuned, search.max_trials, place))
+    return trials, search.unscored
+
+
+def training_report(engine: Engine) -> dict[str, Any]:
+    """How the training went, in lane-steps."""
+    populations = engine.populations.values()
+    useful, possible = (sum(getattr(p, name) for p in populations) for name in ("lane_steps", "place_steps"))
+    return {
+        "lane_steps": useful,
+        "utilisation": round(useful / max(1, possible), 4),
+        "compiled_share": round(sum(p.compiled_steps for p in populations) / max(1, useful), 4),
+        "bfloat16_share": round(sum(p.bfloat16_steps for p in populations) / max(1, useful), 4),
+        "structures": len(populations),
+    }
+
+
+def new_folder(source: str) -> Path:
+    """`trimtab-runs/<data>-<date>-<n>` with the first free n, made at once: nobody else finds that n free.
+
+    Raises StudyError where it cannot be made.
+    """
+    stem = f"{source}-{datetime.date.today().isoformat()}"
+    for n in itertools.count(1):
+        path = Path("trimtab-runs") / f"{stem}-{n}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise StudyError(
+                f"{path} cannot be written ({error.strerror}): choose another folder with --out."
+            ) from None
+        return path
+    raise AssertionError

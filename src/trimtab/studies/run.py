@@ -1,0 +1,87 @@
+"""Run: one training, finished, as the user holds it. Trains nothing."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars
+
+from trimtab.networks.own_optimizer import arguments_of
+from trimtab.networks.recipe import Recipe
+from trimtab.training.config import Config, Task
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+
+    from trimtab.export.scripts.module import Reading
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """One training, finished.
+
+    Attributes:
+        name: what the run is called, such as "lr=0.01, seed 0" in a sweep.
+        module: the network with the weights of the best epoch, in evaluation mode.
+        curves: a polars frame with a row per evaluated epoch; see `trimtab.training.run.Curves` for its columns.
+        config: every knob of the training, those left out included.
+        metric: what `score` is, None for the validation loss.
+        score: the metric on the validation rows at the best epoch, as users read it.
+        best_epoch: the epoch with the best score; 0 where no epoch gave a finite one, and the module then has the
+            weights it started from.
+        epochs: how many epochs were trained.
+        ended: why training ended: "all epochs", "stopped early", "stopped" (by a callback) or "not finite".
+        seed: the seed of all that was random.
+        task: "regression" or "classification".
+        given: the knobs as they were given, with functions where names were not.
+        share: the share of rows set aside to judge by, None where they were given.
+        evaluate_every: epochs between two evaluations.
+        has_weights: whether some rows counted more than others.
+        drops_last: whether a last batch that was short was left out.
+        reading: how targets and outputs were read, for `code()`.
+    """
+
+    name: str
+    module: "torch.nn.Module"
+    curves: polars.DataFrame
+    config: Config
+    metric: str | None
+    score: float
+    best_epoch: int
+    epochs: int
+    ended: str
+    seed: int
+    task: Task
+    given: Recipe
+    share: float | None = None
+    evaluate_every: int = 1
+    has_weights: bool = False
+    drops_last: bool = False
+    reading: "Reading | None" = field(default=None, repr=False)
+
+    @property
+    def findings(self) -> tuple[()]:
+        """Nothing yet: what is right and wrong with a run is not told so far."""
+        return ()
+
+    def plot(self) -> "Figure":
+        """The score on training and validation rows by epoch, the best epoch marked: a matplotlib figure."""
+        from trimtab.report.figures import curves_figure
+
+        return curves_figure(self.curves, metric=self.metric, best_epoch=self.best_epoch, title=self.name)
+
+    def code(self) -> str:
+        """A plain PyTorch script that trains as this run was trained, without trimtab; the data's place is marked."""
+        from trimtab.export.scripts.module import module_script
+
+        own: dict[str, Any] = {"loss": self.given.function, "optimizer": self.given.make_optimizer}
+        return module_script(
+            self.config, task=self.task, module=self.module, **own, metric=self.metric, seed=self.seed,
+            share=self.share, every=self.evaluate_every, keeps_dropout=self.given.has_own_dropout,
+            optimizer_arguments=arguments_of(self.given), has_weights=self.has_weights, drops_last=self.drops_last,
+            reading=self.reading,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        score = f"{self.metric or 'validation loss'} {self.score:.4g}"
+        return f"Run({self.name}: {score} at epoch {self.best_epoch} of {self.epochs}, {self.ended})"

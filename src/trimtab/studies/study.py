@@ -1,0 +1,145 @@
+"""Study: a search as the user holds it; its files stay the truth. What a table's and one's own networks' share.
+
+Knows how to read a study folder back; it trains nothing.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars
+
+from trimtab.errors import unknown_choice
+from trimtab.text.wording import counted
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.trial import TrialRecord
+from trimtab.tuning.words import trial_in_words
+
+Place = str | PathLike[str] | None
+PLOTS = ("search",)
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+
+    from trimtab.evaluation.result import Evaluation
+    from trimtab.model.model import Model
+
+
+@dataclass(frozen=True, repr=False)
+class Study(ABC):
+    """A finished (or interrupted) search.
+
+    Attributes:
+        out: its folder.
+        result: what `summary()` gives.
+        winner: the best single trial.
+        trials: every finished trial in the order in which they were asked for.
+        notices: what a user ought to know about data and result.
+    """
+
+    out: Path
+    result: dict[str, Any]
+    winner: TrialRecord
+    trials: tuple[TrialRecord, ...]
+    notices: tuple[str, ...] = field(default=())
+
+    @property
+    @abstractmethod
+    def module(self) -> "torch.nn.Module":
+        """The best of a study of your own networks, as it was scored, in evaluation mode; StudyError for a table."""
+
+    @property
+    @abstractmethod
+    def model(self) -> "Model":
+        """The saved model of a table, read from the study folder; StudyError for networks of your own."""
+
+    @property
+    @abstractmethod
+    def predictions(self) -> polars.DataFrame:
+        """What the model of a table predicted for the rows it may be judged by; StudyError for networks of your own."""
+
+    @abstractmethod
+    def code(self) -> str:
+        """A plain PyTorch script that trains the best single config, without trimtab.
+
+        That of a table reads the same file and prints its validation score beside the study's; raises DataError where
+        the file cannot be read any more. That of networks of your own has a place for the data.
+        """
+
+    @abstractmethod
+    def export(self, *, python: Place = None, onnx: Place = None, pt2: Place = None) -> dict[str, Path]:
+        """Write files that need no trimtab: `code()`, the model as an ONNX graph or as a PT2 program (see the guide).
+
+        Returns the files by kind. Raises OptionError where nothing is asked for or onnx is not installed, DataError
+        where a file cannot be written, StudyError for a kind that networks of your own do not have.
+        """
+
+    @abstractmethod
+    def evaluate(
+        self, data: Any, target: str | Sequence[str] | None = None, *, weight: str | None = None,
+        threshold: float | str | None = None, seed: int = 0,
+    ) -> "Evaluation":  # fmt: skip
+        """How good the study's model is on rows whose answer is known: every metric with its interval, and more.
+
+        Arguments:
+            data: a file, any frame with the columns and the target, or `(X, y)`.
+            target: the target's column there, if it is not called as in training.
+            weight: a column of row weights (default: that of the study, where it is there).
+            threshold: the probability from which on rows count as the second of two classes; or "f1", "accuracy" or
+                "balanced_accuracy", to take the best for that metric on the study's validation rows.
+            seed: of the bootstrap; the same gives the same intervals.
+
+        Raises DataError for rows that cannot be scored, OptionError and StudyError for a threshold that cannot be.
+        """
+
+    @property
+    def curves(self) -> polars.DataFrame:
+        """Every run's curves: trial, fold, epoch, losses, metric, learning rate and gradient norm."""
+        curves = StudyFolder(self.out).read_curves()
+        if curves.is_empty():
+            return curves
+        # A search that was killed may have written the curves of a trial that it could not store any more.
+        return curves.filter(polars.col("trial").is_in([record.number for record in self.trials]))
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """A sentence for each baseline of a table: by how much the model is better or worse, or that the two cannot be
+        told apart."""
+        from trimtab.tuning.verdicts import verdicts
+
+        return tuple(verdicts(self.result))
+
+    @property
+    def words(self) -> str:
+        """The best single config in words."""
+        return trial_in_words(self.winner)
+
+    def __repr__(self) -> str:
+        return f"Study({self.out}: {counted(len(self.trials), 'trial')}; {self.words})"
+
+    def __str__(self) -> str:
+        from trimtab.terminal.summary import summary_in_text
+
+        return summary_in_text(self) if "config" in self.result else repr(self)
+
+    def plot(self, kind: str = "search") -> "Figure":
+        """A matplotlib figure of the study.
+
+        "search": the score of each trial in their order with the best so far, and what each knob that was turned
+        yielded: every trial's score by its value. Raises OptionError for another kind, and where matplotlib is missing.
+        """
+        from trimtab.report.search_figure import search_figure
+
+        if kind not in PLOTS:
+            raise unknown_choice("kind of plot", str(kind), PLOTS)
+        metric = self.result.get("metric") or "validation loss"
+        greater = bool(StudyFolder(self.out).read("study.json")["asked"].get("greater_is_better"))
+        return search_figure(self.trials, metric=metric, greater_is_better=greater, winner=self.winner.number)
+
+    def summary(self) -> dict[str, Any]:
+        """What was found, as one plain dict: the object that `trimtab fit --json` prints."""
+        return dict(self.result)

@@ -1,0 +1,179 @@
+"""TableWork: what a call does for a table beside the search: the engine, a model that is always there, and the result.
+
+Knows the subject, its folder and the floors below; it searches nothing itself.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from trimtab.errors import StudyError
+from trimtab.model.model import Model, build
+from trimtab.model.tensors import with_test_rows
+from trimtab.studies import choice
+from trimtab.studies.all_rows import AllRows
+from trimtab.studies.call import Call
+from trimtab.studies.choice import Chosen
+from trimtab.studies.flow import Outcome, training_report
+from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
+from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
+from trimtab.studies.table_subject import TableSubject
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.programs.step import Features
+from trimtab.tuning import calls
+from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.held import best_of, may_be_model, words_of_better, words_of_less_than_held, words_of_no_trial
+from trimtab.tuning.notices import edge_notices
+from trimtab.tuning.study import Progress
+from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
+from trimtab.tuning.verdicts import EARLIER, FOLDS
+from trimtab.tuning.words import cut_of
+
+# A guess: saved so often (seconds), the model in the folder is nearly the best there is, and saving takes no time.
+MODEL_EVERY = 8.0
+
+
+class TableWork:
+    """The work of one call on `subject`, in its `folder`."""
+
+    def __init__(self, subject: TableSubject, folder: StudyFolder, call: Call) -> None:
+        self.subject, self.folder, self.call = subject, folder, call
+        self.prepared, self.metric, self.held = subject.prepared, subject.metric, subject.space.fixed
+        self.baselines: Sequence[str] = BASELINES if call.is_lasting else FITTED_BASELINES
+        self._model_saved: float | None = None
+        request, finishing = subject.request, self._reserved()
+        self.engine = Engine(
+            subject.data,
+            subject.metric,
+            lambda **network: build(self.prepared.encoder, self.prepared.target_encoder, network),
+            threads=call.threads,
+            always=Features(dropout=True),
+            precision=request.precision,
+            keeps_signals=call.is_lasting,
+            measures_widths=call.trials is None,
+            should_stop=call.budget.is_over,
+        )
+        self.all_rows = AllRows(
+            self.prepared, self.engine, folder, call.budget, single=request.single, refits=request.refit,
+            seed=request.seed, finishing=finishing, say=call.listeners.notice, is_timed=call.is_timed,
+        )  # fmt: skip
+
+    def _reserved(self) -> float:
+        """Keep enough time for the ensemble, the test and saving, and give how many seconds that is."""
+        budget, single = self.call.budget, self.subject.request.single
+        if budget.is_limited:
+            wanted = finishing_seconds(self.prepared, self.metric, budget=budget.seconds, single=single)
+            budget.reserve = min(MOST_OF_FINISH * budget.seconds, wanted)
+        return budget.reserve
+
+    # -- while the search runs
+
+    def progressed(self, progress: Progress) -> None:
+        """The time that is kept for the end depends on the best trial alone."""
+
+    def found_better(self, record: TrialRecord, weights: TrialWeights) -> None:
+        """Keep a usable model in the folder while the search runs, so that a killed study can predict."""
+        self.all_rows.reserve_for(record)
+        if self._model_saved is not None and time.monotonic() - self._model_saved < MODEL_EVERY:
+            return
+        member = choice.scored_member(self.prepared, record, weights)
+        Model(self.prepared.encoder, self.prepared.target_encoder, (member,)).save(self.folder.model)
+        self._model_saved = time.monotonic()
+
+    # -- when it has ended
+
+    def outcome(self, trials: list[TrialRecord], unscored: set[float]) -> Outcome:
+        """Choose the model, save it, judge what was saved, and train it once more on all rows where that was asked."""
+        subject, request, folder = self.subject, self.subject.request, self.folder
+        self._tell_finishing(trials)
+        chosen = choice.choose(
+            self._candidates(trials), folder, subject.data, self.metric, single=request.single,
+            units=self.prepared.units, seed=request.seed,
+        )  # fmt: skip
+        model = self.all_rows.scored_model(chosen, trials)
+        model.save(folder.model)
+        model = Model.load(folder.model)
+        if self.prepared.test is not None:
+            calls.note(folder, tested=True)
+        judged = self._judge(chosen, trials, model)
+        if self.call.is_lasting:
+            folder.save_predictions(predictions_frame(self.prepared, model, judged))
+        result = self._result(chosen, trials, model, judged)
+        self._compare_with_yardsticks(chosen, trials, judged)
+        if request.refit:
+            if self.all_rows.refit(chosen, with_test_rows(subject.data, self.prepared)):
+                result["figures_of"] = FOLDS if self.prepared.test is None else EARLIER
+            result["networks"] = self.all_rows.model_of(chosen.members).networks
+        for notice in edge_notices(chosen.winner, subject.space, trials=result["finished"]):
+            self.call.listeners.notice(notice)
+        return Outcome(chosen.winner, result)
+
+    def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
+        """The trials that may be the model: a baseline that does not keep the knobs that are held still is a yardstick.
+
+        Raises StudyError where nothing else was finished.
+        """
+        own = [record for record in trials if may_be_model(record, self.held)]
+        if best_of(own, self.held) is None and best_of(trials, {}) is not None:
+            go_on = (
+                f" What was finished is kept: go on with --resume {self.folder.path}." if self.call.is_lasting else ""
+            )
+            raise StudyError(f"{words_of_no_trial(self.held)}{go_on}")
+        return own
+
+    def _compare_with_yardsticks(self, chosen: Chosen, trials: list[TrialRecord], judged: Judged) -> None:
+        """Say which baselines are better and could not be the model, and which members keep less than was asked for."""
+        score = judged.validation[self.metric.name]
+        yardsticks = [record for record in trials if not may_be_model(record, self.held)]
+        members = [record for record, _ in chosen.members]
+        texts = words_of_better(yardsticks, self.held, self.metric, score)
+        for text in [*texts, *words_of_less_than_held(members, self.held)]:
+            self.call.listeners.notice(text)
+
+    def _judge(self, chosen: Chosen, trials: list[TrialRecord], model: Model) -> Judged:
+        """The model's figures beside those of the baselines, on the test rows or out of fold."""
+        yardsticks = {
+            record.name: Yardstick(self.all_rows.model_of([(record, 1.0)]), weights.predictions)
+            for record in trials
+            if record.name and (weights := self.folder.load_weights(record.number)) is not None
+        }
+        return judge(
+            self.prepared, self.metric, model, out_of_fold=chosen.predictions, nested=chosen.nested,
+            yardsticks=yardsticks, seed=self.subject.request.seed,
+        )  # fmt: skip
+
+    def _result(self, chosen: Chosen, trials: list[TrialRecord], model: Model, judged: Judged) -> dict[str, Any]:
+        prepared = self.prepared
+        fold = self.subject.data.folds[prepared.split.latest or 0]
+        return {
+            "out": str(self.folder.path),
+            "task": prepared.schema.task,
+            "metric": self.metric.name,
+            **judged.document(self.metric.name),
+            "trials": len(trials),
+            "runs": sum(len(record.ended) for record in trials),
+            "engine": training_report(self.engine),
+            "config": chosen.winner.config.to_json(),
+            "winner": chosen.winner.number,
+            "ensemble": [
+                {"trial": record.number, "name": record.name, "share": share} for record, share in chosen.members
+            ],
+            "networks": model.networks,
+            "cut": {record.name: cut for record in trials if record.name and (cut := cut_of(record))},
+            "figures_of": FOLDS if prepared.test is None and self.all_rows.is_trained else "model",
+            "finished": sum(not record.name and record.state == COMPLETE for record in trials),
+            "rows": {
+                "train": len(fold.train),
+                "valid": len(fold.validation),
+                "test": 0 if prepared.test is None else prepared.test.height,
+            },
+        }
+
+    def _tell_finishing(self, trials: list[TrialRecord]) -> None:
+        best = best_of(trials, self.held)
+        runs = sum(len(record.ended) for record in trials)
+        score = None if best is None else self.metric.shown(best.error)
+        left = self.call.budget.shown_left
+        progress = Progress("finishing", left, len(trials), runs, 0, score, best, 0.0, self.metric.name, share=1.0)
+        self.call.listeners.progress(progress)
