@@ -253,7 +253,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "studies.network_work:NetworkWork._result",
     ),
     "fit": (
-        "fit:Material.read",
+        "fit:Datasets.read",
         "networks.networks:copied",
         "networks.fitting:tried",
         "networks.runs:in_lanes",

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import trimtab as tt
-from trimtab.networks.material import Material
+from trimtab.networks.datasets import Datasets
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_study_has_trials_curves_and_the_best_network_as_it_was_scored(study, 
     assert study.winner.error == min(trial.error for trial in study.trials if trial.state == "complete")
     assert not study.module.training
     assert set(study.winner.values) == set(SPACE)
-    valid = Material.read(rows, 0.2, seed=0, batch_size=None).valid  # they follow from data and seed
+    valid = Datasets.read(rows, 0.2, seed=0, batch_size=None).valid  # they follow from data and seed
     with torch.no_grad():
         predicted = study.module(valid.inputs[0])[:, 0]
     rmse = float((predicted - valid.targets[0]).square().mean().sqrt())

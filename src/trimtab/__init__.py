@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from trimtab.networks.recipe import EarlyStopping
     from trimtab.recording.recorder import Recorder
     from trimtab.studies.loading import load, load_model
-    from trimtab.studies.run import Run
+    from trimtab.studies.single_run import Run
     from trimtab.studies.study import Study
     from trimtab.sweep import sweep
     from trimtab.sweeps.result import Sweep
@@ -96,7 +96,7 @@ _HOME = {
     "NotFiniteError": "trimtab.errors",
     "OptionError": "trimtab.errors",
     "Recorder": "trimtab.recording.recorder",
-    "Run": "trimtab.studies.run",
+    "Run": "trimtab.studies.single_run",
     "Schedule": "trimtab.training.config",
     "ShapeError": "trimtab.errors",
     "Study": "trimtab.studies.study",

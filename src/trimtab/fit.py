@@ -12,15 +12,15 @@ from typing import Any
 from torch import nn
 
 from trimtab.errors import OptionError
-from trimtab.listeners.given import callbacks_as_listeners
+from trimtab.listeners.adapters import callbacks_as_listeners
 from trimtab.listeners.listeners import Listeners
 from trimtab.machine import device_named, lanes_in_threads
+from trimtab.networks.datasets import Datasets
 from trimtab.networks.fitting import Fitting
-from trimtab.networks.material import Material
 from trimtab.networks.networks import Networks
 from trimtab.networks.recipe import Recipe, recipe, refuse_idle, split_knobs
 from trimtab.networks.runs import NamedRecipe, Runs, for_training
-from trimtab.studies.run import Run
+from trimtab.studies.single_run import Run
 from trimtab.training.config import whole
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.run import RunRecord
@@ -93,12 +93,12 @@ def fit(
     networks, seed = Networks(module), whole("seed", seed)
     with lanes_in_threads(), for_training():
         wanted = recipe_of(networks, given)
-        material = Material.read(Material.one_of(train, data), valid, seed=seed, batch_size=wanted.asked_rows)
+        datasets = Datasets.read(Datasets.one_of(train, data), valid, seed=seed, batch_size=wanted.asked_rows)
         asked = wanted
-        if batch_size is None and material.batch_size:
-            wanted = recipe_of(networks, given | {"batch_size": material.batch_size})
+        if batch_size is None and datasets.batch_size:
+            wanted = recipe_of(networks, given | {"batch_size": datasets.batch_size})
         fitting = Fitting(
-            networks, material, wanted, metric=metric, seed=seed, device=device_named(device),
+            networks, datasets, wanted, metric=metric, seed=seed, device=device_named(device),
             evaluate_every=whole("evaluate_every", evaluate_every, least=1),
         )  # fmt: skip
         refuse_idle([asked])
@@ -146,7 +146,7 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, 
         given=wanted,
         share=share,
         evaluate_every=fitting.evaluate_every,
-        has_weights=fitting.material.has_weights,
+        has_weights=fitting.datasets.has_weights,
         drops_last=fitting.drops_last,
         reading=fitting.reading,
     )

@@ -14,13 +14,13 @@ from torch import nn
 
 from trimtab.errors import OptionError
 from trimtab.fit import finished, recipe_of, share_of
-from trimtab.listeners.given import callbacks_as_listeners
+from trimtab.listeners.adapters import callbacks_as_listeners
 from trimtab.listeners.listeners import Listeners
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.networks.comparison import Predicted, metric_of_loss
+from trimtab.networks.datasets import Datasets
 from trimtab.networks.divergence import has_diverged, is_unscored
 from trimtab.networks.fitting import BY_TASK, Fitting
-from trimtab.networks.material import Material
 from trimtab.networks.networks import Networks
 from trimtab.networks.recipe import LOSS_KNOBS, Recipe, plain, refuse_idle, split_knobs
 from trimtab.networks.runs import NamedRecipe, Runs, for_training, require_scores
@@ -76,21 +76,21 @@ def sweep(
     started = time.perf_counter()
     networks, listeners = Networks(module), Listeners(callbacks_as_listeners(callbacks))
     seeds, seed = whole("seeds", seeds, least=1), whole("seed", seed)
-    swept, held = _swept(networks, knobs, seed)
+    grid, held = _grid_and_held(networks, knobs, seed)
     threads = cores() if threads is None else whole("threads", threads, least=1)
-    combinations = [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
+    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     if len(combinations) * seeds > MOST_RUNS:
         raise OptionError(
             f"This sweep is {counted(len(combinations) * seeds, 'run')}: {MOST_RUNS:,} at most can be trained at once."
         )
     # Values of different losses cannot be compared; each run's best epoch is still its own loss's.
-    by_task = metric is None and bool(set(swept) & LOSS_KNOBS)
+    by_task = metric is None and bool(set(grid) & LOSS_KNOBS)
     with lanes_in_threads(), for_training():
         recipes = [recipe_of(networks, held | combination) for combination in combinations]
         refuse_idle(recipes)
-        material = Material.read(Material.one_of(train, data), valid, seed=seed, batch_size=recipes[0].asked_rows)
-        if material.batch_size and "batch_size" not in knobs:
-            held["batch_size"] = material.batch_size
+        datasets = Datasets.read(Datasets.one_of(train, data), valid, seed=seed, batch_size=recipes[0].asked_rows)
+        if datasets.batch_size and "batch_size" not in knobs:
+            held["batch_size"] = datasets.batch_size
             recipes = [recipe_of(networks, held | combination) for combination in combinations]
         jobs = [
             NamedRecipe(_named(combination, seed + i, seeds), wanted, seed + i)
@@ -98,7 +98,7 @@ def sweep(
             for i in range(seeds)
         ]
         outcomes, runs, fitting = _trained(
-            networks, material, jobs, listeners,
+            networks, datasets, jobs, listeners,
             {"metric": BY_TASK if by_task else metric, "judges_by_loss": by_task, "seed": seed,
              "device": device_named(device), "threads": threads,
              "evaluate_every": whole("evaluate_every", evaluate_every, least=1)},
@@ -111,12 +111,14 @@ def sweep(
     )  # fmt: skip
 
 
-def _swept(networks: Networks, knobs: Mapping[str, Any], seed: int) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+def _grid_and_held(
+    networks: Networks, knobs: Mapping[str, Any], seed: int
+) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     """The knobs that were given as several values, and those that stand still; lists in a form that cannot change."""
     found = {name: several(networks, name, value) for name, value in knobs.items()}
     firsts = {name: knobs[name] if found[name] is None else next(iter(found[name] or ()), None) for name in knobs}
     others, _ = split_knobs(networks, {name: Listed.of(value) for name, value in firsts.items()})
-    swept, held = {}, {}
+    grid, held = {}, {}
     for name, values in found.items():
         if values and name in networks.knobs and is_one_after_all(networks, name, values, others, seed):
             values = None
@@ -128,15 +130,15 @@ def _swept(networks: Networks, knobs: Mapping[str, Any], seed: int) -> tuple[dic
             raise OptionError(f"{name} has no values to sweep.")
         if len({_same(each) for each in values}) < len(values):
             raise OptionError(f"{name} has a value twice: give each once, and more seeds for more runs of it.")
-        swept[name] = values
-    if not 1 <= len(swept) <= 2:
-        named = ", ".join(swept) or "none"
+        grid[name] = values
+    if not 1 <= len(grid) <= 2:
+        named = ", ".join(grid) or "none"
         lists = sorted(name for name in held if is_sequence(held[name]) and takes_sequence(networks, name))
-        hint = f" One value of {lists[0]} is a list: give a list of lists to sweep it." if lists and not swept else ""
+        hint = f" One value of {lists[0]} is a list: give a list of lists to sweep it." if lists and not grid else ""
         raise OptionError(
             f"A sweep turns one or two knobs, given as lists of values; given so: {named}. For more use tt.tune.{hint}"
         )
-    return swept, held
+    return grid, held
 
 
 def _same(value: Any) -> Any:
@@ -154,7 +156,7 @@ def _named(combination: Mapping[str, Any], seed: int, seeds: int) -> str:
 
 def _trained(
     networks: Networks,
-    material: Material,
+    datasets: Datasets,
     jobs: Sequence[NamedRecipe],
     listeners: Listeners,
     how: dict[str, Any],
@@ -171,7 +173,7 @@ def _trained(
     fitting: Fitting | None = None
     for places in families.values():
         own = [jobs[place] for place in places]
-        fitting = Fitting(networks, material, own[0].recipe, **how)
+        fitting = Fitting(networks, datasets, own[0].recipe, **how)
         if fitting.judges_by_loss and fitting.metric is None:
             raise OptionError("Values of different losses cannot be compared: name a metric= that reads the outputs.")
         for job in own[1:]:
@@ -196,7 +198,7 @@ def _outcome(fitting: Fitting, record: RunRecord) -> Outcome:
 
 def _predicted(fitting: Fitting, wanted: Recipe, by_value: Sequence[Sequence[Outcome]]) -> Predicted | None:
     """The validation rows as `compare` reads them, where predictions were kept and their error is a mean over rows."""
-    if not fitting.outputs or fitting.material.is_streamed or (fitting.metric is not None and fitting.metric.own):
+    if not fitting.outputs or fitting.datasets.is_streamed or (fitting.metric is not None and fitting.metric.own):
         return None
     data = fitting.training_data
     judged = data.folds[0].validation

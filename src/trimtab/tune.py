@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import OptionError, unknown_choice
-from trimtab.listeners.given import callbacks_as_listeners, observers_as_listeners
+from trimtab.listeners.adapters import callbacks_as_listeners, observers_as_listeners
 from trimtab.listeners.listener import Listener
 from trimtab.listeners.listeners import Listeners
-from trimtab.networks.material import Material
+from trimtab.networks.datasets import Datasets
 from trimtab.networks.runs import for_training
 from trimtab.studies.call import Call
 from trimtab.studies.flow import study_of
@@ -199,7 +199,7 @@ def _table_request(arguments: Mapping[str, Any], call: Call) -> tuple[TableReque
             "valid= belongs to networks of your own, and has no effect on a table: name a column of parts with "
             "--split, or give (train, valid, test) frames."
         )
-    data = arguments["data"] if arguments["train"] is None else Material.one_of(arguments["train"], arguments["data"])
+    data = arguments["data"] if arguments["train"] is None else Datasets.one_of(arguments["train"], arguments["data"])
     if arguments["source"] is not None and data is not None:
         raise OptionError("There are two tables, the first argument and data=: give one of them.")
     names = ("target", "task", "split", "test", "drop", "number", "category", "weight", "seed", "metric", "fixed",
@@ -242,7 +242,7 @@ def _networks_request(arguments: Mapping[str, Any]) -> NetworksRequest:
         raise OptionError(f"{given}= belongs to tables: leave it out for networks of your own.")
     valid, test, storage = (arguments[name] for name in ("valid", "test", "storage"))
     return NetworksRequest(
-        make=arguments["source"], data=Material.one_of(train, data),
+        make=arguments["source"], data=Datasets.one_of(train, data),
         valid=USUAL_VALID_SHARE if is_usual(valid) else valid,
         test=None if is_usual(test) or (isinstance(test, str) and test == "none") else test,
         space=arguments["space"] or {}, fixed=arguments["fixed"], metric=arguments["metric"],

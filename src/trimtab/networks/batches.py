@@ -24,10 +24,10 @@ class RunBatches:
     """The batches of a run by itself, from examples in the order that a lane would see them in, or from streams."""
 
     def __init__(self, fitting: Fitting, request: Request, *, leaves_out: bool) -> None:
-        material, config = fitting.material, request.config
+        datasets, config = fitting.datasets, request.config
         self._fitting, self._seed = fitting, request.seed
         self._leaves_out = leaves_out
-        train, valid = material.train, material.valid
+        train, valid = datasets.train, datasets.valid
         self._train = fitting.prepared(train) if isinstance(train, Examples) else train
         self._valid = fitting.prepared(valid) if isinstance(valid, Examples) else valid
         if isinstance(self._train, Examples):
@@ -37,7 +37,7 @@ class RunBatches:
             self.size = min(config.batch_size or rows, rows)
             self.batches = rows // self.size if self._leaves_out else -(-rows // self.size)
             return
-        self.size, self.batches = fitting.material.batch_size or 1, self._batches_of(self._train, config)
+        self.size, self.batches = fitting.datasets.batch_size or 1, self._batches_of(self._train, config)
 
     def _batches_of(self, stream: Stream, config: Config) -> int:
         """Batches of an epoch of a stream; raises OptionError where `config` wants what the stream cannot give."""

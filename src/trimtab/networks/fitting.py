@@ -1,4 +1,4 @@
-"""Fitting: networks, material and a loss brought together, so that the engine can train them.
+"""Fitting: networks, datasets and a loss brought together, so that the engine can train them.
 
 Says what cannot work before a run begins. Knows networks, examples, losses and metrics; it trains nothing itself.
 """
@@ -19,8 +19,8 @@ from torch.utils import _pytree as pytree
 from trimtab.errors import DataError, OptionError, ShapeError
 from trimtab.export.scripts.forms import Form, cast
 from trimtab.export.scripts.module import Reading
+from trimtab.networks.datasets import Datasets, joined
 from trimtab.networks.examples import Examples
-from trimtab.networks.material import Material, joined
 from trimtab.networks.networks import Networks
 from trimtab.networks.own_loss import OwnLoss, own_loss, reads_logits
 from trimtab.networks.probe import (
@@ -57,7 +57,7 @@ BY_TASK = "by task"
 
 
 class Fitting:
-    """Runs of networks of one kind on one material, with one loss family: named losses of a task, or one function.
+    """Runs of networks of one kind on the same datasets, with one loss family: named losses of a task, or one function.
 
     `first` is a recipe of that family. `metric` is a name, a metric of the caller's own, None for the validation loss,
     or BY_TASK for the task's default. Everything that cannot work is said here, before a run begins.
@@ -66,7 +66,7 @@ class Fitting:
     def __init__(
         self,
         networks: Networks,
-        material: Material,
+        datasets: Datasets,
         first: Recipe,
         *,
         metric: str | OwnMetric | None,
@@ -80,11 +80,11 @@ class Fitting:
             raise OptionError(
                 "metric is a function: say which way is better, as tt.Metric(function, greater_is_better=True)."
             )
-        self.networks, self.material, self.device, self.threads = networks, material, device, threads
+        self.networks, self.datasets, self.device, self.threads = networks, datasets, device, threads
         self.evaluate_every, self.seed, self.judges_by_loss = evaluate_every, seed, judges_by_loss
         self._untrained: dict[tuple, tuple[float, float]] = {}
         self._named = first.config.module_arguments
-        module, some = networks.made(self._named, seed), material.first
+        module, some = networks.made(self._named, seed), datasets.first
         self._tried = self._tried_out(module, first)
         self.own: OwnLoss | None = None
         if first.function is not None:
@@ -113,7 +113,7 @@ class Fitting:
 
     def _tried_out(self, module: nn.Module, first: Recipe) -> Tried:
         is_own = first.function is not None
-        some = self.material.first
+        some = self.datasets.first
         found = tried(module, some, own_dropout=first.has_own_dropout, keeps_outputs=is_own, told=self.networks.told)
         # A batch that is not full is left out wherever the rows of one belong together.
         if not some.drops_last:
@@ -124,7 +124,7 @@ class Fitting:
     def reading(self) -> Reading:
         """How targets and outputs are read, for whoever writes it down."""
         own = None if self.metric is None else self.metric.own
-        first, outputs = self.material.first, self._tried.outputs
+        first, outputs = self.datasets.first, self._tried.outputs
         target, tree = first.targets[0], first.tree
         return Reading(
             of_target=() if self.own is None else self.own.form.lines(tree),
@@ -142,7 +142,7 @@ class Fitting:
 
     def _casts(self, first: Examples) -> tuple[str, ...]:
         """The lines of a script that bring inputs into the types in which the network took them."""
-        valid = self.material.valid
+        valid = self.datasets.valid
         given = [first, *([valid.in_order_of(first.names)] if isinstance(valid, Examples) else [])]
         taken = self._tried.prepared(first.taken(torch.arange(1))).in_order_of(first.names)
         types = [
@@ -245,7 +245,7 @@ class Fitting:
         if len(columns) > 1:
             return None
         try:
-            check_for_metric(self._tried.outputs, self.material.first, metric)
+            check_for_metric(self._tried.outputs, self.datasets.first, metric)
         except (DataError, OptionError):
             return None
         return metric
@@ -265,7 +265,7 @@ class Fitting:
                 )
         self.check_loss(recipe)
         check_against(recipe, module, classes=self.outputs if self.task == "classification" else 0)
-        train, size = self.material.train, recipe.config.batch_size
+        train, size = self.datasets.train, recipe.config.batch_size
         rows = train.rows if isinstance(train, Examples) else 2
         self._say_left_out(module, rows, size)
         if min(size or rows, rows) < 2 and any(isinstance(m, _BatchNorm) for m in module.modules()):
@@ -276,7 +276,7 @@ class Fitting:
 
     def _say_left_out(self, module: nn.Module, rows: int, size: int) -> None:
         """Say which rows a network that mixes those of a batch is not trained on."""
-        train = self.material.train
+        train = self.datasets.train
         if not isinstance(train, Examples) or train.drops_last or not size or size >= rows or not rows % size:
             return
         if self._tried.use.mixes_rows or any(counts_rows(layer) for layer in module.modules()):
@@ -288,7 +288,7 @@ class Fitting:
 
     def prepared(self, part: Examples) -> Examples:
         """Examples in the form that network and loss read."""
-        part = self._tried.prepared(part).with_targets_as(self.material.first)
+        part = self._tried.prepared(part).with_targets_as(self.datasets.first)
         self._check_weights(part)
         if self.own is None:
             return arranged_targets(self._tried.outputs, part, self.task, self.loss_name, self.dtype)
@@ -332,7 +332,7 @@ class Fitting:
     @cached_property
     def kind(self) -> TrainingData:
         """How outputs and targets are read, over some rows."""
-        some = self.prepared(self.material.first)
+        some = self.prepared(self.datasets.first)
         return self.data(some, torch.arange(some.rows), torch.arange(some.rows))
 
     def data(self, rows: Examples, kept: Tensor, judged: Tensor) -> TrainingData:
@@ -349,7 +349,7 @@ class Fitting:
         )  # fmt: skip
 
     def engine(self, **options: Any) -> Engine:
-        """An engine over the material, which must not be streamed; `options` are the engine's."""
+        """An engine over the datasets, which must not be streamed; `options` are the engine's."""
         usual: dict[str, Any] = {"epochs_per_round": self.evaluate_every, "training_rows": TRAINING_ROWS_JUDGED,
                                  "judges_by_loss": self.judges_by_loss}  # fmt: skip
         return Engine(
@@ -369,7 +369,7 @@ class Fitting:
 
     def untrained(self, request: Request) -> tuple[float, float]:
         """The losses on training and validation rows before the first step; infinite where they are read anew."""
-        if self.material.is_streamed:
+        if self.datasets.is_streamed:
             return math.inf, math.inf
         config = request.config
         key = (config.network, request.seed if self.networks.factory is not None else 0, config.loss)
@@ -396,8 +396,8 @@ class Fitting:
 
     @cached_property
     def training_data(self) -> TrainingData:
-        """The material as the engine reads it; it must not be streamed."""
-        train, valid = self.material.train, self.material.valid
+        """The datasets as the engine reads them; they must not be streamed."""
+        train, valid = self.datasets.train, self.datasets.valid
         assert isinstance(train, Examples) and not isinstance(valid, Stream)
         trained = self.prepared(train)
         data = self.data(*joined(trained, None if valid is None else self.prepared(valid)))

@@ -29,7 +29,7 @@ def identity_of_run(fitting: Fitting, request: Request, recipe: Recipe, rows: It
     things: dict[str, Any] = {"the knobs": knobs, "the data": list(rows)}
     things |= {
         f"what {name}= reads": _reader(part)
-        for name, part in (("train", fitting.material.train), ("valid", fitting.material.valid))
+        for name, part in (("train", fitting.datasets.train), ("valid", fitting.datasets.valid))
         if isinstance(part, Stream)
     }
     things |= {

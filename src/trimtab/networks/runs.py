@@ -80,7 +80,7 @@ class Runs:
         reports = RunReports(listeners)
         with listeners:
             reports.admitted(requests, [named.name for named in recipes])
-            is_solo = fitting.material.is_streamed or recipes[0].recipe.make_optimizer is not None
+            is_solo = fitting.datasets.is_streamed or recipes[0].recipe.make_optimizer is not None
             made = (self._alone if is_solo else self._in_lanes)(recipes, requests, reports)
             records = sorted(made, key=lambda record: record.request.trial)
             if self.to_be_scored:
@@ -116,9 +116,9 @@ class Runs:
     def _alone(
         self, recipes: Sequence[NamedRecipe], requests: Sequence[Request], reports: RunReports
     ) -> Iterator[RunRecord]:
-        material, told = self.fitting.material, self.fitting.networks.told
-        if material.is_streamed:
-            sentence = f"The data are read anew in every epoch, one run after the other: {material.reason}."
+        datasets, told = self.fitting.datasets, self.fitting.networks.told
+        if datasets.is_streamed:
+            sentence = f"The data are read anew in every epoch, one run after the other: {datasets.reason}."
             say_once(log, told, sentence)
         else:
             say_once(log, told, "With an optimizer of your own, runs train one after the other.")

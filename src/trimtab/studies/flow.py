@@ -30,7 +30,7 @@ from trimtab.tuning.writer import TrialWriter
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchResult:
     """What a search came to: the best single trial, the `result` that users read, and what else the study's document
     is to hold."""
 
@@ -89,7 +89,7 @@ class Work(Protocol):
 
     def found_better(self, record: TrialRecord, weights: TrialWeights) -> None: ...
 
-    def outcome(self, trials: list[TrialRecord], unscored: set[float]) -> Outcome:
+    def outcome(self, trials: list[TrialRecord], unscored: set[float]) -> SearchResult:
         """The result; `unscored` are the figures that the metric gave instead of numbers. Raises StudyError."""
         ...
 

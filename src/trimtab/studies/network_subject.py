@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from trimtab.errors import OptionError, StudyError
 from trimtab.listeners.listeners import Listeners
+from trimtab.networks.datasets import Datasets
 from trimtab.networks.differences import Parts, differences, differing
 from trimtab.networks.examples import Examples, check_finite
 from trimtab.networks.fitting import BY_TASK, Fitting
 from trimtab.networks.identity import identity_of_study
-from trimtab.networks.material import Material
 from trimtab.networks.networks import Networks
 from trimtab.networks.space import ModuleSpace, domains_of
 from trimtab.networks.streams import Stream, examples
@@ -55,23 +55,23 @@ class NetworkSubject:
             # No seed is a usual one here: what is given has to be that of the study.
             before = seed_of(call.resume, 0) if request.seed is None else request.seed
             seed = seed_of(call.resume, before, usual=-1)
-        material = Material.read(request.data, request.valid, seed=seed, batch_size=None)
-        if material.is_streamed:
+        datasets = Datasets.read(request.data, request.valid, seed=seed, batch_size=None)
+        if datasets.is_streamed:
             raise OptionError(
-                f"A search reads the same rows again and again, and of these {material.reason}: use tt.fit."
+                f"A search reads the same rows again and again, and of these {datasets.reason}: use tt.fit."
             )
-        space = _space(request, material)
+        space = _space(request, datasets)
         space.check_losses()
         middle = {name: domain.draw(numpy.random.default_rng(seed)) for name, domain in space.domains.items()}
         fitting = Fitting(
-            space.networks, material, space.recipe(middle), metric=request.metric or BY_TASK, seed=seed,
+            space.networks, datasets, space.recipe(middle), metric=request.metric or BY_TASK, seed=seed,
             device=call.device, threads=call.threads,
         )  # fmt: skip
         space = space.for_task(fitting.task, is_of_logit=fitting.one_output == "logit")
         space.check()
         for each in space.losses:
             fitting.check_loss(each)
-        test = None if request.test is None else fitting.prepared(_test_rows(request.test).like(material.first))
+        test = None if request.test is None else fitting.prepared(_test_rows(request.test).like(datasets.first))
         return cls(request, fitting, space, seed, storage, test)
 
     @property
@@ -100,7 +100,7 @@ class NetworkSubject:
             "metric": None if metric is None else metric.name, "storage": self.storage,
             "fingerprint": _fingerprint(fitting),
             "greater_is_better": metric is not None and metric.greater_is_better,
-            "has_weights": fitting.material.has_weights, "drops_last": fitting.drops_last,
+            "has_weights": fitting.datasets.has_weights, "drops_last": fitting.drops_last,
             "reading": fitting.reading.noted(),
         }  # fmt: skip
 
@@ -129,17 +129,17 @@ class NetworkSubject:
         return self.space.networks.made(arguments, self.seed)
 
 
-def _space(request: NetworksRequest, material: Material) -> ModuleSpace:
+def _space(request: NetworksRequest, datasets: Datasets) -> ModuleSpace:
     """The knobs that are turned, and those that are held still."""
     networks, fixed = Networks(request.make), request.fixed
     domains = domains_of(request.space, networks)
     both = next((name for name in domains if name in fixed), None)
     if both is not None:
         raise OptionError(f"{both} is in space and also fixed: leave one of the two out.")
-    knobs = ModuleSpace(networks, domains, fixed, rows=len(material.first.weights))
+    knobs = ModuleSpace(networks, domains, fixed, rows=len(datasets.first.weights))
     knobs.refuse_idle()
-    if material.batch_size and not {"batch_size"} & {*fixed, *domains}:
-        knobs = replace(knobs, fixed={**fixed, "batch_size": material.batch_size})
+    if datasets.batch_size and not {"batch_size"} & {*fixed, *domains}:
+        knobs = replace(knobs, fixed={**fixed, "batch_size": datasets.batch_size})
     return knobs
 
 

@@ -12,7 +12,7 @@ import torch
 from trimtab.errors import StudyError
 from trimtab.networks.examples import Examples
 from trimtab.studies.call import Call
-from trimtab.studies.flow import Outcome, training_report
+from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.network_study import parts_of_network
 from trimtab.studies.network_subject import NetworkSubject
 from trimtab.text.wording import counted
@@ -51,7 +51,7 @@ class NetworkWork:
     def found_better(self, record: TrialRecord, weights: TrialWeights) -> None:
         """The weights of every trial are in the folder already."""
 
-    def outcome(self, trials: list[TrialRecord], unscored: set[float]) -> Outcome:
+    def outcome(self, trials: list[TrialRecord], unscored: set[float]) -> SearchResult:
         self._check_scores(trials, unscored)
         winner = min((record for record in trials if record.state == COMPLETE), key=lambda r: r.error, default=None)
         if winner is None:
@@ -60,7 +60,7 @@ class NetworkWork:
         if self.subject.test is not None:
             calls.note(self.folder, tested=True)
         made = self.subject.space.networks.made(winner.config.module_arguments, self.subject.seed)
-        return Outcome(winner, result, {"network": parts_of_network(made)})
+        return SearchResult(winner, result, {"network": parts_of_network(made)})
 
     def _reserve(self, lanes: int) -> None:
         """Keep time to store what still trains when the search ends."""

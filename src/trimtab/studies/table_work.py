@@ -14,7 +14,7 @@ from trimtab.studies import choice
 from trimtab.studies.all_rows import AllRows
 from trimtab.studies.call import Call
 from trimtab.studies.choice import Chosen
-from trimtab.studies.flow import Outcome, training_report
+from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.studies.table_subject import TableSubject
@@ -83,7 +83,7 @@ class TableWork:
 
     # -- when it has ended
 
-    def outcome(self, trials: list[TrialRecord], unscored: set[float]) -> Outcome:
+    def outcome(self, trials: list[TrialRecord], unscored: set[float]) -> SearchResult:
         """Choose the model, save it, judge what was saved, and train it once more on all rows where that was asked."""
         subject, request, folder = self.subject, self.subject.request, self.folder
         self._tell_finishing(trials)
@@ -107,7 +107,7 @@ class TableWork:
             result["networks"] = self.all_rows.model_of(chosen.members).networks
         for notice in edge_notices(chosen.winner, subject.space, trials=result["finished"]):
             self.call.listeners.notice(notice)
-        return Outcome(chosen.winner, result)
+        return SearchResult(chosen.winner, result)
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
         """The trials that may be the model: a baseline that does not keep the knobs that are held still is a yardstick.

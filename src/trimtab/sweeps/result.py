@@ -10,7 +10,7 @@ import numpy
 import polars
 
 from trimtab.networks.comparison import Predicted, compare
-from trimtab.studies.run import Run
+from trimtab.studies.single_run import Run
 from trimtab.text.wording import counted, listed
 
 if TYPE_CHECKING:

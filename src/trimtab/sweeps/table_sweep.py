@@ -14,7 +14,7 @@ import torch
 
 from trimtab.errors import OptionError, unknown_knob
 from trimtab.knobs import OFF_AT_0, refuse_unread
-from trimtab.listeners.given import callbacks_as_listeners
+from trimtab.listeners.adapters import callbacks_as_listeners
 from trimtab.listeners.listeners import Listeners
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.model.model import build

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from trimtab.packages import required
-from trimtab.recording.loops.teller import EpochRecorder, Teller
+from trimtab.recording.loops.relay import EpochRecorder, EpochRelay
 
 
 def callback(recorder: EpochRecorder, *, watch: bool) -> Any:
@@ -30,7 +30,7 @@ class _Events:
     """
 
     def __init__(self, recorder: EpochRecorder, *, watch: bool) -> None:
-        self._teller, self._watch = Teller(recorder), watch
+        self._relay, self._watch = EpochRelay(recorder), watch
         self._epoch: int | None = None
         self._rate: float | None = None
         self._loss: torch.Tensor | None = None
@@ -43,10 +43,10 @@ class _Events:
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if not trainer.is_global_zero:
             return
-        self._teller.begin(trainer.current_epoch)
+        self._relay.begin(trainer.current_epoch)
         if self._watch:
             scaler = getattr(trainer.precision_plugin, "scaler", None)
-            self._teller.recorder.watch(pl_module, trainer.optimizers[0], scaler=scaler)
+            self._relay.recorder.watch(pl_module, trainer.optimizers[0], scaler=scaler)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         self._tell(trainer)
@@ -95,7 +95,7 @@ class _Events:
 
     def _end(self, trainer: Any, ended: str) -> None:
         if trainer.is_global_zero:
-            self._teller.recorder.close(ended)
+            self._relay.recorder.close(ended)
 
     def _tell(self, trainer: Any) -> None:
         """The row of the epoch that has ended, if it has not been told yet."""
@@ -109,10 +109,10 @@ class _Events:
             for name, value in logged.items()
             if name not in hidden and not any(name == f"{base}_{kind}" for base in logged for kind in ("step", "epoch"))
         }
-        column_of = self._teller.recorder.recording.column_of
+        column_of = self._relay.recorder.recording.column_of
         if self._loss is not None and "train_loss" not in map(column_of, values):
             values["train_loss"] = self._loss / self._rows
-        self._teller.tell(epoch, {"learning_rate": self._rate} | values)
+        self._relay.tell(epoch, {"learning_rate": self._rate} | values)
 
 
 def _rows_of(batch: Any) -> int | None:

@@ -6,7 +6,7 @@ import torch
 
 from trimtab.errors import OptionError
 from trimtab.packages import required
-from trimtab.recording.loops.teller import EpochRecorder, Teller
+from trimtab.recording.loops.relay import EpochRecorder, EpochRelay
 
 callbacks: Any = required("skorch.callbacks", "recorder.skorch()", "skorch")
 # How long an epoch took and how many batches it had tell nothing of the training.
@@ -20,13 +20,13 @@ class RecorderCallback(callbacks.Callback):
         self.recorder, self.watch = recorder, watch
 
     def initialize(self) -> "RecorderCallback":
-        self._teller = Teller(self.recorder)
+        self._relay = EpochRelay(self.recorder)
         self._has_ended, self._epochs = False, 0
         self._rate: float | None = None
         return self
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:  # noqa: N803
-        self._teller.begin(len(net.history))
+        self._relay.begin(len(net.history))
         self._has_ended, self._epochs = False, 0
         if self.watch:
             optimizer = _optimizer_of(net)
@@ -60,7 +60,7 @@ class RecorderCallback(callbacks.Callback):
     def _tell(self, row: Any) -> None:
         self._has_ended = False
         values = {name: value for name, value in row.items() if name not in _BESIDE}
-        self._teller.tell(row["epoch"], {"learning_rate": self._rate} | values)
+        self._relay.tell(row["epoch"], {"learning_rate": self._rate} | values)
 
 
 def _optimizer_of(net: Any) -> torch.optim.Optimizer | None:

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from trimtab.packages import required
-from trimtab.recording.loops.teller import EpochRecorder, Teller
+from trimtab.recording.loops.relay import EpochRecorder, EpochRelay
 
 transformers: Any = required("transformers", "recorder.transformers()", "transformers")
 
@@ -19,7 +19,7 @@ class RecorderCallback(transformers.TrainerCallback):
     """One row per evaluation, which may come at a fraction of an epoch; one per epoch where nothing is evaluated."""
 
     def __init__(self, recorder: EpochRecorder, *, watch: bool = False) -> None:
-        self._teller, self._watch = Teller(recorder), watch
+        self._relay, self._watch = EpochRelay(recorder), watch
         self._is_training = self._evaluates = False
         self._begun_at = 0
         self._start_row(0)
@@ -30,11 +30,11 @@ class RecorderCallback(transformers.TrainerCallback):
         self._start_row(state.global_step)
         if not self._is_training:
             return
-        self._teller.begin(state.epoch or 0)
+        self._relay.begin(state.epoch or 0)
         if self._watch:
             optimizer = kwargs["optimizer"]
             inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper has no hooks
-            self._teller.recorder.watch(kwargs["model"], inner, scaler=getattr(optimizer, "scaler", None))
+            self._relay.recorder.watch(kwargs["model"], inner, scaler=getattr(optimizer, "scaler", None))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         is_summary = bool(logs) and "train_loss" in logs
@@ -63,7 +63,7 @@ class RecorderCallback(transformers.TrainerCallback):
             self._mark_complete(state)
         self._tell()
         self._is_training = False
-        self._teller.recorder.close("all epochs" if state.global_step >= state.max_steps else "stopped early")
+        self._relay.recorder.close("all epochs" if state.global_step >= state.max_steps else "stopped early")
 
     def _start_row(self, logged_at: int) -> None:
         self._logs: list[tuple[int, dict[str, Any]]] = []
@@ -72,7 +72,7 @@ class RecorderCallback(transformers.TrainerCallback):
 
     def _mark_complete(self, state: Any) -> None:
         # By the time the row is told, the next one has been trained for.
-        self._teller.recorder.note_watched()
+        self._relay.recorder.note_watched()
         self._complete_at, self._epoch = state.global_step, round(state.epoch or 0, 6)
 
     def _tell(self) -> None:
@@ -81,7 +81,7 @@ class RecorderCallback(transformers.TrainerCallback):
             return
         values = {name: value for _, logged in self._logs for name, value in logged.items()} | self._evaluated
         values |= self._means()
-        self._teller.tell(self._epoch, values)
+        self._relay.tell(self._epoch, values)
         self._start_row(self._logged_at)
 
     def _means(self) -> dict[str, float]:

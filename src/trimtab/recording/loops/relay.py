@@ -1,4 +1,4 @@
-"""Teller: tells a recorder of the epochs of a framework that counts, names and stops in its own way.
+"""EpochRelay: tells a recorder of the epochs of a framework that counts, names and stops in its own way.
 
 Where a plain loop's mistake is an error, what a framework hands over besides (texts, flags, lists) is passed over.
 Knows no framework.
@@ -31,7 +31,7 @@ class EpochRecorder(Protocol):
     def close(self, ended: str | None = None) -> None: ...
 
 
-class Teller:
+class EpochRelay:
     """Tells `recorder` what one training after the other yields."""
 
     def __init__(self, recorder: EpochRecorder) -> None:

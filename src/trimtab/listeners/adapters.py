@@ -1,4 +1,4 @@
-"""Given: what a caller names as `callbacks=` or `listeners=`, each as a listener.
+"""Adapters: what a caller names as `callbacks=` or `listeners=`, each as a listener.
 
 The one place that looks for methods by their names. Knows nothing that happens.
 """

@@ -5,7 +5,7 @@ import numpy
 import pytest
 
 from trimtab.errors import OptionError
-from trimtab.listeners.given import callbacks_as_listeners, observers_as_listeners
+from trimtab.listeners.adapters import callbacks_as_listeners, observers_as_listeners
 from trimtab.listeners.listener import Listener
 from trimtab.listeners.listeners import Listeners
 

@@ -1,4 +1,4 @@
-"""Material: what runs train on and what they are judged on, as the caller gave both.
+"""Datasets: what runs train on and what they are judged on, as the caller gave both.
 
 Knows examples and streams; it knows no networks.
 """
@@ -19,14 +19,14 @@ from trimtab.training.randomness import number_from
 
 
 @dataclass(frozen=True)
-class Material:
+class Datasets:
     """Examples or a stream to train on, and to judge by; `valid` None: the training rows judge themselves."""
 
     train: Examples | Stream
     valid: Examples | Stream | None
 
     @classmethod
-    def read(cls, train: Any, valid: Any, *, seed: int, batch_size: int | None) -> "Material":
+    def read(cls, train: Any, valid: Any, *, seed: int, batch_size: int | None) -> "Datasets":
         """From what a caller gave as train= and valid= (a share of the training rows, drawn at random, or rows of its
         own); raises DataError for what cannot be used."""
         rows = examples(train, "train", batch_size=batch_size)
