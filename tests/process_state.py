@@ -22,7 +22,7 @@ import torch
 from threadpoolctl import threadpool_info
 from torch import nn
 
-SECONDS_TO_END = 1.0
+SECONDS_TO_END = 10.0  # a guess: more than any thread or process takes to end on a machine that is busy
 
 
 def noted(modules: Iterable[nn.Module] = (), folders: Iterable[Path] = ()) -> dict[str, Any]:

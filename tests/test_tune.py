@@ -1,10 +1,10 @@
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 
 import numpy
 import polars
@@ -197,46 +197,76 @@ def test_resuming_with_other_data_or_another_split_is_refused(diabetes, tmp_path
             tt.tune(resume=first.out, trials=3, budget=BUDGET, **option)
 
 
-def test_a_stop_finishes_with_the_best_so_far_and_an_abort_leaves_at_once(diabetes, tmp_path):
+class AfterTrials:
+    """A callback that does something once so many trials have ended in all five folds."""
+
+    def __init__(self, trials, act):
+        self.trials, self.act, self.ended_runs = trials, act, Counter()
+
+    def ended(self, run, result):
+        self.ended_runs[run.partition(",")[0]] += 1
+        if sum(runs == 5 for trial, runs in self.ended_runs.items() if trial.startswith("trial")) == self.trials:
+            self.act()
+
+
+def test_a_stop_finishes_with_the_best_so_far_and_an_abort_leaves_at_once(diabetes, tmp_path, monkeypatch):
+    monkeypatch.setattr("trimtab.tuning.pace.Pace.repays_compiling", lambda *arguments: False)  # nothing gets so far
     stop, abort = threading.Event(), threading.Event()
-
-    class Stopper:
-        def __init__(self, event):
-            self.event = event
-
-        def progress(self, progress):
-            if progress.trials_done >= 5:
-                self.event.set()
-
-    stopped = tune(diabetes, tmp_path / "s", trials=None, budget=300, stop=stop, listeners=[Stopper(stop)])
+    by_the_clock = {"trials": None, "budget": 300}
+    stopped = tune(diabetes, tmp_path / "s", **by_the_clock, stop=stop, callbacks=[AfterTrials(2, stop.set)])
     assert len(stopped.trials) >= 5 and stopped.summary()["seconds"] < 250 and stopped.summary()["test"]["rmse"] < 90
     with pytest.raises(tt.StudyError, match="go on with resume=") as stopped:
-        tune(diabetes, tmp_path / "a", trials=None, budget=300, abort=abort, listeners=[Stopper(abort)])
+        tune(diabetes, tmp_path / "a", **by_the_clock, abort=abort, callbacks=[AfterTrials(2, abort.set)])
     assert f"go on with --resume {tmp_path}" in stopped.value.for_terminal
     assert len(tt.load(tmp_path / "a").trials) >= 5
     assert numpy.isfinite(tt.load_model(tmp_path / "a").predict(polars.read_csv(diabetes))).all()
 
 
+# By the clock, and killed by itself once four trials are stored: others are in flight then.
 SCRIPT = """
-import sys, trimtab as tt
-tt.tune(sys.argv[1], "target", out=sys.argv[2], budget=100, epochs=40, patience=40)
+import os, signal, sys, time
+import trimtab as tt
+import trimtab.tuning.space
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.store import TrialStore
+
+data, out, number = sys.argv[1], sys.argv[2], 0
+
+class Killer:
+    runs = 0
+
+    def ended(self, run, result):
+        self.runs += run.startswith("trial")
+        if self.runs == 5 * 4:
+            while len(stored()) < 4:
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+def stored():
+    try:
+        return tt.load(out).trials
+    except tt.StudyError:
+        return ()
+
+trimtab.tuning.space.natural_epochs = lambda rows: 12
+tt.tune(data, "target", out=out, budget=100, callbacks=[Killer()])
 """
 
 
-def test_a_study_killed_at_once_loses_no_finished_trial(diabetes, tmp_path):
+def test_a_study_killed_at_once_loses_no_finished_trial(diabetes, tmp_path, monkeypatch):
+    monkeypatch.setattr("trimtab.tuning.pace.Pace.repays_compiling_planned", lambda *arguments, **named: False)
     out = tmp_path / "s"
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(diabetes), str(out)], stderr=subprocess.PIPE)
-    try:
-        before = _wait_for_trials(out, 4, process)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    command = [sys.executable, "-c", SCRIPT, str(diabetes), str(out)]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, timeout=200, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     flying = json.loads((out / "inflight.json").read_text())
     killed = tt.load(out)
-    assert {r.number for r in killed.trials} >= before
+    assert len(killed.trials) >= 4 and flying
     assert numpy.isfinite(killed.model.predict(polars.read_csv(diabetes))).all()
-    second = tt.tune(resume=out, budget=BUDGET, epochs=5, trials=sum(not r.name for r in killed.trials) + len(flying))
-    assert second.trials[: len(killed.trials)] == killed.trials
+    monkeypatch.setattr("trimtab.tuning.space.natural_epochs", lambda rows: 12)
+    second = tt.tune(resume=out, trials=sum(not r.name for r in killed.trials) + len(flying))
+    finished = {record.number for record in killed.trials}
+    assert tuple(record for record in second.trials if record.number in finished) == killed.trials
     values = [dict(r.values) for r in second.trials]
     assert all(entry["values"] in values for entry in flying)
     from trimtab.tuning.folder import StudyFolder
@@ -244,21 +274,6 @@ def test_a_study_killed_at_once_loses_no_finished_trial(diabetes, tmp_path):
 
     store = TrialStore(StudyFolder.open(out), url=None, greater_is_better=False)
     assert not any(trial.state.name in ("RUNNING", "WAITING") for trial in store.study.trials)
-
-
-def _wait_for_trials(out, count, process):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        time.sleep(0.3)
-        assert process.poll() is None, process.stderr.read().decode()
-        if (out / "study.db").exists() and (out / "inflight.json").exists():
-            try:
-                trials = tt.load(out).trials
-            except tt.StudyError:
-                continue
-            if len(trials) >= count and json.loads((out / "inflight.json").read_text()):
-                return {r.number for r in trials}
-    raise AssertionError("no trial was finished in time")
 
 
 def test_a_folder_killed_before_its_first_trial_starts_as_new(diabetes, tmp_path):

@@ -1,5 +1,4 @@
 import threading
-import time
 
 import numpy
 import pytest
@@ -16,12 +15,17 @@ def record(number, values, error=1.0, state=COMPLETE):
     return TrialRecord(number, "", values, SPACE.config(values), state, error, best_epochs=(3,), ended=("all epochs",))
 
 
-class Slow(Waves):
-    """Takes its time to propose."""
+class Held(Waves):
+    """Proposes the first trials, and nothing more before it may `go` on."""
+
+    def __init__(self, proposer):
+        super().__init__(proposer, lambda values: 1)
+        self.go, self.asked = threading.Event(), 0
 
     def next(self, number):
-        if number > 2:
-            time.sleep(0.2)
+        self.asked += 1
+        if self.asked > 2:
+            self.go.wait()
         return super().next(number)
 
 
@@ -33,26 +37,31 @@ def test_the_first_trials_are_the_proposers_own():
 
 
 def test_nobody_waits_for_a_slow_proposer():
-    ahead = Ahead(Slow(Proposer(SPACE, seed=0), lambda values: 1), seed=0)
-    values = [ahead.next(number) for number in range(30)]
+    ahead = Ahead(waves := Held(Proposer(SPACE, seed=0)), seed=0)
+    values = [ahead.next(number) for number in range(12)]
+    waves.go.set()
     ahead.close()
     assert all(v.keys() == SPACE.domains.keys() for v in values)
-    assert ahead.drawn >= 20
+    assert ahead.drawn >= 10
 
 
 def test_what_became_of_every_trial_is_told_to_the_proposer_drawn_ones_too():
-    proposer = Proposer(SPACE, seed=0)
-    ahead = Ahead(Slow(proposer, lambda values: 1), seed=0)
+    proposer, all_told = Proposer(SPACE, seed=0), threading.Event()
+
+    class Listening(Held):
+        def tell(self, record):
+            super().tell(record)
+            if record.error == 1.11:
+                all_told.set()
+
+    ahead = Ahead(waves := Listening(proposer), seed=0)
     values = {number: ahead.next(number) for number in range(100, 112)}
     for number, given in values.items():
         ahead.tell(record(number, given, error=number / 100))
-    deadline = time.monotonic() + 20
-    finished = []
-    while len(finished) < 12 and time.monotonic() < deadline:
-        finished = [t for t in proposer.study.get_trials(deepcopy=False) if t.value is not None]
-        time.sleep(0.05)
+    waves.go.set()
+    assert all_told.wait(60) and ahead.drawn > 0
     ahead.close()
-    told = {(t.value, t.params["lr"]) for t in finished}
+    told = {(t.value, t.params["lr"]) for t in proposer.study.get_trials(deepcopy=False) if t.value is not None}
     assert told == {(number / 100, given["lr"]) for number, given in values.items()}
 
 

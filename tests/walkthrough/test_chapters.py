@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = range(1, 7)
 PROCESSOR_SECONDS = 360  # three minutes of two cores, whoever else is at work on them
+# The search of chapter 6 ends by the clock; here so many trials end it, which are the same on every machine.
+BUDGET, BUDGET_SECONDS, TRIALS = 'budget="40s"', 40, "trials=2, epochs=60"
 LONGEST_LINE = 78  # a terminal shows a mark before each
 # Run in the kernel after each chapter: its names, as far as they are numbers, texts and collections of them.
 TELL = """
@@ -61,9 +63,12 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
     for number in CHAPTERS:
         last = max(i for i, cell in enumerate(book.cells) if cell.id.startswith(f"chapter-{number}-"))
         book.cells.insert(last + 1, new_code_cell(TELL, id=f"told-{number}"))
+    (search,) = (cell for cell in book.cells if BUDGET in cell.source)
+    as_written, search.source = search.source, search.source.replace(BUDGET, TRIALS)
     before = _processor_seconds()
     execute(book, str(tmp_path_factory.mktemp("notebook")))
     seconds = _processor_seconds() - before
+    search.source = as_written
     told = {cell.id: json.loads(cell.outputs[0].text) for cell in book.cells if cell.id.startswith("told-")}
     outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
     warnings = "".join(output.text for output in outputs if output.get("name") == "stderr")
@@ -77,7 +82,7 @@ def _processor_seconds() -> float:
 
 
 def test_it_runs_in_under_three_minutes(executed: Executed) -> None:
-    assert 10 < executed.seconds < PROCESSOR_SECONDS
+    assert 10 < executed.seconds < PROCESSOR_SECONDS - 2 * BUDGET_SECONDS
 
 
 def test_it_warns_of_nothing(executed: Executed) -> None:
