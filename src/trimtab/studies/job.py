@@ -142,7 +142,6 @@ class Job:
             always=Features(dropout=True),
             precision=self.asked.get("precision", "high"),
             keeps_signals=self.lasting,
-            measures_widths=self.max_trials is None,
             should_stop=self.budget.is_over,
         )
         self.all_rows = AllRows(

@@ -173,7 +173,6 @@ class ModuleJob:
         engine = fitting.engine(
             epochs_per_round=0,
             training_rows=0,
-            measures_widths=self.max_trials is None,
             should_stop=self.budget.is_over,
         )
         with closing(engine), writer:

@@ -121,7 +121,7 @@ def _drop_oldest(folder: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Where compiled steps and measured widths are kept: $TRIMTAB_CACHE, or the user's cache folder."""
+    """Where compiled steps are kept: $TRIMTAB_CACHE, or the user's cache folder."""
     if os.environ.get(CACHE_VARIABLE):
         return Path(os.environ[CACHE_VARIABLE])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trimtab"

@@ -6,7 +6,6 @@ what is pruned; `should_stop` is asked before every step.
 
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from trimtab.errors import OptionError
 from trimtab.machine import be_a_thread_of_lanes, no_denormals
 from trimtab.training.compiling.compiler import Compiler, Wanted
-from trimtab.training.compiling.libraries import Compiled, cache_folder
+from trimtab.training.compiling.libraries import Compiled
 from trimtab.training.config import CUSTOM
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes import plans, signals
@@ -29,7 +28,7 @@ from trimtab.training.lanes.chunk import Chunk, Validated, Worker, chunks_of, ro
 from trimtab.training.lanes.plans import Lane
 from trimtab.training.lanes.population import Part, Population, Structure
 from trimtab.training.lanes.precision import Precision, PrecisionCheck, gains_from_bfloat16, multiplying
-from trimtab.training.lanes.widths import RememberedWidths, WidthTuner, lanes_at_once, threads_worth_it
+from trimtab.training.lanes.widths import lanes_at_once, threads_worth_it
 from trimtab.training.metrics import Metric
 from trimtab.training.programs.arguments import Signature
 from trimtab.training.programs.mlp_program import program_for
@@ -60,10 +59,9 @@ class Engine:
     step has the features `always`, that it may serve whatever comes. Evaluations go the same way where `evaluations`
     says so of a population, and else are compiled at most where found. `precision` "medium" multiplies matrices in
     bfloat16 where the processor can, "auto" where that is quicker and a check on the first rounds finds no harm. With
-    `keeps_signals` off only losses, metric and rate are noted. An engine that `measures_widths` works in an order that
-    depends on the clock. Where the modules or the loss `draws` random numbers of its own, the engine works uncompiled,
-    in one thread and lane by lane, with generators that follow from a lane's seed and epoch: what a run draws depends
-    on no other run.
+    `keeps_signals` off only losses, metric and rate are noted. Where the modules or the loss `draws` random numbers of
+    its own, the engine works uncompiled, in one thread and lane by lane, with generators that follow from a lane's seed
+    and epoch: what a run draws depends on no other run.
     """
 
     def __init__(
@@ -80,7 +78,6 @@ class Engine:
         evaluations: Callable[[Population], bool] = lambda population: True,
         precision: Precision = "high",
         keeps_signals: bool = True,
-        measures_widths: bool = False,
         epochs_per_round: int = 0,
         training_rows: int = 0,
         judges_by_loss: bool = False,
@@ -90,7 +87,7 @@ class Engine:
         self.data, self.metric, self.factory, self.should_stop = data, metric, factory, should_stop
         self.threads, self.draws = 1 if draws else threads, draws
         self.compiling, self.precision, self.keeps_signals = compiling, precision, keeps_signals
-        self.always, self.evaluations, self.measures_widths = always, evaluations, measures_widths
+        self.always, self.evaluations = always, evaluations
         self.use, self.start = use, start
         self.epochs_per_round, self.training_rows = epochs_per_round, training_rows
         self.judges_by_loss = judges_by_loss or metric is None
@@ -111,7 +108,6 @@ class Engine:
         self._compiled: dict[Structure, Compiled | None] = {}
         self._evaluations: dict[Structure, Signature] = {}
         self._checks: dict[Structure, PrecisionCheck] = {}
-        self._tuners: dict[str, WidthTuner] = {}
 
     def population(self, structure: Structure, lanes: int | None = None) -> Population:
         """The population of `structure`, opened on first use with `lanes` places (default: `width`)."""
@@ -179,18 +175,16 @@ class Engine:
         population.arrange()
         self._draws = [own_draws(lane.request.seed, lane.epoch) for lane in population.lanes] if self.draws else []
         compiled, features = self._path(population)
-        width, note = self._width(population, compiled)
+        width = self._width(population, compiled)
         threads = self.threads if compiled is not None else threads_worth_it(population, self.threads)
         if population.is_changed or (width, threads) != population.chunked_for:
             is_exact = compiled is not None and compiled.fixed is not None
             population.chunks = chunks_of(population, width, 0 if is_exact else threads)
             population.is_changed, population.chunked_for = False, (width, threads)
-        before, started = population.lane_steps, time.perf_counter()
+        before = population.lane_steps
         is_whole = self._train_as_precise_as_needed(population, compiled, features)
         if compiled is not None:
             population.compiled_steps += population.lane_steps - before
-        if is_whole:
-            note(width, (time.perf_counter() - started) / (population.lane_steps - before))
         if not is_whole and all(lane.curves.epoch for lane in population.lanes):
             return False
         for lane in population.lanes:
@@ -266,20 +260,11 @@ class Engine:
         """The chunk on its rows of `part`."""
         return chunk.validate(worker, self._evaluation(chunk.population), self.rows.inputs, part, watch=watch)
 
-    def _width(self, population: Population, compiled: Compiled | None) -> tuple[int, Callable[[int, float], None]]:
-        """Lanes that a thread takes at once in the coming round, and whom to tell how long it took per lane-step."""
+    def _width(self, population: Population, compiled: Compiled | None) -> int:
+        """Lanes that a thread takes at once in the coming round."""
         if compiled is not None and compiled.fixed is not None:
-            return compiled.fixed[0], lambda width, seconds: None
-        if self.draws:
-            return 1, lambda width, seconds: None
-        if not self.measures_widths or population.free > population.capacity // 4:
-            return lanes_at_once(population), lambda width, seconds: None
-        how = (compiled is not None, self.threads, self.precision)
-        key = f"{population.structure} {population.capacity} {population.program.key} {how}"
-        if key not in self._tuners:
-            remembered = RememberedWidths(cache_folder() / "widths.json")
-            self._tuners[key] = WidthTuner(population, self.threads, remembered=remembered, key=key)
-        return self._tuners[key].width(), self._tuners[key].note
+            return compiled.fixed[0]
+        return 1 if self.draws else lanes_at_once(population)
 
     def _train_as_precise_as_needed(
         self, population: Population, compiled: Compiled | None, features: Features
