@@ -21,7 +21,7 @@ from trimtab.training.programs.program import Program
 from trimtab.training.programs.step import Step
 from trimtab.training.programs.vmap_program import VmapProgram
 from trimtab.training.rules.objective import FormulaLoss
-from trimtab.training.rules.optimizers import UpdateRule
+from trimtab.training.rules.update import UpdateRule
 
 # Dimensions of a tensor that may have any size: of data the rows, of a plan the steps, of everything else the lanes.
 _LANES, _STEPS, _BATCH = "lanes", "steps", "batch"

@@ -10,6 +10,7 @@ from torch import Tensor
 from trimtab.training.config import Config
 from trimtab.training.programs.program import Activity
 from trimtab.training.programs.step import FIRST_TENSOR, LOSS, WEIGHT
+from trimtab.training.rules.optimizers import terms_of
 
 # A unit that moves less than this over all validation rows says nothing about them.
 _STILL = 1e-6
@@ -40,8 +41,8 @@ def noise_scale(
     S/B the covariance of one batch, E|g|^2 = |G|^2 + tr(S)/B and E|m|^2 = |G|^2 + (1 - b)/(1 + b) tr(S)/B. NaN for a
     rule that keeps no running mean, and where noise hides the gradient altogether.
     """
-    names = ("momentum", "nesterov", "adam", "adamw")
-    decay = [c.optimizer.momentum if c.optimizer.name in names else 0.0 for c in configs]
+    terms = [terms_of(config.optimizer) for config in configs]
+    decay = [each.first_decay if each.averages_gradients else 0.0 for each in terms]
     b = torch.tensor(decay, dtype=torch.float64, device=first.device)
     mean = first.double().square() / (1 - b ** steps.double()).square()
     share = (1 - b) / (1 + b)

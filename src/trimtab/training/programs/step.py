@@ -16,9 +16,10 @@ from torch.utils import _pytree as pytree
 from trimtab.training.config import Config
 from trimtab.training.programs.program import Buffers, Layout, Masks, Program
 from trimtab.training.rules.coefficients import Coefficients
+from trimtab.training.rules.groups import GroupCoefficients
 from trimtab.training.rules.losses import LossCoefficients
 from trimtab.training.rules.objective import Objective, Outputs, Targets
-from trimtab.training.rules.optimizers import GroupCoefficients, OptimizerCoefficients, StepRates, UpdateRule
+from trimtab.training.rules.update import OptimizerCoefficients, StepRates, UpdateRule
 
 Derivative = Callable[[Outputs], tuple[Tensor, Outputs]]
 # The columns of a plan's rates behind those of `StepRates`.
