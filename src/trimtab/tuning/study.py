@@ -355,15 +355,10 @@ class Search:
             alive = [lane for lane in lanes if not lane.ended]
             if not trial.may_be_pruned or not alive:
                 continue
-            epoch = alive[0].epoch
-            if self.halving.rung_due(trial.rung, epoch, trial.config.epochs):
-                errors = [lane.error for lane in lanes] + [run.error for run in trial.runs]
-                error = float(numpy.mean(errors))
-                keeps = self.halving.keeps(trial.rung, error, number)
-                trial.rung_errors.append(error)
-                # A metric that has given no number so far says nothing against a trial whose losses are numbers.
-                if not keeps and numpy.isfinite(error):
-                    self._end(alive, PRUNED)
+            errors = [lane.error for lane in lanes] + [run.error for run in trial.runs]
+            epoch, epochs = alive[0].epoch, trial.config.epochs
+            if not self.halving.goes_on(number, trial.rung_errors, epoch=epoch, epochs=epochs, errors=errors):
+                self._end(alive, PRUNED)
 
     @staticmethod
     def _end(lanes: list, reason: str) -> None:
