@@ -24,7 +24,12 @@ from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.studies.results import Study
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.training.config import Task
+from trimtab.training.lanes.compilation import Compilation
 from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.modules import Modules
+from trimtab.training.lanes.precision import Precision
+from trimtab.training.lanes.signals import Signals
 from trimtab.training.metrics import Metric, metric_for
 from trimtab.training.programs.step import Features
 from trimtab.tuning import calls
@@ -136,12 +141,12 @@ class Job:
         earlier = self._earlier()
         engine = Engine(
             self.tensors,
-            self.metric,
-            lambda **network: build(self.prepared.encoder, self.prepared.target_encoder, network),
+            Modules(lambda **network: build(self.prepared.encoder, self.prepared.target_encoder, network)),
+            Judging(self.metric),
             threads=self.threads,
-            always=Features(dropout=True),
-            precision=self.asked.get("precision", "high"),
-            keeps_signals=self.lasting,
+            compilation=Compilation(always=Features(dropout=True)),
+            precision=Precision(self.asked.get("precision", "high")),
+            signals=Signals(only_losses=not self.lasting),
             should_stop=self.budget.is_over,
         )
         self.all_rows = AllRows(

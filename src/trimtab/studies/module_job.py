@@ -27,6 +27,7 @@ from trimtab.studies.job import engine_report, new_folder
 from trimtab.studies.listeners import Listeners
 from trimtab.studies.results import Study, parts_of_network
 from trimtab.text.wording import counted
+from trimtab.training.lanes.judging import Judging
 from trimtab.training.metrics import all_scores
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.programs.program import outputs_of
@@ -170,11 +171,8 @@ class ModuleJob:
             folder, space, url=self.storage, greater_is_better=greater, flight=flight,
             earlier=earlier + [each.so_far for each in flying if each.so_far is not None],
         )  # fmt: skip
-        engine = fitting.engine(
-            epochs_per_round=0,
-            training_rows=0,
-            should_stop=self.budget.is_over,
-        )
+        judging = Judging(fitting.metric, by_loss=fitting.judges_by_loss)
+        engine = fitting.engine(judging, should_stop=self.budget.is_over)
         with closing(engine), writer:
             search = Search(
                 data=fitting.training_data, metric=fitting.metric, space=space, engine=engine, folder=folder,

@@ -25,8 +25,10 @@ from trimtab.sweeps.result import Outcome, Sweep, summarised
 from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, is_usual, prepare, refuse_second_split
 from trimtab.training.config import OPTIMIZERS, SCHEDULES, Config, Task, losses_for
 from trimtab.training.data import TrainingData
-from trimtab.training.lanes.engine import Engine, Factory
-from trimtab.training.lanes.plans import Lane
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.lane import Lane
+from trimtab.training.lanes.modules import Factory, Modules
 from trimtab.training.metrics import Metric, metric_for
 from trimtab.training.programs.mlp_program import program_for
 from trimtab.training.randomness import initialised, number_from
@@ -97,16 +99,14 @@ def sweep_table(
         for i, (fold, number) in enumerate(repeats)
     ]
     with lanes_in_threads():
-        engine = Engine(
-            tensors, measure, lambda **network: build(prepared.encoder, prepared.target_encoder, network),
-            threads=threads or cores(),
-        )  # fmt: skip
+        modules = Modules(lambda **network: build(prepared.encoder, prepared.target_encoder, network))
+        engine = Engine(tensors, modules, Judging(measure), threads=threads or cores())
 
         def hear(lane: Lane) -> None:
             on_epoch(lane.epoch, lane.request.config.epochs)
 
         records = sorted(in_lanes(engine, requests, hear), key=lambda record: record.request.trial)
-    starts = _Starts(tensors, engine.factory)
+    starts = _Starts(tensors, modules.factory)
     outcomes = [_outcome(record, starts.of(record.request), measure) for record in records]
     by_value = [outcomes[i : i + len(repeats)] for i in range(0, len(outcomes), len(repeats))]
     return summarised(

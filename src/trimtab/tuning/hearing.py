@@ -6,7 +6,7 @@ Knows trials and lanes; it knows nothing of who listens.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from trimtab.training.lanes.plans import Lane
+from trimtab.training.lanes.lane import Lane
 from trimtab.training.run import CURVES, Request, RunRecord
 
 STOPPED = "stopped"

@@ -14,7 +14,8 @@ import torch
 from trimtab.errors import OptionError
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
-from trimtab.training.lanes.engine import Compiling, Engine
+from trimtab.training.lanes.compilation import How
+from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.population import Population, Structure
 from trimtab.training.metrics import Metric
 from trimtab.training.run import NOT_FINITE, OUT_OF_BUDGET, PRUNED, Request, RunRecord
@@ -27,7 +28,7 @@ from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.hearing import Hearing, RunListener
 from trimtab.tuning.held import best_of, may_be_model
-from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
+from trimtab.tuning.pace import FEWEST_EPOCHS, Pace
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.space import SearchSpace, Value
 from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights, out_of_fold, rate_cuts
@@ -88,7 +89,7 @@ class Search:
     ) -> None:
         self.data, self.metric, self.space, self.engine = data, metric, space, engine
         self.folder, self.writer, self.budget, self.seed, self.max_trials = folder, writer, budget, seed, max_trials
-        self.hearing = Hearing(listener, engine.shown)
+        self.hearing = Hearing(listener, engine.judging.shown)
         self.on_progress, self.on_baseline, self.on_best = on_progress, on_baseline, on_best
         self.truth = data.truth(torch.arange(data.rows, device=data.device)).cpu() if data.outputs else torch.empty(0)
         self.weights = data.weights.cpu().double()
@@ -122,7 +123,7 @@ class Search:
         candidates = [*earlier, *self.so_far.values()]
         self.best = best_of(candidates, space.fixed)
         self.pace = Pace(engine)
-        engine.compiling, engine.evaluations = self._how_to_compile, self._repays_compiled_evaluations
+        engine.compilation.how = self._how_to_compile
         self._started = time.monotonic()
         self._shown = 0.0
 
@@ -293,22 +294,19 @@ class Search:
         if not trial.name:
             self.flight.add(trial.number, trial.values)
 
-    def _how_to_compile(self, population: Population) -> Compiling:
+    def _how_to_compile(self, population: Population) -> How:
         """Beside a search against the clock, where it pays; before the first step, or not at all, where the number of
         trials is given: what a run comes to must not depend on when a compiler was ready, or on what lay on disk."""
-        pays = self._repays(population, STEP)
+        pays = self._repays_compiling(population.structure)
         if self.max_trials is None:
             return "beside" if pays else "found"
         return "wait" if pays else "never"
 
-    def _repays_compiled_evaluations(self, population: Population) -> bool:
-        return self._repays(population, EVALUATION)
-
-    def _repays(self, population: Population, what: CompilingCost) -> bool:
+    def _repays_compiling(self, structure: Structure) -> bool:
         if self.max_trials is None:
-            return self.pace.repays_compiling(what, population.structure, self.budget)
+            return self.pace.repays_compiling(structure, self.budget)
         runs = self.max_trials * len(self.data.folds)
-        return self.pace.repays_compiling_planned(what, population.structure, runs, self.space.natural_epochs)
+        return self.pace.repays_compiling_planned(structure, runs, self.space.natural_epochs)
 
     def _whose_turn(self) -> Population | None:
         """The population with lanes that has had the least work so far, the best trial's counting half.
@@ -484,7 +482,7 @@ class Search:
                 trials_done=len(self.trials),
                 runs_done=self.runs_done,
                 lanes_alive=sum(len(p.lanes) for p in self.engine.populations.values()),
-                best_score=None if self.best is None else self.engine.shown(self.best.error),
+                best_score=None if self.best is None else self.engine.judging.shown(self.best.error),
                 best_trial=self.best,
                 steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
                 metric="validation loss" if self.metric is None else self.metric.name,
