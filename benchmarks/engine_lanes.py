@@ -11,8 +11,13 @@ import numpy
 from engine_shapes import EPOCHS, Shape
 from engine_turns import Terms
 from trimtab.machine import lanes_in_threads
-from trimtab.training.lanes.engine import Compiling, Engine, Precision
+from trimtab.training.lanes.compilation import Compilation, How
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.population import Structure
+from trimtab.training.lanes.precision import Precision, Products
+from trimtab.training.lanes.signals import Signals
 from trimtab.training.metrics import METRICS
 from trimtab.training.run import Request, RunRecord
 
@@ -30,19 +35,19 @@ class Lanes:
         *,
         lanes: int | None,
         threads: int,
-        precision: Precision = "high",
-        compiling: Compiling = "wait",
+        precision: Products = "high",
+        compiling: How = "wait",
         keeps_signals: bool = True,
     ) -> None:
         self.shape = shape
         self.engine = Engine(
             shape.training_data(),
-            METRICS["rmse"],
-            shape.module,
+            Modules(shape.module),
+            Judging(METRICS["rmse"]),
             threads=threads,
-            compiling=compiling,
-            precision=precision,
-            keeps_signals=keeps_signals,
+            compilation=Compilation(compiling),
+            precision=Precision(precision),
+            signals=Signals(only_losses=not keeps_signals),
         )
         with lanes_in_threads():
             self.population = self.engine.population(Structure.of(shape.config()), lanes)
@@ -75,7 +80,7 @@ class Lanes:
 
 
 @lru_cache(maxsize=64)
-def lanes_for(shape: Shape, terms: Terms, precision: Precision = "high") -> int | None:
+def lanes_for(shape: Shape, terms: Terms, precision: Products = "high") -> int | None:
     """How many lanes a population of `shape` is given: as asked, or those that measure fastest in the first seconds."""
     if terms.lanes == "own":
         return None
@@ -91,7 +96,7 @@ def lanes_for(shape: Shape, terms: Terms, precision: Precision = "high") -> int 
     return min(paces, key=paces.__getitem__, default=None)
 
 
-def lanes_of(shape: Shape, terms: Terms, *, precision: Precision = "high", keeps_signals: bool = True) -> Lanes:
+def lanes_of(shape: Shape, terms: Terms, *, precision: Products = "high", keeps_signals: bool = True) -> Lanes:
     """Lanes as `terms` want them."""
     return Lanes(
         shape,

@@ -15,13 +15,13 @@ from engine_loop import BetterLoop
 from engine_page import table, verdict
 from engine_shapes import Shape
 from engine_turns import Terms, in_turns, torch_set_to
-from trimtab.training.lanes.engine import Precision
+from trimtab.training.lanes.precision import Products
 
 PEAK_SIZE, PEAK_TRIALS = 2_048, 12
 WANTED_SHARE_OF_PEAK = 0.45
 LOOP = "plain loop"
 VALIDATED, COMPILED, MEDIUM = "validated", "compiled", "medium"
-PRECISIONS: dict[str, Precision] = {"float32": "high", "bf16": "medium"}
+PRECISIONS: dict[str, Products] = {"float32": "high", "bf16": "medium"}
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,10 @@ from trimtab.machine import lanes_in_threads
 from trimtab.nets.mlp import MLP
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.data import Fold, TrainingData
+from trimtab.training.lanes.compilation import Compilation
 from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.population import Structure
 from trimtab.training.metrics import METRICS
 from trimtab.training.run import Request
@@ -152,8 +155,11 @@ def by_lanes(rows: Rows, asked: list[Knobs], terms: Terms) -> Search:
     """The same configs and folds as runs; compiling and all else that a fresh engine does count."""
     started = perf_counter()
     with lanes_in_threads():
-        engine = Engine(_training_data(rows), METRICS["rmse"], lambda **network: _module(rows, network),
-                        threads=terms.threads, compiling=terms.compiling, precision="high")  # fmt: skip
+        modules = Modules(lambda **network: _module(rows, network))
+        engine = Engine(
+            _training_data(rows), modules, Judging(METRICS["rmse"]), threads=terms.threads,
+            compilation=Compilation(terms.compiling),
+        )  # fmt: skip
         queues: dict[Structure, deque[Request]] = {}
         for trial, knobs in enumerate(asked):
             config = _config(knobs)

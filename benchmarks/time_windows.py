@@ -25,8 +25,9 @@ from trimtab.model.tensors import training_data
 from trimtab.studies.refit import Refit
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.modules import Modules
 from trimtab.training.metrics import metric_for
-from trimtab.training.programs.step import Features
 from trimtab.tuning.folder import StudyFolder
 
 ROWS, COLUMNS = 500, 5
@@ -134,10 +135,8 @@ def windows_of(folder: StudyFolder, chosen: list, rows: list[int]):
 
 def all_rows_of(folder: StudyFolder, prepared: Prepared, chosen: list, seed: int) -> dict[str, list[Member]]:
     data = training_data(prepared, torch.device("cpu"))
-    engine = Engine(
-        data, metric_for(None, data.task, data.outputs),
-        lambda **network: build(prepared.encoder, prepared.target_encoder, network), always=Features(dropout=True),
-    )  # fmt: skip
+    modules = Modules(lambda **network: build(prepared.encoder, prepared.target_encoder, network))
+    engine = Engine(data, modules, Judging(metric_for(None, data.task, data.outputs)))
     made = Refit(engine, data, folder, seed=seed, networks=5, goes_forward=True).of(chosen)
     members = [each.member for each in made if each.member is not None]
     assert len(members) == len(made), [each.ended for each in made]

@@ -17,7 +17,10 @@ from trimtab.table.prepare import Prepared
 from trimtab.training.config import Config, Loss, Optimizer
 from trimtab.training.data import Fold
 from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.population import Structure
+from trimtab.training.lanes.signals import Signals
 from trimtab.training.metrics import default_metric
 from trimtab.training.run import Request
 
@@ -40,7 +43,7 @@ def trained(prepared: Prepared, networks: Sequence[Mapping[str, Any]] = (WAVES, 
     def factory(**network: Any) -> torch.nn.Module:
         return build(prepared.encoder, prepared.target_encoder, network)
 
-    engine = Engine(data, default_metric(data.task), factory, keeps_signals=False)
+    engine = Engine(data, Modules(factory), Judging(default_metric(data.task)), signals=Signals(only_losses=True))
     loss = Loss("mse" if data.task == "regression" else "cross_entropy")
     members = []
     for i, network in enumerate(networks):

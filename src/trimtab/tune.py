@@ -107,8 +107,8 @@ def tune(
             search before, a notice says so. With `resume` and neither of both, a study does what it was asked for.
         threads: threads to train with (default: all cores allowed).
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
-        precision: "high" (the default) multiplies in float32; "auto" in bfloat16 where the processor is quicker at it
-            and a check on the first epochs finds the validation score unharmed. With `resume` that of the study.
+        precision: "high" (the default) multiplies in float32; "auto" in bfloat16 where that is quicker: in compiled
+            steps of wide networks, on a processor that has units for it. With `resume` that of the study.
         single: one network instead of an ensemble, trained on all rows but the test's.
         resume: the folder of an earlier study to go on from; `data` and `target` may then be left out.
         drop: columns to leave out, as "a,b" or a list.

@@ -462,7 +462,7 @@ def test_a_study_keeps_its_precision_unless_another_is_asked_for(table, tmp_path
     used = []
 
     def noting(*arguments, precision, **options):
-        used.append(precision)
+        used.append(precision.name)
         return Engine(*arguments, precision=precision, **options)
 
     monkeypatch.setattr("trimtab.studies.table_work.Engine", noting)

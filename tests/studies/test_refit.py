@@ -18,6 +18,8 @@ from trimtab.studies.refit import Refit
 from trimtab.table.prepare import prepare
 from trimtab.training.config import COURSES, SCHEDULES, Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.plans import steps_ahead
 from trimtab.training.lanes.population import Structure
 from trimtab.training.metrics import METRICS, metrics_for
@@ -239,7 +241,8 @@ def scored(config, tmp_path, frame=None, metric="rmse", **options):
     """A trial of `config` on the folds of a table, as a search leaves it, with its engine, data and folder."""
     prepared = prepare(table() if frame is None else frame, target="y", test="none", **options)
     data = training_data(prepared, torch.device("cpu"))
-    engine = Engine(data, METRICS[metric], lambda **network: build(prepared.encoder, prepared.target_encoder, network))
+    modules = Modules(lambda **network: build(prepared.encoder, prepared.target_encoder, network))
+    engine = Engine(data, modules, Judging(METRICS[metric]))
     population = engine.population(Structure.of(config), lanes=len(data.folds))
     engine.admit(population, [Request(0, config, fold, 0) for fold in range(len(data.folds))])
     found = []

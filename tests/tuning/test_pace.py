@@ -6,7 +6,7 @@ from training.lanes.test_engine import config, engine_for, regression_data
 from trimtab.training.data import Fold
 from trimtab.training.lanes.population import Structure
 from trimtab.tuning.budget import Budget
-from trimtab.tuning.pace import EVALUATION, STEP, Pace
+from trimtab.tuning.pace import Pace
 
 STRUCTURE, OTHER = Structure.of(config()), Structure.of(config(batch_size=64))
 
@@ -18,31 +18,21 @@ def pace_of(**seconds):
     return pace
 
 
-def test_steps_are_compiled_in_a_search_of_minutes_and_evaluations_in_one_of_an_hour():
+def test_steps_are_compiled_in_a_search_of_minutes():
     pace = pace_of(ours=2.0)
-    for what, seconds, pays in (
-        (STEP, 30, False),
-        (STEP, 120, True),
-        (EVALUATION, 120, False),
-        (EVALUATION, 3600, True),
-    ):
-        assert pace.repays_compiling(what, STRUCTURE, Budget(seconds)) == pays
+    for seconds, pays in ((30, False), (120, True)):
+        assert pace.repays_compiling(STRUCTURE, Budget(seconds)) == pays
 
 
 def test_a_structure_that_gets_little_of_the_time_is_not_compiled():
-    assert not pace_of(ours=0.5).repays_compiling(STEP, STRUCTURE, Budget(3600))
-    assert not pace_of(ours=2.0, others=200.0).repays_compiling(STEP, STRUCTURE, Budget(600))
+    assert not pace_of(ours=0.5).repays_compiling(STRUCTURE, Budget(3600))
+    assert not pace_of(ours=2.0, others=200.0).repays_compiling(STRUCTURE, Budget(600))
 
 
 def test_where_trials_are_counted_what_is_planned_decides():
     pace = pace_of()
-    for what, epochs, pays in (
-        (STEP, 1, False),
-        (STEP, 10**6, True),
-        (EVALUATION, 10**6, False),
-        (EVALUATION, 10**8, True),
-    ):
-        assert pace.repays_compiling_planned(what, STRUCTURE, runs=60, epochs=epochs) == pays
+    for epochs, pays in ((1, False), (10**6, True)):
+        assert pace.repays_compiling_planned(STRUCTURE, runs=60, epochs=epochs) == pays
 
 
 def test_folds_that_grow_cost_what_they_cost_together():
@@ -56,5 +46,5 @@ def test_folds_that_grow_cost_what_they_cost_together():
     ours = config(epochs=10_000, batch_size=1)
     growing, even = (pace.affordable_epochs(ours, Budget(600)) for pace in paces)
     assert growing == even < 10_000
-    planned = [[pace.repays_compiling_planned(STEP, STRUCTURE, 60, 10**k) for k in range(1, 9)] for pace in paces]
+    planned = [[pace.repays_compiling_planned(STRUCTURE, 60, 10**k) for k in range(1, 9)] for pace in paces]
     assert planned[0] == planned[1]

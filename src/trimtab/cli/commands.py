@@ -108,7 +108,7 @@ def fit(
     seed: Annotated[int | None, _search("The seed of all that is random.", "0")] = None,
     threads: Annotated[int | None, _search("Threads to train with.", "all cores allowed")] = None,
     device: Annotated[Text, _search("auto, cpu or cuda.", "auto")] = None,
-    precision: Annotated[Text, _search("high; or auto: bfloat16 where it is faster and harmless.", "high")] = None,
+    precision: Annotated[Text, _search("high; or auto: bfloat16 where it is faster.", "high")] = None,
     single: Annotated[bool, _search("Save one network instead of an ensemble.", name="--single")] = False,
     refit: Annotated[bool, _search("Train once more on all rows after the test.", name="--refit")] = False,
     resume: Annotated[Text, _search("Folder of a study to continue; the budget is additional time.")] = None,

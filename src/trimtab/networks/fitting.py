@@ -39,6 +39,8 @@ from trimtab.text.wording import counted, listed
 from trimtab.training.config import Config, Task
 from trimtab.training.data import Fold, OneOutput, TrainingData
 from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.modules import Modules
 from trimtab.training.metrics import Metric, default_metric, known_metric, metric_for
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.programs.layers import counts_rows
@@ -348,15 +350,20 @@ class Fitting:
             loss=self.objective, more_targets=tuple(more), one_output=self.one_output,
         )  # fmt: skip
 
-    def engine(self, **options: Any) -> Engine:
+    @property
+    def judging(self) -> Judging:
+        """By what runs are judged, and how often."""
+        return Judging(
+            self.metric, by_loss=self.judges_by_loss, every=self.evaluate_every, training_rows=TRAINING_ROWS_JUDGED
+        )
+
+    def engine(self, judging: Judging | None = None, **options: Any) -> Engine:
         """An engine over the datasets, which must not be streamed; `options` are the engine's."""
-        usual: dict[str, Any] = {"epochs_per_round": self.evaluate_every, "training_rows": TRAINING_ROWS_JUDGED,
-                                 "judges_by_loss": self.judges_by_loss}  # fmt: skip
-        return Engine(
-            self.training_data, self.metric,
+        modules = Modules(
             lambda **arguments: copy.deepcopy(self.networks.made(arguments, self.seed)),
-            use=self._tried.use, start=self.start, threads=self.threads, draws=self.draws, **(usual | options),
+            use=self._tried.use, start=self.start, draw=self.draws,
         )  # fmt: skip
+        return Engine(self.training_data, modules, judging or self.judging, threads=self.threads, **options)
 
     def best_score(self, record: RunRecord) -> float:
         """The metric at the run's best epoch, as users read it; without a metric its validation loss."""

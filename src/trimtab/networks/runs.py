@@ -26,7 +26,7 @@ from trimtab.networks.own_optimizer import optimizer_of
 from trimtab.networks.recipe import Recipe
 from trimtab.training.lanes.checkpoint import Checkpoint, bring_up_to_date
 from trimtab.training.lanes.engine import Engine
-from trimtab.training.lanes.plans import Lane
+from trimtab.training.lanes.lane import Lane
 from trimtab.training.lanes.population import Population, Structure
 from trimtab.training.lanes.reports import RunReports
 from trimtab.training.lanes.solo import SoloRun
@@ -34,7 +34,7 @@ from trimtab.training.metrics import Metric
 from trimtab.training.run import Request, RunRecord
 from trimtab.training.telling import say_once
 from trimtab.training.unscored import words_of_unscored
-from trimtab.tuning.pace import SECONDS_PER_OPERATION, STEP
+from trimtab.tuning.pace import SECONDS_OF_COMPILING, SECONDS_PER_OPERATION
 
 log = logging.getLogger(__name__)
 MOST_LANES, BYTES_OF_LANES = 512, 1 << 30
@@ -132,11 +132,10 @@ class Runs:
         source = RunBatches(fitting, request, leaves_out=program.mixes_rows)
         tensors = dict(module.named_parameters()) | dict(module.named_buffers())
         run = SoloRun(
-            program, fitting.kind, fitting.metric, request,
+            program, fitting.kind, fitting.judging, request,
             weights=program.layout.flatten(tensors).to(device),
             buffers={name: tensors[name].detach().to(device) for name in program.buffers},
             batches=source.batches, size=source.size, make_optimizer=optimizer_of(named.recipe),
-            judges_by_loss=fitting.judges_by_loss,
         )  # fmt: skip
         checkpoint = None
         if self.checkpoint is not None:
@@ -198,7 +197,7 @@ def in_lanes(
         by_structure.setdefault(Structure.of(request.config), deque()).append(request)
     try:
         for structure, waiting in by_structure.items():
-            engine.compiling = "wait" if _repays_compiling(engine, structure, waiting) else "never"
+            engine.compilation.how = "wait" if _repays_compiling(engine, structure, waiting) else "never"
             lanes = min(len(waiting), MOST_LANES, _lanes_in_memory(engine, structure))
             yield from _population(engine, engine.population(structure, lanes), waiting, reports, checkpoint)
             del engine.populations[structure]
@@ -248,4 +247,4 @@ def _repays_compiling(engine: Engine, structure: Structure, requests: Collection
     steps = max(request.config.epochs for request in requests) * -(-rows // batch)
     operations = steps * len(requests) * (6 * size * batch + 40 * size)
     seconds = VMAP_TAKES * operations * SECONDS_PER_OPERATION + steps * SECONDS_PER_CALL
-    return SHARE_SAVED * seconds > 2 * STEP.seconds
+    return SHARE_SAVED * seconds > 2 * SECONDS_OF_COMPILING

@@ -16,6 +16,7 @@ from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.network_study import parts_of_network
 from trimtab.studies.network_subject import NetworkSubject
 from trimtab.text.wording import counted
+from trimtab.training.lanes.judging import Judging
 from trimtab.training.metrics import all_scores
 from trimtab.training.programs.program import outputs_of
 from trimtab.training.run import NOT_FINITE, Request
@@ -38,12 +39,8 @@ class NetworkWork:
     def __init__(self, subject: NetworkSubject, folder: StudyFolder, call: Call) -> None:
         self.subject, self.folder, self.call = subject, folder, call
         self._reserve(lanes=0)
-        self.engine = subject.fitting.engine(
-            epochs_per_round=0,
-            training_rows=0,
-            measures_widths=call.trials is None,
-            should_stop=call.budget.is_over,
-        )
+        judging = Judging(subject.metric, by_loss=subject.fitting.judges_by_loss)
+        self.engine = subject.fitting.engine(judging, should_stop=call.budget.is_over)
 
     def progressed(self, progress: Progress) -> None:
         self._reserve(progress.lanes_alive)

@@ -17,7 +17,9 @@ from trimtab.text.wording import sentence
 from trimtab.training.config import Stopping
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
 from trimtab.training.lanes.population import Structure
+from trimtab.training.lanes.signals import Signals
 from trimtab.training.programs.program import outputs_of
 from trimtab.training.rules.losses import LossCoefficients
 from trimtab.training.run import ALL_EPOCHS, Request, RunRecord
@@ -72,8 +74,8 @@ class Refit:
         every = torch.arange(data.rows, device=data.device)
         self.whole = replace(data, folds=(Fold(every, every[:0]),))
         self.engine = Engine(
-            self.whole, engine.metric, engine.factory,
-            threads=engine.threads, keeps_signals=False, should_stop=engine.should_stop,
+            self.whole, engine.modules, Judging(engine.judging.metric), threads=engine.threads,
+            signals=Signals(only_losses=True), should_stop=engine.should_stop,
         )  # fmt: skip
 
     def of(self, members: Sequence[tuple[TrialRecord, float]]) -> list[Refitted]:

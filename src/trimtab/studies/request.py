@@ -7,11 +7,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trimtab.errors import OptionError, StudyError
 from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, is_usual, refuse_second_split
-from trimtab.training.lanes.precision import Precision
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.going_on import address_of, words_of_held_knobs, words_of_precision
@@ -44,7 +43,7 @@ class TableRequest:
     storage: str | None = None
     refit: bool = False
     single: bool = False
-    precision: Precision = "high"
+    precision: Literal["high", "auto"] = "high"
 
     @classmethod
     def new(cls, said: Mapping[str, Any]) -> "TableRequest":

@@ -18,7 +18,12 @@ from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.studies.table_subject import TableSubject
+from trimtab.training.lanes.compilation import Compilation
 from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.modules import Modules
+from trimtab.training.lanes.precision import Precision
+from trimtab.training.lanes.signals import Signals
 from trimtab.training.programs.step import Features
 from trimtab.tuning import calls
 from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
@@ -45,13 +50,12 @@ class TableWork:
         request, finishing = subject.request, self._reserved()
         self.engine = Engine(
             subject.data,
-            subject.metric,
-            lambda **network: build(self.prepared.encoder, self.prepared.target_encoder, network),
+            Modules(lambda **network: build(self.prepared.encoder, self.prepared.target_encoder, network)),
+            Judging(subject.metric),
             threads=call.threads,
-            always=Features(dropout=True),
-            precision=request.precision,
-            keeps_signals=call.is_lasting,
-            measures_widths=call.trials is None,
+            compilation=Compilation(always=Features(dropout=True)),
+            precision=Precision(request.precision),
+            signals=Signals(only_losses=not call.is_lasting),
             should_stop=call.budget.is_over,
         )
         self.all_rows = AllRows(

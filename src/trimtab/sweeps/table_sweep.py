@@ -27,7 +27,9 @@ from trimtab.sweeps.result import Outcome, Sweep, cell, summarised
 from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, is_usual, prepare, refuse_second_split
 from trimtab.training.config import OPTIMIZERS, SCHEDULES, Config, Task, losses_for
 from trimtab.training.data import TrainingData
-from trimtab.training.lanes.engine import Engine, Factory
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.modules import Factory, Modules
 from trimtab.training.lanes.reports import RunReports
 from trimtab.training.metrics import Metric, metric_for
 from trimtab.training.programs.mlp_program import program_for
@@ -99,10 +101,8 @@ def sweep_table(
         for i, (fold, number) in enumerate(repeats)
     ]
     with lanes_in_threads():
-        engine = Engine(
-            tensors, measure, lambda **network: build(prepared.encoder, prepared.target_encoder, network),
-            threads=threads or cores(),
-        )  # fmt: skip
+        modules = Modules(lambda **network: build(prepared.encoder, prepared.target_encoder, network))
+        engine = Engine(tensors, modules, Judging(measure), threads=threads or cores())
         listeners = Listeners(callbacks_as_listeners(callbacks))
         names = [
             _named(f"{knob}={cell(value)}", fold if len(tensors.folds) > 1 else None, number if seeds > 1 else None)
@@ -110,7 +110,7 @@ def sweep_table(
             for fold, number in repeats
         ]
         records = _trained(engine, requests, names, listeners)
-    starts = _Starts(tensors, engine.factory)
+    starts = _Starts(tensors, modules.factory)
     outcomes = [_outcome(record, starts.of(record.request), measure) for record in records]
     by_value = [outcomes[i : i + len(repeats)] for i in range(0, len(outcomes), len(repeats))]
     return summarised(
@@ -135,7 +135,7 @@ def _trained(
         reports.admitted(requests, names)
         records = sorted(in_lanes(engine, requests, reports), key=lambda record: record.request.trial)
         for record in records:
-            reports.ended(record, engine.shown(record.error))
+            reports.ended(record, engine.judging.shown(record.error))
     return records
 
 

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from trimtab.training.config import Config
 
+# What may end a run. Its own rules decide the first three (`rules.stopping`), a search's rungs the fourth, its budget
+# the last.
 STOPPED_EARLY = "stopped early"
 ALL_EPOCHS = "all epochs"
 NOT_FINITE = "not finite"

@@ -12,24 +12,21 @@ from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.population import Structure
 from trimtab.tuning.budget import Budget
 
+# A trial may take this share of a search's time, so that several can follow one another. A guess.
 SHARE_OF_A_TRIAL = 0.2
+# Of fewer epochs nothing is learnt that tells one config from another. A guess.
 FEWEST_EPOCHS = 4
-STEPS_TO_TRUST = 500
-FADING = 0.9
+# Lane-steps of a structure after which its own pace counts, and not what its size lets expect; and what remains, at
+# each round, of the weight of those before: some ten rounds count, for a step may become quicker. Guesses.
+STEPS_TO_TRUST, FADING = 500, 0.9
+# What compiling a step beside a search takes, and the share of the time that the step then saves (benchmarks/engine.py:
+# 24 to 29 s, and two to ten times less time a step, of which half is left for what is not compiled).
+SECONDS_OF_COMPILING, SHARE_SAVED = 25.0, 0.5
+# A structure is to have had so much of the time before it is compiled: many are tried and pruned in less. A guess.
 SECONDS_BEFORE_COMPILING = 1.0
-# For searches of a given number of trials: what a typical machine needs, and how many structures share the trials.
+# For searches of a given number of trials: what a typical machine needs (100 GFLOP/s), and how many structures share
+# the trials (three to six are opened in a minute).
 SECONDS_PER_OPERATION, STRUCTURES_OF_A_SEARCH = 1e-11, 5
-
-
-@dataclass(frozen=True)
-class CompilingCost:
-    """How long compiling takes beside a search, and which share of the time it saves then (benchmarks/engine.py)."""
-
-    seconds: float
-    share_saved: float
-
-
-STEP, EVALUATION = CompilingCost(25.0, 0.5), CompilingCost(12.0, 0.02)
 
 
 class Pace:
@@ -78,20 +75,20 @@ class Pace:
         seconds = sum(spent.recent_seconds for spent in self._spent.values())
         return self.cost(structure) * seconds / done if done else 1e-3
 
-    def repays_compiling(self, what: CompilingCost, structure: Structure, budget: Budget) -> bool:
-        """Whether something compiled would win back, in what is left of the search, the time that compiling takes."""
+    def repays_compiling(self, structure: Structure, budget: Budget) -> bool:
+        """Whether a compiled step would win back, in what is left of the search, the time that compiling takes."""
         spent = self._spent.get(structure, _Spent())
         everything = sum(each.seconds for each in self._spent.values())
         if spent.seconds < SECONDS_BEFORE_COMPILING or not everything:
             return False
-        to_come = spent.seconds / everything * max(0.0, budget.search_left - what.seconds)
-        return what.share_saved * to_come > what.seconds / self.engine.threads
+        to_come = spent.seconds / everything * max(0.0, budget.search_left - SECONDS_OF_COMPILING)
+        return SHARE_SAVED * to_come > SECONDS_OF_COMPILING / self.engine.threads
 
-    def repays_compiling_planned(self, what: CompilingCost, structure: Structure, runs: int, epochs: int) -> bool:
+    def repays_compiling_planned(self, structure: Structure, runs: int, epochs: int) -> bool:
         """The same for a search of a given number of runs, from what they hold and never from a clock."""
         folds = self.engine.data.folds
         steps = runs / STRUCTURES_OF_A_SEARCH * epochs * _steps(folds, structure.batch_size) / len(folds)
-        return what.share_saved * steps * self.cost(structure) * SECONDS_PER_OPERATION > what.seconds
+        return SHARE_SAVED * steps * self.cost(structure) * SECONDS_PER_OPERATION > SECONDS_OF_COMPILING
 
 
 def _steps(folds: Sequence[Fold], batch_size: int) -> int:

@@ -15,7 +15,8 @@ from trimtab.errors import OptionError
 from trimtab.listeners.listeners import Listeners
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
-from trimtab.training.lanes.engine import Compiling, Engine
+from trimtab.training.lanes.compilation import How
+from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.population import Population, Structure
 from trimtab.training.lanes.reports import RunReports
 from trimtab.training.metrics import Metric
@@ -28,7 +29,7 @@ from trimtab.tuning.flight import Flight, Flying
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.held import best_of, may_be_model
-from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
+from trimtab.tuning.pace import FEWEST_EPOCHS, Pace
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.space import SearchSpace, Value
 from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights, out_of_fold, rate_cuts
@@ -125,7 +126,7 @@ class Search:
         candidates = [*earlier, *self.so_far.values()]
         self.best = best_of(candidates, space.fixed)
         self.pace = Pace(engine)
-        engine.compiling, engine.evaluations = self._how_to_compile, self._repays_compiled_evaluations
+        engine.compilation.how = self._how_to_compile
         self._started = time.monotonic()
         self._shown = 0.0
 
@@ -296,22 +297,19 @@ class Search:
         if not trial.name:
             self.flight.add(trial.number, trial.values)
 
-    def _how_to_compile(self, population: Population) -> Compiling:
+    def _how_to_compile(self, population: Population) -> How:
         """Beside a search against the clock, where it pays; before the first step, or not at all, where the number of
         trials is given: what a run comes to must not depend on when a compiler was ready, or on what lay on disk."""
-        pays = self._repays(population, STEP)
+        pays = self._repays_compiling(population.structure)
         if self.max_trials is None:
             return "beside" if pays else "found"
         return "wait" if pays else "never"
 
-    def _repays_compiled_evaluations(self, population: Population) -> bool:
-        return self._repays(population, EVALUATION)
-
-    def _repays(self, population: Population, what: CompilingCost) -> bool:
+    def _repays_compiling(self, structure: Structure) -> bool:
         if self.max_trials is None:
-            return self.pace.repays_compiling(what, population.structure, self.budget)
+            return self.pace.repays_compiling(structure, self.budget)
         runs = self.max_trials * len(self.data.folds)
-        return self.pace.repays_compiling_planned(what, population.structure, runs, self.space.natural_epochs)
+        return self.pace.repays_compiling_planned(structure, runs, self.space.natural_epochs)
 
     def _whose_turn(self) -> Population | None:
         """The population with lanes that has had the least work so far, the best trial's counting half.
@@ -358,15 +356,10 @@ class Search:
             alive = [lane for lane in lanes if not lane.ended]
             if not trial.may_be_pruned or not alive:
                 continue
-            epoch = alive[0].epoch
-            if self.halving.rung_due(trial.rung, epoch, trial.config.epochs):
-                errors = [lane.error for lane in lanes] + [run.error for run in trial.runs]
-                error = float(numpy.mean(errors))
-                keeps = self.halving.keeps(trial.rung, error, number)
-                trial.rung_errors.append(error)
-                # A metric that has given no number so far says nothing against a trial whose losses are numbers.
-                if not keeps and numpy.isfinite(error):
-                    self._end(alive, PRUNED)
+            errors = [lane.error for lane in lanes] + [run.error for run in trial.runs]
+            epoch, epochs = alive[0].epoch, trial.config.epochs
+            if not self.halving.goes_on(number, trial.rung_errors, epoch=epoch, epochs=epochs, errors=errors):
+                self._end(alive, PRUNED)
 
     @staticmethod
     def _end(lanes: list, reason: str) -> None:
@@ -382,7 +375,7 @@ class Search:
     def _collect(self, runs: list[RunRecord]) -> None:
         for run in runs:
             self.runs_done += 1
-            self.reports.ended(run, self.engine.shown(run.error))
+            self.reports.ended(run, self.engine.judging.shown(run.error))
             trial = self.active[run.request.trial]
             trial.runs.append(run)
             if trial.is_done:
@@ -449,7 +442,7 @@ class Search:
             self._note_unscored(runs)
         self.writer.put(record, weights, runs)
         if record.name:
-            self.listeners.baseline(record.name, self._metric_name, self.engine.shown(record.error))
+            self.listeners.baseline(record.name, self._metric_name, self.engine.judging.shown(record.error))
         self._show(at_once=bool(record.name))
 
     def _note_unscored(self, runs: list[RunRecord]) -> None:
@@ -491,7 +484,7 @@ class Search:
             trials_done=len(self.trials),
             runs_done=self.runs_done,
             lanes_alive=sum(len(p.lanes) for p in self.engine.populations.values()),
-            best_score=None if self.best is None else self.engine.shown(self.best.error),
+            best_score=None if self.best is None else self.engine.judging.shown(self.best.error),
             best_trial=self.best,
             steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
             metric=self._metric_name,

@@ -101,10 +101,5 @@ class ActiveTrial:
     runs: list[RunRecord] = field(default_factory=list)
 
     @property
-    def rung(self) -> int:
-        """The next rung it has to pass."""
-        return len(self.rung_errors)
-
-    @property
     def is_done(self) -> bool:
         return len(self.runs) == self.folds

@@ -8,16 +8,14 @@ import numpy
 import pytest
 import torch
 
-from training.lanes.test_engine import config, engine_for, mlp, regression_data, train
+from training.lanes.test_engine import config, engine_for, regression_data, train
 from trimtab.nets.mlp import MLP
 from trimtab.training.compiling import compiler, libraries
 from trimtab.training.compiling.compiled import CompiledStep
 from trimtab.training.config import Loss
 from trimtab.training.data import Fold, TrainingData
-from trimtab.training.lanes import chunk, plans
-from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes import plans
 from trimtab.training.lanes.population import Structure
-from trimtab.training.metrics import METRICS
 from trimtab.training.programs.step import Features
 from trimtab.training.run import NOT_FINITE, Request
 
@@ -26,7 +24,6 @@ pytestmark = [
     pytest.mark.timeout(600),  # what compiles shares the cores with the other tests
     pytest.mark.skipif(not compiler.can_compile(), reason="there is no C++ compiler"),
 ]
-IN_PIECES = 48  # rows of all lanes that are evaluated at once: three lanes on 40 rows each take three calls, one short
 SIGNALS = ("train_loss", "validation_loss", "gradient_norm", "update_ratio", "dead_units", "saturated_units")
 
 
@@ -67,7 +64,7 @@ def assert_same_curves(ours, theirs, rtol=1e-3):
 
 def is_compiled(engine):
     populations = engine.populations.values()
-    return all(engine._compiled.get(p.structure) and engine._evaluation(p) for p in populations)
+    return all(population.compiled is not None for population in populations)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -120,7 +117,7 @@ def test_classes_and_averages_train_compiled_as_they_do_uncompiled(loss):
     everything = Features(dropout=True, averaging=True)
     records = []
     for compiling, at_once, always in (("never", 1, Features()), ("wait", 3, everything)):
-        engine = Engine(data, METRICS["log_loss"], _classifier, compiling=compiling, always=always)
+        engine = engine_for(data, _classifier, metric="log_loss", compiling=compiling, always=always)
         records.append(train(engine, requests_of(runs), lanes=at_once))
     assert is_compiled(engine)
     assert_same_curves(*records)
@@ -145,17 +142,16 @@ def test_training_goes_on_while_a_step_is_compiled_and_takes_it_when_it_is_there
     train(engine_for(data, compiling="wait"), requests_of([run] * 3), lanes=3)
     expected = train(engine_for(data), requests_of([run] * 3), lanes=3)
     engine = engine_for(data, compiling="beside", always=Features(dropout=True))
-    asked_for = {"step": 0, "evaluation": 0}
+    asked_for = 0
     ready = engine.compiler.ready
 
     def ready_after_some_rounds(program, signature):
-        asked_for[signature.kind] += 1
-        rounds = {"step": 5, "evaluation": 8}[signature.kind]
-        return ready(program, signature) if asked_for[signature.kind] > rounds else None
+        nonlocal asked_for
+        asked_for += 1
+        return ready(program, signature) if asked_for > 5 else None
 
     monkeypatch.setattr(engine.compiler, "ready", ready_after_some_rounds)
     assert_same_curves(train(engine, requests_of([run] * 3), lanes=3), expected)
-    assert asked_for["evaluation"] > 8
     population = engine.populations[Structure.of(run)]
     assert 0 < population.compiled_steps < population.lane_steps
 
@@ -208,39 +204,6 @@ def test_without_a_compiler_everything_runs_and_says_so_once(monkeypatch, caplog
     finally:
         compiler.can_compile.cache_clear()
     assert caplog.text.count("no C++ compiler") == 1
-
-
-@pytest.mark.parametrize("rows_at_once", [16_384, IN_PIECES])
-def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(rows_at_once, monkeypatch):
-    monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", rows_at_once)
-    assert_evaluations_agree(mlp, [config(dropout=0.1 * k) for k in range(3)], is_fixed=False)
-
-
-def assert_evaluations_agree(module, runs, *, is_fixed):
-    """The compiled evaluation of one round of `runs` gives what an uncompiled one gives."""
-    base = regression_data()
-    folds = tuple(Fold(fold.train, fold.validation[: 40 - 7 * k]) for k, fold in enumerate(base.folds))
-    data = TrainingData(**{**vars(base), "folds": folds})
-    engine = Engine(data, METRICS["rmse"], module, compiling="wait", always=Features(dropout=True))
-    population = engine.population(Structure.of(runs[0]), 3)
-    engine.admit(population, requests_of(runs))
-    engine.advance(population)
-    population.parameters.mul_(4)  # so that units saturate
-    worker, (lanes,) = engine._workers[population.structure.network][0], population.chunks
-    compiled = engine._evaluation(population)
-    assert (compiled.fixed is not None) == is_fixed
-    ours, plain = (
-        lanes.validate(worker, each, engine.rows.inputs, population.validation, watch=True) for each in (compiled, None)
-    )
-    torch.testing.assert_close(ours.outputs, plain.outputs, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(ours.losses, plain.losses, rtol=1e-5, atol=0)
-    torch.testing.assert_close(engine._error_of(ours)[0], engine._error_of(plain)[0], rtol=1e-5, atol=0)
-    assert len(ours.activity) == len(plain.activity) > 0
-    for layer, expected in zip(ours.activity, plain.activity, strict=True):
-        assert layer.rows == expected.rows
-        for name in ("low", "high", "flat"):
-            torch.testing.assert_close(getattr(layer, name), getattr(expected, name), rtol=1e-5, atol=1e-5)
-    assert not is_fixed or ours.activity[0].flat.sum() > 0
 
 
 def test_a_tensor_that_lies_otherwise_than_it_was_compiled_for_is_refused():

@@ -8,20 +8,15 @@ import pytest
 from torch import nn
 
 from training.compiling.test_compiled import (
-    IN_PIECES,
-    assert_evaluations_agree,
     assert_same_curves,
     is_compiled,
     requests_of,
     steps_on_disk,
 )
-from training.lanes.test_engine import config, regression_data, train
+from training.lanes.test_engine import config, engine_for, regression_data, train
 from trimtab.training.compiling import compiler
 from trimtab.training.config import Config, Optimizer, Schedule, Stopping
-from trimtab.training.lanes import chunk
-from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.population import Structure
-from trimtab.training.metrics import METRICS
 
 pytestmark = [
     pytest.mark.slow,
@@ -70,11 +65,10 @@ def own_runs():
     ]  # fmt: skip
 
 
-def test_a_module_that_only_this_process_knows_is_compiled_in_a_process_of_its_own(monkeypatch):
-    monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", IN_PIECES)
+def test_a_module_that_only_this_process_knows_is_compiled_in_a_process_of_its_own():
     data, records = regression_data(), []
     for compiling in ("never", "beside"):
-        engine = Engine(data, METRICS["rmse"], normed, compiling=compiling)
+        engine = engine_for(data, normed, compiling=compiling)
         if compiling == "beside":
             population = engine.population(Structure.of(own_runs()[0]), 3)
             engine.admit(population, requests_of(own_runs()))
@@ -89,20 +83,13 @@ def test_a_module_that_only_this_process_knows_is_compiled_in_a_process_of_its_o
     engine.close()
 
 
-def test_a_module_that_vmap_takes_with_known_sizes_alone_is_compiled_for_those_of_each_thread(monkeypatch):
-    monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", IN_PIECES)
+def test_a_module_that_vmap_takes_with_known_sizes_alone_is_compiled_for_those_of_each_thread():
     data, records = regression_data(), []
     for compiling in ("never", "wait"):
-        engine = Engine(data, METRICS["rmse"], Convolved, compiling=compiling, threads=2)
+        engine = engine_for(data, Convolved, compiling=compiling, threads=2)
         records.append(train(engine, requests_of(own_runs()), lanes=3))
     assert is_compiled(engine)
     assert_same_curves(*records)
-
-
-@pytest.mark.parametrize("module", [normed, Convolved])
-def test_a_compiled_evaluation_gives_what_an_uncompiled_one_gives(module, monkeypatch):
-    monkeypatch.setattr(chunk, "ROWS_PER_EVALUATION", IN_PIECES)
-    assert_evaluations_agree(module, own_runs(), is_fixed=True)
 
 
 def test_a_module_that_cannot_be_traced_runs_uncompiled_and_says_why(caplog):
@@ -115,7 +102,7 @@ def test_a_module_that_cannot_be_traced_runs_uncompiled_and_says_why(caplog):
             return self.layer(x) * (2.0 if x.sum().item() > 1e9 else 1.0)
 
     caplog.set_level(logging.WARNING)
-    engine = Engine(regression_data(), METRICS["rmse"], Asking, compiling="wait")
+    engine = engine_for(regression_data(), Asking, compiling="wait")
     run = replace(config(epochs=2), network=())
     assert len(train(engine, requests_of([run] * 3), lanes=3)) == 3
     assert "runs as it is" in caplog.text

@@ -8,15 +8,23 @@ from hypothesis import strategies as st
 from torch import nn
 
 from trimtab.nets.mlp import MLP
+from trimtab.training.compiling.compiled import CompiledStep
+from trimtab.training.compiling.libraries import Compiled
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.data import Fold, TrainingData
+from trimtab.training.lanes import precision
+from trimtab.training.lanes.compilation import NOTHING, Compilation
 from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.plans import plan
 from trimtab.training.lanes.population import Structure
-from trimtab.training.lanes.precision import CHECKED_ROUNDS, PrecisionCheck
+from trimtab.training.lanes.precision import Precision
+from trimtab.training.lanes.signals import Signals
 from trimtab.training.lanes.widths import lanes_at_once
 from trimtab.training.metrics import METRICS
 from trimtab.training.programs.program import outputs_of
+from trimtab.training.programs.step import Features
 from trimtab.training.randomness import initialised, number_from, row_order
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, PRUNED, Request
 
@@ -62,8 +70,9 @@ def config(epochs=6, lr=0.01, optimizer="adamw", loss="mse", dropout=0.0, schedu
     )
 
 
-def engine_for(data, **options):
-    return Engine(data, METRICS["rmse"], mlp, **options)
+def engine_for(data, module=mlp, *, metric="rmse", compiling="never", always=NOTHING, training_rows=0, **options):
+    judging = Judging(METRICS[metric], training_rows=training_rows)
+    return Engine(data, Modules(module), judging, compilation=Compilation(compiling, always=always), **options)
 
 
 def train(engine, requests, *, lanes=None):
@@ -224,7 +233,7 @@ def test_a_module_of_ones_own_learns_through_the_same_engine():
             return self.layer(x)
 
     data = regression_data()
-    engine = Engine(data, METRICS["rmse"], Line)
+    engine = engine_for(data, Line)
     cfg = Config(network=(), optimizer=Optimizer("sgd", learning_rate=0.1), epochs=60, batch_size=16,
                  schedule=Schedule("cosine"), stopping=Stopping("none"))  # fmt: skip
     record = train(engine, [Request(0, cfg, 0, 0)])[0, 0]
@@ -277,8 +286,8 @@ def test_a_module_with_batch_norm_keeps_running_means_per_lane():
     cfg = Config(network=(), optimizer=Optimizer("adam", learning_rate=0.02), epochs=20, batch_size=16,
                  schedule=Schedule("constant"), stopping=Stopping("none"))  # fmt: skip
     other = Config(**{**vars(cfg), "optimizer": Optimizer("adam", learning_rate=0.2)})
-    alone = train(Engine(data, METRICS["rmse"], Normed), [Request(0, cfg, 0, 0)])[0, 0]
-    engine = Engine(data, METRICS["rmse"], Normed)
+    alone = train(engine_for(data, Normed), [Request(0, cfg, 0, 0)])[0, 0]
+    engine = engine_for(data, Normed)
     beside = train(engine, [Request(0, cfg, 0, 0), Request(1, other, 1, 0)], lanes=2)[0, 0]
     numpy.testing.assert_allclose(beside.curves.validation_loss, alone.curves.validation_loss, rtol=1e-3)
     module = Normed()
@@ -298,7 +307,9 @@ def test_signals_say_what_a_run_did_between_two_evaluations():
         assert numpy.sqrt(numpy.sum(numpy.square(norms))) == pytest.approx(whole, rel=1e-4)
     assert all(0 < ratio < 1 for ratio in curves.update_ratio)
     assert [len(layers) for layers in curves.dead_by_layer] == [2] * len(curves.epoch)
-    without = train(engine_for(data, keeps_signals=False), [Request(0, record.request.config, 0, 0)])[0, 0]
+    without = train(engine_for(data, signals=Signals(only_losses=True)), [Request(0, record.request.config, 0, 0)])[
+        0, 0
+    ]
     assert without.curves.validation_loss == curves.validation_loss
     assert numpy.isnan(without.curves.gradient_norm).all()
 
@@ -318,7 +329,7 @@ def test_units_that_never_move_are_dead_and_those_at_a_bound_saturated():
         def forward(self, x, codes):
             return self.last(self.tanh(self.second(self.relu(self.first(x)))))
 
-    engine = Engine(regression_data(), METRICS["rmse"], Halves)
+    engine = engine_for(regression_data(), Halves)
     cfg = Config(network=(), optimizer=Optimizer("sgd", learning_rate=1e-9), epochs=4, batch_size=32)
     curves = train(engine, [Request(0, cfg, 0, 0)])[0, 0].curves
     assert curves.dead_by_layer[-1] == [0.25, 0.75]
@@ -338,7 +349,7 @@ def test_the_noise_scale_is_that_of_the_gradients_themselves():
         def forward(self, x, codes):
             return self.layer(x)
 
-    engine = Engine(data, METRICS["rmse"], Line)
+    engine = engine_for(data, Line)
     cfg = Config(network=(), optimizer=Optimizer("momentum", learning_rate=1e-8, momentum=0.98), epochs=12,
                  batch_size=16, schedule=Schedule("constant"), stopping=Stopping("none"))  # fmt: skip
     record = train(engine, [Request(0, cfg, 0, 0)])[0, 0]
@@ -397,26 +408,23 @@ def test_folds_of_different_size_share_a_population_without_idle_steps(monkeypat
         )
 
 
-def test_bfloat16_is_checked_on_the_first_rounds_and_taken_only_where_it_does_no_harm(monkeypatch):
-    from trimtab.training.lanes import engine as module
-
-    monkeypatch.setattr(module, "gains_from_bfloat16", lambda population: True)
-    data, requests = regression_data(), [Request(k, config(epochs=40), k, 0) for k in range(3)]
-    engine = engine_for(data, precision="auto")
-    records = train(engine, requests)
-    check = engine._checks[Structure.of(requests[0].config)]
-    assert check.rounds == 3 and check.chosen in ("high", "medium")
-    assert engine.lane_steps == sum(record.steps for record in records.values())
+def test_products_in_bfloat16_are_counted_and_leave_the_process_as_it_was():
+    data, requests = regression_data(), [Request(k, config(epochs=4), k, 0) for k in range(3)]
+    engine = engine_for(data, precision=Precision("medium"))
+    train(engine, requests)
+    population = engine.populations[Structure.of(requests[0].config)]
+    assert population.bfloat16_steps == population.lane_steps == engine.lane_steps > 0
     assert torch.get_float32_matmul_precision() == "highest"
 
 
-@pytest.mark.parametrize(("lost", "chosen"), [(0.0, "medium"), (0.05, "high"), (float("nan"), "high")])
-def test_a_precision_that_costs_score_is_not_chosen(lost, chosen):
-    check = PrecisionCheck()
-    for _ in range(CHECKED_ROUNDS):
-        assert check.chosen is None
-        check.note(numpy.array([1.0, 2.0, 3.0]), numpy.array([1.0, 2.0, 3.0]) * (1 + lost))
-    assert check.chosen == chosen
+def test_bfloat16_is_chosen_where_a_compiled_step_gains_from_it(monkeypatch):
+    population = engine_for(regression_data()).population(Structure.of(config()), 3)
+    auto, step = Precision("auto"), Compiled(CompiledStep.__new__(CompiledStep), (), (), Features())
+    for gains, compiled, chosen in ((True, step, "medium"), (True, None, "high"), (False, step, "high")):
+        monkeypatch.setattr(precision, "gains_from_bfloat16", lambda population, gains=gains: gains)
+        population.compiled = compiled
+        assert auto.of(population) == chosen
+        assert Precision("high").of(population) == "high"
 
 
 def test_threads_share_uncompiled_lanes_only_where_each_gets_enough_to_do():
@@ -428,11 +436,11 @@ def test_threads_share_uncompiled_lanes_only_where_each_gets_enough_to_do():
     assert 3 < at_once // 2 < 64 - 3
     engine.admit(population, [Request(k, run, k % 3, k) for k in range(3)])
     engine.advance(population)
-    assert [len(chunk) for chunk in population.chunks] == [3]
+    assert [len(tile) for tile in population.tiles] == [3]
     engine.retire(population, "enough")
     engine.admit(population, [Request(k, run, k % 3, k) for k in range(64)])
     engine.advance(population)
-    assert len(population.chunks) % 2 == 0
+    assert len(population.tiles) % 2 == 0
     engine.close()
 
 
@@ -451,7 +459,7 @@ def test_a_fold_without_one_of_the_two_classes_is_judged_by_its_loss():
         return MLP(continuous=4, numbers=4, cardinalities=(), outputs=2, **network)
 
     requests = [Request(0, config(epochs=3, loss="cross_entropy"), fold, seed=0) for fold in (0, 1)]
-    runs = train(Engine(data, METRICS["roc_auc"], factory), requests)
+    runs = train(engine_for(data, factory, metric="roc_auc"), requests)
     assert [run.ended for run in runs.values()] == [ALL_EPOCHS] * 2
     judged, alone = runs[0, 0], runs[0, 1]
     assert judged.error == pytest.approx(1 - max(judged.curves.validation_metric))
@@ -460,12 +468,12 @@ def test_a_fold_without_one_of_the_two_classes_is_judged_by_its_loss():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("keeps_signals", [True, False])
-def test_without_validation_rows_a_run_keeps_the_weights_it_ends_with(threads, keeps_signals):
+@pytest.mark.parametrize("only_losses", [False, True])
+def test_without_validation_rows_a_run_keeps_the_weights_it_ends_with(threads, only_losses):
     data = regression_data()
     every = torch.arange(data.rows)
     unjudged = replace(data, folds=(Fold(every, every[:0]),))
-    engine = engine_for(unjudged, threads=threads, keeps_signals=keeps_signals, training_rows=50)
+    engine = engine_for(unjudged, threads=threads, signals=Signals(only_losses=only_losses), training_rows=50)
     requests = [Request(k, config(epochs=40, lr=10.0 ** -(k + 1)), 0, k, until=20) for k in range(3)]
     for run in train(engine, requests).values():
         assert run.ended == ALL_EPOCHS and run.epochs == run.best_epoch == 20 and run.steps == 20 * 4

@@ -25,7 +25,7 @@ def example(cardinalities, **network):
 def gradient_of(program, flat, rows, derivative, masks):
     """Each lane's loss and flat gradient."""
     leaves = {name: view.detach().requires_grad_() for name, view in program.layout.views(flat).items()}
-    loss, pieces = backward(program, leaves, rows, derivative, masks, {})
+    loss, pieces = backward(program.forward(leaves, rows, masks, {}), leaves, derivative, program.layout)
     return loss, torch.cat(pieces, dim=1)
 
 

@@ -10,6 +10,8 @@ from torch import nn
 from trimtab.training.config import Config, Optimizer, Schedule, Stopping
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.population import Structure
 from trimtab.training.metrics import METRICS
 from trimtab.training.programs.program import Masks, outputs_of
@@ -139,7 +141,7 @@ def plain_loop(factory, data, lr, seed):
 
 
 def trained(factory, data, rates, **options):
-    engine = Engine(data, METRICS["rmse"], factory, **options)
+    engine = Engine(data, Modules(factory), Judging(METRICS["rmse"]), **options)
     requests = [Request(k, config(lr), 0, k) for k, lr in enumerate(rates)]
     population = engine.population(Structure.of(requests[0].config), len(rates))
     # What the engine evaluates once in a few epochs is compared epoch by epoch here.
@@ -161,7 +163,7 @@ def test_every_lane_trains_as_a_plain_loop_does(name):
 def test_dropout_scales_what_it_keeps_and_is_off_when_evaluating():
     data = data_for("dropout")
     with_dropout = lambda: Parts(nn.Linear(6, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1))  # noqa: E731
-    engine = Engine(data, METRICS["rmse"], with_dropout)
+    engine = Engine(data, Modules(with_dropout), Judging(METRICS["rmse"]))
     program = engine.program(())
     module = initialised(with_dropout, 0)
     flat = program.layout.flatten(dict(module.named_parameters())).unsqueeze(0)

@@ -4,13 +4,8 @@ import pytest
 import torch
 
 from trimtab.training.config import OPTIMIZERS, Config, Group, Optimizer
-from trimtab.training.rules.optimizers import (
-    GroupCoefficients,
-    OptimizerCoefficients,
-    StepRates,
-    UpdateRule,
-    step_rates,
-)
+from trimtab.training.rules.groups import GroupCoefficients
+from trimtab.training.rules.update import OptimizerCoefficients, StepRates, UpdateRule, step_rates
 
 SIZE = 57
 STEPS = 100

@@ -66,8 +66,9 @@ class BoundStep:
         self._copy_handle = step._torch.aoti_torch_new_tensor_handle
         self._copy_handle.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
 
-    def __call__(self) -> None:
-        """Run once. The program takes its handles with it, so that each call gives it new ones."""
+    def __call__(self, place: int = 0) -> None:
+        """Run once; the program counts its places itself. It takes its handles with it, so that each call gives it new
+        ones."""
         copy = self._copy_handle
         for handle, place in self._places:
             copy(handle, place)

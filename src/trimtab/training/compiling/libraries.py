@@ -1,4 +1,4 @@
-"""Libraries: compiled steps and evaluations on disk, each under a name that says all it depends on.
+"""Libraries: compiled steps on disk, each under a name that says all it depends on.
 
 Knows files; it knows no programs, and nothing of when something is compiled.
 """
@@ -22,9 +22,8 @@ from torch import Tensor
 
 from trimtab.machine import as_before_compiling
 from trimtab.training.compiling.compiled import BoundStep, CompiledStep
-from trimtab.training.compiling.graph import Graph, Strides
-from trimtab.training.programs.arguments import Signature
-from trimtab.training.programs.evaluation import Layers
+from trimtab.training.compiling.traced import Strides, TracedStep
+from trimtab.training.programs.operands import Signature
 from trimtab.training.programs.step import Features
 
 log = logging.getLogger(__name__)
@@ -37,16 +36,14 @@ _OPTIONS = {"aot_inductor.compile_wrapper_opt_level": "O0", "max_autotune": Fals
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled step or evaluation, the names of the tensors it takes and the strides they must have, the features it
-    has, the only lanes and batch size that it serves, if it does not serve all, and an evaluation's activation
-    layers."""
+    """A compiled step, the names of the tensors it takes and the strides they must have, the features it has, and the
+    only lanes and batch size that it serves, if it does not serve all."""
 
     step: CompiledStep
     names: tuple[str, ...]
     strides: tuple[Strides, ...]
     features: Features
     fixed: tuple[int, int] | None = None
-    layers: Layers = ()
 
     def serves(self, lanes: int, batch: int) -> bool:
         return self.fixed in (None, (lanes, batch))
@@ -80,10 +77,9 @@ def load(path: Path, signature: Signature, *, threads: int) -> Compiled | None:
         # The system's loader does not survive a library that ends too soon.
         if hashlib.sha256(path.read_bytes()).hexdigest() != document["sha256"]:
             raise OSError(f"{path.name} is damaged")
-        layers = tuple((int(units), int(places)) for units, places in document["layers"])
         strides = tuple(tuple(of_one) for of_one in document["strides"])
         step = CompiledStep(path, threads=threads)
-        return Compiled(step, tuple(document["names"]), strides, signature.features, signature.fixed, layers)
+        return Compiled(step, tuple(document["names"]), strides, signature.features, signature.fixed)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         log.warning("A compiled step on disk cannot be used and is dropped: %s", error)
         with contextlib.suppress(OSError):
@@ -91,7 +87,7 @@ def load(path: Path, signature: Signature, *, threads: int) -> Compiled | None:
         return None
 
 
-def compile_into(out: Path, graph: Graph) -> None:
+def compile_into(out: Path, step: TracedStep) -> None:
     """Compile into `out`, which appears when it is whole, the names of its inputs before it."""
     import torch._inductor
 
@@ -100,9 +96,9 @@ def compile_into(out: Path, graph: Graph) -> None:
         part = Path(folder) / "step.so"
         options = {**_OPTIONS, "aot_inductor.output_path": str(part)}
         with as_before_compiling():
-            torch._inductor.aot_compile(graph.module, graph.fakes, options=options)
+            torch._inductor.aot_compile(step.module, step.fakes, options=options)
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
-        document = {"names": graph.names, "strides": graph.strides, "layers": graph.layers, "sha256": digest}
+        document = {"names": step.names, "strides": step.strides, "sha256": digest}
         (Path(folder) / "step.json").write_text(json.dumps(document))
         os.replace(Path(folder) / "step.json", out.with_suffix(".json"))
         os.replace(part, out)
@@ -121,7 +117,7 @@ def _drop_oldest(folder: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Where compiled steps and measured widths are kept: $TRIMTAB_CACHE, or the user's cache folder."""
+    """Where compiled steps are kept: $TRIMTAB_CACHE, or the user's cache folder."""
     if os.environ.get(CACHE_VARIABLE):
         return Path(os.environ[CACHE_VARIABLE])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trimtab"

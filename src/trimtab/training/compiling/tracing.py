@@ -1,11 +1,7 @@
-"""Tracing: a step or an evaluation written down as a graph of torch's own operations, for any number of lanes, rows,
-steps and batches.
+"""Tracing: a step written down as a graph of torch's own operations, for any number of lanes, rows, steps and batches.
 
 Imports torch's compiler, which takes a second: import it where it is needed. Knows no files and no compiled code.
 """
-
-from collections.abc import Callable
-from typing import TypeVar
 
 from torch import SymInt, Tensor, fx
 from torch._dynamo.source import ConstantSource
@@ -13,15 +9,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
-from trimtab.training.compiling.graph import Graph
-from trimtab.training.programs import arguments, evaluation
-from trimtab.training.programs.arguments import Arguments, Signature
-from trimtab.training.programs.evaluation import Evaluation, Layers
+from trimtab.training.compiling.traced import TracedStep
+from trimtab.training.programs.operands import Signature, example
 from trimtab.training.programs.program import Program
 from trimtab.training.programs.step import Step
 from trimtab.training.programs.vmap_program import VmapProgram
 from trimtab.training.rules.objective import FormulaLoss
-from trimtab.training.rules.optimizers import UpdateRule
+from trimtab.training.rules.update import UpdateRule
 
 # Dimensions of a tensor that may have any size: of data the rows, of a plan the steps, of everything else the lanes.
 _LANES, _STEPS, _BATCH = "lanes", "steps", "batch"
@@ -31,46 +25,29 @@ _DIMENSIONS = {
     "thresholds": (_LANES, _STEPS),
     "keys": (_LANES, _STEPS),
     "place": (),
-    "evaluated_rows": (_LANES, _BATCH),
-    "outputs": (_LANES, _BATCH),
 }
 _OF_DATA = ("inputs", "targets", "weights")
 
 
-def traced(program: Program, signature: Signature) -> Graph:
-    """The graph of a step or an evaluation of `program` over tensors like `signature`, that serves every lane there can
-    be.
+def traced(program: Program, signature: Signature) -> TracedStep:
+    """The step of `program` over tensors like `signature`, for every lane there can be.
 
     Raises RuntimeError where the module takes other sizes only than those of `signature`.
     """
     program = program.for_another_thread()
     if isinstance(program, VmapProgram):
         program.falls_back = False
-    if signature.kind == "evaluation":
-        given, layers = evaluation.example(program, signature)
-        return _traced(given, signature, lambda now: now.write(program), layers)
-    step = Step(
-        program, FormulaLoss(signature.task, signature.is_of_logit), signature.features, UpdateRule(keeps_room=False)
-    )
-
-    def advance(now: Arguments) -> None:
-        step(now.state, now.coefficients.for_any_lane(), now.data, now.plan, now.place)
-        now.place.add_(1)
-
-    return _traced(arguments.example(program, signature), signature, advance)
-
-
-Given = TypeVar("Given", Arguments, Evaluation)
-
-
-def _traced(given: Given, signature: Signature, work: Callable[[Given], None], layers: Layers = ()) -> Graph:
-    """The graph of `work` on tensors like those of `given`."""
+    objective = FormulaLoss(signature.task, signature.is_of_logit)
+    step = Step(program, objective, signature.features, UpdateRule(keeps_room=False))
+    given = example(program, signature)
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     dynamic = {name: _dynamic(name, is_fixed=signature.fixed is not None) for name in given.tensors()}
     fakes = {name: _fake(mode, name, value, dynamic[name]) for name, value in given.tensors().items()}
 
     def run(*tensors: Tensor) -> tuple:
-        work(given.replaced(dict(zip(fakes, tensors, strict=True))))
+        now = given.replaced(dict(zip(fakes, tensors, strict=True)))
+        step(now.state, now.coefficients.for_any_lane(), now.data, now.plan, now.place)
+        now.place.add_(1)
         return ()
 
     module = make_fx(run, tracing_mode="symbolic")(*fakes.values())
@@ -78,7 +55,7 @@ def _traced(given: Given, signature: Signature, work: Callable[[Given], None], l
     used = _without_unused_inputs(module)
     kept = {name: fake for (name, fake), is_used in zip(fakes.items(), used, strict=True) if is_used}
     strides = tuple(tuple(_known(stride) for stride in fake.stride()) for fake in kept.values())
-    return Graph(module, tuple(kept.values()), tuple(kept), strides, layers)
+    return TracedStep(module, tuple(kept.values()), tuple(kept), strides)
 
 
 def _known(stride: int | SymInt) -> int | None:

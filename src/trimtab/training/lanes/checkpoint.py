@@ -16,7 +16,7 @@ import torch
 from trimtab.errors import CheckpointError
 from trimtab.text.wording import counted
 from trimtab.training.config import Config
-from trimtab.training.lanes.plans import Lane
+from trimtab.training.lanes.lane import Lane
 from trimtab.training.run import ALL_EPOCHS, STOPPED_EARLY, Curves
 from trimtab.whole_file import folder_for, make_folders, replacing, take_back
 

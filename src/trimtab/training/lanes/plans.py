@@ -6,55 +6,19 @@ configs and row numbers; it knows no networks and no threads.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy
 import torch
 
 from trimtab.training.data import TrainingData
+from trimtab.training.lanes.lane import Lane
 from trimtab.training.programs.step import AVERAGE, COLUMNS, DROPOUT, NOTED, NOTED_EVERY, Plan
 from trimtab.training.randomness import mask_keys, row_order, threshold_of
-from trimtab.training.rules.optimizers import OptimizerCoefficients, step_rates
-from trimtab.training.rules.schedules import RateSchedule, course_factors
-from trimtab.training.rules.stopping import StoppingRule
-from trimtab.training.run import Curves, Request
+from trimtab.training.rules.schedules import course_factors
+from trimtab.training.rules.update import OptimizerCoefficients, step_rates
 
 BYTES_OF_ORDERS, BYTES_OF_AN_ENTRY = 8 << 20, 500
 NUMBERS_AT_ONCE = 8 << 20
-
-
-@dataclass
-class Lane:
-    """One place in a population and the run that lives there: `batches` of `size` rows in each epoch."""
-
-    request: Request
-    batches: int
-    size: int
-    schedule: RateSchedule
-    stopping: StoppingRule
-    flags: dict[str, bool]
-    epoch: int = 0
-    step: int = 0
-    evaluated_step: int = 0
-    error: float = float("inf")
-    best_epoch: int = 0
-    ended: str = ""
-    errors: list[float] = field(default_factory=list)
-    curves: Curves = field(default_factory=Curves)
-
-    def steps_of(self, epochs: int) -> int:
-        """Steps of this lane's next `epochs` epochs, or of those that it has left."""
-        return self.batches * min(epochs, self.request.epochs - self.epoch)
-
-    def steps_since_evaluation(self) -> int:
-        """Steps since this was last asked, at least 1."""
-        steps, self.evaluated_step = self.step - self.evaluated_step, self.step
-        return max(1, steps)
-
-    def last_rate(self) -> float:
-        """The learning rate of the step made last."""
-        factor = self.schedule.factors(max(0, self.step - 1), 1)[0]
-        return float(self.request.config.optimizer.learning_rate * factor)
 
 
 class RowOrders:

@@ -11,14 +11,14 @@ import numpy
 import torch
 from torch import Tensor
 
+from trimtab.training.compiling.libraries import Compiled
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
-from trimtab.training.lanes.plans import Lane, RowOrders
+from trimtab.training.lanes.lane import Lane
+from trimtab.training.lanes.plans import RowOrders
 from trimtab.training.programs.program import Buffers, Program
 from trimtab.training.programs.step import FIRST_TENSOR, Features, LaneCoefficients, State
 from trimtab.training.rules.coefficients import joined_flags
-from trimtab.training.rules.schedules import make as make_schedule
-from trimtab.training.rules.stopping import make as make_stopping
 from trimtab.training.run import Request, RunRecord
 
 STEPS_PER_ROUND = 12
@@ -95,9 +95,13 @@ class Population:
         self.best_predictions = numpy.zeros((capacity, self.validation.rows.shape[1], data.outputs), layout.numpy_dtype)
         self.orders = RowOrders(data)
         self.epochs_per_round = epochs_per_round or self._epochs_per_round()
+        # How the lanes are stepped at present: by which compiled step, in which tiles (each Tile for so many lanes and
+        # threads at most), by which Worker of each thread.
         self.is_changed = True
-        self.chunks: list = []
-        self.chunked_for: tuple[int, int] = (0, 0)
+        self.compiled: Compiled | None = None
+        self.tiles: list = []
+        self.tiled_for = (0, 0)
+        self.workers: list = []
         self.lane_steps = self.place_steps = self.compiled_steps = self.bfloat16_steps = 0
 
     @property
@@ -153,9 +157,8 @@ class Population:
         place, config = len(self.lanes), request.config
         batches, layout = self.batches(request.fold), self.program.layout
         own = LaneCoefficients.stack([config], layout.names, self.classes, self.data.device, layout.dtype)
-        schedule = make_schedule(config.schedule, batches * config.epochs, batches, request.factors)
         size = self.batch_size(request.fold)
-        self.lanes.append(Lane(request, batches, size, schedule, make_stopping(config.stopping), own.flags()))
+        self.lanes.append(Lane.of(request, batches=batches, size=size, flags=own.flags()))
         if config.averaging and self.average is None:
             self.average = self.parameters.clone()
         values = own.tensors()
@@ -194,19 +197,6 @@ class Population:
             layout,
             is_flat,
         )
-
-    def snapshot(self) -> tuple[list[Tensor], list[int], tuple[int, int]]:
-        """What a round changes, to be restored."""
-        count = len(self.lanes)
-        steps = [lane.step for lane in self.lanes]
-        return [t[:count].clone() for t in self._by_lane()], steps, (self.lane_steps, self.place_steps)
-
-    def restore(self, snapshot: tuple[list[Tensor], list[int], tuple[int, int]]) -> None:
-        tensors, steps, (self.lane_steps, self.place_steps) = snapshot
-        for tensor, before in zip(self._by_lane(), tensors, strict=True):
-            tensor[: len(self.lanes)] = before
-        for lane, step in zip(self.lanes, steps, strict=True):
-            lane.step = step
 
     def taken_out(self, place: int) -> dict[str, Any]:
         """A copy of all that lane `place` holds, for `put_back`."""

@@ -1,47 +1,38 @@
-"""Precision: whether products in bfloat16 leave the validation scores where they are, tried on the first rounds.
+"""Precision: in which precision the products of a population's lanes are made.
 
-Knows errors and sizes; it trains nothing.
+Knows sizes and what the processor can do; it knows no scores.
 """
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-import numpy
 import torch
 
 from trimtab.settings.shared_setting import SharedSetting
 from trimtab.training.lanes.population import Population
 
-Precision = Literal["high", "medium", "auto"]
-CHECKED_ROUNDS = 3
-# The typical lane may lose a five-hundredth of its score to rounding; beyond it the time is better spent in float32.
-MOST_LOST = 0.002
+Products = Literal["high", "medium"]
 # Below these sizes converting to bfloat16 costs more than the quicker product gains (measured with AMX).
 FEWEST_UNITS, FEWEST_ROWS = 256, 128
 
 
-@dataclass
-class PrecisionCheck:
-    """Notes the errors of the same rounds made both ways, and then chooses one way for good."""
+@dataclass(frozen=True)
+class Precision:
+    """Products in float32 ("high"), in bfloat16 ("medium", where the processor can), or ("auto") in bfloat16 where that
+    is quicker: in compiled steps of large enough products, on a processor that has units for it."""
 
-    lost: list[float] = field(default_factory=list)
-    rounds: int = 0
+    name: Literal["high", "medium", "auto"] = "high"
 
-    @property
-    def chosen(self) -> Literal["high", "medium"] | None:
-        """None while it is still being tried."""
-        if self.rounds < CHECKED_ROUNDS:
-            return None
-        return "medium" if self.lost and float(numpy.median(self.lost)) <= MOST_LOST else "high"
+    def of(self, population: Population) -> Products:
+        """That of the population's next round; a rule, so that the same study always computes the same."""
+        if self.name != "auto":
+            return self.name
+        return "medium" if population.compiled is not None and gains_from_bfloat16(population) else "high"
 
-    def note(self, high: numpy.ndarray, medium: numpy.ndarray) -> None:
-        """Errors of all lanes after a round in each precision, from the same start; lower is better."""
-        self.rounds += 1
-        usable = numpy.isfinite(high) & (high > 0)
-        lost = numpy.where(numpy.isfinite(medium), medium, numpy.inf)[usable] / high[usable] - 1
-        self.lost.extend(lost.tolist())
+
+FLOAT32 = Precision("high")
 
 
 def has_quick_bfloat16() -> bool:

@@ -6,7 +6,7 @@ Knows lanes; it knows nothing of who listens, and of what the runs are for.
 from collections.abc import Iterable, Sequence
 
 from trimtab.listeners.listeners import Listeners
-from trimtab.training.lanes.plans import Lane
+from trimtab.training.lanes.lane import Lane
 from trimtab.training.run import CURVES, Request, RunRecord
 
 STOPPED = "stopped"

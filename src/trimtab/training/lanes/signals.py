@@ -1,20 +1,83 @@
 """Signals: what a round tells about a run beside its losses: gradients, updates, noise, dead and saturated units.
 
-Pure functions of what the steps added up and of the moments they left. Knows no lanes' past and decides nothing.
+Functions of what the steps added up and of the moments they left, for lanes side by side (a run by itself is one lane).
+Decides nothing.
 """
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.training.config import Config
+from trimtab.training.lanes.lane import Lane
 from trimtab.training.programs.program import Activity
-from trimtab.training.programs.step import FIRST_TENSOR, LOSS, WEIGHT
+from trimtab.training.programs.step import FIRST_TENSOR, LOSS, NOTED_EVERY, WEIGHT, Features
+from trimtab.training.rules.optimizers import terms_of
 
-# A unit that moves less than this over all validation rows says nothing about them.
+# A unit that moves less than this over all validation rows says nothing about them. A guess: some ten times the
+# rounding of a float32 near 1.
 _STILL = 1e-6
-# A unit that lies near a bound in this share of the rows passes hardly any gradient.
+# A unit that lies near a bound in this share of the rows passes hardly any gradient. A guess.
 _MOSTLY = 0.95
+_SCALARS = ("gradient_norm", "update_ratio", "noise_scale", "dead_units", "saturated_units")
+_PARTS = ("gradient_norms", "dead_by_layer", "saturated_by_layer")
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What is noted of lanes beside losses and metric: the learning rate, and all signals unless `only_losses`."""
+
+    only_losses: bool = False
+
+    @property
+    def features(self) -> Features:
+        """What a step has to do for them."""
+        return Features(norms=not self.only_losses)
+
+    def noted(
+        self,
+        lanes: Sequence[Lane],
+        totals: Float[Tensor, "lanes columns"],
+        first: Float[Tensor, "lanes size"],
+        update_ratios: Float[Tensor, " lanes"],
+        activities: Sequence[tuple[Activity, ...]],
+    ) -> dict[str, list]:
+        """Each signal by name, an entry per lane, since the lanes' last evaluation.
+
+        `totals` are what the steps added up, `first` the first moments, `update_ratios` the lengths of the last steps
+        relative to the weights, `activities` what the layers of each tile did (nothing where none was evaluated).
+        """
+        count, totals = len(lanes), totals.cpu()
+        steps = torch.tensor([lane.steps_since_evaluation() for lane in lanes], dtype=torch.float32)
+        noted: dict[str, list] = {
+            "train_loss": train_loss(totals).tolist(),
+            "learning_rate": [lane.last_rate() for lane in lanes],
+        }
+        if self.only_losses or not activities:
+            return noted | dict.fromkeys(_SCALARS, [math.nan] * count) | dict.fromkeys(_PARTS, [[]] * count)
+        squares = squared_norms(totals, (steps / NOTED_EVERY).ceil())
+        rows = torch.tensor([lane.size for lane in lanes], dtype=torch.float32)
+        made = torch.tensor([lane.step for lane in lanes])
+        mean = torch.linalg.vector_norm(first, dim=1).cpu()
+        noise = noise_scale([lane.request.config for lane in lanes], squares.sum(1), mean, made, rows)
+        dead, saturated, units = of_layers(activities, count)
+        return noted | {
+            "gradient_norm": squares.sum(1).sqrt().tolist(),
+            "gradient_norms": squares.sqrt().tolist(),
+            "update_ratio": update_ratios.tolist(),
+            "noise_scale": noise.tolist(),
+            "dead_by_layer": dead.tolist(),
+            "saturated_by_layer": saturated.tolist(),
+            "dead_units": mean_over_layers(dead, units).tolist(),
+            "saturated_units": mean_over_layers(saturated, units).tolist(),
+        }
+
+
+ALL_SIGNALS = Signals()
 
 
 def train_loss(totals: Float[Tensor, "lanes columns"]) -> Float[Tensor, " lanes"]:
@@ -40,8 +103,8 @@ def noise_scale(
     S/B the covariance of one batch, E|g|^2 = |G|^2 + tr(S)/B and E|m|^2 = |G|^2 + (1 - b)/(1 + b) tr(S)/B. NaN for a
     rule that keeps no running mean, and where noise hides the gradient altogether.
     """
-    names = ("momentum", "nesterov", "adam", "adamw")
-    decay = [c.optimizer.momentum if c.optimizer.name in names else 0.0 for c in configs]
+    terms = [terms_of(config.optimizer) for config in configs]
+    decay = [each.first_decay if each.averages_gradients else 0.0 for each in terms]
     b = torch.tensor(decay, dtype=torch.float64, device=first.device)
     mean = first.double().square() / (1 - b ** steps.double()).square()
     share = (1 - b) / (1 + b)
@@ -61,14 +124,14 @@ def saturated_share(activity: Activity) -> Float[Tensor, " lanes"]:
     return (activity.flat >= _MOSTLY * activity.rows).float().mean(1)
 
 
-def of_layers(activities: list[tuple[Activity, ...]], lanes: int) -> tuple[Tensor, Tensor, list[int]]:
-    """Shares of dead and saturated units `[lanes, layers]` of chunks of lanes, and the units of each layer."""
+def of_layers(activities: Sequence[tuple[Activity, ...]], lanes: int) -> tuple[Tensor, Tensor, list[int]]:
+    """Shares of dead and saturated units `[lanes, layers]` of tiles of lanes, and the units of each layer."""
     units = [activity.low.shape[1] for activity in activities[0]]
     if not units:
         empty = torch.empty(lanes, 0, dtype=torch.float32)
         return empty, empty, units
     dead, saturated = (
-        torch.cat([torch.stack([share(layer) for layer in chunk], dim=1) for chunk in activities]).cpu()
+        torch.cat([torch.stack([share(layer) for layer in tile], dim=1) for tile in activities]).cpu()
         for share in (dead_share, saturated_share)
     )
     return dead, saturated, units

@@ -18,15 +18,14 @@ from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, OptionError, first_line
 from trimtab.training.data import TrainingData
-from trimtab.training.lanes import signals
-from trimtab.training.lanes.engine import why_ended
-from trimtab.training.lanes.plans import Lane, steps_ahead
+from trimtab.training.lanes.judging import Judged, Judging
+from trimtab.training.lanes.lane import Lane
+from trimtab.training.lanes.plans import steps_ahead
 from trimtab.training.lanes.precision import multiplying
-from trimtab.training.metrics import Metric
+from trimtab.training.lanes.signals import ALL_SIGNALS, Signals
 from trimtab.training.programs.program import Activity, Program
 from trimtab.training.programs.step import (
     FIRST_TENSOR,
-    NOTED_EVERY,
     Features,
     LaneCoefficients,
     Plan,
@@ -34,8 +33,6 @@ from trimtab.training.programs.step import (
     State,
     Step,
 )
-from trimtab.training.rules.schedules import make as make_schedule
-from trimtab.training.rules.stopping import make as make_stopping
 from trimtab.training.run import Request, RunRecord
 
 PLANNED_AT_ONCE = 32
@@ -56,20 +53,11 @@ class Batch:
         return Batch(inputs, targets, self.weights.unsqueeze(0))
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """One lane on all batches of a part."""
-
-    error: float
-    loss: float
-    predictions: numpy.ndarray | None
-    activity: tuple[Activity, ...]
-
-
 class SoloRun:
     """A run of `program` from `weights` `[parameters]` and `buffers` on; its epochs have `batches` of `size` rows.
 
-    `kind` says how outputs and targets are read; its rows are not. Without `make_optimizer` the config's own rule moves
+    `kind` says how outputs and targets are read; its rows are not. What judges the run and what is noted of it is that
+    of lanes: `judging` and `signals`. Without `make_optimizer` the config's own rule moves
     the weights; with it the caller's, whose learning rates (those it starts with) the schedule multiplies.
     """
 
@@ -77,7 +65,7 @@ class SoloRun:
         self,
         program: Program,
         kind: TrainingData,
-        metric: Metric | None,
+        judging: Judging,
         request: Request,
         *,
         weights: Tensor,
@@ -85,15 +73,13 @@ class SoloRun:
         batches: int,
         size: int,
         make_optimizer: MakeOptimizer | None = None,
-        judges_by_loss: bool = False,
+        signals: Signals = ALL_SIGNALS,
     ) -> None:
-        self.judges_by_loss = judges_by_loss
-        self.program, self.kind, self.metric = program, kind, metric
+        self.program, self.kind, self.judging, self.signals = program, kind, judging, signals
         config, layout = request.config, program.layout
         classes = kind.outputs if kind.task == "classification" else 0
         self.coefficients = LaneCoefficients.stack([config], layout.names, classes, weights.device, layout.dtype)
-        schedule = make_schedule(config.schedule, batches * config.epochs, batches, request.factors)
-        self.lane = Lane(request, batches, size, schedule, make_stopping(config.stopping), self.coefficients.flags())
+        self.lane = Lane.of(request, batches=batches, size=size, flags=self.coefficients.flags())
         flat = weights.unsqueeze(0)
         self.parameters, self.best, self.average = flat.clone(), flat.clone(), flat.clone()
         self.first, self.second = torch.zeros_like(flat), torch.zeros_like(flat)
@@ -200,46 +186,39 @@ class SoloRun:
 
     def evaluate(self, validation: Iterable[Batch], again: Iterable[Batch] | None) -> None:
         """Judge the run as it stands, keep its weights if it did its best, and note its signals."""
-        lane = self.lane
         with multiplying("high"):
-            seen = self._seen(validation, watch=True)
-            trained = self._seen(again, watch=False).error if again is not None else math.nan
-        judged = self._judged(seen)
-        if judged < lane.error:
-            lane.error, lane.best_epoch = judged, lane.epoch
-            self.best.copy_(self._evaluated)
-            for name, value in self.buffers.items():
-                self.best_buffers[name].copy_(value)
-            self.best_predictions = seen.predictions
-        values = self._signals(seen) | {
-            "epoch": lane.epoch,
-            "train_metric": self._shown(trained),
-            "validation_loss": seen.loss,
-            "validation_metric": self._shown(seen.error),
+            judged, activity = self._judged(validation, watch=not self.signals.only_losses)
+            trained = float(self._judged(again)[0].errors[0]) if again is not None else math.nan
+        score = float(judged.scores[0])
+        if score < self.lane.error:
+            self._keep_best(judged.predictions)
+        ratio = torch.tensor([self.update_ratio], dtype=torch.float64)
+        noted = self.signals.noted([self.lane], self.totals, self.first, ratio, [activity])
+        values = {name: column[0] for name, column in noted.items()} | {
+            "train_metric": self.judging.shown(trained),
+            "validation_loss": float(judged.losses[0]),
+            "validation_metric": self.judging.shown(float(judged.errors[0])),
         }
-        lane.curves.append(values)
-        lane.errors.append(judged)
-        lane.schedule.observe(judged, lane.epoch)
-        lane.ended = why_ended(lane, judged, loss=seen.loss, train_loss=values["train_loss"])
+        if self.optimizer is not None:
+            values["learning_rate"] = float(self.optimizer.param_groups[0].get("lr", math.nan))
+        self.lane.note(values, score)
         self.totals.zero_()
         self._planned = []  # a schedule may have heard something new
 
-    def _judged(self, seen: _Seen) -> float:
-        """What decides which epoch is the best, as the engine's lanes are judged."""
-        if self.judges_by_loss or self.metric is None:
-            return seen.loss
-        instead = seen.loss if self.metric.is_binary_only else math.nan
-        return seen.error if math.isfinite(seen.error) else instead
+    def _keep_best(self, predictions: Tensor | None) -> None:
+        self.best.copy_(self._evaluated)
+        for name, value in self.buffers.items():
+            self.best_buffers[name].copy_(value)
+        kept = self.program.layout.numpy_dtype
+        self.best_predictions = None if predictions is None else predictions[0].numpy(force=True).astype(kept)
 
     @property
     def _evaluated(self) -> Tensor:
         return self.average if self._step.features.averaging else self.parameters
 
-    def _shown(self, error: float) -> float:
-        return error if self.metric is None else self.metric.shown(error)
-
-    def _seen(self, batches: Iterable[Batch], *, watch: bool) -> _Seen:
-        kind, parameters = self.kind, self.program.layout.views(self._evaluated)
+    def _judged(self, batches: Iterable[Batch], *, watch: bool = False) -> tuple[Judged, tuple[Activity, ...]]:
+        """The run on all batches of a part, and, where that is to be watched, what each activation layer did."""
+        parameters = self.program.layout.views(self._evaluated)
         outputs, targets, weights = [], [], []
         activity: tuple[Activity, ...] = ()
         for batch in batches:
@@ -257,41 +236,9 @@ class SoloRun:
             raise DataError("valid= gave no batch: a loader must be readable once per epoch.")
         result = pytree.tree_map(lambda *pieces: torch.cat(pieces, dim=1), *outputs)
         truth = [torch.cat(parts, dim=1) for parts in zip(*targets, strict=True)]
+        whole = truth[0] if len(truth) == 1 else tuple(truth)
         weight = torch.cat(weights, dim=1)
-        loss, _ = kind.objective(
-            result, truth[0] if len(truth) == 1 else tuple(truth), weight, self.coefficients.losses
-        )
-        predictions = kind.predictions(result) if kind.outputs else None
-        error = float(loss[0])
-        if self.metric is not None and predictions is not None:
-            error = float(self.metric.error(predictions, kind.truth_of(truth[0]), weight.double())[0])
-        kept = None if predictions is None else predictions[0].numpy(force=True).astype(self.program.layout.numpy_dtype)
-        return _Seen(error, float(loss[0]), kept, activity)
-
-    def _signals(self, seen: _Seen) -> dict[str, Any]:
-        lane = self.lane
-        totals = self.totals.cpu()
-        steps = torch.tensor([lane.steps_since_evaluation()], dtype=torch.float32)
-        squares = signals.squared_norms(totals, (steps / NOTED_EVERY).ceil())
-        dead, saturated, units = signals.of_layers([seen.activity], 1)
-        noise = math.nan
-        if self.optimizer is None:
-            first = torch.linalg.vector_norm(self.first, dim=1).cpu()
-            sizes, made = torch.tensor([lane.size], dtype=torch.float32), torch.tensor([lane.step])
-            noise = float(signals.noise_scale([lane.request.config], squares.sum(1), first, made, sizes)[0])
-        rate = self.optimizer.param_groups[0].get("lr", math.nan) if self.optimizer else lane.last_rate()
-        return {
-            "train_loss": float(signals.train_loss(totals)[0]),
-            "learning_rate": float(rate),
-            "gradient_norm": float(squares.sum().sqrt()),
-            "gradient_norms": squares[0].sqrt().tolist(),
-            "update_ratio": self.update_ratio,
-            "noise_scale": noise,
-            "dead_by_layer": dead[0].tolist(),
-            "saturated_by_layer": saturated[0].tolist(),
-            "dead_units": float(signals.mean_over_layers(dead, units)[0]),
-            "saturated_units": float(signals.mean_over_layers(saturated, units)[0]),
-        }
+        return self.judging.judged(self.kind, result, whole, weight, self.coefficients.losses), activity
 
     def record(self) -> RunRecord:
         """What remains of the run."""

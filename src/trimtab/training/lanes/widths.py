@@ -1,102 +1,55 @@
-"""Widths: how many lanes a thread steps at once, so that what they work on stays in the processor's cache.
+"""Widths: how many lanes a population has, and how many of them a thread steps at once, so that what it works on stays
+in the processor's cache.
 
-A rule, or the best of a few widths measured in the first rounds and remembered on disk. Knows sizes and seconds alone;
-a lane's numbers hardly depend on its width, but their last bits may.
+Rules of structure and sizes alone: the last bits of a lane's numbers may depend on its width, so that no clock may
+choose it; half, twice and four times as many were no faster on any shape (benchmarks/RESULTS.md).
 """
 
-import contextlib
-import hashlib
-import json
-import statistics
-import threading
-from pathlib import Path
+from trimtab.training.data import TrainingData
+from trimtab.training.lanes.population import Population, Structure
+from trimtab.training.programs.program import Program
 
-from trimtab.training.lanes.population import Population
-from trimtab.whole_file import replacing
-
+# Most lanes that a population has of itself. A guess: more than ten trials of five folds share no step's price.
+MAX_LANES = 64
+# Multiplications and additions of one step of all lanes that are enough to be worth its overhead: some milliseconds.
+OPERATIONS_AT_ONCE = 4e8
+# What a thread's lanes may take of the cache: the second-level cache of current server processors holds 1 to 2 MB a
+# core, and the third helps it. A guess that held on two of them.
 BYTES_IN_CACHE = 3e6
 # A call costs tens of microseconds whatever it holds, and a round as much again: a step is to be far longer than that.
+# Half a millisecond or more at 300 GFLOP/s.
 OPERATIONS_PER_CALL = 1.5e8
+# Of the smallest networks, beyond which nothing is gained (benchmarks/RESULTS.md, "How it scales").
 MOST = 512
-_writing = threading.Lock()  # two studies of one process may have measured at once
-FACTORS = (1, 2, 0.5, 4)
-MEASURED_TIMES = 3
+# A weight takes part in three products of a step (outputs, its gradient, the gradient of its inputs), of a
+# multiplication and an addition for each row of a batch.
+OPERATIONS_PER_WEIGHT_AND_ROW = 6
+
+
+def lanes_of_a_population(program: Program, structure: Structure, data: TrainingData, threads: int) -> int:
+    """Lanes that together make a step worth its overhead, a multiple of the folds."""
+    folds, batch = len(data.folds), structure.batch_size or data.most_training_rows
+    operations = OPERATIONS_PER_WEIGHT_AND_ROW * batch * max(1, program.layout.size)
+    return max(folds, threads, int(min(MAX_LANES, OPERATIONS_AT_ONCE // operations)) // folds * folds)
 
 
 def lanes_at_once(population: Population) -> int:
-    """A rule, so that the same study always works in the same order."""
+    """Lanes that a thread steps at once: all whose working set fits its cache, or more of such as are tiny."""
     if population.data.device.type != "cpu":
         return population.capacity
-    size, batch = (
-        population.program.layout.size,
-        max(population.batch_size(f) for f in range(len(population.data.folds))),
-    )
-    units = sum(shape[0] for shape in population.program.layout.shapes if len(shape) > 1)
-    # Weights, two moments and a gradient; activations, what came before them and their gradient.
-    in_use = 4 * (4 * size + 3 * units * batch)
-    return int(min(MOST, max(BYTES_IN_CACHE // in_use, OPERATIONS_PER_CALL // (6 * size * batch + 1), 1)))
+    layout = population.program.layout
+    batch = max(population.batch_size(fold) for fold in range(len(population.data.folds)))
+    units = sum(shape[0] for shape in layout.shapes if len(shape) > 1)
+    # Weights, two moments and a gradient; activations, what came before them and their gradient; 4 bytes each.
+    in_use = 4 * (4 * layout.size + 3 * units * batch)
+    worth_a_call = OPERATIONS_PER_CALL // (OPERATIONS_PER_WEIGHT_AND_ROW * layout.size * batch + 1)
+    return int(min(MOST, max(BYTES_IN_CACHE // in_use, worth_a_call, 1)))
 
 
 def threads_worth_it(population: Population, threads: int) -> int:
-    """How many threads step the lanes in use while nothing is compiled, a rule too.
+    """How many threads step the lanes in use while nothing is compiled.
 
     Python's lock lets one of them at a time into the overhead of a call, so that two threads with little to compute
     take twice as long as one: each is to have at least half of the lanes that make a call worth its overhead.
     """
     return max(1, min(threads, -(-2 * len(population.lanes) // lanes_at_once(population))))
-
-
-class WidthTuner:
-    """Tries widths around the rule's in turn, one a round, and then stays with the quickest."""
-
-    def __init__(self, population: Population, threads: int, *, remembered: "RememberedWidths", key: str) -> None:
-        rule = lanes_at_once(population)
-        most = max(1, population.capacity // threads)
-        self.candidates = list(dict.fromkeys(int(min(most, max(1, rule * factor))) for factor in FACTORS))
-        self.seconds: dict[int, list[float]] = {width: [] for width in self.candidates}
-        self.remembered, self.key = remembered, key
-        known = remembered.get(key)
-        self.chosen = known if known is not None else (self.candidates[0] if len(self.candidates) == 1 else None)
-
-    def width(self) -> int:
-        """The width of the next round."""
-        if self.chosen is not None:
-            return self.chosen
-        return min(self.candidates, key=lambda width: len(self.seconds[width]))
-
-    def note(self, width: int, seconds_per_step: float) -> None:
-        """A round of `width` took so long per lane-step."""
-        if self.chosen is not None or width not in self.seconds:
-            return
-        self.seconds[width].append(seconds_per_step)
-        if all(len(times) >= MEASURED_TIMES for times in self.seconds.values()):
-            self.chosen = min(self.candidates, key=lambda candidate: statistics.median(self.seconds[candidate]))
-            self.remembered.put(self.key, self.chosen)
-
-
-class RememberedWidths:
-    """The widths that were quickest on this machine, in a JSON file; one that cannot be read or written is none."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def get(self, key: str) -> int | None:
-        width = self._read().get(_short(key))
-        return width if isinstance(width, int) and 1 <= width <= MOST else None
-
-    def put(self, key: str, width: int) -> None:
-        with contextlib.suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with _writing, replacing(self.path) as part:
-                part.write_text(json.dumps({**self._read(), _short(key): width}))
-
-    def _read(self) -> dict:
-        try:
-            known = json.loads(self.path.read_text())
-        except (OSError, ValueError):
-            return {}
-        return known if isinstance(known, dict) else {}
-
-
-def _short(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()[:24]

@@ -34,25 +34,15 @@ class MLPProgram:
     def for_another_thread(self) -> "MLPProgram":
         return MLPProgram(self.module)
 
-    def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Tensor:
-        return self._forward(parameters, inputs, masks, lambda activations: None)
-
-    @torch.no_grad()
-    def watched(
-        self, parameters: Buffers, inputs: tuple[Tensor, ...], buffers: Buffers
-    ) -> tuple[Tensor, tuple[Activity, ...]]:
-        layers: list[Activity] = []
-        bounds = bounds_of(self.module.activation)
-        outputs = self._forward(parameters, inputs, None, lambda units: layers.append(Activity.of(units, bounds)))
-        return outputs, tuple(layers)
-
-    def _forward(
+    def forward(
         self,
         parameters: Buffers,
         inputs: tuple[Tensor, ...],
         masks: Masks | None,
-        note: Callable[[Tensor], None],
+        buffers: Buffers,
+        note: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
+        """As the protocol says; `note` is told the activations `[lanes, units, rows]` of each hidden layer."""
         numbers, codes = inputs
         numbers = numbers.transpose(1, 2)
         if self.module.depth == 0:
@@ -66,10 +56,23 @@ class MLPProgram:
             if layer == 0 and self.module.scale is not None:
                 weight = _with_scaled_columns(weight, parameters["scale.weight"])
             features = self.module.activation(_linear(features, weight, bias))
-            note(features)
+            if note is not None:
+                note(features)
             if masks is not None and masks.any_dropout:
                 features = self._dropped(features, masks, layer)
         return _linear(features, parameters["output.weight"], parameters["output.bias"]).transpose(1, 2)
+
+    @torch.no_grad()
+    def watched(
+        self, parameters: Buffers, inputs: tuple[Tensor, ...], buffers: Buffers
+    ) -> tuple[Tensor, tuple[Activity, ...]]:
+        layers: list[Activity] = []
+        bounds = bounds_of(self.module.activation)
+
+        def note(activations: Tensor) -> None:
+            layers.append(Activity.of(activations, bounds))
+
+        return self.forward(parameters, inputs, None, buffers, note), tuple(layers)
 
     def _features(self, parameters: Buffers, numbers: Tensor, codes: Tensor) -> Tensor:
         if self.module.periodic is not None:

@@ -16,9 +16,10 @@ from torch.utils import _pytree as pytree
 from trimtab.training.config import Config
 from trimtab.training.programs.program import Buffers, Layout, Masks, Program
 from trimtab.training.rules.coefficients import Coefficients
+from trimtab.training.rules.groups import GroupCoefficients
 from trimtab.training.rules.losses import LossCoefficients
 from trimtab.training.rules.objective import Objective, Outputs, Targets
-from trimtab.training.rules.optimizers import GroupCoefficients, OptimizerCoefficients, StepRates, UpdateRule
+from trimtab.training.rules.update import OptimizerCoefficients, StepRates, UpdateRule
 
 Derivative = Callable[[Outputs], tuple[Tensor, Outputs]]
 # The columns of a plan's rates behind those of `StepRates`.
@@ -185,10 +186,11 @@ class Step:
         inputs, targets, weights = data.batch(rows)
         thresholds, keys = _at(plan.thresholds, place), _at(plan.keys, place)
         masks = Masks(rates[:, DROPOUT], thresholds, keys, self.features.dropout)
+        leaves = state.leaves
+        outputs = self.program.forward(leaves, inputs, masks, state.buffers)
         loss, pieces = backward(
-            self.program, state.leaves, inputs, lambda outputs: self.objective(outputs, targets, weights, c.losses),
-            masks, state.buffers,
-        )  # fmt: skip
+            outputs, leaves, lambda outputs: self.objective(outputs, targets, weights, c.losses), state.layout
+        )
         weight = weights.sum(1, keepdim=True)
         totals = [loss.unsqueeze(1) * weight, weight]
         if self.features.norms:
@@ -224,14 +226,13 @@ class Step:
 
 
 def backward(
-    program: Program, leaves: Buffers, inputs: tuple[Tensor, ...], loss_of: Derivative, masks: Masks, buffers: Buffers
+    outputs: Outputs, leaves: Buffers, loss_of: Derivative, layout: Layout
 ) -> tuple[Float[Tensor, " lanes"], list[Tensor]]:
-    """Each lane's loss, and its derivative by each of `leaves`, [lanes, numbers].
+    """Each lane's loss of `outputs`, and its derivative by each of the `leaves` they were made from, [lanes, numbers].
 
     From autograd over a forward of all lanes at once, fed with the loss's derivative by formula; no lane enters another
     lane's outputs, so none enters its gradient.
     """
-    outputs = program.forward(leaves, inputs, masks, buffers)
     if isinstance(outputs, Tensor):
         loss, slope = loss_of(outputs.detach())
         # The loss may be computed in a wider dtype than the network.
@@ -243,7 +244,6 @@ def backward(
         gradients = torch.autograd.grad(
             [o for o, _ in reached], list(leaves.values()), [s for _, s in reached], allow_unused=True
         )
-    layout = program.layout
     pieces = [
         # Not len(loss), which would fix the number of lanes while a compiler watches; not -1, which empty tensors lack.
         (g if g is not None else torch.zeros_like(leaf)).reshape(loss.shape[0], size).to(layout.dtype)

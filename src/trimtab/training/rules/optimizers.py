@@ -1,271 +1,100 @@
-"""Optimizers: one rule whose coefficients make each lane's SGD, momentum, Nesterov, Adagrad, RMSprop, Adam or Lion.
+"""Optimizers: what each of them does with a gradient g, told in the terms of the one update that all lanes share.
 
-Sees buffers `[lanes, parameters]`, learning rates and step numbers; knows no modules, losses or schedules.
-
-Every rule is written with two running means, so that one in-place `lerp_` serves each of them:
-    first  += (1 - b1) (gradient   - first)       momentum keeps (1 - b1) times torch's buffer, undone in the rate
-    second += (1 - b2) (gradient^2 - second)      Adagrad's sum is t times a mean with 1 - b2 = 1/t
-    parameters -= rate * direction / (sqrt(second) + epsilon)
+An optimizer is a function of a few lines: its formula, where it comes from, and its terms. Knows no tensors; how the
+terms of many lanes make one step is told in `update`. Parity with `torch.optim` is a test.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
-
-from trimtab.training.config import Config, Group, Optimizer
-from trimtab.training.rules.coefficients import Coefficients
-
-_HAS_MOMENTUM = ("momentum", "nesterov", "adam", "adamw", "lion")
-_IS_ADAPTIVE = ("adagrad", "rmsprop", "adam", "adamw")
-_IS_DECOUPLED = ("adamw", "lion")
-_HAS_BIAS_CORRECTION = ("adam", "adamw")
+from trimtab.training.config import CUSTOM, Optimizer
 
 
 @dataclass(frozen=True)
-class OptimizerCoefficients(Coefficients):
-    """The optimizers of all lanes side by side, `[lanes, 1]` in the parameters' dtype unless said otherwise.
+class Terms:
+    """What tells one optimizer from another; the defaults leave a term out, exactly.
 
-    A lane that does not need a term has the coefficient that leaves it out exactly; the flags say what no lane needs.
-    `gain` float64 [lanes] is what the rate is multiplied by; `bias_bases` float64 [lanes, 2] are b1 and b2 of lanes
-    with bias correction and 0 in the others.
+    `first_decay` b1 and `second_decay` b2 are those of the running means of g and of g^2 (None: no second mean, and no
+    division); the direction is the first mean, or, with a `look_decay`, (1 - look_decay) g + look_decay * that mean as
+    it was before g. `gain` multiplies the learning rate and `epsilon` is added to the root of the second mean.
+    `corrects_bias`: both means are divided by 1 - b^t after t steps; `sums_squares`: the second mean stands for the sum
+    of all squares; `takes_sign`: only the direction's sign counts. `coupled_decay` enters the gradient, as an L2 term
+    does; `decoupled_decay` shrinks the weights themselves.
     """
 
-    first_weight: Float[Tensor, "lanes 1"]
-    look_weight: Float[Tensor, "lanes 1"]
-    second_weight: Float[Tensor, "lanes 1"]
-    is_adaptive: Float[Tensor, "lanes 1"]
-    is_adagrad: Bool[Tensor, " lanes"]
-    is_lion: Bool[Tensor, "lanes 1"]
-    coupled_decay: Float[Tensor, "lanes 1"]
-    decoupled_decay: Float[Tensor, "lanes 1"]
-    epsilon: Float[Tensor, " lanes"]
-    gain: Float[Tensor, " lanes"]
-    bias_bases: Float[Tensor, "lanes 2"]
-    any_momentum: bool
-    any_look_ahead: bool
-    any_adaptive: bool
-    all_adaptive: bool
-    any_adagrad: bool
-    any_lion: bool
-    any_coupled_decay: bool
-    any_decoupled_decay: bool
+    first_decay: float = 0.0
+    look_decay: float | None = None
+    second_decay: float | None = None
+    epsilon: float = 1.0
+    gain: float = 1.0
+    coupled_decay: float = 0.0
+    decoupled_decay: float = 0.0
+    corrects_bias: bool = False
+    sums_squares: bool = False
+    takes_sign: bool = False
 
-    @classmethod
-    def stack(
-        cls,
-        optimizers: Sequence[Optimizer],
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> "OptimizerCoefficients":
-        """Lay `optimizers`, one per lane, side by side."""
-        rows = torch.tensor([_row(optimizer) for optimizer in optimizers], dtype=torch.float64, device=device)
-        names = [optimizer.name for optimizer in optimizers]
-        column = rows.to(dtype).T.contiguous().unsqueeze(2).unbind(0)
-        return cls(
-            first_weight=column[0],
-            look_weight=column[1],
-            second_weight=column[2],
-            is_adaptive=column[3],
-            is_adagrad=torch.tensor([name == "adagrad" for name in names], device=device),
-            is_lion=torch.tensor([[name == "lion"] for name in names], device=device),
-            coupled_decay=column[4],
-            decoupled_decay=column[5],
-            epsilon=rows[:, 6],
-            gain=rows[:, 7],
-            bias_bases=rows[:, 8:],
-            any_momentum=any(optimizer.name in _HAS_MOMENTUM and optimizer.momentum > 0 for optimizer in optimizers),
-            any_look_ahead=any(name in ("nesterov", "lion") for name in names),
-            any_adaptive=any(name in _IS_ADAPTIVE for name in names),
-            all_adaptive=all(name in _IS_ADAPTIVE for name in names),
-            any_adagrad="adagrad" in names,
-            any_lion="lion" in names,
-            any_coupled_decay=any(o.weight_decay > 0 and o.name not in _IS_DECOUPLED for o in optimizers),
-            any_decoupled_decay=any(o.weight_decay > 0 and o.name in _IS_DECOUPLED for o in optimizers),
-        )
+    @property
+    def averages_gradients(self) -> bool:
+        """Whether the first mean is one of the gradients that the direction is made of, which tells their noise."""
+        return self.first_decay > 0 and not self.takes_sign
 
 
-def _row(optimizer: Optimizer) -> tuple[float, ...]:
-    """first weight, look weight, second weight, is adaptive, coupled and decoupled decay, epsilon, gain, b1, b2."""
-    name = optimizer.name
-    momentum = optimizer.momentum if name in _HAS_MOMENTUM else 0.0
-    is_adaptive, is_decoupled = name in _IS_ADAPTIVE, name in _IS_DECOUPLED
-    is_corrected = name in _HAS_BIAS_CORRECTION
-    return (
-        1 - (optimizer.second_decay if name == "lion" else momentum),
-        1 - (momentum**2 if name == "nesterov" else momentum),
-        1 - optimizer.second_decay if is_adaptive else 0.0,
-        float(is_adaptive),
-        0.0 if is_decoupled else optimizer.weight_decay,
-        optimizer.weight_decay if is_decoupled else 0.0,
-        # With a second moment of 0 the divisor of a lane that is not adaptive is exactly this 1.
-        optimizer.epsilon if is_adaptive else 1.0,
-        1 / (1 - momentum) if name in ("momentum", "nesterov") else 1.0,
-        momentum if is_corrected else 0.0,
-        optimizer.second_decay if is_corrected else 0.0,
-    )
+def terms_of(optimizer: Optimizer) -> Terms:
+    """The terms of one lane's optimizer."""
+    return _OPTIMIZERS[optimizer.name](optimizer)
 
 
-@dataclass(frozen=True)
-class GroupCoefficients(Coefficients):
-    """What multiplies learning rate and weight decay of each parameter tensor, [lanes, tensors]."""
-
-    rate: Float[Tensor, "lanes tensors"]
-    decay: Float[Tensor, "lanes tensors"]
-    any_groups: bool
-
-    @classmethod
-    def stack(
-        cls,
-        configs: Sequence[Config],
-        names: Sequence[str],
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> "GroupCoefficients":
-        """The groups of each lane's config over the parameters called `names`."""
-        chosen = [[_group_of(name, config.groups) for name in names] for config in configs]
-        return cls(
-            rate=torch.tensor([[group.rate for group in row] for row in chosen], dtype=dtype, device=device),
-            decay=torch.tensor([[group.decay for group in row] for row in chosen], dtype=dtype, device=device),
-            any_groups=any(config.groups for config in configs),
-        )
-
-    def of_tensor(self, place: int) -> "GroupCoefficients":
-        """The column of the parameter tensor number `place`, [lanes, 1]."""
-        return self.mapped(lambda value: value[:, place : place + 1])
-
-    def over_flat(self, sizes: Sequence[int]) -> "GroupCoefficients":
-        """For flat rows of parameters: one column per parameter; laid out once, for it takes longer than a step."""
-        if "_over_flat" not in self.__dict__:
-            counts = torch.tensor(list(sizes), device=self.rate.device)
-            self.__dict__["_over_flat"] = self.mapped(lambda value: value.repeat_interleave(counts, dim=1))
-        return self.__dict__["_over_flat"]
+def _sgd(o: Optimizer) -> Terms:
+    """p -= lr * g: stochastic where g is that of a batch, gradient descent ("gd") where it is that of all rows."""
+    return Terms(coupled_decay=o.weight_decay)
 
 
-_PLAIN = Group("*")
+def _momentum(o: Optimizer) -> Terms:
+    """m = b m + g; p -= lr * m, as torch has it [Polyak 1964]: the running mean is (1 - b) m."""
+    return replace(_sgd(o), first_decay=o.momentum, gain=1 / (1 - o.momentum))
 
 
-def _group_of(name: str, groups: Sequence[Group]) -> Group:
-    return next((group for group in groups if fnmatchcase(name, group.pattern)), _PLAIN)
+def _nesterov(o: Optimizer) -> Terms:
+    """p -= lr * (g + b m), with the m that g has entered [Sutskever et al. 2013]: of the mean before g, b^2 is left."""
+    return replace(_momentum(o), look_decay=o.momentum**2)
 
 
-class StepRates(NamedTuple):
-    """What follows from a step's number and schedules, [lanes, 1] each.
-
-    `rate` multiplies the direction, `epsilon` is added to the root of the second moment, `second_weight` is the weight
-    of a new square in it; `decoupled` multiplies the decay that shrinks the weights themselves, `coupled` the decay
-    that enters the gradient.
-    """
-
-    rate: Tensor
-    epsilon: Tensor
-    second_weight: Tensor
-    decoupled: Tensor
-    coupled: Tensor
-
-    @classmethod
-    def of(cls, row: Float[Tensor, "lanes columns"]) -> "StepRates":
-        """From the columns that `step_rates` lays side by side."""
-        return cls(*(row[:, i : i + 1] for i in range(len(cls._fields))))
+def _adagrad(o: Optimizer) -> Terms:
+    """p -= lr * g / (sqrt(sum of all g^2) + epsilon) [Duchi et al. 2011]."""
+    return Terms(second_decay=o.second_decay, epsilon=o.epsilon, coupled_decay=o.weight_decay, sums_squares=True)
 
 
-def step_rates(
-    c: OptimizerCoefficients,
-    steps: Int[Tensor, "lanes steps"],
-    learning_rates: Float[Tensor, "lanes steps"],
-    decays: Float[Tensor, "lanes steps"] | None = None,
-) -> Float[Tensor, "lanes steps columns"]:
-    """The columns of `StepRates` for many steps at once, bias correction included; step numbers count from 1.
-
-    lr / correction1 * m / (sqrt(v / correction2) + eps) is rate * m / (sqrt(v) + epsilon) with one division less. In
-    float64, for 1 - b2 keeps too few digits in float32. `decays` are factors on the weight decay (None: 1).
-    """
-    learning_rates = learning_rates.double()
-    decays = torch.ones_like(learning_rates) if decays is None else decays.double()
-    rate = learning_rates * c.gain.unsqueeze(1)
-    second_weight = c.second_weight.double().expand_as(rate)
-    epsilon = c.epsilon.unsqueeze(1).expand_as(rate)
-    if c.any_adaptive:
-        counts = steps.double()
-        correction1, correction2 = (1 - c.bias_bases[:, i : i + 1] ** counts for i in range(2))
-        if c.any_adagrad:
-            is_adagrad = c.is_adagrad.unsqueeze(1)
-            correction2 = torch.where(is_adagrad, 1 / counts, correction2)
-            second_weight = torch.where(is_adagrad, 1 / counts, second_weight)
-        root = correction2.sqrt()
-        rate, epsilon = rate * root / correction1, epsilon * root
-    return torch.stack([rate, epsilon, second_weight, learning_rates * decays, decays], dim=2).to(c.first_weight)
+def _rmsprop(o: Optimizer) -> Terms:
+    """v = b2 v + (1 - b2) g^2; p -= lr * g / (sqrt(v) + epsilon) [Tieleman & Hinton 2012]."""
+    return Terms(second_decay=o.second_decay, epsilon=o.epsilon, coupled_decay=o.weight_decay)
 
 
-class UpdateRule:
-    """Advances the parameters of all lanes by one step, in place; holds nothing but room to compute in.
+def _adam(o: Optimizer) -> Terms:
+    """p -= lr * m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon), with the running means m of g and v of g^2
+    [Kingma & Ba 2015]."""
+    return replace(_rmsprop(o), first_decay=o.momentum, corrects_bias=True)
 
-    Without `keeps_room` every result is a new tensor, as a compiler wants to see it.
-    """
 
-    def __init__(self, *, keeps_room: bool = True) -> None:
-        self._keeps_room = keeps_room
-        self._room: dict[str, Tensor] = {}
+def _adamw(o: Optimizer) -> Terms:
+    """Adam, whose decay shrinks the weights instead of entering the gradient [Loshchilov & Hutter 2019]."""
+    return replace(_adam(o), coupled_decay=0.0, decoupled_decay=o.weight_decay)
 
-    def update(
-        self,
-        parameters: Float[Tensor, "lanes size"],
-        gradient: Float[Tensor, "lanes size"],
-        first: Float[Tensor, "lanes size"],
-        second: Float[Tensor, "lanes size"],
-        c: OptimizerCoefficients,
-        rates: StepRates,
-        groups: GroupCoefficients | None = None,
-    ) -> None:
-        """One step of every lane at `rates`, times those of `groups` ([lanes, 1] or [lanes, size]).
 
-        `first` and `second` are the rule's state and start at 0; `gradient` is only read.
-        SGD as in torch.optim; Adam [Kingma & Ba 2015], AdamW [Loshchilov & Hutter 2019], Lion [Chen et al. 2023].
-        """
-        if groups is not None and not groups.any_groups:
-            groups = None
-        if c.any_coupled_decay:
-            decay = c.coupled_decay * rates.coupled
-            decay = decay * groups.decay if groups is not None else decay
-            gradient = torch.addcmul(gradient, parameters, decay, out=self._out("gradient", gradient))
-        if c.any_decoupled_decay:
-            decay = c.decoupled_decay * rates.decoupled
-            parameters.mul_(1 - (decay * groups.decay * groups.rate if groups is not None else decay))
-        direction = self._direction(gradient, first, c)
-        if c.any_adaptive:
-            divisor = self._squares(gradient, c)
-            second.lerp_(divisor, rates.second_weight)
-            divisor = torch.sqrt(second, out=self._out("divisor", gradient)).add_(rates.epsilon)
-            direction = torch.div(direction, divisor, out=self._out("divisor", gradient))
-        parameters.addcmul_(direction, rates.rate * groups.rate if groups is not None else rates.rate, value=-1)
+def _lion(o: Optimizer) -> Terms:
+    """p -= lr * sign(b1 m + (1 - b1) g), and then m = b2 m + (1 - b2) g; decay as AdamW's [Chen et al. 2023]."""
+    return Terms(first_decay=o.second_decay, look_decay=o.momentum, takes_sign=True, decoupled_decay=o.weight_decay)
 
-    def _squares(self, gradient: Tensor, c: OptimizerCoefficients) -> Tensor:
-        out = self._out("divisor", gradient)
-        if c.all_adaptive:
-            return torch.mul(gradient, gradient, out=out)
-        # A lane without second moment keeps 0 there even where the square of its gradient overflows.
-        return torch.mul(gradient, c.is_adaptive, out=out).square_()
 
-    def _direction(self, gradient: Tensor, first: Tensor, c: OptimizerCoefficients) -> Tensor:
-        """Where the parameters go before scaling; brings the first moment up to date."""
-        if not (c.any_momentum or c.any_lion):
-            return gradient
-        if not c.any_look_ahead:
-            return first.lerp_(gradient, c.first_weight)
-        direction = torch.lerp(first, gradient, c.look_weight, out=self._out("direction", gradient))
-        first.lerp_(gradient, c.first_weight)
-        if c.any_lion:
-            direction = torch.where(c.is_lion, direction.sign(), direction)
-        return direction
-
-    def _out(self, name: str, like: Tensor) -> Tensor | None:
-        if not self._keeps_room:
-            return None
-        room = self._room.get(name)
-        if room is None or room.numel() < like.numel() or room.device != like.device or room.dtype != like.dtype:
-            room = self._room[name] = torch.empty(like.numel(), dtype=like.dtype, device=like.device)
-        return room[: like.numel()].view(like.shape)
+_OPTIMIZERS: dict[str, Callable[[Optimizer], Terms]] = {
+    "gd": _sgd,
+    "sgd": _sgd,
+    "momentum": _momentum,
+    "nesterov": _nesterov,
+    "adagrad": _adagrad,
+    "rmsprop": _rmsprop,
+    "adam": _adam,
+    "adamw": _adamw,
+    "lion": _lion,
+    # One of the caller's own moves the weights itself: none of the terms is read.
+    CUSTOM: _sgd,
+}

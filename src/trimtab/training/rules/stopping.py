@@ -1,7 +1,8 @@
-"""Early-stopping rules: when a run ends before its last epoch.
+"""Stopping: what ends a run, and the early-stopping rules that end it before its last epoch.
 
 Scores are errors, lower is better; one that is not finite is never an improvement. Knows no weights: whatever the rule,
-the engine keeps those of the best epoch.
+the engine keeps those of the best epoch. What ends a run from outside (a rung of a search, a budget, a callback) is
+said by whoever decides it, in the words of `run`.
 """
 
 import math
@@ -9,6 +10,7 @@ from collections import deque
 from typing import Protocol, runtime_checkable
 
 from trimtab.training.config import Stopping
+from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, STOPPED_EARLY
 
 
 @runtime_checkable
@@ -18,6 +20,20 @@ class StoppingRule(Protocol):
     def should_stop(self, epoch: int, train_loss: float, score: float) -> bool:
         """True when the run should end after this epoch; called once per evaluated epoch, in order."""
         ...
+
+
+def why_ended(rule: StoppingRule, *, epoch: int, epochs: int, train_loss: float, loss: float, score: float) -> str:
+    """Why a run of `epochs` is over after the evaluation of `epoch`, in this order: training diverged, all epochs are
+    made, `rule` stops it; "" where it goes on. `loss` is that of the validation rows; by its `score` it is judged.
+
+    A score alone that is no number ends no run: the metric may give one later, and training has not diverged.
+    """
+    is_lost = not (math.isfinite(score) or math.isfinite(loss))
+    if is_lost or not math.isfinite(train_loss):
+        return NOT_FINITE
+    if epoch >= epochs:
+        return ALL_EPOCHS
+    return STOPPED_EARLY if rule.should_stop(epoch, train_loss, score) else ""
 
 
 def make(stopping: Stopping) -> StoppingRule:

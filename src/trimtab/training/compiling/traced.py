@@ -1,17 +1,15 @@
-"""Graph: a step or an evaluation as torch's own operations, and how its inputs must lie in memory."""
+"""TracedStep: a step as torch's own operations, and how its inputs must lie in memory."""
 
 from dataclasses import dataclass
 
 from torch import Tensor, fx
 
-from trimtab.training.programs.evaluation import Layers
-
 Strides = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
-class Graph:
-    """What was traced: it writes into its inputs, called `names`, and returns nothing. `layers` are an evaluation's.
+class TracedStep:
+    """What was traced: it writes into its inputs, called `names`, and returns nothing.
 
     `strides` are those that its inputs must have; None where any will do.
     """
@@ -20,4 +18,3 @@ class Graph:
     fakes: tuple[Tensor, ...]
     names: tuple[str, ...]
     strides: tuple[Strides, ...]
-    layers: Layers = ()

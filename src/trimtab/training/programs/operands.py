@@ -1,24 +1,23 @@
-"""Arguments: all tensors of a step side by side and by name, as a compiled step is called with them.
+"""Operands: all tensors of a step side by side and by name, as a compiled step is called with them.
 
 Knows the parts of a step; it knows no compiler.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from trimtab.training.config import Config, Optimizer, Task
+from trimtab.training.data import TrainingData
 from trimtab.training.programs.program import Program
 from trimtab.training.programs.step import COLUMNS, FIRST_TENSOR, Features, LaneCoefficients, Plan, Rows, State
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What the tensors of a step or an evaluation look like apart from the sizes that may vary: dtypes and trailing
-    shapes.
+    """What the tensors of a step look like apart from the sizes that may vary: dtypes and trailing shapes.
 
     `fixed` are the only lanes and batch size there may be, for modules that vmap takes with sizes it knows alone.
     """
@@ -29,12 +28,12 @@ class Signature:
     index: str
     features: Features
     fixed: tuple[int, int] | None = None
-    kind: Literal["step", "evaluation"] = "step"
 
     @classmethod
-    def of(cls, task: Task, outputs: int, data: Rows, index: torch.dtype, features: Features) -> "Signature":
+    def of(cls, data: TrainingData, index: torch.dtype, features: Features) -> "Signature":
+        """That of a step with these features on `data`; row numbers have the dtype `index`."""
         inputs = tuple((_name(x.dtype), tuple(x.shape[1:])) for x in data.inputs)
-        return cls(task, outputs, inputs, _name(index), features)
+        return cls(data.task, data.columns, inputs, _name(index), features)
 
     @property
     def is_of_logit(self) -> bool:
@@ -53,10 +52,6 @@ class Signature:
         inputs = tuple((dtype, tuple(shape)) for dtype, shape in document["inputs"])
         return cls(**{**document, "inputs": inputs, "features": Features(**document["features"])})
 
-    def for_evaluation(self) -> "Signature":
-        """That of an evaluation of the same module on the same data, whatever its steps do beside their plain work."""
-        return replace(self, features=Features(), index="int64", kind="evaluation")
-
     def example_inputs(self, rows: int) -> tuple[Tensor, ...]:
         return tuple(torch.zeros(rows, *shape, dtype=getattr(torch, dtype)) for dtype, shape in self.inputs)
 
@@ -66,7 +61,7 @@ def _name(dtype: torch.dtype) -> str:
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Operands:
     """Everything a step reads and writes, in pieces: what a compiled step is called with."""
 
     state: State
@@ -98,7 +93,7 @@ class Arguments:
         yield "keys", self.plan.keys
         yield "place", self.place
 
-    def replaced(self, tensors: dict[str, Tensor]) -> "Arguments":
+    def replaced(self, tensors: dict[str, Tensor]) -> "Operands":
         """The same over other tensors, given by name."""
         state = self.state
         pieces = {
@@ -107,7 +102,7 @@ class Arguments:
         }
         buffers = {name: tensors[f"buffers.{name}"] for name in state.buffers}
         inputs = tuple(tensors[f"inputs.{i}"] for i in range(len(self.data.inputs)))
-        return Arguments(
+        return Operands(
             replace(state, **pieces, buffers=buffers, totals=tensors["totals"]),
             self.coefficients.replaced({name: tensors[name] for name in self.coefficients.tensors()}),
             Rows(inputs, tensors["targets"], tensors["weights"]),
@@ -130,8 +125,8 @@ def sizes_for_any(signature: Signature) -> Sizes:
     return Sizes() if signature.fixed is None else Sizes(lanes=signature.fixed[0], batch=signature.fixed[1])
 
 
-def example(program: Program, signature: Signature) -> Arguments:
-    """Arguments of a step of `program`, of sizes that stand for any."""
+def example(program: Program, signature: Signature) -> Operands:
+    """Operands of a step of `program`, of sizes that stand for any."""
     layout, is_regression = program.layout, signature.task == "regression"
     sizes = sizes_for_any(signature)
     lanes, rows, steps = sizes.lanes, sizes.rows, sizes.steps
@@ -140,7 +135,7 @@ def example(program: Program, signature: Signature) -> Arguments:
     config = Config(optimizer=Optimizer("adam"))
     numbers, labels = (rows, signature.outputs), (rows,)
     targets = torch.zeros(numbers if is_regression else labels, dtype=torch.float32 if is_regression else torch.int64)
-    return Arguments(
+    return Operands(
         State(
             *state[:3],
             average=state[3] if signature.features.averaging else (),
