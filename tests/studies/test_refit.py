@@ -10,13 +10,14 @@ import pytest
 import torch
 
 import trimtab as tt
+from trimtab.knobs.table import COURSES, SCHEDULES
 from trimtab.model.model import build
 from trimtab.model.tensors import training_data
 from trimtab.studies import refit
 from trimtab.studies.finish import best_fold
 from trimtab.studies.refit import Refit
 from trimtab.table.prepare import prepare
-from trimtab.training.config import COURSES, SCHEDULES, Config, Loss, Optimizer, Schedule, Stopping
+from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.plans import steps_ahead
 from trimtab.training.lanes.population import Structure

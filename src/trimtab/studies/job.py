@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from trimtab.errors import StudyError
+from trimtab.knobs.knob import Task
 from trimtab.machine import available_memory
 from trimtab.model.model import Model, build
 from trimtab.model.tensors import training_data, with_test_rows
@@ -23,7 +24,6 @@ from trimtab.studies.listeners import Listeners
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.studies.results import Study
 from trimtab.table.prepare import Prepared, prepare
-from trimtab.training.config import Task
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.metrics import Metric, metric_for
 from trimtab.training.programs.step import Features

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import polars
 
 from trimtab.errors import OptionError, StudyError, unknown_choice
+from trimtab.knobs.knob import Task
 from trimtab.model.model import Model
 from trimtab.networks.networks import Networks
 from trimtab.networks.own_optimizer import arguments_of
 from trimtab.networks.recipe import Recipe
 from trimtab.text.wording import counted
-from trimtab.training.config import Config, Task
+from trimtab.training.config import Config
 from trimtab.tuning.address import checked_address
 from trimtab.tuning.flight import in_flight
 from trimtab.tuning.folder import StudyFolder

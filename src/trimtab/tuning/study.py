@@ -12,6 +12,7 @@ import numpy
 import torch
 
 from trimtab.errors import OptionError
+from trimtab.knobs.domains import Value
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Compiling, Engine
@@ -29,7 +30,7 @@ from trimtab.tuning.hearing import Hearing, RunListener
 from trimtab.tuning.held import best_of, may_be_model
 from trimtab.tuning.pace import EVALUATION, FEWEST_EPOCHS, STEP, CompilingCost, Pace
 from trimtab.tuning.repeats import Repeats
-from trimtab.tuning.space import SearchSpace, Value
+from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights, out_of_fold, rate_cuts
 from trimtab.tuning.trial import PRUNED as PRUNED_TRIAL
 from trimtab.tuning.writer import TrialWriter

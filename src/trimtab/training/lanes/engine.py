@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from trimtab.errors import OptionError
+from trimtab.knobs.knob import CUSTOM
 from trimtab.machine import be_a_thread_of_lanes, no_denormals
 from trimtab.training.compiling.compiler import Compiler, Wanted
 from trimtab.training.compiling.libraries import Compiled, cache_folder
-from trimtab.training.config import CUSTOM
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes import plans, signals
 from trimtab.training.lanes.chunk import Chunk, Validated, Worker, chunks_of, rows_at_once
