@@ -29,7 +29,9 @@ class Bounds:
         """Raise OptionError unless `value`, called `name`, is a finite number within these bounds."""
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         if not is_number or not self.low <= float(value) <= self.high or (self.is_open and value == self.low):  # type: ignore[arg-type]
-            raise OptionError(f"{name} is {value!r}: it must be a number {self.describe()}.")
+            low = f"above {self.low:g}" if self.is_open else f"at least {self.low:g}"
+            high = "" if math.isinf(self.high) else f" and at most {self.high:g}"
+            raise OptionError(f"{name} is {value!r}: it must be a number {low}{high}.")
 
     def whole(self, name: str, value: Any) -> int:
         """`value`, called `name`, as a whole number; raises OptionError where it is none, or too low."""
@@ -39,8 +41,7 @@ class Bounds:
         return int(value)
 
     def describe(self) -> str:
-        low = f"above {self.low:g}" if self.is_open else f"at least {self.low:g}"
-        return low + ("" if math.isinf(self.high) else f" and at most {self.high:g}")
+        return f"from {self.low:g} on" if math.isinf(self.high) else f"between {self.low:g} and {self.high:g}"
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ class Knob:
         """What it may be and what of that is tried, as the help of the command line says it."""
         tried = self.prior_words or self._tried()
         if not self.options:
-            return tried or (f"between {self.bounds.low:g} and {self.bounds.high:g}" if self.bounds else "")
+            return tried or (self.bounds.describe() if self.bounds is not None else "")
         by_task = [", ".join(option.name for option in self.options if option.of == task) for task in _TASKS]
         return "; ".join(text for text in (*by_task, tried) if text)
 
