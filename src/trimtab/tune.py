@@ -17,9 +17,9 @@ from trimtab.errors import OptionError, StudyError, unknown_choice
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.networks.listening import Listening
 from trimtab.networks.material import Material
+from trimtab.networks.module_space import ModuleSpace, domains_of
 from trimtab.networks.networks import Networks
 from trimtab.networks.runs import for_training
-from trimtab.networks.space import ModuleSpace, domains_of
 from trimtab.studies.job import Job
 from trimtab.studies.module_job import ModuleJob
 from trimtab.studies.results import Study

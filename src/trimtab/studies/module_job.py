@@ -21,7 +21,7 @@ from trimtab.networks.examples import Examples, check_finite
 from trimtab.networks.fitting import BY_TASK, Fitting
 from trimtab.networks.identity import identity_of_study
 from trimtab.networks.material import Material
-from trimtab.networks.space import ModuleSpace
+from trimtab.networks.module_space import ModuleSpace
 from trimtab.networks.streams import Stream, examples
 from trimtab.studies.job import engine_report, new_folder
 from trimtab.studies.listeners import Listeners
