@@ -36,9 +36,10 @@ from trimtab.tuning.going_on import kept, words_of_a_cut, words_of_going_on
 from trimtab.tuning.hearing import RunListener
 from trimtab.tuning.held import best_of, may_be_model, words_of_better, words_of_less_than_held, words_of_no_trial
 from trimtab.tuning.notices import edge_notices
+from trimtab.tuning.progress import Progress
+from trimtab.tuning.search import Search
 from trimtab.tuning.space import Space, check_fixed, space_for
 from trimtab.tuning.store import begun, check_opens
-from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 from trimtab.tuning.verdicts import EARLIER, FOLDS
 from trimtab.tuning.words import cut_of

@@ -38,8 +38,9 @@ from trimtab.tuning.flight import Flight, in_flight
 from trimtab.tuning.folder import StudyFolder, new_study
 from trimtab.tuning.going_on import address_of, kept, words_of_a_cut, words_of_going_on
 from trimtab.tuning.hearing import RunListener
+from trimtab.tuning.progress import Progress
+from trimtab.tuning.search import Search
 from trimtab.tuning.store import begun, check_opens
-from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 from trimtab.tuning.writer import TrialWriter
 
