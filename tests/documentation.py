@@ -57,7 +57,7 @@ def run_page(page: Path, *, is_short: bool = True) -> dict:
         if is_short:
             patch.setattr("trimtab.tuning.budget.SHORTEST", 1.0)
             patch.setattr("trimtab.tuning.space.natural_epochs", lambda rows: FEW_EPOCHS)
-            patch.setattr("trimtab.networks.space.natural_epochs", lambda rows: FEW_EPOCHS)
+            patch.setattr("trimtab.networks.module_space.natural_epochs", lambda rows: FEW_EPOCHS)
         return _run(page, is_short=is_short)
 
 

@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import trimtab as tt
-from trimtab.tuning.space import KNOB_NAMES
+from trimtab.knobs.table import TABLE_KNOBS
 
 pytestmark = pytest.mark.slow
 SMALL = {"trials": 2, "epochs": 12, "width": 16, "random_state": 0}
@@ -297,7 +297,7 @@ def test_what_a_classifier_cannot_take_is_said():
 
 
 def test_every_knob_is_a_parameter():
-    assert set(KNOB_NAMES) <= set(tt.TrimtabRegressor().get_params())
+    assert set(TABLE_KNOBS) <= set(tt.TrimtabRegressor().get_params())
     assert tt.TrimtabRegressor().get_params() == tt.TrimtabClassifier().get_params()
 
 

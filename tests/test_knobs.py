@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import trimtab as tt
 from trimtab.cli import commands as cli
-from trimtab.knobs import READINGS, refuse_unread
+from trimtab.knobs.readings import refuse_unread
+from trimtab.knobs.table import KNOBS
 from trimtab.sweeps.table_sweep import sweep_table
-from trimtab.training.config import SCHEDULES_READ, STOPPING_READS, Config, Optimizer, Schedule, Stopping
+from trimtab.training.config import Config, Optimizer, Schedule, Stopping
 
 ROWS = 60
 _generator = numpy.random.default_rng(0)
@@ -166,20 +167,20 @@ def test_a_knob_that_some_run_reads_is_taken(knobs: dict[str, Any]) -> None:
 
 
 def test_what_one_knob_needs_may_be_tried_by_another() -> None:
-    for reading in READINGS:
+    for knob, reading in [(name, reading) for name, about in KNOBS.items() for reading in about.readings]:
         some = reading.by[0] if reading.by else "anything else"
-        refuse_unread([reading.knob], {reading.part: ("nothing of the kind", some)})
-        refuse_unread([reading.knob], {reading.part: ("custom",)})
-        refuse_unread([reading.knob], {})
-        with pytest.raises(tt.OptionError, match=f"^{reading.knob}= has no effect: .* choose another {reading.part}"):
-            refuse_unread([reading.knob], {reading.part: reading.but or ("nothing of the kind",)})
+        refuse_unread([knob], {reading.part: ("nothing of the kind", some)})
+        refuse_unread([knob], {reading.part: ("custom",)})
+        refuse_unread([knob], {})
+        with pytest.raises(tt.OptionError, match=f"^{knob}= has no effect: .* choose another {reading.part}"):
+            refuse_unread([knob], {reading.part: reading.but or ("nothing of the kind",)})
 
 
 def test_every_setting_of_a_rule_belongs_to_some_rule() -> None:
-    """A setting that the tables forget would be refused everywhere."""
-    for rules, owner in ((SCHEDULES_READ, Schedule), (STOPPING_READS, Stopping)):
+    """A setting that the table forgets would be refused everywhere."""
+    for knob, owner in (("schedule", Schedule), ("stop", Stopping)):
         settings = set(inspect.signature(owner).parameters) - {"name"}
-        assert {setting for read in rules.values() for setting in read} == settings
+        assert {setting for option in KNOBS[knob].options for setting in option.reads} == settings
 
 
 def test_smoothed_labels_held_still_count_for_focal_loss_too() -> None:

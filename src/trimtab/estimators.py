@@ -22,6 +22,8 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from trimtab.errors import DataError, OptionError
+from trimtab.knobs.readings import read_in_tables_of
+from trimtab.knobs.table import TABLE_KNOBS
 from trimtab.machine import cores, device_named
 from trimtab.model.model import Model
 from trimtab.studies.call import Call
@@ -36,11 +38,9 @@ from trimtab.table.given import given_weights, prepare_given
 from trimtab.table.given_target import are_said_to_be_labels, given_labels, given_numbers, numbered, refuse_fractions
 from trimtab.table.prepare import Prepared
 from trimtab.tuning.budget import Budget, seconds_for
-from trimtab.tuning.space import KNOB_NAMES
 
 USUAL_BUDGET = "60s"
 FEWEST_ROWS = 2
-KNOBS_OF_OTHERS = {"regression": ("gamma", "label_smoothing"), "classification": ("delta", "tau")}
 
 
 class _Tuned(BaseEstimator):
@@ -145,7 +145,8 @@ class _Tuned(BaseEstimator):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < least):
                 raise OptionError(f"{name} is {value!r}: it must be a whole number of at least {least}.")
-        strange = [name for name in KNOBS_OF_OTHERS[task] if getattr(self, name) is not None]
+        read = read_in_tables_of(task)
+        strange = [name for name in TABLE_KNOBS if name not in read and getattr(self, name) is not None]
         if strange:
             raise OptionError(f"{' and '.join(strange)} cannot be set: no loss of a {task} has such a knob.")
 
@@ -173,7 +174,7 @@ class _Tuned(BaseEstimator):
         return [(rows[train], rows[valid]) for train, valid in splitter.split(X, y)]
 
     def _study(self, prepared: Prepared, clock: Budget, seed: int) -> tuple[Study, Model]:
-        knobs = {name: getattr(self, name) for name in KNOB_NAMES}
+        knobs = {name: getattr(self, name) for name in TABLE_KNOBS}
         fixed = {name: value.item() if isinstance(value, np.generic) else value for name, value in knobs.items()}
         request = TableRequest(metric=self.metric, fixed=fixed, seed=seed, single=bool(self.single))
         trials = None if self.trials is None else int(self.trials)

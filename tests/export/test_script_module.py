@@ -18,16 +18,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import trimtab as tt
 from trimtab.export.scripts.sources import source_of, source_of_module
-from trimtab.training.config import (
-    CLASSIFICATION_LOSSES,
-    OPTIMIZERS,
-    REGRESSION_LOSSES,
-    SCHEDULES,
-    STOPPING_RULES,
-    Group,
-    Schedule,
-    Stopping,
-)
+from trimtab.knobs.table import CLASSIFICATION_LOSSES, OPTIMIZERS, REGRESSION_LOSSES, SCHEDULES, STOPPING_RULES
+from trimtab.training.config import Group, Schedule, Stopping
 from trimtab.training.randomness import row_order
 
 EXPONENT = 1.5

@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from trimtab.errors import OptionError
-from trimtab.nets.mlp import ACTIVATIONS, MLP, embedding_size
-from trimtab.tuning import space
+from trimtab.nets.mlp import MLP, embedding_size
 
 
 def mlp(**network):
@@ -40,10 +39,6 @@ def test_every_category_has_an_entry_of_its_own():
 def test_embeddings_grow_with_the_number_of_categories():
     sizes = [embedding_size(count) for count in (2, 13, 50, 1000, 10**6)]
     assert sizes == sorted(sizes) and sizes[0] >= 2 and sizes[-1] == 24
-
-
-def test_the_space_offers_what_the_network_knows():
-    assert set(space.ACTIVATIONS) == set(ACTIVATIONS)
 
 
 @pytest.mark.parametrize("network", [{"width": 0}, {"depth": -1}, {"activation": "swish"}, {"inputs": "raw"}], ids=str)

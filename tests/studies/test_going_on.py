@@ -40,8 +40,8 @@ def examples():
 
 def tune(trials=TRIALS, **options):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trimtab.tuning.study.MOST_IN_FLIGHT", AT_ONCE)
-        patch.setattr("trimtab.tuning.study.FEWEST_IN_FLIGHT", AT_ONCE)
+        patch.setattr("trimtab.tuning.search.MOST_IN_FLIGHT", AT_ONCE)
+        patch.setattr("trimtab.tuning.search.FEWEST_IN_FLIGHT", AT_ONCE)
         return tt.tune(make, data=examples(), space=SPACE, trials=trials, threads=1, **{"epochs": 10, **options})
 
 

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 import trimtab as tt
+from trimtab.knobs.table import COURSES, SCHEDULES
 from trimtab.model.model import build
 from trimtab.model.tensors import training_data
 from trimtab.studies import refit
 from trimtab.studies.choice import best_fold
 from trimtab.studies.refit import Refit
 from trimtab.table.prepare import prepare
-from trimtab.training.config import COURSES, SCHEDULES, Config, Loss, Optimizer, Schedule, Stopping
+from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
 from trimtab.training.lanes.modules import Modules

@@ -8,7 +8,7 @@ import sklearn.metrics
 import torch
 
 from trimtab.errors import OptionError
-from trimtab.training.config import Task
+from trimtab.knobs.knob import Task
 from trimtab.training.metrics import METRICS, all_scores, bootstrap_interval, default_metric, metric_for, metrics_for
 
 LANES, ROWS = 4, 60

@@ -3,8 +3,8 @@
 import numpy
 import pytest
 
+from trimtab.networks.module_space import ModuleSpace, domains_of
 from trimtab.networks.networks import Networks
-from trimtab.networks.space import ModuleSpace, domains_of
 from trimtab.tuning.ahead import Ahead, Waves
 from trimtab.tuning.proposer import Proposer
 from trimtab.tuning.repeats import Repeats

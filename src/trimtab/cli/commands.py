@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 import trimtab
 from trimtab.cli.interruption import Interruption, call_watchdogs_off
+from trimtab.cli.knob_options import takes_knobs
 from trimtab.errors import OptionError, TrimtabError
 from trimtab.terminal.console import console_on, print_next, say
 from trimtab.terminal.panel import LivePanel
@@ -47,19 +47,6 @@ app = typer.Typer(
 )
 
 
-class FitCommand(TyperCommand):
-    """`fit` with the knobs' meanings in its help, read from the search space only when somebody asks."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        from trimtab.tuning.space import KNOBS
-
-        meanings = {knob.name: f"{knob.meaning} ({knob.range_text})" for knob in KNOBS}
-        for option in self.params:
-            if option.name in meanings:
-                option.help = meanings[option.name]  # type: ignore[attr-defined]
-        super().format_help(ctx, formatter)
-
-
 def _options_in(panel: str) -> Any:
     def option(text: str = "", default: str | bool = False, name: str = "") -> Any:
         return typer.Option(*([name] if name else []), help=text, show_default=default, rich_help_panel=panel)
@@ -67,12 +54,8 @@ def _options_in(panel: str) -> Any:
     return option
 
 
-_data, _search = _options_in("Data"), _options_in("Search")
-_knob, _output = _options_in("Knobs (fix any; the others are searched)")(), _options_in("Output")
+_data, _search, _output = _options_in("Data"), _options_in("Search"), _options_in("Output")
 Text = str | None
-KnobName = Annotated[str | None, _knob]
-KnobNumber = Annotated[float | None, _knob]
-KnobCount = Annotated[int | None, _knob]
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -90,7 +73,8 @@ def _trimtab(
     pass
 
 
-@app.command(cls=FitCommand, epilog="Example: trimtab fit houses.csv --target price --budget 5m --loss huber")
+@app.command(epilog="Example: trimtab fit houses.csv --target price --budget 5m --loss huber")
+@takes_knobs(before="out")
 def fit(
     context: typer.Context,
     data: Annotated[Text, typer.Argument(help="The table: CSV, Parquet, Arrow, JSON lines, Excel.")] = None,
@@ -113,28 +97,11 @@ def fit(
     refit: Annotated[bool, _search("Train once more on all rows after the test.", name="--refit")] = False,
     resume: Annotated[Text, _search("Folder of a study to continue; the budget is additional time.")] = None,
     storage: Annotated[Text, _search("Database URL for the trials.", "a file in the study")] = None,
-    loss: KnobName = None,
-    delta: KnobNumber = None,
-    tau: KnobNumber = None,
-    gamma: KnobNumber = None,
-    optimizer: KnobName = None,
-    lr: KnobNumber = None,
-    schedule: KnobName = None,
-    batch_size: KnobCount = None,
-    epochs: KnobCount = None,
-    patience: KnobCount = None,
-    width: KnobCount = None,
-    depth: KnobCount = None,
-    activation: KnobName = None,
-    inputs: KnobName = None,
-    sigma: KnobNumber = None,
-    dropout: KnobNumber = None,
-    weight_decay: KnobNumber = None,
-    label_smoothing: KnobNumber = None,
     out: Annotated[Text, _output("Folder of the study.", "trimtab-runs/DATA-DATE-N")] = None,
     dry_run: Annotated[bool, _output("Show what each column is for, and stop.", name="--dry-run")] = False,
     quiet: Annotated[bool, _output("Print the result only.", name="--quiet")] = False,
     as_json: Annotated[bool, _output("Print the result as one JSON object.", name="--json")] = False,
+    **knobs: Any,
 ) -> None:
     """Find the best network for a table, save it, and say how good it is on rows it never saw."""
     given = {name: value for name, value in context.params.items() if name not in OWN_OPTIONS and value is not None}

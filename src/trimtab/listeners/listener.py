@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trimtab.table.schema import Schema
-    from trimtab.tuning.study import Progress
+    from trimtab.tuning.progress import Progress
 
 OF_RUNS = ("started", "epoch_ended", "ended", "failed")
 

@@ -12,7 +12,7 @@ from trimtab.listeners.listener import OF_RUNS, Listener, hears
 
 if TYPE_CHECKING:
     from trimtab.table.schema import Schema
-    from trimtab.tuning.study import Progress
+    from trimtab.tuning.progress import Progress
 
 
 class Listeners(Listener):

@@ -8,17 +8,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trimtab.errors import OptionError, unknown_choice
+from trimtab.knobs import table as knobs
 from trimtab.nets.embeddings import CategoryEmbedding, ElementwiseScale, PeriodicEmbedding
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
-    "mish": nn.Mish,
-    "selu": nn.SELU,
-    "tanh": nn.Tanh,
-}
-NUMBER_INPUTS = ("scaled", "periodic")
+# Activations have the names of torch's layers, in small letters.
+_OF_TORCH = {layer.lower(): getattr(nn, layer) for layer in dir(nn) if not layer.startswith("_")}
+ACTIVATIONS: dict[str, type[nn.Module]] = {name: _OF_TORCH[name] for name in knobs.ACTIVATIONS}
 
 
 def embedding_size(cardinality: int) -> int:
@@ -58,8 +53,8 @@ class MLP(nn.Module):
             raise OptionError(f"A network of width {width} and depth {depth} cannot be built: width >= 1, depth >= 0.")
         if activation not in ACTIVATIONS:
             raise unknown_choice("activation", activation, ACTIVATIONS)
-        if inputs not in NUMBER_INPUTS:
-            raise unknown_choice("inputs", inputs, NUMBER_INPUTS)
+        if inputs not in knobs.INPUTS:
+            raise unknown_choice("inputs", inputs, knobs.INPUTS)
         self.continuous, self.numbers, self.depth = continuous, numbers, depth
         self.arguments = {
             "continuous": continuous, "numbers": numbers, "cardinalities": cardinalities, "outputs": outputs,

@@ -11,7 +11,8 @@ import numpy
 import torch
 from jaxtyping import Bool, Float
 
-from trimtab.training.config import Loss, Task
+from trimtab.knobs.knob import Task
+from trimtab.training.config import Loss
 from trimtab.training.metrics import Metric, Reweighted, bootstrap_errors
 from trimtab.training.rules.losses import LossCoefficients
 from trimtab.training.rules.objective import FormulaLoss

@@ -19,6 +19,7 @@ from torch.utils import _pytree as pytree
 from trimtab.errors import DataError, OptionError, ShapeError
 from trimtab.export.scripts.forms import Form, cast
 from trimtab.export.scripts.module import Reading
+from trimtab.knobs.knob import Task
 from trimtab.networks.datasets import Datasets, joined
 from trimtab.networks.examples import Examples
 from trimtab.networks.networks import Networks
@@ -36,7 +37,7 @@ from trimtab.networks.probe import (
 from trimtab.networks.recipe import Recipe, check_against
 from trimtab.networks.streams import Stream
 from trimtab.text.wording import counted, listed
-from trimtab.training.config import Config, Task
+from trimtab.training.config import Config
 from trimtab.training.data import Fold, OneOutput, TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging

@@ -4,15 +4,18 @@ Knows recipes and fingerprints; it reads and writes no files. How many epochs ar
 """
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 import torch
 
+from trimtab.knobs.readings import parameter_of
+from trimtab.knobs.table import KNOBS, NETWORK_KNOBS
 from trimtab.networks.differences import Parts
 from trimtab.networks.fingerprint import fingerprint
 from trimtab.networks.fitting import Fitting
 from trimtab.networks.fitting import log as fitting_log
-from trimtab.networks.recipe import LOSS_PARAMETERS, Recipe
+from trimtab.networks.recipe import Recipe
 from trimtab.networks.streams import Stream
 from trimtab.training.config import Config
 from trimtab.training.run import Request
@@ -60,18 +63,12 @@ def _told(fitting: Fitting, things: Mapping[str, Any]) -> Parts:
 
 
 def knobs_of(config: Config) -> dict[str, Any]:
-    """The knobs of a config by the names that they are typed with, those of the network's function included."""
-    loss, rule = config.loss, config.optimizer
-    return {
-        **config.module_arguments,
-        "loss": loss.name, LOSS_PARAMETERS.get(loss.name, "the loss's parameter"): loss.parameter,
-        "label_smoothing": loss.label_smoothing, "class_weights": loss.class_weights, "optimizer": rule.name,
-        "lr": rule.learning_rate, "momentum": rule.momentum, "second_decay": rule.second_decay,
-        "epsilon": rule.epsilon, "weight_decay": rule.weight_decay, "schedule": config.schedule,
-        "stop": config.stopping, "batch_size": config.batch_size, "dropout_course": config.dropout_course,
-        "decay_course": config.decay_course, "gradient_clip": config.gradient_clip, "averaging": config.averaging,
-        "groups": config.groups,
-    }  # fmt: skip
+    """The knobs of a config by the names that they are typed with, those of the network's function included; without
+    how many epochs are planned, and without dropout, which layers may have of their own."""
+    places = {name: KNOBS[name].place for name in NETWORK_KNOBS if name not in ("dropout", "epochs")}
+    knobs = {name: attrgetter(place)(config) for name, place in places.items() if place != "loss.parameter"}
+    knobs[parameter_of(config.loss.name) or "the loss's parameter"] = config.loss.parameter
+    return {**config.module_arguments, **knobs, "schedule": config.schedule, "stop": config.stopping}
 
 
 def _reader(stream: Stream) -> dict[str, Any]:

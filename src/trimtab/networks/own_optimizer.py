@@ -10,13 +10,15 @@ import torch
 from torch import nn
 
 from trimtab.errors import OptionError, first_line
+from trimtab.knobs.table import placed_in
 from trimtab.networks.recipe import OptimizerFactory, Recipe
 from trimtab.text.wording import with_article
 from trimtab.training.lanes.solo import MakeOptimizer
 
-# Knobs that a factory may take, and those that only trimtab's own update rule reads.
+# Knobs that a factory may take, by the names that torch's own have for them, and those that only trimtab's own update
+# rule reads.
 _HANDED_ON = ("lr", "weight_decay", "momentum")
-_OF_OWN_RULE = ("second_decay", "epsilon", "groups", "decay_course")
+_OF_OWN_RULE = {*placed_in("optimizer").values(), "groups", "decay_course"} - {*_HANDED_ON, "optimizer"}
 
 
 def optimizer_of(recipe: Recipe) -> MakeOptimizer | None:

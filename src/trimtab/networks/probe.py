@@ -22,10 +22,11 @@ from trimtab.errors import (
     did_you_mean,
     first_line,
 )
+from trimtab.knobs.knob import Task
+from trimtab.knobs.table import CLASSIFICATION_LOSSES, LOGIT_LOSSES
 from trimtab.networks.examples import Examples, converted
 from trimtab.networks.networks import copied
 from trimtab.text.wording import listed, with_article
-from trimtab.training.config import BINARY_LOSSES, CLASSIFICATION_LOSSES, Task
 from trimtab.training.metrics import Metric
 from trimtab.training.programs.dropout import DROPOUT_KINDS
 from trimtab.training.programs.program import ModuleUse
@@ -37,7 +38,7 @@ MOST_VALUES, MOST_SEARCHED = 16, 2_000_000
 MOST_TRIED = 27
 _SHARES = ", for shares between 0 and 1 nn.BCEWithLogitsLoss()"
 # Losses of classes that can read one output, the logit of class 1.
-OF_ONE_OUTPUT = (*BINARY_LOSSES, "focal")
+OF_ONE_OUTPUT = (*LOGIT_LOSSES, "focal")
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,7 @@ def task_of(outputs: Any, targets: tuple[Tensor, ...], loss: str | None) -> Task
     """Classification where whole-number targets, one label a row or one-hot, stand against several outputs, unless a
     loss was named."""
     if loss is not None:
-        return "classification" if loss in CLASSIFICATION_LOSSES + BINARY_LOSSES else "regression"
+        return "classification" if loss in CLASSIFICATION_LOSSES + LOGIT_LOSSES else "regression"
     target = targets[0]
     has_scores = isinstance(outputs, Tensor) and outputs.dim() == 2 and outputs.shape[1] > 1
     if not has_scores or len(targets) > 1 or target.is_floating_point():
@@ -311,7 +312,7 @@ def arranged_targets(outputs: Any, examples: Examples, task: Task, loss: str, dt
 
 def classes_told(columns: int, loss: str) -> int:
     """How many classes so many outputs of the network tell apart for a loss of that name."""
-    if columns > 1 and loss in BINARY_LOSSES:
+    if columns > 1 and loss in LOGIT_LOSSES:
         raise ShapeError(
             f'The loss "{loss}" reads one output, the logit of class 1; the network returns {columns}. For several '
             'classes use "cross_entropy", for several labels a row nn.BCEWithLogitsLoss().'

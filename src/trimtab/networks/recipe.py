@@ -13,19 +13,22 @@ import torch
 from torch import nn
 
 from trimtab.errors import OptionError, unknown_choice, unknown_knob
-from trimtab.knobs import refuse_unread
+from trimtab.knobs.knob import CUSTOM, Task
+from trimtab.knobs.readings import is_read, parameter_of, refuse_unread
+from trimtab.knobs.table import (
+    KNOBS,
+    LOGIT_LOSSES,
+    LOSS_ALIASES,
+    LOSSES,
+    NETWORK_KNOBS,
+    OPTIMIZERS,
+    SCHEDULES,
+    fields_of,
+    losses_for,
+)
 from trimtab.networks.networks import Networks
 from trimtab.text.wording import counted, with_article
 from trimtab.training.config import (
-    BINARY_LOSSES,
-    CLASSIFICATION_LOSSES,
-    CUSTOM,
-    LOSS_ALIASES,
-    LOSSES,
-    OPTIMIZERS,
-    SCHEDULES,
-    SCHEDULES_READ,
-    STOPPING_READS,
     Config,
     Group,
     Listed,
@@ -33,8 +36,6 @@ from trimtab.training.config import (
     Optimizer,
     Schedule,
     Stopping,
-    Task,
-    losses_for,
     refuse_idle_settings,
 )
 from trimtab.training.programs.dropout import DROPOUT_KINDS
@@ -43,23 +44,9 @@ OptimizerFactory = Callable[..., torch.optim.Optimizer]
 CustomFunction = Callable[[Any, Any], torch.Tensor]
 
 # Every knob of a training run by the name it is typed with.
-DEFAULTS: dict[str, Any] = {
-    "groups": (), "class_weights": (), "loss": None, "optimizer": "adam", "lr": 1e-3, "schedule": "constant",
-    "batch_size": 32, "epochs": 100, "stop": None, "weight_decay": 0.0, "momentum": 0.9, "second_decay": 0.999,
-    "epsilon": 1e-8, "delta": 1.0, "tau": 0.5, "gamma": 2.0, "label_smoothing": 0.0, "dropout": None,
-    "dropout_course": "constant", "decay_course": "constant", "gradient_clip": 0.0, "averaging": 0.0,
-}  # fmt: skip
-KNOBS = tuple(DEFAULTS)
-# Knobs whose one value is a sequence already, and those that change what a loss is.
-PLAIN_SEQUENCES = ("groups", "class_weights")
-LOSS_KNOBS = frozenset({"loss", "delta", "tau", "gamma", "class_weights", "label_smoothing"})
-# What torch.optim uses where it differs from the defaults above.
-_OWN_DEFAULTS = {"rmsprop": {"second_decay": 0.99}, "lion": {"second_decay": 0.99}, "adagrad": {"epsilon": 1e-10}}
-# Which losses read a parameter of their own, and what it is called.
-LOSS_PARAMETERS = {"huber": "delta", "quantile": "tau", "focal": "gamma"}
-_WHOLE = {"batch_size": 0, "epochs": 1}
-_NUMBERS = ("lr", "weight_decay", "momentum", "second_decay", "epsilon", "delta", "tau", "gamma", "label_smoothing",
-            "dropout", "gradient_clip", "averaging")  # fmt: skip
+DEFAULTS: dict[str, Any] = {name: KNOBS[name].default for name in NETWORK_KNOBS}
+# Those that change what a loss is, so that losses cannot be compared by their values.
+LOSS_KNOBS = frozenset(name for name in NETWORK_KNOBS if KNOBS[name].place.startswith("loss."))
 
 
 @dataclass(frozen=True)
@@ -113,7 +100,7 @@ class Recipe:
         if "loss" not in self.given:
             name = "mse" if task == "regression" else "bce" if is_of_logit else "cross_entropy"
             return replace(self, config=replace(self.config, loss=replace(self.config.loss, name=name)))
-        fitting = losses_for(task) + (BINARY_LOSSES if task == "classification" else ())
+        fitting = losses_for(task) + (LOGIT_LOSSES if task == "classification" else ())
         if self.config.loss.name not in fitting:
             raise unknown_choice(f"loss for {task}", self.config.loss.name, fitting)
         return self
@@ -126,37 +113,35 @@ def recipe(knobs: Mapping[str, Any], network: Mapping[str, Any] | None = None) -
     """
     for name in knobs:
         if name not in DEFAULTS:
-            raise unknown_knob(name, KNOBS)
+            raise unknown_knob(name, NETWORK_KNOBS)
     given = frozenset(name for name, value in knobs.items() if value is not None)
     v = {**DEFAULTS, **{name: plain(value) for name, value in knobs.items() if value is not None}}
-    for name, low in _WHOLE.items():
-        if isinstance(v[name], bool) or not isinstance(v[name], (int, float)) or v[name] % 1 != 0:
-            raise OptionError(f"{name} is {v[name]!r}: it must be a whole number of at least {low}.")
-        v[name] = int(v[name])
-    for name in _NUMBERS:
-        if v[name] is not None and (isinstance(v[name], bool) or not isinstance(v[name], (int, float))):
-            raise OptionError(f"{name} is {v[name]!r}: it must be a number.")
-    if v["optimizer"] == "gd" and v["batch_size"] == 0:
+    v |= {name: _number(name, v[name]) for name in NETWORK_KNOBS if KNOBS[name].bounds and v[name] is not None}
+    if v["optimizer"] == "gd" and not KNOBS["batch_size"].asks_for_something(v["batch_size"]):
         given -= {"batch_size"}  # all rows in each step are what gd does anyway
+    at_hand = {"dropout": v["dropout"] or 0.0, "groups": _groups(v["groups"])}
     config = Config(
         network=tuple((network or {}).items()),
         loss=_loss(v, given),
         optimizer=_optimizer(v, given),
         schedule=_schedule(v["schedule"]),
         stopping=_stopping(v["stop"]),
-        batch_size=v["batch_size"],
-        epochs=v["epochs"],
-        dropout=0.0 if v["dropout"] is None else v["dropout"],
-        dropout_course=v["dropout_course"],
-        decay_course=v["decay_course"],
-        gradient_clip=v["gradient_clip"],
-        averaging=v["averaging"],
-        groups=_groups(v["groups"]),
+        **fields_of("", v | at_hand),
     )
     function, make_optimizer = (v[name] if callable(v[name]) else None for name in ("loss", "optimizer"))
     if function is not None:
         _refuse_loss_knobs(given)
     return Recipe(config, given, function, make_optimizer)  # type: ignore[arg-type]
+
+
+def _number(name: str, value: Any) -> float:
+    """A number of the kind that the knob is; what it may be is seen to where the config is made."""
+    bounds = KNOBS[name].bounds
+    if bounds is not None and bounds.is_whole:
+        return bounds.whole(name, value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise OptionError(f"{name} is {value!r}: it must be a number.")
+    return value
 
 
 def _unchanging(value: Any) -> Any:
@@ -172,7 +157,7 @@ def split_knobs(networks: Networks, knobs: Mapping[str, Any]) -> tuple[dict[str,
         network |= {n: _unchanging(training.pop(n)) for n in list(training) if n not in DEFAULTS}
     unknown = next((name for name in training if name not in DEFAULTS), None)
     if unknown is not None:
-        raise unknown_knob(unknown, (*networks.knobs, *KNOBS))
+        raise unknown_knob(unknown, (*networks.knobs, *NETWORK_KNOBS))
     for name, value in network.items():
         try:
             hash(value)
@@ -262,10 +247,9 @@ def _loss(v: Mapping[str, Any], given: frozenset[str]) -> Loss:
     name = LOSS_ALIASES.get(str(name), str(name))
     if name not in LOSSES:
         raise unknown_choice("loss", name, LOSSES)
-    own = LOSS_PARAMETERS.get(name)
+    own = parameter_of(name)
     parameter = float(v[own]) if own else 1.0
-    is_smooth = name in CLASSIFICATION_LOSSES + BINARY_LOSSES
-    if not is_smooth and v["label_smoothing"]:
+    if v["label_smoothing"] and not is_read("label_smoothing", {"loss": name}):
         raise OptionError(f"label_smoothing belongs to losses of classes, and the loss is {name}: leave it out.")
     return Loss(name, parameter, v["label_smoothing"], weights)
 
@@ -281,7 +265,7 @@ def _class_weights(given: Any) -> tuple[float, ...]:
 
 
 def _refuse_loss_knobs(given: frozenset[str]) -> None:
-    useless = sorted(given & {"delta", "tau", "gamma", "label_smoothing", "class_weights"})
+    useless = sorted(given & LOSS_KNOBS - {"loss"})
     if useless:
         raise OptionError(
             f"{useless[0]} belongs to trimtab's own losses: leave it out where the loss is a function of your own."
@@ -299,13 +283,14 @@ def _optimizer(v: Mapping[str, Any], given: frozenset[str]) -> Optimizer:
         name = CUSTOM
     elif not isinstance(name, str) or name not in OPTIMIZERS:
         raise unknown_choice("optimizer", str(name), OPTIMIZERS)
-    v = {**v, **{knob: value for knob, value in _OWN_DEFAULTS.get(name, {}).items() if knob not in given}}
-    return Optimizer(name, v["lr"], v["momentum"], v["second_decay"], v["epsilon"], v["weight_decay"])
+    defaults = () if name == CUSTOM else KNOBS["optimizer"].option(name).defaults
+    numbers = {**v, "optimizer": name, **{knob: value for knob, value in defaults if knob not in given}}
+    return Optimizer(**fields_of("optimizer", numbers))
 
 
 def _schedule(given: Any) -> Schedule:
     if isinstance(given, Schedule):
-        refuse_idle_settings(given, "schedule", given.name, SCHEDULES_READ, "name")
+        refuse_idle_settings(given, "schedule", "schedule", "name")
         return given
     if not isinstance(given, str):
         raise OptionError(f"schedule is {given!r}: give a name ({', '.join(SCHEDULES)}) or a tt.Schedule.")
@@ -317,7 +302,7 @@ def _stopping(given: Any) -> Stopping:
         return Stopping("none")
     if isinstance(given, EarlyStopping):
         stopping = given.stopping
-        refuse_idle_settings(given, "stopping rule", given.rule, STOPPING_READS, "rule")
+        refuse_idle_settings(given, "stopping rule", "stop", "rule")
         return stopping
     if isinstance(given, Stopping):
         return given

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from trimtab.errors import FactoryError
+from trimtab.knobs.table import KNOBS, NETWORK_KNOBS
 from trimtab.networks.networks import Networks
-from trimtab.networks.recipe import KNOBS, PLAIN_SEQUENCES, plain
+from trimtab.networks.recipe import plain
 from trimtab.training.config import Listed
 
 
@@ -22,7 +23,7 @@ def several(networks: Networks | None, name: str, given: Any) -> list[Any] | Non
         entries = _entries(given, dimensions=2)
         return entries if entries is not None and any(is_sequence(each) for each in entries) else None
     # A tuple may be the one value of what a factory takes.
-    if isinstance(given, tuple) and (name not in KNOBS or (networks is not None and name in networks.knobs)):
+    if isinstance(given, tuple) and (name not in NETWORK_KNOBS or (networks is not None and name in networks.knobs)):
         return None
     return _entries(given, dimensions=1)
 
@@ -30,7 +31,7 @@ def several(networks: Networks | None, name: str, given: Any) -> list[Any] | Non
 def takes_sequence(networks: Networks | None, name: str) -> bool:
     """Whether one value of the knob `name` is a sequence."""
     if networks is None or name not in networks.knobs:
-        return name in PLAIN_SEQUENCES
+        return name in KNOBS and KNOBS[name].is_sequence
     return bool(networks.takes_sequence(name))
 
 

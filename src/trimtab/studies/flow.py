@@ -22,9 +22,10 @@ from trimtab.tuning import calls
 from trimtab.tuning.flight import Flight, in_flight
 from trimtab.tuning.folder import StudyFolder, new_study
 from trimtab.tuning.going_on import kept, words_of_a_cut, words_of_going_on
+from trimtab.tuning.progress import Progress
+from trimtab.tuning.search import Search
 from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.store import begun, check_opens
-from trimtab.tuning.study import Progress, Search
 from trimtab.tuning.trial import TrialRecord, TrialWeights
 from trimtab.tuning.writer import TrialWriter
 

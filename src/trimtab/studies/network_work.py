@@ -23,7 +23,7 @@ from trimtab.training.run import NOT_FINITE, Request
 from trimtab.training.unscored import words_of_unscored
 from trimtab.tuning import calls
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.study import Progress
+from trimtab.tuning.progress import Progress
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 
 # Guesses: seconds that storing a run takes which still trains when the search ends, on a slow disk; and the share of a

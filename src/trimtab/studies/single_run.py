@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars
 
+from trimtab.knobs.knob import Task
 from trimtab.networks.own_optimizer import arguments_of
 from trimtab.networks.recipe import Recipe
-from trimtab.training.config import Config, Task
+from trimtab.training.config import Config
 
 if TYPE_CHECKING:
     import torch

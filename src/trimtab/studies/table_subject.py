@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from trimtab.errors import StudyError
+from trimtab.knobs.knob import Task
 from trimtab.listeners.listeners import Listeners
 from trimtab.machine import available_memory
 from trimtab.model.tensors import training_data
@@ -19,7 +20,6 @@ from trimtab.studies.call import Call
 from trimtab.studies.request import TableRequest
 from trimtab.studies.table_study import TableStudy
 from trimtab.table.prepare import Prepared, prepare
-from trimtab.training.config import Task
 from trimtab.training.data import TrainingData
 from trimtab.training.metrics import Metric, metric_for
 from trimtab.tuning.folder import StudyFolder

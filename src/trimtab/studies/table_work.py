@@ -30,7 +30,7 @@ from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.held import best_of, may_be_model, words_of_better, words_of_less_than_held, words_of_no_trial
 from trimtab.tuning.notices import edge_notices
-from trimtab.tuning.study import Progress
+from trimtab.tuning.progress import Progress
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 from trimtab.tuning.verdicts import EARLIER, FOLDS
 from trimtab.tuning.words import cut_of

@@ -13,7 +13,10 @@ import numpy
 import torch
 
 from trimtab.errors import OptionError, unknown_knob
-from trimtab.knobs import OFF_AT_0, refuse_unread
+from trimtab.knobs.domains import Choice, Range, Value
+from trimtab.knobs.knob import Task
+from trimtab.knobs.readings import asked_for, needed_for, refuse_unread
+from trimtab.knobs.table import KNOBS, TABLE_KNOBS
 from trimtab.listeners.adapters import callbacks_as_listeners
 from trimtab.listeners.listeners import Listeners
 from trimtab.machine import cores, device_named, lanes_in_threads
@@ -25,7 +28,7 @@ from trimtab.networks.fitting import TRAINING_ROWS_JUDGED
 from trimtab.networks.runs import in_lanes
 from trimtab.sweeps.result import Outcome, Sweep, cell, summarised
 from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, is_usual, prepare, refuse_second_split
-from trimtab.training.config import OPTIMIZERS, SCHEDULES, Config, Task, losses_for
+from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
@@ -37,13 +40,7 @@ from trimtab.training.randomness import initialised, number_from
 from trimtab.training.rules.losses import LossCoefficients
 from trimtab.training.run import NOT_FINITE, Request, RunRecord
 from trimtab.training.untrained import untrained_loss
-from trimtab.tuning.space import FIRST_GUESSES, KNOB_NAMES, Choice, Range, Space, Value, check_fixed, space_for
-
-POINTS = 12
-# Knobs that only say something with another knob at a certain value.
-NEEDED = {"delta": {"loss": "huber"}, "tau": {"loss": "quantile"}, "gamma": {"loss": "focal"},
-          "label_smoothing": {"loss": "cross_entropy"}, "sigma": {"inputs": "periodic"}}  # fmt: skip
-TYPICAL = {"lr": (1e-5, 1.0, 16), "tau": (0.05, 0.95, 7)}
+from trimtab.tuning.space import FIRST_GUESSES, Space, check_fixed, space_for
 
 
 def sweep_table(
@@ -77,8 +74,8 @@ def sweep_table(
     Raises DataError and OptionError.
     """
     started = time.perf_counter()
-    if knob not in KNOB_NAMES:
-        raise unknown_knob(knob, KNOB_NAMES)
+    if knob not in TABLE_KNOBS:
+        raise unknown_knob(knob, TABLE_KNOBS)
     if knob in fixed:
         raise OptionError(f"{knob} is swept and also fixed: leave one of the two out.")
     options = data_options or {}
@@ -88,7 +85,7 @@ def sweep_table(
     task: Task = prepared.target_encoder.task  # type: ignore[assignment]
     measure = metric_for(metric, task, prepared.target_encoder.outputs)
     tensors = training_data(prepared, device_named(device))
-    fixed = check_fixed({**NEEDED.get(knob, {}), **fixed}, task)
+    fixed = check_fixed({**needed_for(knob), **fixed}, task)
     space = space_for(task, measure.name, rows=tensors.most_training_rows, columns=prepared.encoder.n_numbers,
                       fixed={})  # fmt: skip
     values = list(values) if values is not None else _values(space, knob)
@@ -141,26 +138,23 @@ def _trained(
 
 def _values(space: Space, knob: str) -> list[Value]:
     """What a search would try, or all there is to choose from."""
-    choices = {"loss": losses_for(space.task), "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
-    if knob in choices:
-        return list(choices[knob])
-    domain = space.domains.get(knob)
-    if knob in TYPICAL:
-        low, high, count = TYPICAL[knob]
-        return (numpy.geomspace if knob == "lr" else numpy.linspace)(low, high, count).tolist()
+    about = KNOBS[knob]
+    # Names that are structures cost a compile each: of those a sweep takes the ones that a search would.
+    if about.options and not about.is_structural:
+        return list(about.names_for(space.task))
+    domain = about.swept or space.domains.get(knob)
     if isinstance(domain, Choice):
         return list(domain.values)
     if isinstance(domain, Range):
-        points = (numpy.geomspace if domain.log else numpy.linspace)(domain.low, domain.high, POINTS).tolist()
+        points = (numpy.geomspace if domain.log else numpy.linspace)(domain.low, domain.high, about.points).tolist()
         return sorted({round(point) for point in points}) if domain.integer else points
     raise OptionError(f"{knob} has no usual values: say which with --values.")
 
 
 def _refuse_idle(usual: Mapping[str, Value], fixed: Mapping[str, Value], knob: str, values: Sequence[Value]) -> None:
     """Raise OptionError for a knob, held still or swept, that none of the runs reads."""
-    given = [name for name, value in fixed.items() if not (name in OFF_AT_0 and value == 0)]
     parts = {name: (fixed.get(name, usual[name]),) for name in ("loss", "optimizer", "inputs", "depth")}
-    refuse_unread([*given, knob], parts | {knob: tuple(values)})
+    refuse_unread([*asked_for(fixed), knob], parts | {knob: tuple(values)})
 
 
 def _config(space: Space, given: Mapping[str, Value]) -> Config:
@@ -169,7 +163,7 @@ def _config(space: Space, given: Mapping[str, Value]) -> Config:
 
 def _usual(space: Space) -> dict[str, Value]:
     """What a search would begin with."""
-    usual: dict[str, Value] = {**FIRST_GUESSES[0], "epochs": space.natural_epochs, "tau": 0.5}
+    usual: dict[str, Value] = {**FIRST_GUESSES[0], "epochs": space.natural_epochs, "tau": KNOBS["tau"].default}
     usual["loss"] = "mse" if space.task == "regression" else "cross_entropy"
     sizes = space.domains["batch_size"]
     assert isinstance(sizes, Choice)

@@ -19,7 +19,7 @@ from trimtab.terminal.console import quietly
 from trimtab.terminal.progress import Notices, PlainLines, Silent, progress_in_words
 
 if TYPE_CHECKING:
-    from trimtab.tuning.study import Progress
+    from trimtab.tuning.progress import Progress
 
 ON_INTERRUPT = "Ctrl-C stops here and keeps the best so far."
 SECONDS_BETWEEN_UPDATES = 0.5

@@ -17,7 +17,7 @@ from trimtab.text.wording import counted
 
 if TYPE_CHECKING:
     from trimtab.table.schema import Schema
-    from trimtab.tuning.study import Progress
+    from trimtab.tuning.progress import Progress
 
 SECONDS_BETWEEN_LINES = 5.0
 # A budget beyond this is none.

@@ -6,51 +6,28 @@ Knows no tables, no tensors and no search: a config is data.
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from trimtab.errors import OptionError, unknown_choice
-from trimtab.knobs import CUSTOM
+from trimtab.knobs.domains import Bounds
+from trimtab.knobs.knob import CUSTOM
+from trimtab.knobs.readings import parameter_of
+from trimtab.knobs.table import COURSES, KNOBS, LOSSES, OPTIMIZERS, SCHEDULES, STOPPING_RULES, placed_in
 from trimtab.text.wording import listed
 
-Task = Literal["regression", "classification"]
 
-REGRESSION_LOSSES = ("mse", "mae", "huber", "log_cosh", "quantile")
-CLASSIFICATION_LOSSES = ("cross_entropy", "focal")
-# Of two classes and a network with one output, their logit. Tables have an output for each class.
-BINARY_LOSSES = ("bce",)
-LOSS_ALIASES = {"binary_cross_entropy": "bce", "bce_with_logits": "bce"}
-LOSSES = REGRESSION_LOSSES + CLASSIFICATION_LOSSES + BINARY_LOSSES
-OPTIMIZERS = ("gd", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion")
-SCHEDULES = ("constant", "step", "cosine", "one_cycle", "warmup_cosine", "plateau")
-STOPPING_RULES = ("none", "patience", "gl", "pq", "up")
-COURSES = ("constant", "linear", "cosine", "flat_cosine")
-
-
-# What each schedule and each stopping rule reads of its settings.
-SCHEDULES_READ = {
-    "constant": (), "cosine": (), "step": ("factor", "every"), "plateau": ("factor", "patience"),
-    "one_cycle": ("warmup",), "warmup_cosine": ("warmup",),
-}  # fmt: skip
-STOPPING_READS = {
-    "none": (), "patience": ("patience", "min_improvement"), "gl": ("threshold",), "pq": ("threshold", "strip"),
-    "up": ("patience", "strip"),
-}  # fmt: skip
-
-
-def refuse_idle_settings(owner: Any, what: str, name: str, reads: dict[str, tuple[str, ...]], called: str) -> None:
-    """Raise OptionError for a setting of `owner`, the `what` called `name`, that is not at its default and has no
-    effect there: `reads` says what each reads, `called` is the field that names it."""
+def refuse_idle_settings(owner: Any, what: str, knob: str, called: str) -> None:
+    """Raise OptionError for a setting of `owner`, the `what`, that is not at its default and has no effect there:
+    `called` is the field that holds the option's name, `knob` the one that has these options."""
+    name, options = getattr(owner, called), KNOBS[knob].options
+    reads = KNOBS[knob].option(name).reads
     for each in dataclasses.fields(owner):
-        if each.name != called and each.name not in reads[name] and getattr(owner, each.name) != each.default:
-            readers = [reader for reader, settings in reads.items() if each.name in settings]
+        if each.name != called and each.name not in reads and getattr(owner, each.name) != each.default:
+            readers = [option.name for option in options if each.name in option.reads]
             raise OptionError(
                 f"{each.name}={getattr(owner, each.name)!r} has no effect on the {what} {name}: it belongs to "
                 f"{listed(readers)}. Leave it out, or choose another {what}."
             )
-
-
-def losses_for(task: Task) -> tuple[str, ...]:
-    return REGRESSION_LOSSES if task == "regression" else CLASSIFICATION_LOSSES
 
 
 def whole(name: str, value: Any, least: int = 0) -> int:
@@ -63,18 +40,22 @@ def whole(name: str, value: Any, least: int = 0) -> int:
 
 def require(name: str, value: object, low: float, high: float = math.inf, *, low_open: bool = False) -> None:
     """Raise OptionError unless `value` is a finite number in [low, high] (or (low, high])."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or not low <= float(value) <= high or (low_open and value == low):  # type: ignore[arg-type]
-        bound = f"above {low:g}" if low_open else f"at least {low:g}"
-        upper = "" if math.isinf(high) else f" and at most {high:g}"
-        raise OptionError(f"{name} is {value!r}: it must be a number {bound}{upper}.")
+    Bounds(low, high, low_open).require(name, value)
+
+
+def require_knob(name: str, value: object) -> None:
+    """Raise OptionError unless `value` is a number that the knob `name` can be."""
+    knob = KNOBS[name]
+    assert knob.bounds is not None
+    knob.bounds.require(knob.called, value)
 
 
 @dataclass(frozen=True)
 class Loss:
     """The quantity that training minimises.
 
-    `parameter` is huber's delta (in units of the scaled target), quantile's tau or focal's gamma; others ignore it.
+    `parameter` is what the table of knobs calls its own (huber's delta, in units of the scaled target); those that have
+    none ignore it.
     """
 
     name: str = "mse"
@@ -85,13 +66,9 @@ class Loss:
     def __post_init__(self) -> None:
         if self.name not in (*LOSSES, CUSTOM):
             raise unknown_choice("loss", self.name, LOSSES)
-        if self.name == "huber":
-            require("huber's delta", self.parameter, 0, low_open=True)
-        if self.name == "quantile":
-            require("quantile's tau", self.parameter, 0, 1, low_open=True)
-        if self.name == "focal":
-            require("focal's gamma", self.parameter, 0)
-        require("label smoothing", self.label_smoothing, 0, 0.999)
+        if own := parameter_of(self.name):
+            require_knob(own, self.parameter)
+        require_knob("label_smoothing", self.label_smoothing)
 
 
 @dataclass(frozen=True)
@@ -112,11 +89,9 @@ class Optimizer:
     def __post_init__(self) -> None:
         if self.name not in (*OPTIMIZERS, CUSTOM):
             raise unknown_choice("optimizer", self.name, OPTIMIZERS)
-        require("the learning rate", self.learning_rate, 0, low_open=True)
-        require("momentum", self.momentum, 0, 0.99999)
-        require("second_decay", self.second_decay, 0, 1)
-        require("epsilon", self.epsilon, 0)
-        require("weight decay", self.weight_decay, 0)
+        for field_name, knob in placed_in("optimizer").items():
+            if KNOBS[knob].bounds is not None:
+                require_knob(knob, getattr(self, field_name))
 
 
 @dataclass(frozen=True)
@@ -236,11 +211,8 @@ class Config:
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", tuple(sorted(self.network)))
         object.__setattr__(self, "initial", tuple(sorted(self.initial)))
-        require("batch_size", self.batch_size, 0)
-        require("epochs", self.epochs, 1)
-        require("dropout", self.dropout, 0, 0.95)
-        require("gradient_clip", self.gradient_clip, 0)
-        require("averaging", self.averaging, 0, 0.99999)
+        for name in ("batch_size", "epochs", "dropout", "gradient_clip", "averaging"):
+            require_knob(name, getattr(self, name))
         for course in (self.dropout_course, self.decay_course):
             if course not in COURSES:
                 raise unknown_choice("course", course, COURSES)

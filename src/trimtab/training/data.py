@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from trimtab.training.config import Task
+from trimtab.knobs.knob import Task
 from trimtab.training.rules.objective import FormulaLoss, Objective, Targets
 
 # What the one output of a network for two classes says of class 1.

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from trimtab.errors import OptionError, unknown_choice
-from trimtab.training.config import Task
+from trimtab.knobs.knob import Task
 
 Array = Tensor | numpy.ndarray
 Targets = Float[Tensor, "lanes rows outputs"] | Int[Tensor, "lanes rows"]

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from trimtab.errors import OptionError, first_line
+from trimtab.knobs.knob import Task
 from trimtab.training import metrics
-from trimtab.training.config import Task
 
 _WEIGHTS = ("weight", "weights", "sample_weight")
 

@@ -15,11 +15,11 @@ from typing import Protocol
 
 import numpy
 
+from trimtab.knobs.domains import Value
 from trimtab.training.randomness import number_from
 from trimtab.tuning.pace import STRUCTURES_OF_A_SEARCH
 from trimtab.tuning.proposer import Proposer
 from trimtab.tuning.repeats import Repeats
-from trimtab.tuning.space import Value
 from trimtab.tuning.trial import TrialRecord
 
 READY, TRIES = 6, 8

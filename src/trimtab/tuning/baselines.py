@@ -11,9 +11,10 @@ import numpy
 import torch
 from torch import Tensor
 
+from trimtab.knobs.knob import Task
 from trimtab.machine import one_blas_thread
 from trimtab.settings.quiet import quietly
-from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping, Task
+from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.programs.program import Layout
 from trimtab.tuning.trial import TrialWeights, out_of_fold

@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from trimtab.knobs.domains import Value
 from trimtab.tuning.ahead import Ahead, InOrder, Source, Waves
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.proposer import REMEMBERED_BEST, REMEMBERED_LATEST, Proposer
 from trimtab.tuning.repeats import Repeats
-from trimtab.tuning.space import SearchSpace, Value
+from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.trial import TrialRecord
 
 

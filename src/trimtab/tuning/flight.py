@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from trimtab.knobs.domains import Value
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.space import Value
 from trimtab.tuning.store import document_of, record_of
 from trimtab.tuning.trial import TrialRecord
 

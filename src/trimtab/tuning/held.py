@@ -7,16 +7,19 @@ Knows records and knobs; it trains and chooses nothing.
 import math
 from collections.abc import Mapping, Sequence
 
+from trimtab.knobs.domains import Value
+from trimtab.knobs.readings import flag
+from trimtab.knobs.table import KNOBS
 from trimtab.text.layout import number
 from trimtab.text.wording import listed, sentence
 from trimtab.training.metrics import Metric
 from trimtab.tuning.baselines import FITTED_BASELINES
-from trimtab.tuning.space import Value, knobs_of
+from trimtab.tuning.space import knobs_of
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 from trimtab.tuning.verdicts import BASELINES
 
-# Knobs that are off at 0: what has no such knob is as was asked for.
-_OFF_AT_0 = ("dropout", "label_smoothing")
+# What has no such knob is as was asked for by 0.
+_OFF_AT_0 = tuple(name for name, knob in KNOBS.items() if knob.is_off_at_0)
 # The knobs that a model has which is solved and not trained; the rest of its config stands for nothing.
 _OF_A_SOLUTION = ("depth", "loss")
 
@@ -80,7 +83,7 @@ def words_of_better(
         who, (one, other) = BASELINES[record.name], (number(each) for each in (metric.shown(record.error), score))
         text = f"{who[0].upper()}{who[1:]}, which {lack}, is better: validation {metric.name} {one} against {other}."
         if not texts:
-            text += f" Without {listed(map(_flag, lacking))} it may be the model."
+            text += f" Without {listed(map(flag, lacking))} it may be the model."
         texts.append(text)
     return texts
 
@@ -102,10 +105,6 @@ def words_of_less_than_held(members: Sequence[TrialRecord], held: Mapping[str, V
             "--budget, or --trials alone."
         )
     return texts
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _are_fewer(name: str, own: Value, held: Value) -> bool:

@@ -2,19 +2,16 @@
 
 import math
 
+from trimtab.knobs.domains import HIGH, LOW, Choice, Range, Value
+from trimtab.knobs.readings import flag
+from trimtab.knobs.table import KNOBS
 from trimtab.training.run import ALL_EPOCHS
-from trimtab.tuning.space import Choice, Range, Space, Value, knobs_of
+from trimtab.tuning.space import Space, knobs_of
 from trimtab.tuning.trial import TrialRecord
 
-# The ends of a range beyond which there is something to be found. Batch sizes are those that suit the rows, and the low
-# end of what works against overfitting is next to nothing.
-LOW, HIGH = "low", "high"
-ENDS = {
-    "lr": (LOW, HIGH), "epochs": (LOW, HIGH), "delta": (LOW, HIGH), "gamma": (LOW, HIGH), "sigma": (LOW, HIGH),
-    "width": (HIGH,), "depth": (HIGH,), "dropout": (HIGH,), "weight_decay": (HIGH,), "label_smoothing": (HIGH,),
-}  # fmt: skip
 # A guess: the best of fewer lies near some end by chance, whatever the data.
 FEWEST_TRIALS = 10
+# The share of a range, on its own scale, that counts as its edge (a guess).
 NEAR = 0.02
 
 
@@ -29,13 +26,15 @@ def edge_notices(winner: TrialRecord, space: Space, *, trials: int) -> list[str]
     notices = []
     for name, value in winner.values.items():
         end = _end(space.domains.get(name), value) if read.get(name) == value else None
-        if end not in ENDS.get(name, ()):
+        if end not in KNOBS[name].edges:
             continue
         if name == "epochs" and end == HIGH and ALL_EPOCHS not in winner.ended:
             continue  # no run came so far
-        flag, side = f"--{name.replace('_', '-')}", "beyond it" if end == HIGH else "below it"
+        side = "beyond it" if end == HIGH else "below it"
         shown = f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
-        notices.append(f"The best {name} ({shown}) is at the edge of what is tried: try {flag} with a value {side}.")
+        notices.append(
+            f"The best {name} ({shown}) is at the edge of what is tried: try {flag(name)} with a value {side}."
+        )
     return notices
 
 

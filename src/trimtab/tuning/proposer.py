@@ -17,9 +17,10 @@ with quietly():
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from trimtab.knobs.domains import Choice, Domain, Range, Value
 from trimtab.training.randomness import number_from
 from trimtab.tuning.partly_fixed import PartlyFixed
-from trimtab.tuning.space import Choice, Domain, Range, SearchSpace, Value
+from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 
 # Optuna 4 calls some of what is used here experimental.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy
 
-from trimtab.tuning.space import Choice, Domain, Value
+from trimtab.knobs.domains import Choice, Domain, Value
 
 LISTED = 10_000
 

@@ -11,10 +11,10 @@ import numpy
 import torch
 from torch import Tensor
 
+from trimtab.knobs.domains import Value
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.run import NOT_FINITE, OUT_OF_BUDGET, Curves, RunRecord
-from trimtab.tuning.space import Value
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
 

@@ -2,25 +2,14 @@
 
 from collections.abc import Sequence
 
+from trimtab.knobs.knob import CUSTOM
+from trimtab.knobs.table import KNOBS
 from trimtab.training.config import Config
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, OUT_OF_BUDGET, PRUNED, STOPPED_EARLY
 from trimtab.tuning.space import knobs_of
 from trimtab.tuning.trial import TrialRecord
 
-_OPTIMIZERS = {
-    "gd": "gradient descent on all rows", "sgd": "SGD", "momentum": "SGD with momentum",
-    "nesterov": "SGD with Nesterov momentum", "adagrad": "Adagrad", "rmsprop": "RMSprop",
-    "adam": "Adam", "adamw": "AdamW", "lion": "Lion", "custom": "an optimizer of your own",
-}  # fmt: skip
-_SCHEDULES = {
-    "constant": "held constant", "step": "lowered in steps", "cosine": "with cosine decay",
-    "one_cycle": "in one cycle", "warmup_cosine": "with warm-up and cosine decay",
-    "plateau": "lowered on plateaus",
-}  # fmt: skip
-_LOSSES = {
-    "mse": "mean squared error", "mae": "mean absolute error", "log_cosh": "log-cosh loss",
-    "cross_entropy": "cross-entropy", "bce": "binary cross-entropy", "custom": "a loss of your own",
-}  # fmt: skip
+_OWN = {"loss": "a loss of your own", "optimizer": "an optimizer of your own"}
 _BASELINES = {
     "mean": "the mean of the target, whatever the row says",
     "linear": "a linear model",
@@ -44,13 +33,12 @@ def _short(value: object) -> str:
 
 def loss_in_words(config: Config) -> str:
     loss = config.loss
-    named = {
-        "huber": f"Huber loss with delta {figure(loss.parameter)}",
-        "quantile": f"quantile loss at {figure(loss.parameter)}",
-        "focal": f"focal loss with gamma {figure(loss.parameter)}",
-    }
-    text = named.get(loss.name) or _LOSSES[loss.name]
+    text = _named("loss", loss.name).format(figure(loss.parameter))
     return text + (f" with labels smoothed by {figure(loss.label_smoothing)}" if loss.label_smoothing else "")
+
+
+def _named(knob: str, name: str) -> str:
+    return _OWN[knob] if name == CUSTOM else KNOBS[knob].option(name).words
 
 
 def network_in_words(config: Config) -> str:
@@ -68,8 +56,8 @@ def config_in_words(config: Config) -> str:
     """ "AdamW, learning rate 0.0031 with cosine decay, Huber loss with delta 0.8, 2 hidden layers of 128, ..." """
     optimizer = config.optimizer
     parts = [
-        _OPTIMIZERS[optimizer.name],
-        f"learning rate {figure(optimizer.learning_rate)} {_SCHEDULES[config.schedule.name]}",
+        _named("optimizer", optimizer.name),
+        f"learning rate {figure(optimizer.learning_rate)} {_named('schedule', config.schedule.name)}",
         loss_in_words(config),
         network_in_words(config),
         f"batches of {config.batch_size}" if config.batch_size else "all rows in each step",

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from trimtab.training.config import OPTIMIZERS, Config, Group, Optimizer
+from trimtab.knobs.table import OPTIMIZERS
+from trimtab.training.config import Config, Group, Optimizer
 from trimtab.training.rules.groups import GroupCoefficients
 from trimtab.training.rules.update import OptimizerCoefficients, StepRates, UpdateRule, step_rates
 

@@ -9,7 +9,8 @@ import torch
 from torch.optim import lr_scheduler
 
 import trimtab as tt
-from trimtab.training.config import SCHEDULES, Schedule
+from trimtab.knobs.table import SCHEDULES
+from trimtab.training.config import Schedule
 from trimtab.training.rules.schedules import make
 
 STEPS = 120

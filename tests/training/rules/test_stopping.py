@@ -5,7 +5,8 @@ import math
 import numpy
 import pytest
 
-from trimtab.training.config import STOPPING_RULES, Stopping
+from trimtab.knobs.table import STOPPING_RULES
+from trimtab.training.config import Stopping
 from trimtab.training.rules.stopping import make
 
 

@@ -1,6 +1,7 @@
 """Losses and metrics of a study as code. Knows no network and no loop."""
 
 from trimtab.export.scripts.literals import literal
+from trimtab.knobs.table import REGRESSION_LOSSES
 from trimtab.training.config import Loss
 
 
@@ -16,10 +17,8 @@ def loss_function(loss: Loss, *, has_weights: bool) -> str:
     if not has_weights and _torch_call(loss, "", ""):
         return ""
     given = "output, target, weight" if has_weights else "output, target"
-    if loss.name in ("cross_entropy", "bce", "focal"):
-        body = _classification(loss, has_weights=has_weights)
-    else:
-        body = _regression(loss, has_weights=has_weights)
+    write = _regression if loss.name in REGRESSION_LOSSES else _classification
+    body = write(loss, has_weights=has_weights)
     lines = "".join(f"    {line}\n" for line in body)
     return f"def loss({given}):\n{lines}"
 

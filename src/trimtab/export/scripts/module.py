@@ -17,8 +17,9 @@ from trimtab.export.scripts.optimizers import LION, groups_function, schedule_fu
 from trimtab.export.scripts.sources import Source, source_of, source_of_module, spread_out
 from trimtab.export.scripts.text import imported, tidy
 from trimtab.export.scripts.training import KEPT, Loop, constants
+from trimtab.knobs.knob import Task
 from trimtab.text.wording import listed
-from trimtab.training.config import Config, Task
+from trimtab.training.config import Config
 from trimtab.training.programs.dropout import DROPOUT_KINDS
 from trimtab.training.programs.layers import counts_rows
 from trimtab.training.programs.program import Layout

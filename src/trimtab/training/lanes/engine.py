@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from trimtab.errors import OptionError
+from trimtab.knobs.knob import CUSTOM
 from trimtab.training.compiling.compiler import Compiler
 from trimtab.training.compiling.libraries import Compiled
-from trimtab.training.config import CUSTOM
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes import plans
 from trimtab.training.lanes.compilation import Compilation

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from trimtab.training.config import Config, Optimizer, Task
+from trimtab.knobs.knob import Task
+from trimtab.training.config import Config, Optimizer
 from trimtab.training.data import TrainingData
 from trimtab.training.programs.program import Program
 from trimtab.training.programs.step import COLUMNS, FIRST_TENSOR, Features, LaneCoefficients, Plan, Rows, State

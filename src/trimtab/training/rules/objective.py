@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import LossError, first_line
-from trimtab.training.config import Task
+from trimtab.knobs.knob import Task
 from trimtab.training.rules.losses import LossCoefficients, classification_loss, logit_loss, regression_loss
 from trimtab.training.telling import say_once
 

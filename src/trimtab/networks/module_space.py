@@ -11,12 +11,15 @@ from typing import Any
 import numpy
 
 from trimtab.errors import OptionError
+from trimtab.knobs.domains import Choice, Domain, Range, Value
+from trimtab.knobs.knob import Task
+from trimtab.knobs.table import CLASSIFICATION_LOSSES, LOGIT_LOSSES, REGRESSION_LOSSES
 from trimtab.networks.networks import Networks
 from trimtab.networks.recipe import EarlyStopping, Recipe, plain, recipe, refuse_idle, split_knobs
 from trimtab.networks.several import is_sequence, several, takes_sequence
 from trimtab.text.wording import with_article
-from trimtab.training.config import BINARY_LOSSES, CLASSIFICATION_LOSSES, REGRESSION_LOSSES, Config, Listed, Task, whole
-from trimtab.tuning.space import Choice, Domain, Range, Value, natural_epochs
+from trimtab.training.config import Config, Listed, whole
+from trimtab.tuning.space import natural_epochs, usual_patience
 
 HOW_TO_WRITE = 'Write a list of values, or a range as (low, high) or (low, high, "log").'
 
@@ -145,7 +148,7 @@ class ModuleSpace:
         epochs = knobs.setdefault("epochs", self.natural_epochs)
         if may_shorten:
             knobs["epochs"] = values["epochs"]
-        knobs.setdefault("stop", EarlyStopping(patience=max(10, int(epochs) // 4)))
+        knobs.setdefault("stop", EarlyStopping(patience=usual_patience(int(epochs))))
         network, training = split_knobs(self.networks, {name: Listed.of(value) for name, value in knobs.items()})
         return recipe(training, network)
 
@@ -166,7 +169,7 @@ class ModuleSpace:
         """Raise OptionError where the search may take losses of numbers and losses of classes."""
         names = [loss.config.loss.name for loss in self.losses]
         of_numbers, of_classes = (
-            [n for n in names if n in kind] for kind in (REGRESSION_LOSSES, CLASSIFICATION_LOSSES + BINARY_LOSSES)
+            [n for n in names if n in kind] for kind in (REGRESSION_LOSSES, CLASSIFICATION_LOSSES + LOGIT_LOSSES)
         )
         if of_numbers and of_classes:
             raise OptionError(

@@ -6,12 +6,10 @@ Knows configs, lanes and trials; it knows no tables, and nothing of how results 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 
 import numpy
-import torch
 
-from trimtab.errors import OptionError
+from trimtab.knobs.domains import Value
 from trimtab.listeners.listeners import Listeners
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
@@ -20,51 +18,45 @@ from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.population import Population, Structure
 from trimtab.training.lanes.reports import RunReports
 from trimtab.training.metrics import Metric
-from trimtab.training.run import NOT_FINITE, OUT_OF_BUDGET, PRUNED, Request, RunRecord
-from trimtab.training.unscored import words_of_unscored
+from trimtab.training.run import OUT_OF_BUDGET, Request, RunRecord
 from trimtab.tuning import baselines
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.earlier import source_after
 from trimtab.tuning.flight import Flight, Flying
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.halving import Halving
-from trimtab.tuning.held import best_of, may_be_model
+from trimtab.tuning.halving import RUNGS, Halving
+from trimtab.tuning.judge import Judge
+from trimtab.tuning.ledger import Ledger
 from trimtab.tuning.pace import FEWEST_EPOCHS, Pace
+from trimtab.tuning.progress import Progress
 from trimtab.tuning.repeats import Repeats
-from trimtab.tuning.space import SearchSpace, Value
-from trimtab.tuning.trial import COMPLETE, FAILED, ActiveTrial, TrialRecord, TrialWeights, out_of_fold, rate_cuts
-from trimtab.tuning.trial import PRUNED as PRUNED_TRIAL
+from trimtab.tuning.scoring import Scoring
+from trimtab.tuning.space import SearchSpace
+from trimtab.tuning.trial import COMPLETE, ActiveTrial, TrialRecord, TrialWeights
+from trimtab.tuning.trial_queue import TrialQueue
 from trimtab.tuning.writer import TrialWriter
 
+# Operations of one step of everything that trains at once: hundredths of a second of one core. With much more, trials
+# would begin in great numbers before the first of them are judged (a guess).
 WORK_IN_FLIGHT = 4e8
+# The share of the search that the default MLP may take: it is a yardstick, and seldom the model (a guess).
 SHARE_OF_DEFAULT_MLP = 0.12
-FULL_ENOUGH = 0.35
+# The share of the search that a linear baseline may be expected to take (a guess).
+SHARE_OF_LINEAR = 0.25
+# A trial with less than this share of its epochs is not judged at rungs: the second of them is the last that says much.
+FULL_ENOUGH = RUNGS[-1]
+# How much more work the structure of the best trial gets than any other (a guess).
 FAVOUR = 2.0
+# In the last tenth of a search nothing begins that cannot train for a few epochs (a guess).
 LAST_SHARE = 0.1
-# So many trials without a score end a search. A guess: a metric that gives no number for these gives none at all.
-MOST_UNSCORED = 8
-# Lanes and trials that train at once where the trials are counted: fewer know more of each other, more are quicker.
+# Seconds between two frames of what is shown.
+FRAME = 0.2
+# Lanes and trials that train at once where the trials are counted: fewer know more of each other, more are quicker
+# (guesses).
 LANES_IN_FLIGHT, FEWEST_IN_FLIGHT, MOST_IN_FLIGHT = 40, 8, 16
 
-
+# What runs of baselines are called; others go by the numbers of their trials.
 _CALLED = {"default_mlp": "default MLP", "linear": "linear model"}
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a study stands; `best_score` is the `metric` as users read it, `seconds_left` infinite without a limit,
-    `share` how much of the budget or of the trials is used up (0 to 1)."""
-
-    phase: str
-    seconds_left: float
-    trials_done: int
-    runs_done: int
-    lanes_alive: int
-    best_score: float | None
-    best_trial: TrialRecord | None
-    steps_per_second: float
-    metric: str = ""
-    share: float = 0.0
 
 
 class Search:
@@ -93,38 +85,33 @@ class Search:
         self.data, self.metric, self.space, self.engine = data, metric, space, engine
         self.folder, self.writer, self.budget, self.seed, self.max_trials = folder, writer, budget, seed, max_trials
         self.listeners, self.reports = listeners, RunReports(listeners)
-        self.on_progress, self.on_best = on_progress, on_best
-        self.truth = data.truth(torch.arange(data.rows, device=data.device)).cpu() if data.outputs else torch.empty(0)
-        self.weights = data.weights.cpu().double()
-        self.flight = flight
-        self.so_far = {each.so_far.number: each.so_far for each in flying if each.so_far is not None}
+        self.on_progress, self.flight = on_progress, flight
+        self.scoring = Scoring(data, metric)
+        cut = {each.so_far.number: each.so_far for each in flying if each.so_far is not None}
         if max_trials is None:
-            earlier, flying = self._with_cut_ones(earlier), [each for each in flying if each.so_far is None]
-        self.trials = list(earlier)
-        self.tuned = sum(not record.name for record in earlier)
+            earlier, flying = self._with_cut_ones(earlier, cut), [each for each in flying if each.so_far is None]
+            cut = {}
+        self.ledger = Ledger(earlier, cut, writer=writer, metric=metric, held=space.fixed, on_best=on_best)
         # A baseline whose weights are lost could not be shown: it is made again.
         there = {r.name for r in earlier if not numpy.isfinite(r.error) or folder.has_weights(r.number)}
         self.baseline_names = set(baseline_names) - there
         self.runs_done = 0
-        self.unscored: set[float] = set()  # what the metric gave in their place, of trials without a score
         numbers = [record.number for record in earlier] + [each.number for each in flying if each.number is not None]
-        self.next_number = 1 + max(numbers, default=-1)
-        self.lag = None if max_trials is None else _trials_in_flight(len(data.folds))
-        self.halving = Halving(lag=self.lag)
-        self.active: dict[int, ActiveTrial] = {}
-        self.waiting = [
+        self.queue = TrialQueue([], 1 + max(numbers, default=-1), flight=flight)
+        self.queue.waiting = [
             (number, values)
             for number, values in (self._numbered(each) for each in flying if not (each.so_far and each.so_far.name))
             if values.keys() == space.domains.keys()
         ]
-        self.repeats = Repeats(space.domains)
-        self.source = source_after(
-            earlier, self.waiting, space=space, seed=seed, lag=self.lag, first=self.next_number,
-            trials_at_once=self._trials_at_once, repeats=self.repeats, halving=self.halving,
+        self.lag = None if max_trials is None else _trials_in_flight(len(data.folds))
+        self.active: dict[int, ActiveTrial] = {}
+        halving = Halving(lag=self.lag)
+        self.judge = Judge(halving)
+        self.queue.source = source_after(
+            earlier, self.queue.waiting, space=space, seed=seed, lag=self.lag, first=self.queue.next_number,
+            trials_at_once=self._trials_at_once, repeats=Repeats(space.domains), halving=halving,
         )  # fmt: skip
-        self.is_too_late = self.is_exhausted = False
-        candidates = [*earlier, *self.so_far.values()]
-        self.best = best_of(candidates, space.fixed)
+        self.is_too_late = False
         self.pace = Pace(engine)
         engine.compilation.how = self._how_to_compile
         self._started = time.monotonic()
@@ -139,7 +126,7 @@ class Search:
         With `max_trials` the outcome is the same in however many calls they are done: a trial follows from the seed,
         its number and those that were `lag` before it, and one that was cut short runs again.
         """
-        with closing(self.source), self.listeners:
+        with closing(self.queue.source), self.listeners:
             if self.baseline_names:
                 self._run_baselines()
             while not self.budget.is_over():
@@ -149,23 +136,29 @@ class Search:
                     break
                 self._advance(population)
             self._end_all()
-        finished = {record.number for record in self.trials}
-        cut = [record for number, record in self.so_far.items() if number not in finished]
-        return sorted(self.trials + cut, key=lambda record: record.number)
+        return self.ledger.all
 
-    def _with_cut_ones(self, earlier: Sequence[TrialRecord]) -> list[TrialRecord]:
+    def _with_cut_ones(self, earlier: Sequence[TrialRecord], cut: Mapping[int, TrialRecord]) -> list[TrialRecord]:
         """Where the clock decides, trials that were cut short count as they are, as the last ones of this call will."""
-        cut = list(self.so_far.values())
-        self.so_far = {}
-        for record in cut:
+        for record in cut.values():
             self.writer.put(record, None, [])
-        return sorted([*earlier, *cut], key=lambda record: record.number)
+        return sorted([*earlier, *cut.values()], key=lambda record: record.number)
+
+    @property
+    def tuned(self) -> int:
+        """How many trials are finished, baselines aside."""
+        return self.ledger.tuned
+
+    @property
+    def unscored(self) -> set[float]:
+        """What the metric gave in the place of a score."""
+        return self.ledger.unscored
 
     @property
     def is_cut_by_time(self) -> bool:
         """Whether the time was over before as many trials were done as were asked for."""
         is_told = self.budget.stop.is_set() or self.budget.abort.is_set()
-        is_done = self.max_trials is None or self.tuned >= self.max_trials or self.is_exhausted
+        is_done = self.max_trials is None or self.tuned >= self.max_trials or self.queue.is_exhausted
         return not is_done and not is_told
 
     def _numbered(self, flying: Flying) -> tuple[int, dict[str, Value]]:
@@ -173,7 +166,7 @@ class Search:
         values = {name: value for name, value in flying.values.items() if name in self.space.domains}
         if flying.number is not None:
             return flying.number, values
-        number = self._take_number()
+        number = self.queue.take_number()
         self.flight.add(number, values)
         return number, values
 
@@ -194,12 +187,12 @@ class Search:
 
     def _has_time_for(self, seconds: float) -> bool:
         """With a given number of trials time decides nothing."""
-        return self.max_trials is not None or seconds < 0.25 * self.budget.search_left
+        return self.max_trials is not None or seconds < SHARE_OF_LINEAR * self.budget.search_left
 
     def _keep_baseline(self, name: str, config: Config, weights: TrialWeights, seconds: float = 0.0) -> None:
         folds = len(self.data.folds)
         record = TrialRecord(
-            self._take_number(), name, {}, config, COMPLETE, self._pooled_error(weights.predictions),
+            self.queue.take_number(), name, {}, config, COMPLETE, self.scoring.pooled_error(weights.predictions),
             best_epochs=(0,) * folds, ended=("fitted",) * folds, seconds=seconds,
         )  # fmt: skip
         self._remember(record, weights, [])
@@ -208,8 +201,8 @@ class Search:
         rows = self.data.most_training_rows
         natural = self.space.natural_epochs
         config = baselines.default_mlp_config(self.data.task, rows=rows, epochs=natural)
-        cut = [record.number for record in self.so_far.values() if record.name == baselines.DEFAULT_MLP]
-        number = cut[0] if cut else self._take_number()
+        cut = [record.number for record in self.ledger.cut.values() if record.name == baselines.DEFAULT_MLP]
+        number = cut[0] if cut else self.queue.take_number()
         trial = ActiveTrial(number, baselines.DEFAULT_MLP, {}, config, len(self.data.folds), may_be_pruned=False)
         self._admit(trial)
         population = self.engine.populations[Structure.of(config)]
@@ -232,28 +225,28 @@ class Search:
     def _has_room(self) -> bool:
         if self.is_too_late and self.pace.work_in_flight():
             return False
-        if self.is_exhausted and not self.waiting:
+        if self.queue.is_empty:
             return False
         if self.max_trials is not None and self.tuned + len(self.active) >= self.max_trials:
             return False
-        number = self.waiting[0][0] if self.waiting else self.next_number
+        number = self.queue.number
         if self.lag is not None and min(self.active, default=number) <= number - self.lag:
             return False
         return self.pace.work_in_flight() < WORK_IN_FLIGHT
 
     def _next_trial(self) -> ActiveTrial | None:
-        number, values = self.waiting.pop(0) if self.waiting else self._proposed()
-        if values is None:
-            self.is_exhausted = True
+        upcoming = self.queue.next()
+        if upcoming is None:
             return None
+        number, values = upcoming
         config = self.space.config(values)
         if self._is_full(Structure.of(config)):
-            self.waiting.insert(0, (number, values))
+            self.queue.put_back(number, values)
             return None
         epochs = config.epochs if self.max_trials is not None else self.pace.affordable_epochs(config, self.budget)
         if epochs < min(FEWEST_EPOCHS, config.epochs):
             if self.pace.work_in_flight() or self.budget.search_left < LAST_SHARE * self.budget.seconds:
-                self._leave(number, values)
+                self.queue.leave(number, values)
                 self.is_too_late = True
                 return None
             epochs = max(1, epochs)
@@ -263,19 +256,6 @@ class Search:
         folds = len(self.data.folds)
         # The last trials have no time for a full run: a rung would judge them by how little they had.
         return ActiveTrial(number, "", dict(values), config, folds, may_be_pruned=not is_short)
-
-    def _proposed(self) -> tuple[int, dict[str, Value] | None]:
-        number = self.next_number
-        values = self.source.next(number)
-        return (number, None) if values is None else (self._take_number(), values)
-
-    def _leave(self, number: int, values: dict[str, Value]) -> None:
-        """There is no time for this trial; one of an earlier call stays in flight."""
-        if number in self.flight:
-            self.waiting.insert(0, (number, values))
-            return
-        self.source.forget(number)
-        self.next_number = number
 
     def _is_full(self, structure: Structure) -> bool:
         population = self.engine.populations.get(structure)
@@ -317,7 +297,8 @@ class Search:
         Work is counted, not timed, so that the order repeats.
         """
         alive = [p for p in self.engine.populations.values() if p.lanes]
-        favoured = Structure.of(self.best.config) if self.best is not None else None
+        best = self.ledger.best
+        favoured = Structure.of(best.config) if best is not None else None
         return min(
             alive,
             key=lambda p: p.lane_steps * self.pace.cost(p.structure) / (FAVOUR if p.structure == favoured else 1.0),
@@ -335,36 +316,13 @@ class Search:
                 trial.seconds += seconds / len(population.lanes)
         self.reports.advanced(population.lanes)
         if is_whole or self.lag is None:
-            self._judge(population)
+            self.judge.judge(population, self.active)
         else:
             # Half a round says nothing that the whole one would have said, even of a lane that it ends.
             for lane in population.lanes:
                 lane.ended = OUT_OF_BUDGET
         self._collect(self.engine.retire(population))
         self._show()
-
-    def _judge(self, population: Population) -> None:
-        """Prune the trials of `population` that reached a rung and are not among its best."""
-        by_trial: dict[int, list] = {}
-        for lane in population.lanes:
-            by_trial.setdefault(lane.request.trial, []).append(lane)
-        for number in sorted(by_trial):
-            trial, lanes = self.active[number], by_trial[number]
-            if any(lane.ended == NOT_FINITE for lane in lanes):
-                self._end(lanes, PRUNED)
-                continue
-            alive = [lane for lane in lanes if not lane.ended]
-            if not trial.may_be_pruned or not alive:
-                continue
-            errors = [lane.error for lane in lanes] + [run.error for run in trial.runs]
-            epoch, epochs = alive[0].epoch, trial.config.epochs
-            if not self.halving.goes_on(number, trial.rung_errors, epoch=epoch, epochs=epochs, errors=errors):
-                self._end(alive, PRUNED)
-
-    @staticmethod
-    def _end(lanes: list, reason: str) -> None:
-        for lane in lanes:
-            lane.ended = lane.ended or reason
 
     def _end_all(self) -> None:
         for population in self.engine.populations.values():
@@ -383,90 +341,20 @@ class Search:
                 self._finish(trial)
 
     def _finish(self, trial: ActiveTrial) -> None:
+        record, weights = self.scoring.of(trial)
         runs = sorted(trial.runs, key=lambda run: run.request.fold)
-        predictions = out_of_fold(self.data, [run.predictions for run in runs])
-        buffers = {name: torch.stack([run.buffers[name] for run in runs]).cpu() for name in runs[0].buffers}
-        weights = TrialWeights(torch.stack([run.weights for run in runs]).cpu(), predictions, buffers)
-        is_finite = all(numpy.isfinite(run.error) for run in runs)
-        record = TrialRecord(
-            number=trial.number,
-            name=trial.name,
-            values=trial.values,
-            config=trial.config,
-            state=self._state(runs, is_finite),
-            error=self._error(runs, predictions) if is_finite else float("inf"),
-            fold_errors=tuple(run.error for run in runs),
-            best_epochs=tuple(run.best_epoch for run in runs),
-            ended=tuple(run.ended for run in runs),
-            seconds=trial.seconds,
-            epochs=tuple(run.epochs for run in runs),
-            cuts=tuple(rate_cuts(run.curves) for run in runs) if trial.config.schedule.name == "plateau" else (),
-            rung_errors=tuple(trial.rung_errors),
-        )
         if self.lag is not None and OUT_OF_BUDGET in record.ended:
-            self._remember_cut(record, weights if is_finite else None, runs)
+            self.ledger.add_cut(record, weights, runs)
             return
         if not trial.name:
-            self.source.tell(record)
-        self._remember(record, weights if is_finite else None, runs)
-
-    def _remember_cut(self, record: TrialRecord, weights: TrialWeights | None, runs: list[RunRecord]) -> None:
-        """What a trial had come to when the search was ended: it may be the model, and runs again on the next call."""
-        before = self.so_far.get(record.number)
-        if weights is None or (before is not None and before.error <= record.error):
-            return
-        self.so_far[record.number] = record
-        self.writer.put(record, weights, runs, is_cut=True)
-        self._compare_with_best(record, weights)
-
-    def _compare_with_best(self, record: TrialRecord, weights: TrialWeights | None) -> None:
-        if record.state != COMPLETE or weights is None or not may_be_model(record, self.space.fixed):
-            return
-        if self.best is None or record.error < self.best.error:
-            self.best = record
-            self.on_best(record, weights)
-
-    @staticmethod
-    def _state(runs: list[RunRecord], is_finite: bool) -> str:
-        ended = {run.ended for run in runs}
-        if NOT_FINITE in ended or not is_finite:
-            return FAILED
-        return PRUNED_TRIAL if PRUNED in ended else COMPLETE
+            self.queue.source.tell(record)
+        self._remember(record, weights, runs)
 
     def _remember(self, record: TrialRecord, weights: TrialWeights | None, runs: list[RunRecord]) -> None:
-        self.trials.append(record)
-        self.tuned += not record.name
-        # First, so that a study in which a trial is found has a model, whenever it is killed.
-        self._compare_with_best(record, weights)
-        if record.is_unscored:
-            self._note_unscored(runs)
-        self.writer.put(record, weights, runs)
+        self.ledger.add(record, weights, runs)
         if record.name:
             self.listeners.baseline(record.name, self._metric_name, self.engine.judging.shown(record.error))
         self._show(at_once=bool(record.name))
-
-    def _note_unscored(self, runs: list[RunRecord]) -> None:
-        """Raises OptionError where the metric has given no number for any of the first trials: it never will."""
-        self.unscored |= {figure for run in runs for figure in run.curves.validation_metric}
-        if self.metric is None or len(self.trials) < MOST_UNSCORED or not all(r.is_unscored for r in self.trials):
-            return
-        raise OptionError(words_of_unscored(self.metric, self.unscored, f"the first {len(self.trials)} trials"))
-
-    def _error(self, runs: list[RunRecord], predictions: numpy.ndarray) -> float:
-        """The metric over all out-of-fold predictions; without a metric the mean of the runs' validation losses."""
-        if self.metric is None or not self.data.outputs:
-            return float(numpy.mean([run.error for run in runs]))
-        return self._pooled_error(predictions)
-
-    def _pooled_error(self, predictions: numpy.ndarray) -> float:
-        assert self.metric is not None
-        known = torch.from_numpy(~numpy.isnan(predictions).any(axis=1))
-        lane = torch.from_numpy(predictions).double(), self.truth, self.weights
-        return float(self.metric.error(*(part[known].unsqueeze(0) for part in lane))[0])
-
-    def _take_number(self) -> int:
-        self.next_number += 1
-        return self.next_number - 1
 
     def _share_done(self) -> float:
         """How much is used up of what ends the search: time or trials, whichever is further."""
@@ -475,17 +363,17 @@ class Search:
 
     def _show(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
-        if now - self._shown < 0.2 and not at_once:
+        if now - self._shown < FRAME and not at_once:
             return
-        self._shown = now
+        self._shown, best = now, self.ledger.best
         progress = Progress(
             phase="searching",
             seconds_left=self.budget.shown_left,
-            trials_done=len(self.trials),
+            trials_done=len(self.ledger.trials),
             runs_done=self.runs_done,
             lanes_alive=sum(len(p.lanes) for p in self.engine.populations.values()),
-            best_score=None if self.best is None else self.engine.judging.shown(self.best.error),
-            best_trial=self.best,
+            best_score=None if best is None else self.engine.judging.shown(best.error),
+            best_trial=best,
             steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
             metric=self._metric_name,
             share=self._share_done(),
