@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trimtab.estimators import TrimtabClassifier, TrimtabRegressor
     from trimtab.evaluation.result import Evaluation
     from trimtab.fit import fit
+    from trimtab.listeners.listener import Listener
     from trimtab.loggers.mlflow import MLflowLogger
     from trimtab.loggers.tensorboard import TensorBoardLogger
     from trimtab.model.model import Model
@@ -52,6 +53,7 @@ __all__ = [
     "Group",
     "LabelError",
     "LossError",
+    "Listener",
     "MLflowLogger",
     "Metric",
     "Model",
@@ -88,6 +90,7 @@ _HOME = {
     "Group": "trimtab.training.config",
     "LabelError": "trimtab.errors",
     "LossError": "trimtab.errors",
+    "Listener": "trimtab.listeners.listener",
     "MLflowLogger": "trimtab.loggers.mlflow",
     "Metric": "trimtab.training.own_metric",
     "Model": "trimtab.model.model",

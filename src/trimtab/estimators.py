@@ -22,6 +22,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from trimtab.errors import DataError, OptionError
+from trimtab.knobs.knob import Task
 from trimtab.knobs.readings import read_in_tables_of
 from trimtab.knobs.table import TABLE_KNOBS
 from trimtab.machine import cores, device_named
@@ -120,7 +121,7 @@ class _Tuned(BaseEstimator):
 
     # -- fitting
 
-    def _fit(self, X: Any, y: np.ndarray, weights: np.ndarray, *, task: str, names: Sequence[str]) -> None:  # noqa: N803
+    def _fit(self, X: Any, y: np.ndarray, weights: np.ndarray, *, task: Task, names: Sequence[str]) -> None:  # noqa: N803
         """Search with numbers `y` as targets, [rows] or [rows, targets]; those of classes for a classification."""
         clock = Budget(self._seconds(), started=time.monotonic())
         self._check_parameters(task)
@@ -138,7 +139,7 @@ class _Tuned(BaseEstimator):
     def _seconds(self) -> float:
         return seconds_for(self.budget, self.trials, USUAL_BUDGET)
 
-    def _check_parameters(self, task: str) -> None:
+    def _check_parameters(self, task: Task) -> None:
         """What neither the search nor scikit-learn would refuse."""
         whole = {"trials": 1, "threads": 1} | ({"cv": 2} if np.isscalar(self.cv) else {})
         for name, least in whole.items():

@@ -122,8 +122,8 @@ def tune(
             panel of the command line; scripts without a terminal show nothing.
         callbacks: as in `tt.fit`, told of every run, by a name such as "trial 12, fold 3"; what answers True to an
             epoch ends that run alone.
-        listeners: objects with any of the methods started, notice, schema, baseline, progress, told how the search
-            goes; they take the place of the progress that is shown.
+        listeners: a `tt.Listener`, or objects with any of the methods started, notice, schema, baseline, progress, told
+            how the search goes; they take the place of the progress that is shown.
         stop: an event that ends the search with the best so far; for networks of your own also when a run stops, as in
             `tt.fit`.
         abort: an event that ends it at once, to be resumed.

@@ -7,6 +7,7 @@ its next turn.
 
 import queue
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +81,7 @@ class TrialWriter:
             self._thread.start()
 
     def put(
-        self, record: TrialRecord, weights: TrialWeights | None, runs: list[RunRecord], *, is_cut: bool = False
+        self, record: TrialRecord, weights: TrialWeights | None, runs: Sequence[RunRecord], *, is_cut: bool = False
     ) -> None:
         """Hand over a finished trial, or one that was cut short and is to run again: it stays in flight. Raises what
         the thread has met so far."""

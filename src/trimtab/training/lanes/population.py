@@ -100,7 +100,7 @@ class Population:
         self.is_changed = True
         self.compiled: Compiled | None = None
         self.tiles: list = []
-        self.tiled_for = (0, 0)
+        self.tiled_for: tuple[int, int] = (0, 0)
         self.workers: list = []
         self.lane_steps = self.place_steps = self.compiled_steps = self.bfloat16_steps = 0
 
