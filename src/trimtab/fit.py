@@ -88,7 +88,10 @@ def fit(
 
     Raises a TrimtabError that says what cannot be used and what to do.
     """
-    given = _knobs(locals())
+    given = knobs | _given(
+        loss=loss, optimizer=optimizer, lr=lr, schedule=schedule, batch_size=batch_size, epochs=epochs, stop=stop,
+        weight_decay=weight_decay,
+    )  # fmt: skip
     listeners = Listeners(callbacks_as_listeners(callbacks))
     networks, seed = Networks(module), whole("seed", seed)
     with lanes_in_threads(), for_training():
@@ -107,9 +110,8 @@ def fit(
         return finished(fitting, record, "run", wanted, share=share_of(valid))
 
 
-def _knobs(arguments: dict[str, Any]) -> dict[str, Any]:
-    names = ("loss", "optimizer", "lr", "schedule", "batch_size", "epochs", "stop", "weight_decay")
-    return {name: arguments[name] for name in names if arguments[name] is not None} | arguments["knobs"]
+def _given(**knobs: Any) -> dict[str, Any]:
+    return {name: value for name, value in knobs.items() if value is not None}
 
 
 def recipe_of(networks: Networks, knobs: Mapping[str, Any]) -> Recipe:

@@ -3,16 +3,15 @@
 Checks what comes in and hands it to the flow of studies. Knows no terminal and no signals.
 """
 
-import inspect
+import dataclasses
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trimtab.errors import OptionError, unknown_choice
+from trimtab.errors import OptionError
 from trimtab.listeners.adapters import callbacks_as_listeners, observers_as_listeners
-from trimtab.listeners.listener import Listener
 from trimtab.listeners.listeners import Listeners
 from trimtab.networks.datasets import Datasets
 from trimtab.networks.runs import for_training
@@ -20,23 +19,12 @@ from trimtab.studies.call import Call
 from trimtab.studies.flow import study_of
 from trimtab.studies.network_subject import NetworkSubject
 from trimtab.studies.network_work import NetworkWork
-from trimtab.studies.request import NetworksRequest, TableRequest
+from trimtab.studies.request import NetworksRequest, TableOptions
 from trimtab.studies.study import Study
 from trimtab.studies.table_subject import TableSubject
 from trimtab.studies.table_work import TableWork
-from trimtab.table.prepare import USUAL, Prepared, is_usual
-from trimtab.training.config import whole
+from trimtab.table.prepare import USUAL, Prepared
 from trimtab.training.own_metric import Metric as OwnMetric
-from trimtab.tuning.address import checked_address
-from trimtab.tuning.folder import StudyFolder
-
-PRECISIONS = ("high", "auto")
-USUAL_VALID_SHARE = 0.2
-# Arguments that say how a study is worked on; the others say what it is of.
-OF_THE_CALL = ("budget", "trials", "threads", "device", "out", "resume", "stop", "abort", "started")
-# Options that only tables have, by what they are where nobody gives them.
-OF_TABLES = {"target": None, "task": "auto", "split": "random", "refit": False, "single": False, "drop": (),
-             "number": (), "category": (), "weight": None, "precision": "high"}  # fmt: skip
 
 
 def tune(
@@ -135,27 +123,47 @@ def tune(
 
     Raises DataError, OptionError and StudyError, each with what to do about it.
     """
-    arguments = dict(locals())
+    ends_runs = stop is not None and not isinstance(stop, threading.Event)
     with _listeners(listeners, callbacks, is_quiet=quiet) as told:
+        call = Call.checked(
+            budget=budget, trials=trials, threads=threads, device=device, out=out, resume=resume,
+            stop=None if ends_runs and callable(source) else stop, abort=abort, started=started, listeners=told,
+        )  # fmt: skip
         if callable(source):
-            return _tune_networks(arguments, told)
-        return _tune_table(arguments, told)
+            rows, columns = _rows_and_columns(target, data, train)
+            _refuse_of_tables(
+                target=columns, task=task, split=split, refit=refit, single=single, drop=drop, number=number,
+                category=category, weight=weight, precision=precision,
+            )  # fmt: skip
+            request = NetworksRequest.checked(
+                make=source, data=rows, valid=valid, test=test, space=space, metric=metric, seed=seed, storage=storage,
+                fixed=fixed | ({"stop": stop} if ends_runs else {}),
+            )  # fmt: skip
+            return _tune_networks(request, call)
+        options = TableOptions(
+            data=_one_table(source, data, train), target=target, task=task, split=split, test=test, drop=drop,
+            number=number, category=category, weight=weight, seed=seed, metric=metric, fixed=fixed, storage=storage,
+            refit=refit, single=single, precision=precision, space=space, valid=valid,
+        )  # fmt: skip
+        return _tune_table(options, call)
 
 
-def look(**options: Any) -> Prepared:
+def look(data: Any = None, *, budget: Any = None, trials: Any = None, threads: Any = None, device: str = "auto",
+         out: Any = None, resume: Any = None, **options: Any) -> Prepared:  # fmt: skip
     """The table as `tune` with these options would learn from it, every option checked; nothing is trained or written.
 
     Raises what `tune` would raise before it trains.
     """
-    bound = inspect.signature(tune).bind(**options)
-    bound.apply_defaults()
-    call = _call(bound.arguments, Listeners())
+    call = Call.checked(
+        budget=budget, trials=trials, threads=threads, device=device, out=out, resume=resume, stop=None, abort=None,
+        started=None, listeners=Listeners(),
+    )  # fmt: skip
+    named = {each.name for each in dataclasses.fields(TableOptions)}
+    fixed = {name: value for name, value in options.items() if name not in named}
+    own = {name: value for name, value in options.items() if name in named}
     with call.at_work():
-        request, _ = _table_request(bound.arguments, call)
+        request, _ = TableOptions(data=data, fixed=fixed, **own).request(call.resume)
         return TableSubject.read(request, call).prepared
-
-
-# -- whoever listens
 
 
 @contextmanager
@@ -168,90 +176,42 @@ def _listeners(listeners: Any, callbacks: Any, *, is_quiet: bool) -> Iterator[Li
     from trimtab.terminal.panel import view_in_python
 
     with view_in_python() as view:
-        shown: tuple[Listener, ...] = (view,)
-        yield Listeners((*shown, *of_runs))
+        yield Listeners((view, *of_runs))
 
 
-def _call(arguments: Mapping[str, Any], listeners: Listeners) -> Call:
-    if arguments["precision"] not in (None, *PRECISIONS):
-        raise unknown_choice("precision", str(arguments["precision"]), PRECISIONS)
-    return Call.checked(**{name: arguments[name] for name in OF_THE_CALL}, listeners=listeners)
-
-
-# -- tables
-
-
-def _tune_table(arguments: Mapping[str, Any], listeners: Listeners) -> Study:
-    call = _call(arguments, listeners)
+def _tune_table(options: TableOptions, call: Call) -> Study:
     with call.at_work():
-        request, notices = _table_request(arguments, call)
+        request, notices = options.request(call.resume)
         for notice in notices:
-            listeners.notice(notice)
+            call.listeners.notice(notice)
         return study_of(TableSubject.read(request, call), call, TableWork)
 
 
-def _table_request(arguments: Mapping[str, Any], call: Call) -> tuple[TableRequest, list[str]]:
-    """What is asked of a table, and what a user ought to know of a study that is gone on with."""
-    if arguments["space"] is not None:
-        raise OptionError("space= belongs to networks of your own: give a function that makes them first.")
-    if not is_usual(arguments["valid"]):
-        raise OptionError(
-            "valid= belongs to networks of your own, and has no effect on a table: name a column of parts with "
-            "--split, or give (train, valid, test) frames."
-        )
-    data = arguments["data"] if arguments["train"] is None else Datasets.one_of(arguments["train"], arguments["data"])
-    if arguments["source"] is not None and data is not None:
+def _one_table(source: Any, data: Any, train: Any) -> Any:
+    """The table, by whichever of its names it was given."""
+    other = data if train is None else Datasets.one_of(train, data)
+    if source is not None and other is not None:
         raise OptionError("There are two tables, the first argument and data=: give one of them.")
-    names = ("target", "task", "split", "test", "drop", "number", "category", "weight", "seed", "metric", "fixed",
-             "storage", "refit", "single", "precision")  # fmt: skip
-    said = {name: arguments[name] for name in names if arguments[name] is not None}
-    said["data"] = arguments["source"] if data is None else data
-    said |= _checked(seed=arguments["seed"], storage=arguments["storage"])
-    if call.resume is not None:
-        return TableRequest.going_on(StudyFolder.open(call.resume), said)
-    return TableRequest.new(said), []
+    return source if other is None else other
 
 
-def _checked(*, seed: Any, storage: Any) -> dict[str, Any]:
-    """Those of both that were given, in the form in which they are used."""
-    made = {} if seed is None else {"seed": whole("seed", seed)}
-    return made if not isinstance(storage, str) else made | {"storage": checked_address(storage)}
-
-
-# -- networks of the caller's own
-
-
-def _tune_networks(arguments: Mapping[str, Any], listeners: Listeners) -> Study:
-    stop = arguments["stop"]
-    if stop is not None and not isinstance(stop, threading.Event):
-        # When a run stops, and not the search.
-        arguments = {**arguments, "stop": None, "fixed": {**arguments["fixed"], "stop": stop}}
-    call = _call(arguments, listeners)
-    request = _networks_request(arguments)
+def _tune_networks(request: NetworksRequest, call: Call) -> Study:
     with for_training(), call.at_work():
         return study_of(NetworkSubject.read(request, call), call, NetworkWork)
 
 
-def _networks_request(arguments: Mapping[str, Any]) -> NetworksRequest:
-    target, data, train = (arguments[name] for name in ("target", "data", "train"))
-    if data is None and train is None and not _names_columns(target):
-        data, target = target, None
-    own = {**arguments, "target": target}
-    given = next((name for name, usual in OF_TABLES.items() if own[name] not in (None, usual) and own[name]), None)
+def _rows_and_columns(target: Any, data: Any, train: Any) -> tuple[Any, Any]:
+    """What networks of one's own train on, which may stand in the second place; and what else stands there."""
+    several = target if isinstance(target, (list, tuple)) else (target,)
+    names_columns = target is None or all(isinstance(each, str) for each in several)
+    if data is None and train is None and not names_columns:
+        return target, None
+    return Datasets.one_of(train, data), target
+
+
+def _refuse_of_tables(**options: Any) -> None:
+    """Raise OptionError where an option was given that only tables have."""
+    usual = {"task": "auto", "split": "random", "precision": "high"}
+    given = next((name for name, value in options.items() if value and value != usual.get(name)), None)
     if given is not None:
         raise OptionError(f"{given}= belongs to tables: leave it out for networks of your own.")
-    valid, test, storage = (arguments[name] for name in ("valid", "test", "storage"))
-    return NetworksRequest(
-        make=arguments["source"], data=Datasets.one_of(train, data),
-        valid=USUAL_VALID_SHARE if is_usual(valid) else valid,
-        test=None if is_usual(test) or (isinstance(test, str) and test == "none") else test,
-        space=arguments["space"] or {}, fixed=arguments["fixed"], metric=arguments["metric"],
-        seed=None if arguments["seed"] is None else whole("seed", arguments["seed"]),
-        storage=None if storage is None else checked_address(storage),
-    )  # fmt: skip
-
-
-def _names_columns(target: Any) -> bool:
-    """Whether the second place holds names of columns; behind networks of one's own it may hold the rows."""
-    several = target if isinstance(target, (list, tuple)) else (target,)
-    return target is None or all(isinstance(each, str) for each in several)
