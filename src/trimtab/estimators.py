@@ -41,6 +41,7 @@ from trimtab.table.prepare import Prepared
 from trimtab.tuning.budget import Budget, seconds_for
 
 USUAL_BUDGET = "60s"
+# What scikit-learn asks of every estimator: with one row it raises.
 FEWEST_ROWS = 2
 
 

@@ -31,6 +31,7 @@ from trimtab.training.config import Listed, whole
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.run import RunRecord
 
+# Beyond so many runs their curves alone take gigabytes of memory (a guess).
 MOST_RUNS = 20_000
 
 

@@ -17,6 +17,7 @@ from trimtab.training.lanes.solo import Batch
 from trimtab.training.randomness import number_from, row_order
 from trimtab.training.run import Request
 
+# Rows that go through a network at once without gradients. A guess: of a thousand numbers each they are 64 MiB.
 ROWS_AT_ONCE = 16_384
 
 

@@ -7,6 +7,7 @@ Parts = dict[str, dict[str, str]]
 # The version of Python has a noun of its own; how digests begin, and the last names of what belongs to a version.
 PYTHON, DIGEST, CODE, CONSTANT = "Python", "#", "its code", "a constant in its code"
 _PLURAL = ("the data", "the knobs")
+# A message with more would not be read (a guess).
 _DIFFERENCES_TOLD = 2
 
 

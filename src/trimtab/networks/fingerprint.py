@@ -35,6 +35,8 @@ from trimtab.text.wording import counted, listed
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
 _TOLD_BY_REPR = (torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format, range, slice)
+# Beyond so many items a sequence is told as one; beyond so many characters a value is not shown but told by a digest:
+# what differs is to fit in a sentence (guesses).
 _LISTED_ONE_BY_ONE, _LONGEST_WORDS = 32, 60
 # What a class has beside what was written in it.
 _OF_EVERY_CLASS = frozenset({

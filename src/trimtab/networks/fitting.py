@@ -55,6 +55,7 @@ from trimtab.training.telling import say_once
 from trimtab.training.untrained import untrained_loss
 
 log = logging.getLogger(__name__)
+# Training rows, evenly chosen, that show over- and underfitting: their mean error is known to 2 % of its spread.
 TRAINING_ROWS_JUDGED = 2_000
 BY_TASK = "by task"
 

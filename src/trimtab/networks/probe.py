@@ -32,9 +32,11 @@ from trimtab.training.programs.dropout import DROPOUT_KINDS
 from trimtab.training.programs.program import ModuleUse
 from trimtab.training.randomness import SeededGenerators
 
+# Rows on which a network is tried before a run: enough to see whether outputs of one depend on others.
 ROWS = 8
 # Of whole numbers in targets so many are looked at, in targets of so many numbers at most (a guess, a tenth second).
 MOST_VALUES, MOST_SEARCHED = 16, 2_000_000
+# Combinations of types that inputs are tried in: three inputs of three types each. Each costs a call of the network.
 MOST_TRIED = 27
 _SHARES = ", for shares between 0 and 1 nn.BCEWithLogitsLoss()"
 # Losses of classes that can read one output, the logit of class 1.

@@ -37,10 +37,13 @@ from trimtab.training.unscored import words_of_unscored
 from trimtab.tuning.pace import SECONDS_OF_COMPILING, SECONDS_PER_OPERATION
 
 log = logging.getLogger(__name__)
+# Runs that train side by side: more gain nothing on a processor, and a gibibyte of weights and moments is left free on
+# small machines (guesses).
 MOST_LANES, BYTES_OF_LANES = 512, 1 << 30
 # A step that is not compiled costs this much whatever it holds; through vmap its products are copied about, so that it
 # takes that many times as long as they do, and compiling saves that share of it.
 SECONDS_PER_CALL, VMAP_TAKES, SHARE_SAVED = 1e-3, 3.0, 0.65
+# Seconds of training that a kill may cost; to write a checkpoint takes some hundredths of one (a guess).
 CHECKPOINT_EVERY = 1.0
 
 

@@ -39,8 +39,13 @@ from trimtab.text.wording import counted, sentence, with_article
 from trimtab.training.randomness import SeededGenerators
 
 log = logging.getLogger(__name__)
+# Items that are put together at once, so that a large Dataset is not held twice in memory, and by which a collate
+# function is tried (a guess).
 COLLECTED_AT_ONCE = 256
+# Items, evenly chosen, that are read twice to see whether they change: one in a hundred that does is found in half of
+# all cases, and an item that changes seldom does so alone (a guess).
 READ_TWICE = 64
+# Rows of a batch where nobody said how many: the usual size of loaders of examples.
 USUAL_BATCH = 32
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which people who see colours differently can tell apart; lines differ in dashes too.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"
+# Inches: matplotlib's width, a little flatter, so that two stand on a page.
 SIZE = (6.4, 3.8)
+# Where the largest value is so many times the smallest, a linear axis would show the small ones as one (a guess).
 LOG_FROM = 50.0
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# Pictures of knobs in a row: at the usual width more could not be read.
 COLUMNS = 4
 # Scores worse than this many times the distance from the best to the median are drawn at the edge.
 FURTHEST = 3.0

@@ -19,6 +19,8 @@ from trimtab.tuning.trial import TrialRecord
 
 # A guess at how many trials the model will be made of, as far as they are trained once more.
 REFITTED = 4
+# Shares of a budget: the most that is kept for it (a search of less than the rest finds too little), and what a
+# training that has begun may take beyond it, so that it is not lost (guesses; a command may take 1.1 budgets).
 MOST_RESERVED, OVERTIME = 0.4, 0.05
 
 

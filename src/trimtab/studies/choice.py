@@ -19,6 +19,9 @@ from trimtab.tuning.ensemble import Half, select
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 
+# Trials that an ensemble is chosen from, and steps of the choice: Caruana's members beyond some twenty change nothing,
+# and trials beyond the best sixty are never taken (guesses). Their predictions are held in memory at once: in so many
+# bytes at most.
 CANDIDATES, ROUNDS = 60, 25
 CANDIDATE_BYTES = 512 << 20
 

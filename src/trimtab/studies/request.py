@@ -21,6 +21,7 @@ from trimtab.tuning.going_on import address_of, words_of_held_knobs, words_of_pr
 KEPT = ("target", "task", "split", "test", "weight", "seed", "drop", "number", "category", "metric")
 TEXTS = ("task", "split", "weight", "storage")
 PRECISIONS = ("high", "auto")
+# The share of the rows that judge networks where nobody says which: as in tt.fit.
 USUAL_VALID_SHARE = 0.2
 
 

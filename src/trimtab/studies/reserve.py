@@ -16,18 +16,21 @@ from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
 from trimtab.tuning.halves import divisions
 from trimtab.tuning.trial import TrialRecord
 
-# Storing what still trains, saving, writing the result.
+# Storing what still trains, saving, writing the result: seconds, and a share of the budget, for there is more to store
+# after a longer search (1.2 to 1.6 s of budgets of 20 s on two tables; guesses beyond).
 BESIDE, SHARE_BESIDE = 1.0, 0.02
 # Encoding rows, and predicting them by all networks: for each number, on a slow machine.
 SECONDS_PER_CELL = 1e-6
 # So many numbers are looked at, so often, to see how long the intervals will take.
 REHEARSED_NUMBERS, REHEARSALS = 100_000, (2, 10)
+# As many numbers as an ensemble's choice looks at in a step at most (tuning/ensemble.py).
 LARGEST_POOL = 4_000_000
 # A guess: a search finishes a trial in this time, and so has that many to choose from.
 SECONDS_OF_A_TRIAL = 2.0
 # A network that is trained on all rows takes longer than beside others in the search, and the longest where their steps
 # were compiled.
 ALONE, ALONE_NOT_COMPILED = 2.0, 3.0
+# The share of a budget that is kept for the end at most: without a search there is nothing to choose (a guess).
 MOST_OF_FINISH = 0.25
 
 
