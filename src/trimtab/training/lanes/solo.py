@@ -35,6 +35,7 @@ from trimtab.training.programs.step import (
 )
 from trimtab.training.run import Request, RunRecord
 
+# Steps whose rates and masks are planned together: planning one costs as much as planning many. A guess.
 PLANNED_AT_ONCE = 32
 MakeOptimizer = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
 
