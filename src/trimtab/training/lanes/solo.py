@@ -26,10 +26,10 @@ from trimtab.training.lanes.signals import ALL_SIGNALS, Signals
 from trimtab.training.programs.program import Activity, Program
 from trimtab.training.programs.step import (
     FIRST_TENSOR,
+    Batches,
     Features,
     LaneCoefficients,
     Plan,
-    Rows,
     State,
     Step,
 )
@@ -136,7 +136,7 @@ class SoloRun:
     def _advance(self, batch: Batch) -> None:
         plan = self._next_plan(len(batch.weights))
         targets, *more = batch.targets
-        data = Rows(batch.inputs, targets, torch.cat([batch.weights, batch.weights.new_zeros(1)]), tuple(more))
+        data = Batches(batch.inputs, targets, torch.cat([batch.weights, batch.weights.new_zeros(1)]), tuple(more))
         if self.optimizer is None:
             self._step(self._state, self.coefficients, data, plan, 0)
             return
@@ -146,7 +146,7 @@ class SoloRun:
                 group["lr"] = rate * factor
         self._move(self.optimizer, data, plan)
 
-    def _move(self, optimizer: torch.optim.Optimizer, data: Rows, plan: Plan) -> None:
+    def _move(self, optimizer: torch.optim.Optimizer, data: Batches, plan: Plan) -> None:
         """One step of the caller's optimizer, which may ask for loss and gradient as often as it likes."""
         noted: list[Tensor] = []
 
