@@ -21,7 +21,7 @@ from trimtab.training.data import TrainingData
 from trimtab.training.lanes import plans
 from trimtab.training.lanes.compilation import Compilation
 from trimtab.training.lanes.crew import Crew
-from trimtab.training.lanes.judging import Judged, Judging
+from trimtab.training.lanes.judging import Judging, LaneScores
 from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.population import Population, Structure
 from trimtab.training.lanes.precision import FLOAT32, Precision, multiplying
@@ -215,7 +215,7 @@ class Engine:
             lane.error, lane.best_epoch = values["train_loss"], lane.epoch
             lane.note(values | nothing, lane.error)
 
-    def _judged(self, tile: Tile, worker: Worker) -> tuple[Judged, tuple[Activity, ...]]:
+    def _judged(self, tile: Tile, worker: Worker) -> tuple[LaneScores, tuple[Activity, ...]]:
         """The tile on its lanes' validation rows; predictions are large, and dropped once the best of them are kept."""
         population, watch = tile.population, not self.signals.only_losses
         judged, activity = tile.judged(worker, self.rows.inputs, population.validation, self.judging, watch=watch)

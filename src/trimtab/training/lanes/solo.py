@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, OptionError, first_line
 from trimtab.training.data import TrainingData
-from trimtab.training.lanes.judging import Judged, Judging
+from trimtab.training.lanes.judging import Judging, LaneScores
 from trimtab.training.lanes.lane import Lane
 from trimtab.training.lanes.plans import steps_ahead
 from trimtab.training.lanes.precision import multiplying
@@ -217,7 +217,7 @@ class SoloRun:
     def _evaluated(self) -> Tensor:
         return self.average if self._step.features.averaging else self.parameters
 
-    def _judged(self, batches: Iterable[Batch], *, watch: bool = False) -> tuple[Judged, tuple[Activity, ...]]:
+    def _judged(self, batches: Iterable[Batch], *, watch: bool = False) -> tuple[LaneScores, tuple[Activity, ...]]:
         """The run on all batches of a part, and, where that is to be watched, what each activation layer did."""
         parameters = self.program.layout.views(self._evaluated)
         outputs, targets, weights = [], [], []

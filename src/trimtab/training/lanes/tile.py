@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from trimtab.training.compiling.libraries import Compiled
 from trimtab.training.data import gathered
-from trimtab.training.lanes.judging import Judged, Judging
+from trimtab.training.lanes.judging import Judging, LaneScores
 from trimtab.training.lanes.population import Part, Population
 from trimtab.training.programs.operands import Operands
 from trimtab.training.programs.program import Activity, Program
@@ -124,7 +124,7 @@ class Tile:
 
     def judged(
         self, worker: Worker, inputs: tuple[Tensor, ...], part: Part, judging: Judging, *, watch: bool = False
-    ) -> tuple[Judged, tuple[Activity, ...]]:
+    ) -> tuple[LaneScores, tuple[Activity, ...]]:
         """The lanes on their folds' rows of `part` of `inputs`, and, where that is to be watched, what each activation
         layer did."""
         data = self.population.data
