@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("data", "machine", "whole_file", "packages", "knobs", "listeners"),
     ("table", "nets", "recording.recording"),
-    ("training.config", "training.randomness", "training.telling"),
+    ("training.config", "training.randomness", "training.warning"),
     ("training.metrics", "training.run"),
     ("training.own_metric", "training.unscored", "training.rules"),
     ("training.data",),

@@ -42,3 +42,12 @@ def test_what_earlier_calls_came_to_counts():
     for number, error in enumerate((1.0, 2.0, 3.0, 4.0, 5.0)):
         halving.note((error, error), number)
     assert not halving.keeps(0, 6.0, 5) and halving.keeps(1, 0.5, 5)
+
+
+def test_a_trial_is_judged_once_at_each_rung_by_the_mean_of_its_folds():
+    halving, passed, failed, unscored = Halving(grace=1), [], [], []
+    for epoch, rungs in ((5, []), (12, [2.0]), (20, [2.0]), (35, [2.0, 2.0]), (99, [2.0, 2.0])):
+        assert halving.goes_on(0, passed, epoch=epoch, epochs=100, errors=[1.0, 3.0]) and passed == rungs
+    assert not halving.goes_on(1, failed, epoch=12, epochs=100, errors=[4.0, 5.0]) and failed == [4.5]
+    # A metric that has given no number yet says nothing against a trial.
+    assert halving.goes_on(2, unscored, epoch=12, epochs=100, errors=[float("nan"), 1.0]) and len(unscored) == 1

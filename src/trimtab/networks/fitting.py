@@ -51,8 +51,8 @@ from trimtab.training.programs.vmap_program import OWN_DRAWS
 from trimtab.training.randomness import own_draws
 from trimtab.training.rules.losses import LossCoefficients
 from trimtab.training.run import Request, RunRecord
-from trimtab.training.telling import say_once
 from trimtab.training.untrained import untrained_loss
+from trimtab.training.warning import say_once
 
 log = logging.getLogger(__name__)
 # Training rows, evenly chosen, that show over- and underfitting: their mean error is known to 2 % of its spread.

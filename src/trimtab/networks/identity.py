@@ -19,7 +19,7 @@ from trimtab.networks.recipe import Recipe
 from trimtab.networks.streams import Stream
 from trimtab.training.config import Config
 from trimtab.training.run import Request
-from trimtab.training.telling import say_once
+from trimtab.training.warning import say_once
 
 
 def identity_of_run(fitting: Fitting, request: Request, recipe: Recipe, rows: Iterable[torch.Tensor]) -> Parts:

@@ -20,7 +20,7 @@ from trimtab.export.scripts.forms import assigned, places
 from trimtab.networks.examples import Examples, converted, leaves_as
 from trimtab.training.randomness import SeededGenerators
 from trimtab.training.rules.objective import CustomLoss
-from trimtab.training.telling import say_once
+from trimtab.training.warning import say_once
 
 log = logging.getLogger(__name__)
 Function = Callable[[Any, Any], Tensor]

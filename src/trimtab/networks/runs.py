@@ -32,8 +32,8 @@ from trimtab.training.lanes.reports import RunReports
 from trimtab.training.lanes.solo import SoloRun
 from trimtab.training.metrics import Metric
 from trimtab.training.run import Request, RunRecord
-from trimtab.training.telling import say_once
 from trimtab.training.unscored import words_of_unscored
+from trimtab.training.warning import say_once
 from trimtab.tuning.pace import SECONDS_OF_COMPILING, SECONDS_PER_OPERATION
 
 log = logging.getLogger(__name__)

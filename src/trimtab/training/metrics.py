@@ -22,7 +22,10 @@ Targets = Float[Tensor, "lanes rows outputs"] | Int[Tensor, "lanes rows"]
 # Errors [lanes, repetitions] of one prediction under many row weights [lanes, repetitions, rows].
 Reweighted = Callable[[Tensor], Tensor]
 
+# Row weights of a bootstrap that lie in memory at once: 16 MB of float64.
 _WEIGHTS_AT_ONCE = 2_000_000
+# Those of all repetitions together, some seconds' work: from 20,000 rows on fewer are drawn, but never fewer than 200,
+# of which the ends of a 95 % interval are the fifth from either side.
 _MOST_WEIGHTS = 20_000_000
 _FEWEST_REPETITIONS = 200
 # More rows than these are sampled, and what they spread is narrowed to the spread of all.
@@ -117,7 +120,7 @@ def _unexplained(means: Tensor) -> Tensor:
     """1 - R2, averaged over outputs; a constant target is explained by exact predictions and by nothing else."""
     squares, centre, spread = means.chunk(3, dim=2)
     variance = (spread - centre.square()).clamp_min(0)
-    is_constant = variance <= 1e-14 * spread
+    is_constant = variance <= 1e-14 * spread  # some rounding errors of float64
     share = squares / torch.where(is_constant, 1.0, variance)
     # Comparing keeps NaN out of sight, so it is added back for lanes of which no row counts.
     return torch.where(is_constant, (squares > 0).double() + 0 * squares, share).mean(2)

@@ -18,6 +18,8 @@ from torch import Tensor
 Made = TypeVar("Made")
 # torch initialises weights from one generator per process: two studies in two threads must not draw at once.
 _GLOBAL_GENERATOR = threading.RLock()
+# Odd 32-bit numbers that scatter bits well, written as int32: the golden ratio [Knuth 1973], a step of MurmurHash3's
+# finaliser [Appleby 2011], and one that a search for hashes of low bias found [Wellons 2018].
 _ODD = 0x9E3779B1 - (1 << 32)
 _MIX = 0x85EBCA6B - (1 << 32)
 _MULTIPLIER = 0x2C1B3C6D
@@ -110,6 +112,8 @@ def place_numbers(shape: tuple[int, ...], device: torch.device) -> Int[Tensor, "
 
 def mask_key(seed: Int[Tensor, "*lanes"], step: Int[Tensor, "*lanes"], layer: int) -> Int[Tensor, "*lanes"]:
     """The number that tells one mask from another: one per (run seed, step of the run, layer)."""
+    # Odd multipliers of linear congruential generators of 64 bits [Knuth's MMIX, twice; L'Ecuyer 1999], then mixed as
+    # the first half of splitmix64 does it [Steele et al. 2014]: only 32 bits are kept.
     key = seed * 6364136223846793005 + step * 1442695040888963407 + layer * 2862933555777941757
     key = key ^ (key >> 29)
     key = key * -4658895280553007687

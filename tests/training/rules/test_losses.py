@@ -216,3 +216,15 @@ def test_a_logit_is_binary_cross_entropy_for_any_logit():
         derivative[0, :, 0].double(), torch.autograd.grad(expected, leaf)[0], rtol=1e-5, atol=1e-8
     )
     assert torch.equal(derivative[0], derivative[1])
+
+
+@pytest.mark.parametrize("loss", REGRESSION, ids=lambda loss: loss.name)
+def test_the_bits_of_a_lanes_loss_do_not_depend_on_how_many_lanes_there_are(loss):
+    generator = torch.Generator().manual_seed(0)
+    for rows in range(1, 40):
+        output, target = torch.randn(2, 4, rows, 1, generator=generator)
+        whole = regression_loss(output, target, torch.ones(4, rows), LossCoefficients.stack([loss] * 4))
+        for lanes in (1, 2, 3):
+            some = output[:lanes], target[:lanes], torch.ones(lanes, rows)
+            part = regression_loss(*some, LossCoefficients.stack([loss] * lanes))
+            assert all(torch.equal(a[:lanes], b) for a, b in zip(whole, part, strict=True))

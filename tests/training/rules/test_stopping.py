@@ -7,7 +7,8 @@ import pytest
 
 from trimtab.knobs.table import STOPPING_RULES
 from trimtab.training.config import Stopping
-from trimtab.training.rules.stopping import make
+from trimtab.training.rules.stopping import make, why_ended
+from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, STOPPED_EARLY
 
 
 def stopped_at(scores, train=None, **stopping):
@@ -102,3 +103,16 @@ def test_none_never_stops():
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_not_finite_is_no_improvement(name, bad):
     assert stopped_at([1.0, 1.0, *[bad] * 200], name=name, patience=10, strip=2) is not None
+
+
+def test_a_run_ends_because_it_diverged_before_its_epochs_and_before_its_rule():
+    def ended(epoch=1, train_loss=1.0, loss=1.0, score=1.0):
+        rule = make(Stopping("patience", patience=1))
+        rule.should_stop(1, 1.0, 0.5)
+        return why_ended(rule, epoch=epoch, epochs=3, train_loss=train_loss, loss=loss, score=score)
+
+    nothing = float("nan")
+    assert ended() == "" and ended(epoch=2) == STOPPED_EARLY and ended(epoch=3) == ALL_EPOCHS
+    assert ended(epoch=3, train_loss=nothing) == ended(loss=nothing, score=nothing) == NOT_FINITE
+    # A metric alone without a number, or a loss alone, ends nothing.
+    assert ended(score=nothing) == ended(loss=nothing) == ""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 _DTYPES = {torch.float32: 6, torch.float64: 7, torch.int32: 3, torch.int64: 4, torch.bool: 11}  # c10/core/ScalarType.h
-_CPU = 0
+_CPU = 0  # c10/core/DeviceType.h
 
 
 class CompiledStep:

@@ -33,6 +33,7 @@ from trimtab.training.programs.program import Program
 from trimtab.training.programs.vmap_program import VmapProgram
 
 log = logging.getLogger(__name__)
+# How long Ctrl-C may have to wait; far less than compiling takes.
 SECONDS_BETWEEN_LOOKS = 0.2
 
 

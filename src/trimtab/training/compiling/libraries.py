@@ -28,7 +28,9 @@ from trimtab.training.programs.step import Features
 
 log = logging.getLogger(__name__)
 CACHE_VARIABLE = "TRIMTAB_CACHE"
+# A library takes some 3.3 MB, so that all of them together may take 1.7 GB of the disk. A guess.
 KEPT_LIBRARIES = 512
+# What lies about for longer was left by a compiler that was stopped: one takes half a minute, minutes at worst.
 SECONDS_OF_AN_ATTEMPT = 3600
 # The wrapper around the kernels is long and runs once a step: compiling it without optimisation costs nothing there.
 _OPTIONS = {"aot_inductor.compile_wrapper_opt_level": "O0", "max_autotune": False}

@@ -20,7 +20,7 @@ from trimtab.training.lanes.lane import Lane
 from trimtab.training.run import ALL_EPOCHS, STOPPED_EARLY, Curves
 from trimtab.whole_file import folder_for, make_folders, replacing, take_back
 
-FORMAT = 2
+FORMAT = 2  # counts up where what an older version wrote would be read wrongly
 FILE = "run.checkpoint"
 _ACCOUNT = ("epoch", "step", "evaluated_step", "error", "best_epoch", "ended", "errors")
 

@@ -21,7 +21,7 @@ from trimtab.training.data import TrainingData
 from trimtab.training.lanes import plans
 from trimtab.training.lanes.compilation import Compilation
 from trimtab.training.lanes.crew import Crew
-from trimtab.training.lanes.judging import Judged, Judging
+from trimtab.training.lanes.judging import Judging, LaneScores
 from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.population import Population, Structure
 from trimtab.training.lanes.precision import FLOAT32, Precision, multiplying
@@ -29,7 +29,7 @@ from trimtab.training.lanes.signals import ALL_SIGNALS, Signals
 from trimtab.training.lanes.tile import Stretch, Tile, Worker, tiles_of
 from trimtab.training.lanes.widths import lanes_at_once, lanes_of_a_population, threads_worth_it
 from trimtab.training.programs.program import Activity, Program
-from trimtab.training.programs.step import Features, Rows
+from trimtab.training.programs.step import Batches, Features
 from trimtab.training.randomness import own_draws
 from trimtab.training.run import Request, RunRecord
 
@@ -66,7 +66,7 @@ class Engine:
         # A compiled step reads numbers row by row, whatever way a tensor lies.
         inputs = tuple(x.contiguous() for x in data.inputs)
         weights = torch.cat([data.weights, data.weights.new_zeros(1)])
-        self.rows = Rows(inputs, data.targets.contiguous(), weights, data.more_targets)
+        self.rows = Batches(inputs, data.targets.contiguous(), weights, data.more_targets)
 
     def population(self, structure: Structure, lanes: int | None = None) -> Population:
         """The population of `structure`, opened on first use with `lanes` places (default: `width`)."""
@@ -215,7 +215,7 @@ class Engine:
             lane.error, lane.best_epoch = values["train_loss"], lane.epoch
             lane.note(values | nothing, lane.error)
 
-    def _judged(self, tile: Tile, worker: Worker) -> tuple[Judged, tuple[Activity, ...]]:
+    def _judged(self, tile: Tile, worker: Worker) -> tuple[LaneScores, tuple[Activity, ...]]:
         """The tile on its lanes' validation rows; predictions are large, and dropped once the best of them are kept."""
         population, watch = tile.population, not self.signals.only_losses
         judged, activity = tile.judged(worker, self.rows.inputs, population.validation, self.judging, watch=watch)

@@ -16,7 +16,7 @@ from trimtab.training.rules.objective import Outputs, Targets
 
 
 @dataclass(frozen=True)
-class Judged:
+class LaneScores:
     """What each lane came to on some rows: its loss, the metric's error (the loss where there is no metric) and the
     score, float64 `[lanes]`, lower is better, that tells its best epoch; predictions `[lanes, rows, outputs]` in
     original units, where its outputs are any."""
@@ -42,7 +42,7 @@ class Judging:
 
     def judged(
         self, data: TrainingData, outputs: Outputs, targets: Targets, weights: Tensor, losses: LossCoefficients
-    ) -> Judged:
+    ) -> LaneScores:
         """Outputs of lanes `[lanes, rows, ...]` beside the targets of their rows, as `data` reads both; rows of weight
         0 count for nothing."""
         of_lanes, _ = data.objective(outputs, targets, weights, losses)
@@ -51,7 +51,7 @@ class Judging:
         if self.metric is not None and predictions is not None:
             truth = data.truth_of(targets if isinstance(targets, Tensor) else targets[0])
             errors = self.metric.error(predictions, truth, weights.double())
-        return Judged(of_lanes, errors, self._scores(errors, of_lanes.double()), predictions)
+        return LaneScores(of_lanes, errors, self._scores(errors, of_lanes.double()), predictions)
 
     def _scores(self, errors: Tensor, losses: Tensor) -> Tensor:
         """The metric; the validation loss where there is none, where it is to rule, and where the metric says nothing,

@@ -17,8 +17,13 @@ from trimtab.training.randomness import mask_keys, row_order, threshold_of
 from trimtab.training.rules.schedules import course_factors
 from trimtab.training.rules.update import OptimizerCoefficients, step_rates
 
+# Row orders that are kept, in bytes, and what Python needs beside the numbers of each. A guess: lanes of one seed and
+# fold share an epoch's order while they are within some epochs of one another, which takes far less on small tables.
 BYTES_OF_ORDERS, BYTES_OF_AN_ENTRY = 8 << 20, 500
+# Row numbers that are planned at once, 4 bytes each: 32 MiB, so that a round over a million rows needs no more.
 NUMBERS_AT_ONCE = 8 << 20
+# Steps of a window at least: planning is a handful of calls, whatever it plans.
+FEWEST_PLANNED = 16
 
 
 class RowOrders:
@@ -55,7 +60,7 @@ class RowOrders:
 def windows(lanes: Sequence[Lane], epochs: int) -> list[tuple[int, int]]:
     """First and last (exclusive) step of pieces of a round that fit in memory."""
     steps = max(lane.steps_of(epochs) for lane in lanes)
-    at_once = max(16, NUMBERS_AT_ONCE // (len(lanes) * max(lane.size for lane in lanes)))
+    at_once = max(FEWEST_PLANNED, NUMBERS_AT_ONCE // (len(lanes) * max(lane.size for lane in lanes)))
     at_once -= at_once % NOTED_EVERY  # so that a place in a window is noted where it is in the round
     return [(start, min(start + at_once, steps)) for start in range(0, steps, at_once)]
 

@@ -21,10 +21,14 @@ from trimtab.training.programs.step import FIRST_TENSOR, Features, LaneCoefficie
 from trimtab.training.rules.coefficients import joined_flags
 from trimtab.training.run import Request, RunRecord
 
+# Steps of a round at least. A guess: planning, noting and evaluating cost as much as a few steps.
 STEPS_PER_ROUND = 12
-# Evaluating is to stay below this share of the time. A row that is evaluated costs a third of one that is trained on by
-# its products (a forward, no backward); in small networks all that is done beside them costs more than a row does.
+# Evaluating is to stay below this share of the time. A guess: early stopping wants it often, training seldom.
 SHARE_OF_EVALUATION = 0.15
+# A row that is evaluated costs a third of one that is trained on by its products (a forward, no backward); in small
+# networks all that is done beside them costs more than a row does: 1.1 of it without products, half of that at 50,000
+# parameters. Guesses, and high ones: 0.95, 0.63 and 0.61 of a row were measured since at 60, 1,500 and 20,000
+# parameters (benchmarks/RESULTS.md, "Compiled evaluations"), so that evaluating takes about half of its share.
 PRODUCTS_OF_EVALUATION, REST_OF_EVALUATION, SMALL_NETWORK = 1 / 3, 1.1, 50_000
 
 

@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, OptionError, first_line
 from trimtab.training.data import TrainingData
-from trimtab.training.lanes.judging import Judged, Judging
+from trimtab.training.lanes.judging import Judging, LaneScores
 from trimtab.training.lanes.lane import Lane
 from trimtab.training.lanes.plans import steps_ahead
 from trimtab.training.lanes.precision import multiplying
@@ -26,15 +26,16 @@ from trimtab.training.lanes.signals import ALL_SIGNALS, Signals
 from trimtab.training.programs.program import Activity, Program
 from trimtab.training.programs.step import (
     FIRST_TENSOR,
+    Batches,
     Features,
     LaneCoefficients,
     Plan,
-    Rows,
     State,
     Step,
 )
 from trimtab.training.run import Request, RunRecord
 
+# Steps whose rates and masks are planned together: planning one costs as much as planning many. A guess.
 PLANNED_AT_ONCE = 32
 MakeOptimizer = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
 
@@ -135,7 +136,7 @@ class SoloRun:
     def _advance(self, batch: Batch) -> None:
         plan = self._next_plan(len(batch.weights))
         targets, *more = batch.targets
-        data = Rows(batch.inputs, targets, torch.cat([batch.weights, batch.weights.new_zeros(1)]), tuple(more))
+        data = Batches(batch.inputs, targets, torch.cat([batch.weights, batch.weights.new_zeros(1)]), tuple(more))
         if self.optimizer is None:
             self._step(self._state, self.coefficients, data, plan, 0)
             return
@@ -145,7 +146,7 @@ class SoloRun:
                 group["lr"] = rate * factor
         self._move(self.optimizer, data, plan)
 
-    def _move(self, optimizer: torch.optim.Optimizer, data: Rows, plan: Plan) -> None:
+    def _move(self, optimizer: torch.optim.Optimizer, data: Batches, plan: Plan) -> None:
         """One step of the caller's optimizer, which may ask for loss and gradient as often as it likes."""
         noted: list[Tensor] = []
 
@@ -216,7 +217,7 @@ class SoloRun:
     def _evaluated(self) -> Tensor:
         return self.average if self._step.features.averaging else self.parameters
 
-    def _judged(self, batches: Iterable[Batch], *, watch: bool = False) -> tuple[Judged, tuple[Activity, ...]]:
+    def _judged(self, batches: Iterable[Batch], *, watch: bool = False) -> tuple[LaneScores, tuple[Activity, ...]]:
         """The run on all batches of a part, and, where that is to be watched, what each activation layer did."""
         parameters = self.program.layout.views(self._evaluated)
         outputs, targets, weights = [], [], []

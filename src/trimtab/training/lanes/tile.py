@@ -18,11 +18,11 @@ from torch.utils import _pytree as pytree
 
 from trimtab.training.compiling.libraries import Compiled
 from trimtab.training.data import gathered
-from trimtab.training.lanes.judging import Judged, Judging
+from trimtab.training.lanes.judging import Judging, LaneScores
 from trimtab.training.lanes.population import Part, Population
 from trimtab.training.programs.operands import Operands
 from trimtab.training.programs.program import Activity, Program
-from trimtab.training.programs.step import NOTED_EVERY, Features, Plan, Rows, Step
+from trimtab.training.programs.step import NOTED_EVERY, Batches, Features, Plan, Step
 from trimtab.training.rules.objective import Objective
 
 # Rows of all lanes of a tile that are evaluated in one call. A guess: a layer of 64 units takes 4 MiB of them.
@@ -50,7 +50,7 @@ class Stretch:
 
     plan: Plan
     steps: numpy.ndarray
-    rows: Rows
+    rows: Batches
     compiled: Compiled | None
     features: Features
     should_stop: Callable[[], bool]
@@ -124,7 +124,7 @@ class Tile:
 
     def judged(
         self, worker: Worker, inputs: tuple[Tensor, ...], part: Part, judging: Judging, *, watch: bool = False
-    ) -> tuple[Judged, tuple[Activity, ...]]:
+    ) -> tuple[LaneScores, tuple[Activity, ...]]:
         """The lanes on their folds' rows of `part` of `inputs`, and, where that is to be watched, what each activation
         layer did."""
         data = self.population.data

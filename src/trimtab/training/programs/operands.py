@@ -13,7 +13,7 @@ from trimtab.knobs.knob import Task
 from trimtab.training.config import Config, Optimizer
 from trimtab.training.data import TrainingData
 from trimtab.training.programs.program import Program
-from trimtab.training.programs.step import COLUMNS, FIRST_TENSOR, Features, LaneCoefficients, Plan, Rows, State
+from trimtab.training.programs.step import COLUMNS, FIRST_TENSOR, Batches, Features, LaneCoefficients, Plan, State
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Operands:
 
     state: State
     coefficients: LaneCoefficients
-    data: Rows
+    data: Batches
     plan: Plan
     place: Tensor
 
@@ -106,7 +106,7 @@ class Operands:
         return Operands(
             replace(state, **pieces, buffers=buffers, totals=tensors["totals"]),
             self.coefficients.replaced({name: tensors[name] for name in self.coefficients.tensors()}),
-            Rows(inputs, tensors["targets"], tensors["weights"]),
+            Batches(inputs, tensors["targets"], tensors["weights"]),
             Plan(*(tensors[name] for name in ("rows", "rates", "thresholds", "keys"))),
             tensors["place"],
         )
@@ -146,7 +146,7 @@ def example(program: Program, signature: Signature) -> Operands:
             is_flat=False,
         ),
         LaneCoefficients.stack([config] * lanes, layout.names, signature.classes),
-        Rows(signature.example_inputs(rows), targets, torch.zeros(rows + 1, dtype=torch.float32)),
+        Batches(signature.example_inputs(rows), targets, torch.zeros(rows + 1, dtype=torch.float32)),
         Plan(
             torch.zeros(lanes, steps, sizes.batch, dtype=getattr(torch, signature.index)),
             torch.zeros(lanes, steps, COLUMNS, dtype=torch.float32),

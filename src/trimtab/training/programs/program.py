@@ -145,7 +145,7 @@ class Activity:
         low, high = activations.amin(-1), activations.amax(-1)  # six times as quick as aminmax
         flat = torch.zeros_like(low)
         if bounds is not None:
-            near = 0.005 * (bounds[1] - bounds[0])
+            near = 0.005 * (bounds[1] - bounds[0])  # beyond +-0.99 of tanh its slope is below 0.02
             flat = ((activations > bounds[1] - near) | (activations < bounds[0] + near)).sum(-1).to(low)
         return cls(low, high, flat, activations.shape[-1])
 

@@ -114,7 +114,7 @@ class LaneCoefficients(Coefficients):
 
 
 @dataclass(frozen=True)
-class Rows:
+class Batches:
     """The data that batches are gathered from; `weights` ends with a 0 for the row number that pads a batch.
 
     `more_targets` stand beside `targets` where a loss of the caller's own reads several.
@@ -169,7 +169,7 @@ class Step:
     features: Features
     rule: UpdateRule = field(default_factory=UpdateRule)
 
-    def __call__(self, state: State, c: LaneCoefficients, data: Rows, plan: Plan, place: int | Tensor) -> None:
+    def __call__(self, state: State, c: LaneCoefficients, data: Batches, plan: Plan, place: int | Tensor) -> None:
         """Advance every lane by the batch at `place` of its plan, in place."""
         rates = _at(plan.rates, place)
         totals, pieces = self.gradients(state, c, data, plan, place)
@@ -177,7 +177,7 @@ class Step:
         self._update(state, pieces, c, rates)
 
     def gradients(
-        self, state: State, c: LaneCoefficients, data: Rows, plan: Plan, place: int | Tensor
+        self, state: State, c: LaneCoefficients, data: Batches, plan: Plan, place: int | Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         """What the batch adds to the totals, and the gradient by each parameter `[lanes, numbers]`, clipped."""
         rows, rates = _at(plan.rows, place), _at(plan.rates, place)
@@ -252,7 +252,7 @@ def backward(
     return loss, pieces
 
 
-def _without_padding(rows: Int[Tensor, "lanes batch"], data: Rows) -> Int[Tensor, "lanes longest"]:
+def _without_padding(rows: Int[Tensor, "lanes batch"], data: Batches) -> Int[Tensor, "lanes longest"]:
     """A short batch at its own length: its padding, which stands at the end, is cut off."""
     is_real = rows != data.targets.shape[0]
     return rows[:, : int(is_real.sum(1).max())]

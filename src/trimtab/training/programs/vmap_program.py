@@ -17,7 +17,7 @@ from trimtab.errors import ModuleError, first_line
 from trimtab.training.programs.dropout import CountedDropout, with_counted_dropout
 from trimtab.training.programs.layers import counts_rows, hold_padding_still
 from trimtab.training.programs.program import Activity, Buffers, Layout, Masks, ModuleUse, bounds_of
-from trimtab.training.telling import say_once
+from trimtab.training.warning import say_once
 
 log = logging.getLogger(__name__)
 OWN_DRAWS = (

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from trimtab.training.config import Loss
 from trimtab.training.rules.coefficients import Coefficients
 
 # Large enough that any error but 0 ends up at a bound, so that clamping is the sign.
 _STEEP = 1e38
+# Far below any weight or probability that counts, and far above the least that float32 holds (1e-38).
 _TINY = 1e-30
 
 
@@ -119,9 +119,10 @@ def _shares(weight: Tensor, total: Tensor) -> Float[Tensor, "lanes batch 1"]:
 
 
 def _log_cosh(error: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    # log cosh e = |e| + log(1 + exp(-2 |e|)) - log 2 never leaves the range of floats.
+    # log cosh e = |e| + log(1 + exp(-2 |e|)) - log 2 never leaves the range of floats. Not by torch's softplus, whose
+    # last bits depend on where a number lies among all others, and so on how many lanes there are.
     size = error.abs()
-    values = size + softplus(-2 * size) - math.log(2)
+    values = size + torch.log1p(torch.exp(-2 * size)) - math.log(2)
     return (values * share).sum((1, 2)), error.tanh() * share
 
 

@@ -17,12 +17,12 @@ from torch.utils import _pytree as pytree
 from trimtab.errors import LossError, first_line
 from trimtab.knobs.knob import Task
 from trimtab.training.rules.losses import LossCoefficients, classification_loss, logit_loss, regression_loss
-from trimtab.training.telling import say_once
+from trimtab.training.warning import say_once
 
 log = logging.getLogger(__name__)
 Outputs = Any
 Targets = Tensor | tuple[Tensor, ...]
-_TINY = 1e-30
+_TINY = 1e-30  # instead of a sum of weights that is 0: such rows count for nothing
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from trimtab.training.config import Schedule
 # torch's OneCycleLR: from 1/25 of the peak, down to 1/10,000 of where it began.
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = ONE_CYCLE_START / 1e4
-PLATEAU_THRESHOLD = 1e-4
+PLATEAU_THRESHOLD = 1e-4  # a relative improvement, as in torch's ReduceLROnPlateau
 Shape = Callable[[numpy.ndarray, int, Schedule], numpy.ndarray]
 
 

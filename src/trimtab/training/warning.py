@@ -1,4 +1,4 @@
-"""Telling: what a caller ought to know of how their runs are trained, said once. Knows loggers and sentences."""
+"""Warning: what a caller ought to know of how their runs are trained, said once. Knows loggers and sentences."""
 
 import logging
 
