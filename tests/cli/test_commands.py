@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +28,7 @@ from trimtab.data import path as data_path
 from trimtab.errors import StudyError
 from trimtab.tuning.space import KNOB_NAMES
 
+pytestmark = pytest.mark.usefixtures("few_epochs")
 COMMANDS = ("fit", "predict", "evaluate", "export", "sweep", "demo", "walkthrough")
 
 
@@ -370,8 +373,31 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     table.write_csv(folder / "houses.csv")
     asked = ("fit", folder / "houses.csv", "--target", "price", "--trials", "3", "--out", folder / "study")
     asked = (*asked, "--width", "32", "--epochs", "60", "--json")
-    ended = subprocess.run(command(*asked), capture_output=True, text=True, check=False, cwd=folder)
-    return Fitted(folder, Ended(ended.returncode, ended.stdout, ended.stderr))
+    with all_that_is_printed() as printed:
+        status = cli.main([str(argument) for argument in asked])
+    return Fitted(folder, Ended(status, *printed))
+
+
+@contextmanager
+def all_that_is_printed() -> Iterator[list[str]]:
+    """What the block, and whatever it starts, writes to stdout and to stderr, whoever writes it: at its end."""
+    printed: list[str] = []
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        kept = [(number, os.dup(number), file) for number, file in ((1, out), (2, err))]
+        try:
+            for number, _, file in kept:
+                os.dup2(file.fileno(), number)
+            with (
+                open(1, "w", closefd=False) as stdout, redirect_stdout(stdout),
+                open(2, "w", closefd=False) as stderr, redirect_stderr(stderr),
+            ):  # fmt: skip
+                yield printed
+        finally:
+            for number, before, file in kept:
+                os.dup2(before, number)
+                os.close(before)
+                file.seek(0)
+                printed.append(file.read().decode())
 
 
 @pytest.mark.slow
