@@ -25,7 +25,12 @@ LONGEST = (
     "training/compiling/test_compiled.py",
     "training/compiling/test_own_modules.py",
     "test_docs.py",
+    "test_estimators.py",
+    "export/test_parity.py",
+    "test_tune.py",
+    "studies/test_going_on.py",
     "export/test_script_study.py",
+    "test_estimator_checks.py",
 )
 
 
