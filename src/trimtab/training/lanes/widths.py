@@ -87,7 +87,7 @@ class RememberedWidths:
     def put(self, key: str, width: int) -> None:
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with _writing, replacing(self.path) as part:
+            with _writing, replacing(self.path, is_shared=True) as part:
                 part.write_text(json.dumps({**self._read(), _short(key): width}))
 
     def _read(self) -> dict:
