@@ -26,9 +26,14 @@ def test_a_file_is_replaced_at_the_end_alone(tmp_path):
 def test_what_goes_wrong_leaves_the_old_file_and_nothing_beside_it(tmp_path, is_shared, error):
     target = tmp_path / "a.json"
     target.write_text("old")
-    with pytest.raises(error), replacing(target, is_shared=is_shared) as part:
-        part.write_text("ne")
-        raise error
+
+    def fail():
+        with replacing(target, is_shared=is_shared) as part:
+            part.write_text("ne")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert target.read_text() == "old" and names(tmp_path) == ["a.json"]
 
 
