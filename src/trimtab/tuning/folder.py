@@ -172,9 +172,6 @@ class StudyFolder:
         """Write `predictions.parquet`: what the model predicted for the rows that it may be judged by."""
         _written(predictions, self.predictions)
 
-    def free_bytes(self) -> int:
-        return shutil.disk_usage(self.path).free
-
 
 def new_study_name() -> str:
     """A name that no other study has, in whatever database it stands."""
