@@ -17,13 +17,20 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+FEW_EPOCHS = 12
+
 # Begun first, since a file is never divided among processes: what takes long is not to be left to the last of them.
 LONGEST = (
     "walkthrough/test_chapters.py",
     "training/compiling/test_compiled.py",
     "training/compiling/test_own_modules.py",
     "test_docs.py",
+    "test_estimators.py",
+    "export/test_parity.py",
+    "test_tune.py",
+    "studies/test_going_on.py",
     "export/test_script_study.py",
+    "test_estimator_checks.py",
 )
 
 
@@ -62,3 +69,12 @@ def shared_data() -> Path:
         if (place / "shared" / "data" / "index.json").exists():
             return place / "shared" / "data"
     pytest.skip("the real data sets (shared/data) are not here")
+
+
+@pytest.fixture(scope="module")
+def few_epochs() -> Iterator[None]:
+    """What is not said of a table's epochs is `FEW_EPOCHS`: the default MLP, which is one of the baselines of every
+    search, trains as long as all else of a small study."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trimtab.tuning.space.natural_epochs", lambda rows: FEW_EPOCHS)
+        yield

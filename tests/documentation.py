@@ -16,8 +16,8 @@ NOT_RUN = "no-run"
 # What a shell block may call beside trimtab; it is left alone.
 OTHER_COMMANDS = ("git", "make", "pip", "tensorboard")
 # Searches and trainings take as long as they are given, and a page gives what a reader would.
-FEW_EPOCHS = 3
-SHORT_SEARCH = {"budget": "60s", "trials": 1}
+FEW_EPOCHS, FEW_TRIALS = 3, 1
+SHORT_SEARCH = {"budget": "60s", "trials": FEW_TRIALS}
 SHORT_SEARCH_OF_NETWORKS = SHORT_SEARCH | {"trials": 2}
 SHORT_DEMO = "2s"
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```[ ]*$", re.MULTILINE | re.DOTALL)
@@ -109,8 +109,8 @@ def _shortened(arguments: list[str]) -> list[str]:
 
 
 class _Shortened(ast.NodeTransformer):
-    """Calls with `budget=` make one trial; those that also have `space=`, two. `epochs=` becomes at most
-    `FEW_EPOCHS`."""
+    """Calls with `budget=` make one trial; those that also have `space=`, two. `epochs=` becomes at most `FEW_EPOCHS`,
+    and `trials=` without `space=` at most `FEW_TRIALS`."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
@@ -118,8 +118,12 @@ class _Shortened(ast.NodeTransformer):
         wanted: dict[str, object] = {}
         if "budget" in given:
             wanted = dict(SHORT_SEARCH_OF_NETWORKS if "space" in given else SHORT_SEARCH)
-        elif isinstance(epochs := given.get("epochs"), ast.Constant) and epochs.value > FEW_EPOCHS:
-            wanted = {"epochs": FEW_EPOCHS}
+        else:
+            most = {"epochs": FEW_EPOCHS} | ({} if "space" in given else {"trials": FEW_TRIALS})
+            wanted = {
+                name: number for name, number in most.items()
+                if isinstance(there := given.get(name), ast.Constant) and there.value > number
+            }  # fmt: skip
         kept = [keyword for keyword in node.keywords if keyword.arg not in wanted]
         node.keywords = kept + [ast.keyword(name, ast.Constant(value)) for name, value in wanted.items()]
         return node

@@ -5,7 +5,8 @@ the command line's `main` (calls of pip, make and the like are left alone). A bl
 printed. README's reader has a houses.csv and a new_houses.csv; every other page brings what it reads.
 
 Searches and trainings take as long as they are given, and pages give what a reader would. So what has `budget=` or
-`--budget` makes one trial, a search with `space=` two, the demo has two seconds; and no run has more than 3 epochs.
+`--budget` or `trials=` makes one trial, a search with `space=` two, the demo has two seconds; and no run has more than
+3 epochs.
 Nothing else is changed (`documentation.py`).
 """
 

@@ -11,7 +11,7 @@ import trimtab as tt
 
 pytestmark = pytest.mark.slow
 # As few and as short trials as learn what the checks ask for.
-SMALL = {"trials": 2, "epochs": 30, "width": 16}
+SMALL = {"trials": 1, "epochs": 30, "width": 16}
 
 
 def checks():

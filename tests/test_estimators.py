@@ -434,7 +434,8 @@ def test_no_thread_and_no_file_outlives_a_fit(tmp_path, monkeypatch):
     before = threads_and_folders()
     regressor(threads=2).fit(frame, y)
     assert threads_and_folders() == before
-    tt.TrimtabRegressor(budget=5, width=16, epochs=12, threads=2).fit(frame, y)
+    monkeypatch.setattr("trimtab.tuning.budget.SHORTEST", 1.0)  # a search by the clock, a short one
+    tt.TrimtabRegressor(budget=1.5, width=16, epochs=12, threads=2).fit(frame, y)
     assert threads_and_folders() == before
     with pytest.raises(ValueError, match="figure for roc_auc"):
         classifier(metric="roc_auc").fit([[0.0], [1.0], [2.0]], ["a", "a", "b"])

@@ -14,7 +14,7 @@ from sklearn.datasets import load_diabetes, load_iris
 
 import trimtab as tt
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_epochs")]
 BUDGET = 60  # the number of trials ends these studies, long before the time does
 
 
@@ -263,7 +263,6 @@ def test_a_study_killed_at_once_loses_no_finished_trial(diabetes, tmp_path, monk
     killed = tt.load(out)
     assert len(killed.trials) >= 4 and flying
     assert numpy.isfinite(killed.model.predict(polars.read_csv(diabetes))).all()
-    monkeypatch.setattr("trimtab.tuning.space.natural_epochs", lambda rows: 12)
     second = tt.tune(resume=out, trials=sum(not r.name for r in killed.trials) + len(flying))
     finished = {record.number for record in killed.trials}
     assert tuple(record for record in second.trials if record.number in finished) == killed.trials

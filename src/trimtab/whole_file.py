@@ -15,20 +15,21 @@ def beside(out: Path) -> Iterator[Path]:
     if out.is_dir():
         raise DataError(f"{out} cannot be written: it is a folder.")
     try:
-        part_of(out).touch()
+        _part_of(out, is_shared=True).touch()
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror}.") from None
-    with replacing(out, part_of(out)) as part:
+    with replacing(out, is_shared=True) as part:
         yield part
 
 
 @contextmanager
-def replacing(target: Path, part: Path | None = None) -> Iterator[Path]:
+def replacing(target: Path, *, is_shared: bool = False) -> Iterator[Path]:
     """A file to write into, which takes the place of `target` at the end, or vanishes when something goes wrong.
 
-    `part` is that file (None: one of a name that no other thread or process uses).
+    Its name follows from that of `target`, so that what a killed process has left of it is overwritten the next time;
+    where others may write `target` at the same time (`is_shared`), it is one that no other thread or process uses.
     """
-    part = part or part_of(target)
+    part = _part_of(target, is_shared=is_shared)
     try:
         yield part
         os.replace(part, target)
@@ -62,6 +63,6 @@ def take_back(made: tuple[Path, ...]) -> None:
             place.rmdir()
 
 
-def part_of(target: Path) -> Path:
-    """What this thread of this process may write in the meantime."""
-    return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
+def _part_of(target: Path, *, is_shared: bool) -> Path:
+    own = f".{os.getpid()}-{threading.get_ident()}" if is_shared else ""
+    return target.with_name(f".{target.name}{own}.part")

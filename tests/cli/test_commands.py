@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +28,7 @@ from trimtab.data import path as data_path
 from trimtab.errors import StudyError
 from trimtab.knobs.table import TABLE_KNOBS
 
+pytestmark = pytest.mark.usefixtures("few_epochs")
 COMMANDS = ("fit", "predict", "evaluate", "export", "sweep", "demo", "walkthrough")
 
 
@@ -370,8 +373,31 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     table.write_csv(folder / "houses.csv")
     asked = ("fit", folder / "houses.csv", "--target", "price", "--trials", "3", "--out", folder / "study")
     asked = (*asked, "--width", "32", "--epochs", "60", "--json")
-    ended = subprocess.run(command(*asked), capture_output=True, text=True, check=False, cwd=folder)
-    return Fitted(folder, Ended(ended.returncode, ended.stdout, ended.stderr))
+    with all_that_is_printed() as printed:
+        status = cli.main([str(argument) for argument in asked])
+    return Fitted(folder, Ended(status, *printed))
+
+
+@contextmanager
+def all_that_is_printed() -> Iterator[list[str]]:
+    """What the block, and whatever it starts, writes to stdout and to stderr, whoever writes it: at its end."""
+    printed: list[str] = []
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        kept = [(number, os.dup(number), file) for number, file in ((1, out), (2, err))]
+        try:
+            for number, _, file in kept:
+                os.dup2(file.fileno(), number)
+            with (
+                open(1, "w", closefd=False) as stdout, redirect_stdout(stdout),
+                open(2, "w", closefd=False) as stderr, redirect_stderr(stderr),
+            ):  # fmt: skip
+                yield printed
+        finally:
+            for number, before, file in kept:
+                os.dup2(before, number)
+                os.close(before)
+                file.seek(0)
+                printed.append(file.read().decode())
 
 
 @pytest.mark.slow
@@ -543,39 +569,65 @@ def test_a_class_with_a_single_row_is_said_and_words_come_at_the_end(run: Run) -
     assert all(name.startswith("probability_") for name in probabilities.columns[1:])
 
 
+TOLD = {
+    "Ctrl-C once": ((signal.SIGINT,), 0, "Finishing with the best so far"),
+    "Ctrl-C twice": ((signal.SIGINT, signal.SIGINT), 1, "trimtab fit --resume study"),
+    "SIGTERM": ((signal.SIGTERM,), 1, "trimtab fit --resume study"),
+}
+
+
+@dataclass(frozen=True)
+class Searching:
+    """A search in a process of its own, and the file of what it says."""
+
+    folder: Path
+    process: subprocess.Popen
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "errors.txt").read_text()
+
+    def waits(self, seconds: float, until: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while not until() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def searching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Searching]]:
+    """Searches that have found something, each held where it is until it is its turn."""
+    asked = ("fit", data_path("concrete"), "--target", "strength_mpa", "--budget", "2m", "--out", "study")
+    searches = {}
+    for name in TOLD:
+        folder = tmp_path_factory.mktemp("searching")
+        with (folder / "errors.txt").open("w") as err:
+            process = subprocess.Popen(command(*asked), cwd=folder, stdout=subprocess.DEVNULL, stderr=err)
+        searches[name] = Searching(folder, process)
+    for search in searches.values():
+        search.waits(60, lambda search=search: bool(list(search.folder.glob("study/runs/*.safetensors"))))
+        search.process.send_signal(signal.SIGSTOP)
+    yield searches
+    for search in searches.values():
+        search.process.kill()
+        search.process.wait()
+
+
 @pytest.mark.alone
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("signals", "status", "words"),
-    [
-        ((signal.SIGINT,), 0, "Finishing with the best so far"),
-        ((signal.SIGINT, signal.SIGINT), 1, "trimtab fit --resume study"),
-        ((signal.SIGTERM,), 1, "trimtab fit --resume study"),
-    ],
-    ids=["Ctrl-C once", "Ctrl-C twice", "SIGTERM"],
-)
-def test_a_search_leaves_within_five_seconds_of_being_told(
-    tmp_path: Path, signals: tuple[signal.Signals, ...], status: int, words: str
-) -> None:
-    asked = ("fit", data_path("concrete"), "--target", "strength_mpa", "--budget", "2m", "--out", "study")
-    errors = tmp_path / "errors.txt"
-    with errors.open("w") as err, subprocess.Popen(
-        command(*asked), cwd=tmp_path, stdout=subprocess.PIPE, stderr=err, text=True
-    ) as process:  # fmt: skip
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("study/runs/*.safetensors")) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        told = time.monotonic()
-        for number in signals:
-            process.send_signal(number)
-            while number is signal.SIGINT and "Finishing" not in errors.read_text() and time.monotonic() < told + 10:
-                time.sleep(0.01)
-        process.communicate(timeout=60)
-        took = time.monotonic() - told
-    said = errors.read_text()
-    assert process.returncode == status, said
-    assert words in said
-    assert "Traceback" not in said
+@pytest.mark.parametrize("name", TOLD)
+def test_a_search_leaves_within_five_seconds_of_being_told(searching: dict[str, Searching], name: str) -> None:
+    search, (signals, status, words) = searching[name], TOLD[name]
+    search.process.send_signal(signal.SIGCONT)
+    told = time.monotonic()
+    for number in signals:
+        search.process.send_signal(number)
+        if number is signal.SIGINT:
+            search.waits(10, lambda: "Finishing" in search.said)
+    search.process.wait(timeout=60)
+    took = time.monotonic() - told
+    assert search.process.returncode == status, search.said
+    assert words in search.said
+    assert "Traceback" not in search.said
     if signal.SIGTERM in signals or len(signals) == 2:
         assert took < 5.5
-    assert (tmp_path / "study" / "model" / "model.json").exists(), "what was found so far predicts"
+    assert (search.folder / "study" / "model" / "model.json").exists(), "what was found so far predicts"

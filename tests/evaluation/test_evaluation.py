@@ -22,6 +22,7 @@ from trimtab.table.target import TargetEncoder
 from trimtab.training.programs.mlp_program import MLPProgram
 from trimtab.tune import look
 
+pytestmark = pytest.mark.usefixtures("few_epochs")
 ROWS = 160
 
 

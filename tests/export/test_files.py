@@ -3,8 +3,6 @@
 import builtins
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +17,8 @@ import trimtab as tt
 from documentation import run_page
 from trimtab.cli import commands as cli
 from trimtab.export.files import export_files
+
+pytestmark = pytest.mark.usefixtures("few_epochs")
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +130,6 @@ def test_a_failed_write_leaves_the_old_file(study, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         study.export(pt2=tmp_path / "m.pt2")
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"m.pt2": "old"}
-
-
-def test_no_onnx_is_imported_before_it_is_asked_for():
-    code = "import sys, trimtab.export.files, trimtab.studies.loading; assert 'onnx' not in sys.modules"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
 
 
 def test_a_model_without_columns_names_is_refused_by_onnx_alone(tmp_path):

@@ -50,7 +50,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def table_study(tmp_path_factory: pytest.TempPathFactory) -> tuple[tt.Study, Told]:
+def table_study(tmp_path_factory: pytest.TempPathFactory, few_epochs: None) -> tuple[tt.Study, Told]:
     told = Told(ends="trial 4, fold 2")
     options: dict[str, Any] = {"trials": 3, "epochs": 60, "width": 32, "depth": 1, "seed": 1, "callbacks": told}
     return tt.tune(TABLE, "y", out=tmp_path_factory.mktemp("runs") / "table", **options), told

@@ -9,7 +9,15 @@ import torch
 
 from trimtab.errors import OptionError
 from trimtab.knobs.knob import Task
-from trimtab.training.metrics import METRICS, all_scores, bootstrap_interval, default_metric, metric_for, metrics_for
+from trimtab.training.metrics import (
+    METRICS,
+    all_scores,
+    bootstrap_errors,
+    default_metric,
+    metric_for,
+    metrics_for,
+    middle,
+)
 
 LANES, ROWS = 4, 60
 
@@ -211,6 +219,12 @@ def test_all_scores_are_the_figures_users_read():
     assert scores["accuracy"] == pytest.approx(float((probability.argmax(1) == target).double().mean()))
     prediction, values = (tensor[0] for tensor in CASES["two targets"][1])
     assert list(all_scores(prediction, values, torch.ones(ROWS), "regression")) == ["rmse", "mae", "r2"]
+
+
+def bootstrap_interval(metric, prediction, target, weight, **options):
+    """The interval over rows of the figure that users read, low and high."""
+    errors = bootstrap_errors(metric, prediction[None], target[None], weight[None], **options)[0]
+    return tuple(sorted(metric.shown(error) for error in middle(errors)))
 
 
 def test_the_bootstrap_interval_of_a_mean_is_as_wide_as_theory_says():

@@ -78,9 +78,9 @@ class MLP(nn.Module):
         self.dropout = nn.ModuleList(nn.Dropout(0.0) for _ in range(depth))
         self.output = nn.Linear(features, outputs)
         if depth == 0:
-            self._start_at_zero(outputs)
+            self._start_at_zero()
 
-    def _start_at_zero(self, outputs: int) -> None:
+    def _start_at_zero(self) -> None:
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
         for table in self.categories.tables if self.categories is not None else ():

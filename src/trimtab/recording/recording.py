@@ -183,7 +183,7 @@ class Recording:
         # By way of memory: what polars raises of a full disk is no OSError.
         content = io.BytesIO()
         self.frame().write_parquet(content, metadata={"trimtab": json.dumps(about)})
-        with replacing(path, path.with_name(f".{path.name}.part")) as part:
+        with replacing(path) as part:
             part.write_bytes(content.getvalue())
 
     @classmethod

@@ -93,11 +93,6 @@ class Encoder(Document):
         return len(self.column_names)
 
     @property
-    def embedded_names(self) -> tuple[str, ...]:
-        """A name for each column of `Encoded.codes`."""
-        return tuple(feature.name for feature in self.features if feature.is_embedded)
-
-    @property
     def cardinalities(self) -> tuple[int, ...]:
         """The entries of each embedded column: the unknown's, the missing's when there is one, one per label."""
         return tuple(f.labels.entries for f in self.features if f.labels is not None and f.is_embedded)

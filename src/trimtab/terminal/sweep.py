@@ -74,8 +74,8 @@ def save_figure(figure: "Figure", path: str) -> None:
     if target.suffix.lower() not in PICTURES:
         raise OptionError(f"{path} is not a picture file: its name must end in {listed(PICTURES, 'or')}.")
     try:
-        with replacing(target, target.with_name(f".{target.name}.part{target.suffix}")) as part:
-            figure.savefig(part, dpi=150)
+        with replacing(target) as part:
+            figure.savefig(part, dpi=150, format=target.suffix.lower().removeprefix("."))
     except OSError as error:
         raise OptionError(f"{path} cannot be written ({error.strerror}): choose another file.") from None
 

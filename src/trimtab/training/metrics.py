@@ -276,29 +276,6 @@ def all_scores(
     return {m.name: m.shown(float(m.error(prediction, target, weight))) for m in metrics}
 
 
-def bootstrap_interval(
-    metric: Metric,
-    prediction: Float[Array, "rows outputs"],
-    target: Float[Array, "rows outputs"] | Int[Array, " rows"],
-    weight: Float[Array, " rows"],
-    *,
-    seed: int,
-    repetitions: int = 1000,
-    level: float = 0.95,
-    units: Int[Array, " rows"] | None = None,
-) -> tuple[float, float]:
-    """The percentile bootstrap interval over rows of the shown figure, low and high [Efron & Tibshirani 1993].
-
-    Rows of one number in `units` (groups, copies) are drawn together. Beyond 20,000 rows fewer repetitions are drawn,
-    200 at the least. (NaN, NaN) where the figure is not defined, or where there are fewer than two units.
-    """
-    prediction, target, weight = _as_lane(prediction, target, weight)
-    options: dict = {"seed": seed, "repetitions": repetitions, "units": units}
-    errors = bootstrap_errors(metric, prediction, target, weight, **options)[0]
-    low, high = sorted(metric.shown(error) for error in middle(errors, level))
-    return low, high
-
-
 def middle(draws: Float[Tensor, " repetitions"], level: float = 0.95) -> tuple[float, float]:
     """The ends between which `level` of the draws lie; NaN where none is a number."""
     draws = draws[~draws.isnan()]

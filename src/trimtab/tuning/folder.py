@@ -101,7 +101,7 @@ class StudyFolder:
 
     def write(self, name: str, content: object) -> None:
         """Write a JSON document so that a reader finds the old one or the new one, never half of it."""
-        with replacing(self.path / name, self.path / f".{name}.part") as part:
+        with replacing(self.path / name) as part:
             part.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
 
     def save_weights(self, number: int, weights: TrialWeights) -> int:
@@ -112,7 +112,7 @@ class StudyFolder:
             "predictions": torch.from_numpy(numpy.ascontiguousarray(weights.predictions)),
         }
         tensors |= {f"buffer.{name}": value.contiguous() for name, value in weights.buffers.items()}
-        with replacing(target, self.runs / f".{number}.part") as part:
+        with replacing(target) as part:
             save_file(tensors, part)
         return target.stat().st_size
 
@@ -170,11 +170,7 @@ class StudyFolder:
 
     def save_predictions(self, predictions: polars.DataFrame) -> None:
         """Write `predictions.parquet`: what the model predicted for the rows that it may be judged by."""
-        with replacing(self.predictions, self.path / ".predictions.part") as part:
-            predictions.write_parquet(part)
-
-    def free_bytes(self) -> int:
-        return shutil.disk_usage(self.path).free
+        _written(predictions, self.predictions)
 
 
 def new_study_name() -> str:
@@ -249,7 +245,7 @@ def _unwritable(path: Path, error: OSError) -> str:
 
 
 def _written(rows: polars.DataFrame, target: Path) -> Path:
-    with replacing(target, target.with_name(f".{target.name}.part")) as part:
+    with replacing(target) as part:
         rows.write_parquet(part)
     return target
 

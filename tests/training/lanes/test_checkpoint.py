@@ -133,16 +133,19 @@ def fit(**how):
 """
 
 
-def test_a_process_that_is_killed_goes_on(tmp_path):
-    code = f"{CHILD}\nfit(checkpoint={str(tmp_path)!r}, callbacks=lambda values: print(values['epoch'], flush=True))"
-    killed = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert killed.stdout is not None
-    for line in killed.stdout:
-        if line.strip() == "8":
-            os.kill(killed.pid, signal.SIGKILL)
-            break
-    killed.wait()
-    assert killed.returncode == -signal.SIGKILL
+DYING = """
+import os, signal
+def die(values):
+    if values["epoch"] == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_that_is_killed_goes_on(tmp_path, monkeypatch):
+    code = f"{CHILD}{DYING}fit(checkpoint={str(tmp_path)!r}, callbacks=die)"
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    monkeypatch.setattr(runs, "CHECKPOINT_EVERY", 0.0)
     here: dict = {}
     exec(CHILD, here)  # noqa: S102 - the same lines as there
     heard = []

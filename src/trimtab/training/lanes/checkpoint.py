@@ -87,7 +87,7 @@ class Checkpoint:
             "lane": account, "curves": curves,
         }  # fmt: skip
         try:
-            with folder_for(self.path), replacing(self.path, self.path.with_name(f".{FILE}.part")) as part:
+            with folder_for(self.path), replacing(self.path) as part:
                 torch.save(content, part)
         except (OSError, RuntimeError) as error:
             raise CheckpointError(f"{self.path} cannot be written: {error}.") from None
