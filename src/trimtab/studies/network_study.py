@@ -69,7 +69,7 @@ class NetworkStudy(Study):
                 "These networks are of your own kind, without a table's columns: torch.onnx.export and "
                 "torch.export.export take study.module as it is."
             )
-        return export_files(None, self.code, python=python)
+        return export_files(None, lambda place: {"python": (place, self.code().encode())}, python=python)
 
     def evaluate(
         self, data: Any, target: str | Sequence[str] | None = None, *, weight: str | None = None,

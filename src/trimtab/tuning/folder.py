@@ -34,7 +34,7 @@ class StudyFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.runs, self.curves, self.model = path / "runs", path / "curves", path / "model"
-        self.predictions = path / "predictions.parquet"
+        self.predictions, self.folds = path / "predictions.parquet", path / "folds.parquet"
 
     @classmethod
     def create(cls, path: Path, asked: Mapping[str, object]) -> "StudyFolder":
@@ -170,8 +170,11 @@ class StudyFolder:
 
     def save_predictions(self, predictions: polars.DataFrame) -> None:
         """Write `predictions.parquet`: what the model predicted for the rows that it may be judged by."""
-        with replacing(self.predictions, self.path / ".predictions.part") as part:
-            predictions.write_parquet(part)
+        _written(predictions, self.predictions)
+
+    def save_folds(self, folds: polars.DataFrame) -> None:
+        """Write `folds.parquet`: which rows of the table train in each fold, and which it is judged by."""
+        _written(folds, self.folds)
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.path).free

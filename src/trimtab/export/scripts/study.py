@@ -10,12 +10,11 @@ from pathlib import Path
 import trimtab
 from trimtab.export.scripts import fitted
 from trimtab.export.scripts.columns import columns_code
-from trimtab.export.scripts.folds import folds_code
 from trimtab.export.scripts.literals import center_of, comment, indented, literal, table
 from trimtab.export.scripts.losses import GREATER_IS_BETTER, error_function, loss_call, loss_function
 from trimtab.export.scripts.network import has_waves, network_class
 from trimtab.export.scripts.optimizers import LION, groups_function, schedule_function
-from trimtab.export.scripts.reading import durations, label_function, moment_statements, number_function, time_statement
+from trimtab.export.scripts.reading import durations, label_function, number_function
 from trimtab.export.scripts.subject import Subject
 from trimtab.export.scripts.text import imported, tidy
 from trimtab.export.scripts.training import KEPT, Loop, constants
@@ -33,19 +32,30 @@ SMALL = 1 << 23
 ONE_THREAD = "torch.set_num_threads(1)  # products this small are fastest on one thread"
 
 
-def study_script(folder: StudyFolder, trial: TrialRecord, model: Model) -> str:
+def study_script(folder: StudyFolder, trial: TrialRecord, model: Model, folds: Path | None = None) -> str:
     """A script that trains the config of `trial` without trimtab, and prints its validation score beside the study's.
 
-    Raises DataError where the study's table is there and cannot be read.
+    It reads the study's folds from the file at `folds`, left out: from the study's folder. Raises DataError where the
+    study's table is there and cannot be read, StudyError where nothing tells the folds any more.
     """
-    subject = Subject.of(folder, trial, model)
-    pieces = [_table(subject), _target(subject), "# -- folds\n", *_times(subject), folds_code(subject.division)]
-    if trial.name == MEAN:
+    return _script(Subject.of(folder, trial, model), folds or folder.folds)
+
+
+def study_files(folder: StudyFolder, trial: TrialRecord, model: Model, place: Path) -> dict[str, tuple[Path, bytes]]:
+    """The same script as a file at `place`, and the folds as one beside it: by kind, each file and what it holds."""
+    folds = place.with_suffix(".folds.parquet")
+    script = study_script(folder, trial, model, folds)
+    return {"python": (place, script.encode()), "folds": (folds, folder.folds.read_bytes())}
+
+
+def _script(subject: Subject, folds: Path) -> str:
+    pieces = [_table(subject), _target(subject), _folds(folds)]
+    if subject.trial.name == MEAN:
         pieces += ["# -- the mean\n", "", _mean(subject)]
     else:
         pieces += ["# -- columns, as the network sees them\n"]
         pieces.append(columns_code(subject.columns, subject.reading, has_weights=subject.weight is not None))
-        pieces += [_linear(subject)] if trial.name == LINEAR else [_network(subject), _training(subject)]
+        pieces += [_linear(subject)] if subject.trial.name == LINEAR else [_network(subject), _training(subject)]
     pieces.append(_score(subject))
     body = tidy("\n".join(pieces))
     return f"{_about(subject)}\n\n{imported(body)}\n\n{body}"
@@ -72,12 +82,12 @@ def _about(subject: Subject) -> str:
     if subject.reading.was_in_memory:
         paragraphs.append(
             f"The study was given its table in memory: write that frame (features, target and all) to {name} first, "
-            "with frame.write_parquet (polars) or frame.to_parquet (pandas)."
+            "with frame.write_parquet (polars) or frame.to_parquet (pandas); several frames one below the other."
         )
     elif subject.reading.frame is None:
         paragraphs.append("The table was not there when this script was written: put it there, or change TABLE.")
     if subject.has_changed:
-        paragraphs.append("The table has changed since the study was made: scores will differ.")
+        paragraphs.append("The table has changed since the study was made: rows may be others, and scores will differ.")
     return "\n#\n".join(comment(paragraph) for paragraph in paragraphs)
 
 
@@ -89,17 +99,10 @@ def _table(subject: Subject) -> str:
     numbers = [feature.name for feature in columns.numbers]
     numbers += [] if subject.is_classification else list(subject.target.names)
     numbers += [subject.weight] if subject.weight else []
-    division = subject.division
-    if subject.is_classification and division.puts_test_aside and not division.tests_labels:
-        numbers += subject.target.names
-    rule = subject.division.rule
-    if rule.kind == "time" and rule.column not in [feature.name for feature in columns.moments]:
-        numbers.append(rule.column)
-    labelled: dict[str, Sequence[str] | None] = {}
+    labelled: dict[str, Sequence[str]] = {}
     if subject.trial.name != MEAN:
         labelled |= {f.name: (*f.labels.labels, *f.labels.pooled) for f in columns.labelled if f.labels is not None}
     labelled |= dict.fromkeys(subject.target.names, subject.target.labels) if subject.is_classification else {}
-    labelled |= {rule.column: None} if rule.kind in ("group", "column") else {}
     pieces = [f"TABLE = {literal(reading.path)}", "", f"table = {reading.statement}"]
     pieces += [durations(reading, numbers, labelled)]
     pieces += ["", "", number_function(reading, numbers)] if numbers else []
@@ -108,25 +111,20 @@ def _table(subject: Subject) -> str:
 
 
 def _target(subject: Subject) -> str:
-    lines = ["", "# -- the target, of the rows that have one", ""]
+    lines = ["", "# -- the target", ""]
     is_one = len(subject.target.names) == 1
     if is_one:
         lines.append(f"TARGET = {literal(subject.target.names[0])}")
-    if subject.is_classification:
-        lines.append(table("CLASSES", list(subject.target.labels)))
-        lines.append("table = table.filter(label(TARGET).is_not_null())")
-    elif is_one:
-        lines.append("table = table.filter(numpy.isfinite(number(TARGET)))")
     else:
         lines.append(table("TARGETS", list(subject.target.names)))
-        lines.append("table = table.filter(numpy.isfinite([number(name) for name in TARGETS]).all(axis=0))")
     if subject.weight:
-        if not subject.division.has_weightless_rows:
-            lines.append(f"table = table.filter(number({literal(subject.weight)}) > 0)")
         lines.append(f"weight = number({literal(subject.weight)})")
     if subject.is_classification:
+        lines.append(table("CLASSES", list(subject.target.labels)))
         lines.append("numbers_of = {one: place for place, one in enumerate(CLASSES)}")
-        lines.append("target = label(TARGET).replace_strict(numbers_of, default=-1).to_numpy().astype(int)")
+        lines.append(
+            "target = label(TARGET).replace_strict(numbers_of, default=-1).fill_null(-1).to_numpy(writable=True)"
+        )
     elif is_one:
         lines.append("target = number(TARGET)[:, None]")
     else:
@@ -134,19 +132,19 @@ def _target(subject: Subject) -> str:
     return "\n".join([*lines, ""])
 
 
-def _times(subject: Subject) -> list[str]:
-    """Statements that set `times`, by which rows are split; none for another split."""
-    rule = subject.division.rule
-    if rule.kind != "time":
-        return []
-    name = literal(rule.column)
-    for feature in subject.columns.moments:
-        if feature.name == rule.column:
-            if feature.format is None and subject.reading.frame is not None:
-                break
-            moments = moment_statements(subject.reading, name, feature.format, feature.time_zone, "times")
-            return [*moments, 'times = times.dt.epoch("us").cast(polars.Float64).to_numpy()']
-    return [time_statement(subject.reading, rule.column)]
+def _folds(file: Path) -> str:
+    """Statements that make `folds`, a list of (train, valid) row numbers."""
+    return f"""\
+# -- the folds of the study: which rows of the table train in each, and which it is judged by
+
+FOLDS = {literal(str(file.resolve()))}
+
+folds = [
+    [rows.filter(part=part)["row"].to_numpy(writable=True) for part in ("train", "valid")]
+    for rows in polars.read_parquet(FOLDS).partition_by("fold", maintain_order=True)
+]
+
+"""
 
 
 # -- network and training
@@ -263,7 +261,7 @@ def _score(subject: Subject) -> str:
     weights = ", weight[judged]" if subject.weight else ""
     metric = subject.metric.name
     outputs = subject.target.outputs
-    start = f", start={subject.division.seed}" if subject.division.seed else ""
+    start = f", start={subject.seed}" if subject.seed else ""
     score = f"error(out_of_fold[judged], target[judged]{weights})"
     lines = [f"out_of_fold = numpy.full((len(target), {outputs}), numpy.nan)"]
     is_logistic = subject.trial.name == LINEAR and subject.is_classification
@@ -298,11 +296,11 @@ def _last_training(subject: Subject) -> list[str]:
     """Statements that train what the study's model is made of, where it is none of the folds' networks."""
     if not subject.is_of_all_rows or subject.trial.name in (MEAN, LINEAR):
         return []
-    rows = "numpy.unique(numpy.concatenate(sum(folds, ())))"
+    rows = "numpy.unique(numpy.concatenate(sum(folds, [])))"
     if subject.trains_on_test_rows:
-        is_whole = not subject.division.has_weightless_rows
-        rows = "numpy.arange(len(target))" if is_whole else "numpy.flatnonzero(weight > 0)"
-    first, count = subject.division.seed, subject.networks
+        known = "target >= 0" if subject.is_classification else "numpy.isfinite(target).all(axis=1)"
+        rows = f"numpy.flatnonzero({f'({known}) & (weight > 0)' if subject.weight else known})"
+    first, count = subject.seed, subject.networks
     what = "the mean of networks" if count > 1 else "a network"
     return [
         "",
