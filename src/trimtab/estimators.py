@@ -22,7 +22,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from trimtab.errors import DataError, OptionError
-from trimtab.knobs.readings import read_in_tables_of
+from trimtab.knobs.effects import read_in_tables_of
 from trimtab.knobs.table import TABLE_KNOBS
 from trimtab.machine import cores, device_named
 from trimtab.model.model import Model

@@ -15,8 +15,8 @@ import trimtab as tt
 from trimtab.cli.knob_options import takes_knobs
 from trimtab.errors import OptionError
 from trimtab.knobs.domains import Bounds, Range
-from trimtab.knobs.knob import Reading
-from trimtab.knobs.readings import is_read, needed_for, read_in_tables_of
+from trimtab.knobs.effects import is_read, needed_for, read_in_tables_of
+from trimtab.knobs.knob import Reader
 from trimtab.knobs.table import (
     KNOBS,
     LOSSES,
@@ -52,7 +52,7 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setitem(KNOBS, "loss", replace(loss, options=words))
     monkeypatch.setitem(KNOBS, "delta", replace(
-        delta, meaning="where the loss bends", prior=Range(0.25, 0.5), readings=(Reading("loss", by=("log_cosh",)),),
+        delta, meaning="where the loss bends", prior=Range(0.25, 0.5), readers=(Reader("loss", by=("log_cosh",)),),
         bounds=Bounds(0.125, 0.75), default=0.625, title="the bend",
     ))  # fmt: skip
 
@@ -159,13 +159,13 @@ def rows_of_the_page(names: tuple[str, ...]) -> str:
     """The rows of a table of these knobs, as docs/knobs.md has them."""
     lines = []
     for knob in map(KNOBS.__getitem__, names):
-        beside = listed(f"{each.part} {_readers(each)}" for each in knob.readings) or "always"
+        beside = listed(f"{each.part} {_read_by(each)}" for each in knob.readers) or "always"
         lines.append(f"| `{knob.name}` | {knob.meaning} | {knob.range_text or '-'} | {beside} |")
     return "\n".join(lines)
 
 
-def _readers(reading: Reading) -> str:
-    return listed(reading.by, "or") if reading.by else f"other than {listed(reading.but, 'or')}"
+def _read_by(reader: Reader) -> str:
+    return listed(reader.by, "or") if reader.by else f"other than {listed(reader.but, 'or')}"
 
 
 @pytest.mark.parametrize("names", [TABLE_KNOBS, tuple(n for n in NETWORK_KNOBS if n not in TABLE_KNOBS)], ids=len)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
-    from trimtab.export.scripts.module import Reading
+    from trimtab.export.scripts.conventions import Conventions
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,7 +58,7 @@ class Run:
     evaluate_every: int = 1
     has_weights: bool = False
     drops_last: bool = False
-    reading: "Reading | None" = field(default=None, repr=False)
+    reading: "Conventions | None" = field(default=None, repr=False)
 
     @property
     def findings(self) -> tuple[()]:

@@ -1,20 +1,19 @@
 """The script of a run: how a network of the caller's own was trained, in plain PyTorch. Knows no data."""
 
-import inspect
-import textwrap
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 import trimtab
+from trimtab.export.scripts.conventions import Conventions
+from trimtab.export.scripts.data_functions import data_functions, taken_apart
 from trimtab.export.scripts.forms import ONE, Form, taken_function
 from trimtab.export.scripts.literals import WIDTH, comment, indented, literal
-from trimtab.export.scripts.losses import error_function, loss_call, loss_function, shown
-from trimtab.export.scripts.optimizers import LION, groups_function, schedule_function
-from trimtab.export.scripts.sources import Source, source_of, source_of_module, spread_out
+from trimtab.export.scripts.losses import loss_call
+from trimtab.export.scripts.own_functions import functions, needs_closure, own_optimizer, shown_score
+from trimtab.export.scripts.source_code import SourceCode, source_of, source_of_module, spread_out
 from trimtab.export.scripts.text import imported, tidy
 from trimtab.export.scripts.training import KEPT, Loop, constants
 from trimtab.knobs.knob import Task
@@ -23,64 +22,7 @@ from trimtab.training.config import Config
 from trimtab.training.programs.dropout import DROPOUT_KINDS
 from trimtab.training.programs.layers import counts_rows
 from trimtab.training.programs.program import Layout
-from trimtab.training.randomness import number_from
 from trimtab.tuning.words import figure, loss_in_words
-
-_NO_SOURCE = "Its source code could not be read: put it here."
-_DATA = '''\
-def data():
-    """Put your rows here: {what}, as tensors{weights}.{forms}"""
-    raise SystemExit("Put your rows into data() first.")
-'''
-_SPLIT = '''\
-def split(X, y{own}):
-    """(X, y, Xv, yv{both}): the rows to train on, and those drawn to judge by, the same as in the run."""
-    order = torch.from_numpy(numpy.random.default_rng({number}).permutation({count}))
-    held = max(1, round({share} * {count}))
-    train, valid = order[held:].sort().values, order[:held].sort().values
-    return {parts}
-'''
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a run read targets and outputs.
-
-    `of_target` are lines that bring `target` into the form in which a loss of the caller's own took it, `of_inputs`
-    those that bring X and Xv into the types in which the network took them; `is_one_hot`
-    says that labels came as rows with a 1 for their class; `one_output` is what a single output says of two classes;
-    `columns` those of a prediction. `inputs`, `targets` and `outputs` are the forms in which a network and a loss take
-    and give tensors, `knows_forms` False where nobody noted them. `metric` is a function of the caller's own, of which
-    greater figures may be better.
-    """
-
-    of_target: tuple[str, ...] = ()
-    of_inputs: tuple[str, ...] = ()
-    is_one_hot: bool = False
-    one_output: str | None = None
-    columns: int = 0
-    inputs: Form = ONE
-    targets: Form = ONE
-    outputs: Form = ONE
-    knows_forms: bool = True
-    metric: Any = None
-    metric_takes_weights: bool = False
-    greater_is_better: bool = False
-
-    def noted(self) -> dict[str, Any]:
-        """What of it can be written down as JSON."""
-        forms = {name: asdict(getattr(self, name)) for name in _FORMS}
-        return {name: getattr(self, name) for name in _NOTED} | forms
-
-    @classmethod
-    def of_note(cls, note: Mapping[str, Any]) -> "Reading":
-        """What was `noted`; an older trimtab did not note forms."""
-        plain: dict[str, Any] = {name: note[name] for name in _NOTED if name in note}
-        forms: dict[str, Any] = {name: Form(**note[name]) for name in _FORMS if name in note}
-        return cls(**plain, **forms, knows_forms="inputs" in note)
-
-
-_NOTED, _FORMS = ("of_inputs", "is_one_hot", "one_output", "columns"), ("inputs", "targets", "outputs")
 
 
 def module_script(
@@ -98,7 +40,7 @@ def module_script(
     optimizer_arguments: Mapping[str, float] | None = None,
     has_weights: bool = False,
     drops_last: bool = False,
-    reading: Reading | None = None,
+    reading: Conventions | None = None,
 ) -> str:
     """A script with `train(module, X, y, Xv, yv)` that trains as `config` says, without trimtab; where rows have
     weights, their function is `train(module, X, y, Xv, yv, w, wv)`.
@@ -114,18 +56,18 @@ def module_script(
         drops_last: a last batch that is short was left out.
         reading: how targets and outputs were read.
     """
-    network, reading = source_of_module(module), reading or Reading()
+    network, reading = source_of_module(module), reading or Conventions()
     own_functions = {"loss": loss, "optimizer": optimizer, "metric": reading.metric}
     sources = {name: source_of(function) if function else None for name, function in own_functions.items()}
     pieces = [f"SEED = {seed}\n{constants(config)}", *_definitions(network, *sources.values())]
-    pieces += _functions(config, task, metric, sources, reading, has_weights=has_weights)
-    own = _own_optimizer(sources["optimizer"], optimizer_arguments or {})
+    pieces += functions(config, task, metric, sources, reading, has_weights=has_weights)
+    own = own_optimizer(sources["optimizer"], optimizer_arguments or {})
     how = {"every": every, "keeps_dropout": keeps_dropout, "has_weights": has_weights, "drops_last": drops_last}
-    how["needs_closure"] = callable(optimizer) and _needs_closure(optimizer, module)
+    how["needs_closure"] = callable(optimizer) and needs_closure(optimizer, module)
     pieces.append(_train(config, task, module, metric, sources, own, reading, **how))
     pieces += [
-        taken_function(_taken_apart(reading, loss, is_split=share is not None, has_weights=has_weights)),
-        *_data(share, seed, reading, has_weights=has_weights),
+        taken_function(taken_apart(reading, loss, is_split=share is not None, has_weights=has_weights)),
+        *data_functions(share, seed, reading, has_weights=has_weights),
         _main(module, network, metric, is_shared=share is not None),
     ]
     body = tidy("\n\n".join(pieces))
@@ -150,7 +92,7 @@ def _about(
     return f"{comment(text)}\n{comment(judged)}"
 
 
-def _definitions(*sources: Source | None) -> list[str]:
+def _definitions(*sources: SourceCode | None) -> list[str]:
     """Classes and functions, each once, and what is missing beside them."""
     found = [source for source in sources if source is not None]
     texts = list(dict.fromkeys(text for source in found for text in source.definitions))
@@ -160,70 +102,14 @@ def _definitions(*sources: Source | None) -> list[str]:
     return texts
 
 
-def _functions(
-    config: Config,
-    task: Task,
-    metric: str | None,
-    sources: dict[str, Source | None],
-    reading: Reading,
-    *,
-    has_weights: bool,
-) -> list[str]:
-    pieces = []
-    own = sources["loss"]
-    if own is not None:
-        pieces.append(_own_loss(own.expression, reading, has_weights=has_weights))
-    else:
-        pieces.append(loss_function(config.loss, has_weights=has_weights))
-    if sources["metric"] is not None:
-        pieces.append(_own_error(sources["metric"], task, reading, has_weights=has_weights))
-    else:
-        pieces.append(error_function(metric, has_weights=has_weights) if metric else "")
-    pieces.append(_TWO if reading.one_output == "logit" and task == "classification" else "")
-    pieces.append(schedule_function(config.schedule))
-    if sources["optimizer"] is None:
-        pieces += [groups_function(config) if config.groups else "", LION if config.optimizer.name == "lion" else ""]
-    return [piece for piece in pieces if piece]
-
-
-def _own_loss(expression: str, reading: Reading, *, has_weights: bool) -> str:
-    """`def loss(output, target)` around a loss of the caller's own, with `weight` where rows have weights."""
-    if not expression:
-        value = f'    raise SystemExit("Put your loss here.")  # {_NO_SOURCE}'
-    elif has_weights:
-        value = _weighted_loss(expression, reading)
-    else:
-        value = f"    return {expression}(output, target).mean()"
-    form = "".join(f"    {line}\n" for line in reading.of_target)
-    return f'''\
-def loss(output, target{", weight" if has_weights else ""}):
-    """The loss of the run, as one number."""
-{form}{value}
-'''
-
-
-def _weighted_loss(expression: str, reading: Reading) -> str:
-    if reading.outputs.is_plain and reading.targets.is_plain:
-        count, by_row = "len(output)", ""
-        each = f"{expression}(output[i : i + 1], target[i : i + 1]) for i in range(len(output))"
-    else:
-        count, by_row = "len(weight)", "        each = torch.arange(len(weight)).split(1)\n"
-        each = f"{expression}(taken(output, row), taken(target, row)) for row in each"
-    return f"""\
-    values = {expression}(output, target)
-    if values.dim() == 0:  # one number for all rows: what it is for each of them
-{by_row}        values = torch.stack([{each}])
-    return (weight * values.reshape({count}, -1).mean(1)).sum() / weight.sum()"""
-
-
 def _train(
     config: Config,
     task: Task,
     module: nn.Module,
     metric: str | None,
-    sources: dict[str, Source | None],
+    sources: dict[str, SourceCode | None],
     optimizer: str,
-    reading: Reading,
+    reading: Conventions,
     *,
     every: int,
     keeps_dropout: bool,
@@ -278,11 +164,11 @@ def train(module, X, y, Xv, yv{", w, wv" if has_weights else ""}):
     """A copy of `module` trained on X, y, as it was when it did best on Xv, yv; and its score there."""
 {indented(chr(10).join([*lines, *reads]))}
 {indented(loop.text())}
-    return {loop.kept}.eval(), {_shown(metric, reading)}
+    return {loop.kept}.eval(), {shown_score(metric, reading)}
 '''
 
 
-def _judged(task: Task, reading: Reading, targets: Form, *, is_own_loss: bool, has_weights: bool) -> list[str]:
+def _judged(task: Task, reading: Conventions, targets: Form, *, is_own_loss: bool, has_weights: bool) -> list[str]:
     """Lines that set `score` to the error of the kept network by the metric."""
     is_numbers, truth = task == "regression", "yv" if targets.is_plain else "target"
     count = "len(Xv)" if reading.inputs.is_plain else f"len({truth})"
@@ -303,54 +189,6 @@ def _judged(task: Task, reading: Reading, targets: Form, *, is_own_loss: bool, h
     return [f"    {line}" for line in lines]
 
 
-_TWO = '''\
-def two(logit):
-    """The logits of both classes, of which that of class 0 is 0."""
-    return torch.stack([torch.zeros_like(logit), logit], dim=1).reshape(len(logit), 2)
-'''
-
-
-def _own_error(source: Source, task: Task, reading: Reading, *, has_weights: bool) -> str:
-    """`def error(prediction, truth)`, with `weight` where rows have weights, by a metric of the caller's own: lower is
-    better."""
-    columns = "[:, 0]" if reading.columns == 1 and task == "regression" else ""
-    weight = "weight" if has_weights else "numpy.ones(len(truth))"
-    given = f"prediction{columns}, truth{columns}" + (f", {weight}" if reading.metric_takes_weights else "")
-    value = f"{'1 - ' if reading.greater_is_better else ''}{source.expression}({given})"
-    body = f"return {value}" if source.expression else f'raise SystemExit("Put your metric here.")  # {_NO_SOURCE}'
-    taken = ", weight" if has_weights else ""
-    return f'def error(prediction, truth{taken}):\n    """By the metric of the run; lower is better."""\n    {body}\n'
-
-
-def _shown(metric: str | None, reading: Reading) -> str:
-    if reading.metric is not None:
-        return "1 - best_score" if reading.greater_is_better else "best_score"
-    return shown(metric or "", "best_score")
-
-
-def _needs_closure(optimizer: Callable[..., Any], module: nn.Module) -> bool:
-    """Whether `step` of what this function makes cannot do without a function that computes loss and gradients."""
-    try:
-        step = optimizer(module.parameters()).step
-    except Exception:  # the caller's own code, which wants more arguments
-        return False
-    try:
-        inspect.signature(step).bind()
-    except TypeError:
-        return True
-    return False
-
-
-def _own_optimizer(source: Source | None, arguments: Mapping[str, float]) -> str:
-    """The call of an optimizer of the caller's own; "" where there is none."""
-    if source is None:
-        return ""
-    if not source.expression:
-        return f'exit("Put your optimizer here.")  # {_NO_SOURCE}'
-    words = "".join(f", {name}={literal(value)}" for name, value in arguments.items())
-    return f"{source.expression}(network.parameters(){words})"
-
-
 def _dropout_kinds(module: nn.Module) -> str:
     """The classes of its layers that drop units, as `isinstance` takes them; "" where there are none."""
     kinds = sorted({f"nn.{type(child).__name__}" for child in module.modules() if isinstance(child, DROPOUT_KINDS)})
@@ -368,42 +206,7 @@ def _dropout(config: Config, module: nn.Module) -> list[str]:
     ]
 
 
-def _taken_apart(reading: Reading, loss: Any, *, is_split: bool, has_weights: bool) -> list[Form]:
-    """The forms of all that rows are taken of."""
-    forms = [reading.inputs]
-    forms += [reading.targets] if loss is not None or is_split else []
-    return forms + ([reading.outputs] if loss is not None and has_weights else [])
-
-
-def _data(share: float | None, seed: int, reading: Reading, *, has_weights: bool) -> list[str]:
-    own, both = (", w", ", w, wv") if has_weights else ("", "")
-    if share is None:
-        weights = "; and the weights w, wv of the rows" if has_weights else ""
-        what, forms = "X, y to train on and Xv, yv to judge by", _forms(reading, "X and Xv", "y and yv")
-        return [_DATA.format(what=what, weights=weights, forms=forms)]
-    named = ((reading.inputs, "X"), (reading.targets, "y"))
-    taken = [form.rows_of(name, rows) for rows in ("train", "valid") for form, name in named]
-    parts = ", ".join([*taken, *(["w[train]", "w[valid]"] if has_weights else [])])
-    count = f"len(y{reading.targets.first})"
-    number = number_from("valid", seed)
-    split = _SPLIT.format(share=literal(share), number=number, own=own, both=both, parts=parts, count=count)
-    weights = ", and the weights w of the rows" if has_weights else ""
-    return [_DATA.format(what="X, y", weights=weights, forms=_forms(reading, "X", "y")), split]
-
-
-def _forms(reading: Reading, inputs: str, targets: str) -> str:
-    """What stands in the docstring of `data` of inputs and targets that are several tensors, or may be."""
-    if not reading.knows_forms:
-        text = "It is not known whether X or y are several tensors: if so, take `rows` of each of them in train()."
-        return f"\n\n    {text}\n    "
-    named = ((inputs, reading.inputs), (targets, reading.targets))
-    lines = [f"{name}: {form.shown}" for name, form in named if not form.is_plain]
-    wrapped = [textwrap.fill(line, WIDTH, initial_indent="    ", subsequent_indent="        ", break_long_words=False)
-               for line in lines]  # fmt: skip
-    return "\n\n" + "\n".join(wrapped) + "\n    " if lines else ""
-
-
-def _main(module: nn.Module, network: Source, metric: str | None, *, is_shared: bool) -> str:
+def _main(module: nn.Module, network: SourceCode, metric: str | None, *, is_shared: bool) -> str:
     name = type(module).__name__
     made = spread_out(network.expression, WIDTH - 10, "    ") or f"{name}()"
     note = "" if network.expression else "  # with the arguments that you gave it"
