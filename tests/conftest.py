@@ -23,7 +23,7 @@ LONGEST = (
     "training/compiling/test_compiled.py",
     "training/compiling/test_own_modules.py",
     "test_docs.py",
-    "export/test_script_study.py",
+    "export/test_table_script.py",
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 import torch
 
-from trimtab.export.scripts.study import study_script
+from trimtab.export.scripts.table_script import study_script
 from trimtab.model.model import Model
 from trimtab.table.folds import folds_frame
 from trimtab.table.prepare import Prepared, prepare

@@ -111,7 +111,7 @@ def _first_difference(known: dict[str, str], made: dict[str, str]) -> str:
 
 def _script(study: NetworkStudy, folder: StudyFolder) -> str:
     from trimtab.export.scripts.conventions import Conventions
-    from trimtab.export.scripts.module import module_script
+    from trimtab.export.scripts.module_script import module_script
 
     asked = folder.read("study.json")["asked"]
     # The place of a function in the script is marked.

@@ -73,7 +73,7 @@ class Run:
 
     def code(self) -> str:
         """A plain PyTorch script that trains as this run was trained, without trimtab; the data's place is marked."""
-        from trimtab.export.scripts.module import module_script
+        from trimtab.export.scripts.module_script import module_script
 
         own: dict[str, Any] = {"loss": self.given.function, "optimizer": self.given.make_optimizer}
         return module_script(

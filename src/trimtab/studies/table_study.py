@@ -46,13 +46,13 @@ class TableStudy(Study):
         return polars.read_parquet(path)
 
     def code(self) -> str:
-        from trimtab.export.scripts.study import study_script
+        from trimtab.export.scripts.table_script import study_script
 
         return study_script(StudyFolder(self.out), self.winner, self.model)
 
     def export(self, *, python: Place = None, onnx: Place = None, pt2: Place = None) -> dict[str, Path]:
         from trimtab.export.files import export_files
-        from trimtab.export.scripts.study import study_files
+        from trimtab.export.scripts.table_script import study_files
 
         script = partial(study_files, StudyFolder(self.out), self.winner, self.model)
         return export_files(self.model, script, python=python, onnx=onnx, pt2=pt2)

@@ -31,7 +31,7 @@ FIRST_WAVE, SHORTEST_WAVE = 12, 2
 PATIENCE = 0.003
 
 
-class Source(Protocol):
+class Proposals(Protocol):
     """Where the values of the next trial come from; None where every configuration was proposed."""
 
     def next(self, number: int) -> dict[str, Value] | None: ...

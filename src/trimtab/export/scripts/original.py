@@ -1,4 +1,4 @@
-"""Subject: what a script is about: a study's best single configuration, and all that its folder and table say of it.
+"""Original: what a script does again: a study's best single configuration, and all that its folder and table say of it.
 
 Reads the folder and the table once; writes no code.
 """
@@ -28,7 +28,7 @@ _PREPARED = ("task", "split", "drop", "number", "category", "weight", "seed")
 
 
 @dataclass(frozen=True)
-class Subject:
+class Original:
     """`score` and `ensemble_score` are the metric out of fold, as users read it: of this configuration and, where the
     model is an ensemble of `ensemble` of them, of that. `every`: epochs between evaluations. `folds` are the rows of
     each fold, as `folds_frame` has them, and `fold_rows` how many train in each.
@@ -64,7 +64,7 @@ class Subject:
         return self.target.task == "classification"
 
     @classmethod
-    def of(cls, folder: StudyFolder, trial: TrialRecord, model: Model) -> "Subject":
+    def of(cls, folder: StudyFolder, trial: TrialRecord, model: Model) -> "Original":
         """Raises DataError where the study's table is there and cannot be read, StudyError where nothing tells its
         folds any more."""
         document = folder.read("study.json")

@@ -21,7 +21,7 @@ import torch
 import trimtab as tt
 from exported import DATA_SETS
 from scripted import NETWORK, assert_same_columns, assert_same_folds, written
-from trimtab.export.scripts.study import study_script
+from trimtab.export.scripts.table_script import study_script
 from trimtab.model.model import Model, build
 from trimtab.model.tensors import training_data
 from trimtab.training.config import Config, Group, Loss, Optimizer, Schedule, Stopping

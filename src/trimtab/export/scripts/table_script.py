@@ -14,8 +14,8 @@ from trimtab.export.scripts.literals import center_of, comment, indented, litera
 from trimtab.export.scripts.losses import GREATER_IS_BETTER, error_function, loss_call, loss_function
 from trimtab.export.scripts.network import has_waves, network_class
 from trimtab.export.scripts.optimizers import LION, groups_function, schedule_function
+from trimtab.export.scripts.original import Original
 from trimtab.export.scripts.reading import durations, label_function, number_function
-from trimtab.export.scripts.subject import Subject
 from trimtab.export.scripts.text import imported, tidy
 from trimtab.export.scripts.training import KEPT, Loop, constants
 from trimtab.model.model import Model
@@ -38,7 +38,7 @@ def study_script(folder: StudyFolder, trial: TrialRecord, model: Model, folds: P
     It reads the study's folds from the file at `folds`, left out: from the study's folder. Raises DataError where the
     study's table is there and cannot be read, StudyError where nothing tells the folds any more.
     """
-    return _script(Subject.of(folder, trial, model), folds or folder.folds)
+    return _script(Original.of(folder, trial, model), folds or folder.folds)
 
 
 def study_files(folder: StudyFolder, trial: TrialRecord, model: Model, place: Path) -> dict[str, tuple[Path, bytes]]:
@@ -48,45 +48,45 @@ def study_files(folder: StudyFolder, trial: TrialRecord, model: Model, place: Pa
     return {"python": (place, script.encode()), "folds": (folds, folder.folds.read_bytes())}
 
 
-def _script(subject: Subject, folds: Path) -> str:
-    pieces = [_table(subject), _target(subject), _folds(folds)]
-    if subject.trial.name == MEAN:
-        pieces += ["# -- the mean\n", "", _mean(subject)]
+def _script(original: Original, folds: Path) -> str:
+    pieces = [_table(original), _target(original), _folds(folds)]
+    if original.trial.name == MEAN:
+        pieces += ["# -- the mean\n", "", _mean(original)]
     else:
         pieces += ["# -- columns, as the network sees them\n"]
-        pieces.append(columns_code(subject.columns, subject.reading, has_weights=subject.weight is not None))
-        pieces += [_linear(subject)] if subject.trial.name == LINEAR else [_network(subject), _training(subject)]
-    pieces.append(_score(subject))
+        pieces.append(columns_code(original.columns, original.reading, has_weights=original.weight is not None))
+        pieces += [_linear(original)] if original.trial.name == LINEAR else [_network(original), _training(original)]
+    pieces.append(_score(original))
     body = tidy("\n".join(pieces))
-    return f"{_about(subject)}\n\n{imported(body)}\n\n{body}"
+    return f"{_about(original)}\n\n{imported(body)}\n\n{body}"
 
 
 # -- the head
 
 
-def _about(subject: Subject) -> str:
-    name = Path(subject.reading.path).name
-    data = "a table in memory" if subject.reading.was_in_memory else name
-    words = trial_in_words(subject.trial)
+def _about(original: Original) -> str:
+    name = Path(original.reading.path).name
+    data = "a table in memory" if original.reading.was_in_memory else name
+    words = trial_in_words(original.trial)
     found = f"The best single configuration that trimtab {trimtab.__version__} found for {data}, in plain PyTorch"
-    paragraphs, metric = [f"{found}: {words}."], subject.metric.name
-    if subject.ensemble > 1:
-        scores = f" ({metric} {_shown(subject.ensemble_score)} on validation rows)" if subject.ensemble_score else ""
+    paragraphs, metric = [f"{found}: {words}."], original.metric.name
+    if original.ensemble > 1:
+        scores = f" ({metric} {_shown(original.ensemble_score)} on validation rows)" if original.ensemble_score else ""
         paragraphs.append(
-            f"The study's model is an ensemble of {counted(subject.ensemble, 'configuration')}{scores}; this script "
-            f"trains the best one alone ({metric} {_shown(subject.score)})."
+            f"The study's model is an ensemble of {counted(original.ensemble, 'configuration')}{scores}; this script "
+            f"trains the best one alone ({metric} {_shown(original.score)})."
         )
     paragraphs.append(
         f"Needs torch, polars and numpy, no trimtab. Prints the {metric} on validation rows beside the study's."
     )
-    if subject.reading.was_in_memory:
+    if original.reading.was_in_memory:
         paragraphs.append(
             f"The study was given its table in memory: write that frame (features, target and all) to {name} first, "
             "with frame.write_parquet (polars) or frame.to_parquet (pandas); several frames one below the other."
         )
-    elif subject.reading.frame is None:
+    elif original.reading.frame is None:
         paragraphs.append("The table was not there when this script was written: put it there, or change TABLE.")
-    if subject.has_changed:
+    if original.has_changed:
         paragraphs.append("The table has changed since the study was made: rows may be others, and scores will differ.")
     return "\n#\n".join(comment(paragraph) for paragraph in paragraphs)
 
@@ -94,15 +94,15 @@ def _about(subject: Subject) -> str:
 # -- table and target
 
 
-def _table(subject: Subject) -> str:
-    reading, columns = subject.reading, subject.columns
+def _table(original: Original) -> str:
+    reading, columns = original.reading, original.columns
     numbers = [feature.name for feature in columns.numbers]
-    numbers += [] if subject.is_classification else list(subject.target.names)
-    numbers += [subject.weight] if subject.weight else []
+    numbers += [] if original.is_classification else list(original.target.names)
+    numbers += [original.weight] if original.weight else []
     labelled: dict[str, Sequence[str]] = {}
-    if subject.trial.name != MEAN:
+    if original.trial.name != MEAN:
         labelled |= {f.name: (*f.labels.labels, *f.labels.pooled) for f in columns.labelled if f.labels is not None}
-    labelled |= dict.fromkeys(subject.target.names, subject.target.labels) if subject.is_classification else {}
+    labelled |= dict.fromkeys(original.target.names, original.target.labels) if original.is_classification else {}
     pieces = [f"TABLE = {literal(reading.path)}", "", f"table = {reading.statement}"]
     pieces += [durations(reading, numbers, labelled)]
     pieces += ["", "", number_function(reading, numbers)] if numbers else []
@@ -110,17 +110,17 @@ def _table(subject: Subject) -> str:
     return "\n".join(pieces)
 
 
-def _target(subject: Subject) -> str:
+def _target(original: Original) -> str:
     lines = ["", "# -- the target", ""]
-    is_one = len(subject.target.names) == 1
+    is_one = len(original.target.names) == 1
     if is_one:
-        lines.append(f"TARGET = {literal(subject.target.names[0])}")
+        lines.append(f"TARGET = {literal(original.target.names[0])}")
     else:
-        lines.append(table("TARGETS", list(subject.target.names)))
-    if subject.weight:
-        lines.append(f"weight = number({literal(subject.weight)})")
-    if subject.is_classification:
-        lines.append(table("CLASSES", list(subject.target.labels)))
+        lines.append(table("TARGETS", list(original.target.names)))
+    if original.weight:
+        lines.append(f"weight = number({literal(original.weight)})")
+    if original.is_classification:
+        lines.append(table("CLASSES", list(original.target.labels)))
         lines.append("numbers_of = {one: place for place, one in enumerate(CLASSES)}")
         lines.append(
             "target = label(TARGET).replace_strict(numbers_of, default=-1).fill_null(-1).to_numpy(writable=True)"
@@ -150,17 +150,17 @@ folds = [
 # -- network and training
 
 
-def _network(subject: Subject) -> str:
-    inputs, config = subject.columns.inputs, subject.trial.config
+def _network(original: Original) -> str:
+    inputs, config = original.columns.inputs, original.trial.config
     lines = []
     if has_waves(config, inputs):
         lines.append("CONTINUOUS = len(NUMBERS)  # these come first, and enter as waves too\n")
-    return "\n".join([*lines, "", network_class(config, inputs, subject.target.outputs), ""])
+    return "\n".join([*lines, "", network_class(config, inputs, original.target.outputs), ""])
 
 
-def _training(subject: Subject) -> str:
-    config, inputs, has_weights = subject.trial.config, subject.columns.inputs, subject.weight is not None
-    unscaled = ".softmax(dim=1).numpy()" if subject.is_classification else ".numpy() * SPREAD + MEAN"
+def _training(original: Original) -> str:
+    config, inputs, has_weights = original.trial.config, original.columns.inputs, original.weight is not None
+    unscaled = ".softmax(dim=1).numpy()" if original.is_classification else ".numpy() * SPREAD + MEAN"
     batch = inputs.call("network", "rows"), "targets[rows]", "weights[rows]" if has_weights else ""
     loop = Loop(
         config,
@@ -174,11 +174,11 @@ def _training(subject: Subject) -> str:
             f"score = error(found, target[valid]{', weight[valid]' if has_weights else ''})",
         ),
         keep=("best_found = found",),
-        every=subject.every,
+        every=original.every,
     )
     functions = (
         loss_function(config.loss, has_weights=has_weights),
-        error_function(subject.metric.name, has_weights=has_weights),
+        error_function(original.metric.name, has_weights=has_weights),
         schedule_function(config.schedule),
         groups_function(config) if config.groups else "",
         LION if config.optimizer.name == "lion" else "",
@@ -191,18 +191,18 @@ def trained(train, valid, seed):
 {indented(loop.text())}
     return {loop.kept}, best_found
 
-{_trained_on_all_rows(subject, loop)}'''
-    pieces = ["# -- training\n", *_threads(subject), constants(config), *_targets(subject), ""]
+{_trained_on_all_rows(original, loop)}'''
+    pieces = ["# -- training\n", *_threads(original), constants(config), *_targets(original), ""]
     return "\n".join([*pieces, *(f"\n{function}\n" for function in functions if function), trained])
 
 
-def _trained_on_all_rows(subject: Subject, loop: Loop) -> str:
+def _trained_on_all_rows(original: Original, loop: Loop) -> str:
     """`def trained_on_all(train, seed)` where the study's model was."""
-    if not subject.is_of_all_rows:
+    if not original.is_of_all_rows:
         return ""
-    config = replace(subject.trial.config, stopping=Stopping("none"))
-    loop = replace(loop, config=config, until=until(subject.trial, subject.fold_rows),
-                   factors=factors(subject.trial, subject.fold_rows))  # fmt: skip
+    config = replace(original.trial.config, stopping=Stopping("none"))
+    loop = replace(loop, config=config, until=until(original.trial, original.fold_rows),
+                   factors=factors(original.trial, original.fold_rows))  # fmt: skip
     return f'''
 def trained_on_all(train, seed):
     """A network trained on rows `train`, as far along its course as those of the folds were when they did best."""
@@ -214,21 +214,21 @@ def trained_on_all(train, seed):
 '''
 
 
-def _threads(subject: Subject) -> list[str]:
-    network, batch = dict(subject.trial.config.network), subject.trial.config.batch_size
+def _threads(original: Original) -> list[str]:
+    network, batch = dict(original.trial.config.network), original.trial.config.batch_size
     is_small = 0 < batch * int(network["width"]) ** 2 <= SMALL
     return [ONE_THREAD] if is_small else []
 
 
-def _targets(subject: Subject) -> list[str]:
+def _targets(original: Original) -> list[str]:
     """Statements that make `targets`, as networks learn them, and `weights`."""
-    weights = ["weights = torch.tensor(weight, dtype=torch.float32)"] if subject.weight else []
-    if subject.is_classification:
+    weights = ["weights = torch.tensor(weight, dtype=torch.float32)"] if original.weight else []
+    if original.is_classification:
         return ["targets = torch.from_numpy(target)", *weights]
     return [
         "# Networks learn targets of mean 0 and standard deviation 1.",
-        table("MEAN", list(map(center_of, subject.target.mean, subject.target.scale))),
-        table("SPREAD", list(subject.target.scale)),
+        table("MEAN", list(map(center_of, original.target.mean, original.target.scale))),
+        table("SPREAD", list(original.target.scale)),
         "targets = torch.tensor((target - MEAN) / SPREAD, dtype=torch.float32)",
         *weights,
     ]
@@ -237,34 +237,34 @@ def _targets(subject: Subject) -> list[str]:
 # -- baselines that are solved
 
 
-def _mean(subject: Subject) -> str:
-    has_weights = subject.weight is not None
-    function = fitted.mean_function(is_classification=subject.is_classification, has_weights=has_weights)
-    return "\n".join(["", function, "", error_function(subject.metric.name, has_weights=has_weights), ""])
+def _mean(original: Original) -> str:
+    has_weights = original.weight is not None
+    function = fitted.mean_function(is_classification=original.is_classification, has_weights=has_weights)
+    return "\n".join(["", function, "", error_function(original.metric.name, has_weights=has_weights), ""])
 
 
-def _linear(subject: Subject) -> str:
-    has_weights, inputs = subject.weight is not None, subject.columns.inputs
-    if subject.is_classification:
-        function = fitted.logistic_function(classes=subject.target.outputs, has_weights=has_weights)
+def _linear(original: Original) -> str:
+    has_weights, inputs = original.weight is not None, original.columns.inputs
+    if original.is_classification:
+        function = fitted.logistic_function(classes=original.target.outputs, has_weights=has_weights)
     else:
         function = fitted.ridge_function(has_weights=has_weights)
     design = fitted.design(has_numbers=bool(inputs.numbers), has_codes=bool(inputs.cardinalities))
-    error = error_function(subject.metric.name, has_weights=has_weights)
+    error = error_function(original.metric.name, has_weights=has_weights)
     return "\n".join(["# -- a linear model\n", ONE_THREAD, design, "", function, "", error, ""])
 
 
 # -- the score
 
 
-def _score(subject: Subject) -> str:
-    weights = ", weight[judged]" if subject.weight else ""
-    metric = subject.metric.name
-    outputs = subject.target.outputs
-    start = f", start={subject.seed}" if subject.seed else ""
+def _score(original: Original) -> str:
+    weights = ", weight[judged]" if original.weight else ""
+    metric = original.metric.name
+    outputs = original.target.outputs
+    start = f", start={original.seed}" if original.seed else ""
     score = f"error(out_of_fold[judged], target[judged]{weights})"
     lines = [f"out_of_fold = numpy.full((len(target), {outputs}), numpy.nan)"]
-    is_logistic = subject.trial.name == LINEAR and subject.is_classification
+    is_logistic = original.trial.name == LINEAR and original.is_classification
     judged = "judged = numpy.isfinite(out_of_fold).all(axis=1)"
     if is_logistic:
         lines += [
@@ -276,7 +276,7 @@ def _score(subject: Subject) -> str:
             f"    best = min(best, {score})",
         ]
         score = "best"
-    elif subject.trial.name in (MEAN, LINEAR):
+    elif original.trial.name in (MEAN, LINEAR):
         lines += ["for train, valid in folds:", "    out_of_fold[valid] = fitted(train)[valid]", judged]
     else:
         keep = ["    networks.append(network)  # the study's model predicts the mean of these"]
@@ -284,23 +284,23 @@ def _score(subject: Subject) -> str:
             "networks = []",
             f"for seed, (train, valid) in enumerate(folds{start}):",
             "    network, out_of_fold[valid] = trained(train, valid, seed)",
-            *(keep if not subject.is_of_all_rows else []),
+            *(keep if not original.is_of_all_rows else []),
             judged,
         ]
     value = f"1 - {score}" if metric in GREATER_IS_BETTER else score
-    lines.append(f'print(f"validation {metric}: {{{value}:.5g}} (in the study: {_shown(subject.score)})")')
-    return "\n".join([*lines, *_last_training(subject), ""])
+    lines.append(f'print(f"validation {metric}: {{{value}:.5g}} (in the study: {_shown(original.score)})")')
+    return "\n".join([*lines, *_last_training(original), ""])
 
 
-def _last_training(subject: Subject) -> list[str]:
+def _last_training(original: Original) -> list[str]:
     """Statements that train what the study's model is made of, where it is none of the folds' networks."""
-    if not subject.is_of_all_rows or subject.trial.name in (MEAN, LINEAR):
+    if not original.is_of_all_rows or original.trial.name in (MEAN, LINEAR):
         return []
     rows = "numpy.unique(numpy.concatenate(sum(folds, [])))"
-    if subject.trains_on_test_rows:
-        known = "target >= 0" if subject.is_classification else "numpy.isfinite(target).all(axis=1)"
-        rows = f"numpy.flatnonzero({f'({known}) & (weight > 0)' if subject.weight else known})"
-    first, count = subject.seed, subject.networks
+    if original.trains_on_test_rows:
+        known = "target >= 0" if original.is_classification else "numpy.isfinite(target).all(axis=1)"
+        rows = f"numpy.flatnonzero({f'({known}) & (weight > 0)' if original.weight else known})"
+    first, count = original.seed, original.networks
     what = "the mean of networks" if count > 1 else "a network"
     return [
         "",
