@@ -25,6 +25,7 @@ from trimtab.whole_file import replacing, take_back
 FORMAT = 2
 _MARK = "trimtab study"
 _LOCK = ".lock"
+# How often curves are read again where a search that goes on has just joined their files; it does so once in a while.
 _TRIES = 3
 
 
