@@ -16,11 +16,12 @@ import torch
 
 from engine_page import machine, table
 from tables import Table, read_tables
+from trimtab.knobs.knob import Task
 from trimtab.machine import cores, keep_freed_memory, lanes_in_threads
 from trimtab.model.model import build
 from trimtab.model.tensors import training_data
 from trimtab.table.prepare import Prepared, prepare
-from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping, Task
+from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.compilation import Compilation
 from trimtab.training.lanes.engine import Engine

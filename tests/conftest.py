@@ -29,7 +29,7 @@ LONGEST = (
     "export/test_parity.py",
     "test_tune.py",
     "studies/test_going_on.py",
-    "export/test_script_study.py",
+    "export/test_table_script.py",
     "test_estimator_checks.py",
 )
 

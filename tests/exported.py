@@ -8,7 +8,7 @@ import numpy
 import polars
 import torch
 
-from trimtab.export.columns import cell_type
+from trimtab.export.vocabulary import cell_type
 from trimtab.model.model import Member, Model, build
 from trimtab.model.tensors import training_data
 from trimtab.table.cells import as_moments, as_numbers

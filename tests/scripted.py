@@ -7,8 +7,9 @@ from typing import Any
 import numpy
 import torch
 
-from trimtab.export.scripts.study import study_script
+from trimtab.export.scripts.table_script import study_script
 from trimtab.model.model import Model
+from trimtab.table.folds import folds_frame
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.training.config import Config, Loss
 from trimtab.tuning.folder import StudyFolder
@@ -48,6 +49,7 @@ def written(
     asked = {"data": None if path is None else str(path), "target": target, "metric": metric, **options}
     asked |= {"fingerprint": prepared.fingerprint, "single": single, "refit": refit}
     study = StudyFolder.create(folder, asked)
+    study.save_folds(folds_frame(prepared.folds, prepared.development_rows))
     study.write("study.json", study.read("study.json") | {"result": result})
     is_numbers = prepared.schema.task == "regression"
     config = config or Config(network=NETWORK, loss=Loss("mse" if is_numbers else "cross_entropy"), epochs=3)
@@ -61,12 +63,13 @@ def written(
 
 
 def assert_same_folds(made: Written, names: dict[str, Any]) -> None:
-    """The script's folds are the study's."""
-    rows = numpy.unique(numpy.concatenate([part for fold in names["folds"] for part in fold]))
-    assert len(rows) == len(made.prepared.development)
-    for (train, valid), (own_train, own_valid) in zip(names["folds"], made.prepared.folds, strict=True):
-        numpy.testing.assert_array_equal(numpy.searchsorted(rows, train), numpy.sort(own_train))
-        numpy.testing.assert_array_equal(numpy.searchsorted(rows, valid), numpy.sort(own_valid))
+    """The script's folds are the study's, of rows with the same targets."""
+    rows = made.prepared.development_rows
+    for fold, own in zip(names["folds"], made.prepared.folds, strict=True):
+        for part, own_part in zip(fold, own, strict=True):
+            numpy.testing.assert_array_equal(part, rows[own_part])
+    truth = made.prepared.target_encoder.truth(made.prepared.development)
+    numpy.testing.assert_array_equal(names["target"][rows].squeeze(), truth.squeeze())
 
 
 def assert_same_columns(made: Written, names: dict[str, Any]) -> None:

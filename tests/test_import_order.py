@@ -183,7 +183,7 @@ def test_looking_at_trimtab_loads_nothing_heavy() -> None:
 
 def test_names_stay_what_they_are_after_their_files_are_imported_and_no_onnx_comes_unasked() -> None:
     code = "import sys, trimtab as tt; from trimtab.tune import tune; assert tt.tune is tune and callable(tt.tune);"
-    code += "import trimtab.export.files, trimtab.studies.results; assert 'onnx' not in sys.modules"
+    code += "import trimtab.export.files, trimtab.studies.loading; assert 'onnx' not in sys.modules"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 

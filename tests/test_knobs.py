@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import trimtab as tt
 from trimtab.cli import commands as cli
-from trimtab.knobs.readings import refuse_unread
+from trimtab.knobs.effects import refuse_unread
 from trimtab.knobs.table import KNOBS
 from trimtab.sweeps.table_sweep import sweep_table
 from trimtab.training.config import Config, Optimizer, Schedule, Stopping
@@ -167,13 +167,13 @@ def test_a_knob_that_some_run_reads_is_taken(knobs: dict[str, Any]) -> None:
 
 
 def test_what_one_knob_needs_may_be_tried_by_another() -> None:
-    for knob, reading in [(name, reading) for name, about in KNOBS.items() for reading in about.readings]:
-        some = reading.by[0] if reading.by else "anything else"
-        refuse_unread([knob], {reading.part: ("nothing of the kind", some)})
-        refuse_unread([knob], {reading.part: ("custom",)})
+    for knob, reader in [(name, reader) for name, about in KNOBS.items() for reader in about.readers]:
+        some = reader.by[0] if reader.by else "anything else"
+        refuse_unread([knob], {reader.part: ("nothing of the kind", some)})
+        refuse_unread([knob], {reader.part: ("custom",)})
         refuse_unread([knob], {})
-        with pytest.raises(tt.OptionError, match=f"^{knob}= has no effect: .* choose another {reading.part}"):
-            refuse_unread([knob], {reading.part: reading.but or ("nothing of the kind",)})
+        with pytest.raises(tt.OptionError, match=f"^{knob}= has no effect: .* choose another {reader.part}"):
+            refuse_unread([knob], {reader.part: reader.but or ("nothing of the kind",)})
 
 
 def test_every_setting_of_a_rule_belongs_to_some_rule() -> None:

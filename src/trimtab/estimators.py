@@ -22,8 +22,8 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from trimtab.errors import DataError, OptionError
+from trimtab.knobs.effects import read_in_tables_of
 from trimtab.knobs.knob import Task
-from trimtab.knobs.readings import read_in_tables_of
 from trimtab.knobs.table import TABLE_KNOBS
 from trimtab.machine import cores, device_named
 from trimtab.model.model import Model
@@ -35,9 +35,15 @@ from trimtab.studies.table_subject import TableSubject
 from trimtab.studies.table_work import TableWork
 from trimtab.table.folds import Fold
 from trimtab.table.frames import label_columns, to_frame
-from trimtab.table.given import given_weights, prepare_given
-from trimtab.table.given_target import are_said_to_be_labels, given_labels, given_numbers, numbered, refuse_fractions
 from trimtab.table.prepare import Prepared
+from trimtab.table.sample_targets import (
+    are_said_to_be_labels,
+    numbered,
+    refuse_fractions,
+    target_labels,
+    target_numbers,
+)
+from trimtab.table.samples import prepare_samples, sample_weights
 from trimtab.tuning.budget import Budget, seconds_for
 
 USUAL_BUDGET = "60s"
@@ -129,7 +135,7 @@ class _Tuned(BaseEstimator):
         frame = self._features(X, fewest=FEWEST_ROWS, is_new=True)
         check_consistent_length(frame, y)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        prepared = prepare_given(
+        prepared = prepare_samples(
             frame, y, weights, names=names, task=task, cv=self._folds(X, y), seed=seed, categories=label_columns(X)
         )
         study, self.model_ = self._study(prepared, clock, seed)
@@ -243,7 +249,7 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
         Raises ValueError (as DataError or OptionError) for what cannot be used.
         """
         numbers = _as_numbers(y, self)
-        weights = given_weights(sample_weight, len(numbers))
+        weights = sample_weights(sample_weight, len(numbers))
         self._fit(X, numbers, weights, task="regression", names=_names(y, numbers))
         self._predicts_columns = numbers.ndim == 2
         return self
@@ -285,7 +291,7 @@ class TrimtabClassifier(ClassifierMixin, _Tuned):
         Raises ValueError (as DataError or OptionError) for what cannot be used.
         """
         labels, numbers = numbered(_as_labels(y, self))
-        weights = given_weights(sample_weight, len(numbers))
+        weights = sample_weights(sample_weight, len(numbers))
         # A class whose rows have no weight is as if they were not there.
         left = labels[np.unique(numbers[weights > 0])]
         if len(left) < 2:
@@ -307,7 +313,7 @@ class TrimtabClassifier(ClassifierMixin, _Tuned):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
         """The share of the rows, by their weights, whose label is predicted."""
         labels = _as_labels(y, self)
-        weights = given_weights(sample_weight, len(labels))
+        weights = sample_weights(sample_weight, len(labels))
         predicted = self.predict(X)
         check_consistent_length(labels, predicted)
         return float(np.average([one == other for one, other in zip(labels, predicted, strict=True)], weights=weights))
@@ -323,7 +329,7 @@ def _as_numbers(y: Any, estimator: BaseEstimator) -> np.ndarray:
     """float64 [rows] or [rows, targets]."""
     checks: dict[str, Any] = {"dtype": np.float64, "ensure_2d": False, "input_name": "y", "estimator": estimator}
     try:
-        return check_array(given_numbers(_there(y, estimator)), **checks)
+        return check_array(target_numbers(_there(y, estimator)), **checks)
     except ValueError as error:
         # numpy's words for a cell of text; all others are scikit-learn's own.
         if "could not convert" not in str(error):
@@ -333,7 +339,7 @@ def _as_numbers(y: Any, estimator: BaseEstimator) -> np.ndarray:
 
 def _as_labels(y: Any, estimator: BaseEstimator) -> np.ndarray:
     """[rows], each label as it was given."""
-    labels = column_or_1d(given_labels(_there(y, estimator)), warn=True)
+    labels = column_or_1d(target_labels(_there(y, estimator)), warn=True)
     checks: dict[str, Any] = {"dtype": None, "ensure_2d": False, "input_name": "y", "estimator": estimator}
     check_array(labels, **checks)
     if not are_said_to_be_labels(y):

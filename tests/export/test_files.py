@@ -51,9 +51,12 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 def test_all_three_at_once(run, study, tmp_path):
     status, out, err = run(study.out, "--python", "t.py", "--onnx", "m.onnx", "--pt2", "m.pt2")
     assert (status, err) == (0, "")
-    assert [line.split(" is written")[0] for line in out.splitlines()] == ["t.py", "m.onnx", "m.pt2"]
-    assert {file.name for file in tmp_path.iterdir()} == {"t.py", "m.onnx", "m.pt2"}
-    assert (tmp_path / "t.py").read_text() == study.code()
+    files = ["t.py", "t.folds.parquet", "m.onnx", "m.pt2"]
+    assert [line.split(" is written")[0] for line in out.splitlines()] == files
+    assert {file.name for file in tmp_path.iterdir()} == set(files)
+    folds = study.out / "folds.parquet"
+    assert (tmp_path / "t.py").read_text() == study.code().replace(str(folds), str(tmp_path / "t.folds.parquet"))
+    assert (tmp_path / "t.folds.parquet").read_bytes() == folds.read_bytes()
     table = polars.read_csv(study.out.parent / "houses.csv")
     session = onnxruntime.InferenceSession("m.onnx")
     columns = {"size": table["size"].to_numpy(), "kind": table["kind"].to_numpy().astype(object)}

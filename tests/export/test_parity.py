@@ -14,10 +14,10 @@ import torch
 
 import exported
 from exported import LINEAR, PLAIN, WAVES, feeds, spoiled, tensors, trained
-from trimtab.export.columns import vocabulary
 from trimtab.export.onnx import as_onnx
 from trimtab.export.predictor import Predictor
 from trimtab.export.pt2 import VOCABULARY_FILE, as_pt2
+from trimtab.export.vocabulary import vocabulary
 from trimtab.model.model import Model
 from trimtab.nets.mlp import ACTIVATIONS
 from trimtab.table.encode import Encoder

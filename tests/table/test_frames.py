@@ -12,9 +12,9 @@ import pytest
 from trimtab.errors import DataError
 from trimtab.estimators import TrimtabRegressor, _as_numbers
 from trimtab.table.frames import column_called, to_frame
-from trimtab.table.given import given_weights
-from trimtab.table.given_target import given_labels
 from trimtab.table.prepare import prepare
+from trimtab.table.sample_targets import target_labels
+from trimtab.table.samples import sample_weights
 from trimtab.table.spelling import as_labels
 
 ROWS = 60
@@ -126,10 +126,10 @@ def test_as_feature_every_library_gives_the_same_columns(column, classes):
 def test_as_weight_every_library_gives_the_same_numbers(column, classes):
     if "datetime64" in str(getattr(column, "dtype", "")):
         with pytest.raises(DataError, match="cannot be read as a number"):
-            given_weights(column, ROWS)
+            sample_weights(column, ROWS)
         return
     numbers = np.array([float(cell) for cell in to_frame(column).to_series().to_list()])
-    np.testing.assert_allclose(given_weights(column, ROWS), numbers)
+    np.testing.assert_allclose(sample_weights(column, ROWS), numbers)
     prepared = prepare(frame_of(column, x=X, y=X), target="y", test="none", weight="f")
     kept = numbers[prepared.development_rows]
     np.testing.assert_allclose(prepared.weights, kept, rtol=1e-6)
@@ -137,12 +137,12 @@ def test_as_weight_every_library_gives_the_same_numbers(column, classes):
 
 def test_text_is_no_weight():
     with pytest.raises(DataError, match=r"sample_weight holds 20 values that cannot be read as a number\."):
-        given_weights(np.array(["1", "2", "heavy"] * 20), ROWS)
+        sample_weights(np.array(["1", "2", "heavy"] * 20), ROWS)
 
 
 @cases("ecimal", "bytes", "text and numbers")
 def test_estimators_have_the_labels_that_were_given(column, classes):
-    labels = np.unique(given_labels(column))
+    labels = np.unique(target_labels(column))
     if labels.dtype.kind == "M":
         labels = labels.astype(str)
     assert labels.tolist() == list(classes)
@@ -187,7 +187,7 @@ def test_a_gap_stays_a_gap_and_changes_no_class(gaps, classes):
     assert [type(label) for label in found] == [type(label) for label in classes]
     assert prepared.counts.without_target == 20
     with pytest.raises(DataError, match="y lacks 20 labels"):
-        given_labels(gaps)
+        target_labels(gaps)
 
 
 def test_numbers_that_are_categories_by_type_are_matched_by_value():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.errors import DataError, OptionError
+from trimtab.table.folds import folds_frame
 from trimtab.table.prepare import prepare
 from trimtab.table.schema import infer_schema
 from trimtab.table.split import Split, SplitRule, duplicates, plan_split
@@ -406,3 +407,10 @@ def test_classes_of_one_row_each_are_said_to_be_so(test):
     frame = frame_of(60, y=[f"class {i}" for i in range(60)])
     with pytest.raises(DataError, match=r"There are 60 different rows.* none can be held out"):
         prepare(frame, target="y", test=test)
+
+
+def test_folds_are_told_row_by_row_in_the_rows_of_the_table():
+    folds = [(np.array([0, 1]), np.array([2])), (np.array([1, 2]), np.array([0]))]
+    told = folds_frame(folds, np.array([3, 5, 8]))
+    assert told.rows() == [(3, 1, "train"), (5, 1, "train"), (8, 1, "valid"), (5, 2, "train"), (8, 2, "train"),
+                           (3, 2, "valid")]  # fmt: skip

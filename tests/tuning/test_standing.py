@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from trimtab.training.metrics import METRICS, all_scores, metrics_for
-from trimtab.tuning.standing import Rows, scores_of, standing
+from trimtab.tuning.standing import JudgedRows, scores_of, standing
 
 ROWS = 300
 
@@ -14,7 +14,7 @@ def regression(noise, shared=0.0, seed=0):
     rng = numpy.random.default_rng(seed)
     truth = rng.normal(size=(ROWS, 1))
     common = shared * rng.normal(size=(ROWS, 1))
-    return Rows(truth, numpy.ones(ROWS), numpy.arange(ROWS)), [
+    return JudgedRows(truth, numpy.ones(ROWS), numpy.arange(ROWS)), [
         truth + common + each * rng.normal(size=(ROWS, 1)) for each in noise
     ]
 
@@ -39,7 +39,7 @@ def test_better_means_better_for_every_metric(task):
         metric = METRICS["mae"]
     else:
         labels = rng.integers(0, 2, ROWS)
-        rows, metric = Rows(labels, numpy.ones(ROWS), numpy.arange(ROWS)), METRICS["log_loss"]
+        rows, metric = JudgedRows(labels, numpy.ones(ROWS), numpy.arange(ROWS)), METRICS["log_loss"]
         noise = rng.normal(size=ROWS)
         ones = [1 / (1 + numpy.exp(-(sharp * (2 * labels - 1) + noise))) for sharp in (2.0, 0.2)]
         good, bad = (numpy.stack([1 - one, one], 1) for one in ones)
@@ -58,10 +58,10 @@ def test_better_means_better_for_every_metric(task):
 
 def test_groups_and_copies_are_drawn_together():
     rows, (good, bad) = regression((0.9, 1.0))
-    tenfold = Rows(*(numpy.repeat(each, 10, axis=0) for each in (rows.truth, rows.weights, rows.units)))
+    tenfold = JudgedRows(*(numpy.repeat(each, 10, axis=0) for each in (rows.truth, rows.weights, rows.units)))
     plain = standing([good], {"x": bad}, rows, METRICS["rmse"], seed=0)
     copied = standing([good.repeat(10, 0)], {"x": bad.repeat(10, 0)}, tenfold, METRICS["rmse"], seed=0)
-    as_if_all_counted = Rows(tenfold.truth, tenfold.weights, numpy.arange(10 * ROWS))
+    as_if_all_counted = JudgedRows(tenfold.truth, tenfold.weights, numpy.arange(10 * ROWS))
     wrong = standing([good.repeat(10, 0)], {"x": bad.repeat(10, 0)}, as_if_all_counted, METRICS["rmse"], seed=0)
 
     def width(ends):
@@ -74,7 +74,7 @@ def test_groups_and_copies_are_drawn_together():
 
 def test_one_group_gives_no_interval_and_no_verdict():
     rows, (good, bad) = regression((0.1, 2.0))
-    alone = Rows(rows.truth, rows.weights, numpy.zeros(ROWS, dtype=int))
+    alone = JudgedRows(rows.truth, rows.weights, numpy.zeros(ROWS, dtype=int))
     found = standing([good], {"x": bad}, alone, METRICS["rmse"], seed=0)
     assert found.intervals["rmse"] is None
     assert found.gains["x"]["rmse"].verdict == "unknown" and found.gains["x"]["rmse"].interval is None

@@ -19,10 +19,10 @@ from trimtab.evaluation.threshold import Threshold, threshold_of
 from trimtab.table.cells import settle_types
 from trimtab.table.encode import Encoder
 from trimtab.table.frames import column_called, to_frame
+from trimtab.table.observations import row_weights
 from trimtab.table.read import read_table
 from trimtab.table.schema import require_column
 from trimtab.table.target import TargetEncoder, has_target
-from trimtab.table.usable import row_weights
 from trimtab.text.wording import counted, listed
 from trimtab.training.metrics import Metric, metric_for
 

@@ -11,17 +11,20 @@ from trimtab.model.model import Model
 from trimtab.whole_file import beside
 
 Place = str | PathLike[str] | None
+# By kind, a file and what it is to hold.
+Files = dict[str, tuple[Path, bytes]]
 
 
 def export_files(
     model: Model | None,
-    script: Callable[[], str] | None = None,
+    script: Callable[[Path], Files] | None = None,
     *,
     python: Place = None,
     onnx: Place = None,
     pt2: Place = None,
 ) -> dict[str, Path]:
-    """Write what is asked for, a script as `script` makes it (None: nobody can); files that are there are replaced.
+    """Write what is asked for; files that are there are replaced. `script` makes a script, and what it reads, for a
+    place (None: nobody can).
 
     Returns the files by kind. Raises OptionError where nothing is asked for, two files are one, or onnx is not
     installed; DataError where a file cannot be written.
@@ -32,13 +35,13 @@ def export_files(
         raise OptionError("Name what to write: --python FILE, --onnx FILE or --pt2 FILE (or several of them).")
     if len({place.resolve() for place in places.values()}) < len(places):
         raise OptionError("Two exports cannot share one file: give each its own.")
-    makers: dict[str, Callable[[], bytes]] = {}
+    files: Files = {}
     if model is not None:
-        makers |= {"onnx": lambda: as_onnx(model), "pt2": lambda: as_pt2(model)}
-    if script is not None:
-        makers["python"] = lambda: script().encode()
-    contents = {kind: makers[kind]() for kind in places}
-    for kind, place in places.items():
+        makers = {"onnx": as_onnx, "pt2": as_pt2}
+        files |= {kind: (places[kind], make(model)) for kind, make in makers.items() if kind in places}
+    if script is not None and "python" in places:
+        files = script(places["python"]) | files
+    for place, content in files.values():
         with beside(place) as part:
-            part.write_bytes(contents[kind])
-    return places
+            part.write_bytes(content)
+    return {kind: place for kind, (place, _) in files.items()}

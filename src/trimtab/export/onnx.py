@@ -11,10 +11,10 @@ import numpy
 
 from trimtab.errors import ModelError
 from trimtab.export.calendar import DAY_SECONDS, share_of_cycle
-from trimtab.export.columns import Scalings, cell_type, code_of_missing, codes_of_cells, rounded_codes, vocabulary
 from trimtab.export.onnx_graph import Graph, Value, concatenated
 from trimtab.export.onnx_network import network_outputs
 from trimtab.export.predictor import CLIP, LARGEST, SMALLEST
+from trimtab.export.vocabulary import Scalings, cell_type, code_of_missing, codes_of_cells, rounded_codes, vocabulary
 from trimtab.model.model import Model, build
 from trimtab.table.categories import Labels
 from trimtab.table.cells import Precision

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trimtab.export.calendar import DAY_SECONDS, share_of_cycle
-from trimtab.export.columns import Scalings
+from trimtab.export.vocabulary import Scalings
 from trimtab.model.model import Model, build
 from trimtab.table.encode import Feature
 from trimtab.training.programs.mlp_program import MLPProgram

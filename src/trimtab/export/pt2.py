@@ -8,8 +8,8 @@ import json
 
 import torch
 
-from trimtab.export.columns import vocabulary
 from trimtab.export.predictor import Predictor
+from trimtab.export.vocabulary import vocabulary
 from trimtab.machine import as_before_compiling
 from trimtab.model.model import Model
 

@@ -35,10 +35,10 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A knob has an effect where `part` is one of `by`, or, where `but` is given, anything else than that.
+class Reader:
+    """What reads a knob: a `part` (loss, optimizer, inputs, depth) that is one of `by`, or anything else than `but`.
 
-    `implied`: the value that the parts in `but` give the knob anyway, so that asking for it asks for nothing.
+    `implied` is the value that what is in `but` gives the knob anyway, so that asking for it asks for nothing.
     """
 
     part: str
@@ -46,11 +46,11 @@ class Reading:
     but: tuple[Any, ...] = ()
     implied: Value | None = None
 
-    def is_met_by(self, value: object) -> bool:
+    def is_there(self, value: object) -> bool:
         return value == CUSTOM or (value in self.by if self.by else value not in self.but)
 
     @property
-    def readers(self) -> str:
+    def words(self) -> str:
         return listed(self.by) if self.by else f"every {self.part} but {listed(self.but)}"
 
 
@@ -83,7 +83,7 @@ class Knob:
         prior: what a search of a table draws it from, as a domain or by the case; `prior_words` are what is said of
             that where no domain says it.
         swept: what a sweep of a table tries where that is not what a search would; `points`, in how many places.
-        readings: beside what it has an effect; all of them have to be met.
+        readers: what gives it an effect; all of them have to be there.
         default: what stands where it is not given, in trainings of a network of the caller's own.
         title: what messages call it, where that is not its name.
         of_tables: it may be fixed in whatever trains networks for tables: `tt.tune`, the estimators, sweeps of tables,
@@ -104,7 +104,7 @@ class Knob:
     prior_words: str = ""
     swept: Domain | None = None
     points: int = 12
-    readings: tuple[Reading, ...] = ()
+    readers: tuple[Reader, ...] = ()
     default: Any = None
     title: str = ""
     of_tables: bool = True
@@ -136,7 +136,7 @@ class Knob:
 
     def asks_for_something(self, value: object) -> bool:
         """Whether setting it to `value` could have an effect beside some values of the other knobs."""
-        implied = [reading.implied for reading in self.readings if reading.implied is not None]
+        implied = [reader.implied for reader in self.readers if reader.implied is not None]
         return not (self.is_off_at_0 and value == 0) and value not in implied
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trimtab.knobs.domains import HIGH, LOW, Bounds, Choice, Domain, Range
-from trimtab.knobs.knob import Case, Knob, Option, Reading, Task
+from trimtab.knobs.knob import Case, Knob, Option, Reader, Task
 
 # -- what a search of a table tries. Weights, centers and spreads are guesses where nothing else is said of them.
 
@@ -53,7 +53,7 @@ def _inputs(case: Case) -> Choice:
 # -- the table
 
 _OF_CLASSES = ("cross_entropy", "focal", "bce")
-_OF_DEEP = Reading("depth", but=(0,))
+_OF_DEEP = Reader("depth", but=(0,))
 _UNREAD_DECAY = ("second_decay", 0.99)
 _COURSES = tuple(Option(name) for name in ("constant", "linear", "cosine", "flat_cosine"))
 
@@ -74,20 +74,20 @@ _ALL = (
          )),
     Knob("delta",
          "for huber: the error, in standard deviations of the target, beyond which errors no longer count squared",
-         "loss.parameter", bounds=Bounds(is_open=True), prior=_deltas, readings=(Reading("loss", by=("huber",)),),
+         "loss.parameter", bounds=Bounds(is_open=True), prior=_deltas, readers=(Reader("loss", by=("huber",)),),
          default=1.0, title="huber's delta", edges=(LOW, HIGH)),
     Knob("tau", "for the quantile loss: which quantile of the target is predicted",
-         "loss.parameter", bounds=Bounds(high=1.0, is_open=True), readings=(Reading("loss", by=("quantile",)),),
+         "loss.parameter", bounds=Bounds(high=1.0, is_open=True), readers=(Reader("loss", by=("quantile",)),),
          swept=Range(0.05, 0.95), points=7, default=0.5, title="quantile's tau"),
     Knob("gamma", "for focal loss: how much more the rows count that are still predicted wrongly",
          "loss.parameter", bounds=Bounds(), prior=_of_classes(Range(0.5, 3.0)),
-         readings=(Reading("loss", by=("focal",)),), default=2.0, title="focal's gamma", edges=(LOW, HIGH)),
+         readers=(Reader("loss", by=("focal",)),), default=2.0, title="focal's gamma", edges=(LOW, HIGH)),
     Knob("label_smoothing", "the share of each label that is spread over all classes, against overconfidence",
          "loss.label_smoothing", bounds=Bounds(high=0.999), prior=_of_classes(Range(0.0, 0.2)),
-         readings=(Reading("loss", by=_OF_CLASSES),), default=0.0, title="label smoothing", is_off_at_0=True,
+         readers=(Reader("loss", by=_OF_CLASSES),), default=0.0, title="label smoothing", is_off_at_0=True,
          edges=(HIGH,)),
     Knob("class_weights", "how much the rows of each class count in the loss: a number for each class",
-         "loss.class_weights", readings=(Reading("loss", by=_OF_CLASSES),), default=(), of_tables=False,
+         "loss.class_weights", readers=(Reader("loss", by=_OF_CLASSES),), default=(), of_tables=False,
          is_sequence=True),
     # Defaults are those of torch.optim. In tables, rates are what a search draws around (guesses), and Adam's second
     # decay lies where RealMLP's is tuned: 0.999 cost it 2 % on classes, more on numbers [Holzmüller et al. 2024]. Those
@@ -116,13 +116,13 @@ _ALL = (
          default=1e-3, title="the learning rate", edges=(LOW, HIGH)),
     Knob("momentum", "the momentum of SGD, or the decay of the mean gradient (beta 1)",
          "optimizer.momentum", bounds=Bounds(high=0.99999), default=0.9, of_tables=False,
-         readings=(Reading("optimizer", by=("momentum", "nesterov", "adam", "adamw", "lion")),)),
+         readers=(Reader("optimizer", by=("momentum", "nesterov", "adam", "adamw", "lion")),)),
     Knob("second_decay", "the decay of the mean squared gradient (beta 2; alpha of rmsprop)",
          "optimizer.second_decay", bounds=Bounds(high=1.0), default=0.999, of_tables=False,
-         readings=(Reading("optimizer", by=("rmsprop", "adam", "adamw", "lion")),)),
+         readers=(Reader("optimizer", by=("rmsprop", "adam", "adamw", "lion")),)),
     Knob("epsilon", "what is added to the divisor where the rate of each weight is adapted",
          "optimizer.epsilon", bounds=Bounds(), default=1e-8, of_tables=False,
-         readings=(Reading("optimizer", by=("adagrad", "rmsprop", "adam", "adamw")),)),
+         readers=(Reader("optimizer", by=("adagrad", "rmsprop", "adam", "adamw")),)),
     Knob("schedule", "how the learning rate changes during training", "schedule.name", default="constant",
          options=(
              Option("constant", "held constant"),
@@ -138,7 +138,7 @@ _ALL = (
          "rows in each step: small batches are noisy, large ones steady, but an epoch has fewer of them; 0 is all rows",
          "batch_size", bounds=Bounds(is_whole=True), prior=_batch_sizes,
          prior_words="tried: three sizes that suit the rows, from 32 to 512",
-         readings=(Reading("optimizer", but=("gd",), implied=0),), default=32, is_structural=True),
+         readers=(Reader("optimizer", but=("gd",), implied=0),), default=32, is_structural=True),
     Knob("epochs", "the most passes over the training rows",
          "epochs", bounds=Bounds(1, is_whole=True), prior=_epochs, prior_words="depends on the rows and the budget",
          default=100, edges=(LOW, HIGH)),
@@ -155,24 +155,24 @@ _ALL = (
              Option("up", reads=("patience", "strip")),
          )),
     Knob("width", "units in each hidden layer", "network.width", bounds=Bounds(1, is_whole=True),
-         prior=Choice((32, 64, 128, 256), (0.1, 0.25, 0.45, 0.2)), readings=(_OF_DEEP,), of_networks=False,
+         prior=Choice((32, 64, 128, 256), (0.1, 0.25, 0.45, 0.2)), readers=(_OF_DEEP,), of_networks=False,
          is_structural=True, edges=(HIGH,)),
     Knob("depth", "number of hidden layers; 0 is a linear model", "network.depth", bounds=Bounds(is_whole=True),
          prior=Choice((1, 2, 3, 4), (0.2, 0.4, 0.3, 0.1)), of_networks=False, is_structural=True, edges=(HIGH,)),
     # Of those that are much alike, the cheap ones are drawn more often; gelu is close to silu, and dearer.
     Knob("activation", "the activation function of the hidden units", "network.activation",
          options=tuple(Option(name) for name in ("relu", "silu", "gelu", "mish", "selu", "tanh")),
-         prior=Choice(("silu", "relu", "selu", "tanh", "mish"), (0.4, 0.3, 0.13, 0.1, 0.07)), readings=(_OF_DEEP,),
+         prior=Choice(("silu", "relu", "selu", "tanh", "mish"), (0.4, 0.3, 0.13, 0.1, 0.07)), readers=(_OF_DEEP,),
          of_networks=False, is_structural=True),
     Knob("inputs", "how numbers enter the network: scaled, or with learned sine and cosine features as well (periodic)",
-         "network.inputs", options=(Option("scaled"), Option("periodic")), prior=_inputs, readings=(_OF_DEEP,),
+         "network.inputs", options=(Option("scaled"), Option("periodic")), prior=_inputs, readers=(_OF_DEEP,),
          of_networks=False, is_structural=True),
     # RealMLP starts at 0.1; its tuned spaces reach from 0.01 to 50 [Holzmüller et al. 2024].
     Knob("sigma", "for periodic inputs: how high their frequencies are at the start", "network.sigma",
          bounds=Bounds(is_open=True), prior=Range(0.02, 1.0, log=True, center=0.15, spread=0.7),
-         readings=(Reading("inputs", by=("periodic",)), _OF_DEEP), default=0.1, of_networks=False, edges=(LOW, HIGH)),
+         readers=(Reader("inputs", by=("periodic",)), _OF_DEEP), default=0.1, of_networks=False, edges=(LOW, HIGH)),
     Knob("dropout", "the share of hidden units that is switched off at random in each step, against overfitting",
-         "dropout", bounds=Bounds(high=0.95), prior=Range(0.0, 0.5), readings=(_OF_DEEP,), is_off_at_0=True,
+         "dropout", bounds=Bounds(high=0.95), prior=Range(0.0, 0.5), readers=(_OF_DEEP,), is_off_at_0=True,
          edges=(HIGH,)),
     Knob("dropout_course", "how dropout falls over the planned epochs", "dropout_course", options=_COURSES,
          default="constant", of_tables=False),

@@ -17,8 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, OptionError, ShapeError
+from trimtab.export.scripts.conventions import Conventions
 from trimtab.export.scripts.forms import Form, cast
-from trimtab.export.scripts.module import Reading
 from trimtab.knobs.knob import Task
 from trimtab.networks.datasets import Datasets, joined
 from trimtab.networks.examples import Examples
@@ -125,12 +125,12 @@ class Fitting:
         return dataclasses.replace(found, use=dataclasses.replace(found.use, mixes_rows=True))
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> Conventions:
         """How targets and outputs are read, for whoever writes it down."""
         own = None if self.metric is None else self.metric.own
         first, outputs = self.datasets.first, self._tried.outputs
         target, tree = first.targets[0], first.tree
-        return Reading(
+        return Conventions(
             of_target=() if self.own is None else self.own.form.lines(tree),
             of_inputs=self._casts(first),
             is_one_hot=self.own is None and self.task == "classification" and is_one_hot(target, self.outputs),

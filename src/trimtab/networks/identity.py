@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from trimtab.knobs.readings import parameter_of
+from trimtab.knobs.effects import parameter_of
 from trimtab.knobs.table import KNOBS, NETWORK_KNOBS
 from trimtab.networks.differences import Parts
 from trimtab.networks.fingerprint import fingerprint

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from trimtab.errors import OptionError, unknown_choice, unknown_knob
+from trimtab.knobs.effects import is_read, parameter_of, refuse_unread
 from trimtab.knobs.knob import CUSTOM, Task
-from trimtab.knobs.readings import is_read, parameter_of, refuse_unread
 from trimtab.knobs.table import (
     KNOBS,
     LOGIT_LOSSES,

@@ -14,7 +14,7 @@ import polars
 from trimtab.model.model import Model
 from trimtab.table.prepare import Prepared
 from trimtab.training.metrics import Metric
-from trimtab.tuning.standing import Rows, Standing, scores_of, standing
+from trimtab.tuning.standing import JudgedRows, Standing, scores_of, standing
 
 VALIDATION, TEST = "validation", "test"
 UNIT_NAMES = {"group": "groups", "time": "stretches of time"}
@@ -80,7 +80,7 @@ def judge(
     the rows; empty where there was nothing to choose from.
     """
     target = prepared.target_encoder
-    development = Rows(target.truth(prepared.development), prepared.weights, prepared.units)
+    development = JudgedRows(target.truth(prepared.development), prepared.weights, prepared.units)
     validation = scores_of(out_of_fold, development, metric)
     if prepared.test is None:
         others = {name: each.predictions for name, each in yardsticks.items()}
@@ -89,7 +89,7 @@ def judge(
         encoded = prepared.encoder.encode(prepared.test)
         others = {name: each.model.raw_of(encoded) for name, each in yardsticks.items()}
         raw = model.raw_of(encoded)
-        rows = Rows(target.truth(prepared.test), prepared.test_weights, prepared.test_units)
+        rows = JudgedRows(target.truth(prepared.test), prepared.test_weights, prepared.test_units)
         compared = (raw,)
     found = standing(compared, others, rows, metric, seed=seed)
     judged = ~numpy.isnan(compared[0]).any(axis=1)

@@ -69,7 +69,7 @@ class NetworkStudy(Study):
                 "These networks are of your own kind, without a table's columns: torch.onnx.export and "
                 "torch.export.export take study.module as it is."
             )
-        return export_files(None, self.code, python=python)
+        return export_files(None, lambda place: {"python": (place, self.code().encode())}, python=python)
 
     def evaluate(
         self, data: Any, target: str | Sequence[str] | None = None, *, weight: str | None = None,
@@ -110,7 +110,8 @@ def _first_difference(known: dict[str, str], made: dict[str, str]) -> str:
 
 
 def _script(study: NetworkStudy, folder: StudyFolder) -> str:
-    from trimtab.export.scripts.module import Reading, module_script
+    from trimtab.export.scripts.conventions import Conventions
+    from trimtab.export.scripts.module_script import module_script
 
     asked = folder.read("study.json")["asked"]
     # The place of a function in the script is marked.
@@ -131,5 +132,5 @@ def _script(study: NetworkStudy, folder: StudyFolder) -> str:
         drops_last=asked.get("drops_last", False),
         keeps_dropout="dropout" in study.winner.config.module_arguments
         or "dropout" not in {**study.winner.values, **asked["fixed"]},
-        reading=Reading.of_note(asked.get("reading", {})),
+        reading=Conventions.of_note(asked.get("reading", {})),
     )

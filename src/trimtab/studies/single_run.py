@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
-    from trimtab.export.scripts.module import Reading
+    from trimtab.export.scripts.conventions import Conventions
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,7 +58,7 @@ class Run:
     evaluate_every: int = 1
     has_weights: bool = False
     drops_last: bool = False
-    reading: "Reading | None" = field(default=None, repr=False)
+    reading: "Conventions | None" = field(default=None, repr=False)
 
     @property
     def findings(self) -> tuple[()]:
@@ -73,7 +73,7 @@ class Run:
 
     def code(self) -> str:
         """A plain PyTorch script that trains as this run was trained, without trimtab; the data's place is marked."""
-        from trimtab.export.scripts.module import module_script
+        from trimtab.export.scripts.module_script import module_script
 
         own: dict[str, Any] = {"loss": self.given.function, "optimizer": self.given.make_optimizer}
         return module_script(

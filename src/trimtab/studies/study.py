@@ -66,13 +66,15 @@ class Study(ABC):
     def code(self) -> str:
         """A plain PyTorch script that trains the best single config, without trimtab.
 
-        That of a table reads the same file and prints its validation score beside the study's; raises DataError where
-        the file cannot be read any more. That of networks of your own has a place for the data.
+        That of a table reads the same file, and the folds from the study's folder, and prints its validation score
+        beside the study's; raises DataError where the file cannot be read any more. That of networks of your own has a
+        place for the data.
         """
 
     @abstractmethod
     def export(self, *, python: Place = None, onnx: Place = None, pt2: Place = None) -> dict[str, Path]:
-        """Write files that need no trimtab: `code()`, the model as an ONNX graph or as a PT2 program (see the guide).
+        """Write files that need no trimtab: `code()` (of a table with the folds in a file beside it), the model as an
+        ONNX graph or as a PT2 program (see the guide).
 
         Returns the files by kind. Raises OptionError where nothing is asked for or onnx is not installed, DataError
         where a file cannot be written, StudyError for a kind that networks of your own do not have.

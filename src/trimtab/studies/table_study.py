@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,14 +46,16 @@ class TableStudy(Study):
         return polars.read_parquet(path)
 
     def code(self) -> str:
-        from trimtab.export.scripts.study import study_script
+        from trimtab.export.scripts.table_script import study_script
 
         return study_script(StudyFolder(self.out), self.winner, self.model)
 
     def export(self, *, python: Place = None, onnx: Place = None, pt2: Place = None) -> dict[str, Path]:
         from trimtab.export.files import export_files
+        from trimtab.export.scripts.table_script import study_files
 
-        return export_files(self.model, self.code, python=python, onnx=onnx, pt2=pt2)
+        script = partial(study_files, StudyFolder(self.out), self.winner, self.model)
+        return export_files(self.model, script, python=python, onnx=onnx, pt2=pt2)
 
     def evaluate(
         self, data: Any, target: str | Sequence[str] | None = None, *, weight: str | None = None,

@@ -18,6 +18,7 @@ from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.studies.table_subject import TableSubject
+from trimtab.table.folds import folds_frame
 from trimtab.training.lanes.compilation import Compilation
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
@@ -47,6 +48,8 @@ class TableWork:
         self.prepared, self.metric, self.held = subject.prepared, subject.metric, subject.space.fixed
         self.baselines: Sequence[str] = BASELINES if call.is_lasting else FITTED_BASELINES
         self._model_saved: float | None = None
+        if call.is_lasting:
+            folder.save_folds(folds_frame(self.prepared.folds, self.prepared.development_rows))
         request, finishing = subject.request, self._reserved()
         self.engine = Engine(
             subject.data,

@@ -14,8 +14,8 @@ import torch
 
 from trimtab.errors import OptionError, unknown_knob
 from trimtab.knobs.domains import Choice, Range, Value
+from trimtab.knobs.effects import asked_for, needed_for, refuse_unread
 from trimtab.knobs.knob import Task
-from trimtab.knobs.readings import asked_for, needed_for, refuse_unread
 from trimtab.knobs.table import KNOBS, TABLE_KNOBS
 from trimtab.listeners.adapters import callbacks_as_listeners
 from trimtab.listeners.listeners import Listeners

@@ -3,17 +3,20 @@
 Knows numbers only: which unit and which stratum each row belongs to.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+import polars as pl
 
 from trimtab.errors import DataError
 from trimtab.settings.quiet import quietly
 from trimtab.text.wording import counted
 
 Fold = tuple[np.ndarray, np.ndarray]
+PARTS = ("train", "valid")
 
 MOST_ROWS_FOR_FOLDS = 5_000
 FOLDS = 5
@@ -52,6 +55,20 @@ class Units:
         """bool [units]: no other unit has its class, so that it has to train."""
         _, _, stratum = self.by_unit
         return (np.bincount(stratum)[stratum] == 1) & self.are_classes
+
+
+def folds_frame(folds: Sequence[Fold], rows: np.ndarray) -> pl.DataFrame:
+    """Each fold's rows, one by one: `row`, the number of the `fold` from 1 on, and its `part` (train or valid).
+
+    `folds` are places in `rows`, which are row numbers of a table, from 0 on.
+    """
+    columns: dict[str, list] = {"row": [], "fold": [], "part": []}
+    for number, fold in enumerate(folds, start=1):
+        for part, places in zip(PARTS, fold, strict=True):
+            columns["row"].append(rows[places])
+            columns["fold"].append(np.full(len(places), number))
+            columns["part"].append(np.full(len(places), part))
+    return pl.DataFrame({name: np.concatenate(pieces) for name, pieces in columns.items()})
 
 
 def put_aside(units: Units, share: float, generator: np.random.Generator) -> Fold:

@@ -15,12 +15,19 @@ from trimtab.table.encode import Encoder
 from trimtab.table.fingerprint import fingerprint
 from trimtab.table.folds import Fold
 from trimtab.table.frames import column_called
+from trimtab.table.observations import (
+    Observations,
+    ScorableTest,
+    count_copies,
+    keep_observed,
+    keep_scorable,
+    row_weights,
+)
 from trimtab.table.schema import Schema, infer_schema, require_column
 from trimtab.table.sources import Source, column_names, open_source, open_test, test_share
 from trimtab.table.spelling import as_labels, other_spellings
 from trimtab.table.split import Split, SplitRule, parts_of, plan_split, units_of
 from trimtab.table.target import TargetEncoder
-from trimtab.table.usable import ScorableTest, Usable, count_copies, keep_scorable, keep_usable, row_weights
 from trimtab.text.wording import counted, listed
 
 USUAL_TEST_SHARE = 0.2
@@ -41,7 +48,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A table ready to train on. "Rows" are the development rows: usable, and not put aside for the test.
+    """A table ready to train on. "Rows" are the development rows: observed, and not put aside for the test.
 
     `numbers` float32 [rows, n], `codes` int64 [rows, embedded columns], `targets` float32 [rows, outputs]
     (standardised) or int64 [rows] (class numbers), `weights` float32 [rows]. `folds` are pairs of places in these rows,
@@ -148,9 +155,9 @@ def prepare(
     weight = None if weight is None else column_called(weight, source.frame.columns)
     has_test_table, share = _kind_of_test(test, rule, source)
     _require_columns(source, rule, weight)
-    usable = keep_usable(source, task=task, weight=weight, minimum_rows=minimum_rows)
+    observed = keep_observed(source, task=task, weight=weight, minimum_rows=minimum_rows)
     schema = infer_schema(
-        usable.frame,
+        observed.frame,
         targets=source.targets,
         task=task,
         drop=drop,
@@ -162,16 +169,16 @@ def prepare(
         reserved=rule.reserved,
         formats=source.formats,
     )
-    classes, said = _classes(usable, schema, source)
-    plan = _planned(usable, schema, rule, share, seed, classes)
-    usable = replace(_with_labels_as_written(usable, schema, source, classes), notices=(*usable.notices, *said))
-    fitted = _fit(usable, schema, plan, may_be_constant=may_be_constant)
+    classes, said = _classes(observed, schema, source)
+    plan = _planned(observed, schema, rule, share, seed, classes)
+    observed = replace(_with_labels_as_written(observed, schema, source, classes), notices=(*observed.notices, *said))
+    fitted = _fit(observed, schema, plan, may_be_constant=may_be_constant)
     if has_test_table:
-        part = _separate_test(test, source, usable, schema, fitted, weight)
+        part = _separate_test(test, source, observed, schema, fitted, weight)
         test_rows, test_units = part.places, units_of(part.frame, schema, rule)
     else:
-        part = keep_scorable(usable.frame[plan.test], usable.weights[plan.test], fitted.target_encoder, "")
-        test_rows = usable.rows[plan.test][part.places]
+        part = keep_scorable(observed.frame[plan.test], observed.weights[plan.test], fitted.target_encoder, "")
+        test_rows = observed.rows[plan.test][part.places]
         test_units = plan.units[plan.test][part.places]
     options = {
         "target": source.targets,
@@ -186,7 +193,7 @@ def prepare(
     }
     digest = fingerprint((source.frame, part.frame if has_test_table else None), options)
     return _assemble(
-        source, usable, schema, plan, fitted, part, test_rows=test_rows, test_units=test_units, digest=digest
+        source, observed, schema, plan, fitted, part, test_rows=test_rows, test_units=test_units, digest=digest
     )
 
 
@@ -205,14 +212,14 @@ class _Fitted:
         return _distinct([self.trained, self.judged], int(last) + 1)
 
 
-def _classes(usable: Usable, schema: Schema, source: Source) -> tuple[pl.Series | None, tuple[str, ...]]:
+def _classes(observed: Observations, schema: Schema, source: Source) -> tuple[pl.Series | None, tuple[str, ...]]:
     """The classes of all rows that have a target, in one spelling each, and what to say of those that have several.
 
     Decided once, before rows are drawn: other rows might write a class otherwise. None where numbers are predicted.
     """
     if schema.task != "classification":
         return None, ()
-    column = source.labels_of(usable.labelled[schema.targets[0]], usable.labelled_rows)
+    column = source.labels_of(observed.labelled[schema.targets[0]], observed.labelled_rows)
     said = tuple(
         f'"{column.name}": {listed(map(_quoted, [*others, label]))} are one label, written {_quoted(label)}.'
         for label, others in other_spellings(column).items()
@@ -220,12 +227,14 @@ def _classes(usable: Usable, schema: Schema, source: Source) -> tuple[pl.Series 
     return (as_labels(column).alias(column.name) if said else column), said
 
 
-def _with_labels_as_written(usable: Usable, schema: Schema, source: Source, classes: pl.Series | None) -> Usable:
+def _with_labels_as_written(
+    observed: Observations, schema: Schema, source: Source, classes: pl.Series | None
+) -> Observations:
     """The usable rows with the text of what is a label: classes and categories come back as the table has them."""
     labelled = [column.name for column in schema.features if column.role in ("category", "boolean")]
-    columns = [source.labels_of(usable.frame[name], usable.rows) for name in labelled]
-    columns += [] if classes is None else [classes.filter(pl.Series(usable.counts))]
-    return replace(usable, frame=usable.frame.with_columns(columns))
+    columns = [source.labels_of(observed.frame[name], observed.rows) for name in labelled]
+    columns += [] if classes is None else [classes.filter(pl.Series(observed.counts))]
+    return replace(observed, frame=observed.frame.with_columns(columns))
 
 
 def _quoted(label: str) -> str:
@@ -233,22 +242,24 @@ def _quoted(label: str) -> str:
 
 
 def _planned(
-    usable: Usable, schema: Schema, rule: SplitRule, share: float | None, seed: int, classes: pl.Series | None
+    observed: Observations, schema: Schema, rule: SplitRule, share: float | None, seed: int, classes: pl.Series | None
 ) -> Split:
     """The split, as places among the usable rows. Cells are compared as they were read, whatever they are taken for."""
     if rule.kind == "given":
-        return plan_split(usable.frame, schema, rule=_within(rule, usable), share=share, seed=seed)
-    plan = plan_split(usable.labelled, schema, rule=rule, share=share, seed=seed, counts=usable.counts, classes=classes)
-    place = np.cumsum(usable.counts) - 1
+        return plan_split(observed.frame, schema, rule=_within(rule, observed), share=share, seed=seed)
+    plan = plan_split(
+        observed.labelled, schema, rule=rule, share=share, seed=seed, counts=observed.counts, classes=classes
+    )
+    place = np.cumsum(observed.counts) - 1
     pairs = tuple((place[train], place[valid]) for train, valid in plan.folds)
-    return replace(plan, folds=pairs, test=place[plan.test], units=plan.units[usable.counts])
+    return replace(plan, folds=pairs, test=place[plan.test], units=plan.units[observed.counts])
 
 
-def _within(rule: SplitRule, usable: Usable) -> SplitRule:
+def _within(rule: SplitRule, observed: Observations) -> SplitRule:
     """The rule with its given folds as places among the usable rows."""
     if rule.kind != "given":
         return rule
-    folds = tuple(tuple(np.flatnonzero(np.isin(usable.rows, part)) for part in fold) for fold in rule.folds)
+    folds = tuple(tuple(np.flatnonzero(np.isin(observed.rows, part)) for part in fold) for fold in rule.folds)
     for number, (train, valid) in enumerate(folds):
         if not len(train) or not len(valid):
             what = "to train on" if not len(train) else "to validate on"
@@ -256,15 +267,15 @@ def _within(rule: SplitRule, usable: Usable) -> SplitRule:
     return replace(rule, folds=folds)
 
 
-def _fit(usable: Usable, schema: Schema, plan: Split, *, may_be_constant: bool) -> _Fitted:
+def _fit(observed: Observations, schema: Schema, plan: Split, *, may_be_constant: bool) -> _Fitted:
     """Encoders of the rows that train in at least one fold; classes are those of all rows but the test's."""
-    trained = _distinct([train for train, _ in plan.folds], usable.frame.height)
-    judged = _distinct([valid for _, valid in plan.folds], usable.frame.height)
-    weights = usable.weights[trained] if schema.weight else None
-    encoder = Encoder.fit(usable.frame[trained], schema, weights)
-    seen = trained if schema.task == "regression" else _distinct([trained, judged], usable.frame.height)
+    trained = _distinct([train for train, _ in plan.folds], observed.frame.height)
+    judged = _distinct([valid for _, valid in plan.folds], observed.frame.height)
+    weights = observed.weights[trained] if schema.weight else None
+    encoder = Encoder.fit(observed.frame[trained], schema, weights)
+    seen = trained if schema.task == "regression" else _distinct([trained, judged], observed.frame.height)
     target_encoder = TargetEncoder.fit(
-        usable.frame[seen], schema.targets, schema.task, weights=weights, may_be_constant=may_be_constant
+        observed.frame[seen], schema.targets, schema.task, weights=weights, may_be_constant=may_be_constant
     )
     return _Fitted(encoder, target_encoder, trained, judged)
 
@@ -279,7 +290,7 @@ def _distinct(parts: list[np.ndarray], rows: int) -> np.ndarray:
 
 def _assemble(
     source: Source,
-    usable: Usable,
+    observed: Observations,
     schema: Schema,
     plan: Split,
     fitted: _Fitted,
@@ -290,11 +301,11 @@ def _assemble(
     digest: str,
 ) -> Prepared:
     development = fitted.development
-    frame = usable.frame[development]
+    frame = observed.frame[development]
     encoded = fitted.encoder.encode(frame)
-    place = np.zeros(usable.frame.height, dtype=np.int64)
+    place = np.zeros(observed.frame.height, dtype=np.int64)
     place[development] = np.arange(len(development))
-    notices = (*source.notices, *usable.notices, *schema.notices, *plan.notices, *part.notices, *encoded.notices)
+    notices = (*source.notices, *observed.notices, *schema.notices, *plan.notices, *part.notices, *encoded.notices)
     return Prepared(
         schema=schema,
         split=plan,
@@ -303,10 +314,10 @@ def _assemble(
         numbers=encoded.numbers,
         codes=encoded.codes,
         targets=fitted.target_encoder.encode(frame),
-        weights=usable.weights[development].astype(np.float32),
+        weights=observed.weights[development].astype(np.float32),
         folds=tuple((place[train], place[valid]) for train, valid in plan.folds),
         development=frame,
-        development_rows=usable.rows[development],
+        development_rows=observed.rows[development],
         test=part.frame if part.frame.height else None,
         test_weights=part.weights.astype(np.float32),
         test_rows=test_rows,
@@ -320,7 +331,7 @@ def _assemble(
             train=len(fitted.trained),
             valid=len(fitted.judged),
             test=part.frame.height,
-            without_target=usable.without_target,
+            without_target=observed.without_target,
         ),
     )
 
@@ -377,7 +388,7 @@ def _require_columns(source: Source, rule: SplitRule, weight: str | None) -> Non
 
 
 def _separate_test(
-    test: Any, source: Source, usable: Usable, schema: Schema, fitted: _Fitted, weight: str | None
+    test: Any, source: Source, observed: Observations, schema: Schema, fitted: _Fitted, weight: str | None
 ) -> ScorableTest:
     needed = [*fitted.encoder.names, *schema.targets, *([weight] if weight else [])]
     frame, said = open_test(test, source, needed)
@@ -385,7 +396,7 @@ def _separate_test(
     part = keep_scorable(frame, weights, fitted.target_encoder, "; ".join(said))
     if part.frame.height == 0:
         raise DataError("No row of the test table can be scored: every target is missing or of an unknown class.")
-    copies = count_copies(source.frame[usable.rows], part.frame, [*fitted.encoder.names, *schema.targets])
+    copies = count_copies(source.frame[observed.rows], part.frame, [*fitted.encoder.names, *schema.targets])
     if not copies:
         return part
     what = "is an exact copy of a row that trains" if copies == 1 else "are exact copies of rows that train"

@@ -38,8 +38,6 @@ class Split:
 
     `kind` is random, time, group, column or given; the train rows of a fold never hold a copy of one of its valid rows,
     unless the caller gave the folds. `units` (int64, for every row of the table) are those of `units_of`.
-    `tests_labels`: the test part is balanced over the target's values, else over its quantiles. `counters` are columns
-    in which copies of a row may differ, `weightless` counts the rows that were drawn and left out then.
     """
 
     kind: str
@@ -47,9 +45,6 @@ class Split:
     test: np.ndarray
     notices: tuple[str, ...] = ()
     units: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    tests_labels: bool = False
-    counters: tuple[str, ...] = ()
-    weightless: int = 0
 
     @cached_property
     def latest(self) -> int | None:
@@ -134,9 +129,8 @@ def plan_split(
     counts = np.ones(frame.height, dtype=bool) if counts is None else counts
     generator = np.random.default_rng([seed, 0x7AB1E])
     notices: list[str] = []
-    counters = counters_of(frame, schema)
     times = times_of(frame[rule.column], notices) if rule.kind == "time" else np.zeros(0)
-    units = _stretches(times) if rule.kind == "time" else units_of(frame, schema, rule, counters)
+    units = _stretches(times) if rule.kind == "time" else units_of(frame, schema, rule)
     if rule.kind == "given":
         test, pairs = np.zeros(0, dtype=np.int64), list(rule.folds)
     elif rule.kind == "time":
@@ -153,13 +147,10 @@ def plan_split(
     drawn, test = len(test), np.sort(test[counts[test]])
     if drawn and not len(test):
         notices.append("Every row of the test part has weight 0: there is no test score.")
-    return Split(
-        rule.kind, tuple(pairs), test, tuple(notices), units, tests_labels=holds_labels(frame, schema.targets),
-        counters=counters, weightless=int((~counts).sum()),
-    )  # fmt: skip
+    return Split(rule.kind, tuple(pairs), test, tuple(notices), units)
 
 
-def units_of(frame: pl.DataFrame, schema: Schema, rule: SplitRule, counters: Sequence[str] | None = None) -> np.ndarray:
+def units_of(frame: pl.DataFrame, schema: Schema, rule: SplitRule) -> np.ndarray:
     """int64 [rows]: one number for all rows that are no evidence of their own, so that they are drawn together when it
     is asked what other rows might have said.
 
@@ -170,7 +161,7 @@ def units_of(frame: pl.DataFrame, schema: Schema, rule: SplitRule, counters: Seq
         return _groups(frame[rule.column])
     if rule.kind == "time" and rule.column in frame.columns:
         return _stretches(times_of(frame[rule.column], []))
-    return duplicates(frame.drop(rule.column, strict=False) if rule.kind == "column" else frame, schema, counters)
+    return duplicates(frame.drop(rule.column, strict=False) if rule.kind == "column" else frame, schema)
 
 
 def _groups(column: pl.Series) -> np.ndarray:
@@ -235,13 +226,13 @@ def parts_of(column: pl.Series) -> np.ndarray:
     return parts.to_numpy()
 
 
-def duplicates(frame: pl.DataFrame, schema: Schema, counters: Sequence[str] | None = None) -> np.ndarray:
+def duplicates(frame: pl.DataFrame, schema: Schema) -> np.ndarray:
     """int64 [rows]: one number for all rows that are equal in every column (one that only counts the rows aside).
 
     Columns that are left out or used otherwise than by the rules count as well: whether a column is dropped must not
     move a row from one part to another.
     """
-    counters = counters_of(frame, schema) if counters is None else counters
+    counters = counters_of(frame, schema)
     used = [name for name, dtype in frame.schema.items() if not _is_unhashable(dtype) and name not in counters]
     if not used:
         return np.arange(frame.height)

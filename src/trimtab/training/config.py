@@ -10,8 +10,8 @@ from typing import Any
 
 from trimtab.errors import OptionError, unknown_choice
 from trimtab.knobs.domains import Bounds
+from trimtab.knobs.effects import parameter_of
 from trimtab.knobs.knob import CUSTOM
-from trimtab.knobs.readings import parameter_of
 from trimtab.knobs.table import COURSES, KNOBS, LOSSES, OPTIMIZERS, SCHEDULES, STOPPING_RULES, placed_in
 from trimtab.text.wording import listed
 

@@ -22,16 +22,21 @@ from trimtab.tuning.proposer import Proposer
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.trial import TrialRecord
 
-READY, TRIES = 6, 8
+# Proposals that are ready at most: more would be older than what has been told since (a guess).
+READY = 6
+# How often the sampler, or the prior of a new structure, is asked for what was not tried yet, before it is drawn (a
+# guess).
+TRIES = 8
 MOST_DRAWN = 1000  # where even so many are repeats, the range has hardly a value left (a guess)
 # Trials of each of the first structures of a space that nothing is known of; and of those of waves that grow, which
-# double after every five.
+# double after every five. Guesses: some dozen trials tell a good structure from a bad one.
 FIRST_WAVE, SHORTEST_WAVE = 12, 2
-# A proposal that is nearly done is worth a moment; a lane's round takes longer.
+# Seconds that a lane waits for a proposal that is nearly done: asking takes 3 ms after ten trials and 16 after a
+# thousand (benchmarks/RESULTS.md, "idle"), and a round of lanes longer.
 PATIENCE = 0.003
 
 
-class Source(Protocol):
+class Proposals(Protocol):
     """Where the values of the next trial come from; None where every configuration was proposed."""
 
     def next(self, number: int) -> dict[str, Value] | None: ...
@@ -98,6 +103,8 @@ class Waves:
     def _wave(self, values: Mapping[str, Value]) -> int:
         """How many trials the structure of `values`, which begins a wave, gets in a row."""
         at_once = self.trials_at_once(values)
+        # Twice what a population holds, so that a place that is freed is filled by the same structure (a guess); what
+        # holds one or two at once gains nothing by a wave.
         wave = 2 * at_once if at_once > 2 else 1
         if self.grow:
             return min(wave, SHORTEST_WAVE * 2 ** (self._waves // STRUCTURES_OF_A_SEARCH))

@@ -23,9 +23,22 @@ FITTED_BASELINES = MEAN, LINEAR = "mean", "linear"
 DEFAULT_MLP = "default_mlp"
 BASELINES = (*FITTED_BASELINES, DEFAULT_MLP)
 LINEAR_NETWORK = (("activation", "relu"), ("depth", 0), ("inputs", "scaled"), ("width", 1))
+# Steps of L-BFGS at most: scikit-learn's own hundred, doubled, since columns of several hundreds need more (a guess).
 ITERATIONS = 200
+# Inverse strengths of the penalty of a logistic regression, a decade apart on both sides of scikit-learn's 1 (guesses).
 _PENALTIES = (0.03, 0.3, 3.0)
+# Cells of the design, times classes, up to which three penalties are tried, and one thread of BLAS is enough: a fit then
+# takes about a second (a guess).
 _CELLS_FOR_ONE_PENALTY = 2_000_000
+# Penalties of a ridge regression: from next to none to all but the mean, three to two decades.
+_RIDGE_PENALTIES = numpy.logspace(-3, 4, 15)
+# What the share of a class, and a probability, is at least, so that their logarithms are finite.
+_FEWEST, _LEAST = 1e-3, 1e-12
+# The logit of a class that no training row of a fold has: a probability of 2e-9.
+_ABSENT = -20.0
+# Multiplications a second of one core in float64, as a linear fit does them; and of the passes of an iteration. Low
+# guesses, for they keep a short budget from a fit that it has no time for.
+_RIDGE_PACE, _LOGISTIC_PACE = 2e9, 1.5e9
 
 
 def linear_config(task: Task) -> Config:
@@ -34,7 +47,10 @@ def linear_config(task: Task) -> Config:
 
 
 def default_mlp_config(task: Task, *, rows: int, epochs: int) -> Config:
-    """What a careful beginner would train: two layers of 128 ReLU units, Adam at 1e-3, early stopping."""
+    """What a careful beginner would train: two layers of 128 ReLU units, Adam at 1e-3, early stopping.
+
+    The numbers are near those of scikit-learn's MLP and of many tutorials. They stay what they are: it is a yardstick.
+    """
     return Config(
         network=(("activation", "relu"), ("depth", 2), ("inputs", "scaled"), ("width", 128)),
         loss=Loss("mse" if task == "regression" else "cross_entropy"),
@@ -57,7 +73,7 @@ def fit_mean(data: TrainingData, layout: Layout, *, seed: int = 0) -> TrialWeigh
             counts = torch.zeros(data.outputs, dtype=torch.float64).index_add_(
                 0, data.targets[fold.train].cpu(), weights.cpu()
             )
-            return slopes, ((counts + 1e-3) / (counts + 1e-3).sum()).log().numpy()
+            return slopes, ((counts + _FEWEST) / (counts + _FEWEST).sum()).log().numpy()
         targets = data.targets[fold.train].double()
         return slopes, ((targets * weights.view(-1, 1)).sum(0) / weights.sum()).numpy(force=True)
 
@@ -125,17 +141,17 @@ def linear_seconds(data: TrainingData) -> float:
     columns = _design(data, torch.zeros(1, dtype=torch.int64)).shape[1]
     rows = sum(len(fold.train) for fold in data.folds)
     if data.task == "regression":
-        return rows * columns * min(columns, max(len(f.train) for f in data.folds)) / 2e9
+        return rows * columns * min(columns, max(len(f.train) for f in data.folds)) / _RIDGE_PACE
     # Each iteration passes over the outputs of all rows some thirty times, beside the products.
     penalties = len(_penalties(data))
-    return penalties * rows * (columns + 30) * data.outputs * ITERATIONS / 1.5e9
+    return penalties * rows * (columns + 30) * data.outputs * ITERATIONS / _LOGISTIC_PACE
 
 
 def _ridge(data: TrainingData, fold: Fold) -> tuple[numpy.ndarray, numpy.ndarray]:
     from sklearn.linear_model import Ridge, RidgeCV  # takes seconds to import: the mean baseline comes before it
 
     # One row leaves none to choose a penalty by.
-    model = RidgeCV(alphas=numpy.logspace(-3, 4, 15)) if len(fold.train) > 1 else Ridge()
+    model = RidgeCV(alphas=_RIDGE_PENALTIES) if len(fold.train) > 1 else Ridge()
     targets = data.targets[fold.train].double().numpy(force=True)
     model.fit(_design(data, fold.train), targets, sample_weight=data.weights[fold.train].numpy(force=True))
     slopes, intercept = numpy.asarray(model.coef_), numpy.asarray(model.intercept_)
@@ -148,7 +164,7 @@ def _logistic(data: TrainingData, fold: Fold, penalty: float, seed: int) -> tupl
     targets = data.targets[fold.train].numpy(force=True)
     design = _design(data, fold.train)
     slopes = numpy.zeros((data.outputs, design.shape[1]))
-    bias = numpy.full(data.outputs, -20.0)
+    bias = numpy.full(data.outputs, _ABSENT)
     classes = numpy.unique(targets)
     if len(classes) == 1:
         bias[classes[0]] = 0.0
@@ -191,5 +207,5 @@ def _as_networks(data: TrainingData, layout: Layout, fitted: list[tuple[numpy.nd
 def _log_loss(data: TrainingData, predictions: numpy.ndarray) -> float:
     known = ~numpy.isnan(predictions[:, 0])
     targets = data.targets.numpy(force=True)[known]
-    chosen = predictions[known, targets].clip(1e-12)
+    chosen = predictions[known, targets].clip(_LEAST)
     return float(numpy.average(-numpy.log(chosen), weights=data.weights.numpy(force=True)[known]))

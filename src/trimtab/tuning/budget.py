@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 from trimtab.errors import OptionError
 
-SHORTEST = 5.0
+# Seconds: in less, reading, importing torch and saving leave nothing for a search. And the longest that is understood.
+SHORTEST, LONGEST = 5.0, 1e9
+# Where nobody gives a budget; a year stands for none.
 USUAL, NO_LIMIT = "5m", 366 * 86_400.0
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _FORM = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)\s*(?:ms|min|s|m|h|d)")
@@ -29,7 +31,7 @@ def parse_duration(text: str | float) -> float:
             seconds = sum(float(re.match(r"[\d.]+", p)[0]) * _UNITS[re.sub(r"[\d.\s]", "", p)] for p in parts)  # type: ignore[index]
         else:
             raise OptionError(f'The budget "{text}" is not a duration: write for example 45s, 5m or 2h.')
-    if not SHORTEST <= seconds < 1e9:
+    if not SHORTEST <= seconds < LONGEST:
         raise OptionError(f"The budget is {seconds:g} s: it must be at least {SHORTEST:g} s.")
     return seconds
 
@@ -43,7 +45,8 @@ def seconds_for(budget: str | float | None, trials: int | None, usual: str = USU
 
 @dataclass
 class Budget:
-    """Wall-clock time from `started` (a `time.monotonic()` reading) on; `reserve` seconds are kept for finishing."""
+    """Wall-clock time from `started` (a `time.monotonic()` reading) on; `reserve` seconds are kept for finishing, which
+    whoever searches a table counts anew."""
 
     seconds: float
     started: float = field(default_factory=time.monotonic)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from trimtab.knobs.domains import Value
-from trimtab.tuning.ahead import Ahead, InOrder, Source, Waves
+from trimtab.tuning.ahead import Ahead, InOrder, Proposals, Waves
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.proposer import REMEMBERED_BEST, REMEMBERED_LATEST, Proposer
 from trimtab.tuning.repeats import Repeats
@@ -16,7 +16,7 @@ from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.trial import TrialRecord
 
 
-def source_after(
+def proposals_after(
     earlier: Sequence[TrialRecord],
     waiting: Sequence[tuple[int, Mapping[str, Value]]],
     *,
@@ -27,14 +27,14 @@ def source_after(
     trials_at_once: Callable[[Mapping[str, Value]], int],
     repeats: Repeats,
     halving: Halving,
-) -> Source:
+) -> Proposals:
     """Where proposals come from, as it would stand after `earlier` trials and the numbered ones that are `waiting`.
 
     With a `lag` they come in the order of the trials, else ahead of them from number `first` on. `repeats` and
     `halving` are told of the trials too.
     """
     waves = Waves(Proposer(space, seed=seed), trials_at_once, grow=lag is not None, repeats=repeats)
-    source = waves if lag is None else InOrder(waves, lag=lag)
+    proposals = waves if lag is None else InOrder(waves, lag=lag)
     records = {record.number: record for record in earlier if not record.name and is_of(space, record)}
     proposed = {number: record.values for number, record in records.items()} | dict(waiting)
     told = set(proposed) if lag is not None else _worth_telling(proposed, records)
@@ -45,10 +45,10 @@ def source_after(
         if number not in told:
             repeats.note(values)
             continue
-        source.again(number, values)
+        proposals.again(number, values)
         if number in records:
-            source.tell(records[number])
-    return Ahead(waves, seed=seed, first=first) if lag is None else source
+            proposals.tell(records[number])
+    return Ahead(waves, seed=seed, first=first) if lag is None else proposals
 
 
 def is_of(space: SearchSpace, record: TrialRecord) -> bool:

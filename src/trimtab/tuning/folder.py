@@ -25,6 +25,7 @@ from trimtab.whole_file import replacing, take_back
 FORMAT = 2
 _MARK = "trimtab study"
 _LOCK = ".lock"
+# How often curves are read again where a search that goes on has just joined their files; it does so once in a while.
 _TRIES = 3
 
 
@@ -34,7 +35,7 @@ class StudyFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.runs, self.curves, self.model = path / "runs", path / "curves", path / "model"
-        self.predictions = path / "predictions.parquet"
+        self.predictions, self.folds = path / "predictions.parquet", path / "folds.parquet"
 
     @classmethod
     def create(cls, path: Path, asked: Mapping[str, object]) -> "StudyFolder":
@@ -171,6 +172,10 @@ class StudyFolder:
     def save_predictions(self, predictions: polars.DataFrame) -> None:
         """Write `predictions.parquet`: what the model predicted for the rows that it may be judged by."""
         _written(predictions, self.predictions)
+
+    def save_folds(self, folds: polars.DataFrame) -> None:
+        """Write `folds.parquet`: which rows of the table train in each fold, and which it is judged by."""
+        _written(folds, self.folds)
 
 
 def new_study_name() -> str:

@@ -6,7 +6,8 @@ Knows units and strata only: what is chosen, and how it is judged, is their user
 import numpy
 from jaxtyping import Bool, Int, Shaped
 
-# Choices on half of the rows vary: several divisions are averaged where that costs little.
+# Choices on half of the rows vary: several divisions are averaged where a choice looks at no more than so many
+# predictions, and costs little (guesses).
 DIVISIONS, CHEAP = 4, 2_000_000
 
 

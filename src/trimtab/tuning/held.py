@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from trimtab.knobs.domains import Value
-from trimtab.knobs.readings import flag
+from trimtab.knobs.effects import flag
 from trimtab.knobs.table import KNOBS
 from trimtab.text.layout import number
 from trimtab.text.wording import listed, sentence

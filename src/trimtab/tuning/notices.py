@@ -3,7 +3,7 @@
 import math
 
 from trimtab.knobs.domains import HIGH, LOW, Choice, Range, Value
-from trimtab.knobs.readings import flag
+from trimtab.knobs.effects import flag
 from trimtab.knobs.table import KNOBS
 from trimtab.training.run import ALL_EPOCHS
 from trimtab.tuning.space import Space, knobs_of

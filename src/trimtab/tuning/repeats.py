@@ -12,6 +12,7 @@ import numpy
 
 from trimtab.knobs.domains import Choice, Domain, Value
 
+# Configurations up to which those that are left are listed: that takes some milliseconds. Of more, chance finds one.
 LISTED = 10_000
 
 

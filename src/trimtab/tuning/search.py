@@ -21,7 +21,7 @@ from trimtab.training.metrics import Metric
 from trimtab.training.run import OUT_OF_BUDGET, Request, RunRecord
 from trimtab.tuning import baselines
 from trimtab.tuning.budget import Budget
-from trimtab.tuning.earlier import source_after
+from trimtab.tuning.earlier import proposals_after
 from trimtab.tuning.flight import Flight, Flying
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import RUNGS, Halving
@@ -107,7 +107,7 @@ class Search:
         self.active: dict[int, ActiveTrial] = {}
         halving = Halving(lag=self.lag)
         self.judge = Judge(halving)
-        self.queue.source = source_after(
+        self.queue.proposals = proposals_after(
             earlier, self.queue.waiting, space=space, seed=seed, lag=self.lag, first=self.queue.next_number,
             trials_at_once=self._trials_at_once, repeats=Repeats(space.domains), halving=halving,
         )  # fmt: skip
@@ -126,7 +126,7 @@ class Search:
         With `max_trials` the outcome is the same in however many calls they are done: a trial follows from the seed,
         its number and those that were `lag` before it, and one that was cut short runs again.
         """
-        with closing(self.queue.source), self.listeners:
+        with closing(self.queue.proposals), self.listeners:
             if self.baseline_names:
                 self._run_baselines()
             while not self.budget.is_over():
@@ -347,7 +347,7 @@ class Search:
             self.ledger.add_cut(record, weights, runs)
             return
         if not trial.name:
-            self.queue.source.tell(record)
+            self.queue.proposals.tell(record)
         self._remember(record, weights, runs)
 
     def _remember(self, record: TrialRecord, weights: TrialWeights | None, runs: list[RunRecord]) -> None:

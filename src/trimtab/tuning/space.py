@@ -13,8 +13,8 @@ import numpy
 
 from trimtab.errors import unknown_choice
 from trimtab.knobs.domains import Choice, Domain, Range, Value
+from trimtab.knobs.effects import asked_for, flag, is_read, parameter_of, refuse_unread
 from trimtab.knobs.knob import Case, Task
-from trimtab.knobs.readings import asked_for, flag, is_read, parameter_of, refuse_unread
 from trimtab.knobs.table import KNOBS, TABLE_KNOBS, fields_of, placed_in
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 

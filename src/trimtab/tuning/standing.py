@@ -18,7 +18,7 @@ BETTER, WORSE, ALIKE, UNKNOWN = "better", "worse", "alike", "unknown"
 
 
 @dataclass(frozen=True)
-class Rows:
+class JudgedRows:
     """Rows that predictions are judged on: what is true of them [rows, outputs] (or class numbers [rows]), their
     weights, and their units (rows of one number are no evidence of their own)."""
 
@@ -26,8 +26,8 @@ class Rows:
     weights: numpy.ndarray
     units: numpy.ndarray
 
-    def where(self, known: numpy.ndarray) -> "Rows":
-        return Rows(self.truth[known], self.weights[known], self.units[known])
+    def where(self, known: numpy.ndarray) -> "JudgedRows":
+        return JudgedRows(self.truth[known], self.weights[known], self.units[known])
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Standing:
     gains: dict[str, dict[str, Gain]]
 
 
-def scores_of(predictions: numpy.ndarray, rows: Rows, metric: Metric) -> dict[str, float]:
+def scores_of(predictions: numpy.ndarray, rows: JudgedRows, metric: Metric) -> dict[str, float]:
     """All figures of `predictions` [rows, outputs]; rows without a prediction are left out."""
     known = numpy.asarray(~numpy.isnan(predictions).any(axis=1))
     judged = rows.where(known)
@@ -70,7 +70,7 @@ def scores_of(predictions: numpy.ndarray, rows: Rows, metric: Metric) -> dict[st
 def standing(
     model: Sequence[numpy.ndarray],
     others: Mapping[str, numpy.ndarray],
-    rows: Rows,
+    rows: JudgedRows,
     metric: Metric,
     *,
     seed: int,

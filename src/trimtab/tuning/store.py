@@ -19,7 +19,8 @@ from trimtab.tuning.folder import StudyFolder, new_study_name
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 
 _ATTRIBUTE = "trimtab"
-# Two searches that begin in an empty database at once both make its tables, and one of them fails.
+# Two searches that begin in an empty database at once both make its tables, and one of them fails: it tries again (a
+# guess: making them takes tenths of a second).
 TRIES, SECONDS_BETWEEN = 5, 0.3
 
 

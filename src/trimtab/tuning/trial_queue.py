@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from trimtab.knobs.domains import Value
-from trimtab.tuning.ahead import Source
+from trimtab.tuning.ahead import Proposals
 from trimtab.tuning.flight import Flight
 
 Numbered = tuple[int, dict[str, Value]]
@@ -12,12 +12,12 @@ Numbered = tuple[int, dict[str, Value]]
 class TrialQueue:
     """Hands out trials in the order of their numbers; `first` is the first number that no trial has.
 
-    What `waits` was in flight when an earlier call ended; the rest comes from `source`.
+    What `waits` was in flight when an earlier call ended; the rest comes from `proposals`.
     """
 
     def __init__(self, waiting: Sequence[Numbered], first: int, *, flight: Flight) -> None:
         self.waiting, self.next_number, self.is_exhausted = list(waiting), first, False
-        self.source: Source
+        self.proposals: Proposals
         self._flight = flight
 
     @property
@@ -39,7 +39,7 @@ class TrialQueue:
         """The next trial; None where every configuration was proposed."""
         if self.waiting:
             return self.waiting.pop(0)
-        values = self.source.next(self.next_number)
+        values = self.proposals.next(self.next_number)
         if values is None:
             self.is_exhausted = True
             return None
@@ -54,5 +54,5 @@ class TrialQueue:
         if number in self._flight:
             self.put_back(number, values)
             return
-        self.source.forget(number)
+        self.proposals.forget(number)
         self.next_number = number

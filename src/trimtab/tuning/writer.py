@@ -22,8 +22,11 @@ from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.store import TrialStore
 from trimtab.tuning.trial import TrialRecord, TrialWeights
 
+# The best trials whose weights and predictions are kept on disk, and their bytes in all: an ensemble takes few of them,
+# and hardly ever one beyond the best two hundred (guesses).
 KEPT_TRIALS, KEPT_BYTES = 256, 2 << 30
-# Every trial's curves are a file at first; so many are laid into one, that a long search does not leave thousands.
+# Every trial's curves are a file at first; so many are laid into one, that a long search does not leave thousands (a
+# guess).
 PARTS_AT_ONCE = 64
 
 

@@ -14,14 +14,10 @@ import polars
 from trimtab.export.scripts.literals import indented, literal, table
 from trimtab.table.cells import (
     MISSING_MARKS,
-    MISSING_NUMBER_MARKS,
     TIME_OF_DAY,
-    read_moments,
-    settle_types,
-    without_marks,
 )
 from trimtab.table.read import Written, how_written
-from trimtab.table.spelling import as_labels, find_labels
+from trimtab.table.spelling import find_labels
 
 IN_MEMORY = "table.parquet"
 _DECIMAL_COMMA = r"^([+-]?\d+),(\d)"
@@ -111,30 +107,9 @@ def number(name):
 '''
 
 
-def time_statement(reading: Reading, name: str) -> str:
-    """The statement that sets `times` to a column of whole numbers or times by which rows are sorted."""
-    dtype = polars.String if reading.frame is None else reading.frame.schema[name]
-    cells = f"table[{literal(name)}]"
-    if dtype.is_integer() or dtype.is_temporal():
-        return f'times = {cells}.rank("dense").fill_null(0).to_numpy().astype(int)'
-    if reading.frame is not None and dtype == polars.String:
-        text = reading.frame[name].str.strip_chars()
-        numbers, whole = text.cast(polars.Float64, strict=False), text.cast(polars.Int64, strict=False)
-        if (numbers.abs() > 2**53).any() and numbers.null_count() == whole.null_count():
-            # As float64, times that are nanoseconds apart would be one.
-            cells += ".str.strip_chars().cast(polars.Int64, strict=False)"
-            return f'times = {cells}.rank("dense").fill_null(0).to_numpy().astype(int)'
-        unmarked = without_marks(polars.col(name), extra=MISSING_NUMBER_MARKS)
-        form = read_moments(text.to_frame(name).select(unmarked).to_series())[1]
-        if form is not None:
-            lines = moment_statements(reading, literal(name), form, None, "times")
-            return "\n".join([*lines, 'times = times.rank("dense").fill_null(0).to_numpy().astype(int)'])
-    return f"times = number({literal(name)})"
-
-
-def label_function(reading: Reading, known: Mapping[str, Sequence[str] | None]) -> str:
+def label_function(reading: Reading, known: Mapping[str, Sequence[str]]) -> str:
     """`def label(name)`: a column as text, the labels as the study has them; `known` are those of each column that is
-    asked for (None: whatever stands there)."""
+    asked for."""
     spellings = _Spellings.in_file(reading.frame, known) if reading.frame is not None else _Spellings.anywhere(known)
     replaced = ["replace(SPELLINGS.get(name, {}))"] if spellings.others else []
     as_text = [] if reading.is_text else ["cast(polars.String)"]
@@ -176,7 +151,7 @@ class _Spellings:
     others: dict[str, dict[str, str]]
 
     @classmethod
-    def in_file(cls, frame: polars.DataFrame, known: Mapping[str, Sequence[str] | None]) -> "_Spellings":
+    def in_file(cls, frame: polars.DataFrame, known: Mapping[str, Sequence[str]]) -> "_Spellings":
         """Only what occurs in this file."""
         asked = {name: _asked(frame[name], labels) for name, labels in known.items()}
         every = polars.concat(asked.values())
@@ -195,9 +170,9 @@ class _Spellings:
         return cls(tuple(step.code for step in steps), marks, {name: left for name, left in others.items() if left})
 
     @classmethod
-    def anywhere(cls, known: Mapping[str, Sequence[str] | None]) -> "_Spellings":
+    def anywhere(cls, known: Mapping[str, Sequence[str]]) -> "_Spellings":
         """What any file may need."""
-        every = polars.Series([label for labels in known.values() for label in labels or ()], dtype=polars.String)
+        every = polars.Series([label for labels in known.values() for label in labels], dtype=polars.String)
         occurs = {_WHOLE: every.str.contains(r"^-?\d+$").any(), _TRUTHS: every.is_in(["true", "false"]).any()}
         steps = [
             step for step in _STEPS if occurs.get(step.code, step is _STRIPPED) and step.apply(every).equals(every)
@@ -206,12 +181,9 @@ class _Spellings:
         return cls(tuple(step.code for step in steps), marks, {})
 
 
-def _asked(column: polars.Series, labels: Sequence[str] | None) -> polars.DataFrame:
+def _asked(column: polars.Series, labels: Sequence[str]) -> polars.DataFrame:
     """Each text of a column beside the label that it is, null for none."""
     distinct = column.unique()
-    if labels is None:
-        settled = as_labels(settle_types(distinct.to_frame())[0].to_series())
-        return polars.DataFrame({"text": _text(distinct), "label": settled}).drop_nulls("text")
     places, is_missing = find_labels(distinct, labels)
     names = polars.Series([*labels, None], dtype=polars.String).gather(polars.Series(places) % (len(labels) + 1))
     text = _text(distinct)

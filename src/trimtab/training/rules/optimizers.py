@@ -7,7 +7,8 @@ terms of many lanes make one step is told in `update`. Parity with `torch.optim`
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from trimtab.training.config import CUSTOM, Optimizer
+from trimtab.knobs.knob import CUSTOM
+from trimtab.training.config import Optimizer
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +21,7 @@ import torch
 import trimtab as tt
 from exported import DATA_SETS
 from scripted import NETWORK, assert_same_columns, assert_same_folds, written
-from trimtab.export.scripts.study import study_script
+from trimtab.export.scripts.table_script import study_script
 from trimtab.model.model import Model, build
 from trimtab.model.tensors import training_data
 from trimtab.training.config import Config, Group, Loss, Optimizer, Schedule, Stopping
@@ -69,25 +70,17 @@ def table(tmp_path: Path) -> Path:
 
 SPLITS = {
     "random": {},
-    "other seed": {"seed": 3},
     "no test": {"test": "none"},
-    "a third tests": {"test": 0.3},
     "time": {"split": "time:at"},
-    "time without test": {"split": "time:at", "test": "none"},
-    "numbers as time": {"split": "time:size"},
+    "groups": {"split": "group:group"},
     "parts": {"split": "part"},
-    "parts, test trains": {"split": "part", "test": "none"},
     "weights": {"weight": "w"},
-    "weights in time": {"weight": "w", "split": "time:at"},
-    "parts with weights": {"weight": "w", "split": "part"},
 }
 
 
 @pytest.mark.parametrize("target", ["price", "grade", "price,size"])
 @pytest.mark.parametrize("split", SPLITS)
 def test_folds_and_columns_are_the_studys(tmp_path, table, split, target):
-    if target == "price,size" and split == "numbers as time":
-        pytest.skip("the time is a target")
     options = {"drop": ["part"] if split.startswith("parts") is False else [], **SPLITS[split]}
     made = written(tmp_path / "study", table, target, **options)
     names = made.run_until(NETWORK_STARTS)
@@ -104,16 +97,6 @@ def test_numbers_far_from_zero_and_near_each_other_are_scaled_in_all_their_digit
     assert_same_columns(made, names)
 
 
-@pytest.mark.parametrize(("values", "task"), [(5, "regression"), (5, "classification"), (60, "classification")])
-def test_the_test_part_is_drawn_by_the_targets_cells_whatever_the_task(tmp_path, values, task):
-    """Few numbers are balanced one by one and many by their size; the folds are balanced as the task is."""
-    frame = rooms().with_columns(stars=polars.Series([i * 7 % values for i in range(rooms().height)]))
-    path = tmp_path / "rooms.csv"
-    frame.write_csv(path)
-    made = written(tmp_path / "study", path, "stars", task=task, weight="w")
-    assert_same_folds(made, made.run_until(NETWORK_STARTS))
-
-
 def test_one_validation_part_for_many_rows(tmp_path):
     table = tmp_path / "rooms.csv"
     rooms(7_000).write_csv(table)
@@ -123,41 +106,6 @@ def test_one_validation_part_for_many_rows(tmp_path):
         names = made.run_until(NETWORK_STARTS)
         assert_same_folds(made, names)
         assert_same_columns(made, names)
-
-
-def test_parts_without_validation_rows_are_folded(tmp_path):
-    table = tmp_path / "rooms.csv"
-    rooms().with_columns(part=polars.col("part").replace("valid", "train")).write_csv(table)
-    made = written(tmp_path / "study", table, "price", split="part")
-    assert len(made.prepared.folds) == 5
-    assert_same_folds(made, made.run_until(COLUMNS_START))
-
-
-@pytest.mark.parametrize("rows", [ROWS, 8_000])
-def test_groups_stay_whole_and_test_groups_stay_out(tmp_path, rows):
-    table = tmp_path / "rooms.csv"
-    rooms(rows).write_csv(table)
-    made = written(tmp_path / "study", table, "price", split="group:group")
-    names = made.run_until(COLUMNS_START)
-    group = names["table"]["group"].to_numpy()
-    assert len(names["folds"]) == len(made.prepared.folds)
-    for train, valid in names["folds"]:
-        assert not set(group[train]) & set(group[valid])
-        assert set(group[train]) | set(group[valid]) == set(made.prepared.development["group"])
-
-
-def test_a_class_with_a_single_row_always_trains(tmp_path):
-    frame = rooms().with_columns(grade=polars.Series(["a", "b", "c"] * 109 + ["once", "twice"])[: rooms().height])
-    frame.write_csv(tmp_path / "rooms.csv")
-    made = written(tmp_path / "study", tmp_path / "rooms.csv", "grade")
-    assert_same_folds(made, made.run_until(COLUMNS_START))
-
-
-def test_copies_that_are_too_many_for_a_part_stay_together(tmp_path):
-    frame = polars.concat([rooms(), *[rooms().slice(3, 1)] * 150])
-    frame.write_csv(tmp_path / "rooms.csv")
-    made = written(tmp_path / "study", tmp_path / "rooms.csv", "grade")
-    assert_same_folds(made, made.run_until(COLUMNS_START))
 
 
 # -- files of all kinds
@@ -289,18 +237,6 @@ def test_labels_of_all_types_and_spellings_are_the_studys(tmp_path, suffix):
         numpy.testing.assert_array_equal(names["target"][rows], made.prepared.targets)
 
 
-@pytest.mark.parametrize(
-    ("suffix", "dtype"), [("csv", polars.Int64), ("parquet", polars.Int64), ("parquet", polars.Datetime("ns"))], ids=str
-)
-def test_times_a_nanosecond_apart_are_sorted_as_in_the_study(tmp_path, suffix, dtype):
-    order = numpy.random.default_rng(0).permutation(120)
-    frame = labelled({}).with_columns(t=polars.Series(1_700_000_000_000_000_000 + order).cast(dtype))
-    path = tmp_path / f"table.{suffix}"
-    frame.write_csv(path) if suffix == "csv" else frame.write_parquet(path)
-    made = written(tmp_path / "study", path, "y", split="time:t")
-    assert_same_folds(made, made.run_until(COLUMNS_START))
-
-
 def test_a_study_of_a_frame_says_where_to_put_it(tmp_path, monkeypatch):
     frame = _typed(rooms()).drop("wait", "noon")
     made = written(tmp_path / "study", None, "grade", data=frame, category=["place"])
@@ -333,6 +269,18 @@ def test_a_table_that_is_gone_or_has_changed_is_said(tmp_path, table):
     script = study_script(folder, made.trial, model)
     assert "The table was not there" in script
     assert json.dumps(str(table)) in script
+
+
+def test_the_folds_of_a_study_that_did_not_note_them_are_drawn_anew(tmp_path, table):
+    made = written(tmp_path / "study", table, "price", split="group:group")
+    folder, model = StudyFolder(tmp_path / "study"), Model(made.prepared.encoder, made.prepared.target_encoder, ())
+    folder.folds.unlink()
+    again = replace(made, script=study_script(folder, made.trial, model))
+    assert_same_folds(again, again.run_until(COLUMNS_START))
+    folder.folds.unlink()
+    table.unlink()
+    with pytest.raises(tt.StudyError, match="did not note the folds"):
+        study_script(folder, made.trial, model)
 
 
 # -- what a script looks like

@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import trimtab as tt
-from trimtab.export.scripts.sources import source_of, source_of_module
+from trimtab.export.scripts.source_code import source_of, source_of_module
 from trimtab.knobs.table import CLASSIFICATION_LOSSES, OPTIMIZERS, REGRESSION_LOSSES, SCHEDULES, STOPPING_RULES
 from trimtab.training.config import Group, Schedule, Stopping
 from trimtab.training.randomness import row_order

@@ -1,4 +1,4 @@
-"""Subject: what a script is about: a study's best single configuration, and all that its folder and table say of it.
+"""Original: what a script does again: a study's best single configuration, and all that its folder and table say of it.
 
 Reads the folder and the table once; writes no code.
 """
@@ -10,13 +10,13 @@ from typing import Any
 
 import polars
 
+from trimtab.errors import StudyError
 from trimtab.export.scripts.columns import Columns
-from trimtab.export.scripts.folds import Division
 from trimtab.export.scripts.reading import Reading
 from trimtab.model.model import Model
 from trimtab.table.encode import Encoder
+from trimtab.table.folds import folds_frame
 from trimtab.table.prepare import Prepared, prepare
-from trimtab.table.spelling import as_labels, other_spellings
 from trimtab.table.split import SplitRule
 from trimtab.table.target import TargetEncoder
 from trimtab.training.metrics import Metric, metric_for
@@ -24,16 +24,14 @@ from trimtab.tuning.course import is_replayable
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 
-# What is assumed of a table that is not there; below so many rows a class may have a single one on one side.
-_MANY, _FEW = 1_000, 20
 _PREPARED = ("task", "split", "drop", "number", "category", "weight", "seed")
 
 
 @dataclass(frozen=True)
-class Subject:
+class Original:
     """`score` and `ensemble_score` are the metric out of fold, as users read it: of this configuration and, where the
-    model is an ensemble of `ensemble` of them, of that. `every`: epochs between evaluations. `fold_rows` are the rows
-    that each fold trains on, all alike where that is unknown.
+    model is an ensemble of `ensemble` of them, of that. `every`: epochs between evaluations. `folds` are the rows of
+    each fold, as `folds_frame` has them, and `fold_rows` how many train in each.
 
     `is_of_all_rows`: the study's model is none of the folds' networks, but was trained once more, on all rows, those of
     the test too if it `trains_on_test_rows`, in so many `networks`.
@@ -45,7 +43,8 @@ class Subject:
     target: TargetEncoder
     columns: Columns
     reading: Reading
-    division: Division
+    folds: polars.DataFrame
+    seed: int
     weight: str | None
     every: int
     ensemble: int
@@ -65,14 +64,15 @@ class Subject:
         return self.target.task == "classification"
 
     @classmethod
-    def of(cls, folder: StudyFolder, trial: TrialRecord, model: Model) -> "Subject":
-        """Raises DataError where the study's table is there and cannot be read."""
+    def of(cls, folder: StudyFolder, trial: TrialRecord, model: Model) -> "Original":
+        """Raises DataError where the study's table is there and cannot be read, StudyError where nothing tells its
+        folds any more."""
         document = folder.read("study.json")
         asked, result = document["asked"], document.get("result") or {}
         target = model.target
         metric = metric_for(asked["metric"], target.task, target.outputs)  # type: ignore[arg-type]
         prepared = _prepared(asked)
-        reading = Reading.of(asked["data"])
+        reading, folds = Reading.of(asked["data"]), _folds(folder, prepared)
         ensemble = result.get("ensemble") or []
         return cls(
             trial=trial,
@@ -81,13 +81,14 @@ class Subject:
             target=target,
             columns=Columns.of(model.encoder),
             reading=reading,
-            division=_division(asked, trial, target, reading, prepared),
+            folds=folds,
+            seed=asked["seed"],
             weight=asked["weight"],
             every=_epochs_between_evaluations(folder, trial),
             ensemble=len(ensemble),
             ensemble_score=(result.get("validation") or {}).get(metric.name) if len(ensemble) > 1 else None,
             has_changed=prepared is not None and prepared.fingerprint != asked.get("fingerprint"),
-            fold_rows=_fold_rows(prepared, trial),
+            fold_rows=tuple(folds.filter(part="train").group_by("fold").len().sort("fold")["len"]),
             networks=_networks(model, trial),
             is_of_all_rows=_is_of_all_rows(asked, trial),
             trains_on_test_rows=bool(asked.get("refit")),
@@ -110,61 +111,22 @@ def _is_of_all_rows(asked: Mapping[str, Any], trial: TrialRecord) -> bool:
     return is_replayable(trial) and bool(asked.get("single") or asked.get("refit") or goes_forward)
 
 
-def _fold_rows(prepared: Prepared | None, trial: TrialRecord) -> tuple[int, ...]:
-    rows = tuple(len(train) for train, _ in prepared.folds) if prepared is not None else ()
-    return rows if len(rows) == len(trial.best_epochs) else (1,) * len(trial.best_epochs)
+def _folds(folder: StudyFolder, prepared: Prepared | None) -> polars.DataFrame:
+    """The rows of each fold. A folder of an older trimtab does not have them, but where its table is there."""
+    if not folder.folds.exists():
+        if prepared is None:
+            raise StudyError(
+                f"{folder.path} was written by an older trimtab, which did not note the folds, and its table is not "
+                "there: put the table back, or go on with the study first (--resume)."
+            )
+        folder.save_folds(folds_frame(prepared.folds, prepared.development_rows))
+    return polars.read_parquet(folder.folds)
 
 
 def _networks(model: Model, trial: TrialRecord) -> int:
     """How many networks of the trial's kind the model has; where it has none, one."""
     own = [member for member in model.members if member.network == trial.config.module_arguments]
     return len(own[0].parameters) if own else 1
-
-
-def _division(
-    asked: Mapping[str, Any], trial: TrialRecord, target: TargetEncoder, reading: Reading, prepared: Prepared | None
-) -> Division:
-    test = asked["test"]
-    is_share = isinstance(test, (int, float)) and not isinstance(test, bool)
-    is_classification = target.task == "classification"
-    rule = SplitRule.parse(asked["split"])
-    rule = rule if reading.frame is None else rule.of_table(reading.frame.columns)
-    counters, most_copies, has_singles, tests_labels = (), _MANY, is_classification, is_classification
-    spells = False
-    if prepared is not None and reading.frame is not None:
-        counters = (*prepared.split.counters, *([rule.column] if rule.kind == "column" else []))
-        name = target.names[0]
-        # Text that was read as numbers or truths: "1" and "1.0" are one cell then.
-        is_typed = any(c.name == name and not c.dtype.startswith("String") for c in prepared.schema.columns)
-        spells = is_classification and is_typed and bool(other_spellings(reading.frame[name]))
-        cells = reading.frame.with_columns(as_labels(reading.frame[name])) if spells else reading.frame
-        most_copies = _most_copies(cells.drop(counters))
-        has_singles = is_classification and _fewest_of_a_class(prepared) < _FEW
-        tests_labels = prepared.split.tests_labels
-    return Division(
-        rule=rule,
-        seed=asked["seed"],
-        test_share=float(test) if is_share else None,
-        tests_nothing=test == "none",
-        count=len(trial.best_epochs),
-        is_classification=is_classification,
-        most_copies=most_copies,
-        has_single_classes=has_singles,
-        counters=counters,
-        tests_labels=tests_labels,
-        spells_classes_differently=spells,
-        has_weightless_rows=prepared is not None and prepared.split.weightless > 0,
-    )
-
-
-def _most_copies(frame: polars.DataFrame) -> int:
-    """How often the most frequent row stands in `frame`."""
-    return int(frame.hash_rows(seed=1).value_counts()["count"].max() or 1)  # type: ignore[arg-type]
-
-
-def _fewest_of_a_class(prepared: Prepared) -> int:
-    counts = polars.Series(prepared.targets).value_counts()["count"]
-    return int(counts.min())  # type: ignore[arg-type]
 
 
 def _epochs_between_evaluations(folder: StudyFolder, trial: TrialRecord) -> int:

@@ -1,4 +1,4 @@
-"""Rows that can be learnt from or scored on: with a target that is there and a weight above 0; the others are counted.
+"""Observations: rows that can be learnt from or scored on, with a target and a weight above 0; the others are counted.
 
 Knows targets and weights only.
 """
@@ -17,7 +17,7 @@ from trimtab.text.wording import counted
 
 
 @dataclass(frozen=True)
-class Usable:
+class Observations:
     """The rows that can be learnt from, their numbers in the source, and their weights (float64 [rows]).
 
     `labelled` are all rows that have a target, `labelled_rows` their numbers in the source, and `counts` (bool) tells
@@ -44,7 +44,7 @@ class ScorableTest:
     notices: tuple[str, ...]
 
 
-def keep_usable(source: Source, *, task: str, weight: str | None, minimum_rows: int) -> Usable:
+def keep_observed(source: Source, *, task: str, weight: str | None, minimum_rows: int) -> Observations:
     """The usable rows of the source. Raises DataError when they are fewer than `minimum_rows`."""
     frame, names = source.frame, ", ".join(f'"{name}"' for name in source.targets)
     chosen = choose_task(frame, source.targets, task)
@@ -72,7 +72,7 @@ def keep_usable(source: Source, *, task: str, weight: str | None, minimum_rows: 
     labelled = frame if there.all() else frame.filter(pl.Series(there))
     counts = weights[there] > 0
     kept = labelled if counts.all() else labelled.filter(pl.Series(counts))
-    return Usable(
+    return Observations(
         kept, rows, weights[rows], labelled, np.flatnonzero(there), counts, int((~there).sum()), tuple(notices)
     )
 

@@ -1,4 +1,4 @@
-"""Features, targets and weights that a caller has chosen, made ready to train on: equal rows merged, all columns kept.
+"""Samples: features, targets and weights of a caller, made ready to train on: equal rows merged, all columns kept.
 
 The way of the estimators, where weighing a row must be the same as repeating it. Knows no files, and nothing of what is
 trained.
@@ -21,7 +21,7 @@ from trimtab.table.prepare import Prepared, prepare
 from trimtab.text.wording import counted
 
 
-def prepare_given(
+def prepare_samples(
     features: pl.DataFrame,
     targets: np.ndarray,
     weights: np.ndarray,
@@ -68,7 +68,7 @@ def prepare_given(
     )
 
 
-def given_weights(sample_weight: Any, rows: int) -> np.ndarray:
+def sample_weights(sample_weight: Any, rows: int) -> np.ndarray:
     """float64 [rows], ones where none are given. Raises DataError for what are no weights."""
     if sample_weight is None:
         return np.ones(rows)

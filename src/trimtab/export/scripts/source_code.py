@@ -1,4 +1,4 @@
-"""Where the source of something can be had: functions, lambdas, layers of torch and classes of the caller's own.
+"""SourceCode: where that of something can be had: functions, lambdas, layers of torch and classes of the caller's own.
 
 Looks at objects and at the files they came from; it writes no script.
 """
@@ -21,7 +21,7 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceCode:
     """`expression` stands for the object once `definitions` have run, after `imports`.
 
     `expression` is "" where the object cannot be written down. `needs` are names it uses and nobody could write down.
@@ -33,7 +33,7 @@ class Source:
     needs: tuple[str, ...] = ()
 
 
-def source_of(thing: Any) -> Source:
+def source_of(thing: Any) -> SourceCode:
     """The source of a function, a lambda, a class or something of torch."""
     if isinstance(thing, nn.Module):
         return source_of_module(thing)
@@ -42,39 +42,39 @@ def source_of(thing: Any) -> Source:
     for place in _PLACES:
         name = getattr(thing, "__name__", "")
         if name and getattr(importlib.import_module(place), name, None) is thing:
-            return Source(f"{place}.{name}".replace("torch.nn.", "nn.", 1))
+            return SourceCode(f"{place}.{name}".replace("torch.nn.", "nn.", 1))
     text = _text(thing)
     if text is None:
-        return Source()
+        return SourceCode()
     if getattr(thing, "__name__", "") == "<lambda>":
         found = _lambdas(text)
-        return _with_names(Source(f"({found[0]})"), [thing]) if len(found) == 1 else Source()
-    return _with_names(Source(thing.__name__, (text,)), [thing])
+        return _with_names(SourceCode(f"({found[0]})"), [thing]) if len(found) == 1 else SourceCode()
+    return _with_names(SourceCode(thing.__name__, (text,)), [thing])
 
 
-def source_of_module(module: nn.Module) -> Source:
+def source_of_module(module: nn.Module) -> SourceCode:
     """The source of a network: an expression where it is made of torch's own layers, else the classes in it."""
     expression = _expression(module)
     if expression:
-        return Source(expression)
+        return SourceCode(expression)
     classes = list(dict.fromkeys(type(child) for child in module.modules() if not _is_torch(type(child))))
     texts = {own: _text(own) for own in classes}
     known = [own for own in classes if texts[own] is not None]
     missing = tuple(own.__name__ for own in classes if texts[own] is None)
     # Parts stand before the whole, which is listed first.
-    source = Source("", tuple(str(texts[own]) for own in reversed(known)), (), missing)
+    source = SourceCode("", tuple(str(texts[own]) for own in reversed(known)), (), missing)
     functions = [f for own in known for f in vars(own).values() if isinstance(f, types.FunctionType)]
     return _with_names(source, functions, known={own.__name__ for own in known})
 
 
-def _partial(thing: functools.partial) -> Source:
+def _partial(thing: functools.partial) -> SourceCode:
     function = source_of(thing.func)
     arguments = [*thing.args, *thing.keywords.values()]
     if not function.expression or not all(isinstance(value, _PLAIN) for value in arguments):
-        return Source()
+        return SourceCode()
     words = [repr(value) for value in thing.args] + [f"{name}={value!r}" for name, value in thing.keywords.items()]
     expression = f"functools.partial({', '.join([function.expression, *words])})"
-    return Source(expression, function.definitions, (*function.imports, "import functools"), function.needs)
+    return SourceCode(expression, function.definitions, (*function.imports, "import functools"), function.needs)
 
 
 def _text(thing: Any) -> str | None:
@@ -99,7 +99,7 @@ def _lambdas(text: str) -> list[str]:
     return []
 
 
-def _with_names(source: Source, functions: Iterable[Callable], known: Iterable[str] = ()) -> Source:
+def _with_names(source: SourceCode, functions: Iterable[Callable], known: Iterable[str] = ()) -> SourceCode:
     """`source` with what its functions use from around them: imports, plain constants, and the rest by name."""
     imports, constants, needs = list(source.imports), [], list(source.needs)
     skipped = {*known, "torch", "nn"}
@@ -123,7 +123,7 @@ def _with_names(source: Source, functions: Iterable[Callable], known: Iterable[s
                 imports.append(f"from {value.__module__} import {value.__name__} as {name}")
             else:
                 needs.append(name)
-    return Source(source.expression, (*constants, *source.definitions), tuple(imports), tuple(needs))
+    return SourceCode(source.expression, (*constants, *source.definitions), tuple(imports), tuple(needs))
 
 
 def _is_torch(value: Any) -> bool:

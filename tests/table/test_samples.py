@@ -1,11 +1,11 @@
-"""prepare_given: what a caller chose is kept, and rows that are equal count as one."""
+"""prepare_samples: what a caller chose is kept, and rows that are equal count as one."""
 
 import numpy as np
 import polars as pl
 import pytest
 
 from trimtab.errors import DataError
-from trimtab.table.given import given_weights, prepare_given
+from trimtab.table.samples import prepare_samples, sample_weights
 
 ROWS = 60
 
@@ -16,7 +16,7 @@ def features(rows=ROWS, **columns):
 
 def ready(frame, y, *, weights=None, names=("target",), task="regression", cv=None, seed=0):
     weights = np.ones(frame.height) if weights is None else weights
-    return prepare_given(frame, y, weights, names=list(names), task=task, cv=cv, seed=seed)
+    return prepare_samples(frame, y, weights, names=list(names), task=task, cv=cv, seed=seed)
 
 
 def numbers(rows=ROWS):
@@ -97,8 +97,8 @@ def test_one_row_left_of_copies_is_judged_by_itself():
 )  # fmt: skip
 def test_what_are_no_weights_is_refused(weights, match):
     with pytest.raises(DataError, match=match):
-        given_weights(weights, 4)
+        sample_weights(weights, 4)
 
 
 def test_one_weight_stands_for_all_rows():
-    assert given_weights(2, 3).tolist() == [2.0, 2.0, 2.0] and given_weights(None, 2).tolist() == [1.0, 1.0]
+    assert sample_weights(2, 3).tolist() == [2.0, 2.0, 2.0] and sample_weights(None, 2).tolist() == [1.0, 1.0]

@@ -1,4 +1,4 @@
-"""Columns: what an exported model takes, column by column: the type of its cells, and the code of each label.
+"""Vocabulary: what an exported model takes, column by column: the type of its cells, and the code of each label.
 
 Knows the encoder of a model; it knows neither torch nor ONNX.
 """

@@ -12,8 +12,8 @@ from trimtab.text.wording import listed
 def is_read(name: str, parts: Mapping[str, Any]) -> bool:
     """Whether a knob has an effect in a run whose loss, optimizer, inputs and depth are `parts`; what stands in none of
     them is not judged."""
-    readings = [reading for reading in KNOBS[name].readings if reading.part in parts] if name in KNOBS else []
-    return all(reading.is_met_by(parts[reading.part]) for reading in readings)
+    readers = [reader for reader in KNOBS[name].readers if reader.part in parts] if name in KNOBS else []
+    return all(reader.is_there(parts[reader.part]) for reader in readers)
 
 
 def refuse_unread(given: Iterable[str], in_use: Mapping[str, Collection[Any]]) -> None:
@@ -24,12 +24,12 @@ def refuse_unread(given: Iterable[str], in_use: Mapping[str, Collection[Any]]) -
     """
     names = set(given)
     for knob in KNOBS.values():
-        for reading in knob.readings if knob.name in names else ():
-            values = in_use.get(reading.part, ())
-            if values and not any(reading.is_met_by(value) for value in values):
-                part = reading.part
+        for reader in knob.readers if knob.name in names else ():
+            values = in_use.get(reader.part, ())
+            if values and not any(reader.is_there(value) for value in values):
+                part = reader.part
                 raise OptionError(
-                    f"{flag(knob.name)} has no effect: {knob.name} is read by {reading.readers}, and the {part} is "
+                    f"{flag(knob.name)} has no effect: {knob.name} is read by {reader.words}, and the {part} is "
                     f"{listed(values, 'or')}. Leave it out, or choose another {part}."
                 )
 
@@ -42,7 +42,7 @@ def asked_for(fixed: Mapping[str, Any]) -> list[str]:
 def parameter_of(loss: str) -> str | None:
     """What the parameter of this loss is called; None where it has none."""
     parameters = (knob for knob in KNOBS.values() if knob.place == "loss.parameter")
-    return next((knob.name for knob in parameters if any(loss in reading.by for reading in knob.readings)), None)
+    return next((knob.name for knob in parameters if any(loss in reader.by for reader in knob.readers)), None)
 
 
 def read_in_tables_of(task: Task) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def read_in_tables_of(task: Task) -> tuple[str, ...]:
 
 def needed_for(name: str) -> dict[str, Any]:
     """The values of other knobs with which this one has an effect; nothing where it has one as a rule."""
-    return {reading.part: reading.by[0] for reading in KNOBS[name].readings if reading.by}
+    return {reader.part: reader.by[0] for reader in KNOBS[name].readers if reader.by}
 
 
 def flag(name: str) -> str:

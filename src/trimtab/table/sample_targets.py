@@ -34,13 +34,13 @@ _COLLECTIONS = (list, tuple, set, frozenset, dict, np.ndarray)
 _READ_AS_NUMBERS = ("numbers", "true and false", "exact decimals", "text", "bytes")
 
 
-def given_labels(y: Any) -> np.ndarray:
+def target_labels(y: Any) -> np.ndarray:
     """The labels [rows], or [rows, columns] of what has columns: numpy's own types where it has them, else objects.
 
     Raises DataError where labels are missing or of several kinds, which have no order among each other.
     """
     if nw.dependencies.is_into_dataframe(y):
-        return np.column_stack([given_labels(column) for column in _columns(y)])
+        return np.column_stack([target_labels(column) for column in _columns(y)])
     array = _as_array(y)
     if array.dtype.kind in "mM":
         _refuse_gaps(int(np.isnat(array).sum()))
@@ -51,13 +51,13 @@ def given_labels(y: Any) -> np.ndarray:
     return array
 
 
-def given_numbers(y: Any) -> np.ndarray:
+def target_numbers(y: Any) -> np.ndarray:
     """The numbers [rows] or [rows, targets], as their caller has them: objects and digits are left to be read.
 
     Raises DataError for what is no number: moments, spans of time, labels.
     """
     if nw.dependencies.is_into_dataframe(y):
-        return np.column_stack([given_numbers(column) for column in _columns(y)])
+        return np.column_stack([target_numbers(column) for column in _columns(y)])
     array = _as_array(y)
     if array.dtype.kind in "mMc":
         raise DataError(_no_numbers({"m": "spans of time", "M": "moments"}.get(array.dtype.kind, "complex numbers")))

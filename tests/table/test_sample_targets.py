@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from trimtab.errors import DataError
-from trimtab.table.given_target import given_labels, given_numbers, numbered, refuse_fractions
+from trimtab.table.sample_targets import numbered, refuse_fractions, target_labels, target_numbers
 from trimtab.table.target import TargetEncoder
 
 DAYS = [date(2024, 1, 1), date(2024, 2, 1)]
@@ -90,10 +90,10 @@ LABELS = {
 
 @pytest.mark.parametrize(("y", "labels", "told"), LABELS.values(), ids=LABELS)
 def test_labels_keep_their_type_and_value(y, labels, told):
-    found, numbers = numbered(given_labels(y))
+    found, numbers = numbered(target_labels(y))
     assert found.tolist() == labels
     assert [type(label) for label in found.tolist()] == [type(label) for label in labels]
-    assert [labels[number] for number in numbers] == given_labels(y).tolist()
+    assert [labels[number] for number in numbers] == target_labels(y).tolist()
     frame = pl.DataFrame({"y": numbers})
     target = TargetEncoder.fit(frame, ("y",), "classification").with_labels(found)
     assert target.classes == told
@@ -113,7 +113,7 @@ MIXED = {
 @pytest.mark.parametrize(("cells", "match"), MIXED.values(), ids=MIXED)
 def test_labels_of_several_kinds_are_refused(cells, match, as_given):
     with pytest.raises(DataError, match=match):
-        given_labels(as_given(cells))
+        target_labels(as_given(cells))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_labels_of_several_kinds_are_refused(cells, match, as_given):
 )  # fmt: skip
 def test_a_missing_label_is_said(gaps):
     with pytest.raises(DataError, match="y lacks 1 label: leave out the rows that have none"):
-        given_labels(gaps)
+        target_labels(gaps)
 
 
 @pytest.mark.parametrize("label", [(1, 2), [1, 2], {"a": 1}, object()], ids=lambda label: type(label).__name__)
@@ -134,7 +134,7 @@ def test_what_has_no_text_of_its_own_is_no_label(label):
     cells = np.empty(2, dtype=object)
     cells[:] = [label, label]
     with pytest.raises(DataError, match=f"labels of the type {type(label).__name__}: give text"):
-        given_labels(cells)
+        target_labels(cells)
 
 
 def test_fractions_are_no_labels_unless_they_are_said_to_be():
@@ -161,11 +161,11 @@ NO_NUMBERS = {
 @pytest.mark.parametrize(("y", "match"), NO_NUMBERS.values(), ids=NO_NUMBERS)
 def test_what_is_no_number_is_not_trained_on_as_one(y, match):
     with pytest.raises(DataError, match=match):
-        given_numbers(y)
+        target_numbers(y)
 
 
 @pytest.mark.parametrize(
     "y", [pl.Series(MONEY), MONEY, pd.Series([1, 2], dtype="Int64"), pl.Series([3, 2**70], dtype=pl.Int128), [True, 2]]
 )
 def test_every_type_of_number_is_one(y):
-    assert given_numbers(y).astype(float).tolist() == [float(number) for number in y]
+    assert target_numbers(y).astype(float).tolist() == [float(number) for number in y]
