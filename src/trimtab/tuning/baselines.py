@@ -27,8 +27,8 @@ LINEAR_NETWORK = (("activation", "relu"), ("depth", 0), ("inputs", "scaled"), ("
 ITERATIONS = 200
 # Inverse strengths of the penalty of a logistic regression, a decade apart on both sides of scikit-learn's 1 (guesses).
 _PENALTIES = (0.03, 0.3, 3.0)
-# Cells of the design, times classes, up to which three penalties are tried, and one thread of BLAS is enough: a fit then
-# takes about a second (a guess).
+# Cells of the design, times classes, up to which three penalties are tried, and one thread of BLAS is enough: a fit
+# then takes about a second (a guess).
 _CELLS_FOR_ONE_PENALTY = 2_000_000
 # Penalties of a ridge regression: from next to none to all but the mean, three to two decades.
 _RIDGE_PENALTIES = numpy.logspace(-3, 4, 15)

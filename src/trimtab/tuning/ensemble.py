@@ -19,8 +19,8 @@ from trimtab.tuning.halves import divisions, halves
 
 Array = Tensor | numpy.ndarray
 
-# Predictions looked at in each round; beyond it only the best candidates stay in the pool, and at least so many. Guesses:
-# the greedy choice hardly ever takes one of the others.
+# Predictions looked at in each round; beyond it only the best candidates stay in the pool, and at least so many.
+# Guesses: the greedy choice hardly ever takes one of the others.
 _LARGEST_POOL = 4_000_000
 _SMALLEST_POOL = 10
 # Predictions scored at once: they stay in a processor's cache (0.8 MB in float32).
