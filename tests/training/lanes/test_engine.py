@@ -8,23 +8,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from trimtab.nets.mlp import MLP
-from trimtab.training.compiling.compiled import CompiledStep
-from trimtab.training.compiling.libraries import Compiled
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.data import Fold, TrainingData
-from trimtab.training.lanes import precision
 from trimtab.training.lanes.compilation import NOTHING, Compilation
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
 from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.plans import plan
 from trimtab.training.lanes.population import Structure
-from trimtab.training.lanes.precision import Precision
-from trimtab.training.lanes.signals import Signals
-from trimtab.training.lanes.widths import lanes_at_once
 from trimtab.training.metrics import METRICS
 from trimtab.training.programs.program import outputs_of
-from trimtab.training.programs.step import Features
 from trimtab.training.randomness import initialised, number_from, row_order
 from trimtab.training.run import ALL_EPOCHS, NOT_FINITE, PRUNED, Request
 
@@ -264,15 +257,6 @@ def test_a_run_on_a_gpu_is_the_run_on_the_cpu():
         numpy.testing.assert_allclose(there[key].curves.train_loss, record.curves.train_loss, rtol=1e-2)
 
 
-def test_threads_that_share_the_lanes_change_nothing(monkeypatch):
-    monkeypatch.setattr("trimtab.training.lanes.engine.threads_worth_it", lambda population, threads: threads)
-    data = regression_data()
-    requests = [Request(k, config(epochs=8, dropout=0.1 * k, lr=0.01 / (k + 1)), k % 3, k) for k in range(5)]
-    one, three = (train(engine_for(data, threads=n), requests, lanes=5) for n in (1, 3))
-    for key, record in one.items():
-        numpy.testing.assert_allclose(three[key].curves.validation_loss, record.curves.validation_loss, rtol=1e-4)
-
-
 def test_a_module_with_batch_norm_keeps_running_means_per_lane():
     class Normed(nn.Module):
         def __init__(self):
@@ -296,70 +280,6 @@ def test_a_module_with_batch_norm_keeps_running_means_per_lane():
     outputs = module.eval()(data.inputs[0][data.folds[0].validation], None).detach().numpy()
     numpy.testing.assert_allclose(outputs, beside.predictions, rtol=1e-4, atol=1e-5)
     assert not torch.equal(beside.buffers["layers.1.running_mean"], torch.zeros(8))
-
-
-def test_signals_say_what_a_run_did_between_two_evaluations():
-    data = regression_data()
-    record = train(engine_for(data), [Request(0, config(epochs=12, lr=0.01, optimizer="adam"), 0, 0)])[0, 0]
-    curves, layout = record.curves, engine_for(data).program(record.request.config.network).layout
-    for norms, whole in zip(curves.gradient_norms, curves.gradient_norm, strict=True):
-        assert len(norms) == len(layout.names)
-        assert numpy.sqrt(numpy.sum(numpy.square(norms))) == pytest.approx(whole, rel=1e-4)
-    assert all(0 < ratio < 1 for ratio in curves.update_ratio)
-    assert [len(layers) for layers in curves.dead_by_layer] == [2] * len(curves.epoch)
-    without = train(engine_for(data, signals=Signals(only_losses=True)), [Request(0, record.request.config, 0, 0)])[
-        0, 0
-    ]
-    assert without.curves.validation_loss == curves.validation_loss
-    assert numpy.isnan(without.curves.gradient_norm).all()
-
-
-def test_units_that_never_move_are_dead_and_those_at_a_bound_saturated():
-    class Halves(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.first, self.relu = nn.Linear(4, 4), nn.ReLU()
-            self.second, self.tanh, self.last = nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1)
-            with torch.no_grad():
-                self.first.bias.copy_(torch.tensor([-100.0, 100.0, 100.0, 100.0]))
-                self.second.weight.zero_()
-                self.second.weight[0] = 0.001
-                self.second.bias.copy_(torch.tensor([0.0, 50.0, -50.0, 0.0]))
-
-        def forward(self, x, codes):
-            return self.last(self.tanh(self.second(self.relu(self.first(x)))))
-
-    engine = engine_for(regression_data(), Halves)
-    cfg = Config(network=(), optimizer=Optimizer("sgd", learning_rate=1e-9), epochs=4, batch_size=32)
-    curves = train(engine, [Request(0, cfg, 0, 0)])[0, 0].curves
-    assert curves.dead_by_layer[-1] == [0.25, 0.75]
-    assert curves.saturated_by_layer[-1] == [0.0, 0.5]
-    assert curves.dead_units[-1] == 0.5
-
-
-def test_the_noise_scale_is_that_of_the_gradients_themselves():
-    """Against tr(S) / |G|^2 of single rows' gradients, at weights that hardly move."""
-    data = regression_data(folds=1, rows=4000)
-
-    class Line(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.Linear(4, 1)
-
-        def forward(self, x, codes):
-            return self.layer(x)
-
-    engine = engine_for(data, Line)
-    cfg = Config(network=(), optimizer=Optimizer("momentum", learning_rate=1e-8, momentum=0.98), epochs=12,
-                 batch_size=16, schedule=Schedule("constant"), stopping=Stopping("none"))  # fmt: skip
-    record = train(engine, [Request(0, cfg, 0, 0)])[0, 0]
-    rows = data.folds[0].train
-    x = torch.cat([data.inputs[0][rows], torch.ones(len(rows), 1)], dim=1).double()
-    error = x @ record.weights.double() - data.targets[rows, 0].double()
-    gradients = 2 * error.unsqueeze(1) * x
-    mean = gradients.mean(0)
-    exact = float((gradients - mean).square().sum(1).mean() / mean.square().sum())
-    assert numpy.median(record.curves.noise_scale) == pytest.approx(exact, rel=0.25)
 
 
 def test_a_clipped_gradient_and_averaged_weights_are_those_of_torch():
@@ -391,114 +311,3 @@ def test_a_clipped_gradient_and_averaged_weights_are_those_of_torch():
     torch.testing.assert_close(population.parameters[0], flat, rtol=1e-4, atol=1e-6)
     assert population.average is not None
     torch.testing.assert_close(population.average[0], torch.cat([a.reshape(-1) for a in average]), rtol=1e-4, atol=1e-6)
-
-
-def test_folds_of_different_size_share_a_population_without_idle_steps(monkeypatch):
-    monkeypatch.setattr("trimtab.training.lanes.engine.threads_worth_it", lambda population, threads: threads)
-    data = regression_data(folds=1)
-    places = torch.arange(ROWS)
-    uneven = TrainingData(**{**vars(data), "folds": (Fold(places[:100], places[100:]), Fold(places[90:], places[:90]))})
-    alone = {fold: train(engine_for(uneven), [Request(0, config(epochs=9), fold, 1)])[0, fold] for fold in (0, 1)}
-    engine = engine_for(uneven, threads=2)
-    both = train(engine, [Request(0, config(epochs=9), fold, 1) for fold in (1, 0)], lanes=2)
-    for fold, record in alone.items():
-        assert both[0, fold].steps == record.steps == 9 * (4 if fold == 0 else 1)
-        numpy.testing.assert_allclose(
-            both[0, fold].curves.validation_loss[-1], record.curves.validation_loss[-1], rtol=1e-3
-        )
-
-
-def test_products_in_bfloat16_are_counted_and_leave_the_process_as_it_was():
-    data, requests = regression_data(), [Request(k, config(epochs=4), k, 0) for k in range(3)]
-    engine = engine_for(data, precision=Precision("medium"))
-    train(engine, requests)
-    population = engine.populations[Structure.of(requests[0].config)]
-    assert population.bfloat16_steps == population.lane_steps == engine.lane_steps > 0
-    assert torch.get_float32_matmul_precision() == "highest"
-
-
-def test_bfloat16_is_chosen_where_a_compiled_step_gains_from_it(monkeypatch):
-    population = engine_for(regression_data()).population(Structure.of(config()), 3)
-    auto, step = Precision("auto"), Compiled(CompiledStep.__new__(CompiledStep), (), (), Features())
-    for gains, compiled, chosen in ((True, step, "medium"), (True, None, "high"), (False, step, "high")):
-        monkeypatch.setattr(precision, "gains_from_bfloat16", lambda population, gains=gains: gains)
-        population.compiled = compiled
-        assert auto.of(population) == chosen
-        assert Precision("high").of(population) == "high"
-
-
-def test_threads_share_uncompiled_lanes_only_where_each_gets_enough_to_do():
-    engine = engine_for(regression_data(), threads=2)
-    run = config(epochs=2)
-    run = replace(run, network=tuple({**dict(run.network), "width": 128}.items()))
-    population = engine.population(Structure.of(run), lanes=64)
-    at_once = lanes_at_once(population)
-    assert 3 < at_once // 2 < 64 - 3
-    engine.admit(population, [Request(k, run, k % 3, k) for k in range(3)])
-    engine.advance(population)
-    assert [len(tile) for tile in population.tiles] == [3]
-    engine.retire(population, "enough")
-    engine.admit(population, [Request(k, run, k % 3, k) for k in range(64)])
-    engine.advance(population)
-    assert len(population.tiles) % 2 == 0
-    engine.close()
-
-
-def test_a_fold_without_one_of_the_two_classes_is_judged_by_its_loss():
-    """roc_auc says nothing of it: the run is none that diverged, and its curve shows no figure."""
-    regression = regression_data(folds=2)
-    targets = (regression.targets[:, 0] > 0).long()
-    valid = torch.cat([torch.where(targets == label)[0][:20] for label in (0, 1)])
-    both, single = Fold(torch.arange(ROWS), valid), Fold(torch.arange(ROWS), valid[:20])
-    data = replace(
-        regression, task="classification", targets=targets, outputs=2, mean=torch.zeros(0), scale=torch.zeros(0),
-        folds=(both, single),
-    )  # fmt: skip
-
-    def factory(**network):
-        return MLP(continuous=4, numbers=4, cardinalities=(), outputs=2, **network)
-
-    requests = [Request(0, config(epochs=3, loss="cross_entropy"), fold, seed=0) for fold in (0, 1)]
-    runs = train(engine_for(data, factory, metric="roc_auc"), requests)
-    assert [run.ended for run in runs.values()] == [ALL_EPOCHS] * 2
-    judged, alone = runs[0, 0], runs[0, 1]
-    assert judged.error == pytest.approx(1 - max(judged.curves.validation_metric))
-    assert alone.error == pytest.approx(min(alone.curves.validation_loss))
-    assert numpy.isnan(alone.curves.validation_metric).all()
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("only_losses", [False, True])
-def test_without_validation_rows_a_run_keeps_the_weights_it_ends_with(threads, only_losses):
-    data = regression_data()
-    every = torch.arange(data.rows)
-    unjudged = replace(data, folds=(Fold(every, every[:0]),))
-    engine = engine_for(unjudged, threads=threads, signals=Signals(only_losses=only_losses), training_rows=50)
-    requests = [Request(k, config(epochs=40, lr=10.0 ** -(k + 1)), 0, k, until=20) for k in range(3)]
-    for run in train(engine, requests).values():
-        assert run.ended == ALL_EPOCHS and run.epochs == run.best_epoch == 20 and run.steps == 20 * 4
-        assert run.error == run.curves.train_loss[-1] and len(run.predictions) == 0
-        assert numpy.isnan(run.curves.validation_loss).all() and numpy.isfinite(run.curves.train_metric).all()
-    judged = train(engine_for(replace(data, folds=(Fold(every, every[:10]),))), requests)
-    last = train(engine_for(unjudged), [replace(requests[1], until=0)])[1, 0]
-    assert last.epochs == 40 and judged[1, 0].epochs == 20
-    engine.close()
-
-
-def test_a_run_without_validation_rows_that_diverges_ends_as_not_finite():
-    data = regression_data()
-    every = torch.arange(data.rows)
-    engine = engine_for(replace(data, folds=(Fold(every, every[:0]),)))
-    assert train(engine, [Request(0, config(lr=1e30, optimizer="sgd"), 0, 0)])[0, 0].ended == NOT_FINITE
-
-
-def test_evaluations_of_growing_folds_take_no_larger_share_than_those_of_equal_ones():
-    data = regression_data(rows=1_200)
-    rows = torch.arange(1_200)
-    windows = tuple(Fold(rows[:end], rows[end : end + 200]) for end in range(200, 1_200, 200))
-    equal = tuple(Fold(rows[:600], rows[600:800]) for _ in range(5))
-    structure = Structure.of(config())
-    growing, even = (
-        engine_for(replace(data, folds=folds)).population(structure).epochs_per_round for folds in (windows, equal)
-    )
-    assert growing == even
