@@ -36,10 +36,10 @@ check: venv
 	$(BIN)/python -m pytest --quiet tests/test_import_order.py
 
 bench: venv
-	$(BIN)/python benchmarks/quality.py --json benchmarks/quality.jsonl
+	$(BIN)/python -m benchmarks.quality --json benchmarks/quality/quality.jsonl
 
 speed: venv
-	$(BIN)/python benchmarks/engine.py --json benchmarks/engine.json
+	$(BIN)/python -m benchmarks.engine --json benchmarks/engine/engine.json
 
 rates: venv
-	$(BIN)/python benchmarks/sweep.py --json benchmarks/sweep.json
+	$(BIN)/python -m benchmarks.sweep --json benchmarks/sweep/sweep.json
