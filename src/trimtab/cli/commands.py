@@ -32,7 +32,7 @@ from trimtab.text.wording import counted, sentence
 if TYPE_CHECKING:
     from trimtab.studies.study import Study
 
-TYPERS_KEYBOARD_INTERRUPT = 130
+TYPERS_KEYBOARD_INTERRUPT = 130  # 128 and the number of the signal, as shells have it
 TRACEBACK = "TRIMTAB_TRACEBACK"
 OWN_OPTIONS = ("data", "target", "test", "drop", "number", "category", "dry_run", "quiet", "as_json")
 

@@ -13,7 +13,10 @@ from trimtab.table.cells import Precision
 from trimtab.table.numbers import Document
 from trimtab.table.spelling import LABEL_WORDS, find_labels
 
+# Labels up to which each has a column of its own: beyond, columns cost more than an embedding. A guess.
 MOST_ONE_HOT = 12
+# Of the rows, those that the rarest labels may have together to share the entry of the unknown, so that it is trained
+# on some: a hundredth costs little where they differ, and is enough to learn from. A guess.
 POOLED_SHARE = 0.01
 
 

@@ -18,10 +18,16 @@ from trimtab.text.wording import counted
 Fold = tuple[np.ndarray, np.ndarray]
 PARTS = ("train", "valid")
 
+# Rows up to which each configuration trains in folds: there a single part of them would choose by luck, and trainings
+# are short enough to be made five times. A guess.
 MOST_ROWS_FOR_FOLDS = 5_000
+# The usual number: four fifths of the rows train in each, which costs little of what all of them would reach.
 FOLDS = 5
+# Of a larger table, what is judged by; and the rows from which on an error is known to a hundredth of its spread, so
+# that more would only be missing where they train.
 VALIDATION_SHARE = 0.2
 MOST_VALIDATION_ROWS = 10_000
+# Rows that a group may have to be put aside from a stratum that has few to give. A guess.
 SMALL_UNIT = 5
 
 

@@ -30,7 +30,7 @@ from trimtab.table.split import Split, SplitRule, parts_of, plan_split, units_of
 from trimtab.table.target import TargetEncoder
 from trimtab.text.wording import counted, listed
 
-USUAL_TEST_SHARE = 0.2
+USUAL_TEST_SHARE = 0.2  # as in most of the field: a fifth of the rows
 # What stands for an option that nobody gave, so that one without effect can be refused.
 USUAL = "auto"
 
