@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from trimtab.table.folds import Fold
+from trimtab.table.folds import FoldRows
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Merged:
 
     frame: pl.DataFrame
     weights: np.ndarray
-    folds: tuple[Fold, ...] = ()
+    folds: tuple[FoldRows, ...] = ()
 
 
-def merged(frame: pl.DataFrame, weights: np.ndarray, folds: Sequence[Fold] = ()) -> Merged:
+def merged(frame: pl.DataFrame, weights: np.ndarray, folds: Sequence[FoldRows] = ()) -> Merged:
     """The rows of `frame` that have a weight and, where there are `folds`, a place in one of them.
 
     Equal rows stay apart where they are not in the same parts of the same folds.
@@ -58,7 +58,7 @@ def _cells(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame([column.alias(f"cell {i}") for i, column in enumerate(texts)])
 
 
-def _parts(folds: Sequence[Fold], rows: int) -> np.ndarray:
+def _parts(folds: Sequence[FoldRows], rows: int) -> np.ndarray:
     """int64 [rows]: one number for all rows that are in the same parts of the same folds, -1 for those in none."""
     membership = np.zeros((rows, len(folds)), dtype=np.int8)
     for number, (train, valid) in enumerate(folds):

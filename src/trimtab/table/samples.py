@@ -14,7 +14,7 @@ from polars import selectors
 
 from trimtab.errors import DataError
 from trimtab.table.cells import as_numbers, settle_types
-from trimtab.table.folds import Fold
+from trimtab.table.folds import FoldRows
 from trimtab.table.frames import to_frame
 from trimtab.table.merged import merged
 from trimtab.table.prepare import Prepared, prepare
@@ -28,7 +28,7 @@ def prepare_samples(
     *,
     names: Sequence[str],
     task: str,
-    cv: int | Sequence[Fold] | None,
+    cv: int | Sequence[FoldRows] | None,
     seed: int,
     categories: Sequence[str] = (),
 ) -> Prepared:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 
-def fingerprint(frames: Iterable[pl.DataFrame | None], options: Mapping[str, object]) -> str:
+def table_digest(frames: Iterable[pl.DataFrame | None], options: Mapping[str, object]) -> str:
     """Hex digest (32 characters) of the cells of `frames` and of `options` (JSON values)."""
     digest = hashlib.blake2b(json.dumps(options, sort_keys=True, default=str).encode(), digest_size=16)
     for frame in frames:
