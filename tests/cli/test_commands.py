@@ -23,7 +23,8 @@ import polars
 import pytest
 import typer.main
 
-from trimtab.cli import commands as cli
+from trimtab import cli
+from trimtab.cli import commands
 from trimtab.data import path as data_path
 from trimtab.errors import StudyError
 from trimtab.knobs.table import TABLE_KNOBS
@@ -208,7 +209,7 @@ def test_an_unknown_command_is_refused_with_the_nearest_name(run: Run, tmp_path:
 
 
 def test_every_knob_is_an_option_of_fit_and_explained_in_its_help(run: Run) -> None:
-    command = typer.main.get_command(cli.app).commands["fit"]  # type: ignore[attr-defined]
+    command = typer.main.get_command(commands.app).commands["fit"]  # type: ignore[attr-defined]
     assert set(TABLE_KNOBS) <= {option.name for option in command.params}
     assert "activation function" in " ".join(run("fit", "--help").out.split())
 
@@ -282,7 +283,7 @@ def test_options_arrive_as_what_they_mean(run: Run, tune_calls: list) -> None:
 
 def test_every_option_of_fit_is_one_of_tune(run: Run) -> None:
     known = set(inspect.signature(import_module("trimtab.tune").tune).parameters) | set(TABLE_KNOBS)
-    command = typer.main.get_command(cli.app).commands["fit"]  # type: ignore[attr-defined]
+    command = typer.main.get_command(commands.app).commands["fit"]  # type: ignore[attr-defined]
     assert {option.name for option in command.params} - {"help", "dry_run", "quiet", "as_json"} <= known
 
 
