@@ -308,7 +308,7 @@ def test_what_goes_wrong_below_ends_in_a_sentence(
 
 def test_a_full_disk_says_how_to_go_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fill(**arguments: Any) -> None:
-        arguments["listeners"][0].started(Path("kept"))
+        arguments["listeners"][0].study_started(Path("kept"))
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(import_module("trimtab.tune"), "tune", fill)
@@ -326,7 +326,7 @@ def test_ctrl_c_finishes_and_a_second_one_stops(run: Run, monkeypatch: pytest.Mo
     seen = []
 
     def interrupted(*, stop: Any, abort: Any, listeners: Any, **_: Any) -> None:
-        listeners[0].started(Path("kept"))
+        listeners[0].study_started(Path("kept"))
         for _again in range(2):
             os.kill(os.getpid(), signal.SIGINT)
             seen.append((stop.is_set(), abort.is_set()))
