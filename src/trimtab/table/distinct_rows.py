@@ -14,7 +14,7 @@ from trimtab.table.folds import FoldRows
 
 
 @dataclass(frozen=True)
-class Merged:
+class DistinctRows:
     """Distinct rows, sorted by their cells, their weights (float64 [rows]), and the folds as places among them."""
 
     frame: pl.DataFrame
@@ -22,7 +22,7 @@ class Merged:
     folds: tuple[FoldRows, ...] = ()
 
 
-def merged(frame: pl.DataFrame, weights: np.ndarray, folds: Sequence[FoldRows] = ()) -> Merged:
+def distinct_rows(frame: pl.DataFrame, weights: np.ndarray, folds: Sequence[FoldRows] = ()) -> DistinctRows:
     """The rows of `frame` that have a weight and, where there are `folds`, a place in one of them.
 
     Equal rows stay apart where they are not in the same parts of the same folds.
@@ -30,7 +30,7 @@ def merged(frame: pl.DataFrame, weights: np.ndarray, folds: Sequence[FoldRows] =
     parts = _parts(folds, frame.height) if folds else np.zeros(frame.height, dtype=np.int64)
     kept = np.flatnonzero((weights > 0) & (parts >= 0))
     if len(kept) == 0:
-        return Merged(frame[:0], weights[:0], tuple((kept, kept) for _ in folds))
+        return DistinctRows(frame[:0], weights[:0], tuple((kept, kept) for _ in folds))
     keys = _cells(frame[kept]).with_columns(
         pl.Series("part", parts[kept]),
         # Sorted too: in which order weights are added may show in the last bit of their sum.
@@ -43,7 +43,7 @@ def merged(frame: pl.DataFrame, weights: np.ndarray, folds: Sequence[FoldRows] =
     starts = np.flatnonzero(differs | (np.arange(len(order)) == 0))
     places = np.full(frame.height, -1, dtype=np.int64)
     places[order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
-    return Merged(
+    return DistinctRows(
         frame[order[starts]],
         np.add.reduceat(ordered["weight"].to_numpy(), starts),
         tuple((_distinct(places[train]), _distinct(places[valid])) for train, valid in folds),
