@@ -3,13 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo docs walkthrough test check bench speed rates
+.PHONY: venv demo docs walkthrough test test-engine test-rest check bench speed rates
 
 venv: $(STAMP)
 
+# Of the 16,000 files of Python that are installed a few thousand are ever imported: Python compiles those when they are,
+# which saves most of the minute that pip would take for all.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: venv
@@ -25,8 +27,13 @@ walkthrough: venv
 # run with the shapes and types of every call checked, which doubles what they take; what stands on it goes without.
 IN_PROCESSES := -n auto --dist loadfile --no-loadscope-reorder
 SHAPES := --jaxtyping-packages=trimtab.training,trimtab.nets,shape_checker.check
-test: venv
+test: test-engine
+	$(MAKE) test-rest
+
+test-engine: venv
 	$(BIN)/python -m pytest $(IN_PROCESSES) $(SHAPES) tests/training tests/nets
+
+test-rest: venv
 	$(BIN)/python -m pytest $(IN_PROCESSES) --ignore=tests/training --ignore=tests/nets
 
 check: venv
@@ -36,10 +43,10 @@ check: venv
 	$(BIN)/python -m pytest --quiet tests/test_import_order.py
 
 bench: venv
-	$(BIN)/python benchmarks/quality.py --json benchmarks/quality.jsonl
+	$(BIN)/python -m benchmarks.quality --json benchmarks/quality/quality.jsonl
 
 speed: venv
-	$(BIN)/python benchmarks/engine.py --json benchmarks/engine.json
+	$(BIN)/python -m benchmarks.engine --json benchmarks/engine/engine.json
 
 rates: venv
-	$(BIN)/python benchmarks/sweep.py --json benchmarks/sweep.json
+	$(BIN)/python -m benchmarks.sweep --json benchmarks/sweep/sweep.json

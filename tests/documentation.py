@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.cli import commands as cli
+from trimtab import cli
 
 SHELL = ("sh", "console")
 NOT_RUN = "no-run"

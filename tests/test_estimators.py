@@ -445,7 +445,7 @@ def test_no_thread_and_no_file_outlives_a_fit(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals are sent to threads here")
 @pytest.mark.parametrize(
-    ("during", "call"), [("training.lanes.chunk:Chunk.train", 20), ("training.compiling.compiler:wait", 1)]
+    ("during", "call"), [("training.lanes.tile:Tile.train", 20), ("training.compiling.compiler:wait", 1)]
 )
 def test_ctrl_c_ends_a_fit_and_leaves_nothing(during, call, tmp_path, monkeypatch):
     """A signal while lanes train, or while their step is compiled: whoever is at work, the main thread hears of it."""
@@ -453,9 +453,8 @@ def test_ctrl_c_ends_a_fit_and_leaves_nothing(during, call, tmp_path, monkeypatc
     monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path))
     monkeypatch.setattr("trimtab.tuning.pace.Pace.repays_compiling_planned", lambda *_, **__: "compiler" in during)
     x, y = load_diabetes(return_X_y=True)
-    calls, place = [], f"trimtab.{during.replace(':', '.')}"
-    owner, _, name = place.rpartition(".")
-    original = getattr(resolve_name(owner), name)
+    calls, place = [], f"trimtab.{during}"
+    original = resolve_name(place)
 
     def interrupted(*arguments, **named):
         calls.append(arguments)
@@ -463,7 +462,7 @@ def test_ctrl_c_ends_a_fit_and_leaves_nothing(during, call, tmp_path, monkeypatc
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         return original(*arguments, **named)
 
-    monkeypatch.setattr(place, interrupted)
+    monkeypatch.setattr(place.replace(":", "."), interrupted)
     before = threads_and_folders()
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # other libraries take it when they are imported
     try:

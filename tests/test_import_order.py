@@ -166,9 +166,9 @@ def test_imports_for_type_checkers_do_not_count() -> None:
 LOOKING = {
     "import trimtab": "import trimtab",
     "trimtab.errors": "import trimtab; trimtab.DataError",
-    "--help": "from trimtab.cli.commands import main; main(['--help'])",
-    "--version": "from trimtab.cli.commands import main; main(['--version'])",
-    "fit --help": "from trimtab.cli.commands import main; main(['fit', '--help'])",
+    "--help": "from trimtab.cli import main; main(['--help'])",
+    "--version": "from trimtab.cli import main; main(['--version'])",
+    "fit --help": "from trimtab.cli import main; main(['fit', '--help'])",
 }
 
 

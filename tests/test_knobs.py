@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import trimtab as tt
-from trimtab.cli import commands as cli
+from trimtab import cli
 from trimtab.knobs.effects import refuse_unread
 from trimtab.knobs.table import KNOBS
 from trimtab.sweeps.table_sweep import sweep_table

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import trimtab as tt
 from process_state import nothing_left
-from trimtab.cli.commands import main
+from trimtab.cli import main
 
 KNOBS: dict[str, Any] = {"epochs": 2, "width": 32, "depth": 1, "batch_size": 32}
 OPTIONS = [f"--{name.replace('_', '-')}={value}" for name, value in KNOBS.items()]

@@ -2,7 +2,7 @@
 
 import sys
 
-from trimtab.cli.commands import main
+from trimtab.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -33,7 +33,7 @@ from trimtab.studies.request import TableRequest
 from trimtab.studies.study import Study
 from trimtab.studies.table_subject import TableSubject
 from trimtab.studies.table_work import TableWork
-from trimtab.table.folds import Fold
+from trimtab.table.folds import FoldRows
 from trimtab.table.frames import label_columns, to_frame
 from trimtab.table.prepare import Prepared
 from trimtab.table.sample_targets import (
@@ -173,7 +173,7 @@ class _Tuned(BaseEstimator):
                 )
         return frame
 
-    def _folds(self, X: Any, y: np.ndarray) -> int | list[Fold] | None:  # noqa: N803
+    def _folds(self, X: Any, y: np.ndarray) -> int | list[FoldRows] | None:  # noqa: N803
         """`cv` as a number of folds, or as pairs (train, valid) of rows as they were given."""
         if self.cv is None or isinstance(self.cv, Integral):
             return None if self.cv is None else int(self.cv)

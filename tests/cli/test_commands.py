@@ -23,7 +23,8 @@ import polars
 import pytest
 import typer.main
 
-from trimtab.cli import commands as cli
+from trimtab import cli
+from trimtab.cli import commands
 from trimtab.data import path as data_path
 from trimtab.errors import StudyError
 from trimtab.knobs.table import TABLE_KNOBS
@@ -208,7 +209,7 @@ def test_an_unknown_command_is_refused_with_the_nearest_name(run: Run, tmp_path:
 
 
 def test_every_knob_is_an_option_of_fit_and_explained_in_its_help(run: Run) -> None:
-    command = typer.main.get_command(cli.app).commands["fit"]  # type: ignore[attr-defined]
+    command = typer.main.get_command(commands.app).commands["fit"]  # type: ignore[attr-defined]
     assert set(TABLE_KNOBS) <= {option.name for option in command.params}
     assert "activation function" in " ".join(run("fit", "--help").out.split())
 
@@ -282,7 +283,7 @@ def test_options_arrive_as_what_they_mean(run: Run, tune_calls: list) -> None:
 
 def test_every_option_of_fit_is_one_of_tune(run: Run) -> None:
     known = set(inspect.signature(import_module("trimtab.tune").tune).parameters) | set(TABLE_KNOBS)
-    command = typer.main.get_command(cli.app).commands["fit"]  # type: ignore[attr-defined]
+    command = typer.main.get_command(commands.app).commands["fit"]  # type: ignore[attr-defined]
     assert {option.name for option in command.params} - {"help", "dry_run", "quiet", "as_json"} <= known
 
 
@@ -307,7 +308,7 @@ def test_what_goes_wrong_below_ends_in_a_sentence(
 
 def test_a_full_disk_says_how_to_go_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fill(**arguments: Any) -> None:
-        arguments["listeners"][0].started(Path("kept"))
+        arguments["listeners"][0].study_started(Path("kept"))
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(import_module("trimtab.tune"), "tune", fill)
@@ -325,7 +326,7 @@ def test_ctrl_c_finishes_and_a_second_one_stops(run: Run, monkeypatch: pytest.Mo
     seen = []
 
     def interrupted(*, stop: Any, abort: Any, listeners: Any, **_: Any) -> None:
-        listeners[0].started(Path("kept"))
+        listeners[0].study_started(Path("kept"))
         for _again in range(2):
             os.kill(os.getpid(), signal.SIGINT)
             seen.append((stop.is_set(), abort.is_set()))

@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score, mean_absolute_error, r2_score, root_mean_squared_error
 
 import trimtab as tt
-from trimtab.cli import commands as cli
+from trimtab import cli
 from trimtab.evaluation.evaluation import evaluate
 from trimtab.evaluation.threshold import best_threshold
 from trimtab.model.model import Member, build

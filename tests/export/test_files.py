@@ -15,7 +15,7 @@ from torch import nn
 
 import trimtab as tt
 from documentation import run_page
-from trimtab.cli import commands as cli
+from trimtab import cli
 from trimtab.export.files import export_files
 
 pytestmark = pytest.mark.usefixtures("few_epochs")

@@ -10,7 +10,7 @@ import pytest
 
 import trimtab as tt
 import trimtab.table.prepare as prepare_module
-from trimtab.cli.commands import main
+from trimtab.cli import main
 from trimtab.cli.knob_text import knobs_in, values_in
 from trimtab.errors import OptionError, UnknownKnobError
 from trimtab.networks.divergence import has_diverged

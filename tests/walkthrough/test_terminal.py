@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from trimtab.cli import commands as cli
+from trimtab import cli
 from trimtab.walkthrough import Picture, Points
 from trimtab.walkthrough.session import Session
 from trimtab.walkthrough.source import Chapter, Code, Prose, chapters

@@ -1,5 +1,5 @@
 """The command line: the only place that knows signals."""
 
-from trimtab.cli.commands import main
+from trimtab.cli.status import main
 
 __all__ = ["main"]

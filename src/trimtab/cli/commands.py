@@ -1,39 +1,33 @@
-"""The commands: parse, call, print; and the exit status of everything that can go wrong. No logic of its own.
+"""The commands: parse, call, print. No logic of its own, and no exit status.
 
 Looking (`--help`, `--version`) imports nothing heavy: a command imports what it calls when it is called.
 """
 
 import csv
 import errno
-import io
 import json
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import trimtab
-from trimtab.cli.interruption import Interruption, call_watchdogs_off
+from trimtab.cli.interruption import Interruption
 from trimtab.cli.knob_options import takes_knobs
 from trimtab.errors import OptionError, TrimtabError
-from trimtab.terminal.console import console_on, print_next, say
+from trimtab.terminal.console import console_on, print_next
 from trimtab.terminal.panel import LivePanel
 from trimtab.terminal.progress import Notices, PlainLines, Silent
 from trimtab.terminal.schema import print_columns
 from trimtab.terminal.sweep import EpochLine, print_sweep, save_figure
-from trimtab.text.wording import counted, sentence
+from trimtab.text.wording import counted
 
 if TYPE_CHECKING:
     from trimtab.studies.study import Study
 
-TYPERS_KEYBOARD_INTERRUPT = 130
-TRACEBACK = "TRIMTAB_TRACEBACK"
 OWN_OPTIONS = ("data", "target", "test", "drop", "number", "category", "dry_run", "quiet", "as_json")
 
 app = typer.Typer(
@@ -329,73 +323,3 @@ def _share_or_file(text: str) -> str | float:
         return float(text)
     except ValueError:
         return text
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 failed, 2 bad usage or bad input.
-
-    With `arguments` it is called from a program that goes on, which gets back what a command sets for its process.
-    """
-    if arguments is None:
-        return _run(None)
-    with _as_before():
-        return _run(arguments)
-
-
-@contextmanager
-def _as_before() -> Iterator[None]:
-    """Streams, Ctrl-C and what Python does with errors are afterwards as they were."""
-    streams = [(s, s.errors) for s in (sys.stdout, sys.stderr) if isinstance(s, io.TextIOWrapper)]
-    hook, on_interrupt = sys.excepthook, signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        call_watchdogs_off()
-        for stream, errors in streams:
-            stream.reconfigure(errors=errors)
-        sys.excepthook = hook  # typer has one of its own
-        if signal.getsignal(signal.SIGINT) is not on_interrupt:
-            signal.signal(signal.SIGINT, on_interrupt)
-
-
-def _run(arguments: Sequence[str] | None) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        status = app(arguments, standalone_mode=False) or 0
-        sys.stdout.flush()
-        return status if status != TYPERS_KEYBOARD_INTERRUPT else _complain("Stopped.", 1)
-    except BrokenPipeError:
-        # Python flushes stdout once more when it ends: let that go nowhere.
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        return 1
-    except (KeyboardInterrupt, typer.Abort):
-        return _complain("Stopped.", 1)
-    except TrimtabError as error:
-        if os.environ.get(TRACEBACK):
-            raise
-        return _complain(error.for_terminal, 2)
-    except Exception as error:
-        return _unexpected(error)
-
-
-def _unexpected(error: Exception) -> int:
-    if hasattr(error, "format_message"):  # usage errors of typer, whichever click it brings
-        message = error.format_message()  # type: ignore[attr-defined]
-        return _complain(message, 2) if message else 2
-    if os.environ.get(TRACEBACK):
-        raise error
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return _complain(error.strerror or "The disk is full.", 1)
-    if isinstance(error, MemoryError):
-        return _complain("There is not enough memory: give fewer rows or columns (--drop), or a larger machine.", 1)
-    return _complain(
-        f"trimtab failed unexpectedly ({type(error).__name__}: {error}). Run again with {TRACEBACK}=1 to see where.", 1
-    )
-
-
-def _complain(text: str, status: int) -> int:
-    say(console_on(sys.stderr), f"Error: {text if text.endswith(')') else sentence(text)}", indent="  ")
-    return status

@@ -9,7 +9,7 @@ import threading
 
 from trimtab.terminal.progress import Silent
 
-SECONDS_TO_LEAVE = 4.5
+SECONDS_TO_LEAVE = 4.5  # five are promised to whoever aborts; the rest is for ending the process
 
 
 class _Watchdog(threading.Timer):

@@ -26,7 +26,7 @@ from trimtab.table.target import TargetEncoder, has_target
 from trimtab.text.wording import counted, listed
 from trimtab.training.metrics import Metric, metric_for
 
-FEWEST_ROWS = 2
+FEWEST_ROWS = 2  # of one, no interval can be drawn
 
 
 class Predictor(Protocol):

@@ -13,10 +13,10 @@ from trimtab.evaluation.threshold import Threshold
 from trimtab.text.layout import number, paragraph, table_in_text
 from trimtab.text.wording import counted, listed
 
-WIDTH = 80
+WIDTH = 80  # characters, where no terminal says how wide it is
 # Figures that look at one of two classes.
 OF_ONE_CLASS = ("f1", "precision", "recall", "average_precision")
-SLICES_SHOWN, CLASSES_SHOWN, CONFUSIONS_SHOWN = 8, 20, 10
+SLICES_SHOWN, CLASSES_SHOWN, CONFUSIONS_SHOWN = 8, 20, 10  # together about a screen (guesses)
 
 
 @dataclass(frozen=True)

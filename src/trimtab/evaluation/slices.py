@@ -23,8 +23,9 @@ from trimtab.training.metrics import METRICS, Metric
 # A slice of fewer rows says little; more than these values or bins of a column are read by nobody.
 FEWEST_ROWS = 10
 BINS, MOST_VALUES = 4, 6
+# Draws of the bootstrap for each: the spread of its figure is known to 4 %, and there are many slices.
 REPETITIONS = 300
-LEVEL = 0.05
+LEVEL = 0.05  # the usual one, of all slices of a table together
 # Metrics that compare rows with each other say nothing of a slice by itself: what is measured there in their place.
 _IN_A_SLICE = {"r2": "rmse", "roc_auc": "log_loss", "balanced_accuracy": "accuracy", "f1": "accuracy"}
 

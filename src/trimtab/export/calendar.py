@@ -7,13 +7,13 @@ for whole days. Days become dates as in "chrono-Compatible Low-Level Date Algori
 from collections.abc import Callable
 from typing import Any
 
-from trimtab.table.moments import Part
+from trimtab.table.moments import Cycle
 
 DAY_SECONDS = 86_400.0
 Floor = Callable[[Any], Any]
 
 
-def share_of_cycle(part: Part, seconds: Any, floor: Floor) -> Any:
+def share_of_cycle(part: Cycle, seconds: Any, floor: Floor) -> Any:
     """The share of its cycle at which `part` stands, in [0, 1), as `table.moments` counts it."""
     days = floor(seconds / DAY_SECONDS)
     if part == "hour of day":

@@ -17,7 +17,7 @@ from trimtab.export.predictor import CLIP, LARGEST, SMALLEST
 from trimtab.export.vocabulary import Scalings, cell_type, code_of_missing, codes_of_cells, rounded_codes, vocabulary
 from trimtab.model.model import Model, build
 from trimtab.table.categories import Labels
-from trimtab.table.cells import Precision
+from trimtab.table.cells import FloatKind
 from trimtab.table.encode import CellType, Encoder, Feature
 from trimtab.table.target import TargetEncoder, array_of
 from trimtab.training.randomness import initialised
@@ -108,7 +108,7 @@ class _Encoding:
             table = self.graph.constant(labels.rows_of_entries())
             self.others.append(self.graph.node("Gather", table, codes, axis=0))
 
-    def _rounded(self, cells: Value, precision: Precision) -> Value:
+    def _rounded(self, cells: Value, precision: FloatKind) -> Value:
         """As the encoder compares numbers with labels of single or half precision."""
         coarse = cells.as_type("FLOAT") if precision == "single" else cells.as_type("FLOAT16")
         return coarse.as_type("DOUBLE")

@@ -9,7 +9,7 @@ from trimtab.listeners.listener import Listener
 from trimtab.loggers.settings import finite, flat
 from trimtab.packages import required
 
-SEND_EVERY = 5.0
+SEND_EVERY = 5.0  # seconds: a call to a server may take a tenth of one (a guess)
 # What MLflow takes in one call.
 _MOST_PARAMETERS, _MOST_METRICS = 100, 1000
 

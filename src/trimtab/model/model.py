@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _KIND = "trimtab model"
+# That are predicted: what passes between layers stays in the cache, and the calls cost next to nothing. A guess.
 ROWS_AT_ONCE = 4_096
 
 

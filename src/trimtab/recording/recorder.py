@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from trimtab.recording.watcher import Watcher
 
-SAVE_EVERY = 5.0
+SAVE_EVERY = 5.0  # seconds: what a killed loop loses at most, and a file of a few kilobytes each time (a guess)
 _JUDGING = ("train_loss", "train_metric", "validation_loss", "validation_metric")
 
 

@@ -37,7 +37,7 @@ _GREATER_IS_BETTER = {
     "accuracy": True, "balanced_accuracy": True, "f1": True, "r2": True, "roc_auc": True,
     "log_loss": False, "mae": False, "mse": False, "rmse": False,
 }  # fmt: skip
-_NEAR = 0.9
+_NEAR = 0.9  # of difflib: a letter or two in a name are a slip, more are another word (a guess)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from trimtab.tuning.trial import TrialRecord
 
 TRAINED, NO_TIME, DIVERGED, WORSE, UNKNOWN = "trained", "no time", "diverged", "worse", "unknown"
 # Of a trial whose folds are windows of time, so that one that begins badly does little harm; five are no better on any
-# series of benchmarks/time_windows.py.
+# series of benchmarks/quality/time_windows.py.
 NETWORKS = 3
 # A training loss on all rows beyond this many times the largest of the folds' is no training like theirs. In 118
 # trainings of the trials of seven real tables (numbers and classes, pruned trials too) the ratio lay between 0.21 and

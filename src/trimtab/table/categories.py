@@ -9,11 +9,14 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from trimtab.table.cells import Precision
+from trimtab.table.cells import FloatKind
 from trimtab.table.numbers import Document
 from trimtab.table.spelling import LABEL_WORDS, find_labels
 
+# Labels up to which each has a column of its own: beyond, columns cost more than an embedding. A guess.
 MOST_ONE_HOT = 12
+# Of the rows, those that the rarest labels may have together to share the entry of the unknown, so that it is trained
+# on some: a hundredth costs little where they differ, and is enough to learn from. A guess.
 POOLED_SHARE = 0.01
 
 
@@ -30,10 +33,10 @@ class Labels(Document):
     pooled: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     has_missing: bool = False
-    precision: Precision = "double"
+    precision: FloatKind = "double"
 
     @classmethod
-    def fit(cls, column: pl.Series, weights: np.ndarray | None = None, *, precision: Precision = "double") -> "Labels":
+    def fit(cls, column: pl.Series, weights: np.ndarray | None = None, *, precision: FloatKind = "double") -> "Labels":
         """From the labels of the training rows (`spelling.as_labels`), null where missing."""
         ones = np.ones(len(column)) if weights is None else weights.astype(np.float64)
         rows = pl.DataFrame({"label": column.alias("label"), "weight": ones}).filter(pl.col("weight") > 0)

@@ -25,8 +25,8 @@ LEADING_ZERO = r"^[+-]?0\d+$"
 DECIMAL_COMMA = r"^([+-]?\d+),(\d+([eE][+-]?\d+)?)$"
 
 _REAL = pl.Float64
-Precision = Literal["half", "single", "double"]
-FLOATS: dict[Precision, type[np.floating]] = {"half": np.float16, "single": np.float32, "double": np.float64}
+FloatKind = Literal["half", "single", "double"]
+FLOATS: dict[FloatKind, type[np.floating]] = {"half": np.float16, "single": np.float32, "double": np.float64}
 
 
 def without_marks(text: pl.Expr, *, extra: tuple[str, ...] = ()) -> pl.Expr:
@@ -254,14 +254,14 @@ def _text_of_moments(moments: pl.Series) -> pl.Series:
     return moments.cast(pl.String).zip_with((moments.dt.nanosecond() % 1000 != 0).fill_null(False), text)
 
 
-def precision_of(dtype: pl.DataType) -> Precision:
+def precision_of(dtype: pl.DataType) -> FloatKind:
     """How exactly a column of this type holds numbers with fractions."""
     if not dtype.is_float() or dtype == _REAL:
         return "double"
     return "single" if dtype == pl.Float32 else "half"
 
 
-def rounded(numbers: np.ndarray, precision: Precision) -> pl.Series:
+def rounded(numbers: np.ndarray, precision: FloatKind) -> pl.Series:
     """Numbers (float64) as a column of `precision` holds them, infinite where they are too large for it."""
     with np.errstate(over="ignore"):
         return series_of_floats("", numbers.astype(FLOATS[precision]))

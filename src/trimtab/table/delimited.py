@@ -17,11 +17,13 @@ from trimtab.table.cells import with_decimal_point
 from trimtab.text.wording import counted
 
 SEPARATORS = (",", ";", "\t", "|")
+# Of a file, what its separator and its quotes are told by. Guesses: a header and some tens of long lines; more are read
+# where a quote spans lines.
 _SNIFFED_BYTES = 1 << 16
 _SNIFFED_LINES = 100
 # A quote that is never closed would otherwise pull the whole file into memory.
 _LARGEST_BLOCK = 1 << 28
-_NEWLINE, _QUOTE = 10, 34
+_NEWLINE, _QUOTE = 10, 34  # as bytes
 NOT_UTF8 = "is not UTF-8: it was read as Latin-1 (Windows-1252)."
 PLAIN_QUOTES = "quotes that do not pair up were read as plain characters."
 _NO_TEXT = bytes(code for code in range(32) if code not in b"\t\n\r\f\x1a")

@@ -15,13 +15,19 @@ from trimtab.errors import DataError
 from trimtab.settings.quiet import quietly
 from trimtab.text.wording import counted
 
-Fold = tuple[np.ndarray, np.ndarray]
+FoldRows = tuple[np.ndarray, np.ndarray]  # numbers of the rows that train, and of those that judge
 PARTS = ("train", "valid")
 
+# Rows up to which each configuration trains in folds: there a single part of them would choose by luck, and trainings
+# are short enough to be made five times. A guess.
 MOST_ROWS_FOR_FOLDS = 5_000
+# The usual number: four fifths of the rows train in each, which costs little of what all of them would reach.
 FOLDS = 5
+# Of a larger table, what is judged by; and the rows from which on an error is known to a hundredth of its spread, so
+# that more would only be missing where they train.
 VALIDATION_SHARE = 0.2
 MOST_VALIDATION_ROWS = 10_000
+# Rows that a group may have to be put aside from a stratum that has few to give. A guess.
 SMALL_UNIT = 5
 
 
@@ -57,7 +63,7 @@ class Units:
         return (np.bincount(stratum)[stratum] == 1) & self.are_classes
 
 
-def folds_frame(folds: Sequence[Fold], rows: np.ndarray) -> pl.DataFrame:
+def folds_frame(folds: Sequence[FoldRows], rows: np.ndarray) -> pl.DataFrame:
     """Each fold's rows, one by one: `row`, the number of the `fold` from 1 on, and its `part` (train or valid).
 
     `folds` are places in `rows`, which are row numbers of a table, from 0 on.
@@ -71,7 +77,7 @@ def folds_frame(folds: Sequence[Fold], rows: np.ndarray) -> pl.DataFrame:
     return pl.DataFrame({name: np.concatenate(pieces) for name, pieces in columns.items()})
 
 
-def put_aside(units: Units, share: float, generator: np.random.Generator) -> Fold:
+def put_aside(units: Units, share: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """(aside, rest): about `share` of the rows of every stratum; every class keeps some row in the rest."""
     order = units.dealt(generator)
     alone = units.is_alone()
@@ -108,7 +114,7 @@ def _chances(units: Units, share: float) -> np.ndarray:
 
 def random_folds(
     units: Units, rows: np.ndarray, generator: np.random.Generator, notices: list[str], number: int | None = None
-) -> list[Fold]:
+) -> list[FoldRows]:
     """`number` folds over `rows`; if none is given, up to 5,000 rows as cross-validation, above one validation part."""
     part = units.within(rows)
     alone = part.is_alone()
@@ -129,7 +135,7 @@ def random_folds(
     return [(rows[fold != i], rows[fold == i]) for i in range(number)]
 
 
-def put_groups_aside(units: Units, share: float, generator: np.random.Generator) -> Fold:
+def put_groups_aside(units: Units, share: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """(aside, rest): whole groups by chance, as near to `share` of the rows as they add up to."""
     _, size, _ = units.by_unit
     if len(size) < 2:
@@ -147,7 +153,7 @@ def put_groups_aside(units: Units, share: float, generator: np.random.Generator)
     return np.flatnonzero(is_aside), np.flatnonzero(~is_aside)
 
 
-def group_folds(units: Units, rows: np.ndarray, generator: np.random.Generator, notices: list[str]) -> list[Fold]:
+def group_folds(units: Units, rows: np.ndarray, generator: np.random.Generator, notices: list[str]) -> list[FoldRows]:
     """Folds of whole groups, classes or quantiles balanced as well as the groups allow."""
     part = units.within(rows)
     groups = len(part.by_unit[0])
@@ -166,7 +172,7 @@ def group_folds(units: Units, rows: np.ndarray, generator: np.random.Generator, 
     return [(rows[fold != i], rows[fold == i]) for i in range(number)]
 
 
-def by_time(times: np.ndarray, share: float | None, notices: list[str]) -> tuple[np.ndarray, list[Fold]]:
+def by_time(times: np.ndarray, share: float | None, notices: list[str]) -> tuple[np.ndarray, list[FoldRows]]:
     """(test, folds): the latest rows test, and every fold trains on what lies before its valid rows."""
     order = np.argsort(times, kind="stable")
     # A cut stands only where time moves on, so that rows of one time stay together.

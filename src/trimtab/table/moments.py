@@ -10,17 +10,17 @@ import polars as pl
 
 from trimtab.table.numbers import Document, Scaling
 
-Part = Literal["hour of day", "day of week", "day of month", "month of year"]
+Cycle = Literal["hour of day", "day of week", "day of month", "month of year"]
 _MICROSECONDS_PER_DAY = 86_400_000_000
 _DAY_SECONDS = 86_400
-_COUNTED: dict[Part, pl.Expr] = {
+_COUNTED: dict[Cycle, pl.Expr] = {
     "hour of day": pl.col("moment").dt.hour(),
     "day of week": pl.col("moment").dt.weekday(),
     "day of month": pl.col("moment").dt.day(),
     "month of year": pl.col("moment").dt.month(),
 }
 _second = pl.col("moment").dt.epoch("us").mod(_MICROSECONDS_PER_DAY) / 1e6
-_SHARE_OF_CYCLE: dict[Part, pl.Expr] = {
+_SHARE_OF_CYCLE: dict[Cycle, pl.Expr] = {
     "hour of day": _second / _DAY_SECONDS,
     "day of week": (pl.col("moment").dt.weekday().cast(pl.Float64) - 1) / 7,
     "day of month": (pl.col("moment").dt.day().cast(pl.Float64) - 1) / 31,
@@ -32,7 +32,7 @@ class Moments(Document):
     """The scaling of the days since 1970, and the parts that vary in training, each as a point on a circle."""
 
     elapsed: Scaling
-    parts: tuple[Part, ...]
+    parts: tuple[Cycle, ...]
 
     @classmethod
     def fit(cls, moments: pl.Series, weights: np.ndarray | None = None) -> "Moments":
@@ -42,7 +42,7 @@ class Moments(Document):
             .to_frame("moment")
             .select(expression.n_unique().alias(part) for part, expression in _COUNTED.items())
         )
-        parts: tuple[Part, ...] = tuple(part for part in _COUNTED if varying[part].item() > 1)
+        parts: tuple[Cycle, ...] = tuple(part for part in _COUNTED if varying[part].item() > 1)
         return cls(elapsed=Scaling.fit(days(moments), weights), parts=parts)
 
     @property

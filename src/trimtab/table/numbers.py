@@ -11,10 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+# How far out the quantile `_TAIL_SHARE` may lie, in interquartile ranges from the median, before asinh comes in: that
+# of a normal distribution lies at 2.4, and beyond 20 are columns that spread over orders of magnitude. Where most
+# values are one and the same, the range is what is typical for the others. Guesses.
 HEAVY_TAIL = 20.0
 HEAVY_TAIL_OF_ZERO_INFLATED = 5.0
 _TAIL_SHARE = 0.999
-_CLIP = 3.0
+_CLIP = 3.0  # of the same source as the formula
 # Far beyond what the smooth clip can tell apart, far below where its square would overflow.
 _LARGEST = 1e100
 _LARGEST_SCALE = float(np.finfo(np.float64).max)

@@ -8,6 +8,7 @@ import polars as pl
 
 # Standard deviations beyond which chance is ruled out: about one identifier in a hundred is kept (a guess).
 _BEYOND_CHANCE = 2.5
+# The values are cut into tenths, so that a valley is seen too; of fewer rows in each, mean ranks say little. Guesses.
 _PARTS = 10
 _FEWEST_IN_A_PART = 5
 

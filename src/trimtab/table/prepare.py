@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from trimtab.errors import DataError, OptionError, did_you_mean
+from trimtab.table.digest import table_digest
 from trimtab.table.encode import Encoder
-from trimtab.table.fingerprint import fingerprint
-from trimtab.table.folds import Fold
+from trimtab.table.folds import FoldRows
 from trimtab.table.frames import column_called
 from trimtab.table.observations import (
     Observations,
@@ -30,7 +30,7 @@ from trimtab.table.split import Split, SplitRule, parts_of, plan_split, units_of
 from trimtab.table.target import TargetEncoder
 from trimtab.text.wording import counted, listed
 
-USUAL_TEST_SHARE = 0.2
+USUAL_TEST_SHARE = 0.2  # as in most of the field: a fifth of the rows
 # What stands for an option that nobody gave, so that one without effect can be refused.
 USUAL = "auto"
 
@@ -68,7 +68,7 @@ class Prepared:
     codes: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
-    folds: tuple[Fold, ...]
+    folds: tuple[FoldRows, ...]
     development: pl.DataFrame
     development_rows: np.ndarray
     test: pl.DataFrame | None
@@ -113,7 +113,7 @@ def prepare(
     *,
     target: str | Sequence[str] | None,
     task: str = "auto",
-    split: str | int | Sequence[Fold] = "random",
+    split: str | int | Sequence[FoldRows] = "random",
     test: Any = USUAL_TEST_SHARE,
     drop: Sequence[str] = (),
     number: Sequence[str] = (),
@@ -191,7 +191,7 @@ def prepare(
         "weight": weight,
         "seed": seed,
     }
-    digest = fingerprint((source.frame, part.frame if has_test_table else None), options)
+    digest = table_digest((source.frame, part.frame if has_test_table else None), options)
     return _assemble(
         source, observed, schema, plan, fitted, part, test_rows=test_rows, test_units=test_units, digest=digest
     )

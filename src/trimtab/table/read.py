@@ -18,6 +18,8 @@ import polars as pl
 from trimtab.errors import DataError
 from trimtab.table.delimited import NOT_UTF8, PLAIN_QUOTES, Dialect, dialect_of, read_blocks
 
+# What of a large file is in memory at a time: some tens of megabytes of a usual table, and few enough batches that
+# starting each costs nothing. Guesses.
 BATCH_ROWS = 100_000
 _BLOCK_BYTES = 1 << 23
 _SUFFIX_KINDS = {

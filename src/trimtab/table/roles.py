@@ -11,8 +11,11 @@ import polars as pl
 
 from trimtab.text.wording import counted
 
+# Texts that differ in more than half of the rows where they stand are names, of which the rows to come have others.
 NEAR_UNIQUE_SHARE = 0.5
+# Up to so many values nothing is called an identifier, whatever the table: ten rows may differ in anything.
 FEW_VALUES = 10
+# Characters in the mean, and different texts, from which a column is prose and no label. All of these are guesses.
 LONG_TEXT = 40
 MANY_TEXTS = 20
 _ID_NAME = re.compile(

@@ -14,9 +14,9 @@ from polars import selectors
 
 from trimtab.errors import DataError
 from trimtab.table.cells import as_numbers, settle_types
-from trimtab.table.folds import Fold
+from trimtab.table.distinct_rows import distinct_rows
+from trimtab.table.folds import FoldRows
 from trimtab.table.frames import to_frame
-from trimtab.table.merged import merged
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.text.wording import counted
 
@@ -28,7 +28,7 @@ def prepare_samples(
     *,
     names: Sequence[str],
     task: str,
-    cv: int | Sequence[Fold] | None,
+    cv: int | Sequence[FoldRows] | None,
     seed: int,
     categories: Sequence[str] = (),
 ) -> Prepared:
@@ -48,7 +48,7 @@ def prepare_samples(
     names = _free(names, features.columns)
     columns = targets.reshape(len(targets), -1)
     table = features.hstack(pl.DataFrame({name: columns[:, i] for i, name in enumerate(names)}))
-    whole = merged(table, weights, () if cv is None or isinstance(cv, int) else cv)
+    whole = distinct_rows(table, weights, () if cv is None or isinstance(cv, int) else cv)
     split: Any = whole.folds or cv or "random"
     if not whole.folds and _cannot_be_split(whole.frame[names[0]], task):
         split = [(np.arange(whole.frame.height),) * 2]

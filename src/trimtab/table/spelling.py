@@ -15,7 +15,7 @@ from trimtab.table.cells import (
     FLOATS,
     LEADING_ZERO,
     MISSING_MARKS,
-    Precision,
+    FloatKind,
     as_text,
     holds_text,
     precision_of,
@@ -86,7 +86,7 @@ def without_missing(text: pl.Series) -> pl.Series:
 
 
 def find_labels(
-    column: pl.Series, known: Sequence[str], precision: Precision = "double"
+    column: pl.Series, known: Sequence[str], precision: FloatKind = "double"
 ) -> tuple[np.ndarray, np.ndarray]:
     """The place of each cell's label in `known` (int64 [rows], -1 where it is none), and what is missing (bool [rows]).
 
@@ -104,7 +104,7 @@ def find_labels(
     return found.fill_null(-1).to_numpy(), (text.is_null() | text.is_in(marks.implode())).to_numpy()
 
 
-def _places(texts: pl.Series, known: pl.Series, precision: Precision) -> pl.Series:
+def _places(texts: pl.Series, known: pl.Series, precision: FloatKind) -> pl.Series:
     places = pl.Series([None] * len(texts), dtype=pl.Int64)
     for read, read_known in _readings(known, precision):
         if places.null_count() == 0:
@@ -117,7 +117,7 @@ def _places(texts: pl.Series, known: pl.Series, precision: Precision) -> pl.Seri
     return places
 
 
-def _readings(known: pl.Series, precision: Precision) -> Iterator[tuple[_Reading, _Reading]]:
+def _readings(known: pl.Series, precision: FloatKind) -> Iterator[tuple[_Reading, _Reading]]:
     """What cells and known labels are compared by, the strictest first."""
     yield _as_it_stands, _as_it_stands
     yield as_words, as_words
@@ -145,7 +145,7 @@ def as_values(text: pl.Series) -> pl.Series:
     return _whole(text, _WHOLE_OR_CODE, "${1}${2}").zip_with(text.str.contains(_WHOLE_OR_CODE), text_of_reals(numbers))
 
 
-def _as_rounded(text: pl.Series, precision: Precision) -> pl.Series:
+def _as_rounded(text: pl.Series, precision: FloatKind) -> pl.Series:
     """The number that each text writes, as the text of what a column of `precision` makes of it; null for none."""
     numbers = rounded(as_values(text).cast(pl.Float64).to_numpy(), precision)
     return text_of_reals(numbers.set(numbers.is_nan() | numbers.is_infinite(), None))

@@ -16,7 +16,7 @@ import polars as pl
 from trimtab.errors import DataError, OptionError
 from trimtab.table import folds
 from trimtab.table.cells import as_numbers
-from trimtab.table.folds import Fold, Units
+from trimtab.table.folds import FoldRows, Units
 from trimtab.table.frames import column_called
 from trimtab.table.roles import collect_facts, role_of
 from trimtab.table.schema import Schema, orders_target, require_column
@@ -41,7 +41,7 @@ class Split:
     """
 
     kind: str
-    folds: tuple[Fold, ...]
+    folds: tuple[FoldRows, ...]
     test: np.ndarray
     notices: tuple[str, ...] = ()
     units: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
@@ -72,10 +72,10 @@ class SplitRule:
     kind: str
     column: str = ""
     number: int | None = None
-    folds: tuple[Fold, ...] = ()
+    folds: tuple[FoldRows, ...] = ()
 
     @classmethod
-    def of(cls, split: "str | int | Sequence[Fold]") -> "SplitRule":
+    def of(cls, split: "str | int | Sequence[FoldRows]") -> "SplitRule":
         """The rule of a text (as for `parse`), of a number of random folds, or of pairs (train, valid) of rows."""
         if isinstance(split, str):
             return cls.parse(split)
@@ -187,7 +187,7 @@ def _drawn(
     classes: pl.Series | None,
     generator: np.random.Generator,
     notices: list[str],
-) -> tuple[np.ndarray, list[Fold]]:
+) -> tuple[np.ndarray, list[FoldRows]]:
     """The test part and folds of rows or groups by chance."""
     test, rest = np.zeros(0, dtype=np.int64), np.arange(frame.height)
     if share:
@@ -202,7 +202,7 @@ def _drawn(
 
 def _by_time(
     times: np.ndarray, share: float | None, counts: np.ndarray, notices: list[str]
-) -> tuple[np.ndarray, list[Fold]]:
+) -> tuple[np.ndarray, list[FoldRows]]:
     """The latest rows test; the folds are cut from those of the others that count."""
     if counts.all():
         return folds.by_time(times, share, notices)
@@ -307,7 +307,7 @@ def _by_parts(
     classes: pl.Series | None,
     generator: np.random.Generator,
     notices: list[str],
-) -> tuple[np.ndarray, list[Fold]]:
+) -> tuple[np.ndarray, list[FoldRows]]:
     parts = parts_of(frame[column])
     train, valid, test = (np.flatnonzero((parts == part) & counts) for part in ("train", "valid", "test"))
     if len(train) == 0:

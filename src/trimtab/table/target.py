@@ -12,7 +12,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from trimtab.errors import DataError, ModelError
-from trimtab.table.cells import FLOATS, Precision, as_numbers, precision_of
+from trimtab.table.cells import FLOATS, FloatKind, as_numbers, precision_of
 from trimtab.table.frames import called_as, to_frame
 from trimtab.table.numbers import Document
 from trimtab.table.spelling import are_numbers, as_labels, as_values, find_labels
@@ -35,7 +35,7 @@ class TargetEncoder(Document):
     labels: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
-    precision: Precision = "double"
+    precision: FloatKind = "double"
 
     @classmethod
     def fit(
@@ -175,7 +175,7 @@ class TargetEncoder(Document):
             raise ModelError(f"The model's target is damaged at {place or 'its root'}: {first['msg']}.") from error
 
 
-def array_of(classes: Sequence[Label], precision: Precision = "double") -> np.ndarray:
+def array_of(classes: Sequence[Label], precision: FloatKind = "double") -> np.ndarray:
     """The classes as an array of the type that they have, none of them changed by the others: objects where no other
     type holds them all."""
     kinds = {bool if isinstance(label, (bool, np.bool_)) else type(label) for label in classes}

@@ -15,6 +15,7 @@ from trimtab.table.spelling import as_labels
 from trimtab.text.wording import counted
 
 TASKS = ("auto", "regression", "classification")
+# Whole numbers are classes where they are few, and each has rows to learn it by; --task says otherwise. Guesses.
 MOST_CLASSES_OF_INTEGERS = 20
 ROWS_PER_CLASS_OF_INTEGERS = 10
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trimtab.tuning.progress import Progress
 
 ON_INTERRUPT = "Ctrl-C stops here and keeps the best so far."
-SECONDS_BETWEEN_UPDATES = 0.5
+SECONDS_BETWEEN_UPDATES = 0.5  # often enough to look alive; drawing it takes some milliseconds (a guess)
 
 
 class Quiet:

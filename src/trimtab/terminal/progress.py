@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trimtab.table.schema import Schema
     from trimtab.tuning.progress import Progress
 
-SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_LINES = 5.0  # a log of an hour has seven hundred lines (a guess)
 # A budget beyond this is none.
 LONGEST_SHOWN = 30 * 86_400.0
 MODELS = {"mean": "mean", "linear": "linear model", "default_mlp": "default MLP"}

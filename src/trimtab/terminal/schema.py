@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from trimtab.table.prepare import Prepared
     from trimtab.table.schema import Schema
 
-COLUMNS_SHOWN, CLASSES_SHOWN = 40, 30
+COLUMNS_SHOWN, CLASSES_SHOWN = 40, 30  # about a screen (guesses)
 
 
 def print_schema(console: Console, schema: "Schema", *, most: int | None = COLUMNS_SHOWN) -> None:

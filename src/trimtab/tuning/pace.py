@@ -19,7 +19,7 @@ FEWEST_EPOCHS = 4
 # Lane-steps of a structure after which its own pace counts, and not what its size lets expect; and what remains, at
 # each round, of the weight of those before: some ten rounds count, for a step may become quicker. Guesses.
 STEPS_TO_TRUST, FADING = 500, 0.9
-# What compiling a step beside a search takes, and the share of the time that the step then saves (benchmarks/engine.py:
+# What compiling a step beside a search takes, and the share of the time that the step then saves (benchmarks/engine:
 # 24 to 29 s, and two to ten times less time a step, of which half is left for what is not compiled).
 SECONDS_OF_COMPILING, SHARE_SAVED = 25.0, 0.5
 # A structure is to have had so much of the time before it is compiled: many are tried and pruned in less. A guess.

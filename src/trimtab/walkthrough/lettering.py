@@ -11,7 +11,7 @@ from rich.text import Text
 
 from trimtab.walkthrough.chart import Chart, Charts, Heat, Layer, Line, Mark, Points
 
-HEIGHT = 16
+HEIGHT = 16  # lines: picture and caption fit a terminal of 24
 LINE_LETTERS, POINT_LETTERS, MARK_LETTERS = "*+x=~%", "o.@", "ABCDEFGH"
 SHADES = " .:-=+*#%@"
 NOT_FINITE = "!"

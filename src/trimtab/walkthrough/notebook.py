@@ -16,7 +16,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-SECONDS_FOR_A_CELL = 170
+SECONDS_FOR_A_CELL = 170  # all cells together are promised in three minutes
 
 
 def notebook() -> Any:

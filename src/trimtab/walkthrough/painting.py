@@ -20,7 +20,7 @@ from trimtab.walkthrough.chart import Chart, Charts, Heat, Line, Mark, Points
 from trimtab.walkthrough.lettering import number
 
 WIDTH, HEIGHT = 7.2, 3.8  # inches
-DOTS_PER_INCH = 160
+DOTS_PER_INCH = 160  # twice what a screen has: pages show pictures at half their size
 # Okabe and Ito (2008), the yellow left out: it is too light on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))

@@ -19,7 +19,7 @@ from trimtab.walkthrough.session import Output, Session
 from trimtab.walkthrough.source import Chapter, Code, introduction
 
 INDENT = 2
-PLAIN_WIDTH = 80
+PLAIN_WIDTH = 80  # where no terminal says how wide it is
 LONGEST_LINE = 100  # prose is hard to read in longer ones
 
 

@@ -10,10 +10,10 @@ from trimtab.export.scripts.literals import center_of, literal, table
 from trimtab.export.scripts.network import Inputs
 from trimtab.export.scripts.reading import Reading, moment_statements
 from trimtab.table.encode import Encoder, Feature
-from trimtab.table.moments import Part
+from trimtab.table.moments import Cycle
 from trimtab.table.numbers import Scaling
 
-_CYCLES: dict[Part, str] = {
+_CYCLES: dict[Cycle, str] = {
     "hour of day": '(when.dt.epoch("us") % 86_400_000_000) / 86_400_000_000',
     "day of week": "(when.dt.weekday().cast(polars.Float64) - 1) / 7",
     "day of month": "(when.dt.day().cast(polars.Float64) - 1) / 31",
@@ -130,7 +130,7 @@ def _appended(columns: Columns) -> Iterator[str]:
     for feature in columns.moments:
         if feature.has_indicator:
             yield f"columns.append(MOMENTS[{literal(feature.name)}].is_null().to_numpy())"
-    by_parts: dict[tuple[Part, ...], list[str]] = {}
+    by_parts: dict[tuple[Cycle, ...], list[str]] = {}
     for feature in columns.moments:
         if feature.moments is not None and feature.moments.parts:
             by_parts.setdefault(feature.moments.parts, []).append(feature.name)
@@ -150,7 +150,7 @@ def _appended(columns: Columns) -> Iterator[str]:
         yield "    columns += [(cells == one).to_numpy() for one in known]"
 
 
-def _cycles(parts: tuple[Part, ...], names: list[str]) -> Iterator[str]:
+def _cycles(parts: tuple[Cycle, ...], names: list[str]) -> Iterator[str]:
     yield f"for name in {literal(names)}:  # {', '.join(parts)}, as points on circles"
     yield "    when = MOMENTS[name]"
     yield "    for share in ("

@@ -1,0 +1,1 @@
+"""How fast the engine trains, beside plain loops of PyTorch."""

@@ -1,0 +1,1 @@
+"""How long a sweep of learning rates takes, and how good the rate is that it finds."""
