@@ -103,7 +103,7 @@ def _table(original: Original) -> str:
     if original.trial.name != MEAN:
         labelled |= {f.name: (*f.labels.labels, *f.labels.pooled) for f in columns.labelled if f.labels is not None}
     labelled |= dict.fromkeys(original.target.names, original.target.labels) if original.is_classification else {}
-    pieces = [f"TABLE = {literal(reading.path)}", "", f"table = {reading.statement}"]
+    pieces = [f"TABLE = {literal(reading.path)}", "", reading.statement]
     pieces += [durations(reading, numbers, labelled)]
     pieces += ["", "", number_function(reading, numbers)] if numbers else []
     pieces += ["", label_function(reading, labelled)] if labelled else []
