@@ -46,6 +46,7 @@ from trimtab.table.sample_targets import (
 from trimtab.table.samples import prepare_samples, sample_weights
 from trimtab.tuning.budget import Budget, seconds_for
 
+# A guess: estimators are fitted often, within searches of scikit-learn too, and a minute does well on small tables.
 USUAL_BUDGET = "60s"
 # What scikit-learn asks of every estimator: with one row it raises.
 FEWEST_ROWS = 2

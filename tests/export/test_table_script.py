@@ -108,6 +108,14 @@ def test_one_validation_part_for_many_rows(tmp_path):
         assert_same_columns(made, names)
 
 
+@pytest.mark.parametrize("between", ["\n\n", "\n,,\n\n", "\n,,\n"], ids=["blank lines", "both", "empty rows"])
+def test_blank_lines_are_no_rows_and_lines_of_separators_are(tmp_path, between):
+    lines = [f"{x},{-x},{x * x}" for x in numpy.random.default_rng(0).normal(size=60).round(3)]
+    (tmp_path / "rooms.csv").write_text("a,b,price\n" + between.join(["\n".join(lines[:20]), *lines[20:]]) + "\n\n")
+    made = written(tmp_path / "study", tmp_path / "rooms.csv", "price")
+    assert_same_folds(made, made.run_until(COLUMNS_START))
+
+
 # -- files of all kinds
 
 

@@ -163,6 +163,15 @@ def test_a_word_in_the_last_row_does_not_break_a_column_of_numbers(tmp_path):
     assert frame["a"][-1] == "late"
 
 
+def test_a_dash_among_dates_is_a_missing_date_and_among_words_a_word(tmp_path):
+    cells = "".join(f"{'-' if i % 3 == 0 else f'2024-01-{i + 1:02d}'},{'-' if i % 3 == 0 else 'x'}\n" for i in range(9))
+    frame = settle_types(read_table(write(tmp_path, f"day,word\n{cells}")).frame)[0]
+    assert frame.dtypes == [pl.Datetime("us"), pl.String]
+    assert frame["day"].null_count() == 3 and frame["word"].null_count() == 0
+    never = settle_types(pl.DataFrame({"day": ["-", "--"]}))[0]
+    assert never["day"].to_list() == ["-", "--"]
+
+
 def test_blank_lines_are_no_rows(tmp_path):
     assert rows_of(write(tmp_path, "\na,b\n\n1,2\n\n\n3,4\n\n")) == [(1, 2), (3, 4)]
 

@@ -82,8 +82,11 @@ def _settle_text(column: pl.Series) -> tuple[pl.Series, str | None]:
         return column, None
     if is_true_or_false(sample) and is_true_or_false(column):
         return column.str.to_lowercase() == "true", None
-    if sample.str.contains(LOOKS_LIKE_MOMENT).all():
-        moments, form = read_moments(column)
+    # A "-" among dates stands for none, as among numbers; among other text it may be a label.
+    marks = list(MISSING_NUMBER_MARKS)
+    dated = sample.filter(~sample.is_in(marks))
+    if not dated.is_empty() and dated.str.contains(LOOKS_LIKE_MOMENT).all():
+        moments, form = read_moments(column.set(column.is_in(marks), None))
         return (column, None) if form is None else (moments, form)
     return column, None
 

@@ -26,14 +26,15 @@ LINEAR_NETWORK = (("activation", "relu"), ("depth", 0), ("inputs", "scaled"), ("
 # Steps of L-BFGS at most: scikit-learn's own hundred, doubled, since columns of several hundreds need more (a guess).
 ITERATIONS = 200
 # Inverse strengths of the penalty of a logistic regression, a decade apart on both sides of scikit-learn's 1 (guesses).
-_PENALTIES = (0.03, 0.3, 3.0)
-# Cells of the design, times classes, up to which three penalties are tried, and one thread of BLAS is enough: a fit
-# then takes about a second (a guess).
+PENALTIES = (0.03, 0.3, 3.0)
+# Cells of the design, times classes, up to which three penalties are tried and one thread of BLAS is enough: a fit
+# takes about a second then (a guess).
 _CELLS_FOR_ONE_PENALTY = 2_000_000
-# Penalties of a ridge regression: from next to none to all but the mean, three to two decades.
-_RIDGE_PENALTIES = numpy.logspace(-3, 4, 15)
-# What the share of a class, and a probability, is at least, so that their logarithms are finite.
-_FEWEST, _LEAST = 1e-3, 1e-12
+# Penalties of a ridge regression, as powers of ten and how many: from next to none to all but the mean.
+RIDGE_PENALTIES = -3, 4, 15
+# The rows that each class has at least (in place of none), and what a probability is at least, so that their
+# logarithms are finite.
+FEWEST, _LEAST = 1e-3, 1e-12
 # The logit of a class that no training row of a fold has: a probability of 2e-9.
 _ABSENT = -20.0
 # Multiplications a second of one core in float64, as a linear fit does them; and of the passes of an iteration. Low
@@ -73,7 +74,7 @@ def fit_mean(data: TrainingData, layout: Layout, *, seed: int = 0) -> TrialWeigh
             counts = torch.zeros(data.outputs, dtype=torch.float64).index_add_(
                 0, data.targets[fold.train].cpu(), weights.cpu()
             )
-            return slopes, ((counts + _FEWEST) / (counts + _FEWEST).sum()).log().numpy()
+            return slopes, ((counts + FEWEST) / (counts + FEWEST).sum()).log().numpy()
         targets = data.targets[fold.train].double()
         return slopes, ((targets * weights.view(-1, 1)).sum(0) / weights.sum()).numpy(force=True)
 
@@ -116,7 +117,7 @@ def _best_logistic(data: TrainingData, layout: Layout, seed: int) -> tuple[float
 
 
 def _penalties(data: TrainingData) -> tuple[float, ...]:
-    return _PENALTIES if _cells(data) <= _CELLS_FOR_ONE_PENALTY else (1.0,)
+    return PENALTIES if _cells(data) <= _CELLS_FOR_ONE_PENALTY else (1.0,)
 
 
 FITTED = {MEAN: fit_mean, LINEAR: fit_linear}
@@ -151,7 +152,7 @@ def _ridge(data: TrainingData, fold: Fold) -> tuple[numpy.ndarray, numpy.ndarray
     from sklearn.linear_model import Ridge, RidgeCV  # takes seconds to import: the mean baseline comes before it
 
     # One row leaves none to choose a penalty by.
-    model = RidgeCV(alphas=_RIDGE_PENALTIES) if len(fold.train) > 1 else Ridge()
+    model = RidgeCV(alphas=numpy.logspace(*RIDGE_PENALTIES)) if len(fold.train) > 1 else Ridge()
     targets = data.targets[fold.train].double().numpy(force=True)
     model.fit(_design(data, fold.train), targets, sample_weight=data.weights[fold.train].numpy(force=True))
     slopes, intercept = numpy.asarray(model.coef_), numpy.asarray(model.intercept_)

@@ -19,7 +19,8 @@ MOST_UNSCORED = 8
 
 
 class Ledger:
-    """The finished `trials` of a study, those `cut` short by their numbers, and the `best` that may be the model.
+    """The finished `trials` of a study, of which so many were `tuned` and are no baselines; those `cut` short, by their
+    numbers; and the `best` that may be the model.
 
     `held` are the knobs that are held still; `on_best` is told of every trial that is better than all before.
     """
@@ -35,14 +36,10 @@ class Ledger:
         on_best: Callable[[TrialRecord, TrialWeights], None],
     ) -> None:
         self.trials, self.cut = list(earlier), dict(cut)
+        self.tuned = sum(not record.name for record in earlier)
         self.best = best_of([*self.trials, *self.cut.values()], held)
         self.unscored: set[float] = set()  # what the metric gave in their place, of trials without a score
         self._writer, self._metric, self._held, self._on_best = writer, metric, held, on_best
-
-    @property
-    def tuned(self) -> int:
-        """How many finished trials are none of the baselines."""
-        return sum(not record.name for record in self.trials)
 
     @property
     def all(self) -> list[TrialRecord]:
@@ -54,6 +51,7 @@ class Ledger:
     def add(self, record: TrialRecord, weights: TrialWeights | None, runs: Sequence[RunRecord]) -> None:
         """A trial is finished; raises OptionError where none of the first ones has a score."""
         self.trials.append(record)
+        self.tuned += not record.name
         # First, so that a study in which a trial is found has a model, whenever it is killed.
         self._compare(record, weights)
         if record.is_unscored:

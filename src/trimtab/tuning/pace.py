@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from trimtab.training.config import Config
 from trimtab.training.data import Fold
 from trimtab.training.lanes.engine import Engine
-from trimtab.training.lanes.population import Structure
+from trimtab.training.lanes.population import Population, Structure
 from trimtab.tuning.budget import Budget
 
 # A trial may take this share of a search's time, so that several can follow one another. A guess.
@@ -27,6 +27,10 @@ SECONDS_BEFORE_COMPILING = 1.0
 # For searches of a given number of trials: what a typical machine needs (100 GFLOP/s), and how many structures share
 # the trials (three to six are opened in a minute).
 SECONDS_PER_OPERATION, STRUCTURES_OF_A_SEARCH = 1e-11, 5
+
+
+# How much more work the structure of the best trial gets than any other (a guess).
+FAVOUR = 2.0
 
 
 class Pace:
@@ -52,6 +56,17 @@ class Pace:
     def work_in_flight(self) -> float:
         """Operations of one step of everything that trains at present."""
         return sum(self.cost(s) * len(p.lanes) for s, p in self.engine.populations.items())
+
+    def next_turn(self, favoured: Structure | None) -> Population | None:
+        """The population with lanes that has had the least work so far, the `favoured` one's counting half.
+
+        Work is counted, not timed, so that the order repeats.
+        """
+        return min(
+            (population for population in self.engine.populations.values() if population.lanes),
+            key=lambda p: p.lane_steps * self.cost(p.structure) / (FAVOUR if p.structure == favoured else 1.0),
+            default=None,
+        )
 
     def affordable_epochs(self, config: Config, budget: Budget) -> int:
         """Epochs this config may have: what a fifth of the search pays for, and what fits in the time that is left.

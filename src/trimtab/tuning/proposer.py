@@ -25,8 +25,8 @@ from trimtab.tuning.trial import COMPLETE, TrialRecord
 
 # Optuna 4 calls some of what is used here experimental.
 _WARNS_OF_ARGUMENTS = int(optuna.__version__.partition(".")[0]) < 5
-# The first trials are drawn, so that the sampler has something to tell good from bad by (Optuna's own ten, and two);
-# and a share of the later ones, because a sampler that has settled never looks elsewhere (a guess).
+# The first trials are drawn, so that the sampler has something to tell good from bad by (Optuna's own ten, and two).
+# So is a share of the later ones, because a sampler that has settled never looks elsewhere (a guess).
 DRAWN_FIRST = 12
 DRAWN_LATER = 0.2
 # What the sampler goes by, so that asking stays quick: it takes 16 to 17 ms then, however many trials there were

@@ -20,14 +20,15 @@ from trimtab.training.lanes.reports import RunReports
 from trimtab.training.metrics import Metric
 from trimtab.training.run import OUT_OF_BUDGET, Request, RunRecord
 from trimtab.tuning import baselines
+from trimtab.tuning.admission import Admission
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.earlier import proposals_after
 from trimtab.tuning.flight import Flight, Flying
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.halving import RUNGS, Halving
+from trimtab.tuning.halving import Halving
 from trimtab.tuning.judge import Judge
 from trimtab.tuning.ledger import Ledger
-from trimtab.tuning.pace import FEWEST_EPOCHS, Pace
+from trimtab.tuning.pace import Pace
 from trimtab.tuning.progress import Progress
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.scoring import Scoring
@@ -36,19 +37,10 @@ from trimtab.tuning.trial import COMPLETE, ActiveTrial, TrialRecord, TrialWeight
 from trimtab.tuning.trial_queue import TrialQueue
 from trimtab.tuning.writer import TrialWriter
 
-# Operations of one step of everything that trains at once: hundredths of a second of one core. With much more, trials
-# would begin in great numbers before the first of them are judged (a guess).
-WORK_IN_FLIGHT = 4e8
 # The share of the search that the default MLP may take: it is a yardstick, and seldom the model (a guess).
 SHARE_OF_DEFAULT_MLP = 0.12
 # The share of the search that a linear baseline may be expected to take (a guess).
 SHARE_OF_LINEAR = 0.25
-# A trial with less than this share of its epochs is not judged at rungs: the second of them is the last that says much.
-FULL_ENOUGH = RUNGS[-1]
-# How much more work the structure of the best trial gets than any other (a guess).
-FAVOUR = 2.0
-# In the last tenth of a search nothing begins that cannot train for a few epochs (a guess).
-LAST_SHARE = 0.1
 # Seconds between two frames of what is shown.
 FRAME = 0.2
 # Lanes and trials that train at once where the trials are counted: fewer know more of each other, more are quicker
@@ -111,8 +103,10 @@ class Search:
             earlier, self.queue.waiting, space=space, seed=seed, lag=self.lag, first=self.queue.next_number,
             trials_at_once=self._trials_at_once, repeats=Repeats(space.domains), halving=halving,
         )  # fmt: skip
-        self.is_too_late = False
         self.pace = Pace(engine)
+        self.admission = Admission(
+            space, engine, queue=self.queue, pace=self.pace, budget=budget, max_trials=max_trials, lag=self.lag
+        )
         engine.compilation.how = self._how_to_compile
         self._started = time.monotonic()
         self._shown = 0.0
@@ -131,7 +125,8 @@ class Search:
                 self._run_baselines()
             while not self.budget.is_over():
                 self._refill()
-                population = self._whose_turn()
+                best = self.ledger.best
+                population = self.pace.next_turn(None if best is None else Structure.of(best.config))
                 if population is None:
                     break
                 self._advance(population)
@@ -216,50 +211,8 @@ class Search:
     # -- proposing
 
     def _refill(self) -> None:
-        while self._has_room():
-            trial = self._next_trial()
-            if trial is None:
-                return
+        while (trial := self.admission.next(self.active, self.tuned)) is not None:
             self._admit(trial)
-
-    def _has_room(self) -> bool:
-        if self.is_too_late and self.pace.work_in_flight():
-            return False
-        if self.queue.is_empty:
-            return False
-        if self.max_trials is not None and self.tuned + len(self.active) >= self.max_trials:
-            return False
-        number = self.queue.number
-        if self.lag is not None and min(self.active, default=number) <= number - self.lag:
-            return False
-        return self.pace.work_in_flight() < WORK_IN_FLIGHT
-
-    def _next_trial(self) -> ActiveTrial | None:
-        upcoming = self.queue.next()
-        if upcoming is None:
-            return None
-        number, values = upcoming
-        config = self.space.config(values)
-        if self._is_full(Structure.of(config)):
-            self.queue.put_back(number, values)
-            return None
-        epochs = config.epochs if self.max_trials is not None else self.pace.affordable_epochs(config, self.budget)
-        if epochs < min(FEWEST_EPOCHS, config.epochs):
-            if self.pace.work_in_flight() or self.budget.search_left < LAST_SHARE * self.budget.seconds:
-                self.queue.leave(number, values)
-                self.is_too_late = True
-                return None
-            epochs = max(1, epochs)
-        is_short = epochs < FULL_ENOUGH * config.epochs
-        if epochs < config.epochs:
-            config = self.space.config({**values, "epochs": epochs}, may_shorten=True)
-        folds = len(self.data.folds)
-        # The last trials have no time for a full run: a rung would judge them by how little they had.
-        return ActiveTrial(number, "", dict(values), config, folds, may_be_pruned=not is_short)
-
-    def _is_full(self, structure: Structure) -> bool:
-        population = self.engine.populations.get(structure)
-        return population is not None and population.free < len(self.data.folds)
 
     def _trials_at_once(self, values: Mapping[str, Value]) -> int:
         """How many trials of this structure a population holds."""
@@ -290,20 +243,6 @@ class Search:
             return self.pace.repays_compiling(structure, self.budget)
         runs = self.max_trials * len(self.data.folds)
         return self.pace.repays_compiling_planned(structure, runs, self.space.natural_epochs)
-
-    def _whose_turn(self) -> Population | None:
-        """The population with lanes that has had the least work so far, the best trial's counting half.
-
-        Work is counted, not timed, so that the order repeats.
-        """
-        alive = [p for p in self.engine.populations.values() if p.lanes]
-        best = self.ledger.best
-        favoured = Structure.of(best.config) if best is not None else None
-        return min(
-            alive,
-            key=lambda p: p.lane_steps * self.pace.cost(p.structure) / (FAVOUR if p.structure == favoured else 1.0),
-            default=None,
-        )
 
     def _advance(self, population: Population) -> None:
         before = time.monotonic()

@@ -1,5 +1,8 @@
 """The two baselines that are solved, not trained (the mean, a linear model), as code. Knows no loop."""
 
+from trimtab.export.scripts.literals import literal
+from trimtab.tuning.baselines import FEWEST, ITERATIONS, RIDGE_PENALTIES
+
 _DESIGN = {
     (True, False): "design = numbers.double()",
     (False, True): "design = torch.cat([nn.functional.one_hot(column) for column in codes.T], dim=1).double()",
@@ -16,7 +19,7 @@ def fitted(train):
 _MEAN_CLASSES = '''\
 def fitted(train):
     """The shares of the classes in the rows `train`, for every row, whatever it holds."""
-    counts = numpy.bincount(target[train], minlength=len(CLASSES){weights}) + 1e-3
+    counts = numpy.bincount(target[train], minlength=len(CLASSES){weights}) + {fewest}
     return numpy.broadcast_to(counts / counts.sum(), (len(target), len(CLASSES)))
 '''
 _RIDGE = '''\
@@ -28,7 +31,7 @@ def fitted(train):
     left, size, right = torch.linalg.svd(w.sqrt() * (x - x_mean), full_matrices=False)
     projected = left.T @ (w.sqrt() * (y - y_mean))
     best = math.inf
-    for penalty in numpy.logspace(-3, 4, 15):
+    for penalty in numpy.logspace({penalties}):
         shrunk = (size**2 / (size**2 + penalty))[:, None]
         leverage = (left**2 @ shrunk) + w / w.sum()
         residual = (w.sqrt() * (y - y_mean) - left @ (shrunk * projected)) / (1 - leverage).clamp_min(1e-9)
@@ -42,7 +45,7 @@ def fitted(train, strength):
     """The probabilities that a logistic regression on the rows `train` gives every row."""
     slopes = torch.zeros(design.shape[1], {columns}, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros({columns}, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([slopes, bias], max_iter=200, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([slopes, bias], max_iter={iterations}, line_search_fn="strong_wolfe")
 
     def logits(rows):
         {logits}
@@ -62,7 +65,7 @@ def fitted(train, strength):
 def mean_function(*, is_classification: bool, has_weights: bool) -> str:
     """`def fitted(train)` -> predictions for all rows."""
     text = _MEAN_CLASSES if is_classification else _MEAN_NUMBERS
-    return text.format(weights=", weights=weight[train]" if has_weights else "")
+    return text.format(weights=", weights=weight[train]" if has_weights else "", fewest=literal(FEWEST))
 
 
 def design(*, has_numbers: bool, has_codes: bool) -> str:
@@ -73,7 +76,7 @@ def design(*, has_numbers: bool, has_codes: bool) -> str:
 def ridge_function(*, has_weights: bool) -> str:
     """`def fitted(train)` -> predictions for all rows."""
     weight = "torch.from_numpy(weight[train])[:, None]" if has_weights else "torch.ones(len(train), 1)"
-    return _RIDGE.format(weight=weight)
+    return _RIDGE.format(weight=weight, penalties=", ".join(map(literal, RIDGE_PENALTIES)))
 
 
 def logistic_function(*, classes: int, has_weights: bool) -> str:
@@ -83,5 +86,6 @@ def logistic_function(*, classes: int, has_weights: bool) -> str:
     return _LOGISTIC.format(
         columns=1 if classes == 2 else classes,
         logits=two if classes == 2 else several,
+        iterations=ITERATIONS,
         losses="(torch.from_numpy(weight[train]) * losses)" if has_weights else "losses",
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from trimtab.export.scripts.literals import literal
+from trimtab.knobs.table import KNOBS
 from trimtab.nets.mlp import ACTIVATIONS, embedding_size
 from trimtab.training.config import Config
 
@@ -79,7 +80,7 @@ def _hidden(config: Config, inputs: Inputs, outputs: int) -> str:
     width, depth, waves = int(network["width"]), int(network["depth"]), has_waves(config, inputs)
     scaled = inputs.numbers + (3 * inputs.continuous if waves else 0)
     sizes = [embedding_size(count) for count in inputs.cardinalities]
-    start = _WAVES.format(sigma=literal(network.get("sigma", 0.1))) if waves else ""
+    start = _WAVES.format(sigma=literal(network.get("sigma", KNOBS["sigma"].default))) if waves else ""
     forward = _WAVES_FORWARD.format(name="features" if inputs.cardinalities else "x") if waves else ""
     parts = []
     if inputs.numbers:

@@ -1,6 +1,7 @@
 """Optimizer and schedules of a config as torch code. Knows no loop and no data."""
 
 from trimtab.export.scripts.literals import literal
+from trimtab.knobs.table import KNOBS
 from trimtab.training.config import Config, Schedule
 from trimtab.training.rules.schedules import ONE_CYCLE_END, ONE_CYCLE_START
 
@@ -36,7 +37,7 @@ def optimizer_call(config: Config) -> str:
     o = config.optimizer
     betas = f", betas=({literal(o.momentum)}, {literal(o.second_decay)})"
     decay = f", weight_decay={literal(o.weight_decay)}" if o.weight_decay else ""
-    epsilon = f", eps={literal(o.epsilon)}" if o.epsilon != 1e-8 else ""
+    epsilon = f", eps={literal(o.epsilon)}" if o.epsilon != KNOBS["epsilon"].default else ""  # torch has the same one
     name, constants = {
         "gd": ("torch.optim.SGD", ""),
         "sgd": ("torch.optim.SGD", ""),

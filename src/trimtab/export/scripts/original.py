@@ -72,7 +72,8 @@ class Original:
         target = model.target
         metric = metric_for(asked["metric"], target.task, target.outputs)  # type: ignore[arg-type]
         prepared = _prepared(asked)
-        reading, folds = Reading.of(asked["data"]), _folds(folder, prepared)
+        rows = None if prepared is None else prepared.counts.source
+        reading, folds = Reading.of(asked["data"], rows), _folds(folder, prepared)
         ensemble = result.get("ensemble") or []
         return cls(
             trial=trial,

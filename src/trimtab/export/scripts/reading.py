@@ -40,20 +40,43 @@ class Reading:
     was_in_memory: bool = False
 
     @classmethod
-    def of(cls, path: str | None) -> "Reading":
+    def of(cls, path: str | None, rows: int | None = None) -> "Reading":
+        """How to read the table at `path` so that its rows are the study's, which counts so many `rows` in it."""
         if path is None:
-            return cls(IN_MEMORY, "polars.read_parquet(TABLE)", False, None, was_in_memory=True)
+            return cls(IN_MEMORY, "table = polars.read_parquet(TABLE)", False, None, was_in_memory=True)
         if not Path(path).exists():
-            return cls(path, "polars.read_csv(TABLE, infer_schema=False)", True, None)
+            return cls(path, "table = polars.read_csv(TABLE, infer_schema=False)", True, None)
         written = how_written(path)
         name, options = _call(written)
         frame = getattr(polars, name)(path, **options)
-        statement = f"polars.{name}(TABLE{''.join(f', {key}={literal(value)}' for key, value in options.items())})"
+        given = "".join(f", {key}={literal(value)}" for key, value in options.items())
+        statement = f"table = polars.{name}(TABLE{given})"
         names = None if written.dialect is None else list(written.dialect.names)
         if names is not None and frame.columns != names:
             frame.columns = names
             statement += f"\n{table('table.columns', names)}"
-        return cls(path, statement, written.kind == "delimited", frame)
+        is_text = written.kind == "delimited"
+        if rows is not None and frame.height != rows:
+            statement, frame = _without_blank_lines(path, statement, frame, options if is_text else None, rows)
+        return cls(path, statement, is_text, frame)
+
+
+def _without_blank_lines(
+    path: str, statement: str, frame: polars.DataFrame, options: dict[str, Any] | None, rows: int
+) -> tuple[str, polars.DataFrame]:
+    """The statement, and what it makes, for a file with blank lines: to trimtab they are no rows, to polars empty ones.
+
+    In text, a line of separators alone is a row all the same, and can be told from a blank one in the text only.
+    """
+    filled = frame.filter(~polars.all_horizontal(polars.all().is_null()))
+    if filled.height == rows or options is None:
+        dropped = "table = table.filter(~polars.all_horizontal(polars.all().is_null()))  # blank lines are no rows"
+        return f"{statement}\n{dropped}", filled
+    with Path(path).open("rb") as file:
+        read = polars.read_csv(b"".join(line for line in file if line.strip(b"\r\n")), **options)
+    read.columns = frame.columns
+    lines = 'lines = b"".join(line for line in open(TABLE, "rb") if line.strip(b"\\r\\n"))  # blank lines are no rows'
+    return f"{lines}\n{statement.replace('(TABLE', '(lines', 1)}", read
 
 
 def _call(written: Written) -> tuple[str, dict[str, Any]]:

@@ -21,13 +21,13 @@ from trimtab.export.scripts.training import KEPT, Loop, constants
 from trimtab.model.model import Model
 from trimtab.text.wording import counted
 from trimtab.training.config import Stopping
-from trimtab.tuning.baselines import LINEAR, MEAN
+from trimtab.tuning.baselines import LINEAR, MEAN, PENALTIES
 from trimtab.tuning.course import factors, until
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
 
-# Multiplications of a layer below which a second thread costs more than it brings.
+# Multiplications of a layer and batch below which a second thread costs more than it brings (a guess: 0.1 ms of one).
 SMALL = 1 << 23
 ONE_THREAD = "torch.set_num_threads(1)  # products this small are fastest on one thread"
 
@@ -103,7 +103,7 @@ def _table(original: Original) -> str:
     if original.trial.name != MEAN:
         labelled |= {f.name: (*f.labels.labels, *f.labels.pooled) for f in columns.labelled if f.labels is not None}
     labelled |= dict.fromkeys(original.target.names, original.target.labels) if original.is_classification else {}
-    pieces = [f"TABLE = {literal(reading.path)}", "", f"table = {reading.statement}"]
+    pieces = [f"TABLE = {literal(reading.path)}", "", reading.statement]
     pieces += [durations(reading, numbers, labelled)]
     pieces += ["", "", number_function(reading, numbers)] if numbers else []
     pieces += ["", label_function(reading, labelled)] if labelled else []
@@ -269,7 +269,7 @@ def _score(original: Original) -> str:
     if is_logistic:
         lines += [
             "best = math.inf",
-            "for strength in (0.03, 0.3, 3.0):",
+            f"for strength in {literal(PENALTIES)}:",
             "    for train, valid in folds:",
             "        out_of_fold[valid] = fitted(train, strength)[valid]",
             f"    {judged}",
