@@ -15,6 +15,7 @@ from trimtab.errors import OptionError
 from trimtab.listeners.adapters import callbacks_as_listeners
 from trimtab.listeners.listeners import Listeners
 from trimtab.machine import device_named, lanes_in_threads
+from trimtab.networks.conventions_of import conventions_of
 from trimtab.networks.datasets import Datasets
 from trimtab.networks.fitting import Fitting
 from trimtab.networks.networks import Networks
@@ -150,5 +151,5 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, 
         evaluate_every=fitting.evaluate_every,
         has_weights=fitting.datasets.has_weights,
         drops_last=fitting.drops_last,
-        reading=fitting.reading,
+        reading=conventions_of(fitting),
     )

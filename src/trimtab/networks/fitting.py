@@ -17,8 +17,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, OptionError, ShapeError
-from trimtab.export.scripts.conventions import Conventions
-from trimtab.export.scripts.forms import Form, cast
 from trimtab.knobs.knob import Task
 from trimtab.networks.datasets import Datasets, joined
 from trimtab.networks.examples import Examples
@@ -30,7 +28,6 @@ from trimtab.networks.probe import (
     arranged_targets,
     check_for_metric,
     classes_told,
-    is_one_hot,
     task_of,
     tried,
 )
@@ -89,15 +86,15 @@ class Fitting:
         self._untrained: dict[tuple, tuple[float, float]] = {}
         self._named = first.config.module_arguments
         module, some = networks.made(self._named, seed), datasets.first
-        self._tried = self._tried_out(module, first)
+        self.tried = self.tried_out(module, first)
         self.own: OwnLoss | None = None
         if first.function is not None:
-            self.own = own_loss(first.function, self._tried.outputs, self._tried.rows, networks.told)
+            self.own = own_loss(first.function, self.tried.outputs, self.tried.rows, networks.told)
         self.objective = None if self.own is None else self.own.objective
         self.dtype = self._dtype(module)
         named = first.config.loss.name if "loss" in first.given and self.own is None else None
         self.task: Task = self._task(named, some, metric)
-        columns = self._tried.outputs.shape[1:] if isinstance(self._tried.outputs, Tensor) else (0, 0)
+        columns = self.tried.outputs.shape[1:] if isinstance(self.tried.outputs, Tensor) else (0, 0)
         self.metric = self._metric(metric, columns)
         self.outputs = 0
         self.one_output: OneOutput | None = None
@@ -109,8 +106,8 @@ class Fitting:
         self.loss_name = self.complete(first).config.loss.name
         if named is None and self.own is None:
             self._say_two_classes(some)
-        self.draws = self._tried.draws or (self.objective is not None and self.objective.draws)
-        if self._tried.draws:
+        self.draws = self.tried.draws or (self.objective is not None and self.objective.draws)
+        if self.tried.draws:
             say_once(log, networks.told, OWN_DRAWS)
         self._say_precision(module)
         self.check(first)
@@ -124,48 +121,9 @@ class Fitting:
             return found
         return dataclasses.replace(found, use=dataclasses.replace(found.use, mixes_rows=True))
 
-    @property
-    def reading(self) -> Conventions:
-        """How targets and outputs are read, for whoever writes it down."""
-        own = None if self.metric is None else self.metric.own
-        first, outputs = self.datasets.first, self._tried.outputs
-        target, tree = first.targets[0], first.tree
-        return Conventions(
-            of_target=() if self.own is None else self.own.form.lines(tree),
-            of_inputs=self._casts(first),
-            is_one_hot=self.own is None and self.task == "classification" and is_one_hot(target, self.outputs),
-            one_output=self.one_output,
-            columns=self.outputs,
-            inputs=self._form_of_inputs(first),
-            targets=Form() if tree is None else Form.of(pytree.tree_unflatten(first.targets, tree)),
-            outputs=Form() if isinstance(outputs, Tensor) else Form.of(outputs),
-            metric=None if own is None else own.function,
-            metric_takes_weights=own is not None and own.takes_weights,
-            greater_is_better=own is not None and own.greater_is_better,
-        )
-
-    def _casts(self, first: Examples) -> tuple[str, ...]:
-        """The lines of a script that bring inputs into the types in which the network took them."""
-        valid = self.datasets.valid
-        given = [first, *([valid.in_order_of(first.names)] if isinstance(valid, Examples) else [])]
-        taken = self._tried.prepared(first.taken(torch.arange(1))).in_order_of(first.names)
-        types = [
-            str(x.dtype) if any(part.inputs[i].dtype != x.dtype for part in given) else ""
-            for i, x in enumerate(taken.inputs)
-        ]
-        if first.names:
-            return cast(("X", "Xv"), dict(zip(first.names, types, strict=True)))
-        return cast(("X", "Xv"), tuple(types) if first.in_tuple else types[0])
-
-    def _form_of_inputs(self, first: Examples) -> Form:
-        if first.names:
-            named = dict(zip(first.names, first.inputs, strict=True))
-            return Form.of(named, stars="" if self._tried.use.as_dict else "**")
-        return Form.of(first.inputs, stars="*") if first.in_tuple else Form()
-
     def _dtype(self, module: nn.Module) -> torch.dtype:
         """In which losses are computed: that of the flat weights, or of the outputs where they are wider."""
-        outputs = [x.dtype for x in pytree.tree_leaves(self._tried.outputs) if x.is_floating_point()]
+        outputs = [x.dtype for x in pytree.tree_leaves(self.tried.outputs) if x.is_floating_point()]
         return reduce(torch.promote_types, outputs, Layout.of(module).dtype)
 
     def _say_precision(self, module: nn.Module) -> None:
@@ -185,9 +143,9 @@ class Fitting:
             return None
         if self.own is None:
             return "logit"
-        part = self.own.form.applied(self._tried.rows)
+        part = self.own.form.applied(self.tried.rows)
         targets = part.targets[0]
-        return "logit" if reads_logits(self.own.objective.function, self._tried.outputs, targets) else "probability"
+        return "logit" if reads_logits(self.own.objective.function, self.tried.outputs, targets) else "probability"
 
     def _task(self, named: str | None, some: Examples, metric: str | OwnMetric | None) -> Task:
         known = known_metric(metric) if isinstance(metric, str) and metric != BY_TASK else None
@@ -195,11 +153,11 @@ class Fitting:
             return known.task
         if known is not None and known.task == "classification" and named is None and self._is_one_column:
             return "classification" if are_two_classes(some.targets) else "regression"
-        return task_of(self._tried.outputs, some.targets, named)
+        return task_of(self.tried.outputs, some.targets, named)
 
     @property
     def _is_one_column(self) -> bool:
-        outputs = self._tried.outputs
+        outputs = self.tried.outputs
         return isinstance(outputs, Tensor) and outputs.shape[1:] in ((), (1,))
 
     def _say_two_classes(self, some: Examples) -> None:
@@ -221,7 +179,7 @@ class Fitting:
 
     def check_loss(self, recipe: Recipe) -> None:
         """Raise ShapeError for a loss of classes that cannot read the network's outputs."""
-        outputs = self._tried.outputs
+        outputs = self.tried.outputs
         if self.own is None and self.task == "classification" and isinstance(outputs, Tensor) and outputs.dim() <= 2:
             classes_told(outputs.shape[1] if outputs.dim() == 2 else 1, self.complete(recipe).config.loss.name)
 
@@ -229,7 +187,7 @@ class Fitting:
         if name is None:
             return None
         if isinstance(name, OwnMetric):
-            if not isinstance(self._tried.outputs, Tensor) or len(columns) > 1:
+            if not isinstance(self.tried.outputs, Tensor) or len(columns) > 1:
                 raise OptionError(
                     f'metric="{name.name}" reads one number per row and output; the network returns more.'
                 )
@@ -249,7 +207,7 @@ class Fitting:
         if len(columns) > 1:
             return None
         try:
-            check_for_metric(self._tried.outputs, self.datasets.first, metric)
+            check_for_metric(self.tried.outputs, self.datasets.first, metric)
         except (DataError, OptionError):
             return None
         return metric
@@ -258,9 +216,9 @@ class Fitting:
         """Raise where a run of this recipe, of the same family as the first, cannot work."""
         module = self.networks.made(recipe.config.module_arguments, self.seed)
         if recipe.config.module_arguments != self._named:
-            outputs = self._tried_out(module, recipe).outputs
+            outputs = self.tried_out(module, recipe).outputs
             shapes, expected = (
-                [tuple(x.shape[1:]) for x in pytree.tree_leaves(each)] for each in (outputs, self._tried.outputs)
+                [tuple(x.shape[1:]) for x in pytree.tree_leaves(each)] for each in (outputs, self.tried.outputs)
             )
             if shapes != expected:
                 raise ShapeError(
@@ -283,7 +241,7 @@ class Fitting:
         train = self.datasets.train
         if not isinstance(train, Examples) or train.drops_last or not size or size >= rows or not rows % size:
             return
-        if self._tried.use.mixes_rows or any(counts_rows(layer) for layer in module.modules()):
+        if self.tried.use.mixes_rows or any(counts_rows(layer) for layer in module.modules()):
             say_once(
                 log, self.networks.told,
                 f"{type(module).__name__} mixes the rows of a batch, so a short batch cannot be padded: of {rows:,} "
@@ -292,18 +250,18 @@ class Fitting:
 
     def prepared(self, part: Examples) -> Examples:
         """Examples in the form that network and loss read."""
-        part = self._tried.prepared(part).with_targets_as(self.datasets.first)
+        part = self.tried.prepared(part).with_targets_as(self.datasets.first)
         self._check_weights(part)
         if self.own is None:
-            return arranged_targets(self._tried.outputs, part, self.task, self.loss_name, self.dtype)
+            return arranged_targets(self.tried.outputs, part, self.task, self.loss_name, self.dtype)
         if self.metric is not None:
-            check_for_metric(self._tried.outputs, part, self.metric)
+            check_for_metric(self.tried.outputs, part, self.metric)
         return self.own.form.applied(part)
 
     @property
     def drops_last(self) -> bool:
         """Whether a last batch that is not full is left out, be the network's layers as they are."""
-        return self._tried.use.mixes_rows
+        return self.tried.use.mixes_rows
 
     def _check_weights(self, part: Examples) -> None:
         """Raise OptionError where rows have weights that the loss or the metric cannot count."""
@@ -326,7 +284,7 @@ class Fitting:
 
     def program(self, module: nn.Module) -> Program:
         """The way the engine runs `module`, over a copy of it."""
-        return program_for(copy.deepcopy(module).to(self.device), self._tried.use)
+        return program_for(copy.deepcopy(module).to(self.device), self.tried.use)
 
     def trained(self, record: RunRecord) -> nn.Module:
         """The network with the weights of its best epoch, in evaluation mode."""
@@ -363,7 +321,7 @@ class Fitting:
         """An engine over the datasets, which must not be streamed; `options` are the engine's."""
         modules = Modules(
             lambda **arguments: copy.deepcopy(self.networks.made(arguments, self.seed)),
-            use=self._tried.use, start=self.start, draw=self.draws,
+            use=self.tried.use, start=self.start, draw=self.draws,
         )  # fmt: skip
         return Engine(self.training_data, modules, judging or self.judging, threads=self.threads, **options)
 

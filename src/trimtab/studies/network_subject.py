@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from trimtab.errors import OptionError, StudyError
 from trimtab.listeners.listeners import Listeners
+from trimtab.networks.conventions_of import conventions_of
 from trimtab.networks.datasets import Datasets
 from trimtab.networks.differences import Parts, differences, differing
 from trimtab.networks.examples import Examples, check_finite
@@ -101,7 +102,7 @@ class NetworkSubject:
             "fingerprint": _fingerprint(fitting),
             "greater_is_better": metric is not None and metric.greater_is_better,
             "has_weights": fitting.datasets.has_weights, "drops_last": fitting.drops_last,
-            "reading": fitting.reading.noted(),
+            "reading": conventions_of(fitting).noted(),
         }  # fmt: skip
 
     def changes(self, folder: StudyFolder) -> dict[str, Any]:
