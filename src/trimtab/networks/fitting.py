@@ -86,7 +86,7 @@ class Fitting:
         self._untrained: dict[tuple, tuple[float, float]] = {}
         self._named = first.config.module_arguments
         module, some = networks.made(self._named, seed), datasets.first
-        self.tried = self.tried_out(module, first)
+        self.tried = self._tried_out(module, first)
         self.own: OwnLoss | None = None
         if first.function is not None:
             self.own = own_loss(first.function, self.tried.outputs, self.tried.rows, networks.told)
@@ -216,7 +216,7 @@ class Fitting:
         """Raise where a run of this recipe, of the same family as the first, cannot work."""
         module = self.networks.made(recipe.config.module_arguments, self.seed)
         if recipe.config.module_arguments != self._named:
-            outputs = self.tried_out(module, recipe).outputs
+            outputs = self._tried_out(module, recipe).outputs
             shapes, expected = (
                 [tuple(x.shape[1:]) for x in pytree.tree_leaves(each)] for each in (outputs, self.tried.outputs)
             )
