@@ -93,7 +93,7 @@ def _trained(
             records += engine.retire(population)
             if population.lanes:
                 engine.advance(population)
-        pace = (perf_counter() - started) / (population.lane_steps - before) * 1e6
+        pace = (perf_counter() - started) / max(1, population.lane_steps - before) * 1e6
     engine.close()
     return numpy.array([record.error for record in sorted(records, key=lambda record: record.request.trial)]), pace
 
