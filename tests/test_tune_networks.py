@@ -204,7 +204,7 @@ def test_several_structures_share_the_trials(rows, tmp_path):
         ({"space": {5: [1]}}, "space holds 5"),
         ({"space": {"width": [4], "lr": (0.1, float("inf"))}}, "both ends must be finite"),
         ({"space": {"width": [4], "lr": [None, 0.1]}}, "lr may be None in space"),
-        ({"precision": "z"}, 'Unknown precision "z"'),
+        ({"precision": "z"}, "precision= belongs to tables"),
         ({"test": 0.3}, "test= of networks of your own is (X, y)"),
         ({"test": (numpy.zeros((5, 3), "float32"), numpy.zeros(5, "float32"))}, "The inputs of test= have rows of"),
         ({"test": (numpy.zeros((5, 4), "float32"), numpy.zeros((5, 2), "float32"))}, "test="),

@@ -12,17 +12,21 @@ from trimtab.text.wording import listed
 
 Task = Literal["regression", "classification"]
 
-# A loss or an optimizer of the caller's own, which no name tells: what it reads is seen to where it is called.
+# Stands for a loss or an optimizer of the caller's own. Which knobs it reads is checked where it is called.
 CUSTOM = "custom"
 
 
 @dataclass(frozen=True)
 class Option:
-    """A value that is a name; `words` tell of it in a result, with the parameter of a loss in the place of `{}`.
+    """A value that is a name.
 
-    `of` is the task of a loss, `aliases` its other names. `reads` are the settings of `tt.Schedule` or
-    `tt.EarlyStopping` that have an effect with this option. `defaults` are knobs that stand elsewhere with it than they
-    do otherwise, and `in_tables` those that do so where networks are trained for a table.
+    Attributes:
+        words: how results describe it; `{}` stands for the parameter of a loss.
+        of: the task of a loss.
+        aliases: other names by which callers may know it.
+        reads: the settings of `tt.Schedule` or `tt.EarlyStopping` that have an effect with this option.
+        defaults: values of other knobs with this option, where they differ from the defaults of those knobs.
+        in_tables: the same for networks that are trained for a table.
     """
 
     name: str
@@ -38,7 +42,7 @@ class Option:
 class Reader:
     """What reads a knob: a `part` (loss, optimizer, inputs, depth) that is one of `by`, or anything else than `but`.
 
-    `implied` is the value that what is in `but` gives the knob anyway, so that asking for it asks for nothing.
+    `implied` is the value that the options in `but` give the knob anyway: to ask for it changes nothing.
     """
 
     part: str
@@ -90,9 +94,9 @@ class Knob:
             `trimtab fit`.
         of_networks: it may be set in whatever trains networks of the caller's own: `tt.fit`, `tt.sweep`, `tt.tune`.
         is_structural: runs that differ in it cannot share a population.
-        is_off_at_0: to switch off what is not there asks for nothing.
+        is_off_at_0: the value 0 switches it off, which changes nothing where the knob has no effect anyway.
         is_sequence: one value of it is a sequence already.
-        edges: the ends of the prior beyond which there may be something to be found.
+        edges: the ends of the prior beyond which a better value may lie.
     """
 
     name: str

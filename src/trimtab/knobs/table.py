@@ -1,7 +1,7 @@
 """The table of knobs: everything that can be turned in a training, each by its name.
 
-What offers a knob, checks one, searches it or tells of it reads this: the command line, the estimators, searches and
-sweeps, configs, exported scripts, and the words that results are told in. Knows names and values; it knows no runs.
+Everything that offers, checks, searches or describes a knob reads this table: the command line, the estimators,
+searches and sweeps, configs, exported scripts, and the words of results. Knows names and values; it knows no runs.
 """
 
 from collections.abc import Callable, Mapping

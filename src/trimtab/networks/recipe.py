@@ -135,7 +135,7 @@ def recipe(knobs: Mapping[str, Any], network: Mapping[str, Any] | None = None) -
 
 
 def _number(name: str, value: Any) -> float:
-    """A number of the kind that the knob is; what it may be is seen to where the config is made."""
+    """A number of the kind that the knob takes; its bounds are checked where the config is made."""
     bounds = KNOBS[name].bounds
     if bounds is not None and bounds.is_whole:
         return bounds.whole(name, value)
