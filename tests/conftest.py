@@ -25,6 +25,7 @@ LONGEST = (
     "training/compiling/test_compiled.py",
     "training/compiling/test_own_modules.py",
     "test_docs.py",
+    "networks/test_tensors.py",
     "test_estimators.py",
     "export/test_parity.py",
     "test_tune.py",

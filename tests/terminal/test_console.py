@@ -69,7 +69,7 @@ def test_a_terminal_that_went_away_ends_no_search(view: type[PlainLines]) -> Non
         gone.progress(progress())
         stream.close()
         gone.notice("Nobody reads this.")
-        gone.started(Path("study"))
+        gone.study_started(Path("study"))
         gone.progress(progress())
     assert gone.out == Path("study")
 

@@ -67,13 +67,17 @@ def is_compiled(engine):
     return all(population.compiled is not None for population in populations)
 
 
+@pytest.fixture(scope="module")
+def of_all_kinds():
+    """What runs of all kinds come to uncompiled."""
+    return train(engine_for(regression_data()), requests_of(all_kinds()), lanes=6)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("lanes", [1, 2, 6])
-def test_whatever_the_lanes_and_threads_runs_are_those_of_the_uncompiled_step(threads, lanes):
-    data, requests = regression_data(), requests_of(all_kinds())
-    expected = train(engine_for(data), requests, lanes=6)
-    engine = engine_for(data, compiling="wait", threads=threads, always=Features(dropout=True))
-    assert_same_curves(train(engine, requests, lanes=lanes), expected)
+def test_whatever_the_lanes_and_threads_runs_are_those_of_the_uncompiled_step(threads, lanes, of_all_kinds):
+    engine = engine_for(regression_data(), compiling="wait", threads=threads, always=Features(dropout=True))
+    assert_same_curves(train(engine, requests_of(all_kinds()), lanes=lanes), of_all_kinds)
     assert is_compiled(engine)
 
 
