@@ -65,7 +65,7 @@ def _of_observer(observer: Any) -> Listener:
 def _kind(given: Any) -> str:
     if isinstance(given, type):
         return f"the class {given.__name__}"
-    return with_article(getattr(given, "__name__", type(given).__name__))
+    return with_article(type(given).__name__)
 
 
 def _nothing(*details: object) -> None:
