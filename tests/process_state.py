@@ -22,6 +22,7 @@ import torch
 from threadpoolctl import threadpool_info
 from torch import nn
 
+RUNNING = ("threads", "child processes", "open files")
 SECONDS_TO_END = 10.0  # a guess: more than any thread or process takes to end on a machine that is busy
 
 
@@ -85,6 +86,10 @@ def nothing_left(modules: Iterable[nn.Module] = (), folders: Iterable[Path] = ()
 def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple]:
     # What is imported on the way may make loggers; they are nobody's yet.
     after = after | {"logging": {name: after["logging"].get(name) for name in before["logging"]}}
+    # What another call had begun may end meanwhile: of what runs and is open only what is new is left by this one.
+    new = {name: [each for each in after[name] if each not in before[name]] for name in RUNNING}
+    before = before | {name: [] for name in RUNNING}
+    after = after | new
     return {name: _parted(before[name], after[name]) for name in before if before[name] != after[name]}
 
 

@@ -58,6 +58,21 @@ def test_an_object_is_told_of_a_study_by_the_methods_it_has():
     assert heard == ["folder", "Mind this."] and listeners.notices == ["Mind this."] and not listeners.hear_runs
 
 
+def test_a_listener_that_hears_nothing_where_it_is_given_belongs_elsewhere():
+    class OfStudies(Listener):
+        def notice(self, text):
+            pass
+
+    class OfRuns(Listener):
+        def ended(self, run, result):
+            pass
+
+    with pytest.raises(OptionError, match="callbacks holds an OfStudies"):
+        callbacks_as_listeners(OfStudies())
+    with pytest.raises(OptionError, match="listeners holds an OfRuns, which is told of epochs: give it as callbacks="):
+        observers_as_listeners(OfRuns())
+
+
 @pytest.mark.parametrize("door", [callbacks_as_listeners, observers_as_listeners])
 def test_a_listener_hears_everything_by_whatever_door_it_came(door):
     class Diary(Listener):

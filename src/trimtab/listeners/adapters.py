@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from trimtab.errors import OptionError
-from trimtab.listeners.listener import OF_RUNS, Listener
+from trimtab.listeners.listener import OF_RUNS, OF_STUDIES, Listener, hears
 from trimtab.text.wording import listed, with_article
 
 # What an object in `listeners=` may have: there `started` is told of the study.
@@ -39,9 +39,9 @@ def _several(given: Any) -> Iterable[Any]:
 
 
 def _of_callback(callback: Any) -> Listener:
-    if isinstance(callback, Listener):
+    if isinstance(callback, Listener) and hears(callback, OF_RUNS):
         return callback
-    has_methods = any(hasattr(callback, name) for name in OF_RUNS)
+    has_methods = not isinstance(callback, Listener) and any(hasattr(callback, name) for name in OF_RUNS)
     if isinstance(callback, type) or not (has_methods or callable(callback)):
         raise OptionError(
             f"callbacks holds {_kind(callback)}: give functions of an epoch's values, or objects with a method "
@@ -51,7 +51,7 @@ def _of_callback(callback: Any) -> Listener:
 
 
 def _of_observer(observer: Any) -> Listener:
-    if isinstance(observer, Listener):
+    if isinstance(observer, Listener) and hears(observer, OF_STUDIES):
         return observer
     if hasattr(observer, "epoch_ended"):
         raise OptionError(f"listeners holds {_kind(observer)}, which is told of epochs: give it as callbacks=.")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from trimtab.table.schema import Schema
     from trimtab.tuning.progress import Progress
 
+OF_STUDIES = ("study_started", "notice", "schema", "baseline", "progress")
 OF_RUNS = ("started", "epoch_ended", "ended", "failed")
 
 
