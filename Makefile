@@ -40,7 +40,7 @@ check: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest --quiet tests/test_import_order.py
+	$(BIN)/python -m pytest -qq tests/test_import_order.py
 
 bench: venv
 	$(BIN)/python -m benchmarks.quality --json benchmarks/quality/quality.jsonl
