@@ -260,7 +260,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "training.lanes.engine:Engine.population",
         "training.lanes.tile:Tile.train",
         "networks.fitting:Fitting.trained",
-        "fit:curves_frame",
+        "fit:Run",
     ),
     "fit_alone": (
         "training.lanes.solo:SoloRun.train",

@@ -25,7 +25,6 @@ from trimtab.studies.single_run import Run
 from trimtab.training.config import whole
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.run import RunRecord
-from trimtab.tuning.curves import curves_frame
 
 
 def fit(
@@ -137,7 +136,7 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, 
     return Run(
         name=name,
         module=fitting.trained(record),
-        curves=curves_frame(record.curves),
+        evaluations=record.curves,
         config=record.request.config,
         metric=None if fitting.metric is None else fitting.metric.name,
         score=fitting.best_score(record),

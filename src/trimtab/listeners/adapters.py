@@ -39,9 +39,11 @@ def _several(given: Any) -> Iterable[Any]:
 
 
 def _of_callback(callback: Any) -> Listener:
-    if isinstance(callback, Listener) and hears(callback, OF_RUNS):
-        return callback
-    has_methods = not isinstance(callback, Listener) and any(hasattr(callback, name) for name in OF_RUNS)
+    if isinstance(callback, Listener):
+        if hears(callback, OF_RUNS):
+            return callback
+        raise OptionError(f"callbacks holds {_kind(callback)}, which hears nothing of runs: give it as listeners=.")
+    has_methods = any(hasattr(callback, name) for name in OF_RUNS)
     if isinstance(callback, type) or not (has_methods or callable(callback)):
         raise OptionError(
             f"callbacks holds {_kind(callback)}: give functions of an epoch's values, or objects with a method "

@@ -1,6 +1,7 @@
 """Run: one training, finished, as the user holds it. Trains nothing."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import polars
@@ -9,6 +10,8 @@ from trimtab.knobs.knob import Task
 from trimtab.networks.own_optimizer import arguments_of
 from trimtab.networks.recipe import Recipe
 from trimtab.training.config import Config
+from trimtab.training.run import Curves
+from trimtab.tuning.curves import curves_frame
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +27,7 @@ class Run:
     Attributes:
         name: what the run is called, such as "lr=0.01, seed 0" in a sweep.
         module: the network with the weights of the best epoch, in evaluation mode.
-        curves: a polars frame with a row per evaluated epoch; see `trimtab.training.run.Curves` for its columns.
+        evaluations: what was noted in each evaluated epoch, as lists; `curves` is the frame of it.
         config: every knob of the training, those left out included.
         metric: what `score` is, None for the validation loss.
         score: the metric on the validation rows at the best epoch, as users read it.
@@ -44,7 +47,7 @@ class Run:
 
     name: str
     module: "torch.nn.Module"
-    curves: polars.DataFrame
+    evaluations: Curves = field(repr=False)
     config: Config
     metric: str | None
     score: float
@@ -64,6 +67,14 @@ class Run:
     def findings(self) -> tuple[()]:
         """Nothing yet: what is right and wrong with a run is not told so far."""
         return ()
+
+    @cached_property
+    def curves(self) -> polars.DataFrame:
+        """A row per evaluated epoch; see `trimtab.training.run.Curves` for the columns.
+
+        Made when it is looked at first: a sweep has hundreds of runs, and few of them are.
+        """
+        return curves_frame(self.evaluations)
 
     def plot(self) -> "Figure":
         """The score on training and validation rows by epoch, the best epoch marked: a matplotlib figure."""
