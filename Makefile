@@ -7,11 +7,9 @@ STAMP := .venv/.installed
 
 venv: $(STAMP)
 
-# Of the 16,000 files of Python that are installed a few thousand are ever imported: Python compiles those when they are,
-# which saves most of the minute that pip would take for all.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: venv

@@ -67,9 +67,7 @@ def test_a_listener_that_hears_nothing_where_it_is_given_belongs_elsewhere():
         def ended(self, run, result):
             pass
 
-    with pytest.raises(
-        OptionError, match="holds an OfStudies, which hears nothing of runs: give it as listeners="
-    ):
+    with pytest.raises(OptionError, match="holds an OfStudies, which hears nothing of runs: give it as listeners="):
         callbacks_as_listeners(OfStudies())
     with pytest.raises(OptionError, match="listeners holds an OfRuns, which is told of epochs: give it as callbacks="):
         observers_as_listeners(OfRuns())
