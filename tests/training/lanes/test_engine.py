@@ -216,15 +216,16 @@ def test_a_stopped_engine_keeps_what_was_evaluated():
     assert all(numpy.isfinite(r.predictions).all() for r in records)
 
 
+class Line(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+
+    def forward(self, x, codes):
+        return self.layer(x)
+
+
 def test_a_module_of_ones_own_learns_through_the_same_engine():
-    class Line(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.Linear(4, 1)
-
-        def forward(self, x, codes):
-            return self.layer(x)
-
     data = regression_data()
     engine = engine_for(data, Line)
     cfg = Config(network=(), optimizer=Optimizer("sgd", learning_rate=0.1), epochs=60, batch_size=16,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.lanes.test_engine import config, engine_for, regression_data, train
+from training.lanes.test_engine import Line, config, engine_for, regression_data, train
 from trimtab.training.config import Config, Optimizer, Schedule, Stopping
 from trimtab.training.lanes.signals import Signals
 from trimtab.training.run import Request
@@ -52,14 +52,6 @@ def test_units_that_never_move_are_dead_and_those_at_a_bound_saturated():
 def test_the_noise_scale_is_that_of_the_gradients_themselves():
     """Against tr(S) / |G|^2 of single rows' gradients, at weights that hardly move."""
     data = regression_data(folds=1, rows=4000)
-
-    class Line(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.Linear(4, 1)
-
-        def forward(self, x, codes):
-            return self.layer(x)
 
     engine = engine_for(data, Line)
     cfg = Config(network=(), optimizer=Optimizer("momentum", learning_rate=1e-8, momentum=0.98), epochs=12,
