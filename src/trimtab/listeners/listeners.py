@@ -3,7 +3,7 @@
 Knows nothing that happens.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,9 @@ class Listeners(Listener):
     def hear_runs(self) -> bool:
         """Whether anybody wants to be told of runs."""
         return bool(self._of_runs)
+
+    def __iter__(self) -> Iterator[Listener]:
+        return iter(self._all)
 
     def __enter__(self) -> "Listeners":
         return self

@@ -79,7 +79,8 @@ class Runs:
         """The records of all runs, in their order."""
         fitting = self.fitting
         requests = [Request(i, fitting.complete(named.recipe).config, 0, named.seed) for i, named in enumerate(recipes)]
-        listeners = Listeners([self.listeners, _UnscoredEpochs(fitting)])
+        metric, told = fitting.metric, fitting.networks.told
+        listeners = Listeners([*self.listeners, *([] if metric is None else [_UnscoredEpochs(metric, told)])])
         reports = RunReports(listeners)
         with listeners:
             reports.admitted(requests, [named.name for named in recipes])
@@ -165,12 +166,12 @@ class Runs:
 class _UnscoredEpochs(Listener):
     """Says once that the metric gave no number, although the loss is one."""
 
-    def __init__(self, fitting: Fitting) -> None:
-        self._metric, self._told = fitting.metric, fitting.networks.told
+    def __init__(self, metric: Metric, told: dict[str, object]) -> None:
+        self._metric, self._told = metric, told
 
     def epoch_ended(self, run: str, values: Mapping[str, float]) -> None:
         metric, figure = self._metric, values["validation_metric"]
-        if metric is None or math.isfinite(figure) or not math.isfinite(values["validation_loss"]):
+        if math.isfinite(figure) or not math.isfinite(values["validation_loss"]):
             return
         sentence = f"The metric {metric.name} gave {figure:g} in an epoch: one without a number is never the best."
         say_once(log, self._told, sentence)
