@@ -19,7 +19,7 @@ from trimtab.studies.call import Call
 from trimtab.studies.flow import study_of
 from trimtab.studies.network_subject import NetworkSubject
 from trimtab.studies.network_work import NetworkWork
-from trimtab.studies.request import NetworksRequest, TableOptions
+from trimtab.studies.request import NetworksRequest, TableOptions, TableRequest
 from trimtab.studies.study import Study
 from trimtab.studies.table_subject import TableSubject
 from trimtab.studies.table_work import TableWork
@@ -211,7 +211,6 @@ def _rows_and_columns(target: Any, data: Any, train: Any) -> tuple[Any, Any]:
 
 def _refuse_of_tables(**options: Any) -> None:
     """Raise OptionError where an option was given that only tables have."""
-    usual = {"task": "auto", "split": "random", "precision": "high"}
-    given = next((name for name, value in options.items() if value and value != usual.get(name)), None)
+    given = next((name for name, value in options.items() if value and value != getattr(TableRequest, name)), None)
     if given is not None:
         raise OptionError(f"{given}= belongs to tables: leave it out for networks of your own.")

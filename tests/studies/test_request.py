@@ -47,7 +47,7 @@ def test_options_that_say_nothing_usable_are_refused(options, says):
 def test_a_study_that_is_gone_on_with_is_asked_for_what_it_was_and_what_is_said_besides(tmp_path):
     before = TableRequest("t.csv", "y", split="group:g", seed=3, drop=("a", "b"), fixed={"loss": "mae"}, metric="mae")
     folder = folder_of(before, tmp_path / "s")
-    after, notices = TableOptions(drop="a,b", fixed={"lr": 0.1}, single=True).request(folder.path)
+    after, notices = TableOptions(drop="a,b", fixed={"lr": 0.1}, single=True).request(folder)
     assert (after.split, after.seed, after.metric, after.target) == ("group:g", 3, "mae", "y")
     assert dict(after.fixed) == {"loss": "mae", "lr": 0.1} and after.single and not after.refit
     assert str(after.data).endswith("t.csv") and after.test == USUAL_TEST_SHARE
@@ -60,20 +60,20 @@ def test_a_study_that_is_gone_on_with_is_asked_for_what_it_was_and_what_is_said_
 def test_its_data_split_and_metric_stay(said, tmp_path):
     folder = folder_of(TableRequest("t.csv", "y", split="group:g", seed=3, metric="mae"), tmp_path / "s")
     with pytest.raises(tt.StudyError, match="a resumed study keeps its data, split and metric"):
-        TableOptions(**said).request(folder.path)
+        TableOptions(**said).request(folder)
 
 
 def test_a_frame_is_to_be_given_again(tmp_path):
     folder = folder_of(TableRequest(FRAME, "y"), tmp_path / "s")
     with pytest.raises(tt.StudyError, match="was made from a frame: give the same data again"):
-        TableOptions().request(folder.path)
-    assert TableOptions(data=FRAME).request(folder.path)[0].data is FRAME
+        TableOptions().request(folder)
+    assert TableOptions(data=FRAME).request(folder)[0].data is FRAME
 
 
 def test_a_study_of_networks_is_not_gone_on_with_as_that_of_a_table(tmp_path):
     folder = folder_of(TableRequest("t.csv", "y"), tmp_path / "s", kind="module")
     with pytest.raises(tt.StudyError, match="networks of your own: resume it with the function"):
-        TableOptions().request(folder.path)
+        TableOptions().request(folder)
 
 
 def test_networks_are_judged_by_a_share_or_by_rows_of_their_own():

@@ -39,7 +39,7 @@ from trimtab.training.data import Fold, OneOutput, TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
 from trimtab.training.lanes.modules import Modules
-from trimtab.training.metrics import Metric, default_metric, known_metric, metric_for
+from trimtab.training.metrics import Metric, default_metric, greater_is_better, known_metric, metric_for
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.programs.layers import counts_rows
 from trimtab.training.programs.mlp_program import program_for
@@ -280,7 +280,7 @@ class Fitting:
             )
 
     def shown(self, error: float) -> float:
-        return error if self.metric is None else self.metric.shown(error)
+        return self.judging.shown(error)
 
     def program(self, module: nn.Module) -> Program:
         """The way the engine runs `module`, over a copy of it."""
@@ -332,7 +332,7 @@ class Fitting:
 
     def error_of(self, shown: float) -> float:
         """The error behind a figure that users read."""
-        return 1 - shown if self.metric is not None and self.metric.greater_is_better else shown
+        return 1 - shown if greater_is_better(self.metric) else shown
 
     def untrained(self, request: Request) -> tuple[float, float]:
         """The losses on training and validation rows before the first step; infinite where they are read anew."""

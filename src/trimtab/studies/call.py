@@ -31,7 +31,7 @@ class Call:
         listeners: who is told.
         trials: how many trials there are to be, those of earlier calls included; None where time alone decides.
         out: the folder of a new study; None for one that is named by what is studied.
-        resume: the folder of the study that is gone on with; None for a new one.
+        resume: the study that is gone on with, in its folder; None for a new one.
         is_lasting: whether the folder remains. One that is lost as soon as the call is done keeps no trial store,
             curves or signals, and no baseline is trained that only its readers would miss.
     """
@@ -42,7 +42,7 @@ class Call:
     listeners: Listeners = field(default_factory=Listeners)
     trials: int | None = None
     out: Path | None = None
-    resume: Path | None = None
+    resume: StudyFolder | None = None
     is_lasting: bool = True
 
     @classmethod
@@ -65,15 +65,14 @@ class Call:
             None if value is None else whole(name, value, 1)
             for name, value in (("trials", trials), ("threads", threads))
         )
-        if resume is not None:
-            resume = Path(resume)
-            StudyFolder.open(resume)
+        folder = None if resume is None else StudyFolder.open(Path(resume))
+        if folder is not None:
             if out is not None:
                 raise OptionError(
                     "--out is for a new study: one that is resumed stays in its folder. Leave one of both out."
                 )
             if budget is None and trials is None:
-                trials = trials_asked_for(resume)
+                trials = trials_asked_for(folder)
         for name, event in (("stop", stop), ("abort", abort)):
             if event is not None and not isinstance(event, threading.Event):
                 raise OptionError(f"{name} is {event!r}: it must be a threading.Event.")
@@ -85,13 +84,13 @@ class Call:
         )
         return cls(
             clock, device_named(device), threads or cores(), listeners, trials,
-            out=None if out is None else Path(out), resume=resume,
+            out=None if out is None else Path(out), resume=folder,
         )  # fmt: skip
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """The threads of this process are the lanes' inside, and a study that is gone on with is this call's alone."""
-        with locked(self.resume) if self.resume is not None else nullcontext(), lanes_in_threads():
+        with locked(self.resume.path) if self.resume is not None else nullcontext(), lanes_in_threads():
             yield
 
     @property

@@ -17,7 +17,7 @@ from trimtab.studies.call import Call
 from trimtab.studies.study import Study
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine
-from trimtab.training.metrics import Metric
+from trimtab.training.metrics import Metric, greater_is_better
 from trimtab.tuning import calls
 from trimtab.tuning.flight import Flight, in_flight
 from trimtab.tuning.folder import StudyFolder, new_study
@@ -103,8 +103,7 @@ def study_of(subject: _S, call: Call, begin: Callable[[_S, StudyFolder, Call], W
     is done beside."""
     subject.announce(call.listeners)
     if call.resume is not None:
-        folder = StudyFolder.open(call.resume)
-        return _in_folder(subject, call, folder, call.told(subject.changes(folder)), begin)
+        return _in_folder(subject, call, call.resume, call.told(subject.changes(call.resume)), begin)
     if subject.storage:
         check_opens(subject.storage)
     path = new_folder(subject.name) if call.out is None else call.out
@@ -139,7 +138,7 @@ def _earlier(subject: Subject, call: Call, folder: StudyFolder, asked: dict[str,
     """The trials of earlier calls."""
     if not call.is_lasting:
         return []
-    greater = subject.metric is not None and subject.metric.greater_is_better
+    greater = greater_is_better(subject.metric)
     earlier = begun(folder, url=subject.storage, greater_is_better=greater, asked=kept(asked))
     for notice in words_of_going_on(earlier, call.trials) if call.resume is not None else ():
         call.listeners.notice(notice)
@@ -154,7 +153,7 @@ def _searched(
     flight = Flight(folder, flying)
     writer = TrialWriter(
         folder, subject.space, url=subject.storage, flight=flight, keeps_records=call.is_lasting,
-        greater_is_better=subject.metric is not None and subject.metric.greater_is_better,
+        greater_is_better=greater_is_better(subject.metric),
         earlier=earlier + [each.so_far for each in flying if each.so_far is not None],
     )  # fmt: skip
     with closing(work.engine), writer:

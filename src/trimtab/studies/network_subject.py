@@ -30,7 +30,7 @@ from trimtab.studies.call import Call
 from trimtab.studies.network_study import KIND, NetworkStudy
 from trimtab.studies.request import NetworksRequest
 from trimtab.training.data import TrainingData
-from trimtab.training.metrics import Metric
+from trimtab.training.metrics import Metric, greater_is_better
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.going_on import address_of, seed_of
 from trimtab.tuning.trial import TrialRecord
@@ -52,10 +52,8 @@ class NetworkSubject:
         """What is asked for, read and tried; raises a TrimtabError that says what cannot be searched."""
         seed, storage = request.seed or 0, request.storage
         if call.resume is not None:
-            storage = _storage_of(StudyFolder.open(call.resume), storage)
-            # No seed is a usual one here: what is given has to be that of the study.
-            before = seed_of(call.resume, 0) if request.seed is None else request.seed
-            seed = seed_of(call.resume, before, usual=-1)
+            storage = _storage_of(call.resume, storage)
+            seed = seed_of(call.resume, request.seed)
         datasets = Datasets.read(request.data, request.valid, seed=seed, batch_size=None)
         if datasets.is_streamed:
             raise OptionError(
@@ -100,7 +98,7 @@ class NetworkSubject:
             "share": self.request.share, "trained": identity_of_study(fitting, space.fixed, self._first_network()),
             "metric": None if metric is None else metric.name, "storage": self.storage,
             "fingerprint": _fingerprint(fitting),
-            "greater_is_better": metric is not None and metric.greater_is_better,
+            "greater_is_better": greater_is_better(metric),
             "has_weights": fitting.datasets.has_weights, "drops_last": fitting.drops_last,
             "reading": conventions_of(fitting).noted(),
         }  # fmt: skip

@@ -48,14 +48,14 @@ class TableOptions:
     space: Any = None
     valid: Any = USUAL
 
-    def request(self, resume: Path | None) -> tuple["TableRequest", list[str]]:
+    def request(self, resume: StudyFolder | None) -> tuple["TableRequest", list[str]]:
         """What is asked by them, of a new study or of that in `resume`; and what a user ought to know of that.
 
         Raises OptionError, and StudyError for options that would change the data, split or metric of a study.
         """
         said = self._checked()
         if resume is not None:
-            return TableRequest.going_on(StudyFolder.open(resume), said)
+            return TableRequest.going_on(resume, said)
         if self.data is None:
             raise OptionError("There is no data: name a file, or a study to go on from with --resume.")
         refuse_second_split(self.data, self.split, self.test)
@@ -162,7 +162,7 @@ class NetworksRequest:
 
     make: Any
     data: Any
-    valid: Any = 0.2
+    valid: Any = USUAL_VALID_SHARE
     test: Any = None
     space: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)

@@ -52,7 +52,7 @@ class TableSubject:
         )  # fmt: skip
         subject = cls.of(request, prepared, call.device)
         if call.resume is not None:
-            subject.check_fingerprint(StudyFolder.open(call.resume))
+            subject.check_fingerprint(call.resume)
         return subject
 
     @classmethod

@@ -220,6 +220,11 @@ ALIASES = {
 }  # fmt: skip
 
 
+def greater_is_better(metric: Metric | None) -> bool:
+    """Whether a larger figure is the better one; without a metric it is a loss, of which a smaller one is."""
+    return metric is not None and metric.greater_is_better
+
+
 def default_metric(task: Task) -> Metric:
     """What a study is judged by when nothing is asked: RMSE, or log loss."""
     return METRICS["rmse" if task == "regression" else "log_loss"]

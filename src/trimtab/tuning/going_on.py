@@ -34,17 +34,19 @@ def address_of(folder: StudyFolder, before: str | None, given: str | None) -> st
     return given
 
 
-def seed_of(path: Path, given: int, usual: int = 0) -> int:
-    """The seed of the study at `path`; raises StudyError where another one than the usual is given."""
-    before = StudyFolder.open(path).read("study.json")["asked"].get("seed", usual)
-    if given not in (before, usual):
-        raise StudyError(f"{path} was made with seed {before}, not {given}: leave --seed out, or start a new study.")
+def seed_of(folder: StudyFolder, given: int | None) -> int:
+    """The seed of the study in `folder`; raises StudyError where another one is given."""
+    before = folder.read("study.json")["asked"].get("seed", 0)
+    if given not in (None, before):
+        raise StudyError(
+            f"{folder.path} was made with seed {before}, not {given}: leave --seed out, or start a new study."
+        )
     return before
 
 
-def trials_asked_for(path: Path) -> int | None:
-    """How many trials the study at `path` was asked for, None where by time alone."""
-    return StudyFolder.open(path).read("study.json")["asked"].get("trials")
+def trials_asked_for(folder: StudyFolder) -> int | None:
+    """How many trials the study in `folder` was asked for, None where by time alone."""
+    return folder.read("study.json")["asked"].get("trials")
 
 
 def words_of_held_knobs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
