@@ -23,7 +23,7 @@ from trimtab.training.lanes.lane import Lane
 from trimtab.training.lanes.plans import steps_ahead
 from trimtab.training.lanes.precision import multiplying
 from trimtab.training.lanes.signals import ALL_SIGNALS, Signals
-from trimtab.training.programs.program import Activity, Program
+from trimtab.training.programs.program import Activity, Program, looked_at
 from trimtab.training.programs.step import (
     FIRST_TENSOR,
     Batches,
@@ -221,15 +221,10 @@ class SoloRun:
         """The run on all batches of a part, and, where that is to be watched, what each activation layer did."""
         parameters = self.program.layout.views(self._evaluated)
         outputs, targets, weights = [], [], []
-        activity: tuple[Activity, ...] = ()
+        activity: tuple[Activity, ...] | None = () if watch else None
         for batch in batches:
             lane = batch.one_lane()
-            if watch:
-                piece, seen = self.program.watched(parameters, lane.inputs, self.buffers)
-                activity = tuple(a | b for a, b in zip(activity, seen, strict=True)) if activity else seen
-            else:
-                with torch.no_grad():
-                    piece = self.program.forward(parameters, lane.inputs, None, self.buffers)
+            piece, activity = looked_at(self.program, parameters, lane.inputs, self.buffers, activity)
             outputs.append(piece)
             targets.append(lane.targets)
             weights.append(lane.weights)
@@ -239,7 +234,7 @@ class SoloRun:
         truth = [torch.cat(parts, dim=1) for parts in zip(*targets, strict=True)]
         whole = truth[0] if len(truth) == 1 else tuple(truth)
         weight = torch.cat(weights, dim=1)
-        return self.judging.judged(self.kind, result, whole, weight, self.coefficients.losses), activity
+        return self.judging.judged(self.kind, result, whole, weight, self.coefficients.losses), activity or ()
 
     def record(self) -> RunRecord:
         """What remains of the run."""

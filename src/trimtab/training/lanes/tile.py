@@ -21,7 +21,7 @@ from trimtab.training.data import gathered
 from trimtab.training.lanes.judging import Judging, LaneScores
 from trimtab.training.lanes.population import Part, Population
 from trimtab.training.programs.operands import Operands
-from trimtab.training.programs.program import Activity, Program
+from trimtab.training.programs.program import Activity, Program, looked_at
 from trimtab.training.programs.step import NOTED_EVERY, Batches, Features, Plan, Step
 from trimtab.training.rules.objective import Objective
 
@@ -131,27 +131,17 @@ class Tile:
         rows = part.rows[self.folds].to(data.device)
         counts = part.counts[self.folds].view(-1, 1)
         is_real = (torch.arange(rows.shape[1]).view(1, -1) < counts).to(data.device)
-        at_once = max(1, ROWS_PER_EVALUATION // len(self))
-        outputs, activity = [], ()
+        at_once, own = max(1, ROWS_PER_EVALUATION // len(self)), slice(self.first, self.last)
+        parameters = self.population.program.layout.views(self.population.evaluated.data[own])
+        buffers = {name: value.data[own] for name, value in self.population.buffers.items()}
+        outputs, activity = [], () if watch else None
         for start in range(0, rows.shape[1], at_once):
-            piece, seen = self._outputs(worker, inputs, rows[:, start : start + at_once], watch=watch)
-            activity = tuple(a | b for a, b in zip(activity, seen, strict=True)) if activity else seen
+            chosen = gathered(inputs, rows[:, start : start + at_once])
+            piece, activity = looked_at(worker.program, parameters, chosen, buffers, activity)
             outputs.append(piece)
         whole = pytree.tree_map(lambda *pieces: torch.cat(pieces, dim=1), *outputs) if len(outputs) > 1 else outputs[0]
         weights = data.weights[rows] * is_real
-        return judging.judged(data, whole, data.targets_of(rows), weights, self.coefficients.losses), activity
-
-    def _outputs(
-        self, worker: Worker, inputs: tuple[Tensor, ...], rows: Tensor, *, watch: bool
-    ) -> tuple[object, tuple[Activity, ...]]:
-        population, own = self.population, slice(self.first, self.last)
-        parameters = population.program.layout.views(population.evaluated.data[own])
-        buffers = {name: value.data[own] for name, value in population.buffers.items()}
-        chosen = gathered(inputs, rows)
-        if watch:
-            return worker.program.watched(parameters, chosen, buffers)
-        with torch.no_grad():
-            return worker.program.forward(parameters, chosen, None, buffers), ()
+        return judging.judged(data, whole, data.targets_of(rows), weights, self.coefficients.losses), activity or ()
 
 
 def _ratio(before: Tensor, after: Tensor) -> Tensor:

@@ -201,3 +201,19 @@ def outputs_of(
 ) -> Float[Tensor, "lanes rows outputs"]:
     """The outputs in evaluation mode of lanes whose parameters lie flat."""
     return program.forward(program.layout.views(flat), inputs, None, buffers or {})
+
+
+def looked_at(
+    program: Program,
+    parameters: Buffers,
+    inputs: tuple[Tensor, ...],
+    buffers: Buffers,
+    activity: tuple[Activity, ...] | None,
+) -> tuple[Any, tuple[Activity, ...] | None]:
+    """The outputs of lanes in evaluation mode, and what each activation layer did on these rows and those before;
+    `activity` is that of the rows before, () where there were none, None where it is not watched."""
+    if activity is None:
+        with torch.no_grad():
+            return program.forward(parameters, inputs, None, buffers), None
+    outputs, seen = program.watched(parameters, inputs, buffers)
+    return outputs, tuple(a | b for a, b in zip(activity, seen, strict=True)) if activity else seen
