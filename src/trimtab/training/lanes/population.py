@@ -25,11 +25,10 @@ from trimtab.training.run import Request, RunRecord
 STEPS_PER_ROUND = 12
 # Evaluating is to stay below this share of the time. A guess: early stopping wants it often, training seldom.
 SHARE_OF_EVALUATION = 0.15
-# A row that is evaluated costs a third of one that is trained on by its products (a forward, no backward); in small
-# networks all that is done beside them costs more than a row does: 1.1 of it without products, half of that at 50,000
-# parameters. Guesses, and high ones: 0.95, 0.63 and 0.61 of a row were measured since at 60, 1,500 and 20,000
-# parameters (benchmarks/RESULTS.md, "Compiled evaluations"), so that evaluating takes about half of its share.
-PRODUCTS_OF_EVALUATION, REST_OF_EVALUATION, SMALL_NETWORK = 1 / 3, 1.1, 50_000
+# A row that is evaluated costs so much of one that is trained on, and more in a network of few parameters, where all
+# that is done beside the products costs more than they do: 0.95, 0.63 and 0.61 were measured at 60, 1,500 and 20,000
+# parameters (benchmarks/RESULTS.md, "Compiled evaluations").
+COST_OF_EVALUATION, MORE_IF_SMALL, SMALL_NETWORK = 0.6, 0.35, 500
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ class Population:
         """Epochs between evaluations: enough steps to be worth a round, and few enough rows to evaluate."""
         folds = range(len(self.data.folds))
         rounds = -(-STEPS_PER_ROUND // max(self.batches(fold) for fold in folds))
-        cost = PRODUCTS_OF_EVALUATION + REST_OF_EVALUATION / (1 + self.program.layout.size / SMALL_NETWORK)
+        cost = COST_OF_EVALUATION + MORE_IF_SMALL / (1 + self.program.layout.size / SMALL_NETWORK)
         # All folds' lanes are evaluated on as many rows as the largest has; of growing windows, the first train on few.
         evaluated = len(folds) * self.validation.rows.shape[1] * cost
         trained = sum(self.batches(fold) * self.batch_size(fold) for fold in folds)
