@@ -1,0 +1,1 @@
+"""What is right and wrong with a training, and what to change: from records to findings; nothing is trained here."""
