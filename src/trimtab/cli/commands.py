@@ -89,6 +89,7 @@ def fit(
     precision: Annotated[Text, _search("high; or auto: bfloat16 where it is faster.", "high")] = None,
     single: Annotated[bool, _search("Save one network instead of an ensemble.", name="--single")] = False,
     refit: Annotated[bool, _search("Train once more on all rows after the test.", name="--refit")] = False,
+    counterfactuals: Annotated[Text, _search("Share of the time for what each choice was worth.", "15%")] = None,
     resume: Annotated[Text, _search("Folder of a study to continue; the budget is additional time.")] = None,
     storage: Annotated[Text, _search("Database URL for the trials.", "a file in the study")] = None,
     out: Annotated[Text, _output("Folder of the study.", "trimtab-runs/DATA-DATE-N")] = None,
@@ -120,6 +121,31 @@ def fit(
             ("predict", folder, "NEW.csv", "-o", "predictions.csv"), ("evaluate", folder, "KNOWN.csv"),
             ("fit", "--resume", folder, "--budget", "5m"), ("export", folder, "--python", "train.py"),
         ))  # fmt: skip
+
+
+@app.command(epilog="Example: trimtab explain trimtab-runs/houses-2026-01-31-1 --budget 2m --knob loss")
+def explain(
+    run: Annotated[str, typer.Argument(help="The study's folder.")],
+    budget: Annotated[Text, typer.Option(help="Time to measure more in: 30s, 2m. Left out: what is known.")] = None,
+    knob: Annotated[Text, typer.Option(help="The only knob to look at: loss, optimizer, lr, epochs, ...")] = None,
+    data: Annotated[Text, typer.Option(help="The study's data, where the file has moved.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to train with.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show every comparison and finding.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the result only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """What each choice of the winner was worth: its copies with one knob changed, trained beside it again."""
+    from trimtab.studies.loading import load
+    from trimtab.terminal.explanation import print_explanation
+
+    study = load(run)
+    with Interruption(_view(is_quiet=quiet, is_json=as_json)) as interruption:
+        told = {"stop": interruption.stop, "abort": interruption.abort} if budget is not None else {}
+        explanation = study.explain(knob, budget=budget, data=data, threads=threads, **told)
+    if as_json:
+        typer.echo(json.dumps(explanation.to_json()))
+        return
+    print_explanation(console_on(sys.stdout), explanation, everything=everything)
 
 
 @app.command(epilog="Example: trimtab predict trimtab-runs/houses-2026-01-31-1 new.csv --keep id -o predictions.csv")

@@ -4,16 +4,19 @@ Knows the subject, its folder and the floors below; it searches nothing itself.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trimtab.errors import StudyError
+from trimtab.findings.worth.account import Step
 from trimtab.model.model import Model, build
 from trimtab.model.tensors import with_test_rows
 from trimtab.studies import choice
 from trimtab.studies.all_rows import AllRows
 from trimtab.studies.call import Call
 from trimtab.studies.choice import Chosen
+from trimtab.studies.counterfactuals.ground import Ground
+from trimtab.studies.counterfactuals.grounds import ensemble_of_table, ground_of_table
 from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
@@ -48,6 +51,7 @@ class TableWork:
         self.prepared, self.metric, self.held = subject.prepared, subject.metric, subject.space.fixed
         self.baselines: Sequence[str] = BASELINES if call.is_lasting else FITTED_BASELINES
         self._model_saved: float | None = None
+        self._members: Sequence[Mapping[str, Any]] = ()
         if call.is_lasting:
             folder.save_folds(folds_frame(self.prepared.folds, self.prepared.development_rows))
         request, finishing = subject.request, self._reserved()
@@ -107,6 +111,7 @@ class TableWork:
         if self.call.is_lasting:
             folder.save_predictions(predictions_frame(self.prepared, model, judged))
         result = self._result(chosen, trials, model, judged)
+        self._members = result["ensemble"]
         self._compare_with_yardsticks(chosen, trials, judged)
         if request.refit:
             if self.all_rows.refit(chosen, with_test_rows(subject.data, self.prepared)):
@@ -115,6 +120,12 @@ class TableWork:
         for notice in edge_notices(chosen.winner, subject.space, trials=result["finished"]):
             self.call.listeners.notice(notice)
         return SearchResult(chosen.winner, result)
+
+    def ground(self, winner: TrialRecord) -> Ground:
+        return ground_of_table(self.subject, winner, self.call)
+
+    def last_step(self, winner: TrialRecord) -> Step | None:
+        return ensemble_of_table(self.subject, self.folder, winner, self._members)
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
         """The trials that may be the model: a baseline that does not keep the knobs that are held still is a yardstick.
