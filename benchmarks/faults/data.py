@@ -40,7 +40,7 @@ MILD_TO_GROSS = 5
 
 @dataclass(frozen=True)
 class SetUp:
-    """One table or search: what its rules say of it, how gross the fault is (0 mild, 4 gross), and what else is true."""
+    """One table or search: what is said of it, how gross the fault is (0 mild, 4 gross), and what else is true."""
 
     judged: Findings
     severity: int = 0
@@ -81,7 +81,9 @@ def control(generator: Generator, index: int) -> SetUp:
 
 def control_of_tensors(generator: Generator, index: int) -> SetUp:
     rows, columns = int(generator.choice([100, 1000])), int(generator.integers(1, 30))
-    inputs = generator.normal(size=(rows, columns)) * generator.uniform(0.5, 2, columns) + generator.uniform(-1, 1, columns)
+    inputs = generator.normal(size=(rows, columns)) * generator.uniform(0.5, 2, columns) + generator.uniform(
+        -1, 1, columns
+    )
     target = inputs[:, 0] * generator.uniform(0.3, 3) + generator.normal(size=rows)
     record = TableRecord.of_arrays(inputs, target)
     return SetUp(together([unscaled_inputs(record), unscaled_target(record)]))
@@ -239,7 +241,7 @@ def few_to_judge(generator: Generator, severity: int) -> SetUp:
         return SetUp(together([too_few_to_judge(units, task=task, part="test")]), severity)
     half = [0.12, 0.15, 0.2, 0.4, 1.0][severity]
     middle = generator.uniform(-0.5, 0.5) * (half - 0.11)
-    gains = {name: (middle, middle - half, middle + half) for name in ("linear", "default_mlp")}
+    gains = dict.fromkeys(("linear", "default_mlp"), (middle, middle - half, middle + half))
     found = evaluation_too_noisy(1.0, (1 - half, 1 + half), gains, metric="rmse", error=1.0, rows=units)
     return SetUp(together([found]), severity)
 
@@ -262,7 +264,9 @@ def too_little(generator: Generator, severity: int) -> SetUp:
     return learning_curve(generator, [0.08, 0.1, 0.12, 0.15, 0.25][severity])
 
 
-def search_of(differences: dict[str, float], generator: Generator, noise: float, edges: tuple[Edge, ...] = ()) -> Findings:
+def search_of(
+    differences: dict[str, float], generator: Generator, noise: float, edges: tuple[Edge, ...] = ()
+) -> Findings:
     """What is said of a search whose model differs from others by so much, seen through noise."""
     gains = {}
     for name, truth in differences.items():
@@ -291,7 +295,10 @@ def at_an_edge(generator: Generator, severity: int) -> SetUp:
 
 def healthy_search(generator: Generator, index: int) -> SetUp:
     gains = {"mean": 0.5, "linear": 0.2, "boosted_tree": 0.08, "default_mlp": 0.08}
-    found = [*search_of(gains, generator, 0.012).found, *learning_curve(generator, generator.uniform(0, 0.02)).judged.found]
+    found = [
+        *search_of(gains, generator, 0.012).found,
+        *learning_curve(generator, generator.uniform(0, 0.02)).judged.found,
+    ]
     return SetUp(Findings(tuple(found)))
 
 
@@ -330,7 +337,11 @@ def main() -> None:
     offset = int(asked.tuning)
     began = time.monotonic()
     others: Counter[str] = Counter()
-    print("| id | set-ups | found | recall | by severity, mild to gross | claimed beside it |\n| --- " + "| --- " * 5 + "|")
+    print(
+        "| id | set-ups | found | recall | by severity, mild to gross | claimed beside it |\n| --- "
+        + "| --- " * 5
+        + "|"
+    )
     for name, makers in FAULTS.items():
         if asked.only and asked.only != name:
             continue

@@ -77,7 +77,7 @@ def search_edge(record: SearchRecord) -> list[Outcome]:
             Finding(
                 "search_edge",
                 "low",
-                f"The best {edge.knob} ({edge.shown}) is at the edge of what is tried: {side} value may be better still.",
+                f"The best {edge.knob} ({edge.shown}) is at the edge of what is tried: {side} value may be better.",
                 {"knob": edge.knob, "value": edge.value, "end": edge.end, "trials": record.trials},
                 Effect("What lies beyond was not tried (the cost is not known)."),
                 Remedy(
@@ -93,8 +93,8 @@ def search_edge(record: SearchRecord) -> list[Outcome]:
 def worse_than_baseline(record: SearchRecord) -> Outcome:
     """Something simpler beats the network: the mean, a linear model, or boosted trees.
 
-    Rule: the paired 95 % interval of the difference in the study's metric, bootstrapped over the rows' units on the same
-    rows, is on the baseline's side of 0. Of several the best is named.
+    Rule: the paired 95 % interval of the difference in the study's metric, bootstrapped over the rows' units on the
+    same rows, is on the baseline's side of 0. Of several the best is named.
     """
     others = {name: gain for name, gain in record.gains.items() if name != DEFAULT_MLP}
     if not others or all(gain.verdict == UNKNOWN for gain in others.values()):
@@ -113,8 +113,8 @@ def worse_than_baseline(record: SearchRecord) -> Outcome:
     return Finding(
         "worse_than_baseline",
         severity,
-        f"{record.called(name).capitalize()} beats the network: its error ({record.error_in_words}) is {said} smaller on "
-        f"the same {counted(record.rows, 'row')}{', and ' + listed(also) + ' too' if also else ''}.",
+        f"{record.called(name).capitalize()} beats the network: its error ({record.error_in_words}) is {said} smaller "
+        f"on the same {counted(record.rows, 'row')}{', and ' + listed(also) + ' too' if also else ''}.",
         _evidence(record, better),
         Effect(f"The error is {said} larger than it needs to be (measured on {record.judged_by}).", share, True),
         Remedy(
@@ -137,7 +137,7 @@ def gain_within_noise(record: SearchRecord) -> Outcome:
         return NotChecked(
             "gain_within_noise", "the default network was not trained, or the rows are too few to compare"
         )
-    share, said = _in_per_cent(gain, record.error, is_loss=False)
+    said = _in_per_cent(gain, record.error, is_loss=False)[1]
     if gain.verdict == BETTER:
         return f"The search has gained on the default network: {said} less error ({record.error_in_words})."
     if gain.verdict == WORSE:
@@ -159,14 +159,14 @@ def _nothing_gained(record: SearchRecord, statement: str, gain: Gain | None) -> 
         _evidence(record, {} if gain is None else {DEFAULT_MLP: gain}) | {"trials": record.trials},
         Effect(f"Nothing is lost but the time of the search (measured on {record.judged_by}).", None, True),
         Remedy(
-            "Give the search a longer budget, or judge by more rows, if a gain this small matters.", flag="--budget 30m",
-            code='budget="30m"',
+            "Give the search a longer budget, or judge by more rows, if a gain this small matters.",
+            flag="--budget 30m", code='budget="30m"',
         ),
     )  # fmt: skip
 
 
 def _in_per_cent(gain: Gain, error: float, *, is_loss: bool) -> tuple[float, str]:
-    """A gain as a share of the model's error (of the other's, for a gain), with its interval: "3.1 % [1.2 %, 4.8 %]"."""
+    """A gain as a share of the model's error (of the other's, for a gain): "3.1 % [1.2 %, 4.8 %]"."""
     assert gain.better_by is not None and gain.interval is not None
     sign = -1.0 if is_loss else 1.0
     base = error if is_loss else error + gain.better_by

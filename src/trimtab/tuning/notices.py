@@ -28,7 +28,8 @@ class Edge:
     def words(self) -> str:
         """A sentence with the flag that moves it."""
         side = "beyond it" if self.end == HIGH else "below it"
-        return f"The best {self.knob} ({self.shown}) is at the edge of what is tried: try {flag(self.knob)} with a value {side}."
+        where = f"The best {self.knob} ({self.shown}) is at the edge of what is tried"
+        return f"{where}: try {flag(self.knob)} with a value {side}."
 
     @property
     def shown(self) -> str:

@@ -76,8 +76,8 @@ def _covariance(lines: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
 def too_little_data(rows: Sequence[int], errors: ArrayLike, *, metric: str, seed: int = 0) -> Outcome:
     """Twice the rows would gain more than 5 % of the error, and the gain is beyond noise.
 
-    Rule: see `extrapolated`; a finding is made where the middle of the gain is at least 5 % and its 95 % interval leaves
-    0 out. `errors` float [pairs, sizes] are lower for better.
+    Rule: see `extrapolated`; a finding is made where the middle of the gain is at least 5 % and its 95 % interval
+    leaves 0 out. `errors` float [pairs, sizes] are lower for better.
     """
     found = extrapolated(rows, errors, seed=seed) if len(rows) >= 3 else None
     if found is None:
@@ -89,8 +89,8 @@ def too_little_data(rows: Sequence[int], errors: ArrayLike, *, metric: str, seed
     return Finding(
         "too_little_data",
         "high" if found.low >= 0.1 else "medium",
-        f"There is too little data: with twice the {counted(most, 'row')} to train on, the error ({metric}) is expected to"
-        f" fall by {said}.",
+        f"There is too little data: with twice the {counted(most, 'row')} to train on, the error ({metric}) is "
+        f"expected to fall by {said}.",
         {"rows": list(rows), "errors": numpy.asarray(errors, dtype=numpy.float64).mean(0).tolist(),
          "gain": found.gain, "low": found.low, "high": found.high},
         Effect(f"Twice the rows would spare {said} of the error (estimated from a learning curve).", found.gain),
@@ -135,8 +135,8 @@ def evaluation_too_noisy(
         rows: those it was judged by.
 
     Rule: no paired comparison leaves 0 out, and the widest reaches further than 10 % of the error to both sides: a gain
-    that matters, and a loss that matters, are both possible. A narrow interval around 0 is no finding: there nothing was
-    gained, and that is known.
+    that matters, and a loss that matters, are both possible. A narrow interval around 0 is no finding: there nothing
+    was gained, and that is known.
     """
     known = {name: gain for name, gain in gains.items() if gain is not None}
     if interval is None or not known or not error > 0:
@@ -150,7 +150,8 @@ def evaluation_too_noisy(
         "evaluation_too_noisy",
         "medium",
         f"The score is too noisy to rank networks: on {counted(rows, 'row')} the error ({metric}) could be "
-        f"{100 * reach[widest]:.0f} % larger or smaller than that of {_CALLED.get(widest, widest)}, and nobody could tell.",
+        f"{100 * reach[widest]:.0f} % larger or smaller than that of {_CALLED.get(widest, widest)}, and nobody "
+        "could tell.",
         {"figure": figure, "interval": list(interval), "rows": rows, "reach": reach},
         Effect(f"Gains of less than {100 * reach[widest]:.0f} % cannot be seen (measured)."),
         Remedy("Judge by more rows, or by all of them out of fold.", flag="--test none", code='test="none"'),
@@ -158,5 +159,6 @@ def evaluation_too_noisy(
 
 
 _CALLED = {
-    "mean": "the mean", "linear": "a linear model", "default_mlp": "the default network", "boosted_tree": "boosted trees",
+    "mean": "the mean", "linear": "a linear model", "default_mlp": "the default network",
+    "boosted_tree": "boosted trees",
 }  # fmt: skip

@@ -6,10 +6,12 @@ Knows the rules on data and a clock; what each of them says stands with it.
 import time
 from collections.abc import Callable, Iterable
 
-from trimtab.findings.data import copies, leakage, representative
+from trimtab.findings.data import copies, leakage
 from trimtab.findings.data.amount import too_few_to_judge
 from trimtab.findings.data.classes import class_imbalance
+from trimtab.findings.data.dependence import belongs_together
 from trimtab.findings.data.relation import features_carry_nothing
+from trimtab.findings.data.representative import differs_from_validation
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Findings, NotChecked
 from trimtab.findings.outcome import Outcome, together
@@ -31,14 +33,16 @@ def before_training(prepared: Prepared, *, metric: str = "", seconds: float = MO
     """
     record = TableRecord.of_prepared(prepared, seed=seed)
     judged, part = (prepared.units, "validation") if prepared.test is None else (prepared.test_units, "test")
-    units = len(set(judged.tolist()))
+    # Whether rows of one group say the same is not known yet: they count as evidence of their own.
+    units = len(set(judged.tolist())) if record.split == "random" else len(judged)
     checks: list[tuple[str, Callable[[], Iterable[Outcome]]]] = [
         ("class_imbalance", lambda: [class_imbalance(record, metric=metric)]),
         ("evaluation_too_noisy", lambda: [too_few_to_judge(units, task=record.task, part=part)]),
         ("duplicate_rows", lambda: [copies.duplicate_rows(record)]),
         ("leakage", lambda: leakage.checks(record, seed=seed)),
         ("features_carry_nothing", lambda: [features_carry_nothing(record, seed=seed)]),
-        ("not_representative", lambda: representative.checks(record, seed=seed)),
+        ("not_representative", lambda: [differs_from_validation(record, seed=seed)]),
+        ("not_representative", lambda: belongs_together(record, seed=seed)),
     ]
     return in_time(checks, seconds)
 

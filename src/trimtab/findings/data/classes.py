@@ -22,8 +22,8 @@ CLASSES_SHOWN = 3
 def class_imbalance(record: TableRecord, *, metric: str = "") -> Outcome:
     """A class has fewer rows than folds, or than ten; or accuracy is asked for and one class has nine rows in ten.
 
-    Rule: counts alone. An uneven share of classes is no fault in itself: log loss, ROC AUC and balanced accuracy judge it
-    well, and a finding is made only of what it costs.
+    Rule: counts alone. An uneven share of classes is no fault in itself: log loss, ROC AUC and balanced accuracy judge
+    it well, and a finding is made only of what it costs.
     """
     if record.task != "classification":
         return None

@@ -69,7 +69,8 @@ def copies_among(record: TableRecord, name: str = "test") -> Outcome:
     if len(columns) < 2 or not record.other:
         return None
     joined = [
-        Column(c.name, c.kind, numpy.concatenate([c.values, others[c.name].values]), distinct=c.distinct) for c in columns
+        Column(column.name, column.kind, numpy.concatenate([column.values, others[column.name].values]))
+        for column in columns
     ]  # fmt: skip
     twins = _twins([_numbered(column) for column in joined])
     there = twins.key[record.size :]
@@ -134,8 +135,8 @@ def _found(
     what = "features and target" if are_whole else "features"
     of = "of those looked at" if record.is_sample else "of those that validate"
     return _finding(
-        f"{counted(len(rows), 'validation row has', 'validation rows have')} a twin with the same {what} among the rows "
-        f"that train ({100 * share:.0f} % {of}{other}): the score is too good.",
+        f"{counted(len(rows), 'validation row has', 'validation rows have')} a twin with the same {what} among the "
+        f"rows that train ({100 * share:.0f} % {of}{other}): the score is too good.",
         {
             "part": "validation", "twins": len(rows), "share": share, "rows": rows[:ROWS_SHOWN].tolist(),
             "sets": twins.sets, "expected_sets": twins.expected, "contradicting_sets": contradicting,

@@ -139,13 +139,13 @@ def _of_numbers(record: TableRecord, known: NDArray[numpy.int64], targets: Float
     return Finding(
         "label_noise",
         severity,
-        f'{counted(len(rows), "target lies", "targets lie")} so far from what the other rows let expect that an error in '
-        f'the data is likely; furthest is row {rows[0]}, where "{name}" is {_figure(targets[i, at])} and '
+        f'{counted(len(rows), "target lies", "targets lie")} so far from what the other rows let expect that an error '
+        f'in the data is likely; furthest is row {rows[0]}, where "{name}" is {_figure(targets[i, at])} and '
         f"{_figure(predicted[i, at])} is predicted ({which}; rows are counted from 0).",
         {"rows": rows[:ROWS_KEPT].tolist(), "share_of_squared_error": share},
         Effect(f"{100 * share:.0f} % of the squared error comes from them (measured out of fold).", share),
         Remedy(
-            "Look at these rows and mend or leave out those that are wrong; or train with a loss that they do not rule.",
+            "Look at these rows and mend or leave out those that are wrong; or train with a loss they do not rule.",
             change={"loss": "huber"}, flag="--loss huber", code='loss="huber"',
         ),
     )  # fmt: skip

@@ -33,9 +33,9 @@ def tells_the_target(record: TableRecord, *, seed: int = 0) -> Outcome:
     """One column alone predicts the target nearly perfectly.
 
     Rule: from each column alone the rank of the target (or its class) is predicted out of fold by a tree of 64 leaves,
-    by the label's mean where it holds labels. A column is suspected that explains 95 % of the squared error (Brier's for
-    classes) and leaves open at most a fifth of what boosted trees on all columns together leave open that explain less
-    alone: what has one cause, or several alike, is no leak. Whether the column is known when a prediction is made only
+    by the label's mean where it holds labels. A column is suspected that explains 95 % of the squared error (Brier's
+    for classes) and leaves open at most a fifth of what boosted trees on all columns together leave open that explain
+    less alone: what has one cause, or several alike, is no leak. Whether the column is known when a prediction is made only
     the user can say: the statement says what it explains.
     """
     features = record.features
@@ -176,8 +176,8 @@ def _of_the_future(name: str, target: str, time: str) -> Finding:
 def learns_identifiers(record: TableRecord) -> Outcome:
     """A column that only names the rows is learnt from, because the user asked for it.
 
-    Rule: a label or whole number that is different in more than half of the rows (the rule by which columns are left out
-    as identifiers), taken in by --category or --number. Severe where it goes with the target (p < 0.0001), as row
+    Rule: a label or whole number that is different in more than half of the rows (the rule by which columns are left
+    out as identifiers), taken in by --category or --number. Severe where it goes with the target (p < 0.0001), as row
     numbers do in a table that was sorted.
     """
     named = [column for column in record.features if column.by_word and _names_rows(column, record.size)]
@@ -189,8 +189,8 @@ def learns_identifiers(record: TableRecord) -> Outcome:
     return Finding(
         "leakage",
         "high" if goes else "low",
-        f'"{column.name}" names the rows ({counted(column.distinct, "value")} in {counted(record.of_rows, "row")}){goes}:'
-        " rows to come have other names.",
+        f'"{column.name}" names the rows ({counted(column.distinct, "value")} in {counted(record.of_rows, "row")})'
+        f"{goes}: rows to come have other names.",
         {"columns": [each.name for each in named], "p": chance, "distinct": column.distinct},
         Effect("What is learnt from it is of no use for rows to come (estimated)."),
         Remedy(f'Leave "{column.name}" out.', flag=f'--drop "{column.name}"', code=f"drop={[column.name]!r}"),

@@ -4,15 +4,14 @@ is trained on.
 Knows columns and folds; it knows no network.
 """
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 from scipy import stats
 
-from trimtab.findings.data.boosted_trees import Floats, design_of, in_own_thread, out_of_fold, random_folds
+from trimtab.findings.data.boosted_trees import design_of, in_own_thread, out_of_fold
 from trimtab.findings.data.relation import adjusted, contingency
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy, Severity
@@ -21,21 +20,11 @@ from trimtab.text.wording import counted, listed
 
 # Rows of each side that the trees look at, and the fewest that a test makes sense of.
 MOST_ROWS, FEWEST_ROWS = 1_000, 30
-FOLDS = 5
+FOLDS = 3
 # The chance of a false alarm of each of these tests: a table is put to several, a user to many tables.
 LEVEL = 1e-4
 # What is beyond chance may still be nothing: below these, all but a tenth of the rows could be of either side.
 LEAST_AREA, LEAST_DISTANCE = 0.55, 0.1
-# By how much errors have to grow where whole groups, or stretches of time, are held out.
-LEAST_GROWTH = 0.05
-# Stretches of time that are held out whole, and into how many each is cut to count as evidence of its own.
-BLOCKS, STRETCHES = 5, 40
-_ENTITY = re.compile(
-    r"(^|[_\s.-])(customer|client|patient|subject|user|person|people|member|household|family|device|machine|sensor|"
-    r"store|shop|site|station|hospital|clinic|school|session|account|group|batch|lot|vehicle|driver|player|team|"
-    r"animal|plot|well|image|video|document|author|speaker)s?([_\s.-]|id|nr|no|$)|([_\s.-]|^)(id|uid|uuid|guid)$",
-    re.IGNORECASE,
-)
 
 
 def differs_from_validation(record: TableRecord, *, seed: int = 0) -> Outcome:
@@ -43,8 +32,8 @@ def differs_from_validation(record: TableRecord, *, seed: int = 0) -> Outcome:
 
     Rule: boosted trees try to tell the two apart from the features alone (a classifier two-sample test [Lopez-Paz and
     Oquab 2017]); the area under their ROC curve out of fold is tested against one half by its exact variance without a
-    difference [Mann and Whitney 1947]. Each column is tested too (Kolmogorov and Smirnov's test of numbers, Pearson's of
-    labels and of what is missing), adjusted for all [Holm 1979]. Of rows that are no evidence of their own (copies,
+    difference [Mann and Whitney 1947]. Each column is tested too (Kolmogorov and Smirnov's test of numbers, Pearson's
+    of labels and of what is missing), adjusted for all [Holm 1979]. Of rows that are no evidence of their own (copies,
     groups, stretches of time) one counts. Not asked where trimtab itself drew the rows by chance.
     """
     if record.split == "random":
@@ -190,145 +179,5 @@ def _of_labels(here: NDArray[numpy.int64], there: NDArray[numpy.int64]) -> tuple
     return chance, float(abs(shares[0] - shares[1]).sum() / 2)
 
 
-# -- times and groups that rows drawn by chance ignore
-
-
-def ignores_time(record: TableRecord, *, seed: int = 0) -> Outcome:
-    """Rows were drawn by chance although they stand in time, and rows near in time know of each other.
-
-    Rule: boosted trees predict every row twice out of fold, with rows held out by chance and with stretches of time
-    held out whole; the loss of a row grows by more than 5 % from one to the other, in a one-sided t test over forty
-    stretches (p < 0.0001). It costs nothing where rows to come stand among these; where they come later, the score is
-    too good by that much.
-    """
-    dates = [c for c in record.features if c.kind == "date" and len(numpy.unique(c.values)) >= STRETCHES]
-    if record.split != "random" or not dates:
-        return None
-    date = dates[0]
-    known = numpy.flatnonzero(~date.missing)
-    rows = _sampled(known, seed)
-    order = rows[numpy.argsort(date.values[rows], kind="stable")]
-    if len(order) < 2 * STRETCHES:
-        return None
-    place = numpy.arange(len(order))
-    growth, chance = _growth(record, order, place * BLOCKS // len(order), place * STRETCHES // len(order), seed)
-    if not (chance < LEVEL and growth >= LEAST_GROWTH):
-        return f"Rows near each other in {_quoted(date.name)} do not give each other away."
-    name = _quoted(date.name)
-    return _optimistic(
-        f"Rows near each other in {name} give each other away: with whole stretches of time held out, the loss of "
-        f"boosted trees is {100 * growth:.0f} % larger than with rows held out by chance.",
-        growth, chance, {"column": date.name, "by": "time"}, f"time:{date.name}", f"If rows to come are later in {name}",
-    )  # fmt: skip
-
-
-def ignores_groups(record: TableRecord, *, seed: int = 0) -> Outcome:
-    """Rows were drawn by chance although several belong to one person, machine or place, and know of each other.
-
-    Rule: a column that names groups, by its name ("customer_id") or because some other column with many values has one
-    only within each of its labels; boosted trees predict every row twice out of fold, with rows held out by chance and
-    with groups held out whole; the loss of a row grows by more than 5 %, in a one-sided t test over groups (p < 0.0001).
-    """
-    if record.split != "random":
-        return None
-    rows = _sampled(numpy.arange(record.size), seed)
-    for column in record.columns:
-        groups = _groups(column, record, rows)
-        if groups is None:
-            continue
-        generator = numpy.random.default_rng(seed)
-        held = generator.permutation(groups.max() + 1)[groups] % FOLDS
-        growth, chance = _growth(record, rows, held, groups, seed, without=column.name)
-        if chance < LEVEL and growth >= LEAST_GROWTH:
-            name, number = _quoted(column.name), groups.max() + 1
-            return _optimistic(
-                f"Rows of one {name} give each other away: with {number} of them held out whole in turn, the loss of "
-                f"boosted trees is {100 * growth:.0f} % larger than with rows held out by chance.",
-                growth, chance, {"column": column.name, "by": "group", "groups": int(number)},
-                f"group:{column.name}", f"If rows to come have a {name} that is not in this table",
-            )  # fmt: skip
-    return None
-
-
-def _groups(column: Column, record: TableRecord, rows: Rows) -> NDArray[numpy.int64] | None:
-    """int64 [rows]: the group of each row, where a column names such."""
-    values = column.values[rows]
-    if column.kind == "date" or (column.kind == "number" and not _ENTITY.search(column.name)) or column.missing.any():
-        return None
-    _, groups, counts = numpy.unique(values, return_inverse=True, return_counts=True)
-    if not 20 <= len(counts) <= len(rows) / 2:
-        return None
-    is_entity = bool(_ENTITY.search(column.name)) or any(
-        _is_constant_within(other.values[rows], groups, len(counts))
-        for other in record.columns
-        if other.kind == "number" and other.name != column.name
-    )
-    return groups.astype(numpy.int64) if is_entity else None
-
-
-def _is_constant_within(values: Floats, groups: NDArray[numpy.int64], number: int) -> bool:
-    if numpy.isnan(values).any() or len(numpy.unique(values)) < number / 2:
-        return False
-    low, high = numpy.full(number, numpy.inf), numpy.full(number, -numpy.inf)
-    numpy.minimum.at(low, groups, values)
-    numpy.maximum.at(high, groups, values)
-    return bool((low == high).all())
-
-
-def _sampled(rows: Rows, seed: int) -> Rows:
-    generator = numpy.random.default_rng(seed)
-    return rows if len(rows) <= 2 * MOST_ROWS else numpy.sort(generator.choice(rows, 2 * MOST_ROWS, replace=False))
-
-
-@in_own_thread
-def _growth(
-    record: TableRecord, rows: Rows, held: NDArray[numpy.int64], units: NDArray[numpy.int64], seed: int,
-    without: str = "",
-) -> tuple[float, float]:  # fmt: skip
-    """By which share the loss out of fold grows where `held` says what is held out together, and its p-value."""
-    columns = [column.at(rows) for column in record.features if column.name != without]
-    if not columns:
-        return 0.0, 1.0
-    targets, classes = record.targets[rows], 0 if record.task == "regression" else len(record.labels)
-    design, generator = design_of(columns), numpy.random.default_rng(seed)
-    whole = tuple((numpy.flatnonzero(held != i), numpy.flatnonzero(held == i)) for i in numpy.unique(held))
-    losses = [
-        _losses(out_of_fold(design, targets, folds, classes=classes, seed=seed), targets)
-        for folds in (random_folds(len(rows), FOLDS, generator), whole)
-    ]
-    counts = numpy.bincount(units)
-    each = numpy.bincount(units, losses[1] - losses[0])[counts > 0] / counts[counts > 0]
-    spread = each.std(ddof=1) / numpy.sqrt(len(each))
-    growth = float(losses[1].mean() / max(1e-300, losses[0].mean()) - 1)
-    return growth, float(stats.t.sf(each.mean() / spread, len(each) - 1)) if spread > 0 else 1.0
-
-
-def _losses(predicted: Floats, targets: NDArray[Any]) -> Floats:
-    """Of each row: absolute errors, in the targets' spreads; or 1 - the probability of its class."""
-    if targets.dtype.kind != "f":
-        return 1 - predicted[numpy.arange(len(targets)), targets]
-    return (abs(predicted - targets) / numpy.maximum(1e-300, targets.std(0))).mean(1)
-
-
-def _optimistic(
-    statement: str, growth: float, chance: float, evidence: dict[str, Any], split: str, when: str
-) -> Finding:
-    return Finding(
-        "not_representative",
-        "high" if growth >= 0.25 else "medium",
-        statement,
-        {**evidence, "loss_grows_by": growth, "p": chance},
-        Effect(f"{when}, the score is too good by about {100 * growth:.0f} % (estimated by boosted trees).", growth),
-        Remedy(f"{when}, hold them out whole.", flag=f"--split {split}", code=f"split={split!r}"),
-    )
-
-
 def _quoted(name: str) -> str:
     return f'"{name}"'
-
-
-def checks(record: TableRecord, *, seed: int = 0) -> Iterable[Outcome]:
-    """All that can be asked before training."""
-    yield differs_from_validation(record, seed=seed)
-    yield ignores_time(record, seed=seed)
-    yield ignores_groups(record, seed=seed)

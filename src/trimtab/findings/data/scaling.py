@@ -15,7 +15,7 @@ from trimtab.text.wording import counted
 # a patient afternoon, a hundred do not (a guess).
 MOST_STEPS = 100.0
 # Targets this many times their spread away from 0, or so many times larger or smaller than what a network gives at its
-# start (about 1), are not reached in a usual training at a rate of 0.001: 1,000 steps of Adam move an output by about 1.
+# start (about 1), are not soon reached at a rate of 0.001: 1,000 steps of Adam move an output by about 1.
 FAR, LARGE = 3.0, 30.0
 
 
