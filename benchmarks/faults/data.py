@@ -28,7 +28,7 @@ from trimtab.findings.data.scaling import unscaled_inputs, unscaled_target
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Findings
 from trimtab.findings.outcome import together
-from trimtab.findings.search import SearchRecord, checks
+from trimtab.findings.search import Compared, SearchRecord, checks
 from trimtab.knobs.domains import HIGH
 from trimtab.table.prepare import prepare
 from trimtab.tuning.notices import Edge
@@ -55,7 +55,7 @@ def looked_at(frame: polars.DataFrame, *, metric: str = "", seconds: float = 60.
     """All that is said of a table: before training, of predictions out of fold, and of test rows."""
     prepared = prepare(frame, target="y", **options)
     before = before_training(prepared, metric=metric, seconds=seconds)
-    record = TableRecord.of_prepared(prepared, other=prepared.test)
+    record = TableRecord.of_prepared(prepared, with_test=True)
     after = together([
         label_noise(record, predictions_of(record)), differs_from_others(record), copies_among(record),
     ])  # fmt: skip
@@ -242,7 +242,7 @@ def few_to_judge(generator: Generator, severity: int) -> SetUp:
     half = [0.12, 0.15, 0.2, 0.4, 1.0][severity]
     middle = generator.uniform(-0.5, 0.5) * (half - 0.11)
     gains = dict.fromkeys(("linear", "default_mlp"), (middle, middle - half, middle + half))
-    found = evaluation_too_noisy(1.0, (1 - half, 1 + half), gains, metric="rmse", error=1.0, rows=units)
+    found = evaluation_too_noisy(gains, metric="rmse", rows=units)
     return SetUp(together([found]), severity)
 
 
@@ -268,12 +268,13 @@ def search_of(
     differences: dict[str, float], generator: Generator, noise: float, edges: tuple[Edge, ...] = ()
 ) -> Findings:
     """What is said of a search whose model differs from others by so much, seen through noise."""
-    gains = {}
+    compared = {}
     for name, truth in differences.items():
         seen = generator.normal(truth, noise)
         ends = seen - 1.96 * noise, seen + 1.96 * noise
-        gains[name] = Gain(seen, ends, BETTER if ends[0] > 0 else WORSE if ends[1] < 0 else ALIKE)
-    return together(checks(SearchRecord("rmse", False, 1.0, gains, trials=40, edges=edges, rows=300)))
+        gain = Gain(seen, ends, BETTER if ends[0] > 0 else WORSE if ends[1] < 0 else ALIKE)
+        compared[name] = Compared(gain, 1.0, 300)
+    return together(checks(SearchRecord("rmse", False, compared, trials=40, edges=edges)))
 
 
 def worse_than_a_baseline(generator: Generator, severity: int) -> SetUp:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trimtab.findings.data.amount import evaluation_too_noisy
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy, Severity
 from trimtab.findings.outcome import Outcome
 from trimtab.knobs.domains import HIGH
@@ -14,7 +15,7 @@ from trimtab.knobs.effects import flag
 from trimtab.text.wording import counted, listed
 from trimtab.tuning.baselines import DEFAULT_MLP, LINEAR, MEAN
 from trimtab.tuning.notices import Edge
-from trimtab.tuning.standing import ALIKE, BETTER, UNKNOWN, WORSE, Gain
+from trimtab.tuning.standing import BETTER, UNKNOWN, WORSE, Gain
 
 BOOSTED_TREE = "boosted_tree"
 CALLED = {
@@ -25,33 +26,36 @@ _CALLED_CLASSES = CALLED | {MEAN: "always giving the shares of the classes"}
 
 
 @dataclass(frozen=True)
+class Compared:
+    """The model beside another on the same `rows`: its `error` in the study's metric, lower is better, and by how much
+    that is less than the other's, with its paired 95 % interval; `on` says which rows they are."""
+
+    gain: Gain
+    error: float
+    rows: int
+    on: str = "test rows"
+
+
+@dataclass(frozen=True)
 class SearchRecord:
     """What a search came to.
 
     Attributes:
         metric: the study's, `greater_is_better` its direction.
-        error: the model's score as an error, lower is better, on the rows it is judged by.
-        gains: by how much its error is less than another's on the same rows, by name: mean, linear, default_mlp,
-            boosted_tree; intervals are of 95 % and paired.
-        errors: the error of each of these, where it is known.
-        trials: finished ones of the search's own; 0 where the model is a baseline.
+        compared: the model beside others, by name: mean, linear, default_mlp, boosted_tree.
+        trials: finished ones of the search's own.
         edges: knobs whose best value lies at the end of what was tried.
-        rows: those judged by; `judged_by` says which they are.
         task: "regression" or "classification".
-        is_default: the model is the default network itself.
+        is_itself: the baseline that the model is, "" where it is none.
     """
 
     metric: str
     greater_is_better: bool
-    error: float
-    gains: Mapping[str, Gain] = field(default_factory=dict)
-    errors: Mapping[str, float] = field(default_factory=dict)
+    compared: Mapping[str, Compared] = field(default_factory=dict)
     trials: int = 0
     edges: tuple[Edge, ...] = ()
-    rows: int = 0
-    judged_by: str = "test rows"
     task: str = "regression"
-    is_default: bool = False
+    is_itself: str = ""
 
     def called(self, name: str) -> str:
         return (_CALLED_CLASSES if self.task == "classification" else CALLED).get(name, name)
@@ -79,7 +83,7 @@ def search_edge(record: SearchRecord) -> list[Outcome]:
                 "low",
                 f"The best {edge.knob} ({edge.shown}) is at the edge of what is tried: {side} value may be better.",
                 {"knob": edge.knob, "value": edge.value, "end": edge.end, "trials": record.trials},
-                Effect("What lies beyond was not tried (the cost is not known)."),
+                Effect("What lies beyond was not tried."),
                 Remedy(
                     f"Try {flag(edge.knob)} with {side} value.",
                     flag=f"{flag(edge.knob)} VALUE",
@@ -96,29 +100,31 @@ def worse_than_baseline(record: SearchRecord) -> Outcome:
     Rule: the paired 95 % interval of the difference in the study's metric, bootstrapped over the rows' units on the
     same rows, is on the baseline's side of 0. Of several the best is named.
     """
-    others = {name: gain for name, gain in record.gains.items() if name != DEFAULT_MLP}
-    if not others or all(gain.verdict == UNKNOWN for gain in others.values()):
+    others = {name: each for name, each in record.compared.items() if name not in (DEFAULT_MLP, record.is_itself)}
+    if not others or all(each.gain.verdict == UNKNOWN for each in others.values()):
         return NotChecked("worse_than_baseline", "there is no baseline to compare with on these rows")
-    better = {name: gain for name, gain in others.items() if gain.verdict == WORSE}
+    better = {name: each for name, each in others.items() if each.gain.verdict == WORSE}
     if not better:
-        beaten = [record.called(name) for name, gain in others.items() if gain.verdict == BETTER]
+        beaten = [record.called(name) for name, each in others.items() if each.gain.verdict == BETTER]
         if beaten:
             return f"The network is better than {listed(beaten)} by more than noise."
         return "No baseline is better than the network by more than noise."
-    name = min(better, key=lambda each: better[each].better_by or 0.0)
-    gain = better[name]
-    share, said = _in_per_cent(gain, record.error, is_loss=True)
-    also = [record.called(other) for other in better if other != name]
-    severity: Severity = "high" if name != BOOSTED_TREE or share >= 0.05 else "medium"
+    name = min(better, key=lambda each: _share(better[each]))
+    share, (low, high) = _share(better[name]), _ends(better[name])
+    said = _said(-share, -high, -low)
+    beside = listed(record.called(other) for other in better if other != name)
+    also = f", and {beside} too" if beside else ""
+    called = record.called(name)
+    severity: Severity = "high" if name != BOOSTED_TREE or -share >= 0.05 else "medium"
     return Finding(
         "worse_than_baseline",
         severity,
-        f"{record.called(name).capitalize()} beats the network: its error ({record.error_in_words}) is {said} smaller "
-        f"on the same {counted(record.rows, 'row')}{', and ' + listed(also) + ' too' if also else ''}.",
+        f"{called[0].upper()}{called[1:]} beats the network: its error ({record.error_in_words}) is {said} of the "
+        f"network's smaller on the same {counted(better[name].rows, 'row')}{also}.",
         _evidence(record, better),
-        Effect(f"The error is {said} larger than it needs to be (measured on {record.judged_by}).", share, True),
+        Effect(f"So much of the error, on {better[name].on}, is not needed: {said}.", -share, True),
         Remedy(
-            f"Use {record.called(name)} for this table, or give the search a longer budget.", flag="--budget 30m",
+            f"Use {called} for this table, or give the search a longer budget.", flag="--budget 30m",
             code='budget="30m"',
         ),
     )  # fmt: skip
@@ -128,36 +134,40 @@ def gain_within_noise(record: SearchRecord) -> Outcome:
     """The search has found nothing that the default network does not do as well.
 
     Rule: the paired 95 % interval of the difference in the study's metric between the model and the default network,
-    bootstrapped over the rows' units on the same rows, holds 0 or is on the side of the default.
+    bootstrapped over the rows' units on the same rows, holds 0 or is on the side of the default; or the model is a
+    baseline itself.
     """
-    if record.is_default:
-        return _nothing_gained(record, "The search has found nothing better than the default network.", None)
-    gain = record.gains.get(DEFAULT_MLP)
-    if gain is None or gain.verdict == UNKNOWN:
+    if record.is_itself:
+        called = record.called(record.is_itself)
+        return _nothing_gained(
+            record, f"The search has found nothing better than {called}: the model is just that.", None
+        )
+    beside = record.compared.get(DEFAULT_MLP)
+    if beside is None or beside.gain.verdict == UNKNOWN:
         return NotChecked(
             "gain_within_noise", "the default network was not trained, or the rows are too few to compare"
         )
-    said = _in_per_cent(gain, record.error, is_loss=False)[1]
-    if gain.verdict == BETTER:
-        return f"The search has gained on the default network: {said} less error ({record.error_in_words})."
-    if gain.verdict == WORSE:
-        return _nothing_gained(record, "The default network is better than what the search has found.", gain)
-    assert gain.verdict == ALIKE
+    said, metric = _said(_share(beside), *_ends(beside)), record.error_in_words
+    if beside.gain.verdict == BETTER:
+        return f"The search has gained on the default network: its error ({metric}) is {said} of its own smaller."
+    if beside.gain.verdict == WORSE:
+        return _nothing_gained(record, "The default network is better than what the search has found.", beside)
     return _nothing_gained(
         record,
-        "The search has found nothing that the default network does not do as well: the difference in error "
-        f"({record.error_in_words}) is {said} on {counted(record.rows, 'row')}, which cannot be told from none.",
-        gain,
+        f"The search has found nothing that the default network does not do as well: the gain in error ({metric}) is "
+        f"{said} on {counted(beside.rows, 'row')}, which cannot be told from none.",
+        beside,
     )
 
 
-def _nothing_gained(record: SearchRecord, statement: str, gain: Gain | None) -> Finding:
+def _nothing_gained(record: SearchRecord, statement: str, beside: Compared | None) -> Finding:
+    is_worse = beside is not None and beside.gain.verdict == WORSE
     return Finding(
         "gain_within_noise",
-        "low" if gain is None or gain.verdict == ALIKE else "medium",
+        "medium" if is_worse else "low",
         statement,
-        _evidence(record, {} if gain is None else {DEFAULT_MLP: gain}) | {"trials": record.trials},
-        Effect(f"Nothing is lost but the time of the search (measured on {record.judged_by}).", None, True),
+        _evidence(record, {} if beside is None else {DEFAULT_MLP: beside}) | {"trials": record.trials},
+        Effect("The default network does as well: the time of the search is lost, nothing else.", None, True),
         Remedy(
             "Give the search a longer budget, or judge by more rows, if a gain this small matters.",
             flag="--budget 30m", code='budget="30m"',
@@ -165,23 +175,65 @@ def _nothing_gained(record: SearchRecord, statement: str, gain: Gain | None) -> 
     )  # fmt: skip
 
 
-def _in_per_cent(gain: Gain, error: float, *, is_loss: bool) -> tuple[float, str]:
-    """A gain as a share of the model's error (of the other's, for a gain): "3.1 % [1.2 %, 4.8 %]"."""
-    assert gain.better_by is not None and gain.interval is not None
-    sign = -1.0 if is_loss else 1.0
-    base = error if is_loss else error + gain.better_by
-    base = base if base > 0 else 1.0
-    low, high = sorted(sign * end / base for end in gain.interval)
-    share = sign * gain.better_by / base
-    return share, f"{100 * share:.1f} % [{100 * low:.1f} %, {100 * high:.1f} %]"
+def no_better_than_the_mean(record: SearchRecord) -> Outcome:
+    """The network predicts no better than the mean (or the shares of the classes): the columns carry nothing that it
+    could learn.
+
+    Rule: the paired 95 % interval of its gain over the mean, on the same rows, holds 0 or is below it.
+    """
+    beside = record.compared.get(MEAN)
+    if beside is None or beside.gain.verdict == UNKNOWN:
+        return NotChecked("features_carry_nothing", "there is no mean to compare with on these rows")
+    if beside.gain.verdict == BETTER and record.is_itself != MEAN:
+        return None
+    said = _said(_share(beside), *_ends(beside))
+    return Finding(
+        "features_carry_nothing",
+        "high",
+        f"The network predicts no better than {record.called(MEAN)}: the gain in error ({record.error_in_words}) is "
+        f"{said} on {counted(beside.rows, 'row')}, which cannot be told from none.",
+        _evidence(record, {MEAN: beside}),
+        Effect("The columns are of no use for this target, as far as these rows tell.", None, True),
+        Remedy("Add columns that have to do with the target, or check that rows and targets belong together."),
+    )
 
 
-def _evidence(record: SearchRecord, gains: Mapping[str, Gain]) -> dict[str, Any]:
+def too_noisy(record: SearchRecord) -> Outcome:
+    """Whether the rows judged by tell differences that matter, by the rule of `amount.evaluation_too_noisy`."""
+    gains = {
+        name: (each.gain.better_by / each.error, *_ends(each))
+        for name, each in record.compared.items()
+        if each.gain.better_by is not None and each.gain.interval is not None and each.error > 0
+        and name not in (MEAN, record.is_itself)
+    }  # fmt: skip
+    rows = max((each.rows for each in record.compared.values()), default=0)
+    return evaluation_too_noisy(gains, metric=record.error_in_words, rows=rows)
+
+
+def _share(beside: Compared) -> float:
+    """The gain as a share of the model's error."""
+    return (beside.gain.better_by or 0.0) / (beside.error if beside.error > 0 else 1.0)
+
+
+def _ends(beside: Compared) -> tuple[float, float]:
+    low, high = beside.gain.interval or (0.0, 0.0)
+    error = beside.error if beside.error > 0 else 1.0
+    return low / error, high / error
+
+
+def _said(share: float, low: float, high: float) -> str:
+    """ "3.1 % [1.2 %, 4.8 %]"."""
+    return f"{100 * share:.1f} % [{100 * low:.1f} %, {100 * high:.1f} %]".replace("-0.0 %", "0.0 %")
+
+
+def _evidence(record: SearchRecord, compared: Mapping[str, Compared]) -> dict[str, Any]:
     return {
-        "metric": record.metric, "error": record.error, "rows": record.rows, "judged_by": record.judged_by,
-        "errors": {name: record.errors[name] for name in gains if name in record.errors},
-        "better_by": {name: gain.better_by for name, gain in gains.items()},
-        "intervals": {name: list(gain.interval) if gain.interval else None for name, gain in gains.items()},
+        "metric": record.metric,
+        "compared": {
+            name: {"error": each.error, "better_by": each.gain.better_by, "rows": each.rows, "on": each.on,
+                   "interval": None if each.gain.interval is None else list(each.gain.interval)}
+            for name, each in compared.items()
+        },
     }  # fmt: skip
 
 
@@ -189,4 +241,6 @@ def checks(record: SearchRecord) -> Iterable[Outcome]:
     """All rules on a search."""
     yield worse_than_baseline(record)
     yield gain_within_noise(record)
+    yield no_better_than_the_mean(record)
+    yield too_noisy(record)
     yield from search_edge(record)

@@ -55,11 +55,6 @@ def edges(winner: TrialRecord, space: Space, *, trials: int) -> list[Edge]:
     return found
 
 
-def edge_notices(winner: TrialRecord, space: Space, *, trials: int) -> list[str]:
-    """One sentence for each of the `edges`."""
-    return [edge.words for edge in edges(winner, space, trials=trials)]
-
-
 def _end(domain: Choice | Range | None, value: Value) -> str | None:
     """Which end of its domain a number is at, if any."""
     if isinstance(domain, Choice):

@@ -93,7 +93,7 @@ def too_little_data(rows: Sequence[int], errors: ArrayLike, *, metric: str, seed
         f"expected to fall by {said}.",
         {"rows": list(rows), "errors": numpy.asarray(errors, dtype=numpy.float64).mean(0).tolist(),
          "gain": found.gain, "low": found.low, "high": found.high},
-        Effect(f"Twice the rows would spare {said} of the error (estimated from a learning curve).", found.gain),
+        Effect(f"Twice the rows would spare {said} of the error, by a learning curve.", found.gain),
         Remedy(f"Get more rows like these: {counted(most, 'row')} more for this gain."),
     )  # fmt: skip
 
@@ -115,34 +115,29 @@ def too_few_to_judge(units: int, *, task: str, part: str) -> Outcome:
         f"The score will be known to about plus or minus {100 * half:.0f} % only: it is judged by "
         f"{counted(units, f'{part} row')}.",
         {"units": units, "part": part, "half_width": float(half)},
-        Effect(f"Networks that differ by less than {100 * half:.0f} % cannot be ranked by it (estimated)."),
+        Effect(f"Networks that differ by less than {100 * half:.0f} % cannot be ranked by it."),
         Remedy("Judge by more rows: a test table of your own, or none, which judges by all rows out of fold.",
                flag="--test none", code='test="none"'),
     )  # fmt: skip
 
 
-def evaluation_too_noisy(
-    figure: float, interval: tuple[float, float] | None, gains: Mapping[str, tuple[float, float, float] | None], *,
-    metric: str, error: float, rows: int,
-) -> Outcome:  # fmt: skip
+def evaluation_too_noisy(gains: Mapping[str, tuple[float, float, float]], *, metric: str, rows: int) -> Outcome:
     """The score is known so roughly that it cannot be told whether anything was gained.
 
     Arguments:
-        figure: the score, as users read it, and its 95 % `interval`.
-        gains: by how much the error is less than another's, with its 95 % interval, for each that it is compared with;
-            None where there is none.
-        error: the score as an error, lower is better.
+        gains: by how much the error is less than another's, as a share of it, with its paired 95 % interval, for each
+            that it is compared with.
+        metric: what the error is called.
         rows: those it was judged by.
 
     Rule: no paired comparison leaves 0 out, and the widest reaches further than 10 % of the error to both sides: a gain
     that matters, and a loss that matters, are both possible. A narrow interval around 0 is no finding: there nothing
     was gained, and that is known.
     """
-    known = {name: gain for name, gain in gains.items() if gain is not None}
-    if interval is None or not known or not error > 0:
+    if not gains:
         return NotChecked("evaluation_too_noisy", f"there is no interval of {metric} on these rows")
-    is_decided = any(low > 0 or high < 0 for _, low, high in known.values())
-    reach = {name: min(-low, high) / error for name, (_, low, high) in known.items()}
+    is_decided = any(low > 0 or high < 0 for _, low, high in gains.values())
+    reach = {name: min(-low, high) for name, (_, low, high) in gains.items()}
     widest = max(reach, key=lambda name: reach[name])
     if is_decided or reach[widest] < WIDEST:
         return f"{counted(rows, 'row tells', 'rows tell')} differences in {metric} that matter."
@@ -152,8 +147,8 @@ def evaluation_too_noisy(
         f"The score is too noisy to rank networks: on {counted(rows, 'row')} the error ({metric}) could be "
         f"{100 * reach[widest]:.0f} % larger or smaller than that of {_CALLED.get(widest, widest)}, and nobody "
         "could tell.",
-        {"figure": figure, "interval": list(interval), "rows": rows, "reach": reach},
-        Effect(f"Gains of less than {100 * reach[widest]:.0f} % cannot be seen (measured)."),
+        {"rows": rows, "reach": reach},
+        Effect(f"Gains of less than {100 * reach[widest]:.0f} % cannot be seen.", None, True),
         Remedy("Judge by more rows, or by all of them out of fold.", flag="--test none", code='test="none"'),
     )
 

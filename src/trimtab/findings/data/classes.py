@@ -58,8 +58,8 @@ def class_imbalance(record: TableRecord, *, metric: str = "") -> Outcome:
         f"{'Classes have' if len(rare) > 1 else 'A class has'} too few rows to be learnt and judged: {named}{more}.",
         {"rows": shares, "rare": [record.labels[i] for i in rare], "folds": len(record.folds)},
         Effect(
-            "Some validation parts have no row of it (estimated)." if is_short
-            else "The share of it that is found is known to 31 percentage points at best (estimated)."
+            "Some validation parts have no row of it." if is_short
+            else "The share of it that is found is known to 31 percentage points at best."
         ),
         Remedy("Get more rows of it, join it with a class that is near, or leave its rows out."),
     )  # fmt: skip

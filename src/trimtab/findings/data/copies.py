@@ -150,7 +150,7 @@ def _finding(statement: str, evidence: dict, share: float) -> Finding:
     return Finding(
         "duplicate_rows", severity, statement, evidence,
         Effect(
-            f"A network that knows its training rows by heart is right on {100 * share:.0f} % of them (estimated).",
+            f"A network that knows its training rows by heart is right on {100 * share:.0f} % of them.",
             share,
         ),
         Remedy("Keep one of the equal rows, or give a column that keeps them together.", flag="--split group:COL"),

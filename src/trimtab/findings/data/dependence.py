@@ -162,8 +162,6 @@ def _optimistic(belonging: Belonging, growth: float, chance: float) -> Finding:
         f"{which} give each other away: if {when}, the score of a random split is too good; with {held} held out, the "
         f"loss of boosted trees is {share} larger than with rows held out by chance.",
         {"column": belonging.column, "by": belonging.by, "loss_grows_by": growth, "p": chance},
-        Effect(
-            f"If {when}, the error is about {share} larger than the score says (estimated by boosted trees).", growth
-        ),
+        Effect(f"If {when}, the error is about {share} larger than the score says, by boosted trees.", growth),
         Remedy(f"If {when}, split the rows in the same way.", flag=f'--split "{split}"', code=f"split={split!r}"),
     )

@@ -72,7 +72,7 @@ def _of_classes(record: TableRecord, known: NDArray[numpy.int64], labels: NDArra
         f"About {100 * floor:.1f} % of the labels are probably wrong ({counted(len(rows), 'row')}): even where the "
         f"network is surest, as many rows carry another label. First of them: {examples}; rows are counted from 0.",
         {"share": floor, "p": chance, "rows": rows[:ROWS_KEPT].tolist()},
-        Effect(f"Of 100 rows about {100 * floor:.0f} are scored wrong whatever is predicted (estimated).", floor),
+        Effect(f"Of 100 rows about {100 * floor:.0f} are scored wrong whatever is predicted.", floor),
         Remedy("Look at these rows and mend or leave out those that are wrong; they are listed in the evidence."),
     )
 
@@ -143,7 +143,7 @@ def _of_numbers(record: TableRecord, known: NDArray[numpy.int64], targets: Float
         f'in the data is likely; furthest is row {rows[0]}, where "{name}" is {_figure(targets[i, at])} and '
         f"{_figure(predicted[i, at])} is predicted ({which}; rows are counted from 0).",
         {"rows": rows[:ROWS_KEPT].tolist(), "share_of_squared_error": share},
-        Effect(f"{100 * share:.0f} % of the squared error comes from them (measured out of fold).", share),
+        Effect(f"{100 * share:.0f} % of the squared error comes from them out of fold.", share),
         Remedy(
             "Look at these rows and mend or leave out those that are wrong; or train with a loss they do not rule.",
             change={"loss": "huber"}, flag="--loss huber", code='loss="huber"',

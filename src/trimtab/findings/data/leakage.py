@@ -35,8 +35,8 @@ def tells_the_target(record: TableRecord, *, seed: int = 0) -> Outcome:
     Rule: from each column alone the rank of the target (or its class) is predicted out of fold by a tree of 64 leaves,
     by the label's mean where it holds labels. A column is suspected that explains 95 % of the squared error (Brier's
     for classes) and leaves open at most a fifth of what boosted trees on all columns together leave open that explain
-    less alone: what has one cause, or several alike, is no leak. Whether the column is known when a prediction is made only
-    the user can say: the statement says what it explains.
+    less alone: what has one cause, or several alike, is no leak. Whether the column is known when a prediction is made
+    only the user can say: the statement says what it explains.
     """
     features = record.features
     if record.size < FEWEST_ROWS or len(features) < 2:
@@ -61,7 +61,7 @@ def tells_the_target(record: TableRecord, *, seed: int = 0) -> Outcome:
         "known only afterwards, or made from the target, the score says nothing.",
         {"columns": dict(suspected), "explained_by_the_others": rest, "rows": min(record.size, MOST_ROWS)},
         Effect(
-            f"Without it {100 * rest:.0f} % of the target is explained (estimated by boosted trees).",
+            f"Without it {100 * rest:.0f} % of the target is explained, by boosted trees.",
         ),
         Remedy(f'Leave "{name}" out, unless it is known whenever a prediction is made.', flag=f'--drop "{name}"',
                code=f"drop={[each for each, _ in suspected]!r}"),
@@ -135,10 +135,12 @@ def knows_the_future(record: TableRecord) -> Outcome:
     )
     if time is None or record.task != "regression" or record.is_sample or record.size < 20 * WINDOW:
         return None
-    order = numpy.argsort(time.values, kind="stable")
+    order, starts = _stretches(time, record)
+    if len(starts) < 20 * WINDOW:
+        return None
+    inner = order[starts + WINDOW]
     for output in range(record.targets.shape[1]):
-        windows = sliding_window_view(record.targets[order, output], 2 * WINDOW + 1)
-        inner = order[WINDOW : len(order) - WINDOW]
+        windows = sliding_window_view(record.targets[order, output], 2 * WINDOW + 1)[starts]
         for column in record.features:
             if column.kind != "number":
                 continue
@@ -146,6 +148,19 @@ def knows_the_future(record: TableRecord) -> Outcome:
             if _follows(values, windows) >= MADE_OF and _follows(values, windows[:, :WINDOW]) < NOT_OF_THE_PAST:
                 return _of_the_future(column.name, record.target_names[output], time.name)
     return f'No column is made from targets of rows that come later in "{time.name}".'
+
+
+def _stretches(time: Column, record: TableRecord) -> tuple[Rows, Rows]:
+    """The rows in the order of time, and where among them a window begins of which no row was put aside: known where
+    the latest were, or where the table itself is in the order of time."""
+    order = numpy.argsort(time.values, kind="stable")
+    numbers = record.rows[order]
+    starts = numpy.arange(max(0, len(order) - 2 * WINDOW))
+    if record.split == "time":
+        return order, starts
+    is_in_order = len(order) > 0 and bool((numpy.diff(numbers) > 0).all())
+    whole = numbers[2 * WINDOW :] - numbers[: len(starts)] == 2 * WINDOW
+    return order, starts[whole] if is_in_order else starts[:0]
 
 
 def _follows(values: Floats, windows: Floats) -> float:
@@ -167,7 +182,7 @@ def _of_the_future(name: str, target: str, time: str) -> Finding:
         f'"{name}" knows the future: it is made from "{target}" of the {WINDOW} rows before, its own row and the '
         f'{WINDOW} rows after it in "{time}".',
         {"columns": [name], "rows_around": WINDOW},
-        Effect("When rows to come are predicted, it is not there (estimated: the score says nothing)."),
+        Effect("When rows to come are predicted, it is not there: the score says nothing."),
         Remedy(f'Leave "{name}" out, or make it from earlier rows alone.', flag=f'--drop "{name}"',
                code=f"drop={[name]!r}"),
     )  # fmt: skip
@@ -192,7 +207,7 @@ def learns_identifiers(record: TableRecord) -> Outcome:
         f'"{column.name}" names the rows ({counted(column.distinct, "value")} in {counted(record.of_rows, "row")})'
         f"{goes}: rows to come have other names.",
         {"columns": [each.name for each in named], "p": chance, "distinct": column.distinct},
-        Effect("What is learnt from it is of no use for rows to come (estimated)."),
+        Effect("What is learnt from it is of no use for rows to come."),
         Remedy(f'Leave "{column.name}" out.', flag=f'--drop "{column.name}"', code=f"drop={[column.name]!r}"),
     )  # fmt: skip
 

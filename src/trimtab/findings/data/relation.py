@@ -54,7 +54,7 @@ def features_carry_nothing(record: TableRecord, *, seed: int = 0) -> Outcome:
             "columns": len(features), "rows": record.size, "smallest_adjusted_p": float(min(chances)),
             "explained_out_of_fold": float(gain), "correlation_that_would_be_seen": seen,
         },
-        Effect("No network can do better than the mean, or than the most frequent class (estimated).", None),
+        Effect("No network can do better than the mean, or than the most frequent class.", None),
         Remedy("Add columns that have to do with the target, or check that rows and targets belong together."),
     )  # fmt: skip
 

@@ -56,7 +56,9 @@ def differs_from_others(record: TableRecord, name: str = "test", *, seed: int = 
     others = {column.name: column for column in record.other}
     columns = [c for c in record.features if c.name in others and _may_tell_apart(c, record)]
     here = _independent(numpy.arange(record.size), record.units, seed)
-    return _compared([c.at(here) for c in columns], [others[c.name] for c in columns], name=name, why="", seed=seed)
+    there = _independent(numpy.arange(len(record.other_units)), record.other_units, seed)
+    sides = [column.at(here) for column in columns], [others[column.name].at(there) for column in columns]
+    return _compared(*sides, name=name, why="", seed=seed)
 
 
 def _may_tell_apart(column: Column, record: TableRecord) -> bool:
@@ -94,7 +96,7 @@ def _compared(here: Sequence[Column], there: Sequence[Column], *, name: str, why
         {
             "part": name, "area_under_roc": area, "p": chance, "rows": counts, "columns": dict(moved),
         },
-        Effect(f"The score on {name} rows is not that of rows like the training rows (estimated; not measured)."),
+        Effect(f"The score on {name} rows is not that of rows like the training rows."),
         _remedy(name),
     )  # fmt: skip
 

@@ -54,7 +54,7 @@ def unscaled_inputs(record: TableRecord) -> Outcome:
         f"The inputs are not scaled: {what}.",
         {"steps_times": float(times), "means": dict(zip(names, mean.tolist(), strict=True)),
          "spreads": dict(zip(names, spread.tolist(), strict=True))},
-        Effect(f"Gradient descent needs about {_times(times)} times as many steps (estimated)."),
+        Effect(f"Gradient descent needs about {_times(times)} times as many steps."),
         Remedy("Subtract each column's mean and divide by its standard deviation, both of the training rows.",
                code="X = (X - X_train.mean(0)) / X_train.std(0)"),
     )  # fmt: skip
@@ -92,7 +92,7 @@ def unscaled_target(record: TableRecord) -> Outcome:
         f"{which} is not scaled: its mean is {mean[i]:,.4g} and its spread {spread[i]:,.4g} in its own unit, where a "
         "network starts with about 0 and 1.",
         {"means": mean.tolist(), "spreads": spread.tolist()},
-        Effect("Training spends its first epochs on finding the target's size, or never does (estimated)."),
+        Effect("Training spends its first epochs on finding the target's size, or never does."),
         Remedy("Train on the target minus its mean, divided by its standard deviation, and turn predictions back.",
                code="y = (y - y_train.mean()) / y_train.std()"),
     )  # fmt: skip

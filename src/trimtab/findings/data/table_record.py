@@ -64,6 +64,7 @@ class TableRecord:
         target_names: what is predicted.
         labels: the classes by number.
         rows: int64 [rows], their numbers in the source, counted from 0 as in `predictions.parquet`.
+        places: int64 [rows], their places among all rows that the network is trained on and judged by.
         weights: float64 [rows].
         folds: places among these rows to train on and to validate on.
         units: int64 [rows]: rows of one number are no evidence of their own.
@@ -71,6 +72,7 @@ class TableRecord:
         split_column: the column they were drawn by, "" without one.
         of_rows: the rows of which these are a sample; as many as these where they are all.
         other: the features of rows to compare with, in the same numbers: those of the test, or new ones.
+        other_units: int64 [rows] of `other`, as `units`.
     """
 
     columns: tuple[Column, ...]
@@ -78,6 +80,7 @@ class TableRecord:
     target_names: tuple[str, ...] = ("target",)
     labels: tuple[str, ...] = ()
     rows: Rows = field(default_factory=lambda: numpy.zeros(0, dtype=numpy.int64))
+    places: Rows = field(default_factory=lambda: numpy.zeros(0, dtype=numpy.int64))
     weights: NDArray[numpy.float64] = field(default_factory=lambda: numpy.zeros(0))
     folds: tuple[FoldRows, ...] = ()
     units: Rows = field(default_factory=lambda: numpy.zeros(0, dtype=numpy.int64))
@@ -85,6 +88,7 @@ class TableRecord:
     split_column: str = ""
     of_rows: int = 0
     other: tuple[Column, ...] = ()
+    other_units: Rows = field(default_factory=lambda: numpy.zeros(0, dtype=numpy.int64))
 
     @property
     def task(self) -> str:
@@ -104,15 +108,18 @@ class TableRecord:
 
     @classmethod
     def of_prepared(
-        cls, prepared: Prepared, *, other: polars.DataFrame | None = None, most_rows: int = MOST_ROWS, seed: int = 0
+        cls, prepared: Prepared, *, with_test: bool = False, most_rows: int = MOST_ROWS, seed: int = 0
     ) -> "TableRecord":
-        """The development rows of a prepared table, or `most_rows` of them; `other` are rows to compare with."""
+        """The development rows of a prepared table, or `most_rows` of them, and beside them the features of the test
+        rows where they may be looked at."""
         frame, places = prepared.development, numpy.arange(prepared.development.height)
         if len(places) > most_rows:
             places = numpy.sort(numpy.random.default_rng(seed).choice(places, most_rows, replace=False))
             frame = frame[places]
+        other, units = prepared.test if with_test else None, prepared.test_units
         if other is not None and other.height > most_rows:
-            other = other[numpy.random.default_rng(seed).choice(other.height, most_rows, replace=False)]
+            taken = numpy.random.default_rng(seed).choice(other.height, most_rows, replace=False)
+            other, units = other[taken], units[taken]
         columns, others = _columns(frame, prepared.schema.columns, other)
         target = prepared.target_encoder
         return cls(
@@ -121,6 +128,7 @@ class TableRecord:
             target_names=tuple(prepared.schema.targets),
             labels=target.labels,
             rows=prepared.development_rows[places],
+            places=places,
             weights=prepared.weights[places].astype(numpy.float64),
             folds=_folds_within(prepared.folds, places, prepared.development.height),
             units=prepared.units[places],
@@ -128,6 +136,7 @@ class TableRecord:
             split_column=_split_column(prepared),
             of_rows=prepared.development.height,
             other=others,
+            other_units=units if others else units[:0],
         )
 
     @classmethod
@@ -153,8 +162,8 @@ class TableRecord:
         count = int(targets.max(initial=0)) + 1 if is_class else 0
         return cls(
             columns, targets, labels=tuple(labels) or tuple(map(str, range(count))), rows=every,
-            weights=numpy.ones(len(inputs)), folds=() if valid is None else ((every[:trained], every[trained:]),),
-            units=every, split="given", of_rows=len(inputs),
+            places=every, weights=numpy.ones(len(inputs)), units=every, split="given", of_rows=len(inputs),
+            folds=() if valid is None else ((every[:trained], every[trained:]),),
         )  # fmt: skip
 
 
