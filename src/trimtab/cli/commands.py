@@ -28,7 +28,7 @@ from trimtab.text.wording import counted
 if TYPE_CHECKING:
     from trimtab.studies.study import Study
 
-OWN_OPTIONS = ("data", "target", "test", "drop", "number", "category", "dry_run", "quiet", "as_json")
+OWN_OPTIONS = ("data", "target", "test", "drop", "number", "category", "dry_run", "everything", "quiet", "as_json")
 
 app = typer.Typer(
     name="trimtab",
@@ -94,6 +94,7 @@ def fit(
     storage: Annotated[Text, _search("Database URL for the trials.", "a file in the study")] = None,
     out: Annotated[Text, _output("Folder of the study.", "trimtab-runs/DATA-DATE-N")] = None,
     dry_run: Annotated[bool, _output("Show what each column is for, and stop.", name="--dry-run")] = False,
+    everything: Annotated[bool, _output("Show all findings, not the five gravest.", name="--all")] = False,
     quiet: Annotated[bool, _output("Print the result only.", name="--quiet")] = False,
     as_json: Annotated[bool, _output("Print the result as one JSON object.", name="--json")] = False,
     **knobs: Any,
@@ -106,16 +107,19 @@ def fit(
     if test is not None:
         given["test"] = _share_or_file(test)
     if dry_run:
-        _print_columns(data, given, as_json=as_json)
+        _print_columns(data, given, everything=everything, as_json=as_json)
         return
     study = _tune(_view(is_quiet=quiet, is_json=as_json), data=data, **given)
     if as_json:
         typer.echo(json.dumps(study.summary()))
         return
+    from trimtab.terminal.findings import MOST_SHOWN, print_findings
     from trimtab.terminal.summary import print_summary
 
     console, folder = console_on(sys.stdout), str(study.out)
     print_summary(console, study)
+    console.print()
+    print_findings(console, study.findings, what="this study", most=None if everything else MOST_SHOWN)
     if not quiet:
         print_next(console, (
             ("predict", folder, "NEW.csv", "-o", "predictions.csv"), ("evaluate", folder, "KNOWN.csv"),
@@ -327,14 +331,17 @@ def _view(*, is_quiet: bool, is_json: bool = False) -> Silent:
     return LivePanel(sys.stderr) if sys.stderr.isatty() else PlainLines(sys.stderr)
 
 
-def _print_columns(data: str | None, given: dict[str, Any], *, as_json: bool) -> None:
+def _print_columns(data: str | None, given: dict[str, Any], *, everything: bool, as_json: bool) -> None:
+    from trimtab.findings.data.before_training import before_training
+    from trimtab.findings.document import to_json
     from trimtab.tune import look
 
     prepared = look(data=data, **given)
+    found = before_training(prepared, metric=given.get("metric", ""), seed=given.get("seed", 0))
     if as_json:
-        typer.echo(json.dumps(prepared.summary()))
+        typer.echo(json.dumps(prepared.summary() | to_json(found)))
     else:
-        print_columns(console_on(sys.stdout), prepared)
+        print_columns(console_on(sys.stdout), prepared, found, everything=everything)
         for text in prepared.notices:
             Notices(sys.stderr).notice(text)
 

@@ -35,7 +35,7 @@ def explained_table(
     winner = study.winner
     if winner.name in FITTED_BASELINES:
         raise StudyError(
-            f"The winner is {study.words}, which is solved and not trained: no choice of a training is there to explain."
+            f"The winner is {study.words}, which is solved and not trained: there is nothing of a training to explain."
         )
     call = Call.checked(
         budget=budget, trials=None, threads=threads, device="auto", out=None, resume=study.out, stop=stop,

@@ -6,6 +6,7 @@ Knows how to read a study folder back; it trains nothing.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import polars
 
 from trimtab.errors import unknown_choice
+from trimtab.findings.document import read, to_json
+from trimtab.findings.finding import Findings
 from trimtab.text.wording import counted
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
@@ -109,6 +112,12 @@ class Study(ABC):
         # A search that was killed may have written the curves of a trial that it could not store any more.
         return curves.filter(polars.col("trial").is_in([record.number for record in self.trials]))
 
+    @cached_property
+    def findings(self) -> Findings:
+        """What is wrong with the rows, the search and the result, gravest first, each with what to change; why what was
+        checked is healthy, and what could not be checked. Empty where the search was not finished."""
+        return read(StudyFolder(self.out))
+
     @property
     def counterfactuals(self) -> polars.DataFrame:
         """What each choice of the winner was worth: a row for each config that differs from it in one knob.
@@ -189,4 +198,4 @@ class Study(ABC):
 
     def summary(self) -> dict[str, Any]:
         """What was found, as one plain dict: the object that `trimtab fit --json` prints."""
-        return dict(self.result)
+        return {**self.result, "findings": to_json(self.findings)["findings"]}

@@ -11,10 +11,11 @@ from typing import Any
 
 import polars
 
+from trimtab.findings.document import FILE, document_of
 from trimtab.findings.worth.intervals import NOT_REACHED, Difference, Verdict
 from trimtab.tuning.folder import StudyFolder
 
-DOCUMENT, PART = "findings.json", "counterfactuals"
+PART = "counterfactuals"
 # What is no knob by itself: another optimizer with the rate that was the winner's, and fewer rows to train on.
 AT_WINNERS_RATE = "optimizer at the winner's rate"
 HALF_OF_THE_ROWS = "half"
@@ -137,21 +138,17 @@ class Account:
     def save(self, folder: StudyFolder, runs: polars.DataFrame, curves: polars.DataFrame) -> None:
         """Lay it, its runs and their curves into the folder, each file whole or not at all."""
         folder.save_counterfactuals(runs, curves)
-        folder.write(DOCUMENT, _document(folder) | {PART: asdict(self)})
+        folder.write(FILE, document_of(folder) | {PART: asdict(self)})
 
     @classmethod
     def load(cls, folder: StudyFolder) -> "Account | None":
         """What stands in the folder, None where there is nothing."""
-        kept = _document(folder).get(PART)
+        kept = document_of(folder).get(PART)
         if kept is None:
             return None
         parts = {"rows": Row, "path": Step, "stopping": Stop}
         several = {name: tuple(kind(**each) for each in kept[name]) for name, kind in parts.items()}
         return cls(**{**kept, **several})
-
-
-def _document(folder: StudyFolder) -> dict[str, Any]:
-    return folder.read(DOCUMENT) if (folder.path / DOCUMENT).exists() else {}
 
 
 def ranked(rows: Iterable[Row]) -> tuple[Row, ...]:
