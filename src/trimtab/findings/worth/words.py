@@ -50,8 +50,10 @@ def mattered_most(account: Account) -> str:
     reached = account.reached
     if not reached:
         return "Nothing was measured of what each choice was worth: there was no time for it."
-    surely = [row for row in reached if row.verdict in (BETTER, WORSE) and row.difference is not None]
-    lost = [row for row in reached if row.verdict == WORSE and row.difference is None]
+    # Another optimizer at a rate that is not its own says how far rates lie apart, and little of the choice.
+    fair = [row for row in reached if row.knob != AT_WINNERS_RATE]
+    surely = [row for row in fair if row.verdict in (BETTER, WORSE) and row.difference is not None]
+    lost = [row for row in fair if row.verdict == WORSE and row.difference is None]
     better = [row for row in surely if row.verdict == BETTER]
     if better:
         best = min(better, key=lambda row: row.difference or 0.0)
@@ -79,6 +81,10 @@ def stopping_in_words(account: Account) -> str:
     whole = rules.get("no stopping")
     if whole is None or whole.epochs <= 0:
         return ""
+    if whole.kept >= 0.97 * whole.epochs:
+        return (
+            f"How long: the best of {whole.epochs:.0f} epochs is one of the last, so that more of them may do better."
+        )
     enough = next((stop for stop in _patient(account.stopping) if _is_as_good(account, stop, whole)), None)
     if enough is None or enough.epochs >= whole.epochs:
         return sentence(

@@ -141,7 +141,9 @@ def _other_optimizers(winner: Config) -> list[str]:
         return []
     telling = ("adam", "sgd", "adamw", "momentum")
     others = [*telling, *(name for name in OPTIMIZERS if name not in telling)]
-    return [name for name in others if name != winner.optimizer.name]
+    # Without weight decay these two are one.
+    twin = {"adam": "adamw", "adamw": "adam"}.get(winner.optimizer.name) if not winner.optimizer.weight_decay else None
+    return [name for name in others if name not in (winner.optimizer.name, twin)]
 
 
 def _with_optimizer(winner: Config, name: str, constants: Mapping[str, float], rate: float) -> Config:

@@ -12,7 +12,7 @@ from trimtab.findings.worth.account import Account, ranked
 from trimtab.findings.worth.intervals import MOST_LOOKS
 from trimtab.studies.counterfactuals.alternatives import Alternative, alternatives_of, with_rate
 from trimtab.studies.counterfactuals.costs import Costs
-from trimtab.studies.counterfactuals.ground import MOST_REPETITIONS, Ground
+from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.paired_runs import PairedRuns, Wanted
 from trimtab.studies.counterfactuals.purse import Purse
 from trimtab.studies.counterfactuals.run_book import COUNTERFACTUAL, WINNER, Key, RunBook
@@ -54,7 +54,9 @@ class Comparing:
 
     def more_repetitions(self, account: Account) -> Account:
         """One repetition more of every alternative, and again, which narrows their intervals."""
-        return self._trained(account, [(r,) for r in range(self.ground.fewest_repetitions, MOST_REPETITIONS)])
+        return self._trained(
+            account, [(r,) for r in range(self.ground.fewest_repetitions, self.ground.most_repetitions)]
+        )
 
     def _trained(self, account: Account, rounds: Sequence[tuple[int, ...]]) -> Account:
         waiting = self._units(account, rounds)
