@@ -4,11 +4,11 @@ Knows studies and their folders; how it is measured is told in `counterfactuals`
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from trimtab.errors import OptionError, StudyError, unknown_choice
-from trimtab.findings.worth.account import Account, Step
+from trimtab.findings.worth.account import AT_WINNERS_RATE, Account, Step
 from trimtab.listeners.listeners import Listeners
 from trimtab.networks.runs import for_training
 from trimtab.studies.call import Call
@@ -62,7 +62,7 @@ def _explained(
     knob: str | None, threads: int | None, stop: Any = None, abort: Any = None,
 ) -> Account:  # fmt: skip
     started = time.monotonic()
-    _check_knob(knob)
+    check_knob(knob, dict(study.winner.config.network))
     call = Call.checked(
         budget=budget, trials=None, threads=threads, device="auto", out=None, resume=study.out, stop=stop,
         abort=abort, started=started, listeners=Listeners(), counterfactuals=0,
@@ -71,23 +71,22 @@ def _explained(
     with call.at_work():
         ground, last = ground_in(call, folder)
         purse = Purse(max(0.0, clock.left - SECONDS_TO_SAVE), None, study.winner.seconds, clock.is_told_to_end)
-        return Stage(ground, folder, purse, words_of_winner(study.winner), knob, last).account()
+        return Stage(ground, folder, purse, words_of_winner(study.winner), knob, last).account().about(knob)
 
 
-def kept_account(study_folder: StudyFolder) -> Account:
-    """What was measured so far; StudyError where nothing was."""
-    account = Account.load(study_folder)
+def kept_account(folder: StudyFolder, knob: str | None) -> Account:
+    """What was measured so far of one knob, or of all; StudyError where nothing was."""
+    account = Account.load(folder)
     if account is None:
         raise StudyError(
-            f"{study_folder.path} has nothing measured of what its choices were worth: give explain a budget, such as "
-            "2m."
+            f"{folder.path} has nothing measured of what its choices were worth: give explain a budget, such as 2m."
         )
-    return account
+    check_knob(knob, [row.knob for row in account.rows])
+    return account.about(knob)
 
 
-def _check_knob(knob: str | None) -> None:
-    knobs = tuple(name for name in KNOBS_IN_ORDER if " " not in name)
-    if knob is not None and knob not in knobs:
-        if not isinstance(knob, str):
-            raise OptionError(f"knob is {knob!r}: give the name of one, such as loss.")
-        raise unknown_choice("knob to explain", knob, knobs)
+def check_knob(knob: str | None, knobs: Iterable[str]) -> None:
+    """Raise OptionError for a knob that is none of those that can be looked at."""
+    named = tuple(name for name in dict.fromkeys((*KNOBS_IN_ORDER, *knobs)) if name != AT_WINNERS_RATE)
+    if knob is not None and knob not in named:
+        raise unknown_choice("knob to explain", str(knob), named)

@@ -154,7 +154,7 @@ class Study(ABC):
         if budget is not None:
             account = self._explained(budget, knob=knob, data=data, threads=threads, stop=stop, abort=abort)
         else:
-            account = kept_account(StudyFolder(self.out)).about(knob)
+            account = kept_account(StudyFolder(self.out), knob)
         return Explanation(account, self.findings)
 
     @property

@@ -33,7 +33,7 @@ class Explained(Protocol):
     def findings(self) -> Findings: ...
 
 
-def explanation_in_text(explanation: Explained, width: int = 100) -> str:
+def explanation_in_text(explanation: Explained, width: int = 118) -> str:
     """What `print_explanation` prints, as text."""
     stream = io.StringIO()
     print_explanation(Console(file=stream, markup=False, highlight=False, emoji=False, width=width), explanation)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from trimtab.findings.worth.account import AT_WINNERS_RATE, HALF_OF_THE_ROWS, Account, Row, Stop
 from trimtab.findings.worth.intervals import ALIKE, BETTER, WORSE
+from trimtab.knobs.effects import flag
 from trimtab.knobs.table import KNOBS
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
@@ -14,7 +15,7 @@ HINDSIGHT = "best of hindsight"
 
 def named(knob: str, value: object) -> str:
     """A choice as a sentence speaks of it: "the learning rate 0.01", "half of the rows"."""
-    text = figure(value) if isinstance(value, float) else str(value)
+    text = _shown(value)
     if value == HALF_OF_THE_ROWS:
         return "half of the rows"
     if knob == AT_WINNERS_RATE:
@@ -73,6 +74,16 @@ def mattered_most(account: Account) -> str:
         len(surely) > 1
     )
     return sentence(f"What mattered most: {named(worst.knob, worst.value)} costs {by(account, worst)}{others}")
+
+
+def _how(row: Row) -> str:
+    """How to train so, from the command line."""
+    flags = " ".join(f"{flag(knob)} {_shown(value)}" for knob, value in row.change.items() if knob in KNOBS)
+    return f": fit with {flags}" if flags else ""
+
+
+def _shown(value: object) -> str:
+    return figure(value) if isinstance(value, float) else str(value)
 
 
 def stopping_in_words(account: Account) -> str:

@@ -41,7 +41,7 @@ class Comparing:
     runs: PairedRuns
     book: RunBook
     purse: Purse
-    keep: Callable[[Account], None]
+    keep: Callable[[Account], Account]
     only: str | None = None
     grown: set[Key] = field(default_factory=set)
 
@@ -66,8 +66,7 @@ class Comparing:
             account = replace(account, rates=self._rates(account, chunk))
             self._train(account, chunk)
             self.purse.spent(sum(unit.cost for unit in chunk), time.monotonic() - began)
-            account = self.concluded(account)
-            self.keep(account)
+            account = self.keep(self.concluded(account))
         return account
 
     # -- what is trained
@@ -123,6 +122,8 @@ class Comparing:
     def concluded(self, account: Account) -> Account:
         """The account with new figures of all alternatives that have more runs than before this call, which is one look
         at all of them."""
+        if WINNER not in self.grown and not self.book.has(WINNER, 0):
+            return account  # the time was over before anything could be compared with it
         grown = [row for row in account.rows if key_of(row.knob, row.value) in self.grown]
         paired = [self.book.pairs(WINNER, key_of(row.knob, row.value)) for row in grown]
         # The steps of the path, where this call walked it, are claims too.
