@@ -13,7 +13,7 @@ import numpy
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Severity
 from trimtab.findings.judged import Course, Pair, course_of, errors_of, measure_of, pair_of
 from trimtab.findings.remedies import by_knobs
-from trimtab.findings.shapes import FEWEST, fall_at_end, gap_of, number_of, rate_is_spent, rise_of
+from trimtab.findings.shapes import FEWEST, Rise, fall_at_end, gap_of, number_of, rate_is_spent, rise_of
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.trends import level_at_end, noise, smooth
 from trimtab.findings.words import epochs_of, percent
@@ -25,26 +25,29 @@ NO_PAIR = "no training column in the measure of the validation rows"
 TOO_SHORT = f"fewer than {FEWEST} evaluated epochs"
 
 # Shares of an error, set on the trainings of the first half (see above).
-_RISE = 0.15  # of the best validation error: what overfitting adds to it
-_LONG_RISE = 0.08  # the same, where only the duration is in question
+_RISE, _LONG_RISE = (
+    0.15,
+    0.1,
+)  # of the best validation error: by heart; and where only time is in question
+_KEPT_RISE = 0.2  # both, where the best weights were kept: then it takes more to be worth a word
 _EARLY = 0.6  # of all epochs: the best lies before
-_STILL = 0.08  # what the last third of an unfinished training still takes off
+_STILL = 0.05  # what the last third of an unfinished training still takes off
+_RESTS = 0.08  # what the last third of a finished one takes off at most
 _BAD, _NO_GAP = 0.4, 1.12  # of a constant's error; validation beside training error
 _REGULARISED = 0.3
 
 
 def overfitting(record: TrainingRecord) -> Outcome:
     """Validation rows get significantly worse while training rows get better [Prechelt 1998]: from the best epoch on
-    the validation error has a rising trend (Kendall's tau, p < 0.01), ends `_RISE` above its best and more than three
-    standard deviations of its own noise, and the training error falls meanwhile. Not where early stopping ended it:
-    what rises in its patience is no fault."""
+    the validation error ends `_RISE` above its best, significantly so (see `shapes.rise_of`), and the training error
+    falls meanwhile. Not where early stopping ended it: what rises in its patience is no fault."""
     pair, why = _pair(record)
     if pair is None:
         return NotChecked("overfitting", why)
     if record.ended == STOPPED_EARLY:
         return None
     rise = rise_of(Course(pair.epochs, pair.validation))
-    if rise is None or rise.share < _RISE or rise.after < 3:
+    if rise is None or rise.share < (_KEPT_RISE if _keeps_best(record, rise) else _RISE):
         return None
     fell = pair.train[rise.place] - level_at_end(pair.train)
     if fell <= max(0.0, noise(pair.train)):
@@ -75,13 +78,14 @@ def trained_too_long(record: TrainingRecord) -> Outcome:
         return NotChecked("trained_too_long", NO_VALIDATION)
     if record.ended == STOPPED_EARLY:
         return None
-    rise = rise_of(course)
-    if rise is None or rise.share < _LONG_RISE or rise.epoch > _EARLY * course.epochs[-1]:
+    rise, last = rise_of(course), float(course.epochs[-1])
+    if rise is None or rise.epoch > _EARLY * last or rise.share < _LONG_RISE:
         return None
-    last = float(course.epochs[-1])
+    if (keeps_best := _keeps_best(record, rise)) and rise.share < _KEPT_RISE:
+        return None
     best = f"The {measure_of(record)} on validation rows was best after {epochs_of(rise.epoch)}"
     wasted = f"{epochs_of(last - rise.epoch)} of {epochs_of(last)} brought nothing."
-    if record.kept is not None and record.kept <= rise.epoch + 0.1 * last:
+    if keeps_best:
         severity: Severity = "low"
         statement = f"{best}, and {epochs_of(last)} were trained: the best weights were kept, the rest only cost time."
         effect = Effect(wasted, 0.0)
@@ -269,11 +273,16 @@ def _misfit(record: TrainingRecord, *, needs_rest: bool = True) -> Misfit | str 
     start = constant if constant and pair.is_evaluated else float(max(pair.train[0], pair.validation[0]))
     gap = gap_of(pair)
     fall = fall_at_end(Course(pair.epochs, pair.train))
-    rests = fall is None or -fall.change < _STILL / 2 or rate_is_spent(record)
+    rests = fall is None or -fall.change < _RESTS or rate_is_spent(record)
     if start <= 0 or gap > _NO_GAP or (needs_rest and not rests):
         return None
     beside = "that of a constant prediction" if constant and pair.is_evaluated else "what it began with"
     return Misfit(level_at_end(pair.train) / start, gap, beside)
+
+
+def _keeps_best(record: TrainingRecord, rise: Rise) -> bool:
+    """Whether the weights are known to be from before the rise."""
+    return record.kept is not None and record.kept <= rise.epoch + 0.1 * float(record.epochs[-1])
 
 
 def _holds_back(record: TrainingRecord) -> str | None:

@@ -120,7 +120,7 @@ def collapsed_to_constant(record: TrainingRecord) -> Outcome:
 _FEWEST, _FEWEST_ROWS = 8, 20
 _FAR_OUT, _FEW, _MOST = 6.0, 0.1, 0.5
 _AGAINST = 0.05
-_ALIKE, _NO_BETTER, _STUCK, _LEFT = 0.05, 0.98, 8, 0.01
+_ALIKE, _NO_BETTER, _STUCK, _LEFT = 0.1, 0.97, 8, 0.01
 
 
 def _elsewhere(record: TrainingRecord) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Severity
-from trimtab.findings.judged import course_of, has_numbers
+from trimtab.findings.judged import course_of, errors_of, has_numbers
 from trimtab.findings.remedies import by_knobs
 from trimtab.findings.shapes import (
     FEWEST,
@@ -29,10 +29,14 @@ from trimtab.training.run import NOT_FINITE
 NO_TRAINING = "no training loss"
 # The loss has left for good where it ends so many times above where it began.
 _LOST = 1.5
-_JUMPS, _SWINGS = 0.25, 0.2  # of the loss's level, from epoch to epoch
-_LONG_STEPS, _TINY, _CREEPS = 0.02, 3e-4, 0.5  # update-to-weight ratio, the same, pace beside that at the start
+_JUMPS, _SWINGS = 0.2, 0.15  # of the loss's level, from epoch to epoch
+_LONG_STEPS, _TINY = 0.06, 3e-4  # length of an update beside the weights: at its largest, and in the second half
+_CREEPS, _STILL_CREEPS = 0.5, 0.15  # pace beside that at the start: alone, and where validation rows still gain too
 _SPENT, _SPENT_BY = 0.01, 0.5  # of the peak rate, and of all epochs
-_SMALL_BATCH, _NOISY = 8, 10.0  # rows; noise scale beside the batch
+_SMALL_BATCH, _RESTLESS, _STILL_MOVING = 8, 0.1, 0.005  # rows; of the loss's level; of the weights
+# A rate is told from a training that was merely short by its later epochs.
+_FEW = 12
+_FALLS = 0.002  # of the loss, in the last third
 _SLOW = ("gd", "sgd", "adagrad")
 
 
@@ -57,35 +61,40 @@ def diverged(record: TrainingRecord) -> Outcome:
 
 
 def learning_rate_too_large(record: TrainingRecord) -> Outcome:
-    """Steps overshoot: training was lost; or in its second half the training loss jumps by more than `_JUMPS` of its
-    level from epoch to epoch; or updates are longer than `_LONG_STEPS` of the weights at the end without the rate being
-    spent."""
+    """Steps overshoot: training was lost; or an update was longer than `_LONG_STEPS` of the weights, when healthy ones
+    reach half of that in their first epoch and fall from there; or in its second half the training loss jumps by more
+    than `_JUMPS` of its level from epoch to epoch."""
     course = course_of(record, record.train_loss)
-    if not len(course):
-        return NotChecked("learning_rate_too_large", NO_TRAINING)
     if isinstance(lost := diverged(record), Finding):
         return _too_large(record, "Steps are so long that training was lost", dict(lost.evidence), "high")
-    jumps, ratio = jumps_of(course), signal_of(record, "update_ratio")
-    evidence = {"jumps": jumps} | ({} if ratio is None else {"update_ratio": ratio})
+    if not len(course):
+        return NotChecked("learning_rate_too_large", NO_TRAINING)
+    jumps, ratios = jumps_of(course), course_of(record, record.signals.get("update_ratio")).values
+    longest = float(ratios.max()) if len(ratios) else 0.0
+    evidence = {"jumps": jumps} | ({"update_ratio": longest} if len(ratios) else {})
+    if longest >= _LONG_STEPS:
+        words = f"Steps are so long that a single one changes the weights by {percent(longest)}"
+        return _too_large(record, words, evidence, "medium")
     if jumps >= _JUMPS:
         words = f"Steps are so long that the training loss jumps by {percent(jumps)} from epoch to epoch"
-        return _too_large(record, words, evidence, "medium")
-    if ratio is not None and ratio >= _LONG_STEPS and not rate_is_spent(record):
-        words = f"Steps are so long that each changes the weights by {percent(ratio)}: training cannot settle"
         return _too_large(record, words, evidence, "medium")
     return None
 
 
 def learning_rate_too_small(record: TrainingRecord) -> Outcome:
-    """Training creeps: in its last half the training loss still falls significantly (Kendall's tau, p < 0.01), and at
-    nearly the pace at which it began (`_CREEPS`), or by updates that are tiny against the weights (`_TINY`)."""
+    """Training creeps: in its last half the training loss still falls significantly (Kendall's tau, p < 0.01), at
+    nearly the pace at which it began (`_CREEPS`); or at a good part of it (`_STILL_CREEPS`), or by updates that are
+    tiny against the weights (`_TINY`), where validation rows still gain as well."""
     course = course_of(record, record.train_loss)
     if not len(course):
         return NotChecked("learning_rate_too_small", NO_TRAINING)
-    if len(course) < FEWEST:
-        return NotChecked("learning_rate_too_small", f"fewer than {FEWEST} evaluated epochs")
+    if len(course) < _FEW:
+        return NotChecked("learning_rate_too_small", f"fewer than {_FEW} evaluated epochs")
     pace, ratio = pace_of(course), signal_of(record, "update_ratio")
-    if rate_is_spent(record) or not (pace > _CREEPS or (ratio is not None and ratio < _TINY and pace > 0)):
+    validation = course_of(record, errors_of(record))
+    gains = not len(validation) or fall_at_end(validation) is not None
+    creeps = pace > _CREEPS or (gains and (pace > _STILL_CREEPS or (ratio is not None and ratio < _TINY and pace > 0)))
+    if rate_is_spent(record) or not creeps or (len(validation) and not gains) or isinstance(diverged(record), Finding):
         return None
     rate = rate_of(record)
     return Finding(
@@ -149,8 +158,9 @@ def plateau(record: TrainingRecord) -> Outcome:
 
 
 def batch_noise_too_high(record: TrainingRecord) -> Outcome:
-    """Batches of at most `_SMALL_BATCH` rows, whose gradients are mostly noise: the gradient noise scale is more than
-    `_NOISY` times the batch [McCandlish et al. 2018], and the training loss does not settle."""
+    """Batches of at most `_SMALL_BATCH` rows, fewer than the gradient noise scale where that is known [McCandlish et
+    al. 2018], and training that does not settle: its loss jumps by `_RESTLESS` of its level in the second half, or
+    updates are still longer than `_STILL_MOVING` of the weights there."""
     size = number_of(record, "batch_size")
     if size is None:
         return NotChecked("batch_noise_too_high", "the batch size is not known")
@@ -159,9 +169,8 @@ def batch_noise_too_high(record: TrainingRecord) -> Outcome:
         return NotChecked("batch_noise_too_high", NO_TRAINING)
     if not 0 < size <= _SMALL_BATCH:
         return None
-    jumps = jumps_of(course)
-    is_noisy = scale is None or scale > _NOISY * size
-    if not is_noisy or jumps < 0.05:
+    jumps, longest = jumps_of(course), signal_of(record, "update_ratio") or 0.0
+    if (scale is not None and scale < size) or (jumps < _RESTLESS and longest < _STILL_MOVING):
         return None
     return Finding(
         "batch_noise_too_high",
@@ -186,7 +195,7 @@ def slow_optimizer(record: TrainingRecord) -> Outcome:
     if name not in _SLOW or len(course) < FEWEST:
         return None
     fall = fall_at_end(course)
-    if fall is None or -fall.change < 0.02 or isinstance(diverged(record), Finding):
+    if (fall is None or -fall.change < _FALLS) or isinstance(diverged(record), Finding):
         return None
     return Finding(
         "slow_optimizer",
