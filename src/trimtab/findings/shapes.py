@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy
 from scipy import stats
 
-from trimtab.findings.judged import Course, Pair, course_of
+from trimtab.findings.judged import Course, Pair, course_of, pair_of
 from trimtab.findings.training_record import Curve, TrainingRecord
 from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
 
@@ -17,7 +17,7 @@ from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
 SURE = 0.01
 # Evaluations below which no shape is told: of five, one order alone is as sure as that (1 of 120).
 FEWEST = 5
-_BEYOND_NOISE = 3.0
+_BEYOND_NOISE, _STEPS = 3.0, 8.0
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,23 @@ def fall_at_end(course: Course) -> Trend | None:
     return Trend(found.change / level, found.p)
 
 
-def jumps_of(course: Course) -> float:
-    """The noise of the second half as a share of its level, or of a tenth of the first entry where that is more: a loss
-    that has nearly come to nothing jumps by much of what is left, and that is no harm."""
+def still_gains(course: Course) -> Trend | None:
+    """The fall of an error that goes on to the end: significant over the last third, with the best among the last
+    tenth of all evaluations, so that a patience that ran out is none."""
+    fall = fall_at_end(course)
+    if fall is None or int(numpy.argmin(smooth(course.values, 3))) < 0.9 * (len(course) - 1):
+        return None
+    return fall
+
+
+def jumps_of(course: Course, beside: float = 0.0) -> float:
+    """The noise of the second half as a share of its level, or of the level `beside` it where that is higher: that of
+    validation rows, since a training error that has nearly come to nothing jumps by much of what is left, and that is
+    no harm."""
     half = course.values[len(course) // 2 :]
     if len(half) < 4:
         return 0.0
-    level = max(level_at_end(half, 1.0), 0.1 * float(course.values[0]))
+    level = max(level_at_end(half, 1.0), beside)
     return noise(half) / level if level > 0 else 0.0
 
 
@@ -117,16 +127,28 @@ def number_of(record: TrainingRecord, knob: str) -> float | None:
     return float(value) if is_number else None
 
 
+def start_beside_constant(record: TrainingRecord) -> float:
+    """The first training error beside that of a constant prediction; 0 where it is not known."""
+    constant, pair = record.facts.get("constant_error"), pair_of(record)
+    if not constant or pair is None or not pair.is_evaluated:
+        return 0.0
+    return float(pair.train[0] / constant)
+
+
 def gap_of(pair: Pair) -> float:
     """The error on validation rows at the end beside that on training rows."""
     level = level_at_end(pair.train)
     return level_at_end(pair.validation) / level if level > 0 else math.inf
 
 
-def first_of(record: TrainingRecord, name: str) -> float | None:
-    """A signal of the first evaluation; None where it was not recorded."""
-    values = course_of(record, record.signals.get(name)).values
-    return float(values[0]) if len(values) else None
+def longest_update(record: TrainingRecord) -> float | None:
+    """The longest update beside the weights, from the `_STEPS`-th step on: before, rules that divide by a mean of past
+    gradients have hardly one. None where it was not recorded."""
+    updates = course_of(record, record.signals.get("update_ratio"))
+    rows, size = record.facts.get("train_rows", 0.0), number_of(record, "batch_size") or 0.0
+    steps = updates.epochs * max(1.0, rows / size) if rows and size else updates.epochs * _STEPS
+    later = updates.values[steps >= _STEPS] if record.counts == "epoch" else updates.values
+    return float(later.max()) if len(later) else None
 
 
 def signal_of(record: TrainingRecord, name: str) -> float | None:
