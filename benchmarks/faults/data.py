@@ -167,7 +167,8 @@ def leaking(generator: Generator, severity: int) -> SetUp:
         swapped = generator.random(len(labels)) < noise / 15
         labels[swapped] = generator.permutation(labels)[swapped]
         frame = frame.with_columns(settled=polars.Series([f"was {label}" for label in labels]))
-    return SetUp(looked_at(frame), severity, small_parts(frame.height))
+    # Where the leak was swapped, the label is another than it says.
+    return SetUp(looked_at(frame), severity, (*small_parts(frame.height), "label_noise"))
 
 
 def knowing_the_future(generator: Generator, severity: int) -> SetUp:

@@ -17,8 +17,12 @@ from trimtab.text.wording import counted, listed
 Floats = NDArray[numpy.float64]
 # The chance of a floor under how often a network is wrong, without any.
 LEVEL = 0.003
-# How often a network is wrong where it is least sure, the logarithm of the rank over which that falls, and the shape.
-_LIMITS = ((0.3, 0.8), (-5.0, 1.5), (0.75, 5.0))
+# A network that makes more than this share of the errors that the most frequent class makes has learnt little.
+MOST_OF_CHANCE = 0.8
+# Of what it says of its own errors where it is least sure, so much is true at least (a guess).
+SAID_AT_LEAST = 0.6
+# The logarithm of the rank over which being wrong falls, and the shape of the fall.
+_LIMITS = ((-5.0, 1.5), (0.75, 5.0))
 FEWEST_ROWS, MOST_ROWS = 100, 5_000
 # Shares of wrong labels below this are of no consequence.
 LEAST_SHARE = 0.005
@@ -33,11 +37,12 @@ def label_noise(record: TableRecord, predictions: Floats) -> Outcome:
     is none.
 
     Rule for classes: where a network is surer it is wrong less often, down to none; wrong labels leave a floor under
-    that. Over the rank of confidence from 0 to 1, being wrong falls from about one half as Weibull's survival function
-    does, or faster than a stretched exponential of shape 0.75; a floor is found where this fits better with one (a
-    likelihood ratio test, p < 0.003). Rows are named by confident learning [Northcutt, Jiang and Chuang 2021]: their
-    label is another than one whose probability is at least the mean of the rows that carry it, the least likely first,
-    as many as the floor says. A chance in the matter itself that no column bears on looks the same.
+    that. Over the rank of confidence from 0 to 1, being wrong falls from what the network itself says where it is least
+    sure as Weibull's survival function does, or faster than a stretched exponential of shape 0.75; a floor is found
+    where this fits better with one (a likelihood ratio test, p < 0.003). Rows are named by confident learning
+    [Northcutt, Jiang and Chuang 2021]: their label is another than one whose probability is at least the mean of the
+    rows that carry it, the least likely first, as many as the floor says. A chance in the matter itself that no column
+    bears on looks the same. A network that is hardly better than the most frequent class says nothing.
 
     Rule for numbers: residuals are divided by their usual size at such predictions. In a tail that falls by a power or
     faster, the logarithms of the largest follow each other at distances that, times their rank, are of one exponential
@@ -60,6 +65,8 @@ def label_noise(record: TableRecord, predictions: Floats) -> Outcome:
 def _of_classes(record: TableRecord, known: NDArray[numpy.int64], labels: NDArray[Any], predicted: Floats) -> Outcome:
     guess = predicted.argmax(1)
     wrong = guess != labels
+    if wrong.mean() > MOST_OF_CHANCE * (1 - numpy.bincount(labels).max() / len(labels)):
+        return NotChecked("label_noise", "the network is hardly better than always saying the most frequent class")
     floor, chance = _floor(numpy.sort(predicted, axis=1), wrong)
     if not (chance < LEVEL and floor >= LEAST_SHARE):
         return "Where the network is surest, labels agree with it."
@@ -93,6 +100,11 @@ def _floor(sorted_probabilities: Floats, wrong: NDArray[numpy.bool_]) -> tuple[f
     if y.sum() < 5:
         return 0.0, 1.0
 
+    # Where it is least sure, a network is wrong about as often as it says: a half, where it is undecided there.
+    least_sure = sorted_probabilities[rank <= numpy.log(0.05), -1]
+    says = 1 - float(least_sure.mean())
+    limits = ((SAID_AT_LEAST * says, 0.8), *_LIMITS)
+
     def surprise(parameters: Floats, floor: float) -> float:
         top, length, shape = parameters
         p = floor + (1 - floor) * top * numpy.exp(-numpy.exp(numpy.clip(shape * (rank - length), -700, 6)))
@@ -100,10 +112,12 @@ def _floor(sorted_probabilities: Floats, wrong: NDArray[numpy.bool_]) -> tuple[f
         return -float((y * numpy.log(p) + (1 - y) * numpy.log1p(-p)).sum())
 
     def fitted(floor: float, start: Floats) -> Any:
-        return optimize.minimize(surprise, start, args=(floor,), bounds=_LIMITS, method="L-BFGS-B")
+        return optimize.minimize(surprise, start, args=(floor,), bounds=limits, method="L-BFGS-B")
 
-    start = numpy.array([0.5, numpy.log(max(0.02, 2 * y.mean())), 1.0])
-    without = min((fitted(0.0, numpy.array([0.5, start[1], shape])) for shape in (0.7, 1.0, 2.0)), key=lambda f: f.fun)
+    start = numpy.array([max(0.02, says), numpy.log(max(0.02, 2 * y.mean())), 1.0])
+    without = min(
+        (fitted(0.0, numpy.array([start[0], start[1], shape])) for shape in (0.7, 1.0, 2.0)), key=lambda f: f.fun
+    )
     most = y[rank > numpy.log(0.5)].mean()
     tried = [(floor, fitted(floor, start).fun) for floor in most * numpy.linspace(0.1, 1.2, 12) if floor > 0]
     floor, best = min([(0.0, without.fun), *tried], key=lambda pair: pair[1])
