@@ -16,7 +16,7 @@ from trimtab.text.wording import counted, listed
 
 Floats = NDArray[numpy.float64]
 # The chance of a floor under how often a network is wrong, without any.
-LEVEL = 0.003
+LEVEL = 0.01
 # A network that makes more than this share of the errors that the most frequent class makes has learnt little.
 MOST_OF_CHANCE = 0.8
 # Of what it says of its own errors where it is least sure, so much is true at least (a guess).
@@ -39,7 +39,7 @@ def label_noise(record: TableRecord, predictions: Floats) -> Outcome:
     Rule for classes: where a network is surer it is wrong less often, down to none; wrong labels leave a floor under
     that. Over the rank of confidence from 0 to 1, being wrong falls from what the network itself says where it is least
     sure as Weibull's survival function does, or faster than a stretched exponential of shape 0.75; a floor is found
-    where this fits better with one (a likelihood ratio test, p < 0.003). Rows are named by confident learning
+    where this fits better with one (a likelihood ratio test, p < 0.01). Rows are named by confident learning
     [Northcutt, Jiang and Chuang 2021]: their label is another than one whose probability is at least the mean of the
     rows that carry it, the least likely first, as many as the floor says. A chance in the matter itself that no column
     bears on looks the same. A network that is hardly better than the most frequent class says nothing.
