@@ -85,7 +85,8 @@ def seconds_needed(record: TableRecord) -> float:
     rows = _sampled(record.size, 0)
     arrangements = len([*_times(record, rows), *_groups(record, rows, 0)])
     columns, outputs = min(MOST_COLUMNS, len(record.features)), max(1, len(record.labels) or record.targets.shape[-1])
-    return (1 + arrangements) * seconds_of(len(rows), columns, folds=FOLDS, outputs=outputs) if arrangements else 0.0
+    folds = FOLDS * (1 + arrangements)
+    return seconds_of(len(rows), columns, folds=folds, outputs=outputs) if arrangements else 0.0
 
 
 def _columns(record: TableRecord) -> list[Column]:
