@@ -4,6 +4,7 @@ from rich.console import Console
 
 from trimtab.findings.finding import Finding, Findings
 from trimtab.terminal.console import say
+from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
 
 MOST_SHOWN = 5
@@ -33,6 +34,11 @@ def print_finding(console: Console, finding: Finding) -> None:
     tail = "measured" if finding.effect.is_measured else "estimated"
     say(console, f"  {finding.id} ({finding.severity}): {finding.statement}", indent="    ")
     say(console, f"    effect: {sentence(finding.effect.text)} ({tail})", indent="      ")
+    tried = finding.remedy.tried
+    if tried is not None:
+        ends = f"[{number(tried.low)}, {number(tried.high)}]"
+        change = f"{number(tried.before)} to {number(tried.after)} {tried.metric}, {ends} between the two"
+        say(console, f"    tried:  {change}", indent="      ")
     say(console, f"    remedy: {sentence(finding.remedy.text)}{f' ({how})' if how else ''}", indent="      ")
 
 
