@@ -27,6 +27,7 @@ from torch import Tensor
 from trimtab.errors import first_line
 from trimtab.training.compiling import libraries
 from trimtab.training.compiling.libraries import Compiled, cache_folder, name_of
+from trimtab.training.programs.chain_program import ChainProgram
 from trimtab.training.programs.mlp_program import MLPProgram
 from trimtab.training.programs.operands import Signature
 from trimtab.training.programs.program import Program
@@ -148,8 +149,8 @@ class Compiler:
         """Send a module that only this process knows to another, which says under which name it compiled it."""
         import cloudpickle  # takes classes and functions of a script or a notebook by value
 
-        assert isinstance(program, VmapProgram)
-        content = base64.b64encode(cloudpickle.dumps(program.parts)).decode()
+        assert isinstance(program, VmapProgram | ChainProgram)
+        content = base64.b64encode(cloudpickle.dumps((type(program), *program.parts))).decode()
         spec = {"pickled": content, "path": sys.path, "folder": str(self.folder)}
         printed = self._run_child(spec | {"signature": asdict(wanted.signature), "sizes": wanted.sizes})
         library, fixed = json.loads(printed.splitlines()[-1])
@@ -236,7 +237,8 @@ def _main() -> None:
     signature = Signature.from_json(spec["signature"])
     if "pickled" in spec:
         sys.path[:] = spec["path"]
-        program = VmapProgram(*pickle.loads(base64.b64decode(spec["pickled"])))  # noqa: S301 - by the caller itself
+        kind, *parts = pickle.loads(base64.b64decode(spec["pickled"]))  # noqa: S301 - by the caller itself
+        program = kind(*parts)
         library, signature = _traced_into(Path(spec["folder"]), program, Wanted(signature, tuple(spec["sizes"])))
         print(json.dumps((str(library), signature.fixed)))  # noqa: T201 - how a process answers
         return

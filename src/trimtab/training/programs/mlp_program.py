@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trimtab.nets.mlp import MLP
+from trimtab.training.programs.chain_program import ChainProgram, is_chain
 from trimtab.training.programs.lane_layers import LaneDropout, linear
 from trimtab.training.programs.program import Activity, Buffers, Layout, Masks, ModuleUse, Program, bounds_of
 from trimtab.training.programs.vmap_program import VmapProgram
@@ -58,7 +59,7 @@ class MLPProgram:
             if note is not None:
                 note(features)
             if masks is not None and masks.any_dropout:
-                features = self._dropout[layer].outputs(features, masks)
+                features = self._dropout[layer].outputs(features, parameters, masks)
         return linear(features, parameters["output.weight"], parameters["output.bias"]).transpose(1, 2)
 
     @torch.no_grad()
@@ -118,4 +119,6 @@ def _with_scaled_columns(weight: Tensor, scale: Tensor) -> Tensor:
 
 def program_for(module: nn.Module, use: ModuleUse | None = None) -> Program:
     """The fastest program that gives this module's numbers."""
+    if isinstance(module, nn.Sequential) and use is not None and is_chain(module, use):
+        return ChainProgram(module, use)
     return MLPProgram(module) if type(module) is MLP and use is None else VmapProgram(module, use)
