@@ -187,3 +187,21 @@ def test_what_may_do_more_than_its_layers_say_takes_the_way_through_vmap(make):
 @pytest.mark.parametrize("use", [None, ModuleUse(), ModuleUse(ranks=(3,)), ModuleUse(names=("input",), ranks=(2,))])
 def test_other_inputs_than_a_table_take_the_way_through_vmap(use):
     assert isinstance(program_for(CHAINS["linear"](), use), VmapProgram)
+
+
+def test_what_is_compiled_for_a_chain_serves_every_chain_of_the_same_layers():
+    def key(module, **use):
+        return program_for(module, ModuleUse(ranks=(2,), **use)).key
+
+    def leaky(slope=0.01):
+        return nn.Sequential(nn.Linear(COLUMNS, 6), nn.LeakyReLU(slope), nn.Dropout(0.2), nn.Linear(6, 1))
+
+    named = nn.Sequential()
+    for name, layer in zip(("enter", "bend", "drop", "last"), leaky(), strict=True):
+        named.add_module(name, layer)
+    assert key(leaky()) == key(named)
+    others = [leaky(0.1), nn.Sequential(*leaky(), nn.Linear(1, 1)), nn.Sequential(*leaky(), leaky()[2])]
+    kinds = [key(leaky()), key(leaky(), own_dropout=True), *map(key, others)]
+    assert len(set(kinds)) == len(kinds)
+    once = leaky()
+    assert key(nn.Sequential(*once, once[2])) != key(others[-1])  # one layer called twice is another mask than two

@@ -32,7 +32,8 @@ class ChainProgram:
         self.activations = tuple(name for name, layer in named.items() if isinstance(layer, ELEMENTWISE))
         self.dropouts = sum(isinstance(layer, nn.Dropout) for layer in named.values())
         self.layers = list(self._of_lanes())
-        self.key = ""
+        # What layers are called, and whose they are, makes no difference to a compiled step.
+        self.key = f"chain {[_words_of(layer, of_lanes) for layer, of_lanes in self.layers]}"
 
     def _of_lanes(self) -> Iterator[tuple[nn.Module, LaneLayer]]:
         """Each layer of the module, and what it is for all lanes."""
@@ -127,6 +128,13 @@ def _has_been_changed(layer: nn.Module) -> bool:
     """Whether a layer may do something else, or something more, than its class says."""
     hooks = (value for name, value in vars(layer).items() if name.endswith("hooks"))
     return "forward" in vars(layer) or bool(layer._buffers) or any(hooks)
+
+
+def _words_of(layer: nn.Module, of_lanes: LaneLayer) -> str:
+    """All that decides what a layer computes, its weights apart."""
+    if isinstance(of_lanes, LaneDropout):
+        return f"dropout {of_lanes.layer}, call {of_lanes.call}, rate {of_lanes.rate}"
+    return repr(layer)
 
 
 def _in_order(module: nn.Sequential, before: str = "") -> Iterator[tuple[str, nn.Module]]:
