@@ -14,9 +14,8 @@ from trimtab.training.programs.program import ModuleUse
 from trimtab.training.programs.vmap_program import VmapProgram
 from trimtab.training.run import Request
 
-CHAIN = program_for(nn.Sequential(nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)),
-                    ModuleUse(ranks=(2,)))  # fmt: skip
-MAPPED = VmapProgram(CHAIN.module)
+MODULE = nn.Sequential(nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
+CHAIN, MAPPED = program_for(MODULE, ModuleUse(ranks=(2,))), VmapProgram(MODULE)
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ def operands(program, *, is_flat):
     layout = program.layout
     flat = torch.randn(LANES, layout.size, generator=generator) * 0.5
     moments = torch.zeros(2, LANES, layout.size)
-    state = [(part,) if is_flat else layout.pieces(part) for part in (flat, *moments)]
+    weights, first, second = ((part,) if is_flat else layout.pieces(part) for part in (flat, *moments))
     rates, x = torch.full((LANES, 1, COLUMNS), 0.1), torch.randn(ROWS, INPUTS, generator=generator)
     return Operands(
-        State(*state, (), {}, torch.zeros(LANES, 2 + len(layout.names)), layout, is_flat),
+        State(weights, first, second, (), {}, torch.zeros(LANES, 2 + len(layout.names)), layout, is_flat),
         LaneCoefficients.stack([Config(optimizer=Optimizer("adam"))] * LANES, layout.names, 0),
         Batches((x,), torch.randn(ROWS, 1, generator=generator), torch.ones(ROWS + 1)),
         Plan(

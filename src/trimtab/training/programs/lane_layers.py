@@ -90,7 +90,7 @@ class LaneActivation:
     def __init__(self, layer: nn.Module) -> None:
         self.layer = copy.copy(layer)
         if hasattr(layer, "inplace"):
-            self.layer.inplace = False  # its inputs are wanted again
+            vars(self.layer)["inplace"] = False  # its inputs are wanted again
         self._x: Tensor | None = None
         self._y: Tensor | None = None
 
@@ -100,8 +100,8 @@ class LaneActivation:
             return self.layer(x)
         with torch.enable_grad():
             self._x = x.detach().requires_grad_()
-            self._y = self.layer(self._x)
-        return self._y.detach()
+            self._y = y = self.layer(self._x)
+        return y.detach()
 
     def derived(self, slope: Units, parameters: Buffers, gradient: Buffers) -> Units:
         assert self._x is not None and self._y is not None
@@ -129,13 +129,14 @@ class LaneDropout:
 
     def _drawn(self, x: Units, masks: Masks) -> Units:
         """What `x` is multiplied by: 0 where a unit is dropped, elsewhere what makes up for those."""
+        units, batch = x.shape[1:]
         rate, threshold, key = masks.rate, masks.threshold, masks.keys[:, self.layer]
         if self.rate is not None:
             rate = torch.full_like(rate, self.rate)
             threshold = threshold_of(rate)
         if self.call:
             key = key ^ another_key(self.call)
-        places = self._place_numbers(*x.shape[1:], x.device)
+        places = self._place_numbers(units, batch, x.device)
         mask = keep_mask(places, key.view(-1, 1, 1), threshold.view(-1, 1, 1))
         return (mask * (1 / (1 - rate.view(-1, 1, 1)))).to(x.dtype)
 
