@@ -61,7 +61,7 @@ class Comparing:
     def _trained(self, account: Account, rounds: Sequence[tuple[int, ...]]) -> Account:
         waiting = self._units(account, rounds)
         while chunk := self._affordable(waiting):
-            waiting = waiting[len(chunk) :]
+            waiting = [unit for unit in waiting if unit not in chunk]
             began = time.monotonic()
             account = replace(account, rates=self._rates(account, chunk))
             self._train(account, chunk)
@@ -86,12 +86,15 @@ class Comparing:
         return units
 
     def _affordable(self, waiting: Sequence[Unit]) -> list[Unit]:
-        """The first units that may be begun together; nothing where that is the winner alone, which says nothing."""
+        """The first units that may be begun together, those left out that are too dear altogether; nothing where that
+        is the winner alone, which says nothing."""
         chunk: list[Unit] = []
         for unit in waiting:
-            if not self.purse.may_begin(unit.cost, sum(each.cost for each in chunk)):
-                break
-            chunk.append(unit)
+            already = sum(each.cost for each in chunk)
+            if self.purse.may_begin(unit.cost, already):
+                chunk.append(unit)
+            elif already + unit.cost <= self.purse.left:
+                break  # its turn comes with the next ones
         return chunk if any(unit.alternative is not None for unit in chunk) else []
 
     def _rates(self, account: Account, chunk: Sequence[Unit]) -> dict[str, float]:
