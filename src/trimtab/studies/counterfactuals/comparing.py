@@ -80,7 +80,9 @@ class Comparing:
             for each in (None, *open_ones):
                 key = WINNER if each is None else key_of(each.knob, each.value)
                 missing = tuple(r for r in repetitions if not self.book.has(key, r))
-                if missing:
+                # More of what was too dear for the first round would be no pair of anything.
+                is_begun = repetitions[0] == 0 or self.book.has(key, repetitions[0] - 1)
+                if missing and is_begun:
                     cost = len(missing) if each is None else self.costs.of_alternative(each, len(missing))
                     units.append(Unit(each, missing, float(cost)))
         return units
