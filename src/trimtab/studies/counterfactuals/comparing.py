@@ -93,9 +93,12 @@ class Comparing:
         chunk: list[Unit] = []
         for unit in waiting:
             already = sum(each.cost for each in chunk)
-            if self.purse.may_begin(unit.cost, already):
+            is_paid = already + unit.cost <= self.purse.left
+            # The winner says nothing without another.
+            is_alone = all(each.alternative is None for each in chunk)
+            if is_paid and (is_alone or self.purse.may_begin(unit.cost, already)):
                 chunk.append(unit)
-            elif already + unit.cost <= self.purse.left:
+            elif is_paid:
                 break  # its turn comes with the next ones
         return chunk if any(unit.alternative is not None for unit in chunk) else []
 
