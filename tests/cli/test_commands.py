@@ -30,7 +30,7 @@ from trimtab.errors import StudyError
 from trimtab.knobs.table import TABLE_KNOBS
 
 pytestmark = pytest.mark.usefixtures("few_epochs")
-COMMANDS = ("fit", "predict", "evaluate", "export", "sweep", "demo", "walkthrough")
+COMMANDS = ("fit", "explain", "predict", "evaluate", "export", "sweep", "demo", "walkthrough")
 
 
 @dataclass(frozen=True)
@@ -543,6 +543,20 @@ def test_a_pipe_that_closes_early_is_no_traceback(fitted: Fitted) -> None:
 
 
 @pytest.mark.slow
+def test_explain_says_what_choices_were_worth(fitted: Fitted, run: Run) -> None:
+    assert "give explain a budget" in run("explain", fitted.folder / "study").err
+    ended = run("explain", fitted.folder / "study", "--budget", "6s", "--threads", "1", "--knob", "epochs", "--json")
+    assert ended.status == 0
+    said = json.loads(ended.out)
+    assert set(said) == {"winner", "rows", "path", "stopping", "findings", "not_reached"}
+    assert {row["knob"] for row in [*said["rows"], *said["not_reached"]]} == {"epochs"}
+    text = run("explain", fitted.folder / "study")
+    assert text.status == 0
+    assert "patience 20" in text.out
+    wrong = run("explain", fitted.folder / "study", "--knob", "epoch")
+    assert (wrong.status, "epochs" in wrong.err) == (2, True)
+
+
 def test_resume_needs_no_data_and_adds_trials(fitted: Fitted, run: Run) -> None:
     before = json.loads(fitted.ended.out)["trials"]
     ended = run("fit", "--resume", fitted.folder / "study", "--trials", str(before + 1), "--json")
