@@ -5,7 +5,10 @@ Checks what comes in and hands it to the floors below. Knows no terminal.
 
 import numbers
 import os
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from trimtab.networks.fitting import Fitting
 from trimtab.networks.networks import Networks
 from trimtab.networks.recipe import Recipe, recipe, refuse_idle, split_knobs
 from trimtab.networks.runs import NamedRecipe, Runs, for_training
+from trimtab.studies.explanation import Explanation
 from trimtab.studies.single_run import Run
 from trimtab.training.config import whole
 from trimtab.training.metrics import greater_is_better
@@ -107,8 +111,16 @@ def fit(
         )  # fmt: skip
         refuse_idle([asked])
         runs = Runs(fitting, listeners, None if checkpoint is None else _folder(checkpoint), to_be_scored=True)
+        started = time.monotonic()
         record = runs.made([NamedRecipe("run", wanted, seed)])[0]
-        return finished(fitting, record, "run", wanted, share=share_of(valid))
+        run = finished(fitting, record, "run", wanted, share=share_of(valid))
+        return replace(run, explained=partial(_explained, fitting, seconds=time.monotonic() - started))
+
+
+def _explained(fitting: Fitting, run: Run, **options: Any) -> Explanation:
+    from trimtab.studies.explaining import explained_run
+
+    return explained_run(fitting, run, **options)
 
 
 def _given(**knobs: Any) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """What is wrong with a winner's training, and what became of the remedies that were tried beside it."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from trimtab.findings.finding import Effect, Finding, Findings, Remedy
@@ -14,7 +12,7 @@ FINDING = Finding(
     "learning_rate_too_large", "high", "The learning rate is too large.", {}, Effect("It costs something.", 0.1),
     Remedy("Lower it.", {"lr": 1e-4}, "--lr 0.0001", "lr=0.0001"),
 )  # fmt: skip
-WINNER = SimpleNamespace(config=Config(network=(("width", 8),), optimizer=Optimizer("adam", 1e-2)))
+WINNER = Config(network=(("width", 8),), optimizer=Optimizer("adam", 1e-2))
 
 
 def account(*rows, greater_is_better=False):
@@ -38,7 +36,7 @@ def test_what_changes_nothing_or_cannot_be_is_not_tried(change):
 
 
 def test_several_knobs_change_together():
-    config = with_knobs(WINNER.config, {"lr": 0.1, "width": 16, "epochs": 7, "dropout": 0.2})
+    config = with_knobs(WINNER, {"lr": 0.1, "width": 16, "epochs": 7, "dropout": 0.2})
     assert config == Config(network=(("width", 16),), optimizer=Optimizer("adam", 0.1), epochs=7, dropout=0.2)
 
 

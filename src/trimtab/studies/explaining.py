@@ -4,30 +4,44 @@ Knows studies and their folders; how it is measured is told in `counterfactuals`
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from trimtab.errors import OptionError, StudyError, unknown_choice
 from trimtab.findings.document import read, save
 from trimtab.findings.worth.account import AT_WINNERS_RATE, Account, Step
+from trimtab.knobs.knob import CUSTOM
 from trimtab.listeners.listeners import Listeners
+from trimtab.machine import cores, lanes_in_threads
+from trimtab.networks.fitting import Fitting
 from trimtab.networks.runs import for_training
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.alternatives import KNOBS_IN_ORDER
 from trimtab.studies.counterfactuals.ground import Ground
-from trimtab.studies.counterfactuals.grounds import ensemble_of_table, ground_of_networks, ground_of_table
+from trimtab.studies.counterfactuals.grounds import (
+    ensemble_of_table,
+    ground_of_fitting,
+    ground_of_networks,
+    ground_of_table,
+)
 from trimtab.studies.counterfactuals.purse import SECONDS_TO_SAVE, Purse
 from trimtab.studies.counterfactuals.stage import Stage, words_of_winner
+from trimtab.studies.explanation import Explanation
 from trimtab.studies.network_subject import NetworkSubject
 from trimtab.studies.request import TableOptions
+from trimtab.studies.single_run import Run
 from trimtab.studies.study import Study
 from trimtab.studies.table_study import TableStudy
 from trimtab.studies.table_subject import TableSubject
 from trimtab.studies.training_findings import remedies, with_trials
 from trimtab.tuning.baselines import FITTED_BASELINES
+from trimtab.tuning.budget import Budget, seconds_for
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import COMPLETE, TrialRecord
+from trimtab.tuning.words import config_in_words
 
 
 def explained_table(study: TableStudy, *, data: Any, **options: Any) -> Account:
@@ -54,7 +68,7 @@ def explained_networks(subject: NetworkSubject, study: Study, *, data: Any, **op
         raise OptionError("data= has no effect: the rows are those that the study was made with. Leave it out.")
 
     def ground(call: Call, folder: StudyFolder) -> tuple[Ground, Step | None]:
-        return ground_of_networks(subject, study.winner, call), None
+        return ground_of_networks(subject, study.winner), None
 
     with for_training():
         return _explained(study, study.winner, ground, **options)
@@ -88,10 +102,40 @@ def _explained(
         ground, last = ground_in(call, folder)
         purse = Purse(max(0.0, clock.left - SECONDS_TO_SAVE), None, winner.seconds, clock.is_told_to_end)
         found = read(folder)
-        ground = replace(ground, remedies=tuple(remedies(found, winner)))
-        account = Stage(ground, folder, purse, words_of_winner(winner), knob, last).account()
+        ground = replace(ground, remedies=tuple(remedies(found, winner.config)))
+        account = Stage(ground, folder, purse, words_of_winner(winner), () if knob is None else (knob,), last).account()
         save(folder, with_trials(found, account))
         return account.about(knob)
+
+
+def explained_run(
+    fitting: Fitting, run: Run, *, knobs: Sequence[str], budget: str | float, threads: int | None, seconds: float
+) -> Explanation:
+    """What each choice of one training was worth, on the rows that it was made with; nothing of it is kept.
+
+    Raises OptionError for rows that are read anew, an optimizer of the caller's own and a knob that there is not.
+    """
+    if fitting.datasets.is_streamed:
+        raise OptionError(
+            f"A training is repeated on the same rows, and of these {fitting.datasets.reason}: give them as (X, y)."
+        )
+    if run.config.optimizer.name == CUSTOM:
+        raise OptionError(
+            "An optimizer of your own cannot train beside others: name one of trimtab's to explain a run."
+        )
+    for knob in knobs:
+        check_knob(knob, dict(run.config.network))
+    clock = Budget(seconds_for(budget, None))
+    ground = ground_of_fitting(
+        fitting, run.config, seed=run.seed, domains={}, has_dropout=not run.given.has_own_dropout, seconds=seconds
+    )
+    ground = replace(ground, remedies=tuple(remedies(run.findings, run.config)))
+    who = {"trial": None, "words": config_in_words(run.config), "config": run.config.to_json()}
+    fitting.threads = threads or cores()
+    with for_training(), lanes_in_threads(), TemporaryDirectory() as place:
+        purse = Purse(max(0.0, clock.left - SECONDS_TO_SAVE), None, seconds, clock.is_told_to_end)
+        account = Stage(ground, StudyFolder(Path(place)), purse, who, tuple(knobs)).account()
+    return Explanation(account, with_trials(run.findings, account))
 
 
 def kept_account(folder: StudyFolder, knob: str | None) -> Account:

@@ -178,7 +178,7 @@ def _is_explained(
     score = winner.error if metric is None else metric.shown(winner.error)
     left, named = call.budget.shown_left, "validation loss" if metric is None else metric.name
     call.listeners.progress(Progress(EXPLAINING, left, len(trials), runs, 0, score, winner, 0.0, named, share=1.0))
-    ground = replace(work.ground(winner), remedies=tuple(remedies(found, winner)))
+    ground = replace(work.ground(winner), remedies=tuple(remedies(found, winner.config)))
     account = Stage(ground, folder, purse, words_of_winner(winner), ensemble=work.last_step(winner)).account()
     save(folder, with_trials(read(folder), account))
     return True

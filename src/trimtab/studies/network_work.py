@@ -63,7 +63,7 @@ class NetworkWork:
         return SearchResult(winner, result, {"network": parts_of_network(made)})
 
     def ground(self, winner: TrialRecord) -> Ground:
-        return ground_of_networks(self.subject, winner, self.call)
+        return ground_of_networks(self.subject, winner)
 
     def last_step(self, winner: TrialRecord) -> Step | None:
         return None

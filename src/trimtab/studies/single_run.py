@@ -1,12 +1,13 @@
 """Run: one training, finished, as the user holds it. Trains nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import polars
 
+from trimtab.errors import OptionError
 from trimtab.findings.check import check
 from trimtab.findings.finding import Findings, Outcome
 from trimtab.findings.of_run import record_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from trimtab.export.scripts.conventions import Conventions
+    from trimtab.studies.explanation import Explanation
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,6 +51,7 @@ class Run:
         drops_last: whether a last batch that was short was left out.
         reading: how targets and outputs were read, for `code()`.
         is_greater_better: whether greater scores are better.
+        explained: makes it again beside others, for `explain`; None where its rows are no longer there.
         facts: what is known of network, rows and predictions (`findings.training_record.FACTS`).
         outliers: whether a few rows make most of its loss.
     """
@@ -70,6 +73,7 @@ class Run:
     has_weights: bool = False
     drops_last: bool = False
     reading: "Conventions | None" = field(default=None, repr=False)
+    explained: "Callable[..., Explanation] | None" = field(default=None, repr=False)
     is_greater_better: bool = False
     facts: Mapping[str, float] = field(default_factory=dict, repr=False)
     outliers: Outcome = field(default=None, repr=False)
@@ -94,6 +98,25 @@ class Run:
         Made when it is looked at first: a sweep has hundreds of runs, and few of them are.
         """
         return curves_frame(self.evaluations)
+
+    def explain(
+        self, knobs: Sequence[str] = (), *, budget: str | float = "1m", threads: int | None = None
+    ) -> "Explanation":
+        """What each choice of this training was worth: it is made again beside copies that differ in one knob, and each
+        remedy of what is wrong is tried.
+
+        Arguments:
+            knobs: the only ones to look at, such as ["lr", "loss"]; all where none are named.
+            budget: how long it may take, as "1m" or seconds.
+            threads: threads to train with (default: all cores allowed).
+
+        Raises OptionError for a knob that there is not, an optimizer of your own, rows that are read anew in every
+        epoch, and a run of a sweep or one that was loaded.
+        """
+        if self.explained is None:
+            raise OptionError("Only a run that tt.fit has just made can be explained: its rows are no longer there.")
+        names = (knobs,) if isinstance(knobs, str) else tuple(knobs)
+        return self.explained(self, knobs=names, budget=budget, threads=threads)
 
     def plot(self) -> "Figure":
         """The score on training and validation rows by epoch, the best epoch marked: a matplotlib figure."""

@@ -18,6 +18,7 @@ from trimtab.findings.worth.intervals import BETTER, NOT_REACHED
 from trimtab.studies.counterfactuals.alternatives import Alternative, with_knobs
 from trimtab.text.layout import number
 from trimtab.text.wording import sentence
+from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.metrics import Metric, greater_is_better
 from trimtab.training.run import CURVES, PARTS, Curves
@@ -42,12 +43,12 @@ def findings_of_training(
     return Findings(tuple(first.values()), healthy, found[0].not_checked)
 
 
-def remedies(findings: Findings, winner: TrialRecord) -> list[Alternative]:
-    """The winner with the remedy of each finding, where that is a matter of knobs that it can be trained with."""
+def remedies(findings: Findings, trained: Config) -> list[Alternative]:
+    """What was `trained` with the remedy of each finding, where that is a matter of knobs that it can be trained with."""
     made = []
     for finding in findings.found:
-        config = with_knobs(winner.config, finding.remedy.change)
-        if config is not None and config != winner.config:
+        config = with_knobs(trained, finding.remedy.change)
+        if config is not None and config != trained:
             value = finding.remedy.flag or finding.remedy.code
             made.append(Alternative(REMEDY.format(finding.id), value, config, given=dict(finding.remedy.change)))
     return made

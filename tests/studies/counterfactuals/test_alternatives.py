@@ -87,7 +87,7 @@ def test_other_optimizers_look_for_a_rate_of_their_own():
 
 @pytest.mark.parametrize("knob", ["loss", "lr", "rows"])
 def test_only_one_knob_where_one_is_asked_for(knob):
-    assert {each.knob for each in alternatives_of(winner(), OF_TABLE, knob)} == {knob}
+    assert {each.knob for each in alternatives_of(winner(), OF_TABLE, (knob,))} == {knob}
 
 
 def test_of_classes_labels_are_smoothed_or_not():

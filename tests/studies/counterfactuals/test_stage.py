@@ -132,7 +132,7 @@ def test_another_winner_begins_anew(study):
 
 
 def test_one_knob_alone(study):
-    account = stage(study, Purse(None, 30.0), only="lr")
+    account = stage(study, Purse(None, 30.0), only=("lr",))
     assert {row.knob for row in account.reached} == {"lr"}
     assert not account.path
 
@@ -231,3 +231,17 @@ def test_where_the_winner_is_solved_its_best_network_is_looked_at(study):
     account = solved.explain("lr", budget="5s", threads=1).account
     looked_at = {record.number: record for record in study.trials}[account.winner["trial"]]
     assert looked_at.name not in ("mean", "linear")
+
+
+def test_a_run_of_its_own_is_explained():
+    rng = numpy.random.default_rng(0)
+    x = rng.normal(size=(120, 3)).astype("float32")
+    module = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
+    run = tt.fit(module, (x, x[:, :1] - x[:, 1:2]), epochs=4, lr=0.003, metric="rmse")
+    explanation = run.explain(["lr", "epochs"], budget="6s", threads=1)
+    assert {row.knob for row in explanation.account.rows if row.verdict != "not reached"} <= {"lr", "epochs"}
+    assert explanation.account.reached
+    with pytest.raises(OptionError, match="knob to explain"):
+        run.explain("los", budget="5s")
+    with pytest.raises(OptionError, match="has just made"):
+        replace(run, explained=None).explain()

@@ -3,7 +3,7 @@
 Knows configs and the table of knobs; it trains nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -82,14 +82,16 @@ class Variable:
     losses: tuple[str, ...] = ()
 
 
-def alternatives_of(winner: Config, variable: Variable, only: str | None = None) -> list[Alternative]:
-    """All there are, or those of one knob, in the order in which they are to be trained: one of each knob first."""
+def alternatives_of(winner: Config, variable: Variable, only: Collection[str] = ()) -> list[Alternative]:
+    """All there are, or those of the knobs `only`, in the order in which they are to be trained: one of each first."""
     found = [
         replace(each, place=place) for knob in _BY_KNOB for place, each in enumerate(_BY_KNOB[knob](winner, variable))
     ]
     found += _of_own_networks(winner, variable)
     chosen = [
-        each for each in found if only in (None, each.knob) or (only == "optimizer" and each.knob == AT_WINNERS_RATE)
+        each
+        for each in found
+        if not only or each.knob in only or ("optimizer" in only and each.knob == AT_WINNERS_RATE)
     ]
     order = {knob: place for place, knob in enumerate(KNOBS_IN_ORDER)}
     return sorted(chosen, key=lambda each: (each.place, order.get(each.knob, order["width"])))

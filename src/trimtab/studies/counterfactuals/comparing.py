@@ -4,7 +4,7 @@ Knows the ground, the book of runs and the purse; it knows no files.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from trimtab.findings.worth import intervals
@@ -34,7 +34,7 @@ class Unit:
 
 @dataclass
 class Comparing:
-    """Trains alternatives of the winner of `ground`, only those of the knob `only` where one is given, and says after
+    """Trains alternatives of the winner of `ground`, only those of the knobs `only` where some are named, and says after
     each batch of them by `keep` how they stand."""
 
     ground: Ground
@@ -42,7 +42,7 @@ class Comparing:
     book: RunBook
     purse: Purse
     keep: Callable[[Account], Account]
-    only: str | None = None
+    only: Collection[str] = ()
     grown: set[Key] = field(default_factory=set)
 
     def __post_init__(self) -> None:

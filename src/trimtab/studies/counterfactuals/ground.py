@@ -3,7 +3,7 @@
 Knows data, folds and engines; it knows no alternatives and decides nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -78,9 +78,9 @@ class Ground:
     def most_repetitions(self) -> int:
         return MOST_OF_FOLDS if self.folds > 1 else MOST_SEEDS
 
-    def alternatives(self, only: str | None = None) -> list[Alternative]:
-        """The remedies and all other configs that differ in one knob, or those of the knob `only`."""
-        return [*(self.remedies if only is None else ()), *alternatives_of(self.winner, self.variable, only)]
+    def alternatives(self, only: Collection[str] = ()) -> list[Alternative]:
+        """The remedies and all other configs that differ in one knob, or those of the knobs `only`."""
+        return [*(() if only else self.remedies), *alternatives_of(self.winner, self.variable, only)]
 
     def seed_of(self, repetition: int) -> int:
         return self.seed + FIRST_SEED + repetition

@@ -10,15 +10,18 @@ import numpy
 import torch
 
 from trimtab.findings.worth.account import Step
+from trimtab.knobs.domains import Domain
 from trimtab.knobs.knob import CUSTOM
 from trimtab.knobs.table import KNOBS, LOGIT_LOSSES, losses_for, placed_in
 from trimtab.model.model import build
+from trimtab.networks.fitting import Fitting
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.alternatives import Variable
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.network_subject import NetworkSubject
 from trimtab.studies.table_subject import TableSubject
 from trimtab.table.redrawing import redrawn
+from trimtab.training.config import Config
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes.compilation import Compilation
 from trimtab.training.lanes.engine import Engine
@@ -82,23 +85,30 @@ def ensemble_of_table(
     return Step(ENSEMBLE, f"{len(members)} trials", 0.0, float(error[0] - error[1]), float(low), float(high))
 
 
-def ground_of_networks(subject: NetworkSubject, winner: TrialRecord, call: Call) -> Ground:
+def ground_of_networks(subject: NetworkSubject, winner: TrialRecord) -> Ground:
     """The rows of a caller's own networks, of which one part judges."""
-    fitting, space = subject.fitting, subject.space
-    arguments = dict(winner.config.network)
-    dropout = {"dropout"} & ({*space.domains, *space.fixed} - {*arguments})
-    losses = (LOGIT_LOSSES if fitting.one_output == "logit" else losses_for(fitting.task)) if fitting.metric else ()
+    space = subject.space
+    is_knob = "dropout" in {*space.domains, *space.fixed} - {*dict(winner.config.network)}
+    return ground_of_fitting(
+        subject.fitting, winner.config, seed=subject.seed, domains=space.domains, has_dropout=is_knob,
+        seconds=winner.seconds,
+    )  # fmt: skip
 
-    def engine_for(data: TrainingData, judging: Judging) -> Engine:
-        return fitting.engine(judging, over=data)
 
+def ground_of_fitting(
+    fitting: Fitting, config: Config, *, seed: int, domains: Mapping[str, Domain], has_dropout: bool, seconds: float
+) -> Ground:
+    """The same of any network of the caller's own that was trained by `config`."""
+    named = LOGIT_LOSSES if fitting.one_output == "logit" else losses_for(fitting.task)
+    losses = named if fitting.metric is not None and config.loss.name != CUSTOM else ()
+    variable = Variable(
+        fitting.task, _usual_constants, is_table=False, domains=domains, has_dropout=has_dropout,
+        has_losses=bool(losses), losses=tuple(losses),
+    )  # fmt: skip
     return Ground(
-        fitting.training_data, winner.config, fitting.metric, subject.seed,
-        Variable(
-            fitting.task, _usual_constants, is_table=False, domains=space.domains, has_dropout=bool(dropout),
-            has_losses=bool(losses) and winner.config.loss.name != CUSTOM, losses=tuple(losses),
-        ),
-        engine_for, lambda seed: None, by_loss=fitting.judges_by_loss, seconds=winner.seconds,
+        fitting.training_data, config, fitting.metric, seed, variable,
+        lambda data, judging: fitting.engine(judging, over=data), lambda seed: None,
+        by_loss=fitting.judges_by_loss, seconds=seconds,
     )  # fmt: skip
 
 

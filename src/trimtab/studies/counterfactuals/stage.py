@@ -4,7 +4,7 @@ The folder keeps all of it after each step, so that a later call goes on where t
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from trimtab.tuning.words import trial_in_words
 class Stage:
     """What is done beside the winner of `ground`, as long as `purse` lasts, kept in `folder`.
 
-    `winner` says who it is, its "config" among it; `only` is the knob that is asked about, None for all; `ensemble` is
+    `winner` says who it is, its "config" among it; `only` are the knobs that are asked about, none for all; `ensemble` is
     what comes behind the winner on the path.
     """
 
@@ -34,7 +34,7 @@ class Stage:
     folder: StudyFolder
     purse: Purse
     winner: Mapping[str, Any]
-    only: str | None = None
+    only: Collection[str] = ()
     ensemble: Step | None = None
 
     def account(self) -> Account:
@@ -52,9 +52,9 @@ class Stage:
         comparing = Comparing(self.ground, runs, book, self.purse, keep, self.only)
         walking = Walking(self.ground, runs, book, self.purse, self.ensemble)
         steps: list[Callable[[Account], Account]] = [comparing.first_round, comparing.more_repetitions]
-        if self.only in (None, "epochs"):
+        if not self.only or "epochs" in self.only:
             steps.insert(0, self._stopping)
-        if self.only is None:
+        if not self.only:
             steps.insert(2, walking.walked)
         try:
             for step in steps:
