@@ -16,7 +16,7 @@ PACKAGE = Path(trimtab.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("text", "settings"),
     ("errors",),
-    ("data", "machine", "whole_file", "packages", "knobs", "listeners"),
+    ("data", "machine", "whole_file", "packages", "knobs", "listeners", "recording.names"),
     ("table", "nets", "recording.recording"),
     ("training.config", "training.randomness", "training.warning"),
     ("training.metrics", "training.run"),
