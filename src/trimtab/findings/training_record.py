@@ -5,7 +5,7 @@ Knows numbers alone; where they come from is told by whoever makes one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy
 from numpy.typing import NDArray
@@ -33,8 +33,12 @@ class TrainingRecord:
         kept: the epoch whose weights were kept; None where nobody knows.
         ended: why training ended, in the words of `training.run`, "" where nobody knows.
         knobs: how it was trained, by the names of the table of knobs, as far as is known ("lr", "dropout", ...).
-        facts: numbers about network and rows: parameters, train_rows, validation_rows, inputs, outputs.
+        facts: numbers about network and rows: parameters, train_rows, validation_rows, inputs, outputs; constant_error,
+            what the best constant prediction comes to on validation rows, in the measure that judges them (an error,
+            lower is better); prediction_spread, the spread of the predictions for them relative to that of the truth;
+            at_a_bound, the share of them that lies exactly at the smallest or largest prediction.
         task: "regression" or "classification"; "" where nobody knows.
+        counts: what `epochs` are: "epoch" or "step".
     """
 
     epochs: Curve
@@ -53,3 +57,4 @@ class TrainingRecord:
     knobs: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, float] = field(default_factory=dict)
     task: str = ""
+    counts: Literal["epoch", "step"] = "epoch"

@@ -1,0 +1,30 @@
+"""Remedies: what to change, by knobs, in words, as flags of `trimtab fit` and as arguments of `tt.fit`.
+
+Knows the names of knobs; it knows no finding.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from trimtab.findings.finding import Remedy
+from trimtab.knobs.table import TABLE_KNOBS
+
+# `stop=20` of tt.fit is a patience, which tables have as a knob of its own.
+_FLAGS = {"stop": "patience"}
+
+
+def by_knobs(text: str, **change: Any) -> Remedy:
+    """The remedy of new values for knobs; those that `trimtab fit` does not take have no flag."""
+    return Remedy(
+        text, change, _flags(change), ", ".join(f"{name}={_plain(value)!r}" for name, value in change.items())
+    )
+
+
+def _flags(change: Mapping[str, Any]) -> str:
+    flags = [(_FLAGS.get(name, name), value) for name, value in change.items()]
+    return " ".join(f"--{name.replace('_', '-')} {_plain(value)}" for name, value in flags if name in TABLE_KNOBS)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as one types them: three digits, no more."""
+    return float(f"{value:.3g}") if isinstance(value, float) else value
