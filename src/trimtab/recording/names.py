@@ -72,6 +72,8 @@ _NO_CURVES = _names("""
     version, seed, patience, size, count, num, improved, from, to, std, stdev, stddev, var, ms, flos, tokens, words,
     wps, ups, clip, scale, delta, threshold, min, date, hours, minutes, saved, id, pid, param, params, parameters
 """)
+# "train" and "val" alone are losses where nothing else is.
+_BARE = 50
 _CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z])")
 
 
@@ -111,7 +113,9 @@ def named(name: str) -> Named:
     part, rest = _part_of(words)
     if " ".join(rest) in _GRADIENTS:
         return Named(None, text, "gradient_norm", len(words))
-    core = [word for word in rest if word not in _FILLING] or rest
+    if part is not None and not rest:
+        return Named(part, "loss", "loss", _BARE)
+    core = list(dict.fromkeys(word for word in rest if word not in _FILLING)) or rest
     what = " ".join(core)
     rank = 10 * (len(core) - 1) + (len(rest) - len(core)) - 2 * ("total" in rest)
     if not core or not _NO_CURVES.isdisjoint(words):

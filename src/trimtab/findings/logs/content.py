@@ -5,6 +5,7 @@ Knows compression and encodings, and no log.
 
 import gzip
 import json
+import re
 import sys
 import zlib
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from trimtab.errors import DataError
 STANDARD_INPUT = "-"
 _GZIP = b"\x1f\x8b"
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+_WORDS = {"nan": "NaN", "inf": "Infinity", "None": "null", "True": "true", "False": "false"}
 # Of a binary file these would be a wrong guess: text has no zero bytes (PNG, pickle, SQLite and zip have).
 _HEAD = 8192
 
@@ -40,7 +42,7 @@ class Content:
     @classmethod
     def of_standard_input(cls) -> "Content":
         if sys.stdin is None or sys.stdin.isatty():
-            raise DataError("There is nothing on standard input: pipe the log in, as in trimtab diagnose - < train.log.")
+            raise DataError("There is nothing on standard input: pipe the log in, as in trimtab diagnose - < FILE.")
         return cls("standard input", _unpacked(sys.stdin.buffer.read(), "standard input"))
 
     @cached_property
@@ -56,12 +58,21 @@ class Content:
     @cached_property
     def document(self) -> Any:
         """The JSON document that this is, NaN and Infinity allowed; None where it is none."""
-        if not self.data.lstrip()[:1] in (b"{", b"["):
+        if self.data.lstrip()[:1] not in (b"{", b"["):
             return None
         try:
             return json.loads(self.text)
         except (ValueError, RecursionError):
             return None
+
+
+def _as_json(text: str) -> str:
+    """What `print(history)` shows of a dict."""
+    if "'" not in text or '"' in text:
+        return ""
+    for word, spelt in _WORDS.items():
+        text = re.sub(rf"(?<![\w.]){word}(?![\w.])", spelt, text)
+    return text.replace("'", '"')
 
 
 def _unpacked(data: bytes, name: str) -> bytes:

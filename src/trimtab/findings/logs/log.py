@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy
 import polars
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from trimtab.recording.names import Part
 
 STEP = "step"
 
@@ -27,6 +29,7 @@ class Log:
         known: fields of `TrainingRecord` that the format states beside curves: planned, kept, ended, knobs, metric,
             greater_is_better, by_layer.
         whose: whose rows a column is of ("train", "validation"), where the format tells and the name does not.
+        is_default: this one is meant where nobody says which of several; else the last is.
     """
 
     format: str
@@ -34,7 +37,8 @@ class Log:
     run: str = ""
     notes: tuple[str, ...] = ()
     known: Mapping[str, Any] = field(default_factory=dict)
-    whose: Mapping[str, str] = field(default_factory=dict)
+    whose: Mapping[str, Part] = field(default_factory=dict)
+    is_default: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def frame_of_rows(rows: Iterable[Mapping[str, float]]) -> polars.DataFrame:
     return polars.DataFrame([column_of(name, count, *filled) for name, filled in columns.items()])
 
 
-def column_of(name: str, count: int, places: Sequence[int], values: Sequence[float]) -> polars.Series:
+def column_of(name: str, count: int, places: ArrayLike, values: ArrayLike) -> polars.Series:
     """`values` at their `places` in a column of so many rows, null elsewhere."""
     column = numpy.zeros(count)
     is_told = numpy.zeros(count, dtype=bool)
@@ -74,11 +78,12 @@ def frame_of_series(all_series: Sequence[Series]) -> polars.DataFrame:
     """
     settled = [_without_what_was_redone(series) for series in all_series]
     steps = numpy.unique(numpy.concatenate([series.steps for series in settled])) if settled else numpy.empty(0)
-    columns = [polars.Series(STEP, steps)]
-    for series in settled:
-        if series.name != STEP:
-            columns.append(column_of(series.name, len(steps), numpy.searchsorted(steps, series.steps), series.values))
-    return polars.DataFrame(columns)
+    columns = [
+        column_of(series.name, len(steps), numpy.searchsorted(steps, series.steps), series.values)
+        for series in settled
+        if series.name != STEP
+    ]
+    return polars.DataFrame([polars.Series(STEP, steps), *columns])
 
 
 def _without_what_was_redone(series: Series) -> Series:
