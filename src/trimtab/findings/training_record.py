@@ -12,6 +12,24 @@ from numpy.typing import NDArray
 
 Curve = NDArray[numpy.float64]
 
+# What a record may know beside its curves. Predictions are those for the validation rows, by the weights that were kept.
+FACTS = {
+    "parameters": "numbers that are trained",
+    "train_rows": "training rows",
+    "validation_rows": "validation rows",
+    "inputs": "columns of the inputs",
+    "outputs": "columns of a prediction: targets, or classes",
+    "constant_error": "what the best constant prediction comes to, in the measure that judges (an error, lower is better)",
+    "prediction_spread": "the spread of the predictions, relative to that of the truth",
+    "at_a_bound": "the share of predictions of numbers that lies at the smallest or the largest of them",
+    "truth_outside": "the share of rows whose truth lies outside of all predictions",
+    "lowest_prediction": "the lowest prediction of a number",
+    "highest_prediction": "the highest prediction of a number",
+    "largest_probability": "the largest probability of a class that is predicted for any row",
+    "ties": "the share of rows in which two classes have exactly the same probability",
+    "misses": "the share of rows whose likeliest class is not theirs",
+}
+
 
 @dataclass(frozen=True)
 class TrainingRecord:
@@ -33,10 +51,7 @@ class TrainingRecord:
         kept: the epoch whose weights were kept; None where nobody knows.
         ended: why training ended, in the words of `training.run`, "" where nobody knows.
         knobs: how it was trained, by the names of the table of knobs, as far as is known ("lr", "dropout", ...).
-        facts: numbers about network and rows: parameters, train_rows, validation_rows, inputs, outputs; constant_error,
-            what the best constant prediction comes to on validation rows, in the measure that judges them (an error,
-            lower is better); prediction_spread, the spread of the predictions for them relative to that of the truth;
-            at_a_bound, the share of them that lies exactly at the smallest or largest prediction.
+        facts: numbers about network, rows and predictions, by the names of `FACTS`.
         task: "regression" or "classification"; "" where nobody knows.
         counts: what `epochs` are: "epoch" or "step".
     """
