@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("networks",),
     ("studies",),
     ("sweeps",),
-    ("fit", "tune", "estimators"),
+    ("fit", "tune", "estimators", "diagnose"),
     ("sweep",),
     ("walkthrough",),
     ("lab",),

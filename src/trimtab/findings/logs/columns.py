@@ -172,9 +172,7 @@ def _metric_called(read: Mapping[str, Named], picks: Picks) -> tuple[str, str | 
         column = _picked("metric", picks.metric, list(read)) or ""
         what = read[column].what or what
     if direction_of(what) is None and picks.greater_is_better is None:
-        raise OptionError(
-            f'Is a greater "{picks.metric}" better? Say so with --greater-is-better or --smaller-is-better.'
-        )
+        raise OptionError(f'Is a greater "{picks.metric}" better? Say so with --greater-is-better true, or false.')
     train, valid = _columns_of_metric(read, what)
     if column is not None and (valid is None or read[column].part in ("validation", "test")):
         valid = column  # somebody points at it: that is how good the network is

@@ -41,35 +41,8 @@ _KEPT = re.compile(r"(?:best epoch:? |best iteration is:?\s*\[|bestIteration = )
 # LightGBM tells the best round once more, when all is over.
 _AGAIN = re.compile(r"best iteration is:\s*$", re.IGNORECASE)
 # Words of sentences: "val_loss improved from 0.5".
-_SENTENCE = frozenset(
-    [
-        "a",
-        "after",
-        "all",
-        "and",
-        "are",
-        "at",
-        "be",
-        "by",
-        "did",
-        "for",
-        "from",
-        "has",
-        "have",
-        "in",
-        "into",
-        "is",
-        "not",
-        "of",
-        "on",
-        "or",
-        "than",
-        "the",
-        "to",
-        "was",
-        "with",
-    ]
-)
+_SENTENCE = {"a", "after", "all", "and", "are", "at", "be", "by", "did", "for", "from", "has", "have", "in", "into",
+    "is", "not", "of", "on", "or", "than", "the", "to", "was", "with"}  # fmt: skip
 _LONGEST_LINE = 5000
 _HEADING_WORDS = 6
 _FEWEST = 2

@@ -5,7 +5,7 @@ the later counts; where the count goes back, training was started again, and the
 which column is what; it knows no formats.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy
 import polars
 from numpy.typing import NDArray
 
+from trimtab.errors import OptionError
 from trimtab.findings.logs.columns import Columns
 from trimtab.findings.logs.log import Log
 from trimtab.findings.training_record import TrainingRecord
@@ -58,17 +59,26 @@ class Trained:
     trainings: int = 1
 
 
-def trained(log: Log, columns: Columns, training: int | None = None) -> Trained:
-    """The training that a log holds; the last, or number `training` from 1 on, where it holds several."""
+def trained(log: Log, columns: Columns, run: str | None = None) -> Trained:
+    """The training that a log holds; where it holds several one after another the last, or number `run` from 1 on.
+
+    Raises OptionError where there is no such run.
+    """
     notes: list[str] = []
-    rows = _rows(log, columns, notes)
-    parts = _trainings(rows, notes)
-    rows = parts[-1 if training is None else training - 1]
+    parts = _trainings(_rows(log, columns, notes), notes)
+    which = len(parts) if run is None or run == log.run else _number(run, parts)
+    rows = parts[which - 1]
     if len(parts) > 1:
-        which = len(parts) if training is None else training
-        notes.append(f"The log holds {len(parts)} trainings one after another: this is number {which} (--run N).")
+        notes.append(f"The log holds {len(parts)} trainings one after another: this is number {which} (--run NUMBER).")
     groups = _groups(rows, notes)
     return Trained(_record(log, columns, rows, groups, notes), tuple(notes), len(parts))
+
+
+def _number(run: str, parts: Sequence[Rows]) -> int:
+    if run.isdecimal() and 1 <= int(run) <= len(parts):
+        return int(run)
+    there = f"{len(parts)} trainings, numbered from 1" if len(parts) > 1 else "one training: leave --run out"
+    raise OptionError(f'The log has no run "{run}": it holds {there}.')
 
 
 # -- rows
@@ -106,7 +116,9 @@ def _places(log: Log, columns: Columns, is_told: Mapping[str, Flags], notes: lis
     if steps is not None:
         if epochs is not None:
             notes.append("The network was evaluated more than once in an epoch: places are counted in steps.")
-        return _filled(steps), "step"
+        steps = _filled(steps)
+        # Rounds of boosting, or epochs that a logger calls steps: 1, 2, 3, ..., all of it told at each.
+        return steps, "epoch" if epochs is None and _are_counted_one_by_one(steps, is_told) else "step"
     return _counted(is_told, log.frame.height), "epoch"
 
 
@@ -147,6 +159,12 @@ def _told(is_told: Mapping[str, Flags], *curves: str, size: int) -> Flags:
     for curve in curves:
         told |= is_told.get(curve, False)
     return told
+
+
+def _are_counted_one_by_one(steps: Numbers, is_told: Mapping[str, Flags]) -> bool:
+    evaluated = _told(is_told, "validation_loss", "validation_metric", size=len(steps))
+    there = numpy.unique(steps[evaluated])
+    return len(there) > 1 and bool((numpy.diff(there) == 1).all()) and set(steps) == set(there)
 
 
 # -- restarts
@@ -253,7 +271,7 @@ def _made(
         notes.append(f"The {name} is told in per cent: it is read as a share of 1.")
         metrics = {part: None if curve is None else curve / 100 for part, curve in metrics.items()}
     losses = {part: curves.get(part) for part in ("train_loss", "validation_loss")}
-    if greater is False and losses == {"train_loss": None, "validation_loss": None}:
+    if greater is False and all(loss is None for loss in losses.values()):
         # Of a boosted model an error is all that is told: it is what training makes smaller.
         losses = {"train_loss": metrics["train_metric"], "validation_loss": metrics["validation_metric"]}
     signals = {signal: curves[signal] for signal in columns.signals or {} if signal in curves}
