@@ -54,7 +54,7 @@ _FILLING = _names("""
     total, avg, average, mean, running, epoch, step, batch, iter, overall, smoothed, smooth, full, set, data, dataset,
     split, metrics, metric, losses, value, scalar, log, dataloader, idx, 0, main, global
 """)
-_RATES = _names("lr, learning rate, learningrate, lrate")
+_RATES = _names("lr, lr0, learning rate, learningrate, lrate")
 _EPOCHS = _names("""
     epoch, epochs, ep, epoch number, epoch num, current epoch, epoch idx, epoch nr, trainer epoch, train epoch,
     training epoch

@@ -79,6 +79,7 @@ def columns_of(log: Log, picks: Picks = _NO_PICKS) -> Columns:
     """Which column of a log is what. Raises OptionError where a pick is no column."""
     names = log.frame.columns
     read = {name: _named(name, log) for name in names}
+    read = _told_often(read, log)
     picked = Picks(**{
         option: _picked(option, getattr(picks, option), names) for option in ("train", "valid", "lr", "epoch")
     })  # fmt: skip
@@ -104,6 +105,18 @@ def columns_of(log: Log, picks: Picks = _NO_PICKS) -> Columns:
         picked.lr or _plainest(read, "learning_rate"), _signals(read),
         metric, greater, tuple(others), tuple(unknown), tuple(notes),
     )  # fmt: skip
+
+
+def _told_often(read: dict[str, Named], log: Log) -> dict[str, Named]:
+    """A number that is told once, in the end, is no curve where others of its kind are told all along."""
+    told = {name: log.frame.height - log.frame[name].null_count() for name in read}
+    most: dict[str, int] = {}
+    for name, one in read.items():
+        most[one.kind] = max(most.get(one.kind, 0), told[name])
+    return {
+        name: replace(one, kind="other") if told[name] == 1 and most[one.kind] > 2 else one
+        for name, one in read.items()
+    }
 
 
 def _named(name: str, log: Log) -> Named:

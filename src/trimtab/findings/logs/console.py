@@ -6,6 +6,7 @@ the part of the data ("Test set: ..."), and the epoch, also for those after it t
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 
@@ -15,10 +16,11 @@ from trimtab.findings.logs.content import Content
 from trimtab.findings.logs.log import Log, column_of
 from trimtab.recording.names import PARTS, Named, named, words_of
 
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x08")
 _NUMBER = r"(?>[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?|nan|inf(?:inity)?))(?!\w)"
 _WORD = r"[A-Za-z_][\w@.^/-]*(?:\(\w{1,3}\))?(?:'s)?"
 _PART = "|".join(PARTS)
+# The same wherever it stands: what is between is the shape of a line.
+_NUMBERS = re.compile(rf"(?<![\w.])({_NUMBER})", re.IGNORECASE)
 # A name of up to four words and the number behind it, or a word for a part of the data.
 _TOLD = re.compile(
     rf"""(?<![\w./-])(?:
@@ -46,11 +48,12 @@ _SENTENCE = {"a", "after", "all", "and", "are", "at", "be", "by", "did", "for", 
 _LONGEST_LINE = 5000
 _HEADING_WORDS = 6
 _FEWEST = 2
+_MOST_SHAPES = 10_000  # those of a loop are a few; text between them may have any
 
 
 def read(content: Content) -> list[Log] | None:
     """The log in printed lines; None where no line tells a loss or a metric."""
-    text = _ESCAPES.sub("", content.text)
+    text = content.text
     told = _Told()
     for line in chain.from_iterable(map(_last_updates, text.split("\n"))):
         told.line(line)
@@ -65,6 +68,28 @@ def read(content: Content) -> list[Log] | None:
     return [Log("printed lines", told.frame(), known=known)]
 
 
+@dataclass(frozen=True)
+class _Number:
+    """A number of a line: the `place`-th there is in it, and what it is called; `of` is the one behind its slash."""
+
+    place: int
+    name: str
+    what: Named
+    of: int | None = None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What lines of one shape tell, in order: a part of the data, or a number.
+
+    Lines that a loop prints differ in their numbers alone: each shape is understood once. `bar` is a bar of Keras.
+    """
+
+    told: tuple[str | _Number, ...]
+    is_bar: bool = False
+    continues: bool = False
+
+
 class _Told:
     """What the lines so far have told: a row for each line with numbers."""
 
@@ -73,8 +98,9 @@ class _Told:
         self.rows = 0
         self.planned = 0
         self.has_curves = False
+        self._plans: dict[str, _Plan] = {}
         self._epoch: float | None = None
-        self._part = ""
+        self._part = self._latest = ""
         self._is_over = False
 
     def frame(self) -> polars.DataFrame:
@@ -89,62 +115,102 @@ class _Told:
         line = line[:_LONGEST_LINE]
         if self._is_over:
             return
-        self._is_over = _AGAIN.search(line) is not None
-        if not any(map(line.__contains__, "0123456789")) and "nan" not in line.lower():
+        pieces = _NUMBERS.split(line)
+        if len(pieces) == 1:
             self._heading(line)
             return
-        bar = _BAR.match(line)
-        if bar and int(bar[1]) < int(bar[2]) and " - " in line:
+        shape = "0".join(pieces[::2])
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = _plan(line)
+            if len(self._plans) < _MOST_SHAPES:
+                self._plans[shape] = plan
+        self._follow(plan, pieces[1::2])
+
+    def _follow(self, plan: _Plan, numbers: list[str]) -> None:
+        if plan.is_bar and int(numbers[0]) < int(numbers[1]):
             return  # Keras shows the running mean: that of the full bar counts
+        part = self._latest if plan.continues else self._part
         row: dict[str, float] = {}
-        part = self._part
-        begun = _ROUND.match(line)
-        if begun:
-            row["iteration"] = float(begun[1] or begun[2])
-        for told in _TOLD.finditer(line, begun.end() if begun else 0):
-            if told["part"]:
-                part = PARTS[told["part"].lower()]
+        for told in plan.told:
+            if isinstance(told, str):
+                part = told
+            elif told.what.kind == "epoch":
+                part = self._begin(told, numbers, row, part)
             else:
-                part = self._take(told, part, row)
-        if row.keys() - {"epoch"}:
+                self._take(told, numbers, row, part)
+        self._latest = part
+        if row and (len(row) > 1 or "epoch" not in row):
             if self._epoch is not None:
                 row.setdefault("epoch", self._epoch)
             self._add(row)
 
-    def _take(self, told: re.Match[str], part: str, row: dict[str, float]) -> str:
-        """Put a number into the row; gives the part that the numbers behind it belong to."""
-        name, value = told["name"], float(told["value"])
-        what = _named(name)
-        if what.kind == "epoch":
-            if value != self._epoch:
-                self._part = part = ""
-            self._epoch = row["epoch"] = value
-            self.planned = max(self.planned, int(told["of"] or 0))
-            return _part_in(name) or part
-        is_bare = what.what == "loss" and name.lower() in PARTS
-        if "[" in told["between"] or (is_bare and not told["between"].strip()) or _is_sentence(name):
-            return part
-        if what.kind == "metric" and told["of"] and float(told["of"]):
-            value /= float(told["of"])  # "Accuracy: 9810/10000"
+    def _begin(self, told: _Number, numbers: list[str], row: dict[str, float], part: str) -> str:
+        """An epoch: a new one is of no part of the data."""
+        value = float(numbers[told.place])
+        if value != self._epoch:
+            self._part = part = ""
+        self._epoch = row["epoch"] = value
+        if told.of is not None and numbers[told.of].isdecimal():
+            self.planned = max(self.planned, int(numbers[told.of]))
+        return part
+
+    def _take(self, told: _Number, numbers: list[str], row: dict[str, float], part: str) -> None:
+        name, value, what = told.name, float(numbers[told.place]), told.what
         if what.kind in ("loss", "metric"):
             self.has_curves = True
+            if what.kind == "metric" and told.of is not None and float(numbers[told.of]):
+                value /= float(numbers[told.of])  # "Accuracy: 9810/10000"
             if what.part is None and part:
                 name = f"{part} {name}"
         row.setdefault(name, value)
-        return what.part if what.part is not None and " " in name and not is_bare else part
 
     def _add(self, row: dict[str, float]) -> None:
         for name, value in row.items():
-            places, values = self.columns.setdefault(name, ([], []))
+            if name not in self.columns:
+                self.columns[name] = ([], [])
+            places, values = self.columns[name]
             places.append(self.rows)
             values.append(value)
         self.rows += 1
 
     def _heading(self, line: str) -> None:
         """ "Test Error:" says whose the numbers of the lines behind it are."""
+        self._is_over = _AGAIN.search(line) is not None
         found = _HEADING.match(line)
         if found and len(line.split()) <= _HEADING_WORDS:
             self._part = PARTS[found[1].lower()]
+
+
+def _plan(line: str) -> _Plan:
+    """What a line of this shape tells."""
+    places = {found.start(): place for place, found in enumerate(_NUMBERS.finditer(line))}
+    told: list[str | _Number] = []
+    begun = _ROUND.match(line)
+    if begun:
+        told.append(_Number(0, "iteration", _named("iteration")))
+    for found in _TOLD.finditer(line, begun.end() if begun else 0):
+        if found["part"]:
+            told.append(PARTS[found["part"].lower()])
+        elif found.start("value") in places:
+            of = places.get(found.start("of")) if found["of"] else None
+            told += _named_number(found["name"], found["between"], places[found.start("value")], of)
+    is_bar = _BAR.match(line) is not None and " - " in line
+    return _Plan(tuple(told), is_bar and len(places) > 1, continues=line.lstrip().startswith("* "))
+
+
+def _named_number(name: str, between: str, place: int, of: int | None) -> list[str | _Number]:
+    """A number, and the part of the data that it and the numbers behind it are of, where its name says so."""
+    what, part = _named(name), _part_in(name)
+    number = _Number(place, name, what, of)
+    if what.kind == "epoch":
+        return [number, part] if part else [number]
+    is_bare = name.lower() in PARTS
+    if is_bare and ("[" in between or not between.strip()):
+        return [part]  # "Test: [10/391]"
+    if "[" in between or not _SENTENCE.isdisjoint(name.lower().split()):
+        return []
+    return [part, number] if part and " " in name else [number]
 
 
 def _last_updates(line: str) -> Iterator[str]:
@@ -168,8 +234,3 @@ def _named(name: str) -> Named:
 @lru_cache(maxsize=4096)
 def _part_in(name: str) -> str:
     return next((PARTS[word] for word in words_of(name) if word in PARTS), "")
-
-
-@lru_cache(maxsize=4096)
-def _is_sentence(name: str) -> bool:
-    return not _SENTENCE.isdisjoint(name.lower().split())

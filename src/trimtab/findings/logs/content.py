@@ -18,6 +18,8 @@ from trimtab.errors import DataError
 STANDARD_INPUT = "-"
 _GZIP = b"\x1f\x8b"
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+# Colours and other orders to terminals; and steps back, by which old bars were drawn.
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x08")
 _WORDS = {"nan": "NaN", "inf": "Infinity", "None": "null", "True": "true", "False": "false"}
 # Of a binary file these would be a wrong guess: text has no zero bytes (PNG, pickle, SQLite and zip have).
 _HEAD = 8192
@@ -51,9 +53,10 @@ class Content:
 
     @cached_property
     def text(self) -> str:
-        """What cannot be decoded is replaced: numbers are ASCII in every encoding but UTF-16."""
+        """Without colours; what cannot be decoded is replaced: numbers are ASCII in every encoding but UTF-16."""
         encoding = next((name for bom, name in _BOMS.items() if self.data.startswith(bom)), "utf-8")
-        return self.data.decode(encoding, errors="replace").lstrip("\ufeff")
+        text = self.data.decode(encoding, errors="replace").lstrip("\ufeff")
+        return _ESCAPES.sub("", text) if "\x1b" in text or "\x08" in text else text
 
     @cached_property
     def document(self) -> Any:

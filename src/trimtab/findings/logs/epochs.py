@@ -247,9 +247,10 @@ def _record(log: Log, columns: Columns, rows: Rows, group: NDArray[numpy.int64],
         told = rows.is_told[curve]
         curves[curve] = how(values[told], group[told], count)
         if curve.startswith("validation"):
-            twice = int(told.sum() - len(numpy.unique(group[told])))
-            if twice:
-                notes.append(f"{counted(twice, 'evaluation was', 'evaluations were')} told twice: the later counts.")
+            more = int(told.sum() - len(numpy.unique(group[told])))
+            note = f"Validation was told more than once for some of the {rows.counts}s: the last number counts."
+            if more and note not in notes:
+                notes.append(note)
     at = numpy.full(count, -numpy.inf)
     numpy.maximum.at(at, group, rows.at)
     losses = [curves[name] for name in ("train_loss", "validation_loss") if name in curves]
