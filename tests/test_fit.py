@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import trimtab as tt
+from trimtab.findings.finding import Findings
 from trimtab.training.randomness import initialised, number_from, row_order
 
 ROWS, HELD = 60, 24
@@ -619,7 +620,7 @@ def test_stopping_rules_of_every_form():
 
 def test_what_a_run_tells_of_itself():
     run = fit(metric="rmse")
-    assert run.findings == () and run.task == "regression" and run.metric == "rmse" and run.seed == 0
+    assert isinstance(run.findings, Findings) and run.task == "regression" and run.metric == "rmse" and run.seed == 0
     assert run.curves.columns[:5] == ["epoch", "train_loss", "train_metric", "validation_loss", "validation_metric"]
     assert run.curves["epoch"].to_list() == [1, 2, 3] and run.epochs == 3
     assert "rmse" in repr(run) and run.config.optimizer.learning_rate == 0.02

@@ -23,6 +23,7 @@ from trimtab.networks.recipe import Recipe, recipe, refuse_idle, split_knobs
 from trimtab.networks.runs import NamedRecipe, Runs, for_training
 from trimtab.studies.single_run import Run
 from trimtab.training.config import whole
+from trimtab.training.metrics import greater_is_better
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.run import RunRecord
 
@@ -151,4 +152,6 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, 
         has_weights=fitting.datasets.has_weights,
         drops_last=fitting.drops_last,
         reading=conventions_of(fitting),
+        is_greater_better=greater_is_better(fitting.metric),
+        facts=fitting.facts(record),
     )

@@ -78,7 +78,7 @@ def learning_rate_too_small(record: TrainingRecord) -> Outcome:
     if not creeps or pace < 0.1:
         return None
     fallen = 1 - level_at_end(course.values) / course.values[0] if course.values[0] > 0 else 0.0
-    rate = _rate(record)
+    rate = rate_of(record)
     return Finding(
         "learning_rate_too_small",
         "high" if fallen < 0.5 else "medium",
@@ -99,7 +99,7 @@ def oscillating(record: TrainingRecord) -> Outcome:
     jumps = _jumps(course)
     if jumps < _SWINGS:
         return None
-    rate = _rate(record)
+    rate = rate_of(record)
     return Finding(
         "oscillating",
         "medium",
@@ -141,7 +141,7 @@ def _pace(course: Course) -> float:
     return float((-last.change / numpy.ptp(course.epochs[half:])) / (fell / span))
 
 
-def _rate(record: TrainingRecord) -> float | None:
+def rate_of(record: TrainingRecord) -> float | None:
     """The learning rate, or its peak, where it is known."""
     rate: Any = record.knobs.get("lr")
     if isinstance(rate, (int, float)) and math.isfinite(rate) and rate > 0:
@@ -151,7 +151,7 @@ def _rate(record: TrainingRecord) -> float | None:
 
 
 def _lost(record: TrainingRecord, statement: str, last: float) -> Finding:
-    rate = _rate(record)
+    rate = rate_of(record)
     return Finding(
         "diverged",
         "high",
@@ -164,7 +164,7 @@ def _lost(record: TrainingRecord, statement: str, last: float) -> Finding:
 
 
 def _too_large(record: TrainingRecord, words: str, evidence: dict[str, Any], severity: Any) -> Finding:
-    rate = _rate(record)
+    rate = rate_of(record)
     return Finding(
         "learning_rate_too_large",
         severity,

@@ -55,7 +55,8 @@ class Stop:
 def replayed(record: TrainingRecord) -> tuple[Replay, ...]:
     """Every rule on one curve that both decides and scores; nothing where there is no validation curve.
 
-    `no stopping` keeps the best epoch's weights, as trimtab does; `best of hindsight` ends with that epoch as well.
+    `no stopping` keeps the best epoch's weights, as trimtab does; `best of hindsight` ends with that epoch as well. Of
+    a log that counts steps, rules count its evaluations.
     """
     return _replayed(record, record)
 
@@ -110,11 +111,16 @@ def _replayed(decides: TrainingRecord, scores: TrainingRecord) -> tuple[Replay, 
     for name, stopping in RULES.items():
         if (stopping.name == "pq" and not reads_losses) or (stopping.name in ("gl", "pq") and not has_quotients):
             continue
-        end = _end(stopping, decides.epochs, losses, deciding)
+        end = _end(stopping, _numbered(decides), losses, deciding)
         replays.append(_kept(name, decides.epochs, deciding[: end + 1], shown))
     best = _best(scoring)
     kept = math.nan if best is None else float(decides.epochs[best])
     return (*replays, Replay(HINDSIGHT, kept, kept, math.nan if best is None else float(shown[best])))
+
+
+def _numbered(record: TrainingRecord) -> Curve:
+    """Epochs as rules count them; of a log of steps, its evaluations, or a patience of 5 would be none."""
+    return record.epochs if record.counts == "epoch" else numpy.arange(1.0, len(record.epochs) + 1)
 
 
 def _end(stopping: Stopping, epochs: Curve, losses: Curve, errors: Curve) -> int:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 Curve = NDArray[numpy.float64]
 
-# What a record may know beside its curves. Predictions are those for the validation rows, by the weights that were kept.
+# What a record may know beside its curves. Predictions are those of the kept weights for the validation rows.
 FACTS = {
     "parameters": "numbers that are trained",
     "train_rows": "training rows",
     "validation_rows": "validation rows",
     "inputs": "columns of the inputs",
     "outputs": "columns of a prediction: targets, or classes",
-    "constant_error": "what the best constant prediction comes to, in the measure that judges (an error, lower is better)",
+    "constant_error": "what the best constant prediction comes to, as an error in the measure that judges",
     "prediction_spread": "the spread of the predictions, relative to that of the truth",
     "at_a_bound": "the share of predictions of numbers that lies at the smallest or the largest of them",
     "truth_outside": "the share of rows whose truth lies outside of all predictions",

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, OptionError, ShapeError
+from trimtab.findings.of_run import facts_of
 from trimtab.knobs.knob import Task
 from trimtab.networks.datasets import Datasets, joined
 from trimtab.networks.examples import Examples
@@ -329,6 +330,18 @@ class Fitting:
         """The metric at the run's best epoch, as users read it; without a metric its validation loss."""
         curves = dict(zip(record.curves.epoch, record.curves.validation_metric, strict=True))
         return curves.get(record.best_epoch, self.shown(record.error))
+
+    def facts(self, record: RunRecord) -> dict[str, float]:
+        """What is known of a run beside its curves (`findings.training_record.FACTS`)."""
+        known = {"parameters": float(record.weights.numel())}
+        if self.datasets.is_streamed or not self.outputs:
+            return known
+        data = self.training_data
+        fold = data.folds[0]
+        if self.own is not None and data.targets.dim() > 2:
+            return known
+        told = facts_of(record.predictions, data.truth(fold.validation), data.truth(fold.train), self.metric)
+        return known | told | {"outputs": float(self.outputs)}
 
     def error_of(self, shown: float) -> float:
         """The error behind a figure that users read."""

@@ -1,11 +1,16 @@
 """Run: one training, finished, as the user holds it. Trains nothing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import polars
 
+from trimtab.findings.check import check
+from trimtab.findings.finding import Findings
+from trimtab.findings.of_run import record_of
+from trimtab.findings.training_record import TrainingRecord
 from trimtab.knobs.knob import Task
 from trimtab.networks.own_optimizer import arguments_of
 from trimtab.networks.recipe import Recipe
@@ -43,6 +48,8 @@ class Run:
         has_weights: whether some rows counted more than others.
         drops_last: whether a last batch that was short was left out.
         reading: how targets and outputs were read, for `code()`.
+        is_greater_better: whether greater scores are better.
+        facts: what is known of network, rows and predictions (`findings.training_record.FACTS`).
     """
 
     name: str
@@ -62,11 +69,21 @@ class Run:
     has_weights: bool = False
     drops_last: bool = False
     reading: "Conventions | None" = field(default=None, repr=False)
+    is_greater_better: bool = False
+    facts: Mapping[str, float] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def findings(self) -> Findings:
+        """What is wrong with the training and what to change, gravest first; or why it is healthy."""
+        return check(self.record)
 
     @property
-    def findings(self) -> tuple[()]:
-        """Nothing yet: what is right and wrong with a run is not told so far."""
-        return ()
+    def record(self) -> TrainingRecord:
+        """The run as the rules read it."""
+        return record_of(
+            self.evaluations, self.config, metric=self.metric, greater_is_better=self.is_greater_better,
+            best_epoch=self.best_epoch, ended=self.ended, task=self.task, facts=self.facts,
+        )  # fmt: skip
 
     @cached_property
     def curves(self) -> polars.DataFrame:

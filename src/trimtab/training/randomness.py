@@ -114,7 +114,9 @@ def mask_key(seed: Int[Tensor, "*lanes"], step: Int[Tensor, "*lanes"], layer: in
     """The number that tells one mask from another: one per (run seed, step of the run, layer)."""
     # Odd multipliers of linear congruential generators of 64 bits [Knuth's MMIX, twice; L'Ecuyer 1999], then mixed as
     # the first half of splitmix64 does it [Steele et al. 2014]: only 32 bits are kept.
-    key = seed * 6364136223846793005 + step * 1442695040888963407 + layer * 2862933555777941757
+    # Python's own product of the fourth layer on would not fit into 64 bits: it wraps as tensors' do.
+    of_layer = (layer * 2862933555777941757 + (1 << 63)) % (1 << 64) - (1 << 63)
+    key = seed * 6364136223846793005 + step * 1442695040888963407 + of_layer
     key = key ^ (key >> 29)
     key = key * -4658895280553007687
     return (key ^ (key >> 32)).to(torch.int32)

@@ -17,7 +17,7 @@ def test_the_share_of_units_that_survive_is_one_minus_the_rate():
 
 def test_masks_of_different_seeds_steps_and_layers_are_independent():
     first = kept_share(0.5)
-    for other in (kept_share(0.5, seed=1), kept_share(0.5, step=1), kept_share(0.5, layer=1)):
+    for other in (kept_share(0.5, seed=1), kept_share(0.5, step=1), kept_share(0.5, layer=1), kept_share(0.5, layer=7)):
         assert abs((first == other).double().mean().item() - 0.5) < 0.02
 
 

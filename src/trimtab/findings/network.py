@@ -1,0 +1,234 @@
+"""The network: what curves and signals tell of its units, its gradients and its output layer.
+
+Thresholds as in `duration`. Knows no modules; nothing is trained here.
+"""
+
+import math
+
+import numpy
+
+from trimtab.findings.duration import SURE, Outcome
+from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
+from trimtab.findings.judged import course_of, has_numbers, pair_of
+from trimtab.findings.rate import rate_of
+from trimtab.findings.remedies import by_knobs
+from trimtab.findings.training_record import Curve, TrainingRecord
+from trimtab.findings.trends import level_at_end, smooth, trend
+from trimtab.findings.words import percent, times
+from trimtab.text.wording import counted
+
+NO_SIGNALS = "gradients and units were not recorded"
+
+
+def dead_units(record: TrainingRecord) -> Outcome:
+    """At the end a layer has more than `_DEAD` of its units dead: they give every validation row the same. Fewer do no
+    harm: the others suffice (see docs/read-the-findings.md)."""
+    layers = _last_of(record, "dead_by_layer")
+    if layers is None:
+        return NotChecked("dead_units", NO_SIGNALS)
+    worst = int(numpy.argmax(layers))
+    if layers[worst] < _DEAD:
+        return None
+    rate = rate_of(record)
+    return Finding(
+        "dead_units",
+        "high" if layers[worst] > 0.95 else "medium",
+        f"In hidden layer {worst + 1} {percent(float(layers[worst]))} of the units are dead: they give every row the "
+        "same, and no gradient passes through them.",
+        {"layer": worst + 1, "share": float(layers[worst]), "by_layer": [float(share) for share in layers]},
+        Effect("The network is as good as one without these units."),
+        by_knobs("Lower the learning rate, scale the inputs, or take SiLU units, which do not die.", activation="silu",
+                 **({"lr": rate / 10} if rate else {})),
+    )  # fmt: skip
+
+
+def saturated_activations(record: TrainingRecord) -> Outcome:
+    """At the end a layer of tanh or sigmoid units has more than `_SATURATED` of them at their bounds in nearly all
+    rows."""
+    layers = _last_of(record, "saturated_by_layer")
+    if layers is None:
+        return NotChecked("saturated_activations", NO_SIGNALS)
+    worst = int(numpy.argmax(layers))
+    if layers[worst] < _SATURATED:
+        return None
+    return Finding(
+        "saturated_activations",
+        "high" if layers[worst] > 0.8 else "medium",
+        f"In hidden layer {worst + 1} {percent(float(layers[worst]))} of the units lie at the bounds of their "
+        "activation in nearly all rows, where hardly any gradient passes.",
+        {"layer": worst + 1, "share": float(layers[worst]), "by_layer": [float(share) for share in layers]},
+        Effect("These units can hardly learn any more."),
+        Remedy("Scale the inputs to mean 0 and standard deviation 1, and start from smaller weights.",
+               {"activation": "silu"}, "--activation silu", "activation='silu'"),
+    )  # fmt: skip
+
+
+def vanishing_gradients(record: TrainingRecord) -> Outcome:
+    """The gradients of the first weights are `_VANISHED` times smaller than those of the last, in the median over the
+    first half of training, through at least three layers."""
+    norms = record.by_layer.get("gradient_norms")
+    if norms is None or norms.ndim != 2 or not numpy.isfinite(norms).any():
+        return NotChecked("vanishing_gradients", NO_SIGNALS)
+    early = norms[: max(1, len(norms) // 2)]
+    with numpy.errstate(all="ignore"):
+        level = numpy.array([_median(column) for column in early.T])
+    level = level[numpy.isfinite(level)]
+    if len(level) < 6 or level[-2:].max() <= 0:
+        return None
+    share = float(level[:2].max() / level[-2:].max())
+    if share * _VANISHED > 1:
+        return None
+    return Finding(
+        "vanishing_gradients",
+        "high",
+        f"Hardly any gradient reaches the first layer: it is {times(1 / share if share else math.inf)} smaller there "
+        "than at the last one, so that the first layers do not learn.",
+        {"ratio": share, "tensors": len(level)},
+        Effect("The network learns as if it had only its last layers."),
+        by_knobs("Take ReLU or SiLU units instead of sigmoid or tanh, and fewer layers.", activation="silu", depth=2),
+    )
+
+
+def exploding_gradients(record: TrainingRecord) -> Outcome:
+    """The length of the gradient grows more than `_EXPLODED` times above its median, or is no finite number."""
+    norms = record.signals.get("gradient_norm")
+    if norms is None or not has_numbers(norms):
+        return NotChecked("exploding_gradients", NO_SIGNALS)
+    course = course_of(record, norms)
+    grown = float(course.values.max() / numpy.median(course.values)) if numpy.median(course.values) > 0 else 0.0
+    start = _start_above_constant(record)
+    if grown < _EXPLODED and start < _FAR_OFF and not numpy.isinf(norms).any():
+        return None
+    return Finding(
+        "exploding_gradients",
+        "high",
+        f"Gradients explode: the longest is {times(grown)} as long as usual." if grown >= _EXPLODED else
+        f"The network starts with an error {times(start)} that of a constant: its first gradients are enormous.",
+        {"grown": grown, "start": start, "largest": float(course.values.max())},
+        Effect("A single such step undoes what was learnt before."),
+        by_knobs("Bound the gradient, scale inputs and target, and start from smaller weights.", gradient_clip=1.0),
+    )  # fmt: skip
+
+
+def wrong_output_layer(record: TrainingRecord) -> Outcome:
+    """The output cannot reach the targets: predictions pile up at a bound (`_PILED` of them) beyond which at least
+    `_BEYOND` of the rows' truth lies; or, of classes, two of them have exactly the same probability in `_TIED` of the
+    rows, as behind a ReLU."""
+    facts = record.facts
+    if "ties" in facts:
+        if facts["ties"] < _TIED or facts.get("prediction_spread", 1.0) < 1e-3:
+            return None
+        return _wrong_output(
+            f"in {percent(facts['ties'])} of the rows two classes have exactly the same probability",
+            {"ties": facts["ties"]},
+        )
+    if "at_a_bound" not in facts or "truth_outside" not in facts:
+        return NotChecked("wrong_output_layer", "predictions are not known")
+    if facts["at_a_bound"] < _PILED or facts["truth_outside"] < _BEYOND:
+        return None
+    return _wrong_output(
+        f"{percent(facts['at_a_bound'])} of its predictions lie at a bound, beyond which the truth of "
+        f"{percent(facts['truth_outside'])} of the rows lies",
+        {name: facts[name] for name in ("at_a_bound", "truth_outside", "lowest_prediction", "highest_prediction")
+         if name in facts},
+    )  # fmt: skip
+
+
+def double_softmax(record: TrainingRecord) -> Outcome:
+    """Probabilities are put through a softmax again: of k classes none can be surer than e / (e + k - 1), and there
+    predictions pile up; the loss cannot fall below log(1 + (k - 1) / e), and is that plus the share of misses."""
+    if record.task == "regression":
+        return None
+    classes, largest = record.facts.get("outputs"), record.facts.get("largest_probability")
+    if classes is None or classes < 2:
+        return NotChecked("double_softmax", "the number of classes is not known")
+    bound, floor = math.e / (math.e + classes - 1), math.log(1 + (classes - 1) / math.e)
+    if largest is not None:
+        if not _NEARLY * bound <= largest <= bound * (1 + 1e-6):
+            return None
+        return _twice(f"no probability is above {percent(bound)}", {"largest_probability": largest, "bound": bound})
+    pair = pair_of(record)
+    if pair is None or record.metric != "accuracy":
+        return NotChecked("double_softmax", "neither probabilities nor accuracy are known")
+    losses = course_of(record, record.validation_loss)
+    if not len(losses):
+        return None
+    expected = floor + level_at_end(pair.validation)
+    if abs(level_at_end(losses.values) - expected) > _OFF * expected or losses.values.min() < floor:
+        return None
+    return _twice(f"the loss stays above what {counted(int(classes), 'class', 'classes')} allow", {"floor": floor})
+
+
+def missing_zero_grad(record: TrainingRecord) -> Outcome:
+    """Gradients add up from step to step: their length swings or grows far above what the fall of the loss accounts
+    for. As a rule of sgd, a loss falls by rate times squared length in each step; without zero_grad the length is that
+    of all gradients so far."""
+    norms = record.signals.get("gradient_norm")
+    if norms is None or not has_numbers(norms) or record.signals.get("update_ratio") is not None:
+        return NotChecked("missing_zero_grad", "gradients of a loop of your own were not recorded")
+    course = course_of(record, norms)
+    if len(course) < 6:
+        return None
+    third = max(2, len(course) // 3)
+    first, last = float(numpy.median(course.values[:third])), float(numpy.median(course.values[-third:]))
+    losses = course_of(record, record.train_loss)
+    is_growing = first > 0 and last / first > _ADDED and trend(course.epochs, course.values).p < SURE
+    if not is_growing or (len(losses) and level_at_end(losses.values) < 0.5 * losses.values[0]):
+        return None
+    return Finding(
+        "missing_zero_grad",
+        "high",
+        f"Gradients add up: they end {times(last / first)} as long as they began although the loss does not fall.",
+        {"first": first, "last": last},
+        Effect("Every step follows all gradients so far instead of its own."),
+        Remedy("Set gradients to zero before each backward pass.", code="optimizer.zero_grad()"),
+    )
+
+
+_DEAD, _SATURATED, _VANISHED, _EXPLODED, _FAR_OFF = 0.9, 0.5, 30.0, 1000.0, 10.0
+_PILED, _BEYOND, _TIED, _NEARLY, _OFF, _ADDED = 0.1, 0.1, 0.05, 0.97, 0.03, 3.0
+
+
+def _last_of(record: TrainingRecord, name: str) -> Curve | None:
+    """The shares of each layer over the last quarter of training, their medians; None where there are none."""
+    rows = record.by_layer.get(name)
+    if rows is None or rows.ndim != 2 or not rows.size or not numpy.isfinite(rows).any():
+        return None
+    last = rows[-max(1, len(rows) // 4) :]
+    return numpy.array([_median(column) for column in last.T])
+
+
+def _median(values: Curve) -> float:
+    """The median of the finite values; 0 where there are none."""
+    values = values[numpy.isfinite(values)]
+    return float(numpy.median(values)) if len(values) else 0.0
+
+
+def _start_above_constant(record: TrainingRecord) -> float:
+    """The first training error beside that of a constant; 0 where it is not known."""
+    constant, pair = record.facts.get("constant_error"), pair_of(record)
+    if not constant or pair is None or not pair.is_evaluated:
+        return 0.0
+    return float(smooth(pair.train, 1)[0] / constant)
+
+
+def _wrong_output(words: str, evidence: dict) -> Finding:
+    return Finding(
+        "wrong_output_layer",
+        "high",
+        f"The output layer does not suit the targets: {words}.",
+        evidence,
+        Effect("Rows beyond the bound cannot be predicted, however long one trains."),
+        Remedy("End the network with a plain linear layer, without an activation; the loss does the rest."),
+    )
+
+
+def _twice(words: str, evidence: dict) -> Finding:
+    return Finding(
+        "double_softmax",
+        "high",
+        f"The network's probabilities are put through softmax a second time: {words}.",
+        evidence,
+        Effect("Probabilities stay far from sure, and gradients are small where the network is right."),
+        Remedy("Return logits: leave out the softmax at the end of the network, the loss has its own."),
+    )
