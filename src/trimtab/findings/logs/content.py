@@ -60,13 +60,16 @@ class Content:
 
     @cached_property
     def document(self) -> Any:
-        """The JSON document that this is, NaN and Infinity allowed; None where it is none."""
-        if self.data.lstrip()[:1] not in (b"{", b"["):
+        """The JSON document that this is, NaN and Infinity allowed, or a printed dict of Python; None where it is none."""
+        text = self.text.strip()
+        if text[:1] not in ("{", "["):
             return None
-        try:
-            return json.loads(self.text)
-        except (ValueError, RecursionError):
-            return None
+        for spelt in (text, _as_json(text)):
+            try:
+                return json.loads(spelt)
+            except (ValueError, RecursionError):
+                continue
+        return None
 
 
 def _as_json(text: str) -> str:
