@@ -177,6 +177,7 @@ def test_looking_at_trimtab_loads_nothing_heavy() -> None:
     for what, code in LOOKING.items():
         heavy = f"[name for name in {HEAVY} if name in sys.modules]"
         lines += [code, f"assert not {heavy}, ({what!r}, {heavy})"]
+    lines.append("import trimtab.diagnose; assert 'torch' not in sys.modules, 'reading a log trains nothing'")
     ended = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 

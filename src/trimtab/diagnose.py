@@ -50,7 +50,7 @@ class Diagnosis:
         if self.record.counts == "step" or not len(at):
             return len(at)
         every = float(at[1:].min() - at[0]) if len(at) > 1 else 1.0
-        before = at[0] if at[0] <= every else at[0] - every
+        before = min(at[0], every)  # a log may begin in the middle
         return round(float(at[-1] - at[0] + before)) + int(at[0] == 0)
 
     @property

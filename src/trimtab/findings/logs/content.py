@@ -60,7 +60,7 @@ class Content:
 
     @cached_property
     def document(self) -> Any:
-        """The JSON document that this is, NaN and Infinity allowed, or a printed dict of Python; None where it is none."""
+        """The JSON document that this is, NaN allowed, or the printed dict of Python; None where it is neither."""
         text = self.text.strip()
         if text[:1] not in ("{", "["):
             return None

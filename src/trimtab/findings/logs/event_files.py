@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy
+import polars
 
 from trimtab.findings.logs.content import Content
 from trimtab.findings.logs.log import STEP, Log, Series, frame_of_series
@@ -32,12 +33,13 @@ class _Told:
 
 
 def read(content: Content) -> list[Log] | None:
-    """The scalars of one file, and of others of the same folder; None where it is no event file."""
+    """The scalars of a file, and of those beside it, which belong to the same training; None where it is none."""
     if _MARK not in content.data[:80]:
         return None
-    if content.path is None:
-        return [Log(FORM, _frame({"": [content.data]}))]
-    return read_folder(content.path.parent)
+    files = [content.data]
+    if content.path is not None and content.path.match(PATTERN):
+        files = [Content.at(file).data for file in sorted(content.path.parent.glob(PATTERN))]
+    return [Log(FORM, _frame({"": files}))]
 
 
 def read_folder(folder: Path) -> list[Log] | None:
@@ -62,7 +64,7 @@ def read_folder(folder: Path) -> list[Log] | None:
     return logs or None
 
 
-def _frame(parts: Mapping[str, Sequence[bytes]]):
+def _frame(parts: Mapping[str, Sequence[bytes]]) -> polars.DataFrame:
     told: dict[str, _Told] = {}
     for above, files in parts.items():
         for data in files:

@@ -168,7 +168,8 @@ def _as_numbers(column: polars.Series) -> polars.Series | None:
 
 
 def _texts(frame: polars.DataFrame) -> list[str]:
-    return [column.name for column in frame.iter_columns() if _as_numbers(column) is None]
+    texts = frame.select(polars.selectors.by_dtype(polars.String, polars.Categorical, polars.Enum))
+    return [column.name for column in texts.iter_columns() if _as_numbers(column) is None]
 
 
 def _column_of_runs(frame: polars.DataFrame) -> str | None:
