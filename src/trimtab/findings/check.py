@@ -1,12 +1,11 @@
 """Check: every rule on one training's record: what is wrong, gravest first, why the rest is healthy, and what could not
-be told. Knows which findings are one and the same fact; it trains nothing."""
+be told. Knows which findings are sides of one fact; it trains nothing."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from trimtab.findings import duration, rate
-from trimtab.findings.duration import Outcome
-from trimtab.findings.finding import Finding, Findings, NotChecked
-from trimtab.findings.judged import course_of, errors_of
+from trimtab.findings import duration, loss, network, rate
+from trimtab.findings.finding import IDS, Finding, Findings, NotChecked, Outcome
+from trimtab.findings.judged import course_of, errors_of, pair_of
 from trimtab.findings.training_record import TrainingRecord
 
 Rule = Callable[[TrainingRecord], Outcome]
@@ -15,9 +14,37 @@ RULES: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
         duration.underfitting, duration.overfitting, duration.stopped_too_early, duration.trained_too_long,
-        duration.best_weights_not_restored,
-        rate.learning_rate_too_large, rate.learning_rate_too_small, rate.diverged, rate.oscillating,
+        duration.best_weights_not_restored, duration.capacity_too_small, duration.capacity_too_large,
+        duration.regularised_too_strongly,
+        rate.learning_rate_too_large, rate.learning_rate_too_small, rate.diverged, rate.oscillating, rate.plateau,
+        rate.batch_noise_too_high, rate.slow_optimizer,
+        loss.loss_does_not_match_metric, loss.collapsed_to_constant,
+        network.dead_units, network.vanishing_gradients, network.exploding_gradients, network.saturated_activations,
+        network.wrong_output_layer, network.missing_zero_grad, network.double_softmax,
     )
+}  # fmt: skip
+
+# The same fact seen from behind: where one of the causes is found, the consequence says nothing more.
+SAME_FACT: Mapping[str, frozenset[str]] = {
+    "overfitting": frozenset({"diverged"}),
+    "trained_too_long": frozenset({"diverged", "best_weights_not_restored"}),
+    "stopped_too_early": frozenset({"diverged"}),
+    "underfitting": frozenset({"diverged", "stopped_too_early"}),
+    "oscillating": frozenset({"diverged"}),
+    "plateau": frozenset({"diverged", "collapsed_to_constant"}),
+}
+# What follows from something else, and is told after it.
+FOLLOWS: Mapping[str, frozenset[str]] = {
+    "diverged": frozenset({"learning_rate_too_large", "exploding_gradients", "missing_zero_grad"}),
+    "underfitting": frozenset(
+        {"capacity_too_small", "regularised_too_strongly", "learning_rate_too_small", "slow_optimizer", "dead_units",
+         "vanishing_gradients", "collapsed_to_constant", "plateau", "wrong_output_layer", "double_softmax"}
+    ),
+    "collapsed_to_constant": frozenset({"vanishing_gradients", "dead_units", "regularised_too_strongly"}),
+    "stopped_too_early": frozenset({"learning_rate_too_small", "slow_optimizer"}),
+    "trained_too_long": frozenset({"overfitting"}),
+    "oscillating": frozenset({"learning_rate_too_large", "batch_noise_too_high"}),
+    "overfitting": frozenset({"capacity_too_large"}),
 }  # fmt: skip
 
 _GRAVITY = {"high": 0, "medium": 1, "low": 2}
@@ -28,23 +55,40 @@ def check(record: TrainingRecord) -> Findings:
     if not len(record.epochs):
         return Findings(not_checked=tuple(NotChecked(name, "no evaluated epoch") for name in RULES))
     outcomes = [rule(record) for rule in RULES.values()]
-    found = [outcome for outcome in outcomes if isinstance(outcome, Finding)]
-    return Findings(
-        tuple(ranked(found)),
-        _healthy(record) if not found else (),
-        tuple(outcome for outcome in outcomes if isinstance(outcome, NotChecked)),
-    )
+    found = one_of_each_fact([outcome for outcome in outcomes if isinstance(outcome, Finding)])
+    not_checked = tuple(outcome for outcome in outcomes if isinstance(outcome, NotChecked))
+    return Findings(tuple(ranked(found)), () if found else _healthy(record, not_checked), not_checked)
+
+
+def one_of_each_fact(findings: Iterable[Finding]) -> list[Finding]:
+    """Without those that only repeat another that was found."""
+    findings = list(findings)
+    names = {finding.id for finding in findings}
+    return [finding for finding in findings if not SAME_FACT.get(finding.id, frozenset()) & names]
 
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:
-    """Gravest first: by severity, then by what is known to be lost."""
-    return sorted(findings, key=lambda each: (_GRAVITY[each.severity], -(each.effect.share or 0.0)))
+    """Gravest first: by severity, causes before what follows from them, then by what is known to be lost."""
+    findings = list(findings)
+    names = {finding.id for finding in findings}
+
+    def place(finding: Finding) -> tuple[int, bool, float]:
+        follows = bool(FOLLOWS.get(finding.id, frozenset()) & names)
+        return _GRAVITY[finding.severity], follows, -(finding.effect.share or 0.0)
+
+    return sorted(findings, key=place)
 
 
-def _healthy(record: TrainingRecord) -> tuple[str, ...]:
+def _healthy(record: TrainingRecord, not_checked: tuple[NotChecked, ...]) -> tuple[str, ...]:
+    """Why nothing was found, a sentence for each family of rules that could look."""
+    unchecked = {each.id for each in not_checked}
     reasons = []
     if len(course_of(record, record.train_loss)):
-        reasons.append("The training loss stays a number and settles.")
+        reasons.append("The training loss falls, stays a number and settles: the learning rate suits it.")
     if errors_of(record) is not None:
-        reasons.append("Validation rows do not get worse for long.")
+        reasons.append("Validation rows have stopped getting better, and do not get much worse: the duration suits.")
+    if pair_of(record) is not None:
+        reasons.append("Training rows are fitted no more beyond validation rows than in other healthy trainings.")
+    if not set(IDS["network"][:4]) & unchecked:
+        reasons.append("Units are alive and gradients reach every layer.")
     return tuple(reasons)

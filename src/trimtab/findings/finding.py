@@ -97,6 +97,10 @@ class NotChecked:
     why: str
 
 
+# What a rule comes to: None where nothing is wrong.
+Outcome = Finding | NotChecked | None
+
+
 @dataclass(frozen=True)
 class Findings:
     """What the checks came to: what was `found`, gravest first; why what was checked is `healthy`, a sentence each;

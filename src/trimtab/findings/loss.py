@@ -9,10 +9,10 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from trimtab.findings.duration import SURE, Outcome
-from trimtab.findings.finding import Effect, Finding, NotChecked
+from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome
 from trimtab.findings.judged import course_of, errors_of, has_numbers, is_scored_by_metric, pair_of
 from trimtab.findings.remedies import by_knobs
+from trimtab.findings.shapes import SURE
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.trends import level_at_end, smooth, trend
 from trimtab.findings.words import epochs_of, percent

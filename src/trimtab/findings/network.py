@@ -7,11 +7,10 @@ import math
 
 import numpy
 
-from trimtab.findings.duration import SURE, Outcome
-from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
+from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Remedy
 from trimtab.findings.judged import course_of, has_numbers, pair_of
-from trimtab.findings.rate import rate_of
 from trimtab.findings.remedies import by_knobs
+from trimtab.findings.shapes import SURE, rate_of
 from trimtab.findings.training_record import Curve, TrainingRecord
 from trimtab.findings.trends import level_at_end, smooth, trend
 from trimtab.findings.words import percent, times

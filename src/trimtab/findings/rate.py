@@ -3,100 +3,108 @@
 Thresholds as in `duration`. Nothing is trained here.
 """
 
-import math
 from typing import Any
 
 import numpy
 
-from trimtab.findings.duration import SURE, Outcome, rate_is_spent
-from trimtab.findings.finding import Effect, Finding, NotChecked
-from trimtab.findings.judged import Course, course_of, has_numbers
+from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Severity
+from trimtab.findings.judged import course_of, has_numbers
 from trimtab.findings.remedies import by_knobs
+from trimtab.findings.shapes import (
+    FEWEST,
+    fall_at_end,
+    jumps_of,
+    number_of,
+    pace_of,
+    rate_is_spent,
+    rate_of,
+    signal_of,
+)
 from trimtab.findings.training_record import TrainingRecord
-from trimtab.findings.trends import level_at_end, noise, smooth, trend
+from trimtab.findings.trends import level_at_end, smooth
 from trimtab.findings.words import epochs_of, percent, times
+from trimtab.text.wording import counted
 from trimtab.training.run import NOT_FINITE
 
 NO_TRAINING = "no training loss"
-_FEWEST = 8
 # The loss has left for good where it ends so many times above where it began.
 _LOST = 1.5
+_JUMPS, _SWINGS = 0.25, 0.2  # of the loss's level, from epoch to epoch
+_LONG_STEPS, _TINY, _CREEPS = 0.02, 3e-4, 0.5  # update-to-weight ratio, the same, pace beside that at the start
+_SPENT, _SPENT_BY = 0.01, 0.5  # of the peak rate, and of all epochs
+_SMALL_BATCH, _NOISY = 8, 10.0  # rows; noise scale beside the batch
+_SLOW = ("gd", "sgd", "adagrad")
 
 
 def diverged(record: TrainingRecord) -> Outcome:
     """The loss became NaN or infinite after it had been a number, or ends above `_LOST` times where it began."""
-    if not has_numbers(record.train_loss) and not has_numbers(record.validation_loss):
-        is_lost = record.ended == NOT_FINITE
-        return _lost(record, "The loss is no number from the first epoch on.", 0.0) if is_lost else NotChecked(
-            "diverged", NO_TRAINING
-        )  # fmt: skip
-    losses = record.train_loss if has_numbers(record.train_loss) else record.validation_loss
-    assert losses is not None
-    if record.ended == NOT_FINITE or _ends_lost(losses):
-        finite = numpy.flatnonzero(numpy.isfinite(losses))
-        last = float(record.epochs[finite[-1]])
-        return _lost(record, f"Training was lost after {epochs_of(last)}: the loss grew beyond all numbers.", last)
+    losses = next((c for c in (record.train_loss, record.validation_loss) if has_numbers(c)), None)
+    if losses is None:
+        if record.ended != NOT_FINITE:
+            return NotChecked("diverged", NO_TRAINING)
+        return _lost(record, "Training was lost at once: the loss is beyond all numbers from the first epoch on.", {})
     course = course_of(record, losses)
+    if record.ended == NOT_FINITE or _ends_lost(losses):
+        last = float(course.epochs[-1]) if len(course) else 0.0
+        return _lost(record, f"Training was lost after {epochs_of(last)}: the loss grew beyond all numbers.",
+                     {"last_epoch": last})  # fmt: skip
     if len(course) < 3 or course.values[0] <= 0:
         return None
-    grown = level_at_end(course.values) / course.values[0]
+    grown = level_at_end(course.values) / float(course.values[0])
     if grown < _LOST:
         return None
-    return _lost(record, f"Training diverged: its loss ends {times(grown)} as high as it began.", math.nan)
+    return _lost(record, f"Training diverged: its loss ends {times(grown)} as high as it began.", {"grown": grown})
 
 
 def learning_rate_too_large(record: TrainingRecord) -> Outcome:
-    """Steps overshoot: training was lost, or in its second half the training loss jumps by more than `_JUMPS` of its
-    level from epoch to epoch without falling, under batches that are not to blame."""
+    """Steps overshoot: training was lost; or in its second half the training loss jumps by more than `_JUMPS` of its
+    level from epoch to epoch; or updates are longer than `_LONG_STEPS` of the weights at the end without the rate being
+    spent."""
     course = course_of(record, record.train_loss)
     if not len(course):
         return NotChecked("learning_rate_too_large", NO_TRAINING)
     if isinstance(lost := diverged(record), Finding):
         return _too_large(record, "Steps are so long that training was lost", dict(lost.evidence), "high")
-    jumps = _jumps(course)
-    if jumps < _JUMPS:
-        return None
-    return _too_large(
-        record,
-        f"Steps are so long that the training loss jumps by {percent(jumps)} from epoch to epoch instead of settling",
-        {"jumps": jumps},
-        "medium",
-    )
+    jumps, ratio = jumps_of(course), signal_of(record, "update_ratio")
+    evidence = {"jumps": jumps} | ({} if ratio is None else {"update_ratio": ratio})
+    if jumps >= _JUMPS:
+        words = f"Steps are so long that the training loss jumps by {percent(jumps)} from epoch to epoch"
+        return _too_large(record, words, evidence, "medium")
+    if ratio is not None and ratio >= _LONG_STEPS and not rate_is_spent(record):
+        words = f"Steps are so long that each changes the weights by {percent(ratio)}: training cannot settle"
+        return _too_large(record, words, evidence, "medium")
+    return None
 
 
 def learning_rate_too_small(record: TrainingRecord) -> Outcome:
-    """Training creeps: in its last half the training loss still falls significantly (Kendall's tau, p < 0.01), at
-    nearly the pace at which it began, and updates are tiny against the weights where that is known (`_TINY`)."""
+    """Training creeps: in its last half the training loss still falls significantly (Kendall's tau, p < 0.01), and at
+    nearly the pace at which it began (`_CREEPS`), or by updates that are tiny against the weights (`_TINY`)."""
     course = course_of(record, record.train_loss)
     if not len(course):
         return NotChecked("learning_rate_too_small", NO_TRAINING)
-    if len(course) < _FEWEST or rate_is_spent(record):
+    if len(course) < FEWEST:
+        return NotChecked("learning_rate_too_small", f"fewer than {FEWEST} evaluated epochs")
+    pace, ratio = pace_of(course), signal_of(record, "update_ratio")
+    if rate_is_spent(record) or not (pace > _CREEPS or (ratio is not None and ratio < _TINY and pace > 0)):
         return None
-    pace = _pace(course)
-    ratio = course_of(record, record.signals.get("update_ratio")).values
-    creeps = float(numpy.median(ratio)) < _TINY if len(ratio) else pace > _CREEPS
-    if not creeps or pace < 0.1:
-        return None
-    fallen = 1 - level_at_end(course.values) / course.values[0] if course.values[0] > 0 else 0.0
     rate = rate_of(record)
     return Finding(
         "learning_rate_too_small",
-        "high" if fallen < 0.5 else "medium",
+        "high" if pace > _CREEPS else "medium",
         f"Steps are so short that training creeps: after {epochs_of(course.epochs[-1])} the training loss still falls "
         f"at {percent(pace)} of the pace at which it began.",
-        {"pace": pace, "fallen": fallen} | ({"update_ratio": float(numpy.median(ratio))} if len(ratio) else {}),
-        Effect("Most of what the network could learn is still to come (estimated from the slope at the end)."),
+        {"pace": pace} | ({} if ratio is None else {"update_ratio": ratio}),
+        Effect("Much of what the network could learn is still to come (estimated from the slope at the end)."),
         by_knobs("Raise the learning rate tenfold.", **({"lr": 10 * rate} if rate else {})),
     )
 
 
 def oscillating(record: TrainingRecord) -> Outcome:
-    """In the second half the training loss goes up and down by more than `_SWINGS` of its level around a level that
-    stays."""
+    """In the second half the training loss goes up and down by more than `_SWINGS` of its level."""
     course = course_of(record, record.train_loss)
     if not len(course):
         return NotChecked("oscillating", NO_TRAINING)
-    jumps = _jumps(course)
+    jumps = jumps_of(course)
     if jumps < _SWINGS:
         return None
     rate = rate_of(record)
@@ -105,71 +113,115 @@ def oscillating(record: TrainingRecord) -> Outcome:
         "medium",
         f"The training loss goes up and down by {percent(jumps)} of its level instead of settling.",
         {"jumps": jumps},
-        Effect(f"Whichever epoch is last, its loss is off by some {percent(jumps)} (estimated from the curve).", None),
+        Effect(f"Whichever epoch is last, its loss is off by some {percent(jumps)} (estimated from the curve)."),
         by_knobs("Let the learning rate fall to nothing in the course of training, and begin lower.", schedule="cosine",
                  **({"lr": rate / 3} if rate else {})),
     )  # fmt: skip
 
 
-# -- shapes of curves
+def plateau(record: TrainingRecord) -> Outcome:
+    """Training stands still long before its end although it was still learning: a schedule has brought the rate below
+    `_SPENT` of its peak in the first `_SPENT_BY` of the epochs, while the training loss was falling."""
+    course, rates = course_of(record, record.train_loss), course_of(record, record.rate)
+    if not len(course):
+        return NotChecked("plateau", NO_TRAINING)
+    if not len(rates):
+        return NotChecked("plateau", "the learning rate is not known")
+    if len(course) < FEWEST or len(rates) != len(course):
+        return None
+    spent = numpy.flatnonzero(rates.values < _SPENT * rates.values.max())
+    before = int(spent[0]) if len(spent) else len(rates)
+    peak = int(numpy.argmax(rates.values))
+    if before > _SPENT_BY * len(rates) or before <= peak or before < 2:
+        return None
+    values = smooth(course.values, 3)
+    left = float(values[before] / values[0]) if values[0] > 0 else 0.0
+    epoch, last = float(course.epochs[before]), float(course.epochs[-1])
+    return Finding(
+        "plateau",
+        "medium",
+        f"The training loss stands still from epoch {epoch:g} on, for the remaining {epochs_of(last - epoch)}: by then "
+        f"the learning rate had fallen below {percent(_SPENT)} of its peak.",
+        {"from_epoch": epoch, "last_epoch": last, "level": left},
+        Effect(f"{epochs_of(last - epoch)} of {epochs_of(last)} brought nothing."),
+        by_knobs("Lower the rate later, so that it is spent at the last epoch.", schedule="cosine"),
+    )
 
-_JUMPS, _SWINGS, _TINY, _CREEPS = 0.3, 0.3, 3e-4, 0.5
+
+def batch_noise_too_high(record: TrainingRecord) -> Outcome:
+    """Batches of at most `_SMALL_BATCH` rows, whose gradients are mostly noise: the gradient noise scale is more than
+    `_NOISY` times the batch [McCandlish et al. 2018], and the training loss does not settle."""
+    size = number_of(record, "batch_size")
+    if size is None:
+        return NotChecked("batch_noise_too_high", "the batch size is not known")
+    course, scale = course_of(record, record.train_loss), signal_of(record, "noise_scale")
+    if not len(course):
+        return NotChecked("batch_noise_too_high", NO_TRAINING)
+    if not 0 < size <= _SMALL_BATCH:
+        return None
+    jumps = jumps_of(course)
+    is_noisy = scale is None or scale > _NOISY * size
+    if not is_noisy or jumps < 0.05:
+        return None
+    return Finding(
+        "batch_noise_too_high",
+        "medium",
+        f"Batches of {counted(int(size), 'row')} are too small: their gradients are mostly noise, and the training "
+        f"loss jumps by {percent(jumps)} from epoch to epoch.",
+        {"batch_size": int(size), "jumps": jumps} | ({} if scale is None else {"noise_scale": scale}),
+        Effect("How much larger batches gain is not known from the curves alone."),
+        by_knobs("Take larger batches.", batch_size=max(32, int(size) * 8)),
+    )
+
+
+def slow_optimizer(record: TrainingRecord) -> Outcome:
+    """A rule that follows the plain gradient (`_SLOW`), or divides by all gradients so far, and the training loss still
+    falls significantly at the end."""
+    name = record.knobs.get("optimizer")
+    if name is None:
+        return NotChecked("slow_optimizer", "the optimizer is not known")
+    course = course_of(record, record.train_loss)
+    if not len(course):
+        return NotChecked("slow_optimizer", NO_TRAINING)
+    if name not in _SLOW or len(course) < FEWEST:
+        return None
+    fall = fall_at_end(course)
+    if fall is None or -fall.change < 0.02 or isinstance(diverged(record), Finding):
+        return None
+    return Finding(
+        "slow_optimizer",
+        "medium",
+        f"{_spoken(name)} is slow here: after {epochs_of(course.epochs[-1])} the training loss still falls, by "
+        f"{percent(-fall.change)} over the last third of them.",
+        {"optimizer": name, "fall": -fall.change, "p": fall.p},
+        Effect("An optimizer that adapts the rate of each weight gets there in fewer epochs (not tried here)."),
+        by_knobs("Take an optimizer that adapts the rate of each weight.", optimizer="adam", lr=1e-3),
+    )
+
+
+def _spoken(name: str) -> str:
+    return {"gd": "Gradient descent", "sgd": "SGD", "adagrad": "Adagrad"}[name]
 
 
 def _ends_lost(losses: numpy.ndarray) -> bool:
     """Whether the curve becomes infinite, or no number in its last three entries although it was one before."""
-    if numpy.isinf(losses).any():
-        return True
-    return len(losses) >= 3 and bool(numpy.isnan(losses[-3:]).all())
+    return bool(numpy.isinf(losses).any()) or (len(losses) >= 3 and bool(numpy.isnan(losses[-3:]).all()))
 
 
-def _jumps(course: Course) -> float:
-    """The noise of the second half as a share of its level; 0 where the loss falls there."""
-    half = course.values[len(course) // 2 :]
-    level = level_at_end(half, 1.0) if len(half) >= 4 else 0.0
-    return noise(half) / level if level > 0 else 0.0
-
-
-def _pace(course: Course) -> float:
-    """How fast the loss falls in its last half beside the first quarter, per epoch; 0 where it does not fall surely."""
-    values = smooth(course.values, 3)
-    half, quarter = len(values) // 2, max(2, len(values) // 4)
-    last = trend(course.epochs[half:], values[half:])
-    fell, span = values[0] - values[quarter], course.epochs[quarter] - course.epochs[0]
-    if last.p > SURE or last.change >= 0 or fell <= 0 or span <= 0:
-        return 0.0
-    return float((-last.change / numpy.ptp(course.epochs[half:])) / (fell / span))
-
-
-def rate_of(record: TrainingRecord) -> float | None:
-    """The learning rate, or its peak, where it is known."""
-    rate: Any = record.knobs.get("lr")
-    if isinstance(rate, (int, float)) and math.isfinite(rate) and rate > 0:
-        return float(rate)
-    rates = course_of(record, record.rate).values
-    return float(rates.max()) if len(rates) and rates.max() > 0 else None
-
-
-def _lost(record: TrainingRecord, statement: str, last: float) -> Finding:
+def _lost(record: TrainingRecord, statement: str, evidence: dict[str, Any]) -> Finding:
     rate = rate_of(record)
     return Finding(
-        "diverged",
-        "high",
-        statement,
-        {"last_epoch": last} if math.isfinite(last) else {},
+        "diverged", "high", statement, evidence,
         Effect("The training is worth nothing, or no more than its best epoch was."),
         by_knobs("Lower the learning rate tenfold and bound the gradient.", gradient_clip=1.0,
                  **({"lr": rate / 10} if rate else {})),
     )  # fmt: skip
 
 
-def _too_large(record: TrainingRecord, words: str, evidence: dict[str, Any], severity: Any) -> Finding:
+def _too_large(record: TrainingRecord, words: str, evidence: dict[str, Any], severity: Severity) -> Finding:
     rate = rate_of(record)
     return Finding(
-        "learning_rate_too_large",
-        severity,
-        f"{words}.",
-        evidence | ({"lr": rate} if rate else {}),
+        "learning_rate_too_large", severity, f"{words}.", evidence | ({"lr": rate} if rate else {}),
         Effect("How much a smaller rate gains is not known from the curves alone."),
         by_knobs("Lower the learning rate tenfold.", **({"lr": rate / 10} if rate else {})),
-    )
+    )  # fmt: skip

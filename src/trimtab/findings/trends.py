@@ -21,8 +21,8 @@ _FEWEST = 5  # below, no order of entries is rarer than 5 % [Mann 1945]
 
 @dataclass(frozen=True)
 class Trend:
-    """By how much a curve rises from one end of a stretch to the other, by the Theil-Sen slope, and the two-sided p of
-    Kendall's tau with time [Mann 1945; Sen 1968]."""
+    """By how much a curve rises from one end of a stretch to the other, by the Theil-Sen slope, and the p of Kendall's
+    tau with time, one-sided in the direction of the slope: rules ask for one direction [Mann 1945; Sen 1968]."""
 
     change: float
     p: float
@@ -53,7 +53,7 @@ def trend(x: Numbers, y: Numbers) -> Trend:
     with numpy.errstate(all="ignore"):
         scale = float(numpy.abs(y).max())  # slopes of numbers near the largest floats would overflow
         slope = float(stats.theilslopes(y / scale, x)[0]) * scale
-        p = float(stats.kendalltau(x, y).pvalue)
+        p = float(stats.kendalltau(x, y, alternative="less" if slope < 0 else "greater").pvalue)
     change = slope * float(numpy.ptp(x))
     return Trend(change if math.isfinite(change) else 0.0, p if math.isfinite(p) else 1.0)
 

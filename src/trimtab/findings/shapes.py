@@ -1,0 +1,116 @@
+"""The shapes of a training's curves that rules look for: a rise after the best epoch, a fall at the end, jumps, pace.
+
+Each is a measure with its own test; what is too much of it, the rules decide. Knows no findings.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy
+
+from trimtab.findings.judged import Course, Pair, course_of
+from trimtab.findings.training_record import Curve, TrainingRecord
+from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
+
+# A trend counts below this p; rules look at some tens of stretches, so that 0.05 would find one in many healthy runs.
+SURE = 0.01
+# Evaluations below which no shape is told: of five, one order alone is as sure as that (1 of 120).
+FEWEST = 5
+
+
+@dataclass(frozen=True)
+class Rise:
+    """How errors go up after their best epoch: `place` and `epoch` of the best, by which `share` of its level they end
+    above it, the `p` of the trend, and how many evaluations came `after`."""
+
+    place: int
+    epoch: float
+    share: float
+    p: float
+    after: int
+
+
+def rise_of(course: Course) -> Rise | None:
+    """The significant rise of errors after their (smoothed) minimum, by more than three standard deviations of their
+    noise; None where they do not rise."""
+    epochs, errors = course.epochs, course.values
+    if len(errors) < FEWEST:
+        return None
+    smoothed = smooth(errors, min(5, len(errors) // 4))
+    place = int(numpy.argmin(smoothed))
+    after = trend(epochs[place:], errors[place:])
+    cost = level_at_end(errors[place:]) - smoothed[place]
+    if after.p > SURE or after.change <= 0 or cost <= 3 * noise(errors) or smoothed[place] <= 0:
+        return None
+    return Rise(place, float(epochs[place]), float(cost / smoothed[place]), after.p, len(errors) - 1 - place)
+
+
+def fall_at_end(course: Course) -> Trend | None:
+    """The significant fall over the last third, as a (negative) share of the level at the end; None where there is none
+    beyond noise."""
+    last = max(FEWEST, len(course) // 3)
+    epochs, errors = course.epochs[-last:], course.values[-last:]
+    found, level = trend(epochs, errors), level_at_end(errors)
+    if level <= 0 or found.p > SURE or -found.change < 2 * noise(errors):
+        return None
+    return Trend(found.change / level, found.p)
+
+
+def jumps_of(course: Course) -> float:
+    """The noise of the second half as a share of its level: how far a loss jumps from epoch to epoch."""
+    half = course.values[len(course) // 2 :]
+    level = level_at_end(half, 1.0) if len(half) >= 4 else 0.0
+    return noise(half) / level if level > 0 else 0.0
+
+
+def pace_of(course: Course) -> float:
+    """How fast a loss falls in its last half beside the first quarter, per epoch; 0 where it does not fall surely."""
+    values, epochs = smooth(course.values, 3), course.epochs
+    half, quarter = len(values) // 2, max(2, len(values) // 4)
+    if len(values) < FEWEST:
+        return 0.0
+    last = trend(epochs[half:], values[half:])
+    fell, span, stretch = values[0] - values[quarter], epochs[quarter] - epochs[0], float(numpy.ptp(epochs[half:]))
+    if last.p > SURE or last.change >= 0 or fell <= 0 or span <= 0 or stretch <= 0:
+        return 0.0
+    return float((-last.change / stretch) / (fell / span))
+
+
+def rates_of(record: TrainingRecord) -> Curve:
+    """The learning rates that are known."""
+    return course_of(record, record.rate).values
+
+
+def rate_is_spent(record: TrainingRecord) -> bool:
+    """Whether a schedule has brought the learning rate down to a tenth of its peak, so that more of the same run is no
+    question of going on."""
+    rate = rates_of(record)
+    return len(rate) > 0 and bool(rate[-1] < 0.1 * rate.max())
+
+
+def rate_of(record: TrainingRecord) -> float | None:
+    """The learning rate, or its peak, where it is known."""
+    rate = record.knobs.get("lr")
+    if isinstance(rate, (int, float)) and math.isfinite(rate) and rate > 0:
+        return float(rate)
+    rates = rates_of(record)
+    return float(rates.max()) if len(rates) and rates.max() > 0 else None
+
+
+def number_of(record: TrainingRecord, knob: str) -> float | None:
+    """A knob that is a number, where it is known."""
+    value = record.knobs.get(knob)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else None
+
+
+def gap_of(pair: Pair) -> float:
+    """The error on validation rows at the end beside that on training rows."""
+    level = level_at_end(pair.train)
+    return level_at_end(pair.validation) / level if level > 0 else math.inf
+
+
+def signal_of(record: TrainingRecord, name: str) -> float | None:
+    """The median of a signal over the second half of training; None where it was not recorded."""
+    values = course_of(record, record.signals.get(name)).values
+    return float(numpy.median(values[len(values) // 2 :])) if len(values) else None

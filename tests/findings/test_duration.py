@@ -1,0 +1,144 @@
+import dataclasses
+
+import numpy
+import pytest
+
+from made_curves import epochs, found, healthy, learning, noisy, record
+from trimtab.findings import duration
+from trimtab.findings.finding import NotChecked
+
+RISING = learning(100, floor=0.3) + 0.006 * numpy.maximum(0, epochs(100) - 40)
+
+
+def test_overfitting_is_a_rise_of_validation_while_training_falls():
+    finding = found(duration.overfitting, record(noisy(learning(speed=30, floor=0.05)), noisy(RISING, seed=1)))
+    assert 35 <= finding.evidence["best_epoch"] <= 55 and finding.evidence["rise"] > 0.5
+    assert finding.remedy.flag == "--weight-decay 0.1 --optimizer adamw"
+
+
+@pytest.mark.parametrize(
+    "train",
+    [noisy(RISING), numpy.full(100, 0.5)],
+    ids=["rises too: not by heart", "stands still"],
+)
+def test_no_overfitting_where_training_does_not_get_better(train):
+    assert duration.overfitting(record(train, noisy(RISING, seed=1))) is None
+
+
+def test_a_gap_alone_is_no_overfitting():
+    assert duration.overfitting(record(noisy(learning(floor=0.1)), noisy(learning(floor=0.3), seed=1))) is None
+
+
+def test_a_rise_within_noise_is_none():
+    slight = learning(100, floor=0.3) + 0.0002 * numpy.maximum(0, epochs(100) - 40)
+    both = record(noisy(learning(speed=30)), noisy(slight, 0.05, seed=1))
+    assert duration.overfitting(both) is None and duration.trained_too_long(both) is None
+
+
+def test_without_validation_rows_nothing_is_judged():
+    for rule in (duration.overfitting, duration.underfitting):
+        assert rule(record(learning())) == NotChecked(rule.__name__, "no validation column")
+
+
+def test_what_trained_too_long_costs_depends_on_whose_weights_are_used():
+    curves = record(noisy(learning(speed=30, floor=0.05)), noisy(RISING, seed=1))
+    unknown = found(duration.trained_too_long, curves)
+    assert "if the last weights are used" in unknown.statement and unknown.severity == "high"
+    kept = found(duration.trained_too_long, dataclasses.replace(curves, kept=unknown.evidence["best_epoch"]))
+    assert kept.severity == "low" and "only cost time" in kept.statement and kept.effect.share == 0
+    last = found(duration.trained_too_long, dataclasses.replace(curves, kept=100))
+    assert last.severity == "high" and "if the last" not in last.statement
+    assert kept.remedy.change == {"stop": 20} and kept.remedy.flag == "--patience 20"
+
+
+def test_a_rise_within_the_patience_of_early_stopping_is_none():
+    curves = record(
+        noisy(learning(60, speed=20, floor=0.05)), noisy(RISING[:60], seed=1), ended="stopped early", kept=40
+    )
+    assert duration.trained_too_long(curves) is None and duration.overfitting(curves) is None
+
+
+def test_double_descent_is_healthy():
+    hump = 0.2 + 0.2 * numpy.sin(numpy.linspace(0, numpy.pi, 40))
+    twice = numpy.concatenate([learning(40, speed=8), hump, 0.19 - 0.0005 * epochs(80)])
+    curves = record(noisy(learning(160)), noisy(twice, seed=1))
+    assert duration.trained_too_long(curves) is None and duration.overfitting(curves) is None
+
+
+def test_best_weights_not_restored_needs_to_know_which_were_kept():
+    curves = record(noisy(learning(speed=30, floor=0.05)), noisy(RISING, seed=1))
+    assert isinstance(duration.best_weights_not_restored(curves), NotChecked)
+    assert duration.best_weights_not_restored(dataclasses.replace(curves, kept=42)) is None
+    finding = found(duration.best_weights_not_restored, dataclasses.replace(curves, kept=100))
+    assert finding.evidence["kept"] == 100 and finding.evidence["rise"] > 0.5
+
+
+def test_stopped_too_early_where_validation_still_falls():
+    finding = found(
+        duration.stopped_too_early, record(noisy(learning(20, speed=15)), noisy(learning(20, speed=15), seed=1))
+    )
+    assert finding.remedy.change == {"epochs": 80} and finding.effect.share > 0.08
+    assert found(duration.stopped_too_early, record([1, 0.8, 0.64, 0.5, 0.4], [1.1, 0.9, 0.7, 0.6, 0.5]))
+
+
+def test_no_stop_is_early_where_the_curve_is_flat_or_the_rate_is_spent():
+    assert duration.stopped_too_early(healthy()) is None
+    falling = record(noisy(learning(20, speed=15)), noisy(learning(20, speed=15), seed=1))
+    cosine = dataclasses.replace(falling, rate=0.01 * (1 + numpy.cos(numpy.pi * epochs(20) / 20)) / 2)
+    assert duration.stopped_too_early(cosine) is None
+
+
+FLAT = {"floor": 0.8, "speed": 5}
+
+
+def test_underfitting_is_flat_bad_and_alike_on_both():
+    finding = found(duration.underfitting, record(noisy(learning(**FLAT)), noisy(learning(**FLAT), seed=1)))
+    assert finding.evidence["share"] == pytest.approx(0.83, abs=0.1)
+    assert duration.underfitting(healthy()) is None
+    assert duration.underfitting(record(noisy(learning(**FLAT)), noisy(1.3 * learning(**FLAT), seed=1))) is None
+
+
+def test_what_is_bad_is_told_beside_a_constant_where_that_is_known():
+    curves = {"train_metric": noisy(learning(**FLAT)), "validation_metric": noisy(learning(**FLAT), seed=1)}
+    judged = record(learning(**FLAT), **curves, greater_is_better=False, metric="rmse", facts={"constant_error": 5.0})
+    assert duration.underfitting(judged) is None
+    finding = found(duration.underfitting, dataclasses.replace(judged, facts={"constant_error": 1.0}))
+    assert "constant prediction" in finding.statement
+
+
+def test_capacity_needs_the_size_of_the_network():
+    curves = record(noisy(learning(**FLAT)), noisy(learning(**FLAT), seed=1))
+    assert isinstance(duration.capacity_too_small(curves), NotChecked)
+    small = dataclasses.replace(curves, facts={"parameters": 40, "train_rows": 1000})
+    assert found(duration.capacity_too_small, small).remedy.change["width"] == 128
+    assert (
+        duration.capacity_too_small(dataclasses.replace(small, facts={"parameters": 9000, "train_rows": 1000})) is None
+    )
+    assert duration.capacity_too_small(dataclasses.replace(small, knobs={"dropout": 0.8})) is None
+
+
+def test_a_large_network_is_one_that_overfits():
+    curves = record(noisy(learning(speed=30, floor=0.05)), noisy(RISING, seed=1), knobs={"width": 512},
+                    facts={"parameters": 500_000, "train_rows": 100})  # fmt: skip
+    assert found(duration.capacity_too_large, curves).remedy.change == {"width": 128}
+    assert (
+        duration.capacity_too_large(dataclasses.replace(curves, facts={"parameters": 500, "train_rows": 100})) is None
+    )
+    fine = dataclasses.replace(healthy(), facts=curves.facts)
+    assert duration.capacity_too_large(fine) is None
+
+
+def test_regularised_too_strongly_needs_something_that_holds_back():
+    curves = record(noisy(learning(**FLAT)), noisy(learning(**FLAT), seed=1))
+    assert isinstance(duration.regularised_too_strongly(curves), NotChecked)
+    strong = dataclasses.replace(curves, knobs={"dropout": 0.8, "optimizer": "adam"})
+    finding = found(duration.regularised_too_strongly, strong)
+    assert finding.remedy.change == {"dropout": 0.1} and "dropout of 80 %" in finding.statement
+    assert duration.regularised_too_strongly(dataclasses.replace(curves, knobs={"dropout": 0.1})) is None
+    assert duration.regularised_too_strongly(dataclasses.replace(healthy(), knobs={"dropout": 0.8})) is None
+
+
+def test_validation_below_training_under_dropout_is_healthy():
+    curves = record(noisy(learning(floor=0.35)), noisy(learning(floor=0.25), seed=1), knobs={"dropout": 0.3})
+    rules = (duration.underfitting, duration.overfitting, duration.regularised_too_strongly, duration.stopped_too_early)
+    assert [rule(curves) for rule in rules] == [None] * 4

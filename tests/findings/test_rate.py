@@ -1,0 +1,88 @@
+import dataclasses
+
+import numpy
+import pytest
+from made_curves import epochs, found, healthy, learning, noisy, record
+
+from trimtab.findings import rate
+from trimtab.findings.finding import NotChecked
+
+SWINGING = 0.5 + 0.3 * (-1.0) ** epochs(60)
+
+
+@pytest.mark.parametrize("end", [numpy.nan, numpy.inf])
+def test_a_loss_that_is_lost_has_diverged(end):
+    lost = record([1.0, 0.9, 5.0, 80.0, end, end, end], knobs={"lr": 0.5})
+    finding = found(rate.diverged, lost)
+    assert finding.remedy.change == {"gradient_clip": 1.0, "lr": 0.05} and finding.severity == "high"
+    assert "nan" not in finding.statement
+    assert found(rate.learning_rate_too_large, lost).remedy.flag == "--lr 0.05"
+
+
+def test_a_run_that_was_lost_before_its_first_number():
+    assert found(rate.diverged, record([numpy.nan], ended="not finite")).severity == "high"
+
+
+def test_a_loss_that_ends_above_its_start_has_diverged_and_one_that_only_began_badly_has_not():
+    assert found(rate.diverged, record(noisy(1.1 ** epochs(40)))).evidence["grown"] > 10
+    assert rate.diverged(healthy()) is None
+    missing = healthy().train_loss.copy()
+    missing[50] = numpy.nan
+    assert rate.diverged(record(missing)) is None
+
+
+def test_a_warm_up_bump_is_healthy():
+    bump = noisy(learning(60) + 0.6 * numpy.exp(-((epochs(60) - 12) ** 2) / 20))
+    curves = record(bump, bump)
+    rules = (rate.diverged, rate.learning_rate_too_large, rate.oscillating, rate.learning_rate_too_small)
+    assert [rule(curves) for rule in rules] == [None] * 4
+
+
+def test_a_late_start_after_a_flat_stretch_is_healthy():
+    late = noisy(numpy.concatenate([numpy.full(30, 1.0), learning(70)]), 0.005)
+    curves = record(late, late)
+    rules = (rate.diverged, rate.learning_rate_too_large, rate.oscillating, rate.learning_rate_too_small, rate.plateau)
+    assert all(not hasattr(rule(curves), "severity") for rule in rules)
+
+
+def test_jumps_of_the_training_loss_are_steps_that_are_too_long():
+    finding = found(rate.learning_rate_too_large, record(SWINGING, knobs={"lr": 1.0}))
+    assert finding.remedy.code == "lr=0.1"
+    assert found(rate.oscillating, record(SWINGING)).remedy.change["schedule"] == "cosine"
+    assert rate.learning_rate_too_large(healthy()) is None and rate.oscillating(healthy()) is None
+
+
+def test_jumps_of_a_few_validation_rows_are_none_of_it():
+    curves = record(noisy(learning()), noisy(learning(floor=0.3), 0.4, seed=1))
+    assert rate.learning_rate_too_large(curves) is None and rate.oscillating(curves) is None
+
+
+def test_a_rate_is_too_small_where_training_creeps():
+    creeping = noisy(1 - 0.004 * epochs(60), 0.001)
+    finding = found(rate.learning_rate_too_small, record(creeping, knobs={"lr": 1e-5}))
+    assert finding.remedy.change == {"lr": pytest.approx(1e-4)} and finding.evidence["pace"] > 0.8
+    assert rate.learning_rate_too_small(healthy()) is None
+    spent = record(creeping, rate=0.01 * (1 + numpy.cos(numpy.pi * epochs(60) / 60)) / 2)
+    assert rate.learning_rate_too_small(spent) is None
+
+
+def test_a_plateau_is_a_rate_that_was_spent_long_before_the_end():
+    early = numpy.where(epochs(60) < 10, 0.01, 1e-6)
+    finding = found(rate.plateau, record(noisy(learning(60)), rate=early))
+    assert finding.evidence["from_epoch"] == 10
+    assert rate.plateau(record(noisy(learning(60)), rate=numpy.where(epochs(60) < 50, 0.01, 1e-6))) is None
+    assert isinstance(rate.plateau(healthy()), NotChecked)
+
+
+def test_noise_of_small_batches():
+    curves = record(noisy(learning(60), 0.15), knobs={"batch_size": 2})
+    assert found(rate.batch_noise_too_high, curves).remedy.change == {"batch_size": 32}
+    assert rate.batch_noise_too_high(dataclasses.replace(curves, knobs={"batch_size": 64})) is None
+    assert isinstance(rate.batch_noise_too_high(record(learning())), NotChecked)
+
+
+def test_a_slow_optimizer_still_falls_at_the_end():
+    curves = record(noisy(learning(40, speed=40)), knobs={"optimizer": "sgd"})
+    assert found(rate.slow_optimizer, curves).remedy.change == {"optimizer": "adam", "lr": 0.001}
+    assert rate.slow_optimizer(dataclasses.replace(curves, knobs={"optimizer": "adam"})) is None
+    assert rate.slow_optimizer(dataclasses.replace(healthy(), knobs={"optimizer": "sgd"})) is None
