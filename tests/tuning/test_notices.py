@@ -2,7 +2,7 @@
 
 import pytest
 
-from trimtab.tuning.notices import edge_notices
+from trimtab.tuning.notices import edges
 from trimtab.tuning.space import space_for
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 
@@ -21,9 +21,8 @@ def notices(task="regression", ended=("all epochs",) * 5, trials=40, **news):
     space = SPACES[task]
     usual = INSIDE | ({"loss": "cross_entropy"} if task == "classification" else {}) | news
     values = {name: usual[name] for name in space.domains}
-    return edge_notices(
-        TrialRecord(0, "", values, space.config(values), COMPLETE, 1.0, ended=ended), space, trials=trials
-    )
+    record = TrialRecord(0, "", values, space.config(values), COMPLETE, 1.0, ended=ended)
+    return [edge.words for edge in edges(record, space, trials=trials)]
 
 
 def test_a_winner_at_the_edge_is_said_with_the_flag_to_change():

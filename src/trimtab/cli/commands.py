@@ -28,7 +28,7 @@ from trimtab.text.wording import counted
 if TYPE_CHECKING:
     from trimtab.studies.study import Study
 
-OWN_OPTIONS = ("data", "target", "test", "drop", "number", "category", "dry_run", "quiet", "as_json")
+OWN_OPTIONS = ("data", "target", "test", "drop", "number", "category", "dry_run", "everything", "quiet", "as_json")
 
 app = typer.Typer(
     name="trimtab",
@@ -89,10 +89,12 @@ def fit(
     precision: Annotated[Text, _search("high; or auto: bfloat16 where it is faster.", "high")] = None,
     single: Annotated[bool, _search("Save one network instead of an ensemble.", name="--single")] = False,
     refit: Annotated[bool, _search("Train once more on all rows after the test.", name="--refit")] = False,
+    counterfactuals: Annotated[Text, _search("Share of the time for what each choice was worth.", "15%")] = None,
     resume: Annotated[Text, _search("Folder of a study to continue; the budget is additional time.")] = None,
     storage: Annotated[Text, _search("Database URL for the trials.", "a file in the study")] = None,
     out: Annotated[Text, _output("Folder of the study.", "trimtab-runs/DATA-DATE-N")] = None,
     dry_run: Annotated[bool, _output("Show what each column is for, and stop.", name="--dry-run")] = False,
+    everything: Annotated[bool, _output("Show all findings, not the five gravest.", name="--all")] = False,
     quiet: Annotated[bool, _output("Print the result only.", name="--quiet")] = False,
     as_json: Annotated[bool, _output("Print the result as one JSON object.", name="--json")] = False,
     **knobs: Any,
@@ -105,21 +107,49 @@ def fit(
     if test is not None:
         given["test"] = _share_or_file(test)
     if dry_run:
-        _print_columns(data, given, as_json=as_json)
+        _print_columns(data, given, everything=everything, as_json=as_json)
         return
     study = _tune(_view(is_quiet=quiet, is_json=as_json), data=data, **given)
     if as_json:
         typer.echo(json.dumps(study.summary()))
         return
+    from trimtab.terminal.findings import MOST_SHOWN, print_findings
     from trimtab.terminal.summary import print_summary
 
     console, folder = console_on(sys.stdout), str(study.out)
     print_summary(console, study)
+    console.print()
+    print_findings(console, study.findings, what="this study", most=None if everything else MOST_SHOWN)
     if not quiet:
         print_next(console, (
             ("predict", folder, "NEW.csv", "-o", "predictions.csv"), ("evaluate", folder, "KNOWN.csv"),
             ("fit", "--resume", folder, "--budget", "5m"), ("export", folder, "--python", "train.py"),
         ))  # fmt: skip
+
+
+@app.command(epilog="Example: trimtab explain trimtab-runs/houses-2026-01-31-1 --budget 2m --knob loss")
+def explain(
+    run: Annotated[str, typer.Argument(help="The study's folder.")],
+    budget: Annotated[Text, typer.Option(help="Time to measure more in: 30s, 2m. Left out: what is known.")] = None,
+    knob: Annotated[Text, typer.Option(help="The only knob to look at: loss, optimizer, lr, epochs, ...")] = None,
+    data: Annotated[Text, typer.Option(help="The study's data, where the file has moved.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to train with.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show every comparison and finding.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the result only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """What each choice of the winner was worth: its copies with one knob changed, trained beside it again."""
+    from trimtab.studies.loading import load
+    from trimtab.terminal.explanation import print_explanation
+
+    study = load(run)
+    with Interruption(_view(is_quiet=quiet, is_json=as_json)) as interruption:
+        told = {"stop": interruption.stop, "abort": interruption.abort} if budget is not None else {}
+        explanation = study.explain(knob, budget=budget, data=data, threads=threads, **told)
+    if as_json:
+        typer.echo(json.dumps(explanation.to_json()))
+        return
+    print_explanation(console_on(sys.stdout), explanation, everything=everything)
 
 
 @app.command(epilog="Example: trimtab predict trimtab-runs/houses-2026-01-31-1 new.csv --keep id -o predictions.csv")
@@ -329,14 +359,17 @@ def _view(*, is_quiet: bool, is_json: bool = False) -> Silent:
     return LivePanel(sys.stderr) if sys.stderr.isatty() else PlainLines(sys.stderr)
 
 
-def _print_columns(data: str | None, given: dict[str, Any], *, as_json: bool) -> None:
+def _print_columns(data: str | None, given: dict[str, Any], *, everything: bool, as_json: bool) -> None:
+    from trimtab.findings.data.before_training import before_training
+    from trimtab.findings.document import to_json
     from trimtab.tune import look
 
     prepared = look(data=data, **given)
+    found = before_training(prepared, metric=given.get("metric", ""), seed=given.get("seed", 0))
     if as_json:
-        typer.echo(json.dumps(prepared.summary()))
+        typer.echo(json.dumps(prepared.summary() | to_json(found)))
     else:
-        print_columns(console_on(sys.stdout), prepared)
+        print_columns(console_on(sys.stdout), prepared, found, everything=everything)
         for text in prepared.notices:
             Notices(sys.stderr).notice(text)
 

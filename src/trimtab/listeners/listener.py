@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trimtab.findings.finding import Findings
     from trimtab.table.schema import Schema
     from trimtab.tuning.progress import Progress
 
-OF_STUDIES = ("study_started", "notice", "schema", "baseline", "progress")
+OF_STUDIES = ("study_started", "notice", "schema", "findings", "baseline", "progress")
 OF_RUNS = ("started", "epoch_ended", "ended", "failed")
 
 
@@ -19,9 +20,9 @@ class Listener:
     """Told what happens; a listener of your own is a subclass that has the methods it wants, and may be given as
     `callbacks=` or `listeners=`. What a listener raises ends the call: it is the caller's own code.
 
-    In the order of their coming: a study is started; of its table the schema, of it and its data notices, its
-    baselines, and now and then how far it is. A run is started, each of its evaluations follows, and it is ended; or it
-    has failed, where the call raises before.
+    In the order of their coming: a study is started; of its table the schema, of it and its data notices, what is wrong
+    with its rows, its baselines, and now and then how far it is. A run is started, each of its evaluations follows, and
+    it is ended; or it has failed, where the call raises before.
     """
 
     # -- of a study
@@ -34,6 +35,9 @@ class Listener:
 
     def schema(self, schema: "Schema") -> None:
         """What each column of the study's table is for."""
+
+    def findings(self, findings: "Findings") -> None:
+        """What is wrong with the study's rows, as far as can be said before training."""
 
     def baseline(self, name: str, metric: str, score: float) -> None:
         """The baseline `name` has that score, in the metric's own units."""

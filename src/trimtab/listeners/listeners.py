@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab.listeners.listener import OF_RUNS, Listener, hears
 
 if TYPE_CHECKING:
+    from trimtab.findings.finding import Findings
     from trimtab.table.schema import Schema
     from trimtab.tuning.progress import Progress
 
@@ -58,6 +59,10 @@ class Listeners(Listener):
     def schema(self, schema: "Schema") -> None:
         for listener in self._all:
             listener.schema(schema)
+
+    def findings(self, findings: "Findings") -> None:
+        for listener in self._all:
+            listener.findings(findings)
 
     def baseline(self, name: str, metric: str, score: float) -> None:
         for listener in self._all:

@@ -318,13 +318,15 @@ class Fitting:
             self.metric, by_loss=self.judges_by_loss, every=self.evaluate_every, training_rows=TRAINING_ROWS_JUDGED
         )
 
-    def engine(self, judging: Judging | None = None, **options: Any) -> Engine:
-        """An engine over the datasets, which must not be streamed; `options` are the engine's."""
+    def engine(self, judging: Judging | None = None, *, over: TrainingData | None = None, **options: Any) -> Engine:
+        """An engine over the datasets, which must not be streamed, or `over` the same data with other folds; `options`
+        are the engine's."""
         modules = Modules(
             lambda **arguments: copy.deepcopy(self.networks.made(arguments, self.seed)),
             use=self.tried.use, start=self.start, draw=self.draws,
         )  # fmt: skip
-        return Engine(self.training_data, modules, judging or self.judging, threads=self.threads, **options)
+        data = self.training_data if over is None else over
+        return Engine(data, modules, judging or self.judging, threads=self.threads, **options)
 
     def best_score(self, record: RunRecord) -> float:
         """The metric at the run's best epoch, as users read it; without a metric its validation loss."""

@@ -3,6 +3,7 @@
 Knows nothing of what is studied.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -17,9 +18,15 @@ from trimtab.errors import OptionError
 from trimtab.listeners.listeners import Listeners
 from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.training.config import whole
-from trimtab.tuning.budget import Budget, seconds_for
+from trimtab.tuning.budget import NO_LIMIT, Budget, seconds_for
 from trimtab.tuning.folder import StudyFolder, locked
 from trimtab.tuning.going_on import trials_asked_for
+
+# The share of a budget that is spent on what each choice was worth, where nobody says otherwise, and the most that it
+# may be: a search that has less than half of its time finds less than there is to explain (guesses).
+USUAL_SHARE, MOST_SHARE = 0.15, 0.5
+# Seconds of a budget below which nothing could be said in its share.
+LEAST_TO_EXPLAIN = 30.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Call:
         trials: how many trials there are to be, those of earlier calls included; None where time alone decides.
         out: the folder of a new study; None for one that is named by what is studied.
         resume: the study that is gone on with, in its folder; None for a new one.
+        explaining: the share of the time that is spent on what each choice was worth, when the result is there.
         is_lasting: whether the folder remains. One that is lost as soon as the call is done keeps no trial store,
             curves or signals, and no baseline is trained that only its readers would miss.
     """
@@ -43,6 +51,7 @@ class Call:
     trials: int | None = None
     out: Path | None = None
     resume: StudyFolder | None = None
+    explaining: float = 0.0
     is_lasting: bool = True
 
     @classmethod
@@ -59,6 +68,7 @@ class Call:
         abort: threading.Event | None,
         started: float | None,
         listeners: Listeners,
+        counterfactuals: str | float | None = None,
     ) -> "Call":
         """Of what a caller gave; raises OptionError, and StudyError where there is no study in `resume`."""
         trials, threads = (
@@ -76,8 +86,11 @@ class Call:
         for name, event in (("stop", stop), ("abort", abort)):
             if event is not None and not isinstance(event, threading.Event):
                 raise OptionError(f"{name} is {event!r}: it must be a threading.Event.")
+        seconds, explaining = seconds_for(budget, trials), share_of(counterfactuals)
+        is_worth_it = LEAST_TO_EXPLAIN <= seconds < NO_LIMIT
         clock = Budget(
-            seconds_for(budget, trials),
+            seconds,
+            afterwards=explaining * seconds if is_worth_it else 0.0,
             started=time.monotonic() if started is None else started,
             stop=stop or threading.Event(),
             abort=abort or threading.Event(),
@@ -85,6 +98,7 @@ class Call:
         return cls(
             clock, device_named(device), threads or cores(), listeners, trials,
             out=None if out is None else Path(out), resume=folder,
+            explaining=explaining if is_worth_it or seconds >= NO_LIMIT else 0.0,
         )  # fmt: skip
 
     @contextmanager
@@ -101,3 +115,20 @@ class Call:
     def told(self, document: dict[str, Any]) -> dict[str, Any]:
         """`document` with the number of trials that is asked for by now."""
         return document if self.trials is None else document | {"trials": self.trials}
+
+
+def share_of(given: str | float | None) -> float:
+    """A share of the time as "15%", 0.15 or "0"; raises OptionError for anything else, and for more than half."""
+    if given is None:
+        return USUAL_SHARE
+    text = str(given).strip()
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = math.nan
+    if isinstance(given, bool) or not 0 <= share <= MOST_SHARE:
+        raise OptionError(
+            f"--counterfactuals is {given}: it is the share of the time for what each choice was worth, from 0 (none) "
+            f"to {MOST_SHARE:.0%}, such as 15%."
+        )
+    return share

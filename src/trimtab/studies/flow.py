@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from trimtab.errors import StudyError
+from trimtab.findings.worth.account import Step
 from trimtab.listeners.listeners import Listeners
 from trimtab.studies.call import Call
+from trimtab.studies.counterfactuals.ground import Ground
+from trimtab.studies.counterfactuals.purse import FEWEST_TRAININGS, purse_of
+from trimtab.studies.counterfactuals.stage import Stage, words_of_winner
 from trimtab.studies.study import Study
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.metrics import Metric, greater_is_better
 from trimtab.tuning import calls
+from trimtab.tuning.baselines import FITTED_BASELINES
 from trimtab.tuning.flight import Flight, in_flight
 from trimtab.tuning.folder import StudyFolder, new_study
 from trimtab.tuning.going_on import kept, words_of_a_cut, words_of_going_on
@@ -94,6 +99,14 @@ class Work(Protocol):
         """The result; `unscored` are the figures that the metric gave instead of numbers. Raises StudyError."""
         ...
 
+    def ground(self, winner: TrialRecord) -> Ground:
+        """What the winner was trained on, so that it can be trained there again beside others."""
+        ...
+
+    def last_step(self, winner: TrialRecord) -> Step | None:
+        """What the result is better by than the winner alone, where it is more than that."""
+        ...
+
 
 _S = TypeVar("_S", bound=Subject)
 
@@ -125,13 +138,35 @@ def _in_folder(
         how = subject.how_to_resume(folder.path)
         raise StudyError(f"Stopped at once. What was finished is kept: go on with {how}.")
     outcome = work.outcome(trials, unscored)
+    folder.merge_curves()
+    result = _written(call, folder, outcome)
+    if _is_explained(call, outcome.winner, trials, work, folder):
+        result = _written(call, folder, outcome)
+    return subject.study(folder.path, result, outcome.winner, trials, call.listeners.notices)
+
+
+def _written(call: Call, folder: StudyFolder, outcome: SearchResult) -> dict[str, Any]:
+    """The result as it now stands in the study's document."""
     result = outcome.result | {"seconds": round(call.budget.elapsed, 2)}
     calls.note(folder, seconds=result["seconds"])
     result |= calls.in_all(folder)
-    folder.merge_curves()
-    notices = call.listeners.notices
-    folder.write("study.json", folder.read("study.json") | outcome.document | {"result": result, "notices": notices})
-    return subject.study(folder.path, result, outcome.winner, trials, notices)
+    document = folder.read("study.json") | outcome.document
+    folder.write("study.json", document | {"result": result, "notices": call.listeners.notices})
+    return result
+
+
+def _is_explained(
+    call: Call, winner: TrialRecord, trials: Sequence[TrialRecord], work: Work, folder: StudyFolder
+) -> bool:
+    """Measure what each choice of the winner was worth, where there is time for that; whether there was any."""
+    if not call.is_lasting or call.budget.stop.is_set() or winner.name in FITTED_BASELINES:
+        return False
+    tuned = sum(not record.name for record in trials)
+    purse = purse_of(call, each=winner.seconds, trials=tuned)
+    if purse.left < FEWEST_TRAININGS:
+        return False
+    Stage(work.ground(winner), folder, purse, words_of_winner(winner), ensemble=work.last_step(winner)).account()
+    return True
 
 
 def _earlier(subject: Subject, call: Call, folder: StudyFolder, asked: dict[str, Any]) -> list[TrialRecord]:

@@ -10,8 +10,11 @@ from typing import Any
 import torch
 
 from trimtab.errors import StudyError
+from trimtab.findings.worth.account import Step
 from trimtab.networks.examples import Examples
 from trimtab.studies.call import Call
+from trimtab.studies.counterfactuals.ground import Ground
+from trimtab.studies.counterfactuals.grounds import ground_of_networks
 from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.network_study import parts_of_network
 from trimtab.studies.network_subject import NetworkSubject
@@ -58,6 +61,12 @@ class NetworkWork:
             calls.note(self.folder, tested=True)
         made = self.subject.space.networks.made(winner.config.module_arguments, self.subject.seed)
         return SearchResult(winner, result, {"network": parts_of_network(made)})
+
+    def ground(self, winner: TrialRecord) -> Ground:
+        return ground_of_networks(self.subject, winner, self.call)
+
+    def last_step(self, winner: TrialRecord) -> Step | None:
+        return None
 
     def _reserve(self, lanes: int) -> None:
         """Keep time to store what still trains when the search ends."""

@@ -6,6 +6,7 @@ Knows how to read a study folder back; it trains nothing.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import polars
 
 from trimtab.errors import unknown_choice
+from trimtab.findings.document import read, to_json
+from trimtab.findings.finding import Findings
 from trimtab.text.wording import counted
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from trimtab.evaluation.result import Evaluation
+    from trimtab.findings.worth.account import Account
+    from trimtab.findings.worth.explanation import Explanation
     from trimtab.model.model import Model
 
 
@@ -107,6 +112,55 @@ class Study(ABC):
         # A search that was killed may have written the curves of a trial that it could not store any more.
         return curves.filter(polars.col("trial").is_in([record.number for record in self.trials]))
 
+    @cached_property
+    def findings(self) -> Findings:
+        """What is wrong with the rows, the search and the result, gravest first, each with what to change; why what was
+        checked is healthy, and what could not be checked. Empty where the search was not finished."""
+        return read(StudyFolder(self.out))
+
+    @property
+    def counterfactuals(self) -> polars.DataFrame:
+        """What each choice of the winner was worth: a row for each config that differs from it in one knob.
+
+        Columns: `knob`, `value` (as text), `difference` (its error less the winner's, both trained again on the same
+        folds from the same seeds, in the units of the metric: above 0 it is worse), `low` and `high` (an interval that
+        holds together with all others in 95 % of studies), `verdict` ("better", "worse", "alike", "not reached") and
+        `pairs` of runs. Empty where nothing was measured.
+        """
+        from trimtab.findings.worth.account import Account
+        from trimtab.findings.worth.explanation import rows_frame
+
+        return rows_frame(Account.load(StudyFolder(self.out)))
+
+    def explain(
+        self, knob: str | None = None, *, budget: str | float | None = None, data: Any = None,
+        threads: int | None = None, stop: Any = None, abort: Any = None,
+    ) -> "Explanation":  # fmt: skip
+        """What each choice of the winner was worth, what stopping rules would have done, and what is wrong.
+
+        Arguments:
+            knob: the only knob to measure more of; None for all.
+            budget: time to measure more in, as "2m" or seconds; None gives what was measured so far.
+            data: the study's data, where they are no file or the file has moved.
+            threads: threads to train with (default: all cores allowed).
+            stop: a `threading.Event` that ends it at any time, with what is there; `abort` as well.
+
+        Raises StudyError where nothing was measured so far and there is no budget, where the data are others, and for
+        networks of your own whose study was not made in this process; OptionError for a knob that there is not.
+        """
+        from trimtab.findings.worth.explanation import Explanation
+        from trimtab.studies.explaining import kept_account
+
+        if budget is not None:
+            account = self._explained(budget, knob=knob, data=data, threads=threads, stop=stop, abort=abort)
+        else:
+            account = kept_account(StudyFolder(self.out)).about(knob)
+        return Explanation(account, self.findings)
+
+    @abstractmethod
+    def _explained(self, budget: str | float, **options: Any) -> "Account":
+        """More of what each choice was worth, within the budget."""
+
     @property
     def verdicts(self) -> tuple[str, ...]:
         """A sentence for each baseline of a table: by how much the model is better or worse, or that the two cannot be
@@ -144,4 +198,4 @@ class Study(ABC):
 
     def summary(self) -> dict[str, Any]:
         """What was found, as one plain dict: the object that `trimtab fit --json` prints."""
-        return dict(self.result)
+        return {**self.result, "findings": to_json(self.findings)["findings"]}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from trimtab.evaluation.result import Evaluation
+    from trimtab.findings.worth.account import Account
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,6 +45,11 @@ class TableStudy(Study):
         if not path.exists():
             raise StudyError(f"{self.out} has no {path.name}: it is written when a search of a table ends.")
         return polars.read_parquet(path)
+
+    def _explained(self, budget: str | float, **options: Any) -> "Account":
+        from trimtab.studies.explaining import explained_table
+
+        return explained_table(self, budget=budget, **options)
 
     def code(self) -> str:
         from trimtab.export.scripts.table_script import study_script

@@ -4,19 +4,26 @@ Knows the subject, its folder and the floors below; it searches nothing itself.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trimtab.errors import StudyError
+from trimtab.findings.data.before_training import before_training, seconds_for
+from trimtab.findings.document import save
+from trimtab.findings.finding import Findings
+from trimtab.findings.worth.account import Step
 from trimtab.model.model import Model, build
 from trimtab.model.tensors import with_test_rows
 from trimtab.studies import choice
 from trimtab.studies.all_rows import AllRows
 from trimtab.studies.call import Call
 from trimtab.studies.choice import Chosen
+from trimtab.studies.counterfactuals.ground import Ground
+from trimtab.studies.counterfactuals.grounds import ensemble_of_table, ground_of_table
 from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
+from trimtab.studies.table_findings import Searched, after_search
 from trimtab.studies.table_subject import TableSubject
 from trimtab.table.folds import folds_frame
 from trimtab.training.lanes.compilation import Compilation
@@ -30,7 +37,7 @@ from trimtab.tuning import calls
 from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.held import best_of, may_be_model, words_of_better, words_of_less_than_held, words_of_no_trial
-from trimtab.tuning.notices import edge_notices
+from trimtab.tuning.notices import Edge, edges
 from trimtab.tuning.progress import Progress
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 from trimtab.tuning.verdicts import EARLIER, FOLDS
@@ -38,6 +45,8 @@ from trimtab.tuning.words import cut_of
 
 # A guess: saved so often (seconds), the model in the folder is nearly the best there is, and saving takes no time.
 MODEL_EVERY = 8.0
+# Seconds that boosted trees may take, beside which the model is told to stand (a guess: what nobody waits long for).
+MOST_SECONDS_OF_TREES = 10.0
 
 
 class TableWork:
@@ -48,6 +57,8 @@ class TableWork:
         self.prepared, self.metric, self.held = subject.prepared, subject.metric, subject.space.fixed
         self.baselines: Sequence[str] = BASELINES if call.is_lasting else FITTED_BASELINES
         self._model_saved: float | None = None
+        self._members: Sequence[Mapping[str, Any]] = ()
+        self._findings = self._before_training()
         if call.is_lasting:
             folder.save_folds(folds_frame(self.prepared.folds, self.prepared.development_rows))
         request, finishing = subject.request, self._reserved()
@@ -65,6 +76,29 @@ class TableWork:
             self.prepared, self.engine, folder, call.budget, single=request.single, refits=request.refit,
             seed=request.seed, finishing=finishing, say=call.listeners.notice, is_timed=call.is_timed,
         )  # fmt: skip
+
+    def _before_training(self) -> Findings:
+        """What is wrong with the rows, as far as can be said now; of a study that is lost at once nobody would know."""
+        if not self.call.is_lasting:
+            return Findings()
+        budget = self.call.budget
+        seconds = seconds_for(budget.seconds if budget.is_limited else None)
+        found = before_training(
+            self.prepared, metric=self.metric.name, seconds=seconds, seed=self.subject.request.seed
+        )  # fmt: skip
+        self.call.listeners.findings(found)
+        return found
+
+    def _keep_findings(self, result: dict[str, Any], chosen: Chosen, found_edges: list[Edge]) -> None:
+        """Say what is wrong with rows, search and result, and write it down."""
+        budget = self.call.budget
+        left = budget.seconds - budget.elapsed if budget.is_limited else MOST_SECONDS_OF_TREES
+        searched = Searched(result, chosen.predictions, chosen.nested, found_edges)
+        found = after_search(
+            self.prepared, self.metric, searched, self._findings, seconds=min(left, MOST_SECONDS_OF_TREES),
+            seed=self.subject.request.seed,
+        )  # fmt: skip
+        save(self.folder, found)
 
     def _reserved(self) -> float:
         """Keep enough time for the ensemble, the test and saving, and give how many seconds that is."""
@@ -107,14 +141,24 @@ class TableWork:
         if self.call.is_lasting:
             folder.save_predictions(predictions_frame(self.prepared, model, judged))
         result = self._result(chosen, trials, model, judged)
+        self._members = result["ensemble"]
         self._compare_with_yardsticks(chosen, trials, judged)
         if request.refit:
             if self.all_rows.refit(chosen, with_test_rows(subject.data, self.prepared)):
                 result["figures_of"] = FOLDS if self.prepared.test is None else EARLIER
             result["networks"] = self.all_rows.model_of(chosen.members).networks
-        for notice in edge_notices(chosen.winner, subject.space, trials=result["finished"]):
-            self.call.listeners.notice(notice)
+        found_edges = edges(chosen.winner, subject.space, trials=result["finished"])
+        for edge in found_edges:
+            self.call.listeners.notice(edge.words)
+        if self.call.is_lasting:
+            self._keep_findings(result, chosen, found_edges)
         return SearchResult(chosen.winner, result)
+
+    def ground(self, winner: TrialRecord) -> Ground:
+        return ground_of_table(self.subject, winner, self.call)
+
+    def last_step(self, winner: TrialRecord) -> Step | None:
+        return ensemble_of_table(self.subject, self.folder, winner, self._members)
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
         """The trials that may be the model: a baseline that does not keep the knobs that are held still is a yardstick.

@@ -194,7 +194,7 @@ def _drawn(
         put_aside = folds.put_groups_aside if rule.kind == "group" else folds.put_aside
         test, rest = put_aside(Units(together, *_strata(frame, schema.targets, classes)), share, generator)
     rest = rest[counts[rest]]
-    units = _units(frame, schema, together, classes)
+    units = units_and_strata(frame, schema, together, classes)
     if rule.kind == "group":
         return test, folds.group_folds(units, rest, generator, notices)
     return test, folds.random_folds(units, rest, generator, notices, rule.number)
@@ -258,7 +258,9 @@ def _is_unhashable(dtype: pl.DataType) -> bool:
     return dtype.is_nested() or dtype == pl.Object
 
 
-def _units(frame: pl.DataFrame, schema: Schema, together: np.ndarray, classes: pl.Series | None) -> Units:
+def units_and_strata(
+    frame: pl.DataFrame, schema: Schema, together: np.ndarray, classes: pl.Series | None = None
+) -> Units:
     """What must stay together in the folds, and the strata to balance: the task's classes, or quantiles."""
     is_class = schema.task == "classification"
     labels = frame[schema.targets[0]] if classes is None else classes
@@ -328,7 +330,7 @@ def _by_parts(
             )
     if len(valid):
         return test, [(train, valid)]
-    return test, folds.random_folds(_units(frame, schema, copies, classes), train, generator, notices)
+    return test, folds.random_folds(units_and_strata(frame, schema, copies, classes), train, generator, notices)
 
 
 def _notices_of_dates(schema: Schema) -> list[str]:

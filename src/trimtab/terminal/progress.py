@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TextIO
 
 from trimtab.listeners.listener import Listener
 from trimtab.terminal.console import clock, console_on, quietly, say
+from trimtab.terminal.findings import print_findings
 from trimtab.terminal.schema import print_schema
 from trimtab.text.layout import number
 from trimtab.text.wording import counted
 
 if TYPE_CHECKING:
+    from trimtab.findings.finding import Findings
     from trimtab.table.schema import Schema
     from trimtab.tuning.progress import Progress
 
@@ -59,6 +61,11 @@ class Notices(Silent):
     @quietly
     def notice(self, text: str) -> None:
         say(self.console, f"Note: {text}", indent="  ")
+
+    @quietly
+    def findings(self, findings: "Findings") -> None:
+        if findings.found:
+            print_findings(self.console, findings, what="the table", more="study.findings has them")
 
     @quietly
     def study_started(self, out: Path) -> None:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from trimtab.terminal.console import say
+from trimtab.terminal.findings import MOST_SHOWN, print_findings, print_not_checked
 from trimtab.text.layout import table_in_text
 from trimtab.text.wording import counted, listed
 
 if TYPE_CHECKING:
+    from trimtab.findings.finding import Findings
     from trimtab.table.prepare import Prepared
     from trimtab.table.schema import Schema
 
@@ -34,11 +36,14 @@ def print_schema(console: Console, schema: "Schema", *, most: int | None = COLUM
     say(console, f"Task: {schema.task} of {listed(schema.targets)} ({schema.task_reason})", indent="  ")
 
 
-def print_columns(console: Console, prepared: "Prepared") -> None:
+def print_columns(console: Console, prepared: "Prepared", findings: "Findings", *, everything: bool = False) -> None:
     """All that a dry run shows, through a pager where it is longer than the screen and somebody sits there."""
     with console.capture() as captured:
         print_schema(console, prepared.schema, most=None)
         print_rows(console, prepared)
+        console.print()
+        print_findings(console, findings, what="the table", most=None if everything else MOST_SHOWN)
+        print_not_checked(console, findings)
     text = captured.get()
     if console.is_terminal and sys.stdin.isatty() and text.count("\n") >= console.height:
         with console.pager():

@@ -46,11 +46,12 @@ def seconds_for(budget: str | float | None, trials: int | None, usual: str = USU
 @dataclass
 class Budget:
     """Wall-clock time from `started` (a `time.monotonic()` reading) on; `reserve` seconds are kept for finishing, which
-    whoever searches a table counts anew."""
+    whoever searches a table counts anew, and `afterwards` for what is done when the result is there."""
 
     seconds: float
     started: float = field(default_factory=time.monotonic)
     reserve: float = 2.0
+    afterwards: float = 0.0
     stop: threading.Event = field(default_factory=threading.Event)
     abort: threading.Event = field(default_factory=threading.Event)
 
@@ -60,8 +61,8 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Seconds until the whole command should be done."""
-        return self.seconds - self.elapsed
+        """Seconds until the result should be there."""
+        return self.seconds - self.afterwards - self.elapsed
 
     @property
     def is_limited(self) -> bool:
@@ -70,7 +71,7 @@ class Budget:
     @property
     def shown_left(self) -> float:
         """Seconds left as users are told: infinite where there is no limit, and never less than 0."""
-        return max(0.0, self.left) if self.is_limited else float("inf")
+        return max(0.0, self.left + self.afterwards) if self.is_limited else float("inf")
 
     @property
     def search_left(self) -> float:

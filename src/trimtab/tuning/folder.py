@@ -30,12 +30,15 @@ _TRIES = 3
 
 
 class StudyFolder:
-    """A study's folder: `study.json`, `study.db`, `runs/`, `curves/`, `inflight.json`, `model/`."""
+    """A study's folder: `study.json`, `study.db`, `runs/`, `curves/`, `inflight.json`, `model/`; and of what was
+    trained beside the winner `counterfactuals.parquet` and `counterfactual_curves.parquet`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.runs, self.curves, self.model = path / "runs", path / "curves", path / "model"
         self.predictions, self.folds = path / "predictions.parquet", path / "folds.parquet"
+        self.counterfactuals = path / "counterfactuals.parquet"
+        self.counterfactual_curves = path / "counterfactual_curves.parquet"
 
     @classmethod
     def create(cls, path: Path, asked: Mapping[str, object]) -> "StudyFolder":
@@ -176,6 +179,15 @@ class StudyFolder:
     def save_folds(self, folds: polars.DataFrame) -> None:
         """Write `folds.parquet`: which rows of the table train in each fold, and which it is judged by."""
         _written(folds, self.folds)
+
+    def save_counterfactuals(self, runs: polars.DataFrame, curves: polars.DataFrame) -> None:
+        """Write what was trained beside the winner, a row for each run, and its curves."""
+        _written(curves, self.counterfactual_curves)
+        _written(runs, self.counterfactuals)
+
+    def read_counterfactuals(self) -> tuple[polars.DataFrame, polars.DataFrame]:
+        """What `save_counterfactuals` wrote."""
+        return polars.read_parquet(self.counterfactuals), polars.read_parquet(self.counterfactual_curves)
 
 
 def new_study_name() -> str:

@@ -1,6 +1,7 @@
 """What a user ought to know about the winner: a knob at the edge of its range, and how to look beyond it."""
 
 import math
+from dataclasses import dataclass
 
 from trimtab.knobs.domains import HIGH, LOW, Choice, Range, Value
 from trimtab.knobs.effects import flag
@@ -15,27 +16,43 @@ FEWEST_TRIALS = 10
 NEAR = 0.02
 
 
-def edge_notices(winner: TrialRecord, space: Space, *, trials: int) -> list[str]:
-    """One sentence per knob whose best value lies at the end of what was tried, with the flag that moves it.
+@dataclass(frozen=True)
+class Edge:
+    """A knob whose best value lies at the end, high or low, of what was tried."""
+
+    knob: str
+    value: Value
+    end: str
+
+    @property
+    def words(self) -> str:
+        """A sentence with the flag that moves it."""
+        side = "beyond it" if self.end == HIGH else "below it"
+        where = f"The best {self.knob} ({self.shown}) is at the edge of what is tried"
+        return f"{where}: try {flag(self.knob)} with a value {side}."
+
+    @property
+    def shown(self) -> str:
+        return f"{self.value:,}" if isinstance(self.value, int) else f"{self.value:.3g}"
+
+
+def edges(winner: TrialRecord, space: Space, *, trials: int) -> list[Edge]:
+    """The knobs whose best value lies at the end of what was tried.
 
     Only knobs that the winner's training read are told of, at the value that it read; none after few finished `trials`.
     """
     if trials < FEWEST_TRIALS:
         return []
     read = knobs_of(winner.config)
-    notices = []
+    found = []
     for name, value in winner.values.items():
         end = _end(space.domains.get(name), value) if read.get(name) == value else None
-        if end not in KNOBS[name].edges:
+        if end is None or end not in KNOBS[name].edges:
             continue
         if name == "epochs" and end == HIGH and ALL_EPOCHS not in winner.ended:
             continue  # no run came so far
-        side = "beyond it" if end == HIGH else "below it"
-        shown = f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
-        notices.append(
-            f"The best {name} ({shown}) is at the edge of what is tried: try {flag(name)} with a value {side}."
-        )
-    return notices
+        found.append(Edge(name, value, end))
+    return found
 
 
 def _end(domain: Choice | Range | None, value: Value) -> str | None:

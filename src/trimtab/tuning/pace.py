@@ -50,7 +50,7 @@ class Pace:
         if structure not in self._costs:
             size = self.engine.program(structure.network).layout.size
             batch = structure.batch_size or self.engine.data.most_training_rows
-            self._costs[structure] = 6.0 * size * batch + 40.0 * size + 2e5
+            self._costs[structure] = operations_of_step(size, batch)
         return self._costs[structure]
 
     def work_in_flight(self) -> float:
@@ -104,6 +104,12 @@ class Pace:
         folds = self.engine.data.folds
         steps = runs / STRUCTURES_OF_A_SEARCH * epochs * _steps(folds, structure.batch_size) / len(folds)
         return SHARE_SAVED * steps * self.cost(structure) * SECONDS_PER_OPERATION > SECONDS_OF_COMPILING
+
+
+def operations_of_step(parameters: int, batch: int) -> float:
+    """Those of one step of one lane: its products, the optimizer's passes, and the overhead of calling both (guesses
+    that put structures in their order)."""
+    return 6.0 * parameters * batch + 40.0 * parameters + 2e5
 
 
 def _steps(folds: Sequence[Fold], batch_size: int) -> int:

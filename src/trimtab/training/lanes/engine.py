@@ -75,6 +75,7 @@ class Engine:
             population = self.populations[structure] = Population(
                 structure, programs[0], self.data, lanes or self.width(structure),
                 epochs_per_round=self.judging.every, training_rows=self.judging.training_rows,
+                beside=self.judging.beside,
             )  # fmt: skip
             population.workers = [Worker(program) for program in programs]
         return self.populations[structure]

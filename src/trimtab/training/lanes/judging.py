@@ -30,7 +30,8 @@ class LaneScores:
 @dataclass(frozen=True)
 class Judging:
     """Runs are judged by `metric`, or by their own validation loss where it is None, every `every` epochs (0: as often
-    as costs little), and on up to `training_rows` training rows too.
+    as costs little), and on up to `training_rows` training rows too; or on the rows of each fold that are `beside`
+    them, whose metric is then noted in the place of that on training rows.
 
     `by_loss`: the metric is noted, and the validation loss tells each run's best epoch all the same.
     """
@@ -39,6 +40,7 @@ class Judging:
     by_loss: bool = False
     every: int = 0
     training_rows: int = 0
+    beside: tuple[Tensor, ...] = ()
 
     def judged(
         self, data: TrainingData, outputs: Outputs, targets: Targets, weights: Tensor, losses: LossCoefficients

@@ -61,7 +61,7 @@ class Population:
     """Stacked lanes of one structure over one data set.
 
     Evaluated every `epochs_per_round` epochs (0: as often as costs little), on `training_rows` of the training rows
-    too.
+    too, or on the rows `beside` of each fold.
 
     `capacity` lanes at most; `lane_steps` are the steps that lanes made, `place_steps` those that all places together
     could have made meanwhile, empty ones included; `compiled_steps` those of the former that a compiled step made,
@@ -77,6 +77,7 @@ class Population:
         *,
         epochs_per_round: int = 0,
         training_rows: int = 0,
+        beside: tuple[Tensor, ...] = (),
     ) -> None:
         self.structure, self.program, self.data, self.capacity = structure, program, data, capacity
         self.lanes: list[Lane] = []
@@ -94,7 +95,8 @@ class Population:
             lambda value: value.repeat(capacity, *(1,) * (value.dim() - 1))
         )
         self.validation = Part.of([fold.validation for fold in data.folds])
-        self.training = Part.of([_spread(fold.train, training_rows) for fold in data.folds]) if training_rows else None
+        noted = list(beside) or [_spread(fold.train, training_rows) for fold in data.folds if training_rows]
+        self.training = Part.of(noted) if noted else None
         self.best_predictions = numpy.zeros((capacity, self.validation.rows.shape[1], data.outputs), layout.numpy_dtype)
         self.orders = RowOrders(data)
         self.epochs_per_round = epochs_per_round or self._epochs_per_round()

@@ -1,0 +1,167 @@
+"""The rule not_representative where rows were drawn by chance although they belong together: times and groups.
+
+Knows columns and targets; it knows no network.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+from scipy import stats
+
+from trimtab.findings.data.boosted_trees import Floats, design_of, in_own_thread, out_of_fold, random_folds
+from trimtab.findings.data.table_record import Column, Rows, TableRecord
+from trimtab.findings.finding import Effect, Finding, Remedy
+from trimtab.findings.outcome import Outcome
+
+# Rows that the trees look at, and the parts that are held out in turn.
+MOST_ROWS, FOLDS = 2_000, 4
+# The chance of a false alarm, and by how much losses have to grow where whole groups, or stretches, are held out.
+LEVEL, LEAST_GROWTH = 1e-4, 0.05
+# Stretches of time that count as evidence of their own.
+STRETCHES = 40
+FEWEST_GROUPS = 20
+_ENTITY = re.compile(
+    r"(^|[_\s.-])(customer|client|patient|subject|user|person|people|member|household|family|device|machine|sensor|"
+    r"store|shop|site|station|hospital|clinic|school|session|account|group|batch|lot|vehicle|driver|player|team|"
+    r"animal|plot|well|image|video|document|author|speaker)s?([_\s.-]|id|nr|no|$)|([_\s.-]|^)(id|uid|uuid|guid)$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """Rows that may know of each other, by a column: int64 [rows] what is `held` out together, and the `units` that
+    are evidence of their own."""
+
+    column: str
+    by: str
+    held: NDArray[numpy.int64]
+    units: NDArray[numpy.int64]
+
+
+def belongs_together(record: TableRecord, *, seed: int = 0) -> Iterator[Outcome]:
+    """Rows were drawn by chance although they stand in time, or several belong to one person, machine or place; and
+    they give each other away.
+
+    Rule: boosted trees predict every row out of fold, with rows held out by chance, and with stretches of time, or
+    groups, held out whole; the loss of a row grows by more than 5 % from one to the other, in a one-sided t test over
+    forty stretches, or over the groups (p < 0.0001). Time is the first column of moments. Groups are those of a column
+    by its name ("customer_id"), or because some number with many values has one only within each of its labels. It
+    costs nothing where rows to come are of the same times and groups; else the score is too good by that much.
+    """
+    if record.split != "random" or not record.features:
+        return
+    rows = _sampled(record.size, seed)
+    found = [*_times(record, rows), *_groups(record, rows, seed)]
+    if not found:
+        return
+    for belonging, growth, chance in _growths(record, rows, found, seed):
+        if chance < LEVEL and growth >= LEAST_GROWTH:
+            yield _optimistic(belonging, growth, chance)
+        else:
+            yield f'Rows near each other in "{belonging.column}" do not give each other away.'
+
+
+def _sampled(size: int, seed: int) -> Rows:
+    if size <= MOST_ROWS:
+        return numpy.arange(size)
+    return numpy.sort(numpy.random.default_rng(seed).choice(size, MOST_ROWS, replace=False))
+
+
+def _times(record: TableRecord, rows: Rows) -> Iterator[Belonging]:
+    """Fourths and fortieths of the time; what has no date is of the last."""
+    for column in record.features:
+        values = column.values[rows]
+        if column.kind == "date" and len(numpy.unique(values[~numpy.isnan(values)])) >= STRETCHES:
+            place = numpy.empty(len(rows), dtype=numpy.int64)
+            place[numpy.argsort(values, kind="stable")] = numpy.arange(len(rows))
+            yield Belonging(column.name, "time", place * FOLDS // len(rows), place * STRETCHES // len(rows))
+            return
+
+
+def _groups(record: TableRecord, rows: Rows, seed: int) -> Iterator[Belonging]:
+    for column in record.columns:
+        values = column.values[rows]
+        is_named = bool(_ENTITY.search(column.name))
+        if column.kind == "date" or (column.kind == "number" and not is_named) or column.missing.any():
+            continue
+        _, groups, counts = numpy.unique(values, return_inverse=True, return_counts=True)
+        if not FEWEST_GROUPS <= len(counts) <= len(rows) / 2:
+            continue
+        if is_named or _names_what_others_describe(column, record, rows, groups, len(counts)):
+            held = numpy.random.default_rng(seed).permutation(len(counts))[groups] % FOLDS
+            yield Belonging(column.name, "group", held, groups.astype(numpy.int64))
+            return
+
+
+def _names_what_others_describe(
+    column: Column, record: TableRecord, rows: Rows, groups: NDArray[numpy.int64], number: int
+) -> bool:
+    others = [other for other in record.columns if other.kind == "number" and other.name != column.name]
+    return any(_is_constant_within(other.values[rows], groups, number) for other in others)
+
+
+def _is_constant_within(values: Floats, groups: NDArray[numpy.int64], number: int) -> bool:
+    if numpy.isnan(values).any() or len(numpy.unique(values)) < number / 2:
+        return False
+    low, high = numpy.full(number, numpy.inf), numpy.full(number, -numpy.inf)
+    numpy.minimum.at(low, groups, values)
+    numpy.maximum.at(high, groups, values)
+    return bool((low == high).all())
+
+
+@in_own_thread
+def _growths(
+    record: TableRecord, rows: Rows, found: list[Belonging], seed: int
+) -> list[tuple[Belonging, float, float]]:
+    """By which share the loss out of fold grows where rows that belong together are held out together, and its
+    p-value."""
+    targets, classes = record.targets[rows], 0 if record.task == "regression" else len(record.labels)
+    design, generator = design_of([column.at(rows) for column in record.features]), numpy.random.default_rng(seed)
+
+    def losses(folds: Any) -> Floats:
+        return _losses(out_of_fold(design, targets, folds, classes=classes, seed=seed), targets)
+
+    by_chance = losses(random_folds(len(rows), FOLDS, generator))
+    result = []
+    for belonging in found:
+        folds = [(numpy.flatnonzero(belonging.held != i), numpy.flatnonzero(belonging.held == i)) for i in range(FOLDS)]
+        whole, counts = losses(folds), numpy.bincount(belonging.units)
+        each = numpy.bincount(belonging.units, whole - by_chance)[counts > 0] / counts[counts > 0]
+        spread = each.std(ddof=1) / numpy.sqrt(len(each))
+        chance = float(stats.t.sf(each.mean() / spread, len(each) - 1)) if spread > 0 else 1.0
+        result.append((belonging, float(whole.mean() / max(1e-300, by_chance.mean()) - 1), chance))
+    return result
+
+
+def _losses(predicted: Floats, targets: NDArray[Any]) -> Floats:
+    """Of each row: absolute errors, in the targets' spreads; or 1 - the probability of its class."""
+    if targets.dtype.kind != "f":
+        return 1 - predicted[numpy.arange(len(targets)), targets]
+    return (abs(predicted - targets) / numpy.maximum(1e-300, targets.std(0))).mean(1)
+
+
+def _optimistic(belonging: Belonging, growth: float, chance: float) -> Finding:
+    name, share = f'"{belonging.column}"', f"{100 * growth:.0f} %"
+    if belonging.by == "time":
+        which, held, when = (
+            f"Rows near each other in {name}",
+            "whole stretches of time",
+            f"rows to come are later in {name}",
+        )
+    else:
+        which, held, when = f"Rows of one {name}", f"every {name} whole", f"rows to come are of another {name}"
+    split = f"{belonging.by}:{belonging.column}"
+    return Finding(
+        "not_representative",
+        "high" if growth >= 0.25 else "medium",
+        f"{which} give each other away: if {when}, the score of a random split is too good; with {held} held out, the "
+        f"loss of boosted trees is {share} larger than with rows held out by chance.",
+        {"column": belonging.column, "by": belonging.by, "loss_grows_by": growth, "p": chance},
+        Effect(f"If {when}, the error is about {share} larger than the score says, by boosted trees.", growth),
+        Remedy(f"If {when}, split the rows in the same way.", flag=f'--split "{split}"', code=f"split={split!r}"),
+    )

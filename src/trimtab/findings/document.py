@@ -1,0 +1,72 @@
+"""Findings as a document that can be written and read back: plain dicts of what JSON holds, and the file of a study."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy
+
+from trimtab.errors import StudyError
+from trimtab.findings.finding import Effect, Finding, Findings, NotChecked, Remedy, Trial
+from trimtab.tuning.folder import StudyFolder
+
+FILE = "findings.json"
+
+
+def to_json(findings: Findings) -> dict[str, Any]:
+    """`{"findings", "healthy", "not_checked"}`."""
+    return {
+        "findings": [_plain(asdict(finding)) for finding in findings.found],
+        "healthy": list(findings.healthy),
+        "not_checked": [asdict(each) for each in findings.not_checked],
+    }
+
+
+def from_json(document: Mapping[str, Any]) -> Findings:
+    """What `to_json` made."""
+    return Findings(
+        tuple(_finding(each) for each in document.get("findings", ())),
+        tuple(document.get("healthy", ())),
+        tuple(NotChecked(**each) for each in document.get("not_checked", ())),
+    )
+
+
+def save(folder: StudyFolder, findings: Findings) -> None:
+    """Write them into `findings.json` of a study, beside what else stands there; a reader finds the old one or the new
+    one."""
+    folder.write(FILE, document_of(folder) | to_json(findings))
+
+
+def document_of(folder: StudyFolder) -> dict[str, Any]:
+    """All that stands in `findings.json`, nothing where there is none."""
+    return folder.read(FILE) if (folder.path / FILE).exists() else {}
+
+
+def read(folder: StudyFolder) -> Findings:
+    """What was found about a study; nothing where it was not finished, or is of an older trimtab."""
+    try:
+        return from_json(folder.read(FILE))
+    except (StudyError, KeyError, TypeError):
+        return Findings()
+
+
+def _finding(document: Mapping[str, Any]) -> Finding:
+    remedy = dict(document["remedy"])
+    tried = remedy.pop("tried", None)
+    remedy = Remedy(**remedy, tried=None if tried is None else Trial(**tried))
+    return Finding(**{**document, "effect": Effect(**document["effect"]), "remedy": remedy})
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has types for; a number that is none is nothing."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, numpy.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, numpy.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not numpy.isfinite(value):
+        return None
+    return value

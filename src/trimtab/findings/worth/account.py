@@ -1,0 +1,162 @@
+"""Account: what the runs beside a winner came to: every comparison with its interval, the path, what stopping rules
+would have done; kept in the study's folder, and read from there.
+
+Knows numbers and names; it trains nothing.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import polars
+
+from trimtab.findings.document import FILE, document_of
+from trimtab.findings.worth.intervals import NOT_REACHED, Difference, Verdict
+from trimtab.tuning.folder import StudyFolder
+
+PART = "counterfactuals"
+# What is no knob by itself: another optimizer with the rate that was the winner's, and fewer rows to train on.
+AT_WINNERS_RATE = "optimizer at the winner's rate"
+HALF_OF_THE_ROWS = "half"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One alternative beside the winner: its error less the winner's (above 0: it is worse), the ends of the interval,
+    None where there are none, and from how many pairs of runs; `rate` is the learning rate that was found for it, and
+    `looks` are the calls that have looked at it."""
+
+    knob: str
+    value: Any
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: Verdict = NOT_REACHED
+    pairs: int = 0
+    rate: float | None = None
+    looks: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.knob}={self.value}"
+
+    def with_difference(self, found: Difference, rate: float | None) -> "Row":
+        """The same with what was found."""
+        ends = (found.value, found.low, found.high)
+        value, low, high = (float(end) if math.isfinite(end) else None for end in ends)
+        return Row(self.knob, self.value, value, low, high, found.verdict, found.pairs, rate, self.looks)
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name not in ("rate", "looks")}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One choice on the way from the beginner's network to the result: the score when it is made, and by how much the
+    error fell with it (below 0: it rose), with its interval."""
+
+    knob: str
+    value: Any
+    score: float
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, knob: str, value: Any, score: float, rise: Difference) -> "Step":
+        """A choice with which the error rises so much."""
+        ends = (-rise.value, -rise.high, -rise.low)
+        return cls(knob, value, score, *(float(end) if math.isfinite(end) else None for end in ends))
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What a stopping rule would have done, the mean over folds: epochs spent, the epoch whose weights are kept, and
+    the score of these."""
+
+    rule: str
+    epochs: float
+    kept: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Account:
+    """All of it.
+
+    Attributes:
+        winner: the config's trial, words, score and what it is in JSON.
+        metric: what scores are, "" for the validation loss; `greater_is_better` its direction.
+        rows: the comparisons, those that were not reached behind the others.
+        path: the way from the beginner's network; empty where it was not walked.
+        stopping: what stopping rules would have done; empty where that was not looked at.
+        looks: how many calls have trained some of it; `path_look` is the one that walked the path.
+        row_variances: the variances over rows of the differences, by name, where there is one validation part.
+        rates: the learning rates that were found for other optimizers, by name.
+        seconds: the time all of it took.
+    """
+
+    winner: Mapping[str, Any]
+    metric: str
+    greater_is_better: bool
+    rows: tuple[Row, ...] = ()
+    path: tuple[Step, ...] = ()
+    stopping: tuple[Stop, ...] = ()
+    looks: int = 0
+    path_look: int = 0
+    row_variances: Mapping[str, float] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def reached(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.verdict != NOT_REACHED)
+
+    @property
+    def not_reached(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.verdict == NOT_REACHED)
+
+    def about(self, knob: str | None) -> "Account":
+        """The same with the comparisons of one knob alone, where one is named."""
+        return self if knob is None else replace(self, rows=tuple(row for row in self.rows if row.knob == knob))
+
+    def shown(self, error: float) -> float:
+        """The figure users read."""
+        return 1 - error if self.greater_is_better else error
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `trimtab explain --json` prints, findings apart."""
+        return {
+            "winner": dict(self.winner),
+            "rows": [row.to_json() for row in self.reached],
+            "path": [asdict(step) for step in self.path],
+            "stopping": [asdict(stop) for stop in self.stopping],
+            "not_reached": [{"knob": row.knob, "value": row.value} for row in self.not_reached],
+        }
+
+    def save(self, folder: StudyFolder, runs: polars.DataFrame, curves: polars.DataFrame) -> None:
+        """Lay it, its runs and their curves into the folder, each file whole or not at all."""
+        folder.save_counterfactuals(runs, curves)
+        folder.write(FILE, document_of(folder) | {PART: asdict(self)})
+
+    @classmethod
+    def load(cls, folder: StudyFolder) -> "Account | None":
+        """What stands in the folder, None where there is nothing."""
+        kept = document_of(folder).get(PART)
+        if kept is None:
+            return None
+        parts = {"rows": Row, "path": Step, "stopping": Stop}
+        several = {name: tuple(kind(**each) for each in kept[name]) for name, kind in parts.items()}
+        return cls(**{**kept, **several})
+
+
+def ranked(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """The most telling first: what is surely worse or better by how much, then what cannot be told apart."""
+    order = {"better": 0, "worse": 0, "alike": 1, NOT_REACHED: 2}
+
+    def place(row: Row) -> tuple[int, float]:
+        size = float("inf") if row.difference is None else abs(row.difference)
+        return order[row.verdict], -size if row.verdict != NOT_REACHED else 0.0
+
+    return tuple(sorted(rows, key=place))

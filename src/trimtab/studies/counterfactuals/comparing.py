@@ -1,0 +1,148 @@
+"""Comparing: the alternatives of a winner trained in turn, as far as the purse lasts, and how each stands beside it.
+
+Knows the ground, the book of runs and the purse; it knows no files.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from trimtab.findings.worth import intervals
+from trimtab.findings.worth.account import Account, ranked
+from trimtab.findings.worth.intervals import MOST_LOOKS
+from trimtab.studies.counterfactuals.alternatives import Alternative, alternatives_of, with_rate
+from trimtab.studies.counterfactuals.costs import Costs
+from trimtab.studies.counterfactuals.ground import MOST_REPETITIONS, Ground
+from trimtab.studies.counterfactuals.paired_runs import PairedRuns, Wanted
+from trimtab.studies.counterfactuals.purse import Purse
+from trimtab.studies.counterfactuals.run_book import COUNTERFACTUAL, WINNER, Key, RunBook
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is trained whole or not at all: an alternative (None: the winner) in some repetitions."""
+
+    alternative: Alternative | None
+    repetitions: tuple[int, ...]
+    cost: float
+
+    @property
+    def key(self) -> Key:
+        each = self.alternative
+        return WINNER if each is None else key_of(each.knob, each.value)
+
+
+@dataclass
+class Comparing:
+    """Trains alternatives of the winner of `ground`, only those of the knob `only` where one is given, and says after
+    each batch of them by `keep` how they stand."""
+
+    ground: Ground
+    runs: PairedRuns
+    book: RunBook
+    purse: Purse
+    keep: Callable[[Account], None]
+    only: str | None = None
+    grown: set[Key] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.costs = Costs(self.ground, self.runs.engine)
+
+    def first_round(self, account: Account) -> Account:
+        """Every alternative in the fewest repetitions that say something, one value of each knob first."""
+        return self._trained(account, [tuple(range(self.ground.fewest_repetitions))])
+
+    def more_repetitions(self, account: Account) -> Account:
+        """One repetition more of every alternative, and again, which narrows their intervals."""
+        return self._trained(account, [(r,) for r in range(self.ground.fewest_repetitions, MOST_REPETITIONS)])
+
+    def _trained(self, account: Account, rounds: Sequence[tuple[int, ...]]) -> Account:
+        waiting = self._units(account, rounds)
+        while chunk := self._affordable(waiting):
+            waiting = waiting[len(chunk) :]
+            began = time.monotonic()
+            account = replace(account, rates=self._rates(account, chunk))
+            self._train(account, chunk)
+            self.purse.spent(sum(unit.cost for unit in chunk), time.monotonic() - began)
+            account = self.concluded(account)
+            self.keep(account)
+        return account
+
+    # -- what is trained
+
+    def _units(self, account: Account, rounds: Iterable[tuple[int, ...]]) -> list[Unit]:
+        every = alternatives_of(self.ground.winner, self.ground.variable, self.only)
+        looks = {row.name: row.looks for row in account.rows}
+        open_ones = [each for each in every if looks.get(each.name, 0) < MOST_LOOKS]
+        units = []
+        for repetitions in rounds:
+            for each in (None, *open_ones):
+                key = WINNER if each is None else key_of(each.knob, each.value)
+                missing = tuple(r for r in repetitions if not self.book.has(key, r))
+                if missing:
+                    cost = len(missing) if each is None else self.costs.of_alternative(each, len(missing))
+                    units.append(Unit(each, missing, float(cost)))
+        return units
+
+    def _affordable(self, waiting: Sequence[Unit]) -> list[Unit]:
+        """The first units that may be begun together; nothing where that is the winner alone, which says nothing."""
+        chunk: list[Unit] = []
+        for unit in waiting:
+            if not self.purse.may_begin(unit.cost, sum(each.cost for each in chunk)):
+                break
+            chunk.append(unit)
+        return chunk if any(unit.alternative is not None for unit in chunk) else []
+
+    def _rates(self, account: Account, chunk: Sequence[Unit]) -> dict[str, float]:
+        """The learning rates of other optimizers, those found by now included."""
+        asked = [each for unit in chunk if (each := unit.alternative) and each.rates and each.name not in account.rates]
+        found = self.runs.with_own_rates(asked)
+        return {**account.rates, **{name: each.config.optimizer.learning_rate for name, each in found.items()}}
+
+    def _train(self, account: Account, chunk: Sequence[Unit]) -> None:
+        wanted: list[Wanted] = []
+        of: dict[str, Key] = {}
+        for unit in chunk:
+            each = unit.alternative
+            if each is not None and each.rates and each.name not in account.rates:
+                continue  # the time was over before its rate was found
+            name = WINNER.knob if each is None else each.name
+            config, rows = (self.ground.winner, "all") if each is None else (each.config, each.rows)
+            if each is not None and each.rates:
+                config = with_rate(each, account.rates[each.name]).config
+            of[name] = unit.key
+            wanted += [Wanted(name, config, repetition, rows) for repetition in unit.repetitions]
+        trained = self.runs.train(wanted)
+        self.book.add(trained, of)
+        self.grown |= {of[run.name] for run in trained}
+
+    # -- what it came to
+
+    def concluded(self, account: Account) -> Account:
+        """The account with new figures of all alternatives that have more runs than before this call, which is one look
+        at all of them."""
+        grown = [row for row in account.rows if key_of(row.knob, row.value) in self.grown]
+        paired = [self.book.pairs(WINNER, key_of(row.knob, row.value)) for row in grown]
+        # The steps of the path, where this call walked it, are claims too.
+        steps = len(account.path) if account.path and account.path_look == account.looks else 0
+        found = intervals.differences(paired, level=intervals.level(len(grown) + steps, account.looks))
+        news = {
+            row.name: row.with_difference(each, account.rates.get(row.name))
+            for row, each in zip(grown, found, strict=True)
+        }
+        mean = self.book.mean(WINNER)
+        winner = {"error": mean, "score": account.shown(mean)}
+        variances = {f"{key.knob}={key.value}": value for key, value in self.book.variances.items()}
+        return replace(
+            account, winner={**account.winner, **winner}, rows=ranked(news.get(row.name, row) for row in account.rows),
+            row_variances=variances,
+        )  # fmt: skip
+
+    def looked(self, account: Account) -> Account:
+        """The account when the call ends: what was trained in it was looked at once more."""
+        rows = [replace(row, looks=row.looks + (key_of(row.knob, row.value) in self.grown)) for row in account.rows]
+        return replace(account, rows=tuple(rows), looks=account.looks + bool(self.grown))
+
+
+def key_of(knob: str, value: object) -> Key:
+    return Key(COUNTERFACTUAL, knob, str(value))

@@ -1,0 +1,122 @@
+"""Ground: what a winner was trained on, laid out so that it and its alternatives can be trained there again, in pairs.
+
+Knows data, folds and engines; it knows no alternatives and decides nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy
+import torch
+
+from trimtab.studies.counterfactuals.alternatives import Rows, Variable
+from trimtab.training.config import Config
+from trimtab.training.data import Fold, TrainingData
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.metrics import Metric
+
+# Repetitions at most: with twelve of five folds the correction for overlapping training parts is all that is left of an
+# interval's width.
+MOST_REPETITIONS = 12
+# Seeds of repetitions lie this far from the study's own, whose weights and orders chose the winner.
+FIRST_SEED = 1_000
+# Folds whose training parts tell the rate of an optimizer (a guess: rates differ by factors of three, which two show),
+# and the share of such a part that judges.
+FOLDS_FOR_RATES, SHARE_FOR_RATES = 2, 0.2
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A winner's data and folds.
+
+    Attributes:
+        data: the tensors, with the folds of the study.
+        winner: the config that is looked at; `beginner` is what a careful beginner would train, None where there is no
+            such thing.
+        metric: the study's, None where the validation loss judges.
+        seed: the study's.
+        variable: what else can be changed.
+        engine_for: makes an engine over other folds of the same data.
+        redrawn: the folds of a repetition, drawn anew by the study's rule; None where the split leaves no choice.
+        units: int64 [rows], rows of one number are no evidence of their own; None where each is.
+        by_loss: whether the validation loss tells the best epoch all the same.
+        seconds: what one training of the winner on all folds took.
+    """
+
+    data: TrainingData
+    winner: Config
+    metric: Metric | None
+    seed: int
+    variable: Variable
+    engine_for: Callable[[TrainingData, Judging], Engine]
+    redrawn: Callable[[int], Sequence[Fold] | None]
+    beginner: Config | None = None
+    units: numpy.ndarray | None = None
+    seconds: float = 0.0
+    by_loss: bool = False
+
+    @property
+    def folds(self) -> int:
+        return len(self.data.folds)
+
+    @property
+    def judged_per_trained(self) -> float:
+        """Validation rows for each training row, the mean over folds."""
+        return float(numpy.mean([len(fold.validation) / max(1, len(fold.train)) for fold in self.data.folds]))
+
+    @property
+    def fewest_repetitions(self) -> int:
+        """Below which nothing can be said: two of several folds, three seeds of one part."""
+        return 2 if self.folds > 1 else 3
+
+    def seed_of(self, repetition: int) -> int:
+        return self.seed + FIRST_SEED + repetition
+
+    @cached_property
+    def laid_out(self) -> TrainingData:
+        """The data with the folds of all repetitions, those of half of the rows behind each, and those that tell rates
+        at the end."""
+        folds: list[Fold] = []
+        for repetition in range(self._drawings):
+            whole = self._folds_of(repetition)
+            folds += [*whole, *(self._halved(fold, repetition) for fold in whole)]
+        return replace(self.data, folds=(*folds, *self._inner()))
+
+    def fold(self, repetition: int, number: int, rows: Rows = "all") -> int:
+        """The place of a fold among those laid out."""
+        drawing = repetition if self._drawings > 1 else 0
+        return (2 * drawing + (rows == "half")) * self.folds + number
+
+    def folds_for_rates(self) -> range:
+        first = 2 * self._drawings * self.folds
+        return range(first, first + min(FOLDS_FOR_RATES, self.folds))
+
+    def part(self, rows: torch.Tensor, share: float, salt: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """About a share of `rows` by chance, whole units of them, and the rest; `salt` is another number for another
+        draw."""
+        places = rows.cpu().numpy()
+        units = places if self.units is None else self.units[places]
+        names, of_row = numpy.unique(units, return_inverse=True)
+        chance = numpy.random.default_rng([self.seed, salt, 0x5EED]).random(len(names))
+        is_in = chance[of_row] <= numpy.quantile(chance, share)
+        return rows[torch.from_numpy(is_in).to(rows.device)], rows[torch.from_numpy(~is_in).to(rows.device)]
+
+    @cached_property
+    def _drawings(self) -> int:
+        return 1 if self.redrawn(0) is None else MOST_REPETITIONS
+
+    def _folds_of(self, repetition: int) -> Sequence[Fold]:
+        if self._drawings == 1:
+            return self.data.folds
+        drawn = self.redrawn(self.seed_of(repetition))
+        assert drawn is not None
+        return drawn
+
+    def _halved(self, fold: Fold, repetition: int) -> Fold:
+        return Fold(self.part(fold.train, 0.5, repetition)[0], fold.validation)
+
+    def _inner(self) -> list[Fold]:
+        parts = [self.part(fold.train, SHARE_FOR_RATES, place) for place, fold in enumerate(self._folds_of(0))]
+        return [Fold(rest, judged) for judged, rest in parts[:FOLDS_FOR_RATES]]

@@ -1,0 +1,138 @@
+"""PairedRuns: configs trained beside each other on the same folds from the same seeds, in the same order of rows.
+
+Knows the ground and its engine; it draws no conclusions.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy
+from torch import Tensor
+
+from trimtab.studies.counterfactuals.alternatives import Alternative, Rows, with_rate
+from trimtab.studies.counterfactuals.ground import Ground
+from trimtab.training.config import Config
+from trimtab.training.data import TrainingData
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.population import Structure
+from trimtab.training.lanes.widths import lanes_of_a_population
+from trimtab.training.run import OUT_OF_BUDGET, Curves, Request, RunRecord
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A config to be trained on all folds of a repetition; `name` is what it is known by."""
+
+    name: str
+    config: Config
+    repetition: int
+    rows: Rows = "all"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One run that has ended: what its best epoch came to, lower is better, and predictions `[rows, outputs]` of the
+    validation rows, where there is one part of them."""
+
+    name: str
+    repetition: int
+    fold: int
+    seed: int
+    error: float
+    epochs: int
+    ended: str
+    curves: Curves
+    predictions: numpy.ndarray | None = None
+
+
+class PairedRuns:
+    """Trains what is wanted, structure by structure, until `is_over` says that the time is."""
+
+    def __init__(self, ground: Ground, is_over: Callable[[], bool]) -> None:
+        self.ground, self.is_over = ground, is_over
+        self.engine = ground.engine_for(ground.laid_out, Judging(ground.metric, by_loss=ground.by_loss))
+        self.engine.should_stop = is_over
+
+    def train(self, wanted: Sequence[Wanted]) -> list[Trained]:
+        """The runs of all that could be trained on every fold of its repetition; what was cut off is left out."""
+        ground, requests, meant = self.ground, [], {}
+        for number, each in enumerate(wanted):
+            for fold in range(ground.folds):
+                place = ground.fold(each.repetition, fold, each.rows)
+                request = Request(number, each.config, place, ground.seed_of(each.repetition))
+                requests.append(request)
+                meant[number, place] = (each, fold)
+        made: dict[int, list[Trained]] = {}
+        for record in self._run(requests):
+            each, fold = meant[record.request.trial, record.request.fold]
+            made.setdefault(record.request.trial, []).append(self._kept(each, fold, record))
+        whole = [made[number] for number in sorted(made) if len(made[number]) == ground.folds]
+        return [run for runs in whole for run in sorted(runs, key=lambda run: run.fold)]
+
+    def with_own_rates(self, alternatives: Iterable[Alternative]) -> dict[str, Alternative]:
+        """The same alternatives, each with the rate that did best on parts of the training rows; those whose rates were
+        cut off are left out."""
+        asked = [each for each in alternatives if each.rates]
+        requests, of = [], {}
+        for each in asked:
+            for rate in each.rates:
+                number = len(of)
+                of[number] = (each, rate)
+                config = with_rate(each, rate).config
+                requests += [
+                    Request(number, config, fold, self.ground.seed_of(0)) for fold in self.ground.folds_for_rates()
+                ]
+        errors: dict[int, list[float]] = {}
+        for record in self._run(requests):
+            errors.setdefault(record.request.trial, []).append(record.error)
+        found: dict[str, tuple[float, Alternative]] = {}
+        for number, (each, rate) in of.items():
+            if len(errors.get(number, ())) < len(self.ground.folds_for_rates()):
+                continue
+            error = float(numpy.mean(errors[number]))
+            if each.name not in found or error < found[each.name][0]:
+                found[each.name] = (error, with_rate(each, rate))
+        return {name: chosen for name, (_, chosen) in found.items()}
+
+    def close(self) -> None:
+        self.engine.close()
+
+    def _run(self, requests: Sequence[Request]) -> list[RunRecord]:
+        """Every run that ended by itself; one structure after the other, as they are asked for."""
+        records: list[RunRecord] = []
+        alike: dict[Structure, list[Request]] = {}
+        for request in requests:
+            alike.setdefault(Structure.of(request.config), []).append(request)
+        for structure, group in alike.items():
+            if self.is_over():
+                break
+            records += self._run_alike(structure, group)
+        return records
+
+    def _run_alike(self, structure: Structure, requests: list[Request]) -> list[RunRecord]:
+        """Those of one structure, as many at once as a search would have."""
+        engine = self.engine
+        lanes = lanes_of_a_population(engine.program(structure.network), structure, self.ground.data, engine.threads)
+        population, waiting = engine.population(structure, lanes), deque(requests)
+        records: list[RunRecord] = []
+        while waiting or population.lanes:
+            engine.admit(population, [waiting.popleft() for _ in range(min(population.free, len(waiting)))])
+            if not engine.advance(population):
+                engine.retire(population, OUT_OF_BUDGET)
+                break
+            records += engine.retire(population)
+        return records
+
+    def _kept(self, wanted: Wanted, fold: int, record: RunRecord) -> Trained:
+        predictions = record.predictions if self.ground.folds == 1 else None
+        return Trained(
+            wanted.name, wanted.repetition, fold, record.request.seed, record.error, record.epochs, record.ended,
+            record.curves, predictions,
+        )  # fmt: skip
+
+
+def judged_rows(data: TrainingData) -> tuple[Tensor, Tensor, numpy.ndarray]:
+    """Truth and weights of the rows that the first fold is judged by, and their numbers."""
+    rows = data.folds[0].validation
+    return data.truth(rows).cpu(), data.weights[rows].cpu().double(), rows.cpu().numpy()

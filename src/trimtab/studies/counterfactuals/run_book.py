@@ -1,0 +1,126 @@
+"""RunBook: the runs beside a winner by what they are of, and the pairs of two configs among them.
+
+Knows names, errors and folds; it trains nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy
+import polars
+
+from trimtab.findings.worth import intervals
+from trimtab.findings.worth.intervals import Paired
+from trimtab.studies.counterfactuals.ground import MOST_REPETITIONS, Ground
+from trimtab.studies.counterfactuals.paired_runs import Trained, judged_rows
+from trimtab.training.run import Curves
+from trimtab.tuning.curves import curves_frame
+
+COUNTERFACTUAL, PATH = "counterfactual", "path"
+SCHEMA = {
+    "stage": polars.String, "knob": polars.String, "value": polars.String, "fold": polars.Int64, "seed": polars.Int64,
+    "error": polars.Float64, "epochs": polars.Int64, "ended": polars.String,
+}  # fmt: skip
+
+
+class Key(NamedTuple):
+    """What a run is of: the stage, the knob that is another than the winner's, and its value as text."""
+
+    stage: str
+    knob: str
+    value: str
+
+
+WINNER = Key(COUNTERFACTUAL, "winner", "")
+
+
+@dataclass
+class RunBook:
+    """All runs on `ground`; `variances` are those over rows of the differences to the winner, by alternative, where all
+    runs are judged by the same rows."""
+
+    ground: Ground
+    records: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[polars.DataFrame] = field(default_factory=list)
+    variances: dict[Key, float] = field(default_factory=dict)
+    _errors: dict[Key, dict[tuple[int, int], float]] = field(default_factory=dict)
+    _predictions: dict[tuple[Key, int], numpy.ndarray] = field(default_factory=dict)
+
+    def remember(self, runs: polars.DataFrame, curves: polars.DataFrame) -> None:
+        """The runs of earlier calls, with their curves."""
+        for record in runs.iter_rows(named=True):
+            self._add(record)
+        self.curves.append(curves)
+
+    def add(self, runs: Iterable[Trained], of: Mapping[str, Key]) -> None:
+        """Runs that have just ended, by what they are called."""
+        for run in runs:
+            key = of[run.name]
+            record = {"fold": run.fold, "seed": run.seed, "error": run.error, "epochs": run.epochs, "ended": run.ended}
+            self._add(key._asdict() | record)
+            self.curves.append(_with_names(run.curves, key, run))
+            if run.predictions is not None:
+                self._predictions[key, run.repetition] = run.predictions
+        for key in {of[run.name] for run in runs}:
+            self._vary(key)
+
+    def frame(self) -> polars.DataFrame:
+        """The runs as `counterfactuals.parquet` has them."""
+        return polars.DataFrame(self.records, schema=SCHEMA)
+
+    def curves_frame(self) -> polars.DataFrame:
+        """The curves of all runs, as `counterfactual_curves.parquet` has them."""
+        return polars.concat(self.curves) if self.curves else polars.DataFrame()
+
+    def has(self, key: Key, repetition: int) -> bool:
+        """Whether every fold of the repetition was trained."""
+        known = self._errors.get(key, {})
+        return all((repetition, fold) in known for fold in range(self.ground.folds))
+
+    def has_all(self, keys: Iterable[Key], repetitions: Sequence[int]) -> bool:
+        return all(self.has(key, repetition) for key in keys for repetition in repetitions)
+
+    def mean(self, key: Key, repetitions: Sequence[int] = range(MOST_REPETITIONS)) -> float:
+        """The mean error over folds and those repetitions that are whole."""
+        return float(self._table(key, [r for r in repetitions if self.has(key, r)]).mean())
+
+    def pairs(self, base: Key, other: Key, repetitions: Sequence[int] = range(MOST_REPETITIONS)) -> Paired:
+        """By how much the errors of `other` are larger, in all repetitions that both have."""
+        both = [r for r in repetitions if self.has(base, r) and self.has(other, r)]
+        values = self._table(other, both) - self._table(base, both)
+        if self.ground.folds > 1:
+            return Paired.over_folds(values, self.ground.judged_per_trained)
+        units = len(self.ground.data.folds[0].validation)
+        return Paired.over_rows(values, self.variances.get(other, 0.0), units)
+
+    def _table(self, key: Key, repetitions: Sequence[int]) -> numpy.ndarray:
+        """The errors [repetitions, folds]."""
+        known, folds = self._errors.get(key, {}), self.ground.folds
+        errors = [known[repetition, fold] for repetition in repetitions for fold in range(folds)]
+        return numpy.array(errors, dtype=float).reshape(len(repetitions), folds)
+
+    def _add(self, record: dict[str, Any]) -> None:
+        self.records.append(record)
+        key = Key(record["stage"], record["knob"], record["value"])
+        repetition = record["seed"] - self.ground.seed_of(0)
+        self._errors.setdefault(key, {})[repetition, record["fold"]] = record["error"]
+
+    def _vary(self, key: Key) -> None:
+        """Note how the differences to the winner vary over rows, from all predictions that are at hand."""
+        ground = self.ground
+        both = [r for r in range(MOST_REPETITIONS) if {(key, r), (WINNER, r)} <= self._predictions.keys()]
+        if key == WINNER or ground.metric is None or not both:
+            return
+        truth, weights, places = judged_rows(ground.data)
+        units = None if ground.units is None else ground.units[places]
+        ours, theirs = ([self._predictions[each, r] for r in both] for each in (WINNER, key))
+        self.variances[key] = intervals.row_variance_of(
+            ours, theirs, truth, weights, ground.metric, units=units, seed=ground.seed
+        )
+
+
+def _with_names(curves: Curves, key: Key, run: Trained) -> polars.DataFrame:
+    named = {**key._asdict(), "fold": run.fold, "seed": run.seed}
+    frame = curves_frame(curves).with_columns(**{name: polars.lit(value) for name, value in named.items()})
+    return frame.select(*named, polars.exclude(*named))

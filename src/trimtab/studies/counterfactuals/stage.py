@@ -1,0 +1,92 @@
+"""The stage of a study that trains beside its winner and says what each choice was worth.
+
+The folder keeps all of it after each step, so that a later call goes on where this one ended, or was ended.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from trimtab.findings.worth.account import Account, Row, Step
+from trimtab.studies.counterfactuals.alternatives import alternatives_of
+from trimtab.studies.counterfactuals.comparing import Comparing
+from trimtab.studies.counterfactuals.ground import Ground
+from trimtab.studies.counterfactuals.paired_runs import PairedRuns
+from trimtab.studies.counterfactuals.purse import Purse
+from trimtab.studies.counterfactuals.run_book import RunBook
+from trimtab.studies.counterfactuals.stopping import stops_of
+from trimtab.studies.counterfactuals.walking import Walking
+from trimtab.training.metrics import greater_is_better
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.trial import TrialRecord
+from trimtab.tuning.words import trial_in_words
+
+
+@dataclass
+class Stage:
+    """What is done beside the winner of `ground`, as long as `purse` lasts, kept in `folder`.
+
+    `winner` says who it is, its "config" among it; `only` is the knob that is asked about, None for all; `ensemble` is
+    what comes behind the winner on the path.
+    """
+
+    ground: Ground
+    folder: StudyFolder
+    purse: Purse
+    winner: Mapping[str, Any]
+    only: str | None = None
+    ensemble: Step | None = None
+
+    def account(self) -> Account:
+        """What everything came to, earlier calls' included."""
+        started, book = time.monotonic(), RunBook(self.ground)
+        account = self._begun(book)
+        before = account.seconds
+
+        def keep(now: Account) -> None:
+            now = replace(now, seconds=round(before + time.monotonic() - started, 2))
+            now.save(self.folder, book.frame(), book.curves_frame())
+
+        runs = PairedRuns(self.ground, self.purse.is_over)
+        comparing = Comparing(self.ground, runs, book, self.purse, keep, self.only)
+        walking = Walking(self.ground, runs, book, self.purse, self.ensemble)
+        steps: list[Callable[[Account], Account]] = [comparing.first_round, comparing.more_repetitions]
+        if self.only in (None, "epochs"):
+            steps.insert(0, self._stopping)
+        if self.only is None:
+            steps.insert(2, walking.walked)
+        try:
+            for step in steps:
+                account = step(account)
+                keep(account)
+        finally:
+            runs.close()
+        if comparing.grown:
+            account = comparing.looked(comparing.concluded(account))
+            keep(account)
+        return account
+
+    def _begun(self, book: RunBook) -> Account:
+        """The account of earlier calls where they were about this winner, with their runs in the book."""
+        kept = Account.load(self.folder)
+        if kept is not None and kept.winner.get("config") == self.winner["config"]:
+            book.remember(*self.folder.read_counterfactuals())
+            return kept
+        ground = self.ground
+        rows = tuple(Row(each.knob, each.value) for each in alternatives_of(ground.winner, ground.variable))
+        metric = "" if ground.metric is None else ground.metric.name
+        return Account(self.winner, metric, greater_is_better(ground.metric), rows)
+
+    def _stopping(self, account: Account) -> Account:
+        if account.stopping or not self.purse.may_begin(1.0, 0.0):
+            return account
+        began = time.monotonic()
+        stops = stops_of(self.ground, self.purse.is_over)
+        self.purse.spent(1.0, time.monotonic() - began)
+        return replace(account, stopping=stops)
+
+
+def words_of_winner(winner: TrialRecord) -> dict[str, Any]:
+    """Who a winner is, as the account has it."""
+    return {"trial": winner.number, "words": trial_in_words(winner), "config": winner.config.to_json()}

@@ -1,0 +1,147 @@
+"""What is found about a table and about the search over it, at the two times at which it can be said: before training,
+and when the result is there. It is kept in the study's folder.
+
+Knows prepared tables, results and rules; it trains no network.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+from trimtab.findings.data import copies
+from trimtab.findings.data.before_training import in_time
+from trimtab.findings.data.boosted_trees import USUAL, design_of, in_own_thread, out_of_fold
+from trimtab.findings.data.label_noise import label_noise
+from trimtab.findings.data.representative import differs_from_others
+from trimtab.findings.data.table_record import TableRecord
+from trimtab.findings.finding import Findings
+from trimtab.findings.outcome import together
+from trimtab.findings.search import BOOSTED_TREE, Compared, SearchRecord, checks
+from trimtab.table.prepare import Prepared
+from trimtab.training.metrics import Metric
+from trimtab.tuning.baselines import BASELINES
+from trimtab.tuning.notices import Edge
+from trimtab.tuning.standing import Gain, JudgedRows, standing
+
+# Seconds that boosted trees take for each cell, tree and class that they are grown on, on one thread of a slow machine
+# (8e-8 were measured), and for each fold besides.
+SECONDS_PER_CELL, SECONDS_PER_FOLD, TREES = 2e-7, 0.2, 100
+# Seconds for the rules that read what is there already.
+MOST_SECONDS = 5.0
+# What the rules on a result judge anew: what was said of it before training no longer counts.
+JUDGED_AGAIN = ("evaluation_too_noisy", "features_carry_nothing")
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search came to, as the rules need it: `result` is the study's, `predictions` [rows, outputs] are the
+    model's out of fold, `nested` those of models chosen without the rows predicted, where there are such."""
+
+    result: Mapping[str, Any]
+    predictions: numpy.ndarray
+    nested: Sequence[numpy.ndarray]
+    edges: Sequence[Edge]
+
+
+def after_search(
+    prepared: Prepared, metric: Metric, searched: Searched, before: Findings, *, seconds: float, seed: int = 0
+) -> Findings:
+    """What was found `before` training and what can be said now: about the search, wrong targets, and test rows of
+    which the features alone are compared, now that the score is taken.
+
+    Boosted trees are grown only where they take no more than `seconds`.
+    """
+    began = time.monotonic()
+    record = TableRecord.of_prepared(prepared, with_test=True, seed=seed)
+    rules = in_time(
+        [
+            ("label_noise", lambda: [label_noise(record, searched.predictions[record.places])]),
+            ("duplicate_rows", lambda: [copies.copies_among(record)] if record.other else []),
+            ("not_representative", lambda: [differs_from_others(record, seed=seed)] if record.other else []),
+        ],
+        MOST_SECONDS,
+    )
+    trees = None
+    if boosted_tree_seconds(prepared) <= seconds - (time.monotonic() - began):
+        trees = boosted_tree(prepared, metric, seed=seed)
+    of_search = together(checks(search_record(prepared, metric, searched, trees, seed=seed)))
+    earlier = without(before, [finding.id for finding in of_search if finding.id in JUDGED_AGAIN])
+    return joined(earlier, rules, of_search)
+
+
+def joined(*parts: Findings) -> Findings:
+    """Several as one, gravest first."""
+    found = together(finding for part in parts for finding in part.found).found
+    return Findings(
+        found,
+        tuple(dict.fromkeys(reason for part in parts for reason in part.healthy)),
+        tuple(each for part in parts for each in part.not_checked),
+    )
+
+
+def without(findings: Findings, ids: Sequence[str]) -> Findings:
+    """The same without the findings of these ids."""
+    found = tuple(finding for finding in findings.found if finding.id not in ids)
+    return Findings(found, findings.healthy, findings.not_checked)
+
+
+def search_record(
+    prepared: Prepared, metric: Metric, searched: Searched, trees: numpy.ndarray | None, *, seed: int = 0
+) -> SearchRecord:
+    """The record of a finished search; `trees` are predictions of boosted trees out of fold."""
+    result, greater = searched.result, metric.greater_is_better
+    figures = result["test"] or result.get("nested") or result["validation"]
+    figure = figures[metric.name]
+    rows, on = (result["rows"]["test"], "test rows") if result["test"] else (result["judged"], "rows out of fold")
+    compared = {}
+    for name in BASELINES:
+        gain = result["gains"].get(name, {}).get(metric.name)
+        if gain is not None and figure is not None:
+            interval = None if gain["interval"] is None else tuple(gain["interval"])
+            error = 1 - figure if greater else figure
+            compared[name] = Compared(Gain(gain["better_by"], interval, gain["verdict"]), error, rows, on)
+    if trees is not None:
+        compared[BOOSTED_TREE] = _beside_trees(prepared, metric, searched, trees, seed)
+    members = result["ensemble"]
+    alone = members[0]["name"] if len(members) == 1 else ""
+    return SearchRecord(
+        metric.name, greater, compared, trials=result["finished"], edges=tuple(searched.edges), task=metric.task,
+        is_itself=alone or "",
+    )  # fmt: skip
+
+
+def _beside_trees(prepared: Prepared, metric: Metric, searched: Searched, trees: numpy.ndarray, seed: int) -> Compared:
+    """The model beside boosted trees, out of fold: the test rows are the model's alone."""
+    target = prepared.target_encoder
+    rows = JudgedRows(target.truth(prepared.development), prepared.weights, prepared.units)
+    models = tuple(searched.nested) or (searched.predictions,)
+    found = standing(models, {BOOSTED_TREE: trees}, rows, metric, seed=seed)
+    figure = found.scores[metric.name]
+    judged = int((~numpy.isnan(searched.predictions).any(axis=1)).sum())
+    error = 1 - figure if metric.greater_is_better else figure
+    return Compared(found.gains[BOOSTED_TREE][metric.name], error, judged, "rows out of fold")
+
+
+def boosted_tree_seconds(prepared: Prepared) -> float:
+    """A high estimate of what `boosted_tree` takes."""
+    columns = len(prepared.schema.features) + 1
+    outputs = 1 if prepared.target_encoder.outputs <= 2 else prepared.target_encoder.outputs
+    rows = sum(len(train) for train, _ in prepared.folds)
+    return rows * columns * TREES * outputs * SECONDS_PER_CELL + len(prepared.folds) * SECONDS_PER_FOLD
+
+
+@in_own_thread
+def boosted_tree(prepared: Prepared, metric: Metric, *, seed: int = 0) -> numpy.ndarray:
+    """Predictions out of fold by scikit-learn's boosted trees with their usual settings, on the same folds: float64
+    [rows, outputs] in original units, or probabilities."""
+    record = TableRecord.of_prepared(prepared, most_rows=prepared.development.height)
+    target = prepared.target_encoder
+    classes = target.outputs if target.task == "classification" else 0
+    loss = "absolute_error" if metric.name == "mae" else "squared_error"
+    return out_of_fold(
+        design_of(record.features), record.targets, prepared.folds, classes=classes, weights=record.weights,
+        size=USUAL, loss=loss, seed=seed,
+    )  # fmt: skip
