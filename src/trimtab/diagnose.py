@@ -1,21 +1,20 @@
 """Diagnose: what is right and wrong with anybody's training, read off its log. Nothing is trained."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trimtab.findings.check import check
+from trimtab.findings.document import to_json
 from trimtab.findings.finding import Findings
 from trimtab.findings.logs.columns import Columns, Picks, columns_of
 from trimtab.findings.logs.epochs import trained
 from trimtab.findings.logs.reading import read
 from trimtab.findings.replays import Replay, Stop, replayed, stop_of
 from trimtab.findings.training_record import TrainingRecord
-from trimtab.terminal.diagnosis import diagnosis_in_text
+from trimtab.terminal.diagnosis import FOUND, HEALTHY, NOT_JUDGED, diagnosis_in_text
 
-HEALTHY, FOUND, NOT_JUDGED = 0, 1, 3
 WIDTH = 80
 
 
@@ -62,14 +61,15 @@ class Diagnosis:
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain dicts, lists, texts and numbers; None where there is no number."""
-        names = ("train", "valid", "metric")
-        return _plain({
+        told, stop = to_json(self.findings), self.stop
+        curves = {"train": "train", "valid": "valid", "metric": "metric", "lr": "rate"}
+        return {
             "epochs": self.epochs,
-            "columns": {name: getattr(self.columns, name) for name in names} | {"lr": self.columns.rate},
-            "findings": [asdict(finding) for finding in self.findings.found],
-            "not_checked": [asdict(check) for check in self.findings.not_checked],
-            "stop": {"epoch": self.stop and self.stop.epoch, "gain": self.stop and self.stop.gain},
-        })  # fmt: skip
+            "columns": {name: getattr(self.columns, curve) for name, curve in curves.items()},
+            "findings": told["findings"],
+            "not_checked": told["not_checked"],
+            "stop": {name: None if stop is None else _number(getattr(stop, name)) for name in ("epoch", "gain")},
+        }
 
     def text(self, *, everything: bool = False, width: int = WIDTH) -> str:
         """What `print` shows, for a width in characters; `everything`: all findings, and every stopping rule."""
@@ -133,14 +133,5 @@ def _named(log: Any) -> str:
     return type(log).__name__
 
 
-def _plain(value: Any) -> Any:
-    """What JSON has words for: no NaN, no infinity, no numbers of numpy."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(inner) for name, inner in value.items()}
-    if hasattr(value, "tolist"):  # an array or a number of numpy
-        value = value.tolist()
-    if isinstance(value, list | tuple | set):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | None) else str(value)
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

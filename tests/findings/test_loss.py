@@ -1,8 +1,8 @@
 import dataclasses
 
 import numpy
-from made_curves import epochs, found, healthy, learning, noisy, record
 
+from made_curves import epochs, found, healthy, learning, noisy, record
 from trimtab.findings import loss
 from trimtab.findings.finding import Finding, NotChecked
 

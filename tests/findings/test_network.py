@@ -2,8 +2,8 @@ import math
 
 import numpy
 import pytest
-from made_curves import epochs, found, healthy, learning, noisy, record
 
+from made_curves import epochs, found, healthy, learning, noisy, record
 from trimtab.findings import network
 from trimtab.findings.finding import NotChecked
 

@@ -2,8 +2,8 @@ import dataclasses
 
 import numpy
 import pytest
-from made_curves import epochs, found, healthy, learning, noisy, record
 
+from made_curves import epochs, found, healthy, learning, noisy, record
 from trimtab.findings import rate
 from trimtab.findings.finding import NotChecked
 

@@ -218,13 +218,16 @@ def diagnose(
     Exit status: 0 nothing was found, 1 something was, 2 bad input, 3 nothing could be judged.
     """
     from trimtab.diagnose import diagnose as diagnosis_of
+    from trimtab.terminal.diagnosis import print_diagnosis
 
     found = diagnosis_of(
         log, train=train, valid=valid, metric=metric, lr=lr, epoch=epoch, run=run,
         greater_is_better=_truth(greater_is_better, "--greater-is-better"),
     )  # fmt: skip
-    width = console_on(sys.stdout).width
-    typer.echo(json.dumps(found.to_json()) if as_json else found.text(everything=everything, width=width))
+    if as_json:
+        typer.echo(json.dumps(found.to_json()))
+    else:
+        print_diagnosis(console_on(sys.stdout), found, everything=everything)
     raise typer.Exit(found.status)
 
 

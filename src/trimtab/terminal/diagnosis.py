@@ -1,24 +1,29 @@
 """Diagnosis: what a log was understood as, its curves drawn in letters, and what was found. Knows a diagnosis by its
 parts alone."""
 
-from collections.abc import Iterable, Mapping
+import io
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy
+from rich.console import Console
 
-from trimtab.findings.finding import Finding, Findings, NotChecked
+from trimtab.findings.finding import Findings, NotChecked
 from trimtab.findings.logs.columns import Columns
 from trimtab.findings.replays import Replay, Stop
 from trimtab.findings.training_record import TrainingRecord
+from trimtab.terminal.console import say
+from trimtab.terminal.findings import MOST_SHOWN, print_findings
 from trimtab.text.chart import Chart, Line, Mark
-from trimtab.text.layout import number, paragraph, table_in_text
+from trimtab.text.layout import number, table_in_text
 from trimtab.text.lettering import text_of
-from trimtab.text.wording import counted, listed, sentence
+from trimtab.text.wording import counted, listed
 
-MOST_FINDINGS = 5
-_WIDEST_CHART = 100
-_MOST_UNUSED = 12
-# A curve over more than this is drawn by its logarithm (a guess).
+# Of a `Diagnosed`, and the exit status of the command line: nothing was found, something was, nothing could be judged.
+HEALTHY, FOUND, NOT_JUDGED = 0, 1, 3
+WIDEST_CHART = 100
+_MOST_LISTED = 12
+# Curves over more than this factor are drawn by their logarithm (a guess).
 _LOG_FROM = 50.0
 
 
@@ -48,48 +53,63 @@ class Diagnosed(Protocol):
 
 
 def diagnosis_in_text(diagnosis: Diagnosed, width: int = 80, *, everything: bool = False) -> str:
-    """Blocks of text: what was understood, the chart, where to stop, the findings, what was checked and what not."""
-    blocks = [
-        _understood(diagnosis, width),
-        _chart(diagnosis, width),
-        _stop_in_words(diagnosis, width),
-        _rules(diagnosis.stopping, width) if everything else "",
-        _findings(diagnosis, width, everything=everything),
-        _not_checked(diagnosis.findings.not_checked, width),
-    ]
-    return "\n\n".join(block for block in blocks if block)
+    """What `print_diagnosis` prints, as text."""
+    stream = io.StringIO()
+    console = Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
+    print_diagnosis(console, diagnosis, everything=everything)
+    return stream.getvalue().strip("\n")
 
 
-def _understood(diagnosis: Diagnosed, width: int) -> str:
+def print_diagnosis(console: Console, diagnosis: Diagnosed, *, everything: bool = False) -> None:
+    """What was understood, the curves, where to stop, the findings, and what could not be checked.
+
+    Of many findings the gravest, and no stopping rules, unless `everything` is asked for.
+    """
+    _print_columns(console, diagnosis)
+    _print_chart(console, diagnosis)
+    _print_stop(console, diagnosis)
+    if everything:
+        _print_rules(console, diagnosis)
+    console.print()
+    if diagnosis.status == NOT_JUDGED:
+        say(console, "Nothing could be judged.")
+    else:
+        most = None if everything else MOST_SHOWN
+        print_findings(console, diagnosis.findings, what="this training", most=most, has_evidence=True)
+    _print_not_checked(console, diagnosis.findings.not_checked)
+
+
+# -- what was understood
+
+
+def _print_columns(console: Console, diagnosis: Diagnosed) -> None:
     record, columns = diagnosis.record, diagnosis.columns
-    rows = [
-        ("training", columns.train, _direction(diagnosis, columns.train)),
-        ("validation", columns.valid, _direction(diagnosis, columns.valid)),
-        ("metric", columns.metric, _direction(diagnosis, columns.metric)),
-        ("learning rate", columns.rate, ""),
-        ("step" if record.counts == "step" else "epoch", _counter(diagnosis), ""),
-    ]
-    table = table_in_text(
-        ("curve", "column", "better where"), [(what, column or "none", way) for what, column, way in rows], width - 2
-    )
-    lines = [paragraph(f"{diagnosis.name}: {diagnosis.format}, {_length(diagnosis)}.", width)]
-    lines += [f"  {line}" for line in table.splitlines()]
-    lines += [_say(text, width) for text in (*diagnosis.notes, *_left_out(columns))]
-    return "\n".join(lines)
+    curves = (
+        ("training", columns.train), ("validation", columns.valid), ("metric", columns.metric),
+        ("learning rate", columns.rate),
+    )  # fmt: skip
+    rows = [(what, column or "none", _direction(columns, column)) for what, column in curves]
+    rows.append(("step" if record.counts == "step" else "epoch", _counter(record, columns), ""))
+    say(console, f"{diagnosis.name}: {diagnosis.format}, {_length(diagnosis)}.")
+    console.print()
+    console.print(table_in_text(("curve", "column", "better where"), rows, console.width), soft_wrap=True)
+    said = (*diagnosis.notes, *_left_out(columns))
+    if said:
+        console.print()
+    for text in said:
+        say(console, text, indent="  ")
 
 
-def _direction(diagnosis: Diagnosed, column: str | None) -> str:
-    columns = diagnosis.columns
-    if column is None:
+def _direction(columns: Columns, column: str | None) -> str:
+    if column is None or column == columns.rate:
         return ""
     is_metric = column in (columns.train_metric, columns.validation_metric)
     return "greater" if is_metric and columns.greater_is_better else "smaller"
 
 
-def _counter(diagnosis: Diagnosed) -> str:
-    columns = diagnosis.columns
-    found = columns.step if diagnosis.record.counts == "step" else columns.epoch or columns.step
-    return found or "(evaluations, counted)"
+def _counter(record: TrainingRecord, columns: Columns) -> str:
+    found = columns.step if record.counts == "step" else columns.epoch or columns.step
+    return found or "none: evaluations are counted"
 
 
 def _length(diagnosis: Diagnosed) -> str:
@@ -106,11 +126,11 @@ def _left_out(columns: Columns) -> list[str]:
     said = []
     unused = [name for name in columns.unused if name not in columns.unknown]
     if unused:
-        more = len(unused) - _MOST_UNUSED
-        names = unused if more <= 0 else [*unused[:_MOST_UNUSED], f"{more} more"]
-        said.append(f"Not looked at: {listed(names)} (--train, --valid or --metric point at them).")
+        more = len(unused) - _MOST_LISTED
+        names = unused if more <= 0 else [*unused[:_MOST_LISTED], f"{more} more"]
+        said.append(f"Not looked at: {listed(names)} (--train, --valid and --metric point at columns).")
     if columns.unknown:
-        names = listed(columns.unknown[:_MOST_UNUSED])
+        names = listed(columns.unknown[:_MOST_LISTED])
         said.append(
             f"Not judged, since nobody knows whether greater is better: {names} (--metric COLUMN "
             "--greater-is-better true, or false)."
@@ -123,11 +143,11 @@ def _left_out(columns: Columns) -> list[str]:
 # -- the chart
 
 
-def _chart(diagnosis: Diagnosed, width: int) -> str:
+def _print_chart(console: Console, diagnosis: Diagnosed) -> None:
     """The curves that are judged, and the epoch at which to stop."""
-    record = diagnosis.record
+    record, columns = diagnosis.record, diagnosis.columns
     train, valid, what = record.train_loss, record.validation_loss, "loss"
-    if (valid is None and record.validation_metric is not None) or (train is None and valid is None):
+    if columns.validation_loss is None and record.validation_metric is not None:
         train, valid, what = record.train_metric, record.validation_metric, record.metric
     lines = [
         Line(record.epochs, curve, label)
@@ -135,13 +155,13 @@ def _chart(diagnosis: Diagnosed, width: int) -> str:
         if curve is not None and numpy.isfinite(curve).any()
     ]
     if not lines or len(record.epochs) < 2:
-        return ""
-    values = numpy.concatenate([line.y for line in lines])
-    values = values[numpy.isfinite(values)]
-    is_log = values.min() > 0 and values.max() > _LOG_FROM * values.min()
+        return
+    values = numpy.concatenate([line.y[numpy.isfinite(line.y)] for line in lines])
+    is_log = bool(values.min() > 0 and values.max() > _LOG_FROM * values.min())
     marks = _mark(diagnosis, valid)
     chart = Chart([*lines, *marks], record.counts, what, "the curves of the log", log="y" if is_log else "")
-    return text_of(chart, min(width, _WIDEST_CHART)).plain
+    console.print()
+    console.print(text_of(chart, min(console.width, WIDEST_CHART)), soft_wrap=True)
 
 
 def _mark(diagnosis: Diagnosed, valid: Any) -> list[Mark]:
@@ -157,16 +177,21 @@ def _mark(diagnosis: Diagnosed, valid: Any) -> list[Mark]:
 # -- where to stop
 
 
-def _stop_in_words(diagnosis: Diagnosed, width: int) -> str:
+def _print_stop(console: Console, diagnosis: Diagnosed) -> None:
     stop, record = diagnosis.stop, diagnosis.record
+    if len(record.epochs) < 2:
+        return
+    console.print()
     if stop is None or not numpy.isfinite(stop.epoch):
-        return _say("Where to stop: nobody can say without a validation loss or metric.", width)
+        say(console, "Where to stop: nobody can say without a validation loss or metric.", indent="  ")
+        return
     unit, what = record.counts, record.metric or "loss"
     said = f"Where to stop: at {unit} {stop.epoch:g}, where the validation {what} is best."
     if stop.saved <= 0:
-        return _say(f"{said} That is where training ended.", width)
-    gain = _gain(stop, what)
-    return _say(f"{said} {gain} What came after it, {counted(round(stop.saved), unit)}, gained nothing.", width)
+        say(console, f"{said} That is where training ended.", indent="  ")
+        return
+    gain = f"What came after it, {counted(round(stop.saved), unit)}, gained nothing. {_gain(stop, what)}"
+    say(console, f"{said} {gain}", indent="  ")
 
 
 def _gain(stop: Stop, what: str) -> str:
@@ -175,82 +200,28 @@ def _gain(stop: Stop, what: str) -> str:
     if stop.gain <= 0:
         return "Its weights were kept: nothing was lost."
     share = f" ({100 * stop.share:.2g} % of the error)" if numpy.isfinite(stop.share) else ""
-    return f"The last weights are {number(stop.gain)} worse in {what}{share}."
+    return f"The last weights are worse by {number(stop.gain)} in {what}{share}."
 
 
-def _rules(stopping: Iterable[Replay], width: int) -> str:
-    """Every stopping rule on these curves."""
-    rows = [(each.rule, f"{each.epochs:g}", f"{each.kept:g}", number(each.score)) for each in stopping]
-    if not rows:
-        return ""
-    table = table_in_text(("stopping rule", "ends at", "keeps", "score"), rows, width - 2, right=(1, 2, 3))
-    return "\n".join(["What stopping rules come to on this curve:", *(f"  {line}" for line in table.splitlines())])
+def _print_rules(console: Console, diagnosis: Diagnosed) -> None:
+    """What every stopping rule comes to on these curves."""
+    rows = [(each.rule, f"{each.epochs:g}", f"{each.kept:g}", number(each.score)) for each in diagnosis.stopping]
+    if rows:
+        headings = ("stopping rule", "ends at", "keeps", diagnosis.record.metric or "loss")
+        console.print()
+        console.print(table_in_text(headings, rows, console.width, right=(1, 2, 3)), soft_wrap=True)
 
 
-# -- findings
+# -- what could not be checked
 
 
-def _findings(diagnosis: Diagnosed, width: int, *, everything: bool) -> str:
-    found = diagnosis.findings.found
-    if not found:
-        if diagnosis.status:
-            return _say("Nothing could be judged.", width)
-        return "\n".join([_say("Nothing wrong was found.", width), *_listed(diagnosis.findings.healthy, width)])
-    shown = found if everything else found[:MOST_FINDINGS]
-    parts = [f"{counted(len(found), 'finding')}, gravest first:"]
-    parts += ["\n".join(_finding(each, width)) for each in shown]
-    if len(found) > len(shown):
-        parts.append(f"{counted(len(found) - len(shown), 'more finding')}: --all shows them.")
-    if diagnosis.findings.healthy:
-        parts.append("\n".join(["Healthy:", *_listed(diagnosis.findings.healthy, width)]))
-    return "\n\n".join(parts)
-
-
-def _finding(finding: Finding, width: int) -> list[str]:
-    effect = sentence(finding.effect.text) + (" (measured)" if finding.effect.is_measured else " (estimated)")
-    lines = [paragraph(f"{finding.id} ({finding.severity}): {finding.statement}", width)]
-    lines += _under("evidence", _evidence(finding.evidence), width)
-    lines += _under("effect", effect, width)
-    return lines + _under("remedy", _remedy(finding), width)
-
-
-def _evidence(evidence: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in evidence.items())
-
-
-def _remedy(finding: Finding) -> str:
-    remedy = finding.remedy
-    how = listed([each for each in (remedy.flag, remedy.code) if each], "or")
-    return sentence(remedy.text) + (f" ({how})" if how else "")
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list | tuple | numpy.ndarray):
-        return listed(map(_value, value))
-    if isinstance(value, Mapping):
-        return _evidence(value)
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no"}.get(value, "unknown")
-    return f"{value:g}" if float(value).is_integer() and abs(value) < 1e6 else number(float(value))
-
-
-def _under(what: str, text: str, width: int) -> list[str]:
-    return [paragraph(f"  {what}: {text}", width, indent="    ")] if text else []
-
-
-def _listed(texts: Iterable[str], width: int) -> list[str]:
-    return [paragraph(f"  - {text}", width, indent="    ") for text in texts]
-
-
-def _not_checked(checks: Iterable[NotChecked], width: int) -> str:
+def _print_not_checked(console: Console, checks: Iterable[NotChecked]) -> None:
+    """The checks by the reason why they could not run."""
     reasons: dict[str, list[str]] = {}
     for each in checks:
         reasons.setdefault(each.why, []).append(each.id)
-    lines = [paragraph(f"  - {listed(ids)}: {why}", width, indent="    ") for why, ids in reasons.items()]
-    return "\n".join(["Not checked:", *lines]) if lines else ""
-
-
-def _say(text: str, width: int) -> str:
-    return paragraph(text, width)
+    if reasons:
+        console.print()
+        say(console, "Not checked:")
+    for why, ids in reasons.items():
+        say(console, f"  - {why}: {listed(ids)}", indent="    ")
