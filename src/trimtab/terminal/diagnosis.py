@@ -199,7 +199,7 @@ def _gain(stop: Stop, what: str) -> str:
         return "The training was lost after it."
     if stop.gain <= 0:
         return "Its weights were kept: nothing was lost."
-    share = f" ({100 * stop.share:.2g} % of the error)" if numpy.isfinite(stop.share) else ""
+    share = f" ({100 * stop.share:.0f} % of the error)" if numpy.isfinite(stop.share) else ""
     return f"The last weights are worse by {number(stop.gain)} in {what}{share}."
 
 
