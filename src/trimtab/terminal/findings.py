@@ -63,8 +63,8 @@ def _value(value: Any) -> str:
         value = value.tolist()
     if isinstance(value, list | tuple):
         return listed(map(_value, value))
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no"}.get(value, "unknown")
+    if value is None or isinstance(value, bool):
+        return "unknown" if value is None else "yes" if value else "no"
     if isinstance(value, int | float):
         return f"{value:g}" if abs(value) < 1e6 and float(value).is_integer() else number(value)
     return str(value)

@@ -72,6 +72,20 @@ def test_columns_that_are_pointed_at_may_be_a_metric() -> None:
     assert (columns.train, columns.valid, columns.metric) == ("train_acc", "val_acc", "val_acc")
 
 
+def test_a_direction_alone_is_that_of_the_metric() -> None:
+    columns = found("loss", "val_loss", "val_score", greater_is_better=False)
+    assert (columns.valid, columns.metric, columns.greater_is_better) == ("val_loss", "val_score", False)
+    columns = found("loss", "val_loss", greater_is_better=True)
+    assert (columns.valid, columns.metric, columns.greater_is_better) == ("val_loss", None, None)
+    assert found("a", "b", greater_is_better=True).valid is None
+
+
+def test_of_sets_that_are_counted_the_first_is_the_training_rows() -> None:
+    columns = found("validation_0-rmse", "validation_1-rmse")
+    assert (columns.train, columns.valid) == ("validation_0-rmse", "validation_1-rmse")
+    assert found("validation_0-rmse").valid == "validation_0-rmse"
+
+
 def test_a_pick_that_is_no_column_is_refused_with_the_nearest() -> None:
     with pytest.raises(OptionError, match='Did you mean "train_loss"'):
         found("epoch", "train_loss", train="trian_loss")

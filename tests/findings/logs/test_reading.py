@@ -124,6 +124,13 @@ def test_a_history_of_keras(tmp_path: Path) -> None:
         assert_curves(record)
 
 
+def test_validation_every_second_epoch_belongs_to_that(tmp_path: Path) -> None:
+    """Keras' validation_freq=2."""
+    _, record = understood(at(tmp_path, "history", json.dumps({"loss": TRAIN, "val_loss": VALID[1::2]})))
+    assert record.validation_loss[1::2] == pytest.approx(VALID[1::2])
+    assert numpy.isnan(record.validation_loss[::2]).all()
+
+
 def test_a_history_as_an_object() -> None:
     class History:
         history = {"loss": TRAIN, "val_loss": VALID}  # noqa: RUF012

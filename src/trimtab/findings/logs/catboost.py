@@ -26,9 +26,10 @@ def read(content: Content) -> list[Log] | None:
 
 
 def _read_json(document: dict[str, Any]) -> list[Log] | None:
-    meta = document.get("meta") if isinstance(document.get("meta"), dict) else {}
+    meta = document.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
     names = {
-        part: [metric.get("name", "") for metric in meta.get(f"{part}_metrics", []) if isinstance(metric, dict)]
+        part: [metric.get("name", "") for metric in meta.get(f"{part}_metrics") or () if isinstance(metric, dict)]
         for part in ("learn", "test")
     }
     rows = []

@@ -79,16 +79,19 @@ def columns_of(log: Log, picks: Picks = _NO_PICKS) -> Columns:
     """Which column of a log is what. Raises OptionError where a pick is no column."""
     names = log.frame.columns
     read = {name: _named(name, log) for name in names}
-    read = _told_often(read, log)
-    picked = Picks(**{
-        option: _picked(option, getattr(picks, option), names) for option in ("train", "valid", "lr", "epoch")
-    })  # fmt: skip
     notes: list[str] = []
+    read = _with_first_set(_told_often(read, log), notes)
+    picked = Picks(
+        *(_picked(option, getattr(picks, option), names) for option in ("train", "valid")),
+        lr=_picked("lr", picks.lr, names),
+        epoch=_picked("epoch", picks.epoch, names),
+    )
     train, valid = _losses(read, picked, notes)
     metric, train_metric, validation_metric = _metric(read, picks, (train, valid), notes)
     greater = picks.greater_is_better
     # What --train and --valid point at may be no loss: "val_acc".
-    if picks.metric is None and (greater or _is_greater(picked.valid) or _is_greater(picked.train)):
+    pointed = [name for name in (picked.valid, picked.train) if name is not None]
+    if picks.metric is None and pointed and (greater or any(map(_is_greater, pointed))):
         train_metric, validation_metric, train, valid = train, valid, None, None
         metric = read[validation_metric or train_metric or ""].what
     if greater is None and metric:
@@ -119,12 +122,21 @@ def _told_often(read: dict[str, Named], log: Log) -> dict[str, Named]:
     }
 
 
+def _with_first_set(read: dict[str, Named], notes: list[str]) -> dict[str, Named]:
+    """XGBoost counts the sets that it is given: of validation_0 and validation_1 the first is the training rows."""
+    first = [name for name in read if words_of(name)[:2] == ["validation", "0"]]
+    second = any(words_of(name)[:2] == ["validation", "1"] for name in read)
+    if not first or not second or any(one.part == "train" for one in read.values()):
+        return read
+    notes.append("validation_0 is taken for the training rows, the first set that XGBoost was given.")
+    return {name: replace(one, part="train") if name in first else one for name, one in read.items()}
+
+
 def _named(name: str, log: Log) -> Named:
     """What a column is by its name, and by what the format tells beside it."""
     if name in _OWN_METRICS and "metric" in log.known:
         return Named(_OWN_METRICS[name], log.known["metric"], "metric", 0)
-    found, part = named(name), log.whose.get(name)
-    return found if part is None else replace(found, part=part)
+    return named(name)
 
 
 def _picked(option: str, name: str | None, names: Sequence[str]) -> str | None:
@@ -235,8 +247,8 @@ def _signals(read: Mapping[str, Named]) -> dict[str, str]:
     return found | ({"gradient_norm": norm} if norm is not None and "gradient_norm" not in found else {})
 
 
-def _is_greater(name: str | None) -> bool:
-    return name is not None and named(name).kind == "metric" and direction_of(name) is True
+def _is_greater(name: str) -> bool:
+    return named(name).kind == "metric" and direction_of(name) is True
 
 
 def _may_be_metric(one: Named) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+from typing import Any
 
 import polars
 
@@ -59,7 +60,7 @@ def read(content: Content) -> list[Log] | None:
         told.line(line)
     if not told.has_curves:
         return None
-    known = {"planned": told.planned} if told.planned else {}
+    known: dict[str, Any] = {"planned": told.planned} if told.planned else {}
     kept = _KEPT.findall(text[-_LONGEST_LINE:])
     if kept:
         known["kept"] = float(kept[-1])

@@ -11,7 +11,6 @@ import polars
 from trimtab.findings.logs.content import Content
 from trimtab.findings.logs.json_rows import number_in
 from trimtab.findings.logs.log import Log, column_of
-from trimtab.recording.names import PARTS, words_of
 
 
 def read(content: Content) -> list[Log] | None:
@@ -26,25 +25,15 @@ def read(content: Content) -> list[Log] | None:
         return None
     longest = max(map(len, lists.values()))
     columns = [_column(name, numbers, longest) for name, numbers in lists.items()]
-    is_boosted = all(isinstance(value, dict) for value in document.values())
-    whose = _whose(list(document)) if is_boosted else {}
-    told = {column: part for column in lists for name, part in whose.items() if column.startswith(f"{name}/")}
-    form = "evaluation results" if is_boosted else "a Keras history" if "loss" in lists else "lists of numbers in JSON"
-    frame = polars.DataFrame([polars.Series("epoch", range(1, longest + 1), dtype=polars.Float64), *columns])
-    return (
-        [Log(form, frame, whose=told)] if "epoch" not in lists else [Log(form, polars.DataFrame(columns), whose=told)]
-    )
+    if "epoch" not in lists:
+        columns = [polars.Series("epoch", range(1, longest + 1), dtype=polars.Float64), *columns]
+    return [Log(_form(document, lists), polars.DataFrame(columns))]
 
 
-def _whose(names: list[str]) -> dict[str, str]:
-    """Whose rows the sets of a boosted model are of.
-
-    What is called validation_0 is the first set that was given: the training rows, where a second one follows.
-    """
-    if len(names) > 1 and names[:2] == ["validation_0", "validation_1"]:
-        return {"validation_0": "train"}
-    unnamed = [name for name in names if not set(words_of(name)) & set(PARTS)]
-    return dict(zip(unnamed, ("train", "validation"), strict=False)) if len(unnamed) == len(names) > 1 else {}
+def _form(document: Mapping[str, Any], lists: Mapping[str, Any]) -> str:
+    if all(isinstance(value, dict) for value in document.values()):
+        return "evaluation results"
+    return "a Keras history" if "loss" in lists else "lists of numbers in JSON"
 
 
 def _lists(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, list[Any]]]:
@@ -56,6 +45,7 @@ def _lists(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, 
 
 
 def _column(name: str, numbers: list[Any], count: int) -> polars.Series:
+    """A list that is shorter, by half or a third, is of every second or third epoch: Keras' validation_freq."""
+    every = count // len(numbers)
     told = [(place, number) for place, value in enumerate(numbers) if (number := number_in(value)) is not None]
-    # A shorter list begins where the others do: validation every few epochs has gaps of its own.
-    return column_of(name, count, [place for place, _ in told], [number for _, number in told])
+    return column_of(name, count, [(place + 1) * every - 1 for place, _ in told], [number for _, number in told])

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy
 import polars
-from numpy.typing import ArrayLike, NDArray
-
-from trimtab.recording.names import Part
+from numpy.typing import NDArray
 
 STEP = "step"
 
@@ -28,7 +26,6 @@ class Log:
         notes: what should be said about the reading, a sentence each.
         known: fields of `TrainingRecord` that the format states beside curves: planned, kept, ended, knobs, metric,
             greater_is_better, by_layer.
-        whose: whose rows a column is of ("train", "validation"), where the format tells and the name does not.
         is_default: this one is meant where nobody says which of several; else the last is.
     """
 
@@ -37,7 +34,6 @@ class Log:
     run: str = ""
     notes: tuple[str, ...] = ()
     known: Mapping[str, Any] = field(default_factory=dict)
-    whose: Mapping[str, Part] = field(default_factory=dict)
     is_default: bool = False
 
 
@@ -63,7 +59,12 @@ def frame_of_rows(rows: Iterable[Mapping[str, float]]) -> polars.DataFrame:
     return polars.DataFrame([column_of(name, count, *filled) for name, filled in columns.items()])
 
 
-def column_of(name: str, count: int, places: ArrayLike, values: ArrayLike) -> polars.Series:
+def column_of(
+    name: str,
+    count: int,
+    places: Sequence[int] | NDArray[numpy.int64],
+    values: Sequence[float] | NDArray[numpy.float64],
+) -> polars.Series:
     """`values` at their `places` in a column of so many rows, null elsewhere."""
     column = numpy.zeros(count)
     is_told = numpy.zeros(count, dtype=bool)

@@ -112,7 +112,7 @@ def _of_one_of(file: Path, folder: Path, *, alone: bool) -> Iterable[Log]:
     """The logs of a file of several, called by where it stands."""
     for log in _read_content(Content.at(file)):
         name = log.run or ("" if alone else file.relative_to(folder).parent.as_posix())
-        yield Log(log.format, log.frame, name, log.notes, log.known, log.whose, log.is_default)
+        yield Log(log.format, log.frame, name, log.notes, log.known, log.is_default)
 
 
 def _age(file: Path) -> tuple[int, float, str]:
@@ -135,7 +135,7 @@ def _chosen(logs: Sequence[Log], run: str | None) -> Log:
         return chosen
     note = f'The log holds {len(logs)} trainings ({_shown(names)}): this is the last, "{chosen.run}" (--run NAME).'
     notes = (note, *chosen.notes)
-    return Log(chosen.format, chosen.frame, chosen.run, notes, chosen.known, chosen.whose)
+    return Log(chosen.format, chosen.frame, chosen.run, notes, chosen.known)
 
 
 def _shown(names: Sequence[str]) -> str:
