@@ -11,7 +11,7 @@ from rich.console import Console
 from trimtab.findings.finding import Findings, NotChecked
 from trimtab.findings.logs.columns import Columns
 from trimtab.findings.replays import Replay, Stop
-from trimtab.findings.training_record import TrainingRecord
+from trimtab.findings.training_record import Curve, TrainingRecord
 from trimtab.terminal.console import say
 from trimtab.terminal.findings import MOST_SHOWN, print_findings
 from trimtab.text.chart import Chart, Line, Mark
@@ -21,7 +21,7 @@ from trimtab.text.wording import counted, listed
 
 # Of a `Diagnosed`, and the exit status of the command line: nothing was found, something was, nothing could be judged.
 HEALTHY, FOUND, NOT_JUDGED = 0, 1, 3
-WIDEST_CHART = 100
+WIDEST_CHART, MOST_DRAWN = 100, 1000
 _MOST_LISTED = 12
 # Curves over more than this factor are drawn by their logarithm (a guess).
 _LOG_FROM = 50.0
@@ -150,7 +150,7 @@ def _print_chart(console: Console, diagnosis: Diagnosed) -> None:
     if columns.validation_loss is None and record.validation_metric is not None:
         train, valid, what = record.train_metric, record.validation_metric, record.metric
     lines = [
-        Line(record.epochs, curve, label)
+        Line(*_thinned(record.epochs, curve), label)
         for curve, label in ((train, "training"), (valid, "validation"))
         if curve is not None and numpy.isfinite(curve).any()
     ]
@@ -162,6 +162,13 @@ def _print_chart(console: Console, diagnosis: Diagnosed) -> None:
     chart = Chart([*lines, *marks], record.counts, what, "the curves of the log", log="y" if is_log else "")
     console.print()
     console.print(text_of(chart, min(console.width, WIDEST_CHART)), soft_wrap=True)
+
+
+def _thinned(at: Curve, curve: Curve) -> tuple[Curve, Curve]:
+    """A chart has a hundred places: of very many entries every so-manieth is drawn, and the last."""
+    every = -(-len(at) // MOST_DRAWN)
+    drawn = numpy.arange(len(at) - 1, -1, -every)[::-1]
+    return at[drawn], curve[drawn]
 
 
 def _mark(diagnosis: Diagnosed, valid: Any) -> list[Mark]:

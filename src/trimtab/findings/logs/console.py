@@ -6,7 +6,7 @@ the part of the data ("Test set: ..."), and the epoch, also for those after it t
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -48,7 +48,7 @@ _SENTENCE = {"a", "after", "all", "and", "are", "at", "be", "by", "did", "for", 
     "is", "not", "of", "on", "or", "than", "the", "to", "was", "with"}  # fmt: skip
 _LONGEST_LINE = 5000
 _HEADING_WORDS = 6
-_FEWEST = 2
+_FEWEST, _CURVES = 2, ("loss", "metric", "epoch", "step")
 _MOST_SHAPES = 10_000  # those of a loop are a few; text between them may have any
 
 
@@ -58,15 +58,16 @@ def read(content: Content) -> list[Log] | None:
     told = _Told()
     for line in chain.from_iterable(map(_last_updates, text.split("\n"))):
         told.line(line)
-    if not told.has_curves:
+    frame, planned = told.frame(), told.planned()
+    if frame is None:
         return None
-    known: dict[str, Any] = {"planned": told.planned} if told.planned else {}
+    known: dict[str, Any] = {"planned": planned} if planned else {}
     kept = _KEPT.findall(text[-_LONGEST_LINE:])
     if kept:
         known["kept"] = float(kept[-1])
     if _STOPPED_EARLY.search(text[-_LONGEST_LINE:]):
         known["ended"] = "stopped early"
-    return [Log("printed lines", told.frame(), known=known)]
+    return [Log("printed lines", frame, known=known)]
 
 
 @dataclass(frozen=True)
@@ -83,97 +84,78 @@ class _Number:
 class _Plan:
     """What lines of one shape tell, in order: a part of the data, or a number.
 
-    Lines that a loop prints differ in their numbers alone: each shape is understood once. `bar` is a bar of Keras.
+    Lines that a loop prints differ in their numbers alone: each shape is understood once. `is_bar`: a bar of Keras;
+    `continues`: it is of the part that the line before was of. `lines` are those of this shape, by the part of the data
+    that they begin with: their rows, and their numbers as they stand there.
     """
 
     told: tuple[str | _Number, ...]
+    epoch: _Number | None
     is_bar: bool = False
     continues: bool = False
+    lines: dict[str, tuple[list[int], list[list[str]]]] = field(default_factory=dict)
+
+    def called(self, part: str) -> dict[str, _Number]:
+        """The numbers by what they are called where a line begins with `part`."""
+        found: dict[str, _Number] = {}
+        for told in self.told:
+            if isinstance(told, str):
+                part = told
+            elif told is not self.epoch:
+                is_curve = told.what.kind in ("loss", "metric")
+                has_part = is_curve and told.what.part is None and part
+                found.setdefault(f"{part} {told.name}" if has_part else told.name, told)
+        return found
+
+    def ends_with(self, part: str) -> str:
+        """The part of the data that the last of its numbers are of."""
+        return next((told for told in reversed(self.told) if isinstance(told, str)), part)
 
 
 class _Told:
     """What the lines so far have told: a row for each line with numbers."""
 
     def __init__(self) -> None:
-        self.columns: dict[str, tuple[list[int], list[float]]] = {}
-        self.rows = 0
-        self.planned = 0
-        self.has_curves = False
         self._plans: dict[str, _Plan] = {}
+        self._others: list[_Plan] = []  # of shapes beyond the most that are kept
+        self._epochs: list[float | None] = []
         self._epoch: float | None = None
         self._part = self._latest = ""
         self._is_over = False
 
-    def frame(self) -> polars.DataFrame:
-        kept = {
-            name: told
-            for name, told in self.columns.items()
-            if len(told[0]) >= _FEWEST or _named(name).kind not in ("other", "learning_rate")
-        }
-        return polars.DataFrame([column_of(name, self.rows, *told) for name, told in kept.items()])
-
     def line(self, line: str) -> None:
-        line = line[:_LONGEST_LINE]
         if self._is_over:
             return
-        pieces = _NUMBERS.split(line)
+        pieces = _NUMBERS.split(line[:_LONGEST_LINE])
         if len(pieces) == 1:
             self._heading(line)
             return
         shape = "0".join(pieces[::2])
-        plan = self._plans.get(shape)
-        if plan is None:
-            plan = _plan(line)
-            if len(self._plans) < _MOST_SHAPES:
-                self._plans[shape] = plan
-        self._follow(plan, pieces[1::2])
+        self._follow(self._plans.get(shape) or self._new_plan(shape, line), pieces[1::2])
+
+    def _new_plan(self, shape: str, line: str) -> _Plan:
+        plan = _plan(line[:_LONGEST_LINE])
+        if len(self._plans) < _MOST_SHAPES:
+            self._plans[shape] = plan
+        else:
+            self._others.append(plan)
+        return plan
 
     def _follow(self, plan: _Plan, numbers: list[str]) -> None:
-        if plan.is_bar and int(numbers[0]) < int(numbers[1]):
+        if plan.is_bar and float(numbers[0]) < float(numbers[1]):
             return  # Keras shows the running mean: that of the full bar counts
         part = self._latest if plan.continues else self._part
-        row: dict[str, float] = {}
-        for told in plan.told:
-            if isinstance(told, str):
-                part = told
-            elif told.what.kind == "epoch":
-                part = self._begin(told, numbers, row, part)
-            else:
-                self._take(told, numbers, row, part)
-        self._latest = part
-        if row and (len(row) > 1 or "epoch" not in row):
-            if self._epoch is not None:
-                row.setdefault("epoch", self._epoch)
-            self._add(row)
-
-    def _begin(self, told: _Number, numbers: list[str], row: dict[str, float], part: str) -> str:
-        """An epoch: a new one is of no part of the data."""
-        value = float(numbers[told.place])
-        if value != self._epoch:
-            self._part = part = ""
-        self._epoch = row["epoch"] = value
-        if told.of is not None and numbers[told.of].isdecimal():
-            self.planned = max(self.planned, int(numbers[told.of]))
-        return part
-
-    def _take(self, told: _Number, numbers: list[str], row: dict[str, float], part: str) -> None:
-        name, value, what = told.name, float(numbers[told.place]), told.what
-        if what.kind in ("loss", "metric"):
-            self.has_curves = True
-            if what.kind == "metric" and told.of is not None and float(numbers[told.of]):
-                value /= float(numbers[told.of])  # "Accuracy: 9810/10000"
-            if what.part is None and part:
-                name = f"{part} {name}"
-        row.setdefault(name, value)
-
-    def _add(self, row: dict[str, float]) -> None:
-        for name, value in row.items():
-            if name not in self.columns:
-                self.columns[name] = ([], [])
-            places, values = self.columns[name]
-            places.append(self.rows)
-            values.append(value)
-        self.rows += 1
+        if plan.epoch is not None:
+            epoch = float(numbers[plan.epoch.place])
+            if epoch != self._epoch:  # a new one is of no part of the data
+                self._epoch, self._part, part = epoch, "", ""
+        self._latest = plan.ends_with(part)
+        if part not in plan.lines:
+            plan.lines[part] = ([], [])
+        rows, told = plan.lines[part]
+        rows.append(len(self._epochs))
+        told.append(numbers)
+        self._epochs.append(self._epoch)
 
     def _heading(self, line: str) -> None:
         """ "Test Error:" says whose the numbers of the lines behind it are."""
@@ -181,6 +163,47 @@ class _Told:
         found = _HEADING.match(line)
         if found and len(line.split()) <= _HEADING_WORDS:
             self._part = PARTS[found[1].lower()]
+
+    # -- in the end
+
+    def frame(self) -> polars.DataFrame | None:
+        """A column for each name, and one of epochs; None where no loss and no metric was told."""
+        columns: dict[str, tuple[list[int], list[float]]] = {}
+        for plan in (*self._plans.values(), *self._others):
+            for part, (rows, told) in plan.lines.items():
+                for name, number in plan.called(part).items():
+                    places, values = columns.setdefault(name, ([], []))
+                    places += rows
+                    values += _values(number, told)
+        kinds = {name: _named(name).kind for name in columns}
+        if not {"loss", "metric"} & set(kinds.values()):
+            return None
+        places = [place for place, epoch in enumerate(self._epochs) if epoch is not None]
+        if places:
+            columns["epoch"] = places, [epoch for epoch in self._epochs if epoch is not None]
+        kept = [name for name, told in columns.items() if len(told[0]) >= _FEWEST or kinds.get(name) in _CURVES]
+        return polars.DataFrame([column_of(name, len(self._epochs), *columns[name]) for name in kept])
+
+    def planned(self) -> int:
+        """The most epochs that a line counted to: "Epoch 3/10"; 0 where none did."""
+        counts = [
+            int(numbers[plan.epoch.of])
+            for plan in self._plans.values()
+            if plan.epoch is not None and plan.epoch.of is not None
+            for _, told in plan.lines.values()
+            for numbers in told
+            if numbers[plan.epoch.of].isdecimal()
+        ]
+        return max(counts, default=0)
+
+
+def _values(number: _Number, told: list[list[str]]) -> list[float]:
+    values = [float(numbers[number.place]) for numbers in told]
+    if number.what.kind != "metric" or number.of is None:
+        return values
+    # As in Accuracy: 9810/10000.
+    of = [float(numbers[number.of]) for numbers in told]
+    return [value / count if count else value for value, count in zip(values, of, strict=True)]
 
 
 def _plan(line: str) -> _Plan:
@@ -196,8 +219,9 @@ def _plan(line: str) -> _Plan:
         elif found.start("value") in places:
             of = places.get(found.start("of")) if found["of"] else None
             told += _named_number(found["name"], found["between"], places[found.start("value")], of)
-    is_bar = _BAR.match(line) is not None and " - " in line
-    return _Plan(tuple(told), is_bar and len(places) > 1, continues=line.lstrip().startswith("* "))
+    is_bar = _BAR.match(line) is not None and " - " in line and len(places) > 1
+    epoch = next((each for each in told if isinstance(each, _Number) and each.what.kind == "epoch"), None)
+    return _Plan(tuple(told), epoch, is_bar, continues=line.lstrip().startswith("* "))
 
 
 def _named_number(name: str, between: str, place: int, of: int | None) -> list[str | _Number]:
