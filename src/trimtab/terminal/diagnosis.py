@@ -2,7 +2,7 @@
 parts alone."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy
@@ -126,18 +126,23 @@ def _left_out(columns: Columns) -> list[str]:
     said = []
     unused = [name for name in columns.unused if name not in columns.unknown]
     if unused:
-        more = len(unused) - _MOST_LISTED
-        names = unused if more <= 0 else [*unused[:_MOST_LISTED], f"{more} more"]
-        said.append(f"Not looked at: {listed(names)} (--train, --valid and --metric point at columns).")
+        said.append(f"Not looked at: {_some(unused)} (--train, --valid and --metric point at columns).")
     if columns.unknown:
-        names = listed(columns.unknown[:_MOST_LISTED])
         said.append(
-            f"Not judged, since nobody knows whether greater is better: {names} (--metric COLUMN "
+            f"Not judged, since nobody knows whether greater is better: {_some(columns.unknown)} (--metric COLUMN "
             "--greater-is-better true, or false)."
         )
     if columns.train is None and columns.valid is None:
-        said.append("No loss was found by its name: point at the columns with --train and --valid.")
+        said.append(
+            "No loss was found by its name: point at the columns with --train and --valid. There are: "
+            f"{_some(columns.names)}."
+        )
     return said
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_LISTED
+    return listed(names if more <= 0 else [*names[:_MOST_LISTED], f"{more} more"])
 
 
 # -- the chart

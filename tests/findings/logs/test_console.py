@@ -103,11 +103,26 @@ def unnumbered(epoch: int, train: float, valid: float, accuracy: float) -> str:
     return f"Training loss: {train}\nValidation loss: {valid}\n"
 
 
+def prose(epoch: int, train: float, valid: float, accuracy: float) -> str:
+    return f"After epoch {epoch + 1} the loss is {train} and the validation loss is {valid}\n"
+
+
+def bare_parts(epoch: int, train: float, valid: float, accuracy: float) -> str:
+    return f"epoch {epoch + 1}\ttrain {train:.4f}\tvalid {valid:.4f}\n"
+
+
+def fairseq(epoch: int, train: float, valid: float, accuracy: float) -> str:
+    head = "2020-01-01 10:00:00 | INFO"
+    told = f"{head} | train | epoch {epoch + 1:03d} | loss {train} | wps 1234 | lr 0.0001 | gnorm 1.2\n"
+    return f"{told}{head} | valid | epoch {epoch + 1:03d} | valid on 'valid' subset | loss {valid} | best_loss 3.1\n"
+
+
 @pytest.mark.parametrize(
     "shape",
     [
         keras, old_keras, pytorch_example, pytorch_quickstart, pytorch_transfer, imagenet, language_model,
-        logging_prefix, pairs, dicts, sections, steps, bars, tensors, unnumbered,
+        logging_prefix, pairs, dicts, sections, steps, bars, tensors, unnumbered, prose,
+        bare_parts, fairseq,
     ],
     ids=lambda shape: shape.__name__,
 )  # fmt: skip

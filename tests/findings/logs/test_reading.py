@@ -13,7 +13,7 @@ import pyarrow
 import pytest
 
 import trimtab as tt
-from trimtab.findings.logs.columns import Columns, columns_of
+from trimtab.findings.logs.columns import Columns, Picks, columns_of
 from trimtab.findings.logs.epochs import trained
 from trimtab.findings.logs.reading import read
 from trimtab.findings.training_record import TrainingRecord
@@ -203,6 +203,26 @@ def test_trainings_in_a_column(tmp_path: Path) -> None:
     assert understood(path, "1")[1].train_loss[0] == pytest.approx(TRAIN[0] + 1)
     with pytest.raises(tt.OptionError, match='no run "7"'):
         read(path, "7")
+
+
+def test_a_table_without_names_has_its_columns_counted(tmp_path: Path) -> None:
+    for separator in (",", " "):
+        text = "".join(separator.join(map(str, row)) + "\n" for row in zip(range(N), TRAIN, VALID, strict=True))
+        found = read(at(tmp_path, "log", text))
+        assert found.frame.columns == ["1", "2", "3"]
+        assert_curves(trained(found, columns_of(found, Picks(train="2", valid="3", epoch="1"))).record)
+
+
+def test_decimal_commas(tmp_path: Path) -> None:
+    assert_curves(understood(at(tmp_path, "log", rows(";").replace(".", ",")))[1])
+
+
+def test_lines_of_mmdetection_are_told_apart_by_their_mode(tmp_path: Path) -> None:
+    lines = ['{"env_info": "linux", "seed": 0}']
+    for i in range(N):
+        lines.append(json.dumps({"mode": "train", "epoch": i + 1, "iter": 50, "lr": 0.01, "loss": TRAIN[i]}))
+        lines.append(json.dumps({"mode": "val", "epoch": i + 1, "iter": 9, "lr": 0.01, "loss": VALID[i]}))
+    assert_curves(understood(at(tmp_path, "log.json", "\n".join(lines)))[1])
 
 
 def test_frames_of_every_library_and_a_dict() -> None:

@@ -35,9 +35,9 @@ _NO_PICKS = Picks()
 class Columns:
     """Which column is what, None where there is none.
 
-    `metric_name` is what the metric is called without its part ("accuracy"); `greater_is_better` its direction.
-    `unused` are curves that were left out; `unknown` those of which nobody knows whether greater is better. `notes` say
-    what was assumed.
+    `metric_name` is what the metric is called without its part ("accuracy"); `greater_is_better` its direction. `names`
+    are all columns of numbers; `unused` are curves that were left out; `unknown` those of which nobody knows whether
+    greater is better. `notes` say what was assumed.
     """
 
     epoch: str | None = None
@@ -50,6 +50,7 @@ class Columns:
     signals: Mapping[str, str] | None = None
     metric_name: str = ""
     greater_is_better: bool | None = None
+    names: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -106,7 +107,7 @@ def columns_of(log: Log, picks: Picks = _NO_PICKS) -> Columns:
         picked.epoch or _plainest(read, "epoch"), _plainest(read, "step"),
         train, valid, train_metric, validation_metric,
         picked.lr or _plainest(read, "learning_rate"), _signals(read),
-        metric, greater, tuple(others), tuple(unknown), tuple(notes),
+        metric, greater, tuple(names), tuple(others), tuple(unknown), tuple(notes),
     )  # fmt: skip
 
 

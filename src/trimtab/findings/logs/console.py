@@ -218,24 +218,38 @@ def _plan(line: str) -> _Plan:
             told.append(PARTS[found["part"].lower()])
         elif found.start("value") in places:
             of = places.get(found.start("of")) if found["of"] else None
-            told += _named_number(found["name"], found["between"], places[found.start("value")], of)
+            told += _named_number(found, places[found.start("value")], of)
     is_bar = _BAR.match(line) is not None and " - " in line and len(places) > 1
     epoch = next((each for each in told if isinstance(each, _Number) and each.what.kind == "epoch"), None)
     return _Plan(tuple(told), epoch, is_bar, continues=line.lstrip().startswith("* "))
 
 
-def _named_number(name: str, between: str, place: int, of: int | None) -> list[str | _Number]:
+def _named_number(found: re.Match[str], place: int, of: int | None) -> list[str | _Number]:
     """A number, and the part of the data that it and the numbers behind it are of, where its name says so."""
+    name, between = _stripped(found["name"]), found["between"]
+    if name is None:
+        return []
     what, part = _named(name), _part_in(name)
     number = _Number(place, name, what, of)
     if what.kind == "epoch":
         return [number, part] if part else [number]
-    is_bare = name.lower() in PARTS
-    if is_bare and ("[" in between or not between.strip()):
-        return [part]  # "Test: [10/391]"
-    if "[" in between or not _SENTENCE.isdisjoint(name.lower().split()):
+    if name.lower() in PARTS:
+        is_loss = "[" not in between and (between.strip() or "." in found["value"])
+        return [number] if is_loss else [part]  # "train: 0.5" beside "Test: [10/391]"
+    if "[" in between and what.kind not in ("loss", "metric"):
         return []
     return [part, number] if part and " " in name else [number]
+
+
+def _stripped(name: str) -> str | None:
+    """A name without the words of a sentence around it: "the loss is" 0.5; None where they are all, or between others,
+    as in "end of the best epoch"."""
+    words = name.split(" ")
+    while words and words[0].lower() in _SENTENCE:
+        del words[0]
+    while words and words[-1].lower() in _SENTENCE:
+        del words[-1]
+    return None if not words or any(word.lower() in _SENTENCE for word in words) else " ".join(words)
 
 
 def _last_updates(line: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ Lightning's metrics.csv, fastai's history.csv, Keras' CSVLogger, Ultralytics' re
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars
@@ -18,7 +18,7 @@ from trimtab.table.frames import to_frame
 
 _SEPARATORS = ",\t;|"
 _LOOKED_AT = 30  # lines by which a table is told from text (a guess)
-_NUMBER = re.compile(r"\s*[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?%?|\.\d+|nan|inf(?:inity)?)\s*", re.IGNORECASE)
+_NUMBER = re.compile(r"\s*[-+]?(?:\d[\d.]*(?:,\d+)?(?:e[-+]?\d+)?%?|\.\d+|nan|inf(?:inity)?)\s*", re.IGNORECASE)
 _MISSING = ("", "none", "null", "na", "n/a", "-", "--", "<na>")
 # What a column of text may be called that tells trainings apart, parts of the data, or curves.
 _OF_RUNS = {"run", "run_id", "run_name", "experiment", "trial", "fold", "seed", "model", "model_name", "name"}
@@ -32,8 +32,7 @@ def read(content: Content) -> list[Log] | None:
     separator = _separator(lines)
     if separator is None:
         return _read_printed(content, lines)
-    text = _without_marks(content.text)
-    frame = _parsed(text, separator)
+    frame = _parsed(_without_marks(content.text), separator)
     return logs_of(frame, _format(frame.columns, separator)) if frame is not None else None
 
 
@@ -58,11 +57,7 @@ def logs_of(frame: polars.DataFrame, form: str) -> list[Log]:
 
 def _first_lines(text: str) -> list[str]:
     lines = text[: 1 << 16].splitlines()[: _LOOKED_AT * 4]
-    return [line for line in lines if line.strip() and not _is_comment(line)][:_LOOKED_AT]
-
-
-def _is_comment(line: str) -> bool:
-    return line.startswith("#") and not any(separator in line for separator in _SEPARATORS)
+    return [line for line in lines if line.strip()][:_LOOKED_AT]
 
 
 def _separator(lines: Sequence[str]) -> str | None:
@@ -72,7 +67,8 @@ def _separator(lines: Sequence[str]) -> str | None:
     for separator in _SEPARATORS:
         rows = list(csv.reader(lines, delimiter=separator))
         names, *cells = rows
-        if len(names) < 2 or any(_NUMBER.fullmatch(name) for name in names if name.strip()):
+        is_named = not any(_NUMBER.fullmatch(name) for name in names if name.strip())
+        if len(names) < 2 or not (is_named or all(_NUMBER.fullmatch(name) for name in names)):
             continue
         told = [cell for row in cells for cell in row if cell.strip().lower() not in _MISSING]
         numbers = sum(_NUMBER.fullmatch(cell) is not None for cell in told)
@@ -94,39 +90,47 @@ def _parsed(text: str, separator: str) -> polars.DataFrame | None:
     last = text.rpartition("\n")[2]
     if last and last.count(separator) < text.partition("\n")[0].count(separator):
         text = text[: len(text) - len(last)]
+    if separator != "," and "." not in text:
+        text = text.replace(",", ".")  # decimal commas
+    is_named = not _NUMBER.fullmatch(text.partition("\n")[0].partition(separator)[0])
     try:
         frame = polars.read_csv(
             io.BytesIO(text.encode()), separator=separator, infer_schema_length=0, truncate_ragged_lines=True,
-            comment_prefix="#", ignore_errors=True,
+            comment_prefix="#", ignore_errors=True, has_header=is_named,
         )  # fmt: skip
     except polars.exceptions.PolarsError:
         return None
+    if not is_named:
+        return frame.rename({name: str(i + 1) for i, name in enumerate(frame.columns)})
     # The line of names stands again where a training was begun anew.
     first = frame.columns[0]
     return frame.filter(polars.col(first).is_null() | (polars.col(first) != first))
 
 
 def _read_printed(content: Content, lines: Sequence[str]) -> list[Log] | None:
-    """A table that skorch, fastai and others print: names and numbers with blanks between them."""
-    start = next((i for i, line in enumerate(lines) if _is_heading(line)), None)
-    if start is None:
-        return None
-    names = lines[start].split()
-    rows = [cells for line in lines[start + 1 :] if len(cells := line.split()) == len(names)]
-    numbers = sum(_NUMBER.fullmatch(cell) is not None for cells in rows for cell in cells)
-    if not rows or numbers < 0.5 * len(names) * len(rows):
-        return None
+    """A table that skorch, fastai, spaCy and others print: names and numbers with blanks between them.
+
+    A table of numbers alone has its columns numbered from 1 on.
+    """
     found = [line.split() for line in content.text.splitlines()]
-    kept = [cells for cells in found if len(cells) == len(names) and _NUMBER.fullmatch(cells[0])]
-    columns = {name: [cells[i] for cells in kept] for i, name in enumerate(names)}
-    return logs_of(polars.DataFrame(columns), "a printed table") if len(columns) == len(names) else None
+    for names in _headings(lines):
+        kept = [cells for cells in found if len(cells) == len(names) and _NUMBER.fullmatch(cells[0])]
+        numbers = sum(_NUMBER.fullmatch(cell) is not None for cells in kept for cell in cells)
+        if len(kept) > 1 and len(set(names)) == len(names) and numbers >= 0.5 * len(names) * len(kept):
+            columns = {name: [cells[i] for cells in kept] for i, name in enumerate(names)}
+            return logs_of(polars.DataFrame(columns), "a printed table")
+    return None
 
 
-def _is_heading(line: str) -> bool:
-    """Words alone, two of them names of what a training tells: "epoch train_loss valid_loss time"."""
-    words = line.split()
-    known = sum(named(word).kind != "other" for word in words)
-    return known >= 2 and known >= len(words) / 3 and not any(_NUMBER.fullmatch(word) for word in words)
+def _headings(lines: Sequence[str]) -> Iterator[list[str]]:
+    """The lists of names that a table may have: words, or what two blanks part ("LOSS NER")."""
+    for line in lines:
+        for names in (line.lstrip("# ").split(), re.split(r"\s{2,}", line.strip("# "))):
+            known = sum(named(name).kind != "other" for name in names)
+            if known >= 2 and known >= len(names) / 3 and not any(map(_NUMBER.fullmatch, names)):
+                yield names
+    if lines and all(len(line.split()) > 1 and all(map(_NUMBER.fullmatch, line.split())) for line in lines):
+        yield [str(i + 1) for i in range(len(lines[0].split()))]
 
 
 def _format(names: Sequence[str], separator: str) -> str:
@@ -175,7 +179,8 @@ def _texts(frame: polars.DataFrame) -> list[str]:
 def _column_of_runs(frame: polars.DataFrame) -> str | None:
     """The column that tells trainings apart: of several values, each of which comes with epochs of its own."""
     for name in frame.columns:
-        if plain(name) in _OF_RUNS and 1 < frame[name].n_unique() <= max(2, frame.height // 2):
+        told = frame[name].drop_nulls()
+        if plain(name) in _OF_RUNS and len(told) == frame.height and 1 < told.n_unique() <= max(2, frame.height // 2):
             return name
     return None
 
