@@ -123,6 +123,7 @@ def fit(
     if not quiet:
         print_next(console, (
             ("predict", folder, "NEW.csv", "-o", "predictions.csv"), ("evaluate", folder, "KNOWN.csv"),
+            ("explain", folder, "--budget", "2m"),
             ("fit", "--resume", folder, "--budget", "5m"), ("export", folder, "--python", "train.py"),
         ))  # fmt: skip
 

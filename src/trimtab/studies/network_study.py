@@ -1,6 +1,6 @@
 """NetworkStudy: the study of a caller's own networks, the best of which can be made again. Trains nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from trimtab.evaluation.result import Evaluation
+    from trimtab.findings.worth.account import Account
     from trimtab.model.model import Model
 
 # What the document of such a study is marked by.
@@ -29,9 +30,12 @@ class NetworkStudy(Study):
 
     Attributes:
         networks: what makes them; None where the study was opened without it.
+        explained: measures more of what each choice was worth; None where the study was opened again, without the rows
+            that it was made with.
     """
 
     networks: Networks | None = None
+    explained: "Callable[..., Account] | None" = None
 
     @cached_property
     def module(self) -> "torch.nn.Module":
@@ -57,6 +61,14 @@ class NetworkStudy(Study):
         raise StudyError(
             "This study is of networks of your own, for which no predictions are written: call study.module on inputs."
         )
+
+    def _explained(self, budget: str | float, **options: Any) -> "Account":
+        if self.explained is None:
+            raise StudyError(
+                "The rows of a study of your own networks are not kept: call tt.tune with the same arguments, "
+                f"resume={str(self.out)!r} and counterfactuals=."
+            )
+        return self.explained(self, budget=budget, **options)
 
     def code(self) -> str:
         return _script(self, StudyFolder(self.out))

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,10 @@ class NetworkSubject:
         self, out: Path, result: dict[str, Any], winner: TrialRecord, trials: Sequence[TrialRecord],
         notices: Sequence[str],
     ) -> NetworkStudy:  # fmt: skip
-        return NetworkStudy(out, result, winner, tuple(trials), tuple(notices), self.space.networks)
+        from trimtab.studies.explaining import explained_networks
+
+        explained = partial(explained_networks, self)
+        return NetworkStudy(out, result, winner, tuple(trials), tuple(notices), self.space.networks, explained)
 
     def _first_network(self) -> torch.nn.Module:
         arguments = self.space.recipe(self.space.first).config.module_arguments

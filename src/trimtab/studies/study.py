@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from trimtab.evaluation.result import Evaluation
     from trimtab.findings.worth.account import Account
-    from trimtab.findings.worth.explanation import Explanation
     from trimtab.model.model import Model
+    from trimtab.studies.explanation import Explanation
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,7 +128,7 @@ class Study(ABC):
         `pairs` of runs. Empty where nothing was measured.
         """
         from trimtab.findings.worth.account import Account
-        from trimtab.findings.worth.explanation import rows_frame
+        from trimtab.studies.explanation import rows_frame
 
         return rows_frame(Account.load(StudyFolder(self.out)))
 
@@ -148,14 +148,24 @@ class Study(ABC):
         Raises StudyError where nothing was measured so far and there is no budget, where the data are others, and for
         networks of your own whose study was not made in this process; OptionError for a knob that there is not.
         """
-        from trimtab.findings.worth.explanation import Explanation
         from trimtab.studies.explaining import kept_account
+        from trimtab.studies.explanation import Explanation
 
         if budget is not None:
             account = self._explained(budget, knob=knob, data=data, threads=threads, stop=stop, abort=abort)
         else:
-            account = kept_account(StudyFolder(self.out)).about(knob)
+            account = kept_account(StudyFolder(self.out), knob)
         return Explanation(account, self.findings)
+
+    @property
+    def worth(self) -> tuple[str, ...]:
+        """What mattered most of the winner's choices, how long was right, and how much was measured, in sentences;
+        nothing where nothing was measured."""
+        from trimtab.findings.worth.account import Account
+        from trimtab.findings.worth.words import worth_in_words
+
+        account = Account.load(StudyFolder(self.out))
+        return () if account is None else worth_in_words(account)
 
     @abstractmethod
     def _explained(self, budget: str | float, **options: Any) -> "Account":

@@ -6,18 +6,16 @@ Knows explanations; it trains nothing.
 import io
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rich.console import Console
 
+from trimtab.findings.finding import Findings
 from trimtab.findings.worth import words
 from trimtab.findings.worth.account import Account, Row
 from trimtab.terminal.console import say
 from trimtab.terminal.findings import MOST_SHOWN, print_findings
 from trimtab.text.layout import number, table_in_text
-
-if TYPE_CHECKING:
-    from trimtab.findings.worth.explanation import Explanation
 
 # Characters of a picture of an interval, with the winner in the middle; and how many medians of an interval's end it
 # reaches, so that one choice that ruins all does not flatten the others.
@@ -25,14 +23,24 @@ PICTURE, REACH = 31, 2.5
 SHOWN = 15
 
 
-def explanation_in_text(explanation: "Explanation", width: int = 100) -> str:
+class Explained(Protocol):
+    """What is asked of an `Explanation`."""
+
+    @property
+    def account(self) -> Account: ...
+
+    @property
+    def findings(self) -> Findings: ...
+
+
+def explanation_in_text(explanation: Explained, width: int = 118) -> str:
     """What `print_explanation` prints, as text."""
     stream = io.StringIO()
     print_explanation(Console(file=stream, markup=False, highlight=False, emoji=False, width=width), explanation)
     return stream.getvalue().strip("\n")
 
 
-def print_explanation(console: Console, explanation: "Explanation", *, everything: bool = False) -> None:
+def print_explanation(console: Console, explanation: Explained, *, everything: bool = False) -> None:
     """All of it; of many comparisons and findings the most telling ones, unless `everything` is asked for."""
     account = explanation.account
     say(console, f"Winner: {account.winner['words']}.")

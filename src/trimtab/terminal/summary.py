@@ -22,6 +22,9 @@ class Summarised(Protocol):
     @property
     def words(self) -> str: ...
 
+    @property
+    def worth(self) -> tuple[str, ...]: ...
+
     def summary(self) -> dict[str, Any]: ...
 
 
@@ -43,6 +46,7 @@ def _networks_in_text(study: Summarised, width: int) -> str:
     blocks = [
         paragraph(f"Best config: {study.words}.", width),
         table_in_text(headings, rows, width, right=range(1, len(headings))),
+        *(paragraph(text, width, indent="  ") for text in study.worth),
         f"Study:  {result['out']}  ({effort_in_words(result)})",
     ]
     return "\n\n".join(blocks)
@@ -58,6 +62,10 @@ def print_summary(console: Console, study: Summarised) -> None:
     for text in verdicts(result):
         say(console, text, indent="  ")
     console.print()
+    for text in study.worth:
+        say(console, text, indent="  ")
+    if study.worth:
+        console.print()
     out = Path(result["out"])
     say(console, f"Model:  {out / 'model'}")
     for name, file in (("Curves", out / "curves.parquet"), ("Rows", out / "predictions.parquet")):

@@ -78,5 +78,8 @@ class Budget:
         """Seconds until searching must end."""
         return self.left - self.reserve
 
+    def is_told_to_end(self) -> bool:
+        return self.stop.is_set() or self.abort.is_set()
+
     def is_over(self) -> bool:
-        return self.stop.is_set() or self.abort.is_set() or self.search_left <= 0
+        return self.is_told_to_end() or self.search_left <= 0

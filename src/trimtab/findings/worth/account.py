@@ -25,7 +25,7 @@ HALF_OF_THE_ROWS = "half"
 class Row:
     """One alternative beside the winner: its error less the winner's (above 0: it is worse), the ends of the interval,
     None where there are none, and from how many pairs of runs; `rate` is the learning rate that was found for it, and
-    `looks` are the calls that have looked at it."""
+    `looks` are the calls that have looked at it; `change` are the knobs as they would be given to train so."""
 
     knob: str
     value: Any
@@ -36,6 +36,7 @@ class Row:
     pairs: int = 0
     rate: float | None = None
     looks: int = 0
+    change: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -45,10 +46,14 @@ class Row:
         """The same with what was found."""
         ends = (found.value, found.low, found.high)
         value, low, high = (float(end) if math.isfinite(end) else None for end in ends)
-        return Row(self.knob, self.value, value, low, high, found.verdict, found.pairs, rate, self.looks)
+        change = self.change if rate is None else {**self.change, "lr": rate}
+        return replace(
+            self, difference=value, low=low, high=high, verdict=found.verdict, pairs=found.pairs, rate=rate,
+            change=change,
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name not in ("rate", "looks")}
+        return {name: value for name, value in asdict(self).items() if name not in ("rate", "looks", "change")}
 
 
 @dataclass(frozen=True)
@@ -118,8 +123,11 @@ class Account:
         return tuple(row for row in self.rows if row.verdict == NOT_REACHED)
 
     def about(self, knob: str | None) -> "Account":
-        """The same with the comparisons of one knob alone, where one is named."""
-        return self if knob is None else replace(self, rows=tuple(row for row in self.rows if row.knob == knob))
+        """The same of one knob alone, where one is named: how long to train is asked of stopping rules too."""
+        if knob is None:
+            return self
+        rows = tuple(row for row in self.rows if row.knob == knob)
+        return replace(self, rows=rows, path=(), stopping=self.stopping if knob == "epochs" else ())
 
     def shown(self, error: float) -> float:
         """The figure users read."""

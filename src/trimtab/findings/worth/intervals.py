@@ -101,7 +101,9 @@ class Prior:
         halves = numpy.array([each.freedom / 2 for each in known])
         logs = numpy.log([each.variance for each in known]) - special.digamma(halves) + numpy.log(halves)
         excess = logs.var(ddof=1) - special.polygamma(1, halves).mean()
-        freedom = min(MOST_FREEDOM, 2 * _inverse_trigamma(excess)) if excess > 0 else MOST_FREEDOM
+        freedom = 2 * _inverse_trigamma(excess) if excess > 0 else math.inf
+        if freedom >= MOST_FREEDOM:
+            return cls(float(numpy.exp(logs.mean())), MOST_FREEDOM)
         middle = logs.mean() + special.digamma(freedom / 2) - math.log(freedom / 2)
         return cls(float(numpy.exp(middle)), float(freedom))
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from trimtab.findings.worth.account import AT_WINNERS_RATE, HALF_OF_THE_ROWS, Account, Row, Stop
 from trimtab.findings.worth.intervals import ALIKE, BETTER, WORSE
+from trimtab.knobs.effects import flag
 from trimtab.knobs.table import KNOBS
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
@@ -14,7 +15,7 @@ HINDSIGHT = "best of hindsight"
 
 def named(knob: str, value: object) -> str:
     """A choice as a sentence speaks of it: "the learning rate 0.01", "half of the rows"."""
-    text = figure(value) if isinstance(value, float) else str(value)
+    text = _shown(value)
     if value == HALF_OF_THE_ROWS:
         return "half of the rows"
     if knob == AT_WINNERS_RATE:
@@ -50,8 +51,10 @@ def mattered_most(account: Account) -> str:
     reached = account.reached
     if not reached:
         return "Nothing was measured of what each choice was worth: there was no time for it."
-    surely = [row for row in reached if row.verdict in (BETTER, WORSE) and row.difference is not None]
-    lost = [row for row in reached if row.verdict == WORSE and row.difference is None]
+    # Another optimizer at a rate that is not its own says how far rates lie apart, and little of the choice.
+    fair = [row for row in reached if row.knob != AT_WINNERS_RATE]
+    surely = [row for row in fair if row.verdict in (BETTER, WORSE) and row.difference is not None]
+    lost = [row for row in fair if row.verdict == WORSE and row.difference is None]
     better = [row for row in surely if row.verdict == BETTER]
     if better:
         best = min(better, key=lambda row: row.difference or 0.0)
@@ -73,12 +76,26 @@ def mattered_most(account: Account) -> str:
     return sentence(f"What mattered most: {named(worst.knob, worst.value)} costs {by(account, worst)}{others}")
 
 
+def _how(row: Row) -> str:
+    """How to train so, from the command line."""
+    flags = " ".join(f"{flag(knob)} {_shown(value)}" for knob, value in row.change.items() if knob in KNOBS)
+    return f": fit with {flags}" if flags else ""
+
+
+def _shown(value: object) -> str:
+    return figure(value) if isinstance(value, float) else str(value)
+
+
 def stopping_in_words(account: Account) -> str:
     """What patience would have done, in one sentence; "" where it was not looked at."""
     rules = {stop.rule: stop for stop in account.stopping}
     whole = rules.get("no stopping")
     if whole is None or whole.epochs <= 0:
         return ""
+    if whole.kept >= 0.97 * whole.epochs:
+        return (
+            f"How long: the best of {whole.epochs:.0f} epochs is one of the last, so that more of them may do better."
+        )
     enough = next((stop for stop in _patient(account.stopping) if _is_as_good(account, stop, whole)), None)
     if enough is None or enough.epochs >= whole.epochs:
         return sentence(

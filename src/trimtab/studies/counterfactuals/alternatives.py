@@ -37,7 +37,8 @@ class Alternative:
     """A config that differs from the winner's in one `knob`, and what it is there.
 
     `rows`: whether it trains on all rows of a fold or on half of them. `rates` are learning rates of which the best is
-    to be found first, in the training parts: another optimizer would be judged by a rate that is not its own.
+    to be found first, in the training parts: another optimizer would be judged by a rate that is not its own. `given`
+    are the knobs where the value is not simply that of one knob.
     """
 
     knob: str
@@ -46,6 +47,15 @@ class Alternative:
     rows: Rows = "all"
     rates: tuple[float, ...] = ()
     place: int = 0
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def change(self) -> Mapping[str, Any]:
+        """The knobs as they would be given to train so; nothing where that is no matter of knobs."""
+        if self.given or self.rows != "all":
+            return self.given
+        knob = "optimizer" if self.knob == AT_WINNERS_RATE else self.knob
+        return {knob: self.value}
 
     @property
     def name(self) -> str:
@@ -111,7 +121,8 @@ def _losses(winner: Config, variable: Variable) -> list[Alternative]:
             )
             if not is_like:
                 value = f"{name} ({own} {parameter:g})" if own else name
-                made.append(Alternative("loss", value, replace(winner, loss=loss)))
+                given = {"loss": name} | ({own: parameter} if own else {})
+                made.append(Alternative("loss", value, replace(winner, loss=loss), given=given))
     # One value of each loss first.
     firsts = {each.config.loss.name: each for each in reversed(made)}
     return sorted(made, key=lambda each: firsts[each.config.loss.name] is not each)
@@ -141,7 +152,9 @@ def _other_optimizers(winner: Config) -> list[str]:
         return []
     telling = ("adam", "sgd", "adamw", "momentum")
     others = [*telling, *(name for name in OPTIMIZERS if name not in telling)]
-    return [name for name in others if name != winner.optimizer.name]
+    # Without weight decay these two are one.
+    twin = {"adam": "adamw", "adamw": "adam"}.get(winner.optimizer.name) if not winner.optimizer.weight_decay else None
+    return [name for name in others if name not in (winner.optimizer.name, twin)]
 
 
 def _with_optimizer(winner: Config, name: str, constants: Mapping[str, float], rate: float) -> Config:

@@ -12,7 +12,7 @@ from trimtab.findings.worth.account import Account, ranked
 from trimtab.findings.worth.intervals import MOST_LOOKS
 from trimtab.studies.counterfactuals.alternatives import Alternative, alternatives_of, with_rate
 from trimtab.studies.counterfactuals.costs import Costs
-from trimtab.studies.counterfactuals.ground import MOST_REPETITIONS, Ground
+from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.paired_runs import PairedRuns, Wanted
 from trimtab.studies.counterfactuals.purse import Purse
 from trimtab.studies.counterfactuals.run_book import COUNTERFACTUAL, WINNER, Key, RunBook
@@ -41,7 +41,7 @@ class Comparing:
     runs: PairedRuns
     book: RunBook
     purse: Purse
-    keep: Callable[[Account], None]
+    keep: Callable[[Account], Account]
     only: str | None = None
     grown: set[Key] = field(default_factory=set)
 
@@ -54,7 +54,9 @@ class Comparing:
 
     def more_repetitions(self, account: Account) -> Account:
         """One repetition more of every alternative, and again, which narrows their intervals."""
-        return self._trained(account, [(r,) for r in range(self.ground.fewest_repetitions, MOST_REPETITIONS)])
+        return self._trained(
+            account, [(r,) for r in range(self.ground.fewest_repetitions, self.ground.most_repetitions)]
+        )
 
     def _trained(self, account: Account, rounds: Sequence[tuple[int, ...]]) -> Account:
         waiting = self._units(account, rounds)
@@ -64,8 +66,7 @@ class Comparing:
             account = replace(account, rates=self._rates(account, chunk))
             self._train(account, chunk)
             self.purse.spent(sum(unit.cost for unit in chunk), time.monotonic() - began)
-            account = self.concluded(account)
-            self.keep(account)
+            account = self.keep(self.concluded(account))
         return account
 
     # -- what is trained
@@ -121,6 +122,8 @@ class Comparing:
     def concluded(self, account: Account) -> Account:
         """The account with new figures of all alternatives that have more runs than before this call, which is one look
         at all of them."""
+        if WINNER not in self.grown and not self.book.has(WINNER, 0):
+            return account  # the time was over before anything could be compared with it
         grown = [row for row in account.rows if key_of(row.knob, row.value) in self.grown]
         paired = [self.book.pairs(WINNER, key_of(row.knob, row.value)) for row in grown]
         # The steps of the path, where this call walked it, are claims too.

@@ -17,9 +17,9 @@ from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
 from trimtab.training.metrics import Metric
 
-# Repetitions at most: with twelve of five folds the correction for overlapping training parts is all that is left of an
-# interval's width.
-MOST_REPETITIONS = 12
+# Repetitions at most. Of overlapping folds, more than four narrow an interval by a few per cent: what is left of its
+# width is the overlap of training parts. Seeds on one part are narrowed by each (a guess where they no longer pay).
+MOST_OF_FOLDS, MOST_SEEDS = 4, 10
 # Seeds of repetitions lie this far from the study's own, whose weights and orders chose the winner.
 FIRST_SEED = 1_000
 # Folds whose training parts tell the rate of an optimizer (a guess: rates differ by factors of three, which two show),
@@ -71,6 +71,10 @@ class Ground:
         """Below which nothing can be said: two of several folds, three seeds of one part."""
         return 2 if self.folds > 1 else 3
 
+    @property
+    def most_repetitions(self) -> int:
+        return MOST_OF_FOLDS if self.folds > 1 else MOST_SEEDS
+
     def seed_of(self, repetition: int) -> int:
         return self.seed + FIRST_SEED + repetition
 
@@ -105,7 +109,7 @@ class Ground:
 
     @cached_property
     def _drawings(self) -> int:
-        return 1 if self.redrawn(0) is None else MOST_REPETITIONS
+        return 1 if self.redrawn(0) is None else self.most_repetitions
 
     def _folds_of(self, repetition: int) -> Sequence[Fold]:
         if self._drawings == 1:

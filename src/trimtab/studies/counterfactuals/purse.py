@@ -67,4 +67,4 @@ def purse_of(call: Call, *, each: float, trials: int) -> Purse:
     if seconds is not None:
         seconds = min(seconds, budget.afterwards)
     trainings = None if call.trials is None else call.explaining * trials
-    return Purse(seconds, trainings, each, lambda: budget.stop.is_set() or budget.abort.is_set())
+    return Purse(seconds, trainings, each, budget.is_told_to_end)

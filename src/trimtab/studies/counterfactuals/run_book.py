@@ -12,7 +12,7 @@ import polars
 
 from trimtab.findings.worth import intervals
 from trimtab.findings.worth.intervals import Paired
-from trimtab.studies.counterfactuals.ground import MOST_REPETITIONS, Ground
+from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.paired_runs import Trained, judged_rows
 from trimtab.training.run import Curves
 from trimtab.tuning.curves import curves_frame
@@ -81,18 +81,23 @@ class RunBook:
     def has_all(self, keys: Iterable[Key], repetitions: Sequence[int]) -> bool:
         return all(self.has(key, repetition) for key in keys for repetition in repetitions)
 
-    def mean(self, key: Key, repetitions: Sequence[int] = range(MOST_REPETITIONS)) -> float:
+    def mean(self, key: Key, repetitions: Sequence[int] | None = None) -> float:
         """The mean error over folds and those repetitions that are whole."""
-        return float(self._table(key, [r for r in repetitions if self.has(key, r)]).mean())
+        return float(self._table(key, self._whole(repetitions, key)).mean())
 
-    def pairs(self, base: Key, other: Key, repetitions: Sequence[int] = range(MOST_REPETITIONS)) -> Paired:
+    def pairs(self, base: Key, other: Key, repetitions: Sequence[int] | None = None) -> Paired:
         """By how much the errors of `other` are larger, in all repetitions that both have."""
-        both = [r for r in repetitions if self.has(base, r) and self.has(other, r)]
+        both = self._whole(repetitions, base, other)
         values = self._table(other, both) - self._table(base, both)
         if self.ground.folds > 1:
             return Paired.over_folds(values, self.ground.judged_per_trained)
         units = len(self.ground.data.folds[0].validation)
         return Paired.over_rows(values, self.variances.get(other, 0.0), units)
+
+    def _whole(self, repetitions: Sequence[int] | None, *keys: Key) -> list[int]:
+        """Those repetitions of which each has every fold; of all where none are named."""
+        asked = range(self.ground.most_repetitions) if repetitions is None else repetitions
+        return [repetition for repetition in asked if all(self.has(key, repetition) for key in keys)]
 
     def _table(self, key: Key, repetitions: Sequence[int]) -> numpy.ndarray:
         """The errors [repetitions, folds]."""
@@ -109,7 +114,7 @@ class RunBook:
     def _vary(self, key: Key) -> None:
         """Note how the differences to the winner vary over rows, from all predictions that are at hand."""
         ground = self.ground
-        both = [r for r in range(MOST_REPETITIONS) if {(key, r), (WINNER, r)} <= self._predictions.keys()]
+        both = [r for r in range(ground.most_repetitions) if {(key, r), (WINNER, r)} <= self._predictions.keys()]
         if key == WINNER or ground.metric is None or not both:
             return
         truth, weights, places = judged_rows(ground.data)

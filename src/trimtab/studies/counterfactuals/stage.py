@@ -44,9 +44,10 @@ class Stage:
         account = self._begun(book)
         before = account.seconds
 
-        def keep(now: Account) -> None:
+        def keep(now: Account) -> Account:
             now = replace(now, seconds=round(before + time.monotonic() - started, 2))
             now.save(self.folder, book.frame(), book.curves_frame())
+            return now
 
         runs = PairedRuns(self.ground, self.purse.is_over)
         comparing = Comparing(self.ground, runs, book, self.purse, keep, self.only)
@@ -58,13 +59,11 @@ class Stage:
             steps.insert(2, walking.walked)
         try:
             for step in steps:
-                account = step(account)
-                keep(account)
+                account = keep(step(account))
         finally:
             runs.close()
         if comparing.grown:
-            account = comparing.looked(comparing.concluded(account))
-            keep(account)
+            account = keep(comparing.looked(comparing.concluded(account)))
         return account
 
     def _begun(self, book: RunBook) -> Account:
@@ -74,7 +73,8 @@ class Stage:
             book.remember(*self.folder.read_counterfactuals())
             return kept
         ground = self.ground
-        rows = tuple(Row(each.knob, each.value) for each in alternatives_of(ground.winner, ground.variable))
+        every = alternatives_of(ground.winner, ground.variable)
+        rows = tuple(Row(each.knob, each.value, change=dict(each.change)) for each in every)
         metric = "" if ground.metric is None else ground.metric.name
         return Account(self.winner, metric, greater_is_better(ground.metric), rows)
 

@@ -1,0 +1,226 @@
+"""The stage beside a winner: runs in pairs, what they come to, what is kept, and going on with it."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy
+import polars
+import pytest
+from torch import nn
+
+import trimtab as tt
+from trimtab.errors import OptionError, StudyError
+from trimtab.findings.worth.account import Account
+from trimtab.listeners.listeners import Listeners
+from trimtab.machine import lanes_in_threads
+from trimtab.studies.call import Call
+from trimtab.studies.counterfactuals.grounds import ensemble_of_table, ground_of_table
+from trimtab.studies.counterfactuals.paired_runs import PairedRuns
+from trimtab.studies.counterfactuals.purse import Purse
+from trimtab.studies.counterfactuals.run_book import RunBook
+from trimtab.studies.counterfactuals.stage import Stage, words_of_winner
+from trimtab.studies.counterfactuals.walking import Walking
+from trimtab.studies.request import TableOptions
+from trimtab.studies.table_subject import TableSubject
+from trimtab.tuning.folder import StudyFolder
+
+KNOBS = {"epochs": 4, "width": 8, "depth": 1, "batch_size": 32, "inputs": "scaled", "optimizer": "adam"}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    rng = numpy.random.default_rng(0)
+    x = rng.normal(size=(150, 3))
+    path = tmp_path_factory.mktemp("table") / "rows.csv"
+    frame = polars.DataFrame(x, schema=["a", "b", "c"])
+    frame.with_columns(y=polars.Series(x[:, 0] - 2 * x[:, 1] + 0.1 * rng.normal(size=150))).write_csv(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def searched(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("studies") / "rows"
+    return tt.tune(table, "y", trials=2, threads=1, out=out, counterfactuals=0, quiet=True, **KNOBS)
+
+
+@pytest.fixture
+def study(searched, tmp_path):
+    shutil.copytree(searched.out, tmp_path / "study")
+    return tt.load(tmp_path / "study")
+
+
+def ground_of(study):
+    """What the best tuned trial was trained on, its ensemble's step, and the folder."""
+    folder = StudyFolder(study.out)
+    call = Call.checked(
+        budget="1h", trials=None, threads=1, device="cpu", out=None, resume=study.out, stop=None, abort=None,
+        started=None, listeners=Listeners(),
+    )  # fmt: skip
+    request, _ = TableOptions().request(folder)
+    subject = TableSubject.read(request, call)
+    winner = next(record for record in study.trials if not record.name)
+    last = ensemble_of_table(subject, folder, winner, study.result["ensemble"])
+    return ground_of_table(subject, winner, call), winner, last
+
+
+def stage(study, purse, **options):
+    ground, winner, last = ground_of(study)
+    with lanes_in_threads():
+        return Stage(ground, StudyFolder(study.out), purse, words_of_winner(winner), ensemble=last, **options).account()
+
+
+def test_runs_come_in_pairs_and_give_the_figures_that_are_shown(study):
+    account = stage(study, Purse(None, 24.0))
+    runs = polars.read_parquet(study.out / "counterfactuals.parquet")
+    winner = runs.filter(polars.col("knob") == "winner").sort("seed", "fold")
+    assert len(account.reached) >= 3
+    for row in account.reached:
+        own = runs.filter((polars.col("knob") == row.knob) & (polars.col("value") == str(row.value))).sort(
+            "seed", "fold"
+        )
+        assert own.select("seed", "fold").rows() == winner.head(len(own)).select("seed", "fold").rows()
+        assert row.difference == pytest.approx((own["error"] - winner.head(len(own))["error"]).mean())
+        assert row.pairs == len(own)
+        assert row.low < row.difference < row.high
+    assert account.winner["score"] == pytest.approx(winner["error"].mean())
+    curves = polars.read_parquet(study.out / "counterfactual_curves.parquet")
+    assert curves.select("stage", "knob", "value", "fold", "seed").n_unique() == len(runs)
+
+
+def test_it_is_no_part_of_the_search(study):
+    before = [record.number for record in study.trials]
+    stage(study, Purse(None, 8.0))
+    after = tt.load(study.out)
+    assert [record.number for record in after.trials] == before
+    assert set(after.curves["trial"].unique()) <= set(before)
+    assert after.result == study.result
+
+
+def test_what_was_not_reached_says_so(study):
+    account = stage(study, Purse(None, 5.0))
+    assert account.not_reached
+    printed = account.to_json()
+    assert len(printed["not_reached"]) == len(account.not_reached)
+    assert {row["verdict"] for row in printed["rows"]} <= {"better", "worse", "alike"}
+
+
+def test_stopping_rules_are_read_off_one_training(study):
+    stops = {stop.rule: stop for stop in stage(study, Purse(None, 5.0)).stopping}
+    assert stops["no stopping"].epochs == 4
+    assert stops["best of hindsight"].score <= stops["no stopping"].score
+    assert stops["patience 5"].kept <= stops["patience 5"].epochs
+
+
+def test_a_later_call_goes_on_and_looks_once_more(study):
+    first = stage(study, Purse(None, 12.0))
+    later = stage(study, Purse(None, 12.0))
+    assert (first.looks, later.looks) == (1, 2)
+    assert len(later.reached) > len(first.reached)
+    old = {row.name: row for row in first.reached}
+    again = {row.name: row for row in later.reached}
+    assert old.keys() <= again.keys()
+    assert Account.load(StudyFolder(study.out)) == later
+
+
+def test_another_winner_begins_anew(study):
+    account = stage(study, Purse(None, 8.0))
+    document = json.loads((study.out / "findings.json").read_text())
+    document["counterfactuals"]["winner"]["config"] = {"epochs": 99}
+    (study.out / "findings.json").write_text(json.dumps(document))
+    assert stage(study, Purse(None, 8.0)).looks == account.looks == 1
+
+
+def test_one_knob_alone(study):
+    account = stage(study, Purse(None, 30.0), only="lr")
+    assert {row.knob for row in account.reached} == {"lr"}
+    assert not account.path
+
+
+def test_the_path_adds_up(study):
+    ground, winner, last = ground_of(study)
+    ground = replace(ground, beginner=replace(ground.beginner, epochs=4, network=winner.config.network))
+    runs, book = PairedRuns(ground, lambda: False), RunBook(ground)
+    walking = Walking(ground, runs, book, Purse(None, 1e9), last)
+    account = walking.walked(Account(words_of_winner(winner), "rmse", False))
+    runs.close()
+    path = account.path
+    assert path[0].knob == "beginner"
+    assert len(path) > 3
+    falls = sum(step.gain for step in path[1:])
+    assert path[0].score - falls == pytest.approx(path[-1].score)
+    # Its order is that of other seeds than those that tell it.
+    seeds = book.frame().filter(polars.col("stage") == "path").group_by(polars.col("knob").str.contains("alone"))
+    assert [set(part["seed"]) for _, part in sorted(seeds)] == [{1001, 1002}, {1000}]
+
+
+def test_who_is_stopped_keeps_what_was_finished(study):
+    folder = StudyFolder(study.out)
+
+    def something_is_kept():
+        kept = Account.load(folder)
+        return kept is not None and len(kept.reached) > 0
+
+    account = stage(study, Purse(None, 30.0, told_to_stop=something_is_kept))
+    assert account.reached
+    assert Account.load(StudyFolder(study.out)).to_json() == account.to_json()
+    assert account.not_reached
+
+
+def test_a_study_explains_itself(study):
+    with pytest.raises(StudyError, match="nothing measured"):
+        study.explain()
+    assert study.counterfactuals.is_empty()
+    assert study.worth == ()
+    explanation = study.explain(budget="6s", threads=1)
+    assert study.counterfactuals.columns == ["knob", "value", "difference", "low", "high", "verdict", "pairs"]
+    assert set(explanation.to_json()) == {"winner", "rows", "path", "stopping", "not_reached", "findings"}
+    assert json.loads(json.dumps(explanation.to_json(), allow_nan=False))
+    assert "better │ worse" in str(explanation)
+    assert explanation.words in study.worth
+    with pytest.raises(OptionError, match="knob to explain"):
+        study.explain("los")
+    assert {row.knob for row in study.explain("lr").account.rows} == {"lr"}
+
+
+def test_other_data_are_refused(study, tmp_path):
+    other = tmp_path / "other.csv"
+    polars.read_csv(study_data(study)).with_columns(polars.col("y") + 1).write_csv(other)
+    with pytest.raises(StudyError, match="other data"):
+        study.explain(budget="5s", data=other)
+
+
+def study_data(study):
+    return json.loads((study.out / "study.json").read_text())["asked"]["data"]
+
+
+def test_trials_that_are_counted_have_their_share_counted(table, tmp_path):
+    study = tt.tune(
+        table, "y", trials=12, threads=1, out=tmp_path / "study", counterfactuals="50%", quiet=True, **KNOBS
+    )
+    assert study.worth
+    assert len(study.counterfactuals.filter(polars.col("verdict") != "not reached")) >= 1
+
+
+@pytest.mark.parametrize("share", ["60%", "-1", "a lot", 0.7, True])
+def test_a_share_that_cannot_be_is_refused(table, share):
+    with pytest.raises(OptionError, match="counterfactuals= is"):
+        tt.tune(table, "y", trials=1, counterfactuals=share)
+
+
+def test_networks_of_ones_own_are_explained_too(tmp_path):
+    rng = numpy.random.default_rng(0)
+    x = rng.normal(size=(120, 3)).astype("float32")
+
+    def make(hidden):
+        return nn.Sequential(nn.Linear(3, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+    study = tt.tune(
+        make, data=(x, x[:, :1] - x[:, 1:2]), space={"hidden": [2, 8], "lr": [1e-2, 3e-2]}, trials=2, epochs=4,
+        threads=1, out=tmp_path / "study", quiet=True,
+    )  # fmt: skip
+    explanation = study.explain(budget="6s", threads=1)
+    assert {"hidden", "lr", "epochs"} <= {row.knob for row in explanation.account.rows}
+    assert explanation.account.reached
+    with pytest.raises(StudyError, match="resume="):
+        tt.load(study.out, make).explain(budget="5s")
