@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import trimtab as tt
+from trimtab.training.config import Config
 
 N = 40
 FILES = Path(__file__).parent / "findings" / "logs" / "files"
@@ -175,12 +176,13 @@ def test_a_study_is_judged_by_its_winner(tmp_path: Path) -> None:
     polars.concat([polars.read_parquet(tmp_path / f"part{i}.parquet") for i in (0, 1)]).cast(
         {"trial": polars.Int32, "fold": polars.Int32}
     ).write_parquet(tmp_path / "curves.parquet")
-    result = {"metric": "rmse", "task": "regression", "winner": 0, "config": {"lr": 0.1, "epochs": N}}
+    config = Config(epochs=N).to_json()
+    result = {"metric": "rmse", "task": "regression", "winner": 0, "config": config, "rows": {"train": 90, "valid": 10}}
     document = {"kind": "trimtab study", "format": 2, "asked": {"greater_is_better": False}, "result": result}
     (tmp_path / "study.json").write_text(json.dumps(document))
     found = tt.diagnose(tmp_path)
     assert "trial 0, the winner" in found.notes[0]
-    assert (found.record.metric, found.record.knobs["lr"]) == ("rmse", 0.1)
+    assert (found.record.metric, found.record.knobs["epochs"], found.record.facts["train_rows"]) == ("rmse", N, 90)
     assert "trial 1" in tt.diagnose(tmp_path, run="1").notes[0]
     with pytest.raises(tt.OptionError, match='no run "9"'):
         tt.diagnose(tmp_path, run="9")

@@ -203,6 +203,10 @@ def test_trainings_in_a_column(tmp_path: Path) -> None:
     assert understood(path, "1")[1].train_loss[0] == pytest.approx(TRAIN[0] + 1)
     with pytest.raises(tt.OptionError, match='no run "7"'):
         read(path, "7")
+    path = at(tmp_path, "log.csv", text.replace("fold,", "model,fold,", 1).replace("\n", "\na,").removesuffix("a,"))
+    assert "3 trainings (0, 1 and 2)" in read(path).notes[0]
+    text = path.read_text() + "".join(f"b,0,{i},{TRAIN[i]}\n" for i in range(N))
+    assert "(a/0, a/1, a/2 and b/0)" in read(at(tmp_path, "log.csv", text)).notes[0]
 
 
 def test_a_table_without_names_has_its_columns_counted(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def trained(log: Log, columns: Columns, run: str | None = None) -> Trained:
     """
     notes: list[str] = []
     parts = _trainings(_rows(log, columns, notes), notes)
-    which = len(parts) if run is None or run == log.run else _number(run, parts)
+    which = len(parts) if run is None or log.run else _number(run, parts)  # a log with a name was found by it
     rows = parts[which - 1]
     if len(parts) > 1:
         notes.append(f"The log holds {len(parts)} trainings one after another: this is number {which} (--run NUMBER).")

@@ -45,9 +45,8 @@ def _log(rows: polars.DataFrame, document: dict[str, Any], winner: int | None) -
         known["ended"] = rows["ended"][-1]
     if result.get("task") in ("regression", "classification"):
         known["task"] = result["task"]
-    if is_winner and isinstance(result.get("config"), dict):
-        known["knobs"] = result["config"]
-        known["planned"] = result["config"].get("epochs")
+    if is_winner:
+        known |= _how_trained(result)
     numbers = rows.select(polars.selectors.numeric()).drop("trial", "fold").cast(polars.Float64)
     best = _best(numbers, greater_is_better=bool(known.get("greater_is_better")))
     if best is not None:
@@ -55,6 +54,21 @@ def _log(rows: polars.DataFrame, document: dict[str, Any], winner: int | None) -
     which = f"trial {trial}{', the winner' if is_winner else ''}"
     note = f"This is {which}, in fold {fold}: --run TRIAL/FOLD shows another."
     return Log("a study of trimtab", numbers, f"{trial}/{fold}", (note,), known, is_default=is_winner and fold == 0)
+
+
+def _how_trained(result: dict[str, Any]) -> dict[str, Any]:
+    """The knobs of the winner, the epochs that were planned, and on how many rows it was trained and judged."""
+    from trimtab.findings.of_run import knobs_of
+    from trimtab.training.config import Config
+
+    try:
+        config = Config.from_json(result["config"])
+    except (KeyError, TypeError, ValueError):
+        return {}  # of an older trimtab
+    rows = result.get("rows") or {}
+    parts = {"train": "train_rows", "valid": "validation_rows"}
+    facts = {fact: float(rows[part]) for part, fact in parts.items() if rows.get(part)}
+    return {"knobs": knobs_of(config), "planned": config.epochs, "facts": facts}
 
 
 def _best(curves: polars.DataFrame, *, greater_is_better: bool) -> float | None:

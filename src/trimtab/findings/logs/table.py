@@ -45,11 +45,15 @@ def logs_of(frame: polars.DataFrame, form: str) -> list[Log]:
     """One log, or one per training that a column of text or numbers tells apart."""
     frame = frame.rename({name: name.strip() for name in frame.columns} if _are_distinct(frame.columns) else {})
     frame = _curves_side_by_side(frame)
-    runs = _column_of_runs(frame)
-    if runs is None:
+    runs = _columns_of_runs(frame)
+    if not runs:
         return [Log(form, _numbers(_parts_side_by_side(frame)))]
     parts = frame.with_columns(polars.col(runs).cast(polars.String)).partition_by(runs, maintain_order=True)
-    return [Log(form, _numbers(_parts_side_by_side(part.drop(runs))), run=str(part[runs][0])) for part in parts]
+    names = ["/".join(part.select(runs).row(0)) for part in parts]
+    return [
+        Log(form, _numbers(_parts_side_by_side(part.drop(runs))), run=name)
+        for name, part in zip(names, parts, strict=True)
+    ]
 
 
 # -- text
@@ -176,13 +180,14 @@ def _texts(frame: polars.DataFrame) -> list[str]:
     return [column.name for column in texts.iter_columns() if _as_numbers(column) is None]
 
 
-def _column_of_runs(frame: polars.DataFrame) -> str | None:
-    """The column that tells trainings apart: of several values, each of which comes with epochs of its own."""
+def _columns_of_runs(frame: polars.DataFrame) -> list[str]:
+    """The columns that tell trainings apart: of several values, each of which comes with rows of its own."""
+    found = []
     for name in frame.columns:
         told = frame[name].drop_nulls()
         if plain(name) in _OF_RUNS and len(told) == frame.height and 1 < told.n_unique() <= max(2, frame.height // 2):
-            return name
-    return None
+            found.append(name)
+    return found
 
 
 def _parts_side_by_side(frame: polars.DataFrame) -> polars.DataFrame:
