@@ -47,10 +47,19 @@ def test_a_healthy_training_is_told_so() -> None:
     assert "Nothing wrong was found" in str(found)
 
 
-def test_one_epoch_cannot_be_judged() -> None:
-    found = tt.diagnose({"epoch": [1], "loss": [0.5], "val_loss": [0.6]})
+@pytest.mark.parametrize("epochs", [1, 2, 4])
+def test_a_few_epochs_cannot_be_judged(epochs: int) -> None:
+    found = tt.diagnose({name: column[:epochs] for name, column in healthy().items()})
     assert found.status == 3
     assert "Nothing could be judged" in str(found)
+
+
+def test_the_checks_that_ran_are_named_and_those_that_could_not() -> None:
+    found = tt.diagnose(healthy())
+    assert "overfitting" in found.checked
+    assert not set(found.checked) & {check.id for check in found.findings.not_checked}
+    assert "Checked: underfitting, " in found.text(width=1000)
+    assert "Not checked:" in str(found)
 
 
 def test_a_log_whose_columns_nobody_knows_cannot_be_judged_until_they_are_pointed_at() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trimtab.findings.check import check
+from trimtab.findings.check import RULES, check
 from trimtab.findings.document import to_json
 from trimtab.findings.finding import Findings
 from trimtab.findings.logs.columns import Columns, Picks, columns_of
@@ -16,6 +16,8 @@ from trimtab.findings.training_record import TrainingRecord
 from trimtab.terminal.diagnosis import FOUND, HEALTHY, NOT_JUDGED, diagnosis_in_text
 
 WIDTH = 80
+# Of fewer evaluations no trend can be told (`findings.trends`), and to have found nothing says nothing.
+FEWEST = 5
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,7 +59,13 @@ class Diagnosis:
         """0: nothing was found; 1: something was; 3: there was nothing that could be judged."""
         if self.findings.found:
             return FOUND
-        return HEALTHY if self.findings.healthy and len(self.record.epochs) > 1 else NOT_JUDGED
+        return HEALTHY if self.findings.healthy and len(self.record.epochs) >= FEWEST else NOT_JUDGED
+
+    @property
+    def checked(self) -> tuple[str, ...]:
+        """The checks that could run, by the ids of what they look for."""
+        missing = {check.id for check in self.findings.not_checked}
+        return tuple(name for name in RULES if name not in missing)
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain dicts, lists, texts and numbers; None where there is no number."""

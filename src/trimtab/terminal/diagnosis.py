@@ -2,13 +2,13 @@
 parts alone."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy
 from rich.console import Console
 
-from trimtab.findings.finding import Findings, NotChecked
+from trimtab.findings.finding import Findings
 from trimtab.findings.logs.columns import Columns
 from trimtab.findings.replays import Replay, Stop
 from trimtab.findings.training_record import Curve, TrainingRecord
@@ -50,6 +50,8 @@ class Diagnosed(Protocol):
     def stopping(self) -> tuple[Replay, ...]: ...
     @property
     def status(self) -> int: ...
+    @property
+    def checked(self) -> tuple[str, ...]: ...
 
 
 def diagnosis_in_text(diagnosis: Diagnosed, width: int = 80, *, everything: bool = False) -> str:
@@ -72,11 +74,13 @@ def print_diagnosis(console: Console, diagnosis: Diagnosed, *, everything: bool 
         _print_rules(console, diagnosis)
     console.print()
     if diagnosis.status == NOT_JUDGED:
-        say(console, "Nothing could be judged.")
+        few = len(diagnosis.record.epochs)
+        why = f": {counted(few, 'evaluation tells', 'evaluations tell')} no trend" if few else ""
+        say(console, f"Nothing could be judged{why}.")
     else:
         most = None if everything else MOST_SHOWN
         print_findings(console, diagnosis.findings, what="this training", most=most, has_evidence=True)
-    _print_not_checked(console, diagnosis.findings.not_checked)
+    _print_checks(console, diagnosis)
 
 
 # -- what was understood
@@ -224,16 +228,20 @@ def _print_rules(console: Console, diagnosis: Diagnosed) -> None:
         console.print(table_in_text(headings, rows, console.width, right=(1, 2, 3)), soft_wrap=True)
 
 
-# -- what could not be checked
+# -- what was checked, and what could not be
 
 
-def _print_not_checked(console: Console, checks: Iterable[NotChecked]) -> None:
-    """The checks by the reason why they could not run."""
+def _print_checks(console: Console, diagnosis: Diagnosed) -> None:
+    """The checks that ran, and those that could not, by the reason why."""
+    if diagnosis.checked:
+        console.print()
+        say(console, f"Checked: {listed(diagnosis.checked)}.", indent="  ")
     reasons: dict[str, list[str]] = {}
-    for each in checks:
+    for each in diagnosis.findings.not_checked:
         reasons.setdefault(each.why, []).append(each.id)
     if reasons:
         console.print()
         say(console, "Not checked:")
     for why, ids in reasons.items():
-        say(console, f"  - {why}: {listed(ids)}", indent="    ")
+        is_all = len(reasons) == 1 and not diagnosis.checked
+        say(console, f"  - {why}: {'all checks' if is_all else listed(ids)}", indent="    ")
