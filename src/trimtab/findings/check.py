@@ -28,8 +28,31 @@ RULES: dict[str, Rule] = {
 SAME_FACT: Mapping[str, frozenset[str]] = {
     "overfitting": frozenset({"diverged"}),
     "trained_too_long": frozenset({"diverged", "best_weights_not_restored"}),
-    "stopped_too_early": frozenset({"diverged"}),
-    "underfitting": frozenset({"diverged", "stopped_too_early"}),
+    "stopped_too_early": frozenset(
+        {"diverged", "exploding_gradients", "saturated_activations", "regularised_too_strongly", "missing_zero_grad"}
+    ),
+    "learning_rate_too_small": frozenset(
+        {"exploding_gradients", "saturated_activations", "dead_units", "collapsed_to_constant", "missing_zero_grad"}
+    ),
+    "dead_units": frozenset({"vanishing_gradients"}),
+    "exploding_gradients": frozenset({"loss_does_not_match_metric"}),
+    "slow_optimizer": frozenset({"exploding_gradients", "missing_zero_grad"}),
+    "underfitting": frozenset(
+        {
+            "diverged",
+            "stopped_too_early",
+            "learning_rate_too_large",
+            "learning_rate_too_small",
+            "wrong_output_layer",
+            "double_softmax",
+            "loss_does_not_match_metric",
+            "dead_units",
+            "vanishing_gradients",
+            "collapsed_to_constant",
+            "exploding_gradients",
+            "missing_zero_grad",
+        }
+    ),
     "oscillating": frozenset({"diverged"}),
     "plateau": frozenset({"diverged", "collapsed_to_constant"}),
 }

@@ -13,7 +13,17 @@ import numpy
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Severity
 from trimtab.findings.judged import Course, Pair, course_of, errors_of, measure_of, pair_of
 from trimtab.findings.remedies import by_knobs
-from trimtab.findings.shapes import FEWEST, fall_at_end, gap_of, number_of, rate_is_spent, rise_of
+from trimtab.findings.shapes import (
+    FEWEST,
+    Rise,
+    fall_at_end,
+    gap_of,
+    number_of,
+    rate_is_spent,
+    rate_of,
+    rise_of,
+    still_gains,
+)
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.trends import level_at_end, noise, smooth
 from trimtab.findings.words import epochs_of, percent
@@ -25,42 +35,74 @@ NO_PAIR = "no training column in the measure of the validation rows"
 TOO_SHORT = f"fewer than {FEWEST} evaluated epochs"
 
 # Shares of an error, set on the trainings of the first half (see above).
-_RISE = 0.15  # of the best validation error: what overfitting adds to it
-_LONG_RISE = 0.08  # the same, where only the duration is in question
+_RISE, _LONG_RISE = (
+    0.15,
+    0.1,
+)  # of the best validation error: by heart; and where only time is in question
+_KEPT_RISE = 0.15  # where the best weights were kept, it takes more to be worth a word
 _EARLY = 0.6  # of all epochs: the best lies before
-_STILL = 0.08  # what the last third of an unfinished training still takes off
-_BAD, _NO_GAP = 0.4, 1.12  # of a constant's error; validation beside training error
+_STILL = 0.02  # what the last third of an unfinished training still takes off
+_RESTS = 0.08  # what the last third of a finished one takes off at most
+_BAD, _NO_GAP, _GAP_HELD_BACK = 0.4, 1.12, 1.3  # of a constant's error; validation beside training error
 _REGULARISED = 0.3
+_BY_HEART, _POOR = 50.0, 0.5  # times; of a constant's error
 
 
 def overfitting(record: TrainingRecord) -> Outcome:
     """Validation rows get significantly worse while training rows get better [Prechelt 1998]: from the best epoch on
-    the validation error has a rising trend (Kendall's tau, p < 0.01), ends `_RISE` above its best and more than three
-    standard deviations of its own noise, and the training error falls meanwhile. Not where early stopping ended it:
-    what rises in its patience is no fault."""
+    the validation error ends `_RISE` above its best, significantly so (see `shapes.rise_of`), and the training error
+    falls meanwhile. Or training rows are known by heart: their error is less than a `_BY_HEART`-th of that on
+    validation rows, which is still `_POOR` of a constant's. Not where early stopping ended it: what rises in its
+    patience is no fault."""
     pair, why = _pair(record)
     if pair is None:
         return NotChecked("overfitting", why)
     if record.ended == STOPPED_EARLY:
         return None
-    rise = rise_of(Course(pair.epochs, pair.validation))
-    if rise is None or rise.share < _RISE or rise.after < 3:
+    rise, gap = rise_of(Course(pair.epochs, pair.validation)), gap_of(pair)
+    if rise is not None and rise.share >= _RISE and _falls_after(pair, rise):
+        return _overfitting(
+            record,
+            f"after {epochs_of(rise.epoch)} its {pair.name} on validation rows gets worse, by {percent(rise.share)} in "
+            "the end, while that on training rows still gets better",
+            {
+                "best_epoch": rise.epoch,
+                "last_epoch": float(pair.epochs[-1]),
+                "rise": rise.share,
+                "gap": gap,
+                "p": rise.p,
+            },
+        )
+    constant = record.facts.get("constant_error")
+    if not constant or not pair.is_evaluated or gap < _BY_HEART:
         return None
-    fell = pair.train[rise.place] - level_at_end(pair.train)
-    if fell <= max(0.0, noise(pair.train)):
+    share = level_at_end(pair.validation) / constant
+    if share < _POOR:
         return None
+    return _overfitting(
+        record,
+        f"its {pair.name} on them has come to nearly nothing, and on validation rows it is {percent(share)} of that of a "
+        "constant prediction",
+        {"rise": 0.0, "gap": gap, "share": share},
+    )
+
+
+def _falls_after(pair: Pair, rise: Rise) -> bool:
+    fell = float(pair.train[rise.place]) - level_at_end(pair.train)
+    return fell > max(0.0, noise(pair.train))
+
+
+def _overfitting(record: TrainingRecord, words: str, evidence: dict[str, Any]) -> Finding:
+    rise = evidence["rise"]
+    effect = (
+        Effect(f"With the last epoch's weights the error on new rows is about {percent(rise)} larger than with those of "
+               "the best epoch (estimated from the curve).", rise)
+        if rise
+        else Effect("What a network gains that is held back is not known from the curves alone.")
+    )  # fmt: skip
     return Finding(
-        "overfitting",
-        "high" if rise.share > 0.5 else "medium",
-        f"The network learns the training rows by heart: after {epochs_of(rise.epoch)} its {pair.name} on validation "
-        f"rows gets worse, by {percent(rise.share)} in the end, while that on training rows still gets better.",
-        {"best_epoch": rise.epoch, "last_epoch": float(pair.epochs[-1]), "rise": rise.share, "gap": gap_of(pair),
-         "p": rise.p},
-        Effect(
-            f"With the last epoch's weights the error on new rows is about {percent(rise.share)} larger than with "
-            "those of the best epoch (estimated from the curve).",
-            rise.share,
-        ),
+        "overfitting", "high" if rise > 0.5 else "medium",
+        f"The network learns the training rows by heart: {words}.", evidence, effect,
         by_knobs("Hold the network back: more weight decay or dropout, a smaller network, or more rows.",
                  weight_decay=_more_decay(record), optimizer="adamw"),
     )  # fmt: skip
@@ -75,13 +117,14 @@ def trained_too_long(record: TrainingRecord) -> Outcome:
         return NotChecked("trained_too_long", NO_VALIDATION)
     if record.ended == STOPPED_EARLY:
         return None
-    rise = rise_of(course)
-    if rise is None or rise.share < _LONG_RISE or rise.epoch > _EARLY * course.epochs[-1]:
+    rise, last = rise_of(course), float(course.epochs[-1])
+    if rise is None or rise.epoch > _EARLY * last or rise.share < _LONG_RISE:
         return None
-    last = float(course.epochs[-1])
+    if (keeps_best := _keeps_best(record, rise)) and rise.share < _KEPT_RISE:
+        return None
     best = f"The {measure_of(record)} on validation rows was best after {epochs_of(rise.epoch)}"
     wasted = f"{epochs_of(last - rise.epoch)} of {epochs_of(last)} brought nothing."
-    if record.kept is not None and record.kept <= rise.epoch + 0.1 * last:
+    if keeps_best:
         severity: Severity = "low"
         statement = f"{best}, and {epochs_of(last)} were trained: the best weights were kept, the rest only cost time."
         effect = Effect(wasted, 0.0)
@@ -128,8 +171,8 @@ def best_weights_not_restored(record: TrainingRecord) -> Outcome:
 
 def stopped_too_early(record: TrainingRecord) -> Outcome:
     """The error on validation rows still falls when training ends: over the last third it has a falling trend
-    (Kendall's tau, p < 0.01) of more than `_STILL` of its level and twice its noise, and the learning rate is not
-    spent."""
+    (Kendall's tau, p < 0.01) of more than `_STILL` of its level and twice its noise, its best lies in the last
+    tenth, and the learning rate is not spent."""
     course = course_of(record, errors_of(record))
     if not len(course):
         return NotChecked("stopped_too_early", NO_VALIDATION)
@@ -137,7 +180,7 @@ def stopped_too_early(record: TrainingRecord) -> Outcome:
         return NotChecked("stopped_too_early", TOO_SHORT)
     if record.ended not in ("", ALL_EPOCHS, STOPPED_EARLY):
         return None
-    fall = fall_at_end(course)
+    fall = still_gains(course)
     if fall is None or -fall.change < _STILL or rate_is_spent(record):
         return None
     last = float(course.epochs[-1])
@@ -197,7 +240,7 @@ def capacity_too_small(record: TrainingRecord) -> Outcome:
 
 
 def capacity_too_large(record: TrainingRecord) -> Outcome:
-    """The network overfits (see `overfitting`), strongly (`_LARGE_RISE`), and has more than `_TOO_MANY` parameters for
+    """The network overfits (see `overfitting`), and has more than `_TOO_MANY` parameters for
     each training row."""
     parameters, rows = record.facts.get("parameters"), record.facts.get("train_rows")
     if parameters is None or not rows:
@@ -205,7 +248,7 @@ def capacity_too_large(record: TrainingRecord) -> Outcome:
     found = overfitting(record)
     if not isinstance(found, Finding):
         return None if found is None else NotChecked("capacity_too_large", found.why)
-    if parameters < _TOO_MANY * rows or found.evidence["rise"] < _RISE:
+    if parameters < _TOO_MANY * rows:
         return None
     width = record.knobs.get("width")
     change: dict[str, Any] = {"width": max(16, width // 4)} if isinstance(width, int) else {"width": 32}
@@ -222,12 +265,12 @@ def capacity_too_large(record: TrainingRecord) -> Outcome:
 
 def regularised_too_strongly(record: TrainingRecord) -> Outcome:
     """Strong dropout, weight decay or label smoothing, and training rows are fitted hardly better than validation rows
-    (`_NO_GAP`), at `_REGULARISED` of a constant's error or more."""
+    (`_GAP_HELD_BACK`), at `_REGULARISED` of a constant's error or more."""
     if (words := _holds_back(record)) is None:
         return (
             None if record.knobs else NotChecked("regularised_too_strongly", "dropout and weight decay are not known")
         )
-    misfit = _misfit(record, needs_rest=False)
+    misfit = _misfit(record, needs_rest=False, gap=_GAP_HELD_BACK)
     if not isinstance(misfit, Misfit):
         return None if misfit is None else NotChecked("regularised_too_strongly", misfit)
     if misfit.share < _REGULARISED:
@@ -246,7 +289,8 @@ def regularised_too_strongly(record: TrainingRecord) -> Outcome:
 # -- what several of them look at
 
 _PER_ROW, _FEW_PARAMETERS, _TOO_MANY = 0.25, 60, 30.0
-_STRONG_DROPOUT, _STRONG_DECAY, _STRONG_SMOOTHING = 0.5, 0.3, 0.3
+# Shares; decoupled, and what a step then takes off the weights; an L2 term of rules that adapt the rate.
+_STRONG_DROPOUT, _STRONG_SMOOTHING, _STRONG_DECAY, _TAKES_OFF, _STRONG_L2 = 0.6, 0.3, 0.9, 5e-4, 0.03
 
 
 @dataclass(frozen=True)
@@ -259,7 +303,7 @@ class Misfit:
     beside: str
 
 
-def _misfit(record: TrainingRecord, *, needs_rest: bool = True) -> Misfit | str | None:
+def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float = _NO_GAP) -> Misfit | str | None:
     """None where training rows are fitted well, or better than validation rows, or better with every epoch; a text
     where it cannot be told."""
     pair, why = _pair(record)
@@ -267,24 +311,28 @@ def _misfit(record: TrainingRecord, *, needs_rest: bool = True) -> Misfit | str 
         return why
     constant = record.facts.get("constant_error")
     start = constant if constant and pair.is_evaluated else float(max(pair.train[0], pair.validation[0]))
-    gap = gap_of(pair)
+    own_gap = gap_of(pair)
     fall = fall_at_end(Course(pair.epochs, pair.train))
-    rests = fall is None or -fall.change < _STILL / 2 or rate_is_spent(record)
-    if start <= 0 or gap > _NO_GAP or (needs_rest and not rests):
+    rests = fall is None or -fall.change < _RESTS or rate_is_spent(record)
+    if start <= 0 or own_gap > gap or (needs_rest and not rests):
         return None
     beside = "that of a constant prediction" if constant and pair.is_evaluated else "what it began with"
-    return Misfit(level_at_end(pair.train) / start, gap, beside)
+    return Misfit(level_at_end(pair.train) / start, own_gap, beside)
+
+
+def _keeps_best(record: TrainingRecord, rise: Rise) -> bool:
+    """Whether the weights are known to be from before the rise."""
+    return record.kept is not None and record.kept <= rise.epoch + 0.1 * float(record.epochs[-1])
 
 
 def _holds_back(record: TrainingRecord) -> str | None:
     """What strong regularisation there is, in words; None where there is none."""
     dropout, smoothing = number_of(record, "dropout") or 0.0, number_of(record, "label_smoothing") or 0.0
-    decay = number_of(record, "weight_decay") or 0.0
-    if record.knobs.get("optimizer") not in ("adamw", "lion"):
-        decay *= 10  # as an L2 term of adaptive rules it pulls with their whole rate
+    decay, rate = number_of(record, "weight_decay") or 0.0, rate_of(record) or 0.0
+    adapts = record.knobs.get("optimizer") in ("adam", "rmsprop", "adagrad")
     if dropout >= _STRONG_DROPOUT:
         return f"dropout of {percent(dropout)}"
-    if decay >= _STRONG_DECAY:
+    if decay >= (_STRONG_L2 if adapts else _STRONG_DECAY) and (adapts or rate * decay >= _TAKES_OFF):
         return "weight decay"
     return f"label smoothing of {percent(smoothing)}" if smoothing >= _STRONG_SMOOTHING else None
 

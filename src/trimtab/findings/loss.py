@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome
 from trimtab.findings.judged import course_of, errors_of, has_numbers, is_scored_by_metric, pair_of
 from trimtab.findings.remedies import by_knobs
-from trimtab.findings.shapes import SURE
+from trimtab.findings.shapes import SURE, pace_of
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.trends import level_at_end, smooth, trend
 from trimtab.findings.words import epochs_of, percent
@@ -92,14 +92,15 @@ def loss_does_not_match_metric(record: TrainingRecord) -> Outcome:
 
 def collapsed_to_constant(record: TrainingRecord) -> Outcome:
     """The network answers every row alike: its predictions spread by less than `_ALIKE` of what the truth does and are
-    no better than a constant. Where predictions are not known: the training loss never leaves where it began, through
-    all of at least `_STUCK` epochs, by more than `_LEFT` of it."""
+    no better than a constant, and it is not on its way (`_UNDER_WAY` of the pace at which it began). Where predictions
+    are not known: the training loss never leaves where it began, through all of at least `_STUCK` epochs, by more than
+    `_LEFT` of it."""
     spread, constant = record.facts.get("prediction_spread"), record.facts.get("constant_error")
     if spread is not None:
         pair = pair_of(record)
         error = math.nan if pair is None else float(smooth(pair.validation, 3).min())
         is_no_better = constant is None or not error < _NO_BETTER * constant
-        if spread >= _ALIKE or not is_no_better:
+        if spread >= _ALIKE or not is_no_better or pace_of(course_of(record, record.train_loss)) > _UNDER_WAY:
             return None
         return _collapsed(f"they differ by {percent(spread)} of what the truth does", {"prediction_spread": spread})
     course = course_of(record, record.train_loss)
@@ -117,10 +118,10 @@ def collapsed_to_constant(record: TrainingRecord) -> Outcome:
     )
 
 
-_FEWEST, _FEWEST_ROWS = 8, 20
-_FAR_OUT, _FEW, _MOST = 6.0, 0.1, 0.5
+_FEWEST, _FEWEST_ROWS = 8, 50
+_FAR_OUT, _FEW, _MOST = 10.0, 0.1, 0.5
 _AGAINST = 0.05
-_ALIKE, _NO_BETTER, _STUCK, _LEFT = 0.05, 0.98, 8, 0.01
+_ALIKE, _NO_BETTER, _UNDER_WAY, _STUCK, _LEFT = 0.1, 0.97, 0.1, 8, 0.01
 
 
 def _elsewhere(record: TrainingRecord) -> str | None:

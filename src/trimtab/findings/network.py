@@ -10,11 +10,12 @@ import numpy
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Remedy
 from trimtab.findings.judged import course_of, has_numbers, pair_of
 from trimtab.findings.remedies import by_knobs
-from trimtab.findings.shapes import SURE, rate_of
+from trimtab.findings.shapes import SURE, rate_of, start_beside_constant
 from trimtab.findings.training_record import Curve, TrainingRecord
-from trimtab.findings.trends import level_at_end, smooth, trend
+from trimtab.findings.trends import level_at_end, trend
 from trimtab.findings.words import percent, times
 from trimtab.text.wording import counted
+from trimtab.training.run import NOT_FINITE
 
 NO_SIGNALS = "gradients and units were not recorded"
 
@@ -75,7 +76,8 @@ def vanishing_gradients(record: TrainingRecord) -> Outcome:
     if len(level) < 6 or level[-2:].max() <= 0:
         return None
     share = float(level[:2].max() / level[-2:].max())
-    if share * _VANISHED > 1:
+    # Dead units let nothing through at all, and are told of; a training that was lost has no gradients to speak of.
+    if share == 0 or share * _VANISHED > 1 or record.ended == NOT_FINITE:
         return None
     return Finding(
         "vanishing_gradients",
@@ -89,13 +91,15 @@ def vanishing_gradients(record: TrainingRecord) -> Outcome:
 
 
 def exploding_gradients(record: TrainingRecord) -> Outcome:
-    """The length of the gradient grows more than `_EXPLODED` times above its median, or is no finite number."""
+    """The length of the gradient grows more than `_EXPLODED` times above its median and its first values, or is no
+    finite number; or the network starts with an error of more than `_FAR_OFF` times that of a constant."""
     norms = record.signals.get("gradient_norm")
     if norms is None or not has_numbers(norms):
         return NotChecked("exploding_gradients", NO_SIGNALS)
     course = course_of(record, norms)
-    grown = float(course.values.max() / numpy.median(course.values)) if numpy.median(course.values) > 0 else 0.0
-    start = _start_above_constant(record)
+    usual = max(float(numpy.median(course.values)), float(numpy.median(course.values[:3])))
+    grown = float(course.values.max()) / usual if usual > 0 else 0.0
+    start = start_beside_constant(record)
     if grown < _EXPLODED and start < _FAR_OFF and not numpy.isinf(norms).any():
         return None
     return Finding(
@@ -110,27 +114,33 @@ def exploding_gradients(record: TrainingRecord) -> Outcome:
 
 
 def wrong_output_layer(record: TrainingRecord) -> Outcome:
-    """The output cannot reach the targets: predictions pile up at a bound (`_PILED` of them) beyond which at least
-    `_BEYOND` of the rows' truth lies; or, of classes, two of them have exactly the same probability in `_TIED` of the
-    rows, as behind a ReLU."""
+    """The output cannot reach the targets: `_PILED` of the predictions lie at 0, 1 or -1, the bounds of activations
+    (ReLU, sigmoid, tanh, softmax), and the truth of at least `_BEYOND` of the rows lies beyond; or, of classes, two of
+    them have exactly the same probability in `_TIED` of the rows, as behind a ReLU."""
     facts = record.facts
     if "ties" in facts:
-        if facts["ties"] < _TIED or facts.get("prediction_spread", 1.0) < 1e-3:
+        if facts["ties"] < _TIED:
             return None
-        return _wrong_output(
-            f"in {percent(facts['ties'])} of the rows two classes have exactly the same probability",
-            {"ties": facts["ties"]},
-        )
-    if "at_a_bound" not in facts or "truth_outside" not in facts:
+        words = f"in {percent(facts['ties'])} of the rows two classes have exactly the same probability"
+        return _wrong_output(words, {"ties": facts["ties"]})
+    if "at_lowest" not in facts:
         return NotChecked("wrong_output_layer", "predictions are not known")
-    if facts["at_a_bound"] < _PILED or facts["truth_outside"] < _BEYOND:
-        return None
-    return _wrong_output(
-        f"{percent(facts['at_a_bound'])} of its predictions lie at a bound, beyond which the truth of "
-        f"{percent(facts['truth_outside'])} of the rows lies",
-        {name: facts[name] for name in ("at_a_bound", "truth_outside", "lowest_prediction", "highest_prediction")
-         if name in facts},
-    )  # fmt: skip
+    for side, beyond in (("lowest", "below"), ("highest", "above")):
+        told, piled, missed = facts[f"{side}_prediction"], facts[f"at_{side}"], facts[f"truth_{beyond}"]
+        bound = _bound_of(told, is_low=side == "lowest")
+        # A network whose units are dead predicts one number too, but not exactly a bound.
+        is_alive = facts.get("prediction_spread", 1.0) >= 0.1 or told == bound
+        if bound is not None and is_alive and piled >= _PILED and missed >= _BEYOND:
+            words = f"no prediction is {beyond} {bound:g}, and the truth of {percent(missed)} of the rows is"
+            return _wrong_output(words, {"bound": bound, "piled": piled, "missed": missed})
+    return None
+
+
+def _bound_of(prediction: float, *, is_low: bool) -> float | None:
+    """The bound of an activation that the lowest (or highest) prediction has nearly reached, from within."""
+    within = prediction if is_low else -prediction
+    return next((b for b in ((0.0, -1.0) if is_low else (0.0, 1.0))
+                 if 0 <= within - (b if is_low else -b) < _AT_A_BOUND), None)  # fmt: skip
 
 
 def double_softmax(record: TrainingRecord) -> Outcome:
@@ -143,7 +153,8 @@ def double_softmax(record: TrainingRecord) -> Outcome:
         return NotChecked("double_softmax", "the number of classes is not known")
     bound, floor = math.e / (math.e + classes - 1), math.log(1 + (classes - 1) / math.e)
     if largest is not None:
-        if not _NEARLY * bound <= largest <= bound * (1 + 1e-6):
+        is_at_bound = _NEARLY * bound <= largest <= bound * (1 + 1e-6)
+        if not is_at_bound or record.facts.get("prediction_spread", 1.0) < 0.1:
             return None
         return _twice(f"no probability is above {percent(bound)}", {"largest_probability": largest, "bound": bound})
     pair = pair_of(record)
@@ -159,33 +170,31 @@ def double_softmax(record: TrainingRecord) -> Outcome:
 
 
 def missing_zero_grad(record: TrainingRecord) -> Outcome:
-    """Gradients add up from step to step: their length swings or grows far above what the fall of the loss accounts
-    for. As a rule of sgd, a loss falls by rate times squared length in each step; without zero_grad the length is that
-    of all gradients so far."""
+    """Gradients add up from step to step: their length grows from the first epochs on, significantly (Kendall's tau,
+    p < 0.01) and to more than `_ADDED` times what it was, when that of a loss which falls shrinks."""
     norms = record.signals.get("gradient_norm")
-    if norms is None or not has_numbers(norms) or record.signals.get("update_ratio") is not None:
-        return NotChecked("missing_zero_grad", "gradients of a loop of your own were not recorded")
+    if norms is None or not has_numbers(norms):
+        return NotChecked("missing_zero_grad", "gradients were not recorded")
     course = course_of(record, norms)
-    if len(course) < 6:
+    if len(course) < 6 or course.values[0] <= 0:
         return None
-    third = max(2, len(course) // 3)
-    first, last = float(numpy.median(course.values[:third])), float(numpy.median(course.values[-third:]))
-    losses = course_of(record, record.train_loss)
-    is_growing = first > 0 and last / first > _ADDED and trend(course.epochs, course.values).p < SURE
-    if not is_growing or (len(losses) and level_at_end(losses.values) < 0.5 * losses.values[0]):
+    grown = float(numpy.median(course.values[-max(2, len(course) // 3) :]) / course.values[0])
+    soon = float(numpy.median(course.values[1:4]) / course.values[0])
+    if grown < _ADDED or soon < _ADDS_SOON or trend(course.epochs, course.values).p > SURE:
         return None
     return Finding(
         "missing_zero_grad",
         "high",
-        f"Gradients add up: they end {times(last / first)} as long as they began although the loss does not fall.",
-        {"first": first, "last": last},
+        f"Gradients add up: they end {times(grown)} as long as they began, and grow from the first epochs on.",
+        {"grown": grown, "after_three_epochs": soon},
         Effect("Every step follows all gradients so far instead of its own."),
         Remedy("Set gradients to zero before each backward pass.", code="optimizer.zero_grad()"),
     )
 
 
-_DEAD, _SATURATED, _VANISHED, _EXPLODED, _FAR_OFF = 0.9, 0.5, 30.0, 1000.0, 10.0
-_PILED, _BEYOND, _TIED, _NEARLY, _OFF, _ADDED = 0.1, 0.1, 0.05, 0.97, 0.03, 3.0
+_ADDS_SOON = 1.2
+_DEAD, _SATURATED, _VANISHED, _EXPLODED, _FAR_OFF = 0.8, 0.5, 20.0, 1000.0, 2.0
+_PILED, _BEYOND, _TIED, _NEARLY, _OFF, _ADDED, _AT_A_BOUND = 0.05, 0.05, 0.05, 0.97, 0.03, 2.5, 0.01
 
 
 def _last_of(record: TrainingRecord, name: str) -> Curve | None:
@@ -201,14 +210,6 @@ def _median(values: Curve) -> float:
     """The median of the finite values; 0 where there are none."""
     values = values[numpy.isfinite(values)]
     return float(numpy.median(values)) if len(values) else 0.0
-
-
-def _start_above_constant(record: TrainingRecord) -> float:
-    """The first training error beside that of a constant; 0 where it is not known."""
-    constant, pair = record.facts.get("constant_error"), pair_of(record)
-    if not constant or pair is None or not pair.is_evaluated:
-        return 0.0
-    return float(smooth(pair.train, 1)[0] / constant)
 
 
 def _wrong_output(words: str, evidence: dict) -> Finding:

@@ -106,18 +106,21 @@ def _error_of(constant: Tensor, truth: Tensor, metric: Metric) -> float:
 
 
 def _of_numbers(predictions: Numbers, truth: Numbers) -> dict[str, float]:
-    """Of values `[rows, outputs]`, the worst output each time."""
-    low, high, spread = predictions.min(0), predictions.max(0), truth.std(0)
-    near = 1e-3 * numpy.maximum(high - low, 1e-12)
-    at_a_bound = ((predictions <= low + near) | (predictions >= high - near)).mean(0)
-    outside = ((truth < low) | (truth > high)).mean(0)
+    """Of values `[rows, outputs]`, by the output whose predictions spread least."""
+    spread = truth.std(0)
+    own = predictions.std(0) / numpy.where(spread > 0, spread, math.nan)
+    if numpy.isnan(own).all():
+        return {}
+    worst = int(numpy.nanargmin(own))
+    told, true = predictions[:, worst], truth[:, worst]
+    low, high = told.min(), told.max()
+    near = 0.01 * max(high - low, 1e-12)
     return {
-        "prediction_spread": float(numpy.min(predictions.std(0) / numpy.where(spread > 0, spread, math.nan))),
-        "at_a_bound": float(at_a_bound.max()),
-        "truth_outside": float(outside.max()),
-        "lowest_prediction": float(low.min()),
-        "highest_prediction": float(high.max()),
-    }
+        "prediction_spread": float(own[worst]),
+        "lowest_prediction": float(low), "highest_prediction": float(high),
+        "at_lowest": float((told <= low + near).mean()), "at_highest": float((told >= high - near).mean()),
+        "truth_below": float((true < low).mean()), "truth_above": float((true > high).mean()),
+    }  # fmt: skip
 
 
 def _of_classes(predictions: Numbers, truth: NDArray[numpy.int64]) -> dict[str, float]:

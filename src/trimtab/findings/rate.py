@@ -8,17 +8,20 @@ from typing import Any
 import numpy
 
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Severity
-from trimtab.findings.judged import course_of, has_numbers
+from trimtab.findings.judged import Course, course_of, errors_of, has_numbers, pair_of
 from trimtab.findings.remedies import by_knobs
 from trimtab.findings.shapes import (
     FEWEST,
     fall_at_end,
     jumps_of,
+    longest_update,
     number_of,
     pace_of,
     rate_is_spent,
     rate_of,
     signal_of,
+    start_beside_constant,
+    still_gains,
 )
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.trends import level_at_end, smooth
@@ -29,15 +32,21 @@ from trimtab.training.run import NOT_FINITE
 NO_TRAINING = "no training loss"
 # The loss has left for good where it ends so many times above where it began.
 _LOST = 1.5
-_JUMPS, _SWINGS = 0.25, 0.2  # of the loss's level, from epoch to epoch
-_LONG_STEPS, _TINY, _CREEPS = 0.02, 3e-4, 0.5  # update-to-weight ratio, the same, pace beside that at the start
+_JUMPS, _SWINGS = 0.2, 0.2  # of the loss's level, from epoch to epoch
+_LONG_STEPS, _TINY = 0.06, 3e-4  # length of an update beside the weights: at its largest, and in the second half
+_CREEPS, _STILL_CREEPS = 0.5, 0.1  # pace beside that at the start: alone, and where validation rows still gain too
+_FAR_OFF, _DECAYS = 2.0, 0.02  # times a constant's error; of the weights, in a step
 _SPENT, _SPENT_BY = 0.01, 0.5  # of the peak rate, and of all epochs
-_SMALL_BATCH, _NOISY = 8, 10.0  # rows; noise scale beside the batch
+_SMALL_BATCH, _TINY_BATCH, _RESTLESS, _MOSTLY_NOISE = 8, 4, 0.1, 3.0  # rows; of the loss's level; times the batch
+# A rate is told from a training that was merely short by its later epochs.
+_FEW = 12
+_FALLS = 0.002  # of the loss, in the last third
 _SLOW = ("gd", "sgd", "adagrad")
 
 
 def diverged(record: TrainingRecord) -> Outcome:
-    """The loss became NaN or infinite after it had been a number, or ends above `_LOST` times where it began."""
+    """The loss became NaN or infinite after it had been a number; or it ends above `_LOST` times where it began, or so
+    far above what a constant prediction comes to without falling any more."""
     losses = next((c for c in (record.train_loss, record.validation_loss) if has_numbers(c)), None)
     if losses is None:
         if record.ended != NOT_FINITE:
@@ -48,6 +57,9 @@ def diverged(record: TrainingRecord) -> Outcome:
         last = float(course.epochs[-1]) if len(course) else 0.0
         return _lost(record, f"Training was lost after {epochs_of(last)}: the loss grew beyond all numbers.",
                      {"last_epoch": last})  # fmt: skip
+    if (beside := _beside_a_constant(record)) >= _LOST:
+        words = f"Training diverged: the error on training rows ends {times(beside)} as high as that of a constant."
+        return _lost(record, words, {"beside_a_constant": beside})
     if len(course) < 3 or course.values[0] <= 0:
         return None
     grown = level_at_end(course.values) / float(course.values[0])
@@ -57,35 +69,45 @@ def diverged(record: TrainingRecord) -> Outcome:
 
 
 def learning_rate_too_large(record: TrainingRecord) -> Outcome:
-    """Steps overshoot: training was lost; or in its second half the training loss jumps by more than `_JUMPS` of its
-    level from epoch to epoch; or updates are longer than `_LONG_STEPS` of the weights at the end without the rate being
-    spent."""
+    """Steps overshoot: training was lost; or an update was longer than `_LONG_STEPS` of the weights, when healthy ones
+    reach half of that in their first epoch and fall from there; or in its second half the training loss jumps by more
+    than `_JUMPS` of its level from epoch to epoch."""
     course = course_of(record, record.train_loss)
-    if not len(course):
-        return NotChecked("learning_rate_too_large", NO_TRAINING)
     if isinstance(lost := diverged(record), Finding):
         return _too_large(record, "Steps are so long that training was lost", dict(lost.evidence), "high")
-    jumps, ratio = jumps_of(course), signal_of(record, "update_ratio")
-    evidence = {"jumps": jumps} | ({} if ratio is None else {"update_ratio": ratio})
+    if not len(course):
+        return NotChecked("learning_rate_too_large", NO_TRAINING)
+    jumps, longest = _jumps(record), longest_update(record)
+    if (number_of(record, "weight_decay") or 0.0) * (rate_of(record) or 0.0) >= _DECAYS:
+        longest = None  # updates are long because weights are pulled to zero
+    evidence = {"jumps": jumps} | ({} if longest is None else {"update_ratio": longest})
+    if longest is not None and longest >= _LONG_STEPS:
+        words = f"Steps are so long that a single one changes the weights by {percent(longest)}"
+        return _too_large(record, words, evidence, "medium")
+    start = start_beside_constant(record)
+    if longest is not None and longest >= 0.5 * _LONG_STEPS and start >= _FAR_OFF:
+        words = f"Steps are so long that the first epoch ends with {times(start)} the error of a constant prediction"
+        return _too_large(record, words, evidence | {"start": start}, "medium")
     if jumps >= _JUMPS:
         words = f"Steps are so long that the training loss jumps by {percent(jumps)} from epoch to epoch"
-        return _too_large(record, words, evidence, "medium")
-    if ratio is not None and ratio >= _LONG_STEPS and not rate_is_spent(record):
-        words = f"Steps are so long that each changes the weights by {percent(ratio)}: training cannot settle"
         return _too_large(record, words, evidence, "medium")
     return None
 
 
 def learning_rate_too_small(record: TrainingRecord) -> Outcome:
-    """Training creeps: in its last half the training loss still falls significantly (Kendall's tau, p < 0.01), and at
-    nearly the pace at which it began (`_CREEPS`), or by updates that are tiny against the weights (`_TINY`)."""
+    """Training creeps: in its last half the training loss still falls significantly (Kendall's tau, p < 0.01), at
+    nearly the pace at which it began (`_CREEPS`); or at a good part of it (`_STILL_CREEPS`), or by updates that are
+    tiny against the weights (`_TINY`), where validation rows still gain as well."""
     course = course_of(record, record.train_loss)
     if not len(course):
         return NotChecked("learning_rate_too_small", NO_TRAINING)
-    if len(course) < FEWEST:
-        return NotChecked("learning_rate_too_small", f"fewer than {FEWEST} evaluated epochs")
+    if len(course) < _FEW:
+        return NotChecked("learning_rate_too_small", f"fewer than {_FEW} evaluated epochs")
     pace, ratio = pace_of(course), signal_of(record, "update_ratio")
-    if rate_is_spent(record) or not (pace > _CREEPS or (ratio is not None and ratio < _TINY and pace > 0)):
+    validation = course_of(record, errors_of(record))
+    gains = not len(validation) or still_gains(validation) is not None
+    creeps = pace > _CREEPS or (gains and (pace > _STILL_CREEPS or (ratio is not None and ratio < _TINY and pace > 0)))
+    if rate_is_spent(record) or not creeps or (len(validation) and not gains) or isinstance(diverged(record), Finding):
         return None
     rate = rate_of(record)
     return Finding(
@@ -104,7 +126,7 @@ def oscillating(record: TrainingRecord) -> Outcome:
     course = course_of(record, record.train_loss)
     if not len(course):
         return NotChecked("oscillating", NO_TRAINING)
-    jumps = jumps_of(course)
+    jumps = _jumps(record)
     if jumps < _SWINGS:
         return None
     rate = rate_of(record)
@@ -149,8 +171,9 @@ def plateau(record: TrainingRecord) -> Outcome:
 
 
 def batch_noise_too_high(record: TrainingRecord) -> Outcome:
-    """Batches of at most `_SMALL_BATCH` rows, whose gradients are mostly noise: the gradient noise scale is more than
-    `_NOISY` times the batch [McCandlish et al. 2018], and the training loss does not settle."""
+    """Batches of at most `_TINY_BATCH` rows, when the gradient noise scale is `_MOSTLY_NOISE` times as many
+    [McCandlish et al. 2018]; or of at most `_SMALL_BATCH`, and the training loss jumps by `_RESTLESS` of its level in
+    the second half."""
     size = number_of(record, "batch_size")
     if size is None:
         return NotChecked("batch_noise_too_high", "the batch size is not known")
@@ -159,9 +182,9 @@ def batch_noise_too_high(record: TrainingRecord) -> Outcome:
         return NotChecked("batch_noise_too_high", NO_TRAINING)
     if not 0 < size <= _SMALL_BATCH:
         return None
-    jumps = jumps_of(course)
-    is_noisy = scale is None or scale > _NOISY * size
-    if not is_noisy or jumps < 0.05:
+    jumps = _jumps(record)
+    is_noise = scale is not None and size <= _TINY_BATCH and scale > _MOSTLY_NOISE * size
+    if not is_noise and ((scale is not None and scale < size) or jumps < _RESTLESS):
         return None
     return Finding(
         "batch_noise_too_high",
@@ -176,7 +199,7 @@ def batch_noise_too_high(record: TrainingRecord) -> Outcome:
 
 def slow_optimizer(record: TrainingRecord) -> Outcome:
     """A rule that follows the plain gradient (`_SLOW`), or divides by all gradients so far, and the training loss still
-    falls significantly at the end."""
+    falls significantly at the end, as the error on validation rows does."""
     name = record.knobs.get("optimizer")
     if name is None:
         return NotChecked("slow_optimizer", "the optimizer is not known")
@@ -185,8 +208,10 @@ def slow_optimizer(record: TrainingRecord) -> Outcome:
         return NotChecked("slow_optimizer", NO_TRAINING)
     if name not in _SLOW or len(course) < FEWEST:
         return None
-    fall = fall_at_end(course)
-    if fall is None or -fall.change < 0.02 or isinstance(diverged(record), Finding):
+    fall, validation = fall_at_end(course), course_of(record, errors_of(record))
+    if len(validation) and still_gains(validation) is None:
+        return None
+    if (fall is None or -fall.change < _FALLS) or isinstance(diverged(record), Finding):
         return None
     return Finding(
         "slow_optimizer",
@@ -199,6 +224,22 @@ def slow_optimizer(record: TrainingRecord) -> Outcome:
     )
 
 
+def _jumps(record: TrainingRecord) -> float:
+    """How far the training rows' loss or metric jumps from epoch to epoch, whichever jumps more; where everything has
+    come to next to nothing, beside a little of where it began."""
+    losses, pair = course_of(record, record.train_loss), pair_of(record)
+    validation = course_of(record, record.validation_loss).values
+    beside = level_at_end(validation, 0.5) if len(validation) else 0.0
+    jumps = jumps_of(losses, beside=max(beside, _NOTHING * float(losses.values[0]))) if len(losses) else 0.0
+    if pair is None or not pair.is_evaluated:
+        return jumps
+    beside = max(level_at_end(pair.validation, 0.5), _NOTHING * record.facts.get("constant_error", 0.0))
+    return max(jumps, jumps_of(Course(pair.epochs, pair.train), beside=beside))
+
+
+_NOTHING = 0.02
+
+
 def _spoken(name: str) -> str:
     return {"gd": "Gradient descent", "sgd": "SGD", "adagrad": "Adagrad"}[name]
 
@@ -206,6 +247,15 @@ def _spoken(name: str) -> str:
 def _ends_lost(losses: numpy.ndarray) -> bool:
     """Whether the curve becomes infinite, or no number in its last three entries although it was one before."""
     return bool(numpy.isinf(losses).any()) or (len(losses) >= 3 and bool(numpy.isnan(losses[-3:]).all()))
+
+
+def _beside_a_constant(record: TrainingRecord) -> float:
+    """The training error at the end beside that of a constant; 0 where it is not known, or still falls."""
+    constant, pair = record.facts.get("constant_error"), pair_of(record)
+    if not constant or pair is None or not pair.is_evaluated:
+        return 0.0
+    course = Course(pair.epochs, pair.train)
+    return 0.0 if fall_at_end(course) is not None else level_at_end(pair.train) / constant
 
 
 def _lost(record: TrainingRecord, statement: str, evidence: dict[str, Any]) -> Finding:

@@ -7,8 +7,9 @@ import math
 from dataclasses import dataclass
 
 import numpy
+from scipy import stats
 
-from trimtab.findings.judged import Course, Pair, course_of
+from trimtab.findings.judged import Course, Pair, course_of, pair_of
 from trimtab.findings.training_record import Curve, TrainingRecord
 from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
 
@@ -16,12 +17,13 @@ from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
 SURE = 0.01
 # Evaluations below which no shape is told: of five, one order alone is as sure as that (1 of 120).
 FEWEST = 5
+_BEYOND_NOISE, _STEPS = 3.0, 8.0
 
 
 @dataclass(frozen=True)
 class Rise:
     """How errors go up after their best epoch: `place` and `epoch` of the best, by which `share` of its level they end
-    above it, the `p` of the trend, and how many evaluations came `after`."""
+    above it, the `p` of that difference, and how many evaluations came `after`."""
 
     place: int
     epoch: float
@@ -31,23 +33,31 @@ class Rise:
 
 
 def rise_of(course: Course) -> Rise | None:
-    """The significant rise of errors after their (smoothed) minimum, by more than three standard deviations of their
-    noise; None where they do not rise."""
+    """The significant rise of errors after their (smoothed) minimum: the last tenth lies above those around the best
+    (Mann-Whitney U, p < 0.01), and by more than `_BEYOND_NOISE` standard deviations of their noise, since the best is
+    chosen; None where they do not rise."""
     epochs, errors = course.epochs, course.values
     if len(errors) < FEWEST:
         return None
-    smoothed = smooth(errors, min(5, len(errors) // 4))
+    smoothed = smooth(errors, min(5, max(1, len(errors) // 4)))
     place = int(numpy.argmin(smoothed))
-    after = trend(epochs[place:], errors[place:])
-    cost = level_at_end(errors[place:]) - smoothed[place]
-    if after.p > SURE or after.change <= 0 or cost <= 3 * noise(errors) or smoothed[place] <= 0:
+    last = max(5, len(errors) // 10)
+    after = len(errors) - 1 - place
+    if after < 5 or smoothed[place] <= 0:
         return None
-    return Rise(place, float(epochs[place]), float(cost / smoothed[place]), after.p, len(errors) - 1 - place)
+    around, end = errors[max(0, place - 2) : place + 3], errors[max(place + 1, len(errors) - last) :]
+    cost = float(numpy.median(end) - smoothed[place])
+    if cost <= _BEYOND_NOISE * noise(errors):
+        return None
+    p = float(stats.mannwhitneyu(around, end, alternative="less").pvalue)
+    return Rise(place, float(epochs[place]), cost / float(smoothed[place]), p, after) if p < SURE else None
 
 
 def fall_at_end(course: Course) -> Trend | None:
     """The significant fall over the last third, as a (negative) share of the level at the end; None where there is none
     beyond noise."""
+    if len(course) < FEWEST:
+        return None
     last = max(FEWEST, len(course) // 3)
     epochs, errors = course.epochs[-last:], course.values[-last:]
     found, level = trend(epochs, errors), level_at_end(errors)
@@ -56,10 +66,23 @@ def fall_at_end(course: Course) -> Trend | None:
     return Trend(found.change / level, found.p)
 
 
-def jumps_of(course: Course) -> float:
-    """The noise of the second half as a share of its level: how far a loss jumps from epoch to epoch."""
+def still_gains(course: Course) -> Trend | None:
+    """The fall of an error that goes on to the end: significant over the last third, with the best among the last
+    tenth of all evaluations, so that a patience that ran out is none."""
+    fall = fall_at_end(course)
+    if fall is None or int(numpy.argmin(smooth(course.values, 3))) < 0.9 * (len(course) - 1):
+        return None
+    return fall
+
+
+def jumps_of(course: Course, beside: float = 0.0) -> float:
+    """The noise of the second half as a share of its level, or of the level `beside` it where that is higher: that of
+    validation rows, since a training error that has nearly come to nothing jumps by much of what is left, and that is
+    no harm."""
     half = course.values[len(course) // 2 :]
-    level = level_at_end(half, 1.0) if len(half) >= 4 else 0.0
+    if len(half) < 4:
+        return 0.0
+    level = max(level_at_end(half, 1.0), beside)
     return noise(half) / level if level > 0 else 0.0
 
 
@@ -104,10 +127,28 @@ def number_of(record: TrainingRecord, knob: str) -> float | None:
     return float(value) if is_number else None
 
 
+def start_beside_constant(record: TrainingRecord) -> float:
+    """The first training error beside that of a constant prediction; 0 where it is not known."""
+    constant, pair = record.facts.get("constant_error"), pair_of(record)
+    if not constant or pair is None or not pair.is_evaluated:
+        return 0.0
+    return float(pair.train[0] / constant)
+
+
 def gap_of(pair: Pair) -> float:
     """The error on validation rows at the end beside that on training rows."""
     level = level_at_end(pair.train)
     return level_at_end(pair.validation) / level if level > 0 else math.inf
+
+
+def longest_update(record: TrainingRecord) -> float | None:
+    """The longest update beside the weights, from the `_STEPS`-th step on: before, rules that divide by a mean of past
+    gradients have hardly one. None where it was not recorded."""
+    updates = course_of(record, record.signals.get("update_ratio"))
+    rows, size = record.facts.get("train_rows", 0.0), number_of(record, "batch_size") or 0.0
+    steps = updates.epochs * max(1.0, rows / size) if rows and size else updates.epochs * _STEPS
+    later = updates.values[steps >= _STEPS] if record.counts == "epoch" else updates.values
+    return float(later.max()) if len(later) else None
 
 
 def signal_of(record: TrainingRecord, name: str) -> float | None:

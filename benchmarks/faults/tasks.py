@@ -1,0 +1,114 @@
+"""The data of the set-ups: small tables that ship with scikit-learn, synthetic tasks, and the development sets where
+they are at hand. Inputs and targets of numbers are standardised. Knows no networks."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy
+import polars
+import torch
+from sklearn import datasets
+from torch import Tensor
+
+from benchmarks.tables import read_tables, typed
+
+MOST_ROWS = 1_000  # trainings are many, and have to be quick
+SHARED = Path("shared/data")
+_DEVELOPMENT = (
+    "concrete", "energy", "kin8nm", "power_plant", "mpg", "airfoil", "bike", "california", "taxis", "forest", "adult",
+    "phoneme", "german", "titanic", "mammography", "glass", "horse_colic", "diamonds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Task:
+    """One data set: `X` `[rows, inputs]` standardised, `y` `[rows]` standardised numbers, or classes from 0 on.
+
+    Thresholds were set on one half of the data sets (`is_for_thresholds`), figures come from the other.
+    """
+
+    name: str
+    X: Tensor
+    y: Tensor
+    is_regression: bool
+    is_for_thresholds: bool = False
+
+    @property
+    def outputs(self) -> int:
+        return 1 if self.is_regression else int(self.y.max()) + 1
+
+    @property
+    def metric(self) -> str:
+        return "rmse" if self.is_regression else "log_loss"
+
+    def parts(self, *, train: int, valid: int, seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """So many training and validation rows, drawn by `seed`; fewer where the task has fewer: then a quarter of all
+        validates."""
+        order = numpy.random.default_rng(seed).permutation(len(self.y))
+        valid = min(valid, len(order) // 4)
+        judged, kept = order[:valid], order[valid : valid + train]
+        return (self.X[kept], self.y[kept]), (self.X[judged], self.y[judged])
+
+
+def tasks(folder: Path = SHARED) -> list[Task]:
+    """All of them, those of `folder` where it exists."""
+    found = [*_bundled(), *_synthetic(), *_development(folder)]
+    # Every other one of each kind, by name, so that both halves have numbers and classes.
+    kinds = [sorted((t for t in found if t.is_regression == kind), key=lambda t: t.name) for kind in (True, False)]
+    return [replace(task, is_for_thresholds=i % 2 == 0) for kind in kinds for i, task in enumerate(kind)]
+
+
+def _bundled() -> list[Task]:
+    found = [("diabetes", datasets.load_diabetes(), True), ("breast_cancer", datasets.load_breast_cancer(), False),
+             ("digits", datasets.load_digits(), False), ("wine", datasets.load_wine(), False)]  # fmt: skip
+    return [_task(name, each.data, each.target, is_regression) for name, each, is_regression in found]
+
+
+def _synthetic() -> list[Task]:
+    rows, rng = MOST_ROWS, numpy.random.default_rng(0)
+    x = rng.uniform(-2, 2, (rows, 2))
+    wave = numpy.sin(3 * x[:, 0]) * x[:, 1] + 0.2 * rng.normal(size=rows)
+    linear = rng.normal(size=(rows, 10))
+    noisy = linear @ rng.normal(size=10) + 2.0 * rng.normal(size=rows)
+    return [
+        _task("friedman1", *datasets.make_friedman1(rows, noise=1.0, random_state=0), True),
+        _task("friedman2", *datasets.make_friedman2(rows, noise=50.0, random_state=0), True),
+        _task("friedman3", *datasets.make_friedman3(rows, noise=0.1, random_state=0), True),
+        _task("wave", x, wave, True),
+        _task("linear", linear, noisy, True),
+        _task("moons", *datasets.make_moons(rows, noise=0.25, random_state=0), False),
+        _task("circles", *datasets.make_circles(rows, noise=0.15, factor=0.5, random_state=0), False),
+        _task("blobs", *datasets.make_classification(
+            rows, 20, n_informative=8, n_classes=4, flip_y=0.05, random_state=0), False),
+        _task("two", *datasets.make_classification(rows, 15, n_informative=5, flip_y=0.1, random_state=1), False),
+    ]  # fmt: skip
+
+
+def _development(folder: Path) -> list[Task]:
+    if not (folder / "index.json").exists():
+        return []
+    return [_of_table(table) for table in read_tables(folder, list(_DEVELOPMENT))]
+
+
+def _of_table(table) -> Task:
+    """Numbers with the median where they are missing, categories as columns of 0 and 1."""
+    frame = typed(table.frame.sample(min(MOST_ROWS, table.frame.height), seed=0))
+    target, inputs = frame[table.target], frame.drop(table.target)
+    numbers = inputs.select(polars.selectors.numeric()).cast(polars.Float64)
+    numbers = numbers.with_columns(polars.all().fill_null(polars.all().median())).fill_null(0)
+    texts = inputs.select(polars.selectors.string())
+    kept = [name for name in texts.columns if texts[name].n_unique() <= 20]
+    X = numpy.hstack([numbers.to_numpy(), texts.select(kept).to_dummies().to_numpy() if kept else
+                      numpy.empty((frame.height, 0))])  # fmt: skip
+    y = target.to_numpy() if table.is_regression else target.cast(polars.String).rank("dense").to_numpy() - 1
+    return _task(table.name, X, y, table.is_regression)
+
+
+def _task(name: str, X: numpy.ndarray, y: numpy.ndarray, is_regression: bool) -> Task:
+    order = numpy.random.default_rng(0).permutation(len(y))[:MOST_ROWS]
+    X, y = numpy.asarray(X, float)[order], numpy.asarray(y)[order]
+    X = (X - X.mean(0)) / numpy.maximum(X.std(0), 1e-9)
+    if is_regression:
+        y = (y.astype(float) - y.astype(float).mean()) / y.astype(float).std()
+    target = torch.tensor(y, dtype=torch.float32 if is_regression else torch.int64)
+    return Task(name, torch.tensor(X, dtype=torch.float32), target, is_regression)
