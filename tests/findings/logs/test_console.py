@@ -165,6 +165,8 @@ def test_early_stopping_of_keras_is_heard(tmp_path: Path) -> None:
     path.write_text(lines + end)
     known = read(path).known
     assert known == {"planned": N, "kept": 7.0, "ended": "stopped early"}
+    path.write_text(lines + end.partition("\n")[0])
+    assert read(path).known["kept"] == 12, "the weights are the last where nothing is said of restoring"
 
 
 def test_losses_that_are_nan(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ _BAR = re.compile(r"\s*(\d+)/(\d+)[ \t]")
 _EPOCH = re.compile(r"\bepoch\W{0,3}(\d+)", re.IGNORECASE)
 _HEADING = re.compile(rf"\W*({_PART})\b", re.IGNORECASE)
 _STOPPED_EARLY = re.compile(
-    r"epoch \d+: early stopping|^early stopping[,.]|stopped by early stopping", re.IGNORECASE | re.MULTILINE
+    r"epoch (?P<epoch>\d+): early stopping|^early stopping[,.]|stopped by early stopping", re.IGNORECASE | re.MULTILINE
 )
 _KEPT = re.compile(r"(?:best epoch:? |best iteration is:?\s*\[|bestIteration = )(\d+)", re.IGNORECASE)
 # LightGBM tells the best round once more, when all is over.
@@ -61,13 +61,21 @@ def read(content: Content) -> list[Log] | None:
     frame, planned = told.frame(), told.planned()
     if frame is None:
         return None
-    known: dict[str, Any] = {"planned": planned} if planned else {}
-    kept = _KEPT.findall(text[-_LONGEST_LINE:])
+    known = _end_of(text[-_LONGEST_LINE:]) | ({"planned": planned} if planned else {})
+    return [Log("printed lines", frame, known=known)]
+
+
+def _end_of(text: str) -> dict[str, Any]:
+    """What the last lines say of how training ended, and of which epoch the weights are."""
+    known: dict[str, Any] = {}
+    stopped, kept = _STOPPED_EARLY.search(text), _KEPT.findall(text)
+    if stopped:
+        known["ended"] = "stopped early"
     if kept:
         known["kept"] = float(kept[-1])
-    if _STOPPED_EARLY.search(text[-_LONGEST_LINE:]):
-        known["ended"] = "stopped early"
-    return [Log("printed lines", frame, known=known)]
+    elif stopped and stopped["epoch"]:
+        known["kept"] = float(stopped["epoch"])  # Keras would say that it restores the best
+    return known
 
 
 @dataclass(frozen=True)
