@@ -109,7 +109,7 @@ def diagnose(
     Args:
         log: a path (a file of any usual format, as it is or under gzip, or a folder: of an MLflow, W&B, TensorBoard or
             Lightning run, of a study of trimtab), "-" for standard input, a frame of any library, a dict of lists, a
-            list of dicts, or what Keras' `fit` gives.
+            list of dicts, what Keras' `fit` gives, or what has curves: a run or a recorder of trimtab.
         train: the column of the training loss; found by its name where it is left out, like the others.
         valid: the column of the validation loss.
         metric: the column of the metric by which validation rows are judged, or what it is called ("accuracy").

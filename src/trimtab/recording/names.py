@@ -48,6 +48,8 @@ _SHARES = _names("""
     map50, ap, iou, miou, jaccard, dice, dsc, bleu, sacrebleu, rouge, rouge1, rouge2, rougel, error rate,
     em, exact match
 """)
+# Half of a judgement: alone they are best where a network says yes to all, or to next to nothing.
+_ONE_SIDED = _names("precision, recall, sensitivity, specificity")
 _LOSSES = _names("loss, cost, objective, nll, logloss, xent, crossentropy, cross entropy, bce, ce, criterion")
 # What may stand beside the word that says what a number is, without making it another thing.
 _FILLING = _names("""
@@ -70,7 +72,7 @@ _NO_CURVES = _names("""
     best, worst, prev, previous, old, initial, final, runtime, time, times, seconds, secs, sec, second, samples,
     examples, speed, eta, elapsed, duration, dur, timestamp, wall, walltime, memory, mem, gpu, cpu, throughput, fps,
     version, seed, patience, size, count, num, improved, from, to, std, stdev, stddev, var, ms, flos, tokens, words,
-    wps, ups, clip, scale, delta, threshold, min, date, hours, minutes, saved, id, pid, param, params, parameters
+    wps, ups, clip, scale, delta, threshold, min, max, date, hours, minutes, saved, id, pid, param, params, parameters
 """)
 # "train" and "val" alone are losses where nothing else is.
 _BARE = 50
@@ -122,6 +124,8 @@ def named(name: str) -> Named:
         return Named(part, what, "other", rank)
     if "neg" not in core and (what in _LOSSES or not _LOSSES.isdisjoint(core)):
         return Named(part, what, "loss", rank)
+    if not _ONE_SIDED.isdisjoint(core):
+        rank += 10
     return Named(part, what, "other" if direction_of(what) is None else "metric", rank)
 
 

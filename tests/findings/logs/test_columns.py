@@ -45,6 +45,12 @@ def test_means_over_epochs_come_before_single_steps() -> None:
     assert found("train_loss_step", "train_loss_epoch", "val_loss").train == "train_loss_epoch"
 
 
+def test_half_a_judgement_comes_after_a_whole_one() -> None:
+    columns = found("metrics/precision(B)", "metrics/recall(B)", "metrics/mAP50(B)", "val/box_loss", "train/box_loss")
+    assert columns.metric == "metrics/mAP50(B)"
+    assert found("val_recall").metric == "val_recall"
+
+
 def test_times_and_bests_are_no_curves() -> None:
     columns = found("epoch", "train_runtime", "best_val_loss", "eval_samples_per_second")
     assert (columns.train, columns.valid, columns.metric) == (None, None, None)

@@ -237,6 +237,14 @@ def test_frames_of_every_library_and_a_dict() -> None:
     assert_curves(understood(rows_of_dicts)[1])
 
 
+def test_what_has_curves_is_a_log() -> None:
+    recorder = tt.Recorder()
+    for i in range(N):
+        recorder.epoch(train_loss=TRAIN[i], val_loss=VALID[i])
+    assert_curves(understood(recorder)[1])
+    assert_curves(understood(recorder.run())[1])
+
+
 def test_recordings_of_trimtab(tmp_path: Path) -> None:
     with tt.Recorder(tmp_path / "run.parquet", metric="accuracy") as recorder:
         for i in range(N):
@@ -309,6 +317,11 @@ def test_binary_files_are_read_as_far_as_they_are_whole(tmp_path: Path, file: st
 def test_what_is_no_log_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     with pytest.raises(tt.DataError, match=said):
         read(at(tmp_path, "file", content))
+
+
+def test_the_text_of_a_log_is_no_path() -> None:
+    with pytest.raises(tt.DataError, match=r"There is no file epoch 1 loss 0.5\.\.\."):
+        read("epoch 1 loss 0.5\n" * 1000)
 
 
 def test_what_is_not_there_is_refused_with_the_nearest(tmp_path: Path) -> None:

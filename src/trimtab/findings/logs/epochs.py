@@ -51,12 +51,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Trained:
-    """The record of a training, what should be said about its rows, and how many trainings the log holds one after
-    another."""
+    """The record of a training, and what should be said about its rows."""
 
     record: TrainingRecord
     notes: tuple[str, ...] = ()
-    trainings: int = 1
 
 
 def trained(log: Log, columns: Columns, run: str | None = None) -> Trained:
@@ -71,7 +69,7 @@ def trained(log: Log, columns: Columns, run: str | None = None) -> Trained:
     if len(parts) > 1:
         notes.append(f"The log holds {len(parts)} trainings one after another: this is number {which} (--run NUMBER).")
     groups = _groups(rows, notes)
-    return Trained(_record(log, columns, rows, groups, notes), tuple(notes), len(parts))
+    return Trained(_record(log, columns, rows, groups, notes), tuple(notes))
 
 
 def _number(run: str, parts: Sequence[Rows]) -> int:

@@ -40,14 +40,14 @@ _FORMATS = (
     "CSV, TSV and JSON lines, the history of Keras, metrics.csv of Lightning, trainer_state.json of Hugging Face, "
     "event files of TensorBoard, offline runs of W&B, MLflow's folders, and what training loops print"
 )
-_MOST_LISTED = 20
+_MOST_LISTED, _LONGEST_NAME = 20, 200
 
 
 def read(log: Any, run: str | None = None) -> Log:
     """The one training that is meant: of several the one called `run`, else the last.
 
-    `log` is a path, "-" for standard input, a frame of any library, a dict of lists, a list of dicts, or a Keras
-    History. Raises DataError where there is no log, OptionError where there is no such run.
+    `log` is a path, "-" for standard input, a frame of any library, a dict of lists, a list of dicts, a Keras
+    History, or what has curves. Raises DataError where there is no log, OptionError where there is no such run.
     """
     logs = [each for each in _logs(log) if each.frame.width and each.frame.height]
     if not logs:
@@ -60,17 +60,27 @@ def _logs(log: Any) -> Sequence[Log]:
         return _read_content(Content.of_standard_input())
     if isinstance(log, str | Path):
         return _read_path(Path(log))
-    history = getattr(log, "history", log)  # what Keras' fit gives
+    # What Keras' fit gives has a history, a run or a recorder of trimtab curves.
+    history = getattr(log, "history", getattr(log, "curves", log))
     if isinstance(history, list) and history and all(isinstance(row, Mapping) for row in history):
         return json_rows.rows_as_logs(history, "a list of dicts") or ()
-    return table.read_frame(history if isinstance(history, dict) else log)
+    return table.read_frame(history)
 
 
 def _read_path(path: Path) -> Sequence[Log]:
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError:  # a name that is too long: the text of a log, say
+        is_there = False
+    if not is_there:
         near = did_you_mean(path.name, _names_in(path.parent))
-        raise DataError(f"There is no file {path}.{near}")
+        raise DataError(f"There is no file {_short(str(path))}.{near}")
     return _read_folder(path) if path.is_dir() else _read_content(Content.at(path))
+
+
+def _short(name: str) -> str:
+    line = name.partition("\n")[0]
+    return name if line == name and len(name) <= _LONGEST_NAME else f"{line[:_LONGEST_NAME]}..."
 
 
 def _names_in(folder: Path) -> list[str]:

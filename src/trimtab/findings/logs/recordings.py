@@ -21,7 +21,7 @@ def read(content: Content) -> list[Log] | None:
     try:
         about = polars.read_parquet_metadata(io.BytesIO(content.data)).get("trimtab", "")
         frame = polars.read_parquet(io.BytesIO(content.data))
-    except (OSError, polars.exceptions.PolarsError) as error:
+    except (OSError, polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
         raise DataError(f"{content.name} cannot be read as a parquet file: {error}.") from None
     if "recording" in about and content.path is not None:
         return [_recorded(Recording.load(content.path))]

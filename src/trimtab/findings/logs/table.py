@@ -102,7 +102,7 @@ def _parsed(text: str, separator: str) -> polars.DataFrame | None:
             io.BytesIO(text.encode()), separator=separator, infer_schema_length=0, truncate_ragged_lines=True,
             comment_prefix="#", ignore_errors=True, has_header=is_named,
         )  # fmt: skip
-    except polars.exceptions.PolarsError:
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException):
         return None
     if not is_named:
         return frame.rename({name: str(i + 1) for i, name in enumerate(frame.columns)})
