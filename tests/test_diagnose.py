@@ -144,6 +144,27 @@ def test_any_text_gives_a_diagnosis_or_says_that_it_is_no_log(text: str, tmp_pat
     assert str(found)
 
 
+names = st.sampled_from(["epoch", "loss", "val_loss", "train", "step", "history", "log_history", "iterations", "meta"])
+scalars = st.one_of(st.none(), st.booleans(), st.integers(-5, 50), st.floats(), st.sampled_from(["1", "train", "x"]))
+documents = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=6), st.dictionaries(names, inner, max_size=5)),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(document=documents, indent=st.sampled_from([None, 1]))
+def test_any_json_too(document: object, indent: int | None, tmp_path: Path) -> None:
+    path = tmp_path / "any.json"
+    path.write_text(json.dumps(document, indent=indent))
+    for log in (path, document):
+        try:
+            str(tt.diagnose(log))
+        except (tt.DataError, tt.OptionError):
+            continue
+
+
 MARKS = (b":W&B\xe1\xbe\x00", b"\x18\0\0\0\0\0\0\0\0\0\0\0\tbrain.Event:2", b"PAR1", b"\x1f\x8b\x08", b"")
 
 
