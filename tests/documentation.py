@@ -104,21 +104,25 @@ def _commands(block: Block) -> Iterator[list[str]]:
 def _shortened(arguments: list[str]) -> list[str]:
     """The same command with few epochs and a very short budget."""
     shorter = [re.sub(r"^epochs=\d+$", f"epochs={FEW_EPOCHS}", word) for word in arguments]
-    if "--budget" in shorter:
+    if shorter[0] == "explain" and "--budget" in shorter:
+        shorter[shorter.index("--budget") + 1] = SHORT_DEMO
+    elif "--budget" in shorter:
         del shorter[(place := shorter.index("--budget")) : place + 2]
         return [*shorter, *(word for name, value in SHORT_SEARCH.items() for word in (f"--{name}", str(value)))]
     return [*shorter, "--budget", SHORT_DEMO] if shorter[0] == "demo" else shorter
 
 
 class _Shortened(ast.NodeTransformer):
-    """Calls with `budget=` make one trial; those that also have `space=`, two. `epochs=` becomes at most `FEW_EPOCHS`,
-    and `trials=` without `space=` at most `FEW_TRIALS`."""
+    """Calls with `budget=` make one trial; those that also have `space=`, two; `explain` has less time. `epochs=`
+    becomes at most `FEW_EPOCHS`, and `trials=` without `space=` at most `FEW_TRIALS`."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         given = {keyword.arg: keyword.value for keyword in node.keywords}
         wanted: dict[str, object] = {}
-        if "budget" in given:
+        if "budget" in given and isinstance(node.func, ast.Attribute) and node.func.attr == "explain":
+            wanted = {"budget": SHORT_DEMO}
+        elif "budget" in given:
             wanted = dict(SHORT_SEARCH_OF_NETWORKS if "space" in given else SHORT_SEARCH)
         else:
             most = {"epochs": FEW_EPOCHS} | ({} if "space" in given else {"trials": FEW_TRIALS})

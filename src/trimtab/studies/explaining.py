@@ -24,25 +24,25 @@ from trimtab.studies.table_study import TableStudy
 from trimtab.studies.table_subject import TableSubject
 from trimtab.tuning.baselines import FITTED_BASELINES
 from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.trial import COMPLETE, TrialRecord
 
 
 def explained_table(study: TableStudy, *, data: Any, **options: Any) -> Account:
     """More of what each choice of a table's winner was worth, measured on the study's data within the budget.
 
-    Raises OptionError for a knob that there is not, StudyError where the winner was not trained or the data are others.
+    Where the winner is solved and not trained, its best network is looked at. Raises OptionError for a knob that there
+    is not, StudyError where no network was trained or the data are others.
     """
+    winner = _trained(study)
 
     def ground(call: Call, folder: StudyFolder) -> tuple[Ground, Step | None]:
         request, _ = TableOptions(data=data).request(folder)
         subject = TableSubject.read(request, call)
         members = study.result.get("ensemble", ())
-        return ground_of_table(subject, study.winner, call), ensemble_of_table(subject, folder, study.winner, members)
+        last = ensemble_of_table(subject, folder, winner, members) if winner is study.winner else None
+        return ground_of_table(subject, winner, call), last
 
-    if study.winner.name in FITTED_BASELINES:
-        raise StudyError(
-            f"The winner is {study.words}, which is solved and not trained: there is nothing of a training to explain."
-        )
-    return _explained(study, ground, **options)
+    return _explained(study, winner, ground, **options)
 
 
 def explained_networks(subject: NetworkSubject, study: Study, *, data: Any, **options: Any) -> Account:
@@ -54,15 +54,28 @@ def explained_networks(subject: NetworkSubject, study: Study, *, data: Any, **op
         return ground_of_networks(subject, study.winner, call), None
 
     with for_training():
-        return _explained(study, ground, **options)
+        return _explained(study, study.winner, ground, **options)
+
+
+def _trained(study: TableStudy) -> TrialRecord:
+    """The winner, or the best network where the winner is solved."""
+    if study.winner.name not in FITTED_BASELINES:
+        return study.winner
+    networks = [each for each in study.trials if each.name not in FITTED_BASELINES and each.state == COMPLETE]
+    if not networks:
+        raise StudyError(
+            f"The winner is {study.words}, which is solved and not trained, and no network was trained to its end: "
+            "there is nothing of a training to explain. Go on with a longer --budget first."
+        )
+    return min(networks, key=lambda record: record.error)
 
 
 def _explained(
-    study: Study, ground_in: Callable[[Call, StudyFolder], tuple[Ground, Step | None]], *, budget: str | float,
-    knob: str | None, threads: int | None, stop: Any = None, abort: Any = None,
+    study: Study, winner: TrialRecord, ground_in: Callable[[Call, StudyFolder], tuple[Ground, Step | None]], *,
+    budget: str | float, knob: str | None, threads: int | None, stop: Any = None, abort: Any = None,
 ) -> Account:  # fmt: skip
     started = time.monotonic()
-    check_knob(knob, dict(study.winner.config.network))
+    check_knob(knob, dict(winner.config.network))
     call = Call.checked(
         budget=budget, trials=None, threads=threads, device="auto", out=None, resume=study.out, stop=stop,
         abort=abort, started=started, listeners=Listeners(), counterfactuals=0,
@@ -70,8 +83,8 @@ def _explained(
     folder, clock = StudyFolder(study.out), call.budget
     with call.at_work():
         ground, last = ground_in(call, folder)
-        purse = Purse(max(0.0, clock.left - SECONDS_TO_SAVE), None, study.winner.seconds, clock.is_told_to_end)
-        return Stage(ground, folder, purse, words_of_winner(study.winner), knob, last).account().about(knob)
+        purse = Purse(max(0.0, clock.left - SECONDS_TO_SAVE), None, winner.seconds, clock.is_told_to_end)
+        return Stage(ground, folder, purse, words_of_winner(winner), knob, last).account().about(knob)
 
 
 def kept_account(folder: StudyFolder, knob: str | None) -> Account:

@@ -34,6 +34,9 @@ from trimtab.tuning.store import begun, check_opens
 from trimtab.tuning.trial import TrialRecord, TrialWeights
 from trimtab.tuning.writer import TrialWriter
 
+# What is shown while alternatives of the winner train.
+EXPLAINING = "measuring what each choice was worth"
+
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -140,7 +143,7 @@ def _in_folder(
     outcome = work.outcome(trials, unscored)
     folder.merge_curves()
     result = _written(call, folder, outcome)
-    if _is_explained(call, outcome.winner, trials, work, folder):
+    if _is_explained(subject, call, outcome.winner, trials, work, folder):
         result = _written(call, folder, outcome)
     return subject.study(folder.path, result, outcome.winner, trials, call.listeners.notices)
 
@@ -156,7 +159,7 @@ def _written(call: Call, folder: StudyFolder, outcome: SearchResult) -> dict[str
 
 
 def _is_explained(
-    call: Call, winner: TrialRecord, trials: Sequence[TrialRecord], work: Work, folder: StudyFolder
+    subject: Subject, call: Call, winner: TrialRecord, trials: Sequence[TrialRecord], work: Work, folder: StudyFolder
 ) -> bool:
     """Measure what each choice of the winner was worth, where there is time for that; whether there was any."""
     if not call.is_lasting or call.budget.stop.is_set() or winner.name in FITTED_BASELINES:
@@ -165,6 +168,10 @@ def _is_explained(
     purse = purse_of(call, each=winner.seconds, trials=tuned)
     if purse.left < FEWEST_TRAININGS:
         return False
+    runs, metric = sum(len(record.ended) for record in trials), subject.metric
+    score = winner.error if metric is None else metric.shown(winner.error)
+    left, named = call.budget.shown_left, "validation loss" if metric is None else metric.name
+    call.listeners.progress(Progress(EXPLAINING, left, len(trials), runs, 0, score, winner, 0.0, named, share=1.0))
     Stage(work.ground(winner), folder, purse, words_of_winner(winner), ensemble=work.last_step(winner)).account()
     return True
 

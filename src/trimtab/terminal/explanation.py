@@ -43,7 +43,7 @@ def explanation_in_text(explanation: Explained, width: int = 118) -> str:
 def print_explanation(console: Console, explanation: Explained, *, everything: bool = False) -> None:
     """All of it; of many comparisons and findings the most telling ones, unless `everything` is asked for."""
     account = explanation.account
-    say(console, f"Winner: {account.winner['words']}.")
+    say(console, f"Looked at: {account.winner['words']}.")
     console.print()
     _print_path(console, account)
     _print_rows(console, account, None if everything else SHOWN)
