@@ -154,4 +154,5 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, 
         reading=conventions_of(fitting),
         is_greater_better=greater_is_better(fitting.metric),
         facts=fitting.facts(record),
+        outliers=fitting.outliers(record),
     )

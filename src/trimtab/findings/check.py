@@ -29,10 +29,27 @@ SAME_FACT: Mapping[str, frozenset[str]] = {
     "overfitting": frozenset({"diverged"}),
     "trained_too_long": frozenset({"diverged", "best_weights_not_restored"}),
     "stopped_too_early": frozenset(
-        {"diverged", "exploding_gradients", "saturated_activations", "regularised_too_strongly", "missing_zero_grad"}
+        {
+            "diverged",
+            "exploding_gradients",
+            "saturated_activations",
+            "regularised_too_strongly",
+            "missing_zero_grad",
+            "loss_does_not_match_metric",
+            "wrong_output_layer",
+            "learning_rate_too_large",
+        }
     ),
     "learning_rate_too_small": frozenset(
-        {"exploding_gradients", "saturated_activations", "dead_units", "collapsed_to_constant", "missing_zero_grad"}
+        {
+            "exploding_gradients",
+            "saturated_activations",
+            "dead_units",
+            "collapsed_to_constant",
+            "missing_zero_grad",
+            "learning_rate_too_large",
+            "regularised_too_strongly",
+        }
     ),
     "dead_units": frozenset({"vanishing_gradients"}),
     "exploding_gradients": frozenset({"loss_does_not_match_metric"}),
@@ -73,11 +90,12 @@ FOLLOWS: Mapping[str, frozenset[str]] = {
 _GRAVITY = {"high": 0, "medium": 1, "low": 2}
 
 
-def check(record: TrainingRecord) -> Findings:
-    """What the curves of one training tell; never raises, whatever is in them."""
+def check(record: TrainingRecord, more: Iterable[Outcome] = ()) -> Findings:
+    """What the curves of one training tell; never raises, whatever is in them. `more` is what rules of something else
+    came to (residuals, data), to be ranked among it."""
     if not len(record.epochs):
         return Findings(not_checked=tuple(NotChecked(name, "no evaluated epoch") for name in RULES))
-    outcomes = [rule(record) for rule in RULES.values()]
+    outcomes = [*(rule(record) for rule in RULES.values()), *more]
     found = one_of_each_fact([outcome for outcome in outcomes if isinstance(outcome, Finding)])
     not_checked = tuple(outcome for outcome in outcomes if isinstance(outcome, NotChecked))
     return Findings(tuple(ranked(found)), () if found else _healthy(record, not_checked), not_checked)

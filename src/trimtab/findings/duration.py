@@ -81,8 +81,8 @@ def overfitting(record: TrainingRecord) -> Outcome:
         return None
     return _overfitting(
         record,
-        f"its {pair.name} on them has come to nearly nothing, and on validation rows it is {percent(share)} of that of a "
-        "constant prediction",
+        f"its {pair.name} on them has come to nearly nothing, and on validation rows it is {percent(share)} of that of "
+        "a constant prediction",
         {"rise": 0.0, "gap": gap, "share": share},
     )
 
@@ -94,12 +94,12 @@ def _falls_after(pair: Pair, rise: Rise) -> bool:
 
 def _overfitting(record: TrainingRecord, words: str, evidence: dict[str, Any]) -> Finding:
     rise = evidence["rise"]
-    effect = (
-        Effect(f"With the last epoch's weights the error on new rows is about {percent(rise)} larger than with those of "
-               "the best epoch (estimated from the curve).", rise)
-        if rise
-        else Effect("What a network gains that is held back is not known from the curves alone.")
-    )  # fmt: skip
+    effect = Effect("What a network gains that is held back is not known from the curves alone.")
+    if rise:
+        words = (
+            f"With the last epoch's weights the error on new rows is about {percent(rise)} larger than with the best"
+        )
+        effect = Effect(f"{words} epoch's (estimated from the curve).", rise)
     return Finding(
         "overfitting", "high" if rise > 0.5 else "medium",
         f"The network learns the training rows by heart: {words}.", evidence, effect,

@@ -129,11 +129,16 @@ def wrong_output_layer(record: TrainingRecord) -> Outcome:
         told, piled, missed = facts[f"{side}_prediction"], facts[f"at_{side}"], facts[f"truth_{beyond}"]
         bound = _bound_of(told, is_low=side == "lowest")
         # A network whose units are dead predicts one number too, but not exactly a bound.
-        is_alive = facts.get("prediction_spread", 1.0) >= 0.1 or told == bound
+        is_alive = not _is_alike(record) or told == bound
         if bound is not None and is_alive and piled >= _PILED and missed >= _BEYOND:
             words = f"no prediction is {beyond} {bound:g}, and the truth of {percent(missed)} of the rows is"
             return _wrong_output(words, {"bound": bound, "piled": piled, "missed": missed})
     return None
+
+
+def _is_alike(record: TrainingRecord) -> bool:
+    """Whether all rows are predicted nearly alike."""
+    return record.facts.get("prediction_spread", 1.0) < 0.1
 
 
 def _bound_of(prediction: float, *, is_low: bool) -> float | None:
@@ -154,7 +159,7 @@ def double_softmax(record: TrainingRecord) -> Outcome:
     bound, floor = math.e / (math.e + classes - 1), math.log(1 + (classes - 1) / math.e)
     if largest is not None:
         is_at_bound = _NEARLY * bound <= largest <= bound * (1 + 1e-6)
-        if not is_at_bound or record.facts.get("prediction_spread", 1.0) < 0.1:
+        if not is_at_bound or record.facts.get("at_largest", 0.0) < _PILED or _is_alike(record):
             return None
         return _twice(f"no probability is above {percent(bound)}", {"largest_probability": largest, "bound": bound})
     pair = pair_of(record)
@@ -193,7 +198,7 @@ def missing_zero_grad(record: TrainingRecord) -> Outcome:
 
 
 _ADDS_SOON = 1.2
-_DEAD, _SATURATED, _VANISHED, _EXPLODED, _FAR_OFF = 0.8, 0.5, 20.0, 1000.0, 2.0
+_DEAD, _SATURATED, _VANISHED, _EXPLODED, _FAR_OFF = 0.8, 0.5, 12.0, 1000.0, 2.0
 _PILED, _BEYOND, _TIED, _NEARLY, _OFF, _ADDED, _AT_A_BOUND = 0.05, 0.05, 0.05, 0.97, 0.03, 2.5, 0.01
 
 

@@ -131,6 +131,7 @@ def _of_classes(predictions: Numbers, truth: NDArray[numpy.int64]) -> dict[str, 
     return {
         "prediction_spread": math.sqrt(predictions.var(0).sum()) / sure if sure > 0 else math.nan,
         "largest_probability": float(predictions.max()),
+        "at_largest": float((predictions.max(1) >= 0.99 * predictions.max()).mean()),
         "ties": float(ties.mean()),
         "misses": float((predictions.argmax(1) != truth).mean()),
     }

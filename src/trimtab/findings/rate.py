@@ -32,10 +32,11 @@ from trimtab.training.run import NOT_FINITE
 NO_TRAINING = "no training loss"
 # The loss has left for good where it ends so many times above where it began.
 _LOST = 1.5
-_JUMPS, _SWINGS = 0.2, 0.2  # of the loss's level, from epoch to epoch
+# Of the loss's level, from epoch to epoch; of the validation error's, under updates that are too long.
+_JUMPS, _SWINGS, _SWINGS_OF_OTHERS = 0.25, 0.25, 0.075
 _LONG_STEPS, _TINY = 0.06, 3e-4  # length of an update beside the weights: at its largest, and in the second half
 _CREEPS, _STILL_CREEPS = 0.5, 0.1  # pace beside that at the start: alone, and where validation rows still gain too
-_FAR_OFF, _DECAYS = 2.0, 0.02  # times a constant's error; of the weights, in a step
+_FAR_OFF, _LONG_AT_LEAST, _DECAYS = 1.4, 0.015, 0.9  # times a constant's error; of the weights; a decoupled decay
 _SPENT, _SPENT_BY = 0.01, 0.5  # of the peak rate, and of all epochs
 _SMALL_BATCH, _TINY_BATCH, _RESTLESS, _MOSTLY_NOISE = 8, 4, 0.1, 3.0  # rows; of the loss's level; times the batch
 # A rate is told from a training that was merely short by its later epochs.
@@ -78,14 +79,14 @@ def learning_rate_too_large(record: TrainingRecord) -> Outcome:
     if not len(course):
         return NotChecked("learning_rate_too_large", NO_TRAINING)
     jumps, longest = _jumps(record), longest_update(record)
-    if (number_of(record, "weight_decay") or 0.0) * (rate_of(record) or 0.0) >= _DECAYS:
+    if (number_of(record, "weight_decay") or 0.0) >= _DECAYS:
         longest = None  # updates are long because weights are pulled to zero
     evidence = {"jumps": jumps} | ({} if longest is None else {"update_ratio": longest})
     if longest is not None and longest >= _LONG_STEPS:
         words = f"Steps are so long that a single one changes the weights by {percent(longest)}"
         return _too_large(record, words, evidence, "medium")
-    start = start_beside_constant(record)
-    if longest is not None and longest >= 0.5 * _LONG_STEPS and start >= _FAR_OFF:
+    start = 0.0 if record.knobs.get("loss") == "quantile" else start_beside_constant(record)
+    if longest is not None and longest >= _LONG_AT_LEAST and start >= _FAR_OFF:
         words = f"Steps are so long that the first epoch ends with {times(start)} the error of a constant prediction"
         return _too_large(record, words, evidence | {"start": start}, "medium")
     if jumps >= _JUMPS:
@@ -122,18 +123,22 @@ def learning_rate_too_small(record: TrainingRecord) -> Outcome:
 
 
 def oscillating(record: TrainingRecord) -> Outcome:
-    """In the second half the training loss goes up and down by more than `_SWINGS` of its level."""
+    """In the second half the training loss goes up and down by more than `_SWINGS` of its level; or the error on
+    validation rows by more than `_SWINGS_OF_OTHERS`, where an update was longer than `_LONG_STEPS` of the weights, so
+    that it is not that these rows are few."""
     course = course_of(record, record.train_loss)
     if not len(course):
         return NotChecked("oscillating", NO_TRAINING)
-    jumps = _jumps(record)
+    jumps, whose = _jumps(record), "training loss"
     if jumps < _SWINGS:
-        return None
+        jumps, whose = jumps_of(course_of(record, errors_of(record))), "error on validation rows"
+        if jumps < _SWINGS_OF_OTHERS or (longest_update(record) or 0.0) < _LONG_STEPS:
+            return None
     rate = rate_of(record)
     return Finding(
         "oscillating",
         "medium",
-        f"The training loss goes up and down by {percent(jumps)} of its level instead of settling.",
+        f"The {whose} goes up and down by {percent(jumps)} of its level instead of settling.",
         {"jumps": jumps},
         Effect(f"Whichever epoch is last, its loss is off by some {percent(jumps)} (estimated from the curve)."),
         by_knobs("Let the learning rate fall to nothing in the course of training, and begin lower.", schedule="cosine",

@@ -17,7 +17,7 @@ from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
 SURE = 0.01
 # Evaluations below which no shape is told: of five, one order alone is as sure as that (1 of 120).
 FEWEST = 5
-_BEYOND_NOISE, _STEPS = 3.0, 8.0
+_BEYOND_NOISE, _END, _STEPS, _NOISE_TOLD = 3.0, 7, 8.0, 8
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,21 @@ class Rise:
 
 
 def rise_of(course: Course) -> Rise | None:
-    """The significant rise of errors after their (smoothed) minimum: the last tenth lies above those around the best
-    (Mann-Whitney U, p < 0.01), and by more than `_BEYOND_NOISE` standard deviations of their noise, since the best is
-    chosen; None where they do not rise."""
+    """The significant rise of errors after their (smoothed) minimum: the last tenth, seven entries at least, lies above
+    it (sign test, p < 0.01), by more than `_BEYOND_NOISE` standard deviations of their noise, since the best is chosen;
+    None where they do not rise."""
     epochs, errors = course.epochs, course.values
     if len(errors) < FEWEST:
         return None
     smoothed = smooth(errors, min(5, max(1, len(errors) // 4)))
     place = int(numpy.argmin(smoothed))
-    last = max(5, len(errors) // 10)
-    after = len(errors) - 1 - place
-    if after < 5 or smoothed[place] <= 0:
+    best, after = float(smoothed[place]), len(errors) - 1 - place
+    end = errors[-max(_END, len(errors) // 10) :]
+    cost = float(numpy.median(end)) - best
+    if after < _END or best <= 0 or cost <= _BEYOND_NOISE * noise(errors):
         return None
-    around, end = errors[max(0, place - 2) : place + 3], errors[max(place + 1, len(errors) - last) :]
-    cost = float(numpy.median(end) - smoothed[place])
-    if cost <= _BEYOND_NOISE * noise(errors):
-        return None
-    p = float(stats.mannwhitneyu(around, end, alternative="less").pvalue)
-    return Rise(place, float(epochs[place]), cost / float(smoothed[place]), p, after) if p < SURE else None
+    p = float(stats.binomtest(int((end > best).sum()), len(end), alternative="greater").pvalue)
+    return Rise(place, float(epochs[place]), cost / best, p, after) if p < SURE else None
 
 
 def fall_at_end(course: Course) -> Trend | None:
@@ -61,18 +58,19 @@ def fall_at_end(course: Course) -> Trend | None:
     last = max(FEWEST, len(course) // 3)
     epochs, errors = course.epochs[-last:], course.values[-last:]
     found, level = trend(epochs, errors), level_at_end(errors)
-    if level <= 0 or found.p > SURE or -found.change < 2 * noise(errors):
+    # Differences of so few entries are the bend of the curve rather than its noise; the test alone has to do.
+    spread = noise(errors) if len(errors) >= _NOISE_TOLD else 0.0
+    if level <= 0 or found.p > SURE or found.change >= 0 or -found.change < 2 * spread:
         return None
     return Trend(found.change / level, found.p)
 
 
 def still_gains(course: Course) -> Trend | None:
     """The fall of an error that goes on to the end: significant over the last third, with the best among the last
-    tenth of all evaluations, so that a patience that ran out is none."""
+    entries, a twentieth of all, so that a patience that ran out is none."""
     fall = fall_at_end(course)
-    if fall is None or int(numpy.argmin(smooth(course.values, 3))) < 0.9 * (len(course) - 1):
-        return None
-    return fall
+    since_best = len(course) - 1 - int(numpy.argmin(smooth(course.values, 3))) if len(course) else 0
+    return None if fall is None or since_best > max(2, 0.05 * len(course)) else fall
 
 
 def jumps_of(course: Course, beside: float = 0.0) -> float:

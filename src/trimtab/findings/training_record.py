@@ -28,6 +28,7 @@ FACTS = {
     "truth_below": "the share of rows whose truth lies below all predictions",
     "truth_above": "the share of rows whose truth lies above all predictions",
     "largest_probability": "the largest probability of a class that is predicted for any row",
+    "at_largest": "the share of rows with a probability within a hundredth of the largest",
     "ties": "the share of rows in which two classes have exactly the same probability",
     "misses": "the share of rows whose likeliest class is not theirs",
 }

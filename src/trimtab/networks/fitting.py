@@ -17,6 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, OptionError, ShapeError
+from trimtab.findings.finding import Outcome
+from trimtab.findings.loss import outliers_dominate_loss
 from trimtab.findings.of_run import facts_of
 from trimtab.knobs.knob import Task
 from trimtab.networks.datasets import Datasets, joined
@@ -344,6 +346,14 @@ class Fitting:
             return known
         told = facts_of(record.predictions, data.truth(fold.validation), data.truth(fold.train), self.metric)
         return known | told | {"outputs": float(self.outputs)}
+
+    def outliers(self, record: RunRecord) -> Outcome:
+        """Whether a few rows make most of a run's loss, by its predictions for the validation rows."""
+        if self.own is not None or self.task != "regression" or self.datasets.is_streamed or not self.outputs:
+            return None
+        data = self.training_data
+        truth = data.truth(data.folds[0].validation).cpu().numpy()
+        return outliers_dominate_loss(truth, record.predictions, record.request.config.loss.name)
 
     def error_of(self, shown: float) -> float:
         """The error behind a figure that users read."""

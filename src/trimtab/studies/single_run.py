@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars
 
 from trimtab.findings.check import check
-from trimtab.findings.finding import Findings
+from trimtab.findings.finding import Findings, Outcome
 from trimtab.findings.of_run import record_of
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.knobs.knob import Task
@@ -50,6 +50,7 @@ class Run:
         reading: how targets and outputs were read, for `code()`.
         is_greater_better: whether greater scores are better.
         facts: what is known of network, rows and predictions (`findings.training_record.FACTS`).
+        outliers: whether a few rows make most of its loss.
     """
 
     name: str
@@ -71,11 +72,12 @@ class Run:
     reading: "Conventions | None" = field(default=None, repr=False)
     is_greater_better: bool = False
     facts: Mapping[str, float] = field(default_factory=dict, repr=False)
+    outliers: Outcome = field(default=None, repr=False)
 
     @cached_property
     def findings(self) -> Findings:
         """What is wrong with the training and what to change, gravest first; or why it is healthy."""
-        return check(self.record)
+        return check(self.record, [self.outliers])
 
     @property
     def record(self) -> TrainingRecord:

@@ -1,0 +1,99 @@
+"""`python -m benchmarks.faults`: train all set-ups (what the cache has is read), judge the rules, print the figures."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy
+
+from benchmarks.faults.faulty import faulty
+from benchmarks.faults.healthy import candidates, controls
+from benchmarks.faults.judging import Made, Tally, tally
+from benchmarks.faults.setup import Setup
+from benchmarks.faults.tasks import SHARED, Task, tasks
+from benchmarks.faults.training import error_of, predicted, trained
+
+CACHE = Path("~/.cache/trimtab-benchmarks/faults").expanduser()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.faults", description=__doc__)
+    parser.add_argument("--data", type=Path, default=SHARED, help="folder of the development sets")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where trainings are kept")
+    parser.add_argument("--half", choices=("figures", "thresholds", "all"), default="figures", help="which data sets")
+    parser.add_argument("--cached", action="store_true", help="only what was trained before; trains nothing")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--verbose", action="store_true", help="name what was missed and mistaken")
+    asked = parser.parse_args()
+    made: list[Made] = []
+    fits: dict[str, float] = {}
+    known = tasks(asked.data)
+    for place, task in enumerate(known):
+        if asked.half == "all" or task.is_for_thresholds == (asked.half == "thresholds"):
+            made += _of_task(task, place // 2, {each.name: each for each in known}, asked.cache, fits, asked.cached)
+    counts = tally(made, fits)
+    _print(counts, len(fits), verbose=asked.verbose)
+    if asked.json:
+        asked.json.write_text(json.dumps(_document(counts), indent=1))
+
+
+def _of_task(
+    task: Task, turn: int, known: dict[str, Task], cache: Path, fits: dict[str, float], is_cached: bool
+) -> list[Made]:
+    """All set-ups of a data set, trained; its tuned trainings' median training error goes into `fits`."""
+
+    def at_hand(setups: list[Setup]) -> list[Setup]:
+        return [each for each in setups if not is_cached or (cache / f"{each.key}.npz").exists()]
+
+    tried = at_hand(candidates(task))
+    if len(tried) < len(candidates(task)):
+        return []
+    records = trained(tried, known, cache)
+    tuned = min(tried, key=lambda each: error_of(records[each.key], last=False))
+    kept = float(records[tuned.key].kept or 0)
+    setups = at_hand([*controls(task, tuned, kept), *faulty(task, tuned, kept, turn=turn)])
+    records = trained(setups, known, cache)
+    good = [each for each in setups if each.severity == "tuned"]
+    if not good:
+        return []
+    usual = float(numpy.median([error_of(records[each.key], last=False) for each in good]))
+    fits[task.name] = float(numpy.median([_train_error(records[each.key]) for each in good]))
+    return [
+        Made(each, records[each.key], predicted(each.key, cache),
+             error_of(records[each.key], last=each.last) / usual - 1)
+        for each in setups
+    ]  # fmt: skip
+
+
+def _train_error(record) -> float:
+    return float(record.train_metric[int(numpy.argmin(numpy.abs(record.epochs - record.kept)))])
+
+
+def _print(counts: Tally, sets: int, *, verbose: bool) -> None:
+    print(f"{sets} data sets, {sum(counts.shown.values())} faulty set-ups that show")
+    print(f"precision {counts.precision:.3f}, recall {counts.recall:.3f}")
+    print(f"false alarms: {counts.alarmed} of {counts.controls} healthy controls ({dict(counts.alarms)}); "
+          f"{counts.not_healthy} more were no good trainings")  # fmt: skip
+    print("| finding | found | mild | clear | gross | no harm | precision | mostly beside it |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name in sorted(counts.shown):
+        by = [f"{counts.hits_by[name, s]}/{counts.shown_by[name, s]}" if counts.shown_by[name, s] else "" for s in
+              ("mild", "clear", "gross")]  # fmt: skip
+        told = counts.right[name] + counts.wrong[name]
+        beside = [f"{other} {n}" for other, n in counts.beside[name].most_common(4) if other != name][:3]
+        print(f"| {name} | {counts.hits[name]}/{counts.shown[name]} | {' | '.join(by)} | {counts.hidden[name]} | "
+              f"{counts.right[name]}/{told} | {', '.join(beside)} |")  # fmt: skip
+    if verbose:
+        print("missed", *sorted(counts.missed), sep="\n  ")
+        print("mistaken", *sorted(counts.mistaken), sep="\n  ")
+
+
+def _document(counts: Tally) -> dict:
+    return {
+        "precision": counts.precision, "recall": counts.recall, "controls": counts.controls, "alarmed": counts.alarmed,
+        "found": {name: [counts.hits[name], counts.shown[name]] for name in sorted(counts.shown)},
+        "right": dict(counts.right), "wrong": dict(counts.wrong),
+    }  # fmt: skip
+
+
+main()
