@@ -177,7 +177,8 @@ def test_looking_at_trimtab_loads_nothing_heavy() -> None:
     for what, code in LOOKING.items():
         heavy = f"[name for name in {HEAVY} if name in sys.modules]"
         lines += [code, f"assert not {heavy}, ({what!r}, {heavy})"]
-    lines.append("import trimtab.diagnose; assert 'torch' not in sys.modules, 'reading a log trains nothing'")
+    # A log is read in less time than either takes to load.
+    lines.append("import trimtab.diagnose; assert not {'torch', 'scipy', 'sklearn'} & set(sys.modules)")
     ended = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 
