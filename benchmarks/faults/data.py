@@ -167,7 +167,8 @@ def leaking(generator: Generator, severity: int) -> SetUp:
         swapped = generator.random(len(labels)) < noise / 15
         labels[swapped] = generator.permutation(labels)[swapped]
         frame = frame.with_columns(settled=polars.Series([f"was {label}" for label in labels]))
-    return SetUp(looked_at(frame), severity, small_parts(frame.height))
+    # Where the leak was swapped, the label is another than it says.
+    return SetUp(looked_at(frame), severity, (*small_parts(frame.height), "label_noise"))
 
 
 def knowing_the_future(generator: Generator, severity: int) -> SetUp:
@@ -201,10 +202,12 @@ def wrongly_labelled(generator: Generator, severity: int) -> SetUp:
     """Classes that were swapped, numbers with a slipped point, a lost sign or those of another row."""
     share = [0.03, 0.05, 0.08, 0.12, 0.2][severity]
     is_class = generator.random() < 0.5
-    table = healthy_table(
-        generator, task="classification" if is_class else "regression", least_signal=0.8, most_signal=0.97,
-        fewest_rows=1_000,
+    # What is wrong can be told only where it is mostly clear what is right: classes lie apart, and noise is small.
+    options: dict[str, Any] = (
+        {"task": "classification", "least_signal": 0.97, "most_signal": 0.999, "apart": 0.5}
+        if is_class else {"task": "regression", "least_signal": 0.8, "most_signal": 0.95}
     )  # fmt: skip
+    table = healthy_table(generator, fewest_rows=1_500, most_numbers=4, **options)
     frame, y = table.frame, table.frame["y"].to_numpy().copy()
     if is_class:
         wrong = generator.random(len(y)) < share
@@ -223,7 +226,8 @@ def imbalanced(generator: Generator, severity: int) -> SetUp:
     frame = table.frame
     metric, share = ("accuracy", [0.08, 0.06, 0.05, 0.03, 0.02][severity]) if generator.random() < 0.5 else ("", 0.0)
     rare = frame.filter(polars.col("y") == "class 1")
-    wanted = int(share * frame.height) if metric else [9, 8, 6, 4, 3][severity]
+    others = frame.height - rare.height
+    wanted = int(share / (1 - share) * others) if metric else [9, 8, 6, 4, 3][severity]
     frame = polars.concat([frame.filter(polars.col("y") != "class 1"), rare[: max(3, wanted)]])
     return SetUp(looked_at(frame, metric=metric), severity, (*small_parts(frame.height), "features_carry_nothing"))
 

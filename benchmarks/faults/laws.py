@@ -24,13 +24,14 @@ class Table:
 
 def healthy_table(
     generator: Generator, *, task: str = "", classes: int = 0, least_signal: float = 0.25, most_signal: float = 0.9,
-    fewest_rows: int = 600,
+    fewest_rows: int = 600, most_numbers: int = 8, apart: float = 0.0,
 ) -> Table:  # fmt: skip
     """A table of some hundred to some thousand rows: numbers of several laws, labels, gaps, moments and customers that
-    say nothing, and a target that is a smooth function of some of them and noise of several laws."""
+    say nothing, and a target that is a smooth function of some of them and noise of several laws. Classes lie `apart`
+    by so much of the spread of what decides them: rows between are left out."""
     rows = int(generator.choice([600, 1000, 1500, 2500]))
     rows = max(rows, fewest_rows)
-    numbers = int(generator.integers(4, 9))
+    numbers = int(generator.integers(min(4, most_numbers - 1), most_numbers + 1))
     columns: dict[str, Any] = {}
     signal = numpy.zeros(rows)
     for i in range(numbers):
@@ -51,6 +52,7 @@ def healthy_table(
     columns["customer"] = [f"c{i}" for i in generator.integers(0, rows // 8, rows)]
     share = float(generator.uniform(least_signal, most_signal))
     signal = (signal - signal.mean()) / signal.std()
+    kept = numpy.ones(rows, dtype=bool)
     is_regression = task == "regression" or (not task and generator.random() < 0.5)
     law = str(generator.choice(["normal", "laplace", "student", "spreading"]))
     if is_regression:
@@ -58,9 +60,9 @@ def healthy_table(
         y: Any = numpy.sqrt(share) * signal + numpy.sqrt(1 - share) * noise
         y = y * generator.choice([1.0, 37.0]) + generator.choice([0.0, 100.0])
     else:
-        y = _classes(generator, signal, share, classes or int(generator.choice([2, 2, 3])))
+        y, kept = _classes(generator, signal, share, classes or int(generator.choice([2, 2, 3])), apart)
     frame = polars.DataFrame({**columns, "y": y}).fill_nan(None)
-    frame = frame[generator.permutation(rows)]
+    frame = frame[generator.permutation(numpy.flatnonzero(kept))]
     return Table(frame, is_regression, {"law": law, "share": round(share, 2), "regression": is_regression})
 
 
@@ -93,12 +95,17 @@ def _noise(generator: Generator, law: str, signal: numpy.ndarray) -> numpy.ndarr
     return noise * numpy.exp(0.4 * signal) / numpy.exp(0.16) if law == "spreading" else noise
 
 
-def _classes(generator: Generator, signal: numpy.ndarray, share: float, classes: int) -> list[str]:
-    """Ordered classes of the signal with logistic noise: the more signal, the fewer rows of another class."""
+def _classes(
+    generator: Generator, signal: numpy.ndarray, share: float, classes: int, apart: float
+) -> tuple[list[str], numpy.ndarray]:
+    """Ordered classes of the signal with logistic noise: the more signal, the fewer rows of another class; and which
+    rows do not lie between two."""
     noise = generator.logistic(0, 1 / 1.814, len(signal))
     score = numpy.sqrt(share) * signal + numpy.sqrt(1 - share) * noise
     parts = numpy.cumsum(generator.dirichlet(numpy.full(classes, 6.0)))[:-1]
-    return [f"class {i}" for i in numpy.searchsorted(numpy.quantile(score, parts), score)]
+    cuts = numpy.quantile(score, parts)
+    kept = (abs(score[:, None] - cuts) > apart / 2).all(1)
+    return [f"class {i}" for i in numpy.searchsorted(cuts, score)], kept
 
 
 @in_own_thread

@@ -346,7 +346,7 @@ def test_options_arrive_as_what_they_mean(run: Run, tune_calls: list) -> None:
 def test_every_option_of_fit_is_one_of_tune(run: Run) -> None:
     known = set(inspect.signature(import_module("trimtab.tune").tune).parameters) | set(TABLE_KNOBS)
     command = typer.main.get_command(commands.app).commands["fit"]  # type: ignore[attr-defined]
-    assert {option.name for option in command.params} - {"help", "dry_run", "quiet", "as_json"} <= known
+    assert {option.name for option in command.params} - {"help", "dry_run", "everything", "quiet", "as_json"} <= known
 
 
 @pytest.mark.parametrize(

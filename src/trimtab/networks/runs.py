@@ -31,6 +31,7 @@ from trimtab.training.lanes.population import Population, Structure
 from trimtab.training.lanes.reports import RunReports
 from trimtab.training.lanes.solo import SoloRun
 from trimtab.training.metrics import Metric
+from trimtab.training.programs.program import DerivingProgram
 from trimtab.training.run import Request, RunRecord
 from trimtab.training.unscored import words_of_unscored
 from trimtab.training.warning import say_once
@@ -40,11 +41,26 @@ log = logging.getLogger(__name__)
 # Runs that train side by side: more gain nothing on a processor, and a gibibyte of weights and moments is left free on
 # small machines (guesses).
 MOST_LANES, BYTES_OF_LANES = 512, 1 << 30
-# A step that is not compiled costs this much whatever it holds; through vmap its products are copied about, so that it
-# takes that many times as long as they do, and compiling saves that share of it.
-SECONDS_PER_CALL, VMAP_TAKES, SHARE_SAVED = 1e-3, 3.0, 0.65
 # Seconds of training that a kill may cost; to write a checkpoint takes some hundredths of one (a guess).
 CHECKPOINT_EVERY = 1.0
+
+
+@dataclass(frozen=True)
+class PriceOfSteps:
+    """What steps cost that are not compiled: `call` seconds whatever they hold, `products` times as long as their
+    products take; the share of it that compiling saves, which is to win back `times` what it takes itself."""
+
+    call: float
+    products: float
+    saved: float
+    times: float
+
+
+# Through vmap products are copied about, and a compiled step is looked up by tracing the module, 3.5 s each time.
+THROUGH_VMAP = PriceOfSteps(call=1e-3, products=3.0, saved=0.65, times=2)
+# Measured at 10 inputs, 72 lanes and batches of 32: 1.2 ms a step at width 32, 2.6 at 64, and 1.4 compiled there. What
+# was compiled is found at once the next time.
+BY_FORMULA = PriceOfSteps(call=0.5e-3, products=2.2, saved=0.4, times=1)
 
 
 @contextmanager
@@ -245,10 +261,11 @@ def _lanes_in_memory(engine: Engine, structure: Structure) -> int:
 
 
 def _repays_compiling(engine: Engine, structure: Structure, requests: Collection[Request]) -> bool:
-    """Whether a compiled step wins back twice what compiling takes; from what the runs hold, never from a clock."""
-    rows = max(len(fold.train) for fold in engine.data.folds)
-    size, batch = engine.program(structure.network).layout.size, min(structure.batch_size or rows, rows)
+    """Whether a compiled step wins back what compiling takes; from what the runs hold, never from a clock."""
+    rows, program = max(len(fold.train) for fold in engine.data.folds), engine.program(structure.network)
+    size, batch = program.layout.size, min(structure.batch_size or rows, rows)
     steps = max(request.config.epochs for request in requests) * -(-rows // batch)
     operations = steps * len(requests) * (6 * size * batch + 40 * size)
-    seconds = VMAP_TAKES * operations * SECONDS_PER_OPERATION + steps * SECONDS_PER_CALL
-    return SHARE_SAVED * seconds > 2 * SECONDS_OF_COMPILING
+    price = BY_FORMULA if isinstance(program, DerivingProgram) else THROUGH_VMAP
+    seconds = price.products * operations * SECONDS_PER_OPERATION + steps * price.call
+    return price.saved * seconds > price.times * SECONDS_OF_COMPILING

@@ -5,9 +5,11 @@ Knows studies and their folders; how it is measured is told in `counterfactuals`
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from trimtab.errors import OptionError, StudyError, unknown_choice
+from trimtab.findings.document import read, save
 from trimtab.findings.worth.account import AT_WINNERS_RATE, Account, Step
 from trimtab.listeners.listeners import Listeners
 from trimtab.networks.runs import for_training
@@ -22,6 +24,7 @@ from trimtab.studies.request import TableOptions
 from trimtab.studies.study import Study
 from trimtab.studies.table_study import TableStudy
 from trimtab.studies.table_subject import TableSubject
+from trimtab.studies.training_findings import remedies, with_trials
 from trimtab.tuning.baselines import FITTED_BASELINES
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import COMPLETE, TrialRecord
@@ -84,7 +87,11 @@ def _explained(
     with call.at_work():
         ground, last = ground_in(call, folder)
         purse = Purse(max(0.0, clock.left - SECONDS_TO_SAVE), None, winner.seconds, clock.is_told_to_end)
-        return Stage(ground, folder, purse, words_of_winner(winner), knob, last).account().about(knob)
+        found = read(folder)
+        ground = replace(ground, remedies=tuple(remedies(found, winner)))
+        account = Stage(ground, folder, purse, words_of_winner(winner), knob, last).account()
+        save(folder, with_trials(found, account))
+        return account.about(knob)
 
 
 def kept_account(folder: StudyFolder, knob: str | None) -> Account:

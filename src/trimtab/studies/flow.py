@@ -7,11 +7,12 @@ import datetime
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from trimtab.errors import StudyError
+from trimtab.findings.document import read, save
 from trimtab.findings.worth.account import Step
 from trimtab.listeners.listeners import Listeners
 from trimtab.studies.call import Call
@@ -19,6 +20,8 @@ from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.purse import FEWEST_TRAININGS, purse_of
 from trimtab.studies.counterfactuals.stage import Stage, words_of_winner
 from trimtab.studies.study import Study
+from trimtab.studies.table_findings import joined
+from trimtab.studies.training_findings import findings_of_training, remedies, with_trials
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.metrics import Metric, greater_is_better
@@ -161,9 +164,12 @@ def _written(call: Call, folder: StudyFolder, outcome: SearchResult) -> dict[str
 def _is_explained(
     subject: Subject, call: Call, winner: TrialRecord, trials: Sequence[TrialRecord], work: Work, folder: StudyFolder
 ) -> bool:
-    """Measure what each choice of the winner was worth, where there is time for that; whether there was any."""
-    if not call.is_lasting or call.budget.stop.is_set() or winner.name in FITTED_BASELINES:
+    """Say what is wrong with the training of the winner, and measure what each of its choices was worth, where there is
+    time for that; whether there was any."""
+    if not call.is_lasting or winner.name in FITTED_BASELINES:
         return False
+    found = findings_of_training(folder, winner, subject.data, subject.metric)
+    save(folder, joined(read(folder), found))
     tuned = sum(not record.name for record in trials)
     purse = purse_of(call, each=winner.seconds, trials=tuned)
     if purse.left < FEWEST_TRAININGS:
@@ -172,7 +178,9 @@ def _is_explained(
     score = winner.error if metric is None else metric.shown(winner.error)
     left, named = call.budget.shown_left, "validation loss" if metric is None else metric.name
     call.listeners.progress(Progress(EXPLAINING, left, len(trials), runs, 0, score, winner, 0.0, named, share=1.0))
-    Stage(work.ground(winner), folder, purse, words_of_winner(winner), ensemble=work.last_step(winner)).account()
+    ground = replace(work.ground(winner), remedies=tuple(remedies(found, winner)))
+    account = Stage(ground, folder, purse, words_of_winner(winner), ensemble=work.last_step(winner)).account()
+    save(folder, with_trials(read(folder), account))
     return True
 
 

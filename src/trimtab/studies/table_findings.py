@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy
 
-from trimtab.findings.data import copies
-from trimtab.findings.data.before_training import in_time
-from trimtab.findings.data.boosted_trees import USUAL, design_of, in_own_thread, out_of_fold
+from trimtab.findings.data import copies, representative
+from trimtab.findings.data.before_training import Check, in_time
+from trimtab.findings.data.boosted_trees import USUAL, design_of, in_own_thread, out_of_fold, seconds_of
 from trimtab.findings.data.label_noise import label_noise
-from trimtab.findings.data.representative import differs_from_others
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Findings
 from trimtab.findings.outcome import together
@@ -26,11 +25,8 @@ from trimtab.tuning.baselines import BASELINES
 from trimtab.tuning.notices import Edge
 from trimtab.tuning.standing import Gain, JudgedRows, standing
 
-# Seconds that boosted trees take for each cell, tree and class that they are grown on, on one thread of a slow machine
-# (8e-8 were measured), and for each fold besides.
-SECONDS_PER_CELL, SECONDS_PER_FOLD, TREES = 2e-7, 0.2, 100
-# Seconds for the rules that read what is there already.
-MOST_SECONDS = 5.0
+# Trees of 31 leaves take so many times as long as quick ones (measured: 2).
+LARGER = 3.0
 # What the rules on a result judge anew: what was said of it before training no longer counts.
 JUDGED_AGAIN = ("evaluation_too_noisy", "features_carry_nothing")
 
@@ -52,18 +48,18 @@ def after_search(
     """What was found `before` training and what can be said now: about the search, wrong targets, and test rows of
     which the features alone are compared, now that the score is taken.
 
-    Boosted trees are grown only where they take no more than `seconds`.
+    Trees are grown only where they take no more than `seconds`.
     """
     began = time.monotonic()
     record = TableRecord.of_prepared(prepared, with_test=True, seed=seed)
-    rules = in_time(
-        [
-            ("label_noise", lambda: [label_noise(record, searched.predictions[record.places])]),
-            ("duplicate_rows", lambda: [copies.copies_among(record)] if record.other else []),
-            ("not_representative", lambda: [differs_from_others(record, seed=seed)] if record.other else []),
-        ],
-        MOST_SECONDS,
-    )
+    compares = representative.seconds_needed(record)
+    of_rows = [Check("label_noise", lambda: [label_noise(record, searched.predictions[record.places])])]
+    if record.other:
+        of_rows += [
+            Check("duplicate_rows", lambda: [copies.copies_among(record)]),
+            Check("not_representative", lambda: [representative.differs_from_others(record, seed=seed)], compares),
+        ]
+    rules = in_time(of_rows, seconds)
     trees = None
     if boosted_tree_seconds(prepared) <= seconds - (time.monotonic() - began):
         trees = boosted_tree(prepared, metric, seed=seed)
@@ -127,10 +123,10 @@ def _beside_trees(prepared: Prepared, metric: Metric, searched: Searched, trees:
 
 def boosted_tree_seconds(prepared: Prepared) -> float:
     """A high estimate of what `boosted_tree` takes."""
-    columns = len(prepared.schema.features) + 1
-    outputs = 1 if prepared.target_encoder.outputs <= 2 else prepared.target_encoder.outputs
-    rows = sum(len(train) for train, _ in prepared.folds)
-    return rows * columns * TREES * outputs * SECONDS_PER_CELL + len(prepared.folds) * SECONDS_PER_FOLD
+    folds, outputs = prepared.folds, prepared.target_encoder.outputs
+    rows = max(len(train) for train, _ in folds)
+    columns = len(prepared.schema.features)
+    return LARGER * seconds_of(rows, columns, folds=len(folds), outputs=outputs, size=USUAL)
 
 
 @in_own_thread

@@ -45,8 +45,6 @@ from trimtab.tuning.words import cut_of
 
 # A guess: saved so often (seconds), the model in the folder is nearly the best there is, and saving takes no time.
 MODEL_EVERY = 8.0
-# Seconds that boosted trees may take, beside which the model is told to stand (a guess: what nobody waits long for).
-MOST_SECONDS_OF_TREES = 10.0
 
 
 class TableWork:
@@ -82,7 +80,7 @@ class TableWork:
         if not self.call.is_lasting:
             return Findings()
         budget = self.call.budget
-        seconds = seconds_for(budget.seconds if budget.is_limited else None)
+        seconds = seconds_for(budget.seconds if budget.is_limited else None, self.call.trials)
         found = before_training(
             self.prepared, metric=self.metric.name, seconds=seconds, seed=self.subject.request.seed
         )  # fmt: skip
@@ -91,12 +89,13 @@ class TableWork:
 
     def _keep_findings(self, result: dict[str, Any], chosen: Chosen, found_edges: list[Edge]) -> None:
         """Say what is wrong with rows, search and result, and write it down."""
-        budget = self.call.budget
-        left = budget.seconds - budget.elapsed if budget.is_limited else MOST_SECONDS_OF_TREES
+        budget, is_limited = self.call.budget, self.call.budget.is_limited
+        seconds = seconds_for(budget.seconds if is_limited else None, self.call.trials)
+        if is_limited:
+            seconds = min(seconds, max(0.0, budget.seconds - budget.elapsed))
         searched = Searched(result, chosen.predictions, chosen.nested, found_edges)
         found = after_search(
-            self.prepared, self.metric, searched, self._findings, seconds=min(left, MOST_SECONDS_OF_TREES),
-            seed=self.subject.request.seed,
+            self.prepared, self.metric, searched, self._findings, seconds=seconds, seed=self.subject.request.seed,
         )  # fmt: skip
         save(self.folder, found)
 

@@ -43,6 +43,11 @@ def print_finding(console: Console, finding: Finding, *, has_evidence: bool = Fa
     if has_evidence and finding.evidence:
         say(console, f"    evidence: {_in_words(finding.evidence)}", indent="      ")
     say(console, f"    effect: {sentence(finding.effect.text)} ({tail})", indent="      ")
+    tried = finding.remedy.tried
+    if tried is not None:
+        ends = f"[{number(tried.low)}, {number(tried.high)}]"
+        change = f"{number(tried.before)} to {number(tried.after)} {tried.metric}, {ends} between the two"
+        say(console, f"    tried:  {change}", indent="      ")
     say(console, f"    remedy: {sentence(finding.remedy.text)}{f' ({how})' if how else ''}", indent="      ")
 
 

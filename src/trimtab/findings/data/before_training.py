@@ -5,13 +5,13 @@ Knows the rules on data and a clock; what each of them says stands with it.
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from trimtab.findings.data import copies, leakage
+from trimtab.findings.data import copies, leakage, representative
 from trimtab.findings.data.amount import too_few_to_judge
 from trimtab.findings.data.classes import class_imbalance
-from trimtab.findings.data.dependence import belongs_together
+from trimtab.findings.data.dependence import belongs_together, seconds_needed
 from trimtab.findings.data.relation import features_carry_nothing
-from trimtab.findings.data.representative import differs_from_validation
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Findings, NotChecked
 from trimtab.findings.outcome import Outcome, together
@@ -19,11 +19,17 @@ from trimtab.table.prepare import Prepared
 
 # Of a budget, and seconds, that looking at a table may take.
 SHARE_OF_BUDGET, MOST_SECONDS = 0.05, 5.0
+# What a test of each column takes on a slow machine (half of it was measured).
+SECONDS_PER_COLUMN, SECONDS_PER_CELL = 1e-3, 2e-7
+# Without a budget: a search of fewer trials is a look itself, beside which no trees are grown (guesses).
+MANY_TRIALS, FEW_SECONDS = 20, 0.5
 
 
-def seconds_for(budget: float | None) -> float:
-    """How long looking at a table may take before a search of `budget` seconds (None: without limit)."""
-    return MOST_SECONDS if budget is None else min(MOST_SECONDS, SHARE_OF_BUDGET * budget)
+def seconds_for(budget: float | None, trials: int | None = None) -> float:
+    """How long looking at a table may take beside a search of `budget` seconds, or one that ends after `trials`."""
+    if budget is not None:
+        return min(MOST_SECONDS, SHARE_OF_BUDGET * budget)
+    return MOST_SECONDS if trials is None or trials >= MANY_TRIALS else FEW_SECONDS
 
 
 def before_training(prepared: Prepared, *, metric: str = "", seconds: float = MOST_SECONDS, seed: int = 0) -> Findings:
@@ -31,28 +37,46 @@ def before_training(prepared: Prepared, *, metric: str = "", seconds: float = MO
 
     Checks that have not begun after `seconds` are left out, and said to be.
     """
+    began = time.monotonic()
     record = TableRecord.of_prepared(prepared, seed=seed)
+    by_column = len(record.columns) * (SECONDS_PER_COLUMN + record.size * SECONDS_PER_CELL)
     judged, part = (prepared.units, "validation") if prepared.test is None else (prepared.test_units, "test")
     # Whether rows of one group say the same is not known yet: they count as evidence of their own.
     units = len(set(judged.tolist())) if record.split == "random" else len(judged)
-    checks: list[tuple[str, Callable[[], Iterable[Outcome]]]] = [
-        ("class_imbalance", lambda: [class_imbalance(record, metric=metric)]),
-        ("evaluation_too_noisy", lambda: [too_few_to_judge(units, task=record.task, part=part)]),
-        ("duplicate_rows", lambda: [copies.duplicate_rows(record)]),
-        ("leakage", lambda: leakage.checks(record, seed=seed)),
-        ("features_carry_nothing", lambda: [features_carry_nothing(record, seed=seed)]),
-        ("not_representative", lambda: [differs_from_validation(record, seed=seed)]),
-        ("not_representative", lambda: belongs_together(record, seed=seed)),
+    cheap: list[Check] = [
+        Check("class_imbalance", lambda: [class_imbalance(record, metric=metric)]),
+        Check("evaluation_too_noisy", lambda: [too_few_to_judge(units, task=record.task, part=part)]),
+        Check("duplicate_rows", lambda: [copies.duplicate_rows(record)], by_column),
+        Check("leakage", lambda: leakage.checks(record, seed=seed), by_column),
+        Check(
+            "features_carry_nothing",
+            lambda: [features_carry_nothing(record, seconds=began + seconds - time.monotonic(), seed=seed)],
+            by_column,
+        ),
     ]
-    return in_time(checks, seconds)
+    compares = 0.0 if record.split == "random" else representative.seconds_needed(record)
+    growing = [
+        Check("not_representative", lambda: [representative.differs_from_validation(record, seed=seed)], compares),
+        Check("not_representative", lambda: belongs_together(record, seed=seed), seconds_needed(record)),
+    ]
+    return in_time([*cheap, *growing], seconds)
 
 
-def in_time(checks: Iterable[tuple[str, Callable[[], Iterable[Outcome]]]], seconds: float) -> Findings:
-    """What checks come to, of which none begins after `seconds`."""
+@dataclass(frozen=True)
+class Check:
+    """What is looked for, how, and a high estimate of the seconds it takes, where these are many."""
+
+    id: str
+    run: Callable[[], Iterable[Outcome]]
+    seconds: float = 0.0
+
+
+def in_time(checks: Iterable[Check], seconds: float) -> Findings:
+    """What checks come to; of those that take long none begins that would not end within `seconds` by its estimate."""
     began, outcomes = time.monotonic(), list[Outcome]()
-    for name, check in checks:
-        if time.monotonic() - began > seconds:
-            outcomes.append(NotChecked(name, f"{seconds:.1f} s for looking at the table were over"))
+    for check in checks:
+        if check.seconds and time.monotonic() - began + check.seconds > seconds:
+            outcomes.append(NotChecked(check.id, "there is no time for it in this budget"))
             continue
-        outcomes += check()
+        outcomes += check.run()
     return together(outcomes)

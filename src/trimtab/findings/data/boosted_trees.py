@@ -25,6 +25,12 @@ MOST_LABELS = 60
 QUICK = {"max_iter": 40, "max_leaf_nodes": 8, "min_samples_leaf": 10, "max_bins": 64}
 USUAL: dict[str, int] = {}  # scikit-learn's own
 
+# Columns that a quick fit looks at, those that say most: its time goes with their number.
+MOST_COLUMNS = 40
+# Seconds of a slow machine for each cell, tree and output that trees are grown on (4e-8 were measured on one thread),
+# for each fold besides, and for importing scikit-learn's trees.
+SECONDS_PER_CELL, SECONDS_PER_FOLD, SECONDS_TO_IMPORT = 8e-8, 0.03, 1.5
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -72,6 +78,13 @@ def in_own_thread(function: Callable[_P, _R]) -> Callable[_P, _R]:
             return thread.submit(work).result()
 
     return called
+
+
+def seconds_of(rows: int, columns: int, *, folds: int, outputs: int = 1, size: dict[str, int] = QUICK) -> float:
+    """A high estimate of what growing trees on so many rows and columns takes; of two classes there is one output."""
+    trees = size.get("max_iter", 100) * (1 if outputs == 2 else outputs)
+    # Also where it is imported already: what is checked must not depend on what else the process has done.
+    return SECONDS_TO_IMPORT + folds * (SECONDS_PER_FOLD + rows * columns * trees * SECONDS_PER_CELL)
 
 
 def random_folds(rows: int, number: int, generator: numpy.random.Generator) -> tuple[FoldRows, ...]:

@@ -9,6 +9,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy import stats
 
+from trimtab.findings.data.boosted_trees import MOST_COLUMNS
 from trimtab.findings.data.table_record import Column, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy, Severity
 from trimtab.findings.outcome import Outcome
@@ -48,7 +49,7 @@ def duplicate_rows(record: TableRecord) -> Outcome:
         return NotChecked("duplicate_rows", "with one column, equal values are no copies")
     if not record.folds:
         return NotChecked("duplicate_rows", "there are no validation rows")
-    cells = [_numbered(column) for column in record.features]
+    cells = [column.values for column in record.features]
     target = [numpy.unique(record.targets, axis=0, return_inverse=True)[1].reshape(-1)]
     whole, features = _twins([*cells, *target]), _twins(cells)
     for twins, are_whole in ((features, False), (whole, True)):
@@ -72,7 +73,7 @@ def copies_among(record: TableRecord, name: str = "test") -> Outcome:
         Column(column.name, column.kind, numpy.concatenate([column.values, others[column.name].values]))
         for column in columns
     ]  # fmt: skip
-    twins = _twins([_numbered(column) for column in joined])
+    twins = _twins([column.values for column in joined])
     there = twins.key[record.size :]
     is_twin = numpy.isin(there, twins.key[: record.size])
     share = float(is_twin.mean()) if len(there) else 0.0
@@ -87,23 +88,27 @@ def copies_among(record: TableRecord, name: str = "test") -> Outcome:
     )
 
 
-def _numbered(column: Column) -> NDArray[numpy.int64]:
-    return numpy.unique(column.values, return_inverse=True, equal_nan=True)[1].astype(numpy.int64)
+def _mixed(values: NDArray, salt: int) -> NDArray[numpy.int64]:
+    """A number of 64 bits for each value, the same for equal ones, as if drawn by chance [Steele et al. 2014]."""
+    if values.dtype.kind == "f":
+        values = numpy.where(numpy.isnan(values), numpy.nan, values + 0.0).view(numpy.int64)  # no minus before a nought
+    z = values.astype(numpy.uint64) + numpy.uint64((0x9E3779B97F4A7C15 * salt) % 2**64)
+    z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+    return (z ^ (z >> numpy.uint64(31))).view(numpy.int64)
 
 
-def _twins(cells: list[NDArray[numpy.int64]]) -> Twins:
-    """Equal rows, by sums of random numbers of 64 bits, one for each value: two sums are equal by chance in one of
-    10^19 pairs."""
-    generator = numpy.random.default_rng(0)
-    drawn = [generator.integers(-(2**62), 2**62, size=int(c.max()) + 1)[c] for c in cells]
-    total = numpy.sum(drawn, axis=0)
+def _twins(cells: list[NDArray]) -> Twins:
+    """Equal rows, by sums of one number of 64 bits for each value: two sums are equal by chance in one of 10^19
+    pairs."""
+    mixed = [_mixed(values, salt) for salt, values in enumerate(cells, start=1)]
+    total = numpy.sum(mixed, axis=0)
     _, first, key, counts = numpy.unique(total, return_index=True, return_inverse=True, return_counts=True)
-    distinct = total[first]
-    expected = 0.0
-    for values, each in zip(cells, drawn, strict=True):
+    distinct, rows, expected = total[first], len(first), 0.0
+    # The last is the target, where it is there: of rows that differ in it alone there may be most.
+    for each in [*mixed[: MOST_COLUMNS - 1], *mixed[MOST_COLUMNS - 1 :][-1:]]:
         agree = _equal_pairs(distinct - each[first])
-        rows = len(first)
-        in_column = _equal_pairs(values[first]) / max(1, rows * (rows - 1) / 2)
+        in_column = _equal_pairs(each[first]) / max(1, rows * (rows - 1) / 2)
         # The rows that agree elsewhere were counted among distinct rows; there are more pairs among all of them.
         expected = max(expected, agree * in_column / max(1e-12, 1 - in_column) * (len(total) / rows) ** 2)
     return Twins(key.astype(numpy.int64), int((counts > 1).sum()), expected)

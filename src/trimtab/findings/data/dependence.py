@@ -12,7 +12,16 @@ import numpy
 from numpy.typing import NDArray
 from scipy import stats
 
-from trimtab.findings.data.boosted_trees import Floats, design_of, in_own_thread, out_of_fold, random_folds
+from trimtab.findings.data.boosted_trees import (
+    MOST_COLUMNS,
+    Floats,
+    design_of,
+    in_own_thread,
+    out_of_fold,
+    random_folds,
+    seconds_of,
+)
+from trimtab.findings.data.relation import most_telling
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, Remedy
 from trimtab.findings.outcome import Outcome
@@ -35,12 +44,13 @@ _ENTITY = re.compile(
 @dataclass(frozen=True)
 class Belonging:
     """Rows that may know of each other, by a column: int64 [rows] what is `held` out together, and the `units` that
-    are evidence of their own."""
+    are evidence of their own. A network that `may_know` which group a row is of learns what the group has in common."""
 
     column: str
     by: str
     held: NDArray[numpy.int64]
     units: NDArray[numpy.int64]
+    may_know: bool = False
 
 
 def belongs_together(record: TableRecord, *, seed: int = 0) -> Iterator[Outcome]:
@@ -49,7 +59,9 @@ def belongs_together(record: TableRecord, *, seed: int = 0) -> Iterator[Outcome]
 
     Rule: boosted trees predict every row out of fold, with rows held out by chance, and with stretches of time, or
     groups, held out whole; the loss of a row grows by more than 5 % from one to the other, in a one-sided t test over
-    forty stretches, or over the groups (p < 0.0001). Time is the first column of moments. Groups are those of a column
+    forty stretches, or over the groups (p < 0.0001). Trees do not learn hundreds of groups by heart, as an embedding
+    does: where groups are told by the columns, the mean residual of a group's other rows, shrunk as variance components
+    say, is added to predictions by chance. Time is the first column of moments. Groups are those of a column
     by its name ("customer_id"), or because some number with many values has one only within each of its labels. It
     costs nothing where rows to come are of the same times and groups; else the score is too good by that much.
     """
@@ -64,6 +76,21 @@ def belongs_together(record: TableRecord, *, seed: int = 0) -> Iterator[Outcome]
             yield _optimistic(belonging, growth, chance)
         else:
             yield f'Rows near each other in "{belonging.column}" do not give each other away.'
+
+
+def seconds_needed(record: TableRecord) -> float:
+    """A high estimate of what the check takes; 0 where there are neither times nor groups."""
+    if record.split != "random" or not record.features:
+        return 0.0
+    rows = _sampled(record.size, 0)
+    arrangements = len([*_times(record, rows), *_groups(record, rows, 0)])
+    columns, outputs = min(MOST_COLUMNS, len(record.features)), max(1, len(record.labels) or record.targets.shape[-1])
+    folds = FOLDS * (1 + arrangements)
+    return seconds_of(len(rows), columns, folds=folds, outputs=outputs) if arrangements else 0.0
+
+
+def _columns(record: TableRecord) -> list[Column]:
+    return most_telling(record.features, record.targets)
 
 
 def _sampled(size: int, seed: int) -> Rows:
@@ -92,15 +119,15 @@ def _groups(record: TableRecord, rows: Rows, seed: int) -> Iterator[Belonging]:
         _, groups, counts = numpy.unique(values, return_inverse=True, return_counts=True)
         if not FEWEST_GROUPS <= len(counts) <= len(rows) / 2:
             continue
-        if is_named or _names_what_others_describe(column, record, rows, groups, len(counts)):
+        is_described = _is_described(column, record, rows, groups, len(counts))
+        if is_named or is_described:
             held = numpy.random.default_rng(seed).permutation(len(counts))[groups] % FOLDS
-            yield Belonging(column.name, "group", held, groups.astype(numpy.int64))
+            may_know = is_described or column.is_feature
+            yield Belonging(column.name, "group", held, groups.astype(numpy.int64), may_know)
             return
 
 
-def _names_what_others_describe(
-    column: Column, record: TableRecord, rows: Rows, groups: NDArray[numpy.int64], number: int
-) -> bool:
+def _is_described(column: Column, record: TableRecord, rows: Rows, groups: NDArray[numpy.int64], number: int) -> bool:
     others = [other for other in record.columns if other.kind == "number" and other.name != column.name]
     return any(_is_constant_within(other.values[rows], groups, number) for other in others)
 
@@ -121,28 +148,44 @@ def _growths(
     """By which share the loss out of fold grows where rows that belong together are held out together, and its
     p-value."""
     targets, classes = record.targets[rows], 0 if record.task == "regression" else len(record.labels)
-    design, generator = design_of([column.at(rows) for column in record.features]), numpy.random.default_rng(seed)
+    truth = numpy.eye(classes)[targets] if classes else targets / numpy.maximum(1e-300, targets.std(0))
+    design, generator = design_of([column.at(rows) for column in _columns(record)]), numpy.random.default_rng(seed)
 
-    def losses(folds: Any) -> Floats:
-        return _losses(out_of_fold(design, targets, folds, classes=classes, seed=seed), targets)
+    def predicted(folds: Any) -> Floats:
+        return out_of_fold(design, targets if classes else truth, folds, classes=classes, seed=seed)
 
-    by_chance = losses(random_folds(len(rows), FOLDS, generator))
+    by_chance = predicted(random_folds(len(rows), FOLDS, generator))
     result = []
     for belonging in found:
         folds = [(numpy.flatnonzero(belonging.held != i), numpy.flatnonzero(belonging.held == i)) for i in range(FOLDS)]
-        whole, counts = losses(folds), numpy.bincount(belonging.units)
-        each = numpy.bincount(belonging.units, whole - by_chance)[counts > 0] / counts[counts > 0]
+        known = by_chance
+        if belonging.may_know:
+            known = by_chance + _in_common(truth - by_chance, belonging.units)
+        before, after = (abs(truth - each).mean(1) for each in (known, predicted(folds)))
+        counts = numpy.bincount(belonging.units)
+        each = numpy.bincount(belonging.units, after - before)[counts > 0] / counts[counts > 0]
         spread = each.std(ddof=1) / numpy.sqrt(len(each))
         chance = float(stats.t.sf(each.mean() / spread, len(each) - 1)) if spread > 0 else 1.0
-        result.append((belonging, float(whole.mean() / max(1e-300, by_chance.mean()) - 1), chance))
+        result.append((belonging, float(after.mean() / max(1e-300, before.mean()) - 1), chance))
     return result
 
 
-def _losses(predicted: Floats, targets: NDArray[Any]) -> Floats:
-    """Of each row: absolute errors, in the targets' spreads; or 1 - the probability of its class."""
-    if targets.dtype.kind != "f":
-        return 1 - predicted[numpy.arange(len(targets)), targets]
-    return (abs(predicted - targets) / numpy.maximum(1e-300, targets.std(0))).mean(1)
+def _in_common(residuals: Floats, groups: NDArray[numpy.int64]) -> Floats:
+    """What the other rows of each row's group say of its residual: their mean, shrunk by the share of the spread that
+    lies within groups (one-way analysis of variance)."""
+    counts = numpy.bincount(groups).astype(numpy.float64)
+    result = numpy.zeros_like(residuals)
+    for output in range(residuals.shape[1]):
+        values = residuals[:, output] - residuals[:, output].mean()
+        sums = numpy.bincount(groups, values)
+        within = float(((values - (sums / counts)[groups]) ** 2).sum()) / max(1, len(values) - len(counts))
+        between = float((counts * (sums / counts) ** 2).sum()) / max(1, len(counts) - 1)
+        shared = max(0.0, (between - within) / counts.mean())
+        if shared == 0:
+            continue
+        others = counts[groups] - 1
+        result[:, output] = (sums[groups] - values) / (others + within / shared)
+    return result
 
 
 def _optimistic(belonging: Belonging, growth: float, chance: float) -> Finding:

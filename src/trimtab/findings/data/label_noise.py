@@ -15,12 +15,18 @@ from trimtab.findings.outcome import Outcome
 from trimtab.text.wording import counted, listed
 
 Floats = NDArray[numpy.float64]
-LEVEL = 1e-4
-FEWEST_ROWS = 100
+# The chance of a floor under how often a network is wrong, without any.
+LEVEL = 0.01
+# A network that makes more than this share of the errors that the most frequent class makes has learnt little.
+MOST_OF_CHANCE = 0.8
+# Of what it says of its own errors where it is least sure, so much is true at least (a guess).
+SAID_AT_LEAST = 0.6
+# The logarithm of the rank over which being wrong falls, and the shape of the fall.
+_LIMITS = ((-5.0, 1.5), (0.75, 5.0))
+FEWEST_ROWS, MOST_ROWS = 100, 5_000
 # Shares of wrong labels below this are of no consequence.
 LEAST_SHARE = 0.005
-# Of so many healthy tables one has a number that counts as an outlier.
-TABLES_PER_ALARM = 1000
+LEVEL_OF_GAPS = 0.02
 ROWS_SHOWN, ROWS_KEPT = 5, 1000
 
 
@@ -31,14 +37,18 @@ def label_noise(record: TableRecord, predictions: Floats) -> Outcome:
     is none.
 
     Rule for classes: where a network is surer it is wrong less often, down to none; wrong labels leave a floor under
-    that. A floor is found where a logistic law of being wrong over the rank of confidence fits better with one (a
-    likelihood ratio test, p < 0.0001). Rows are named by confident learning [Northcutt, Jiang and Chuang 2021]: their
-    label is another than one whose probability is at least the mean of the rows that carry it, the least likely first,
-    as many as the floor says. A chance in the matter itself that no column bears on looks the same.
+    that. Over the rank of confidence from 0 to 1, being wrong falls from what the network itself says where it is least
+    sure as Weibull's survival function does, or faster than a stretched exponential of shape 0.75; a floor is found
+    where this fits better with one (a likelihood ratio test, p < 0.01). Rows are named by confident learning
+    [Northcutt, Jiang and Chuang 2021]: their label is another than one whose probability is at least the mean of the
+    rows that carry it, the least likely first, as many as the floor says. A chance in the matter itself that no column
+    bears on looks the same. A network that is hardly better than the most frequent class says nothing.
 
-    Rule for numbers: residuals, divided by their usual size at such predictions, have on each side the tail of a
-    Student's law as heavy as their quarter and their twentieth say. A row is named beyond the value that one healthy
-    table in a thousand reaches.
+    Rule for numbers: residuals are divided by their usual size at such predictions. In a tail that falls by a power or
+    faster, the logarithms of the largest follow each other at distances that, times their rank, are of one exponential
+    law [Hill 1975]; rows are named that lie beyond a gap which has a probability below 0.02 beside the distances below
+    it, adjusted for all gaps that were looked at. About one healthy sample in a thousand has such a gap (2,700 of nine
+    laws, heavy tails among them).
     """
     known = numpy.flatnonzero(~numpy.isnan(predictions).any(axis=1))
     if len(known) < FEWEST_ROWS:
@@ -55,6 +65,8 @@ def label_noise(record: TableRecord, predictions: Floats) -> Outcome:
 def _of_classes(record: TableRecord, known: NDArray[numpy.int64], labels: NDArray[Any], predicted: Floats) -> Outcome:
     guess = predicted.argmax(1)
     wrong = guess != labels
+    if wrong.mean() > MOST_OF_CHANCE * (1 - numpy.bincount(labels).max() / len(labels)):
+        return NotChecked("label_noise", "the network is hardly better than always saying the most frequent class")
     floor, chance = _floor(numpy.sort(predicted, axis=1), wrong)
     if not (chance < LEVEL and floor >= LEAST_SHARE):
         return "Where the network is surest, labels agree with it."
@@ -79,31 +91,38 @@ def _of_classes(record: TableRecord, known: NDArray[numpy.int64], labels: NDArra
 
 def _floor(sorted_probabilities: Floats, wrong: NDArray[numpy.bool_]) -> tuple[float, float]:
     """The share of wrong labels among the rows that are surest, and the chance of such data without any."""
+    if len(wrong) > MOST_ROWS:
+        taken = numpy.random.default_rng(0).choice(len(wrong), MOST_ROWS, replace=False)
+        sorted_probabilities, wrong = sorted_probabilities[taken], wrong[taken]
     margin = sorted_probabilities[:, -1] - sorted_probabilities[:, -2]
-    rank = stats.norm.ppf((stats.rankdata(margin) - 0.5) / len(margin))
+    rank = numpy.log((stats.rankdata(margin) - 0.5) / len(margin))
     y = wrong.astype(numpy.float64)
     if y.sum() < 5:
         return 0.0, 1.0
 
-    def surprise(parameters: Floats, floor: float | None = None) -> float:
-        level, slope, bend = parameters[:3]
-        low = floor if floor is not None else 1 / (1 + numpy.exp(-parameters[3]))
-        logit = level - numpy.exp(slope) * rank - bend * rank * numpy.abs(rank)
-        p = low + (1 - low) / (1 + numpy.exp(-numpy.clip(logit, -500, 500)))
-        p = numpy.clip(p, 1e-12, 1 - 1e-12)
+    # Where it is least sure, a network is wrong about as often as it says: a half, where it is undecided there.
+    least_sure = sorted_probabilities[rank <= numpy.log(0.05), -1]
+    says = 1 - float(least_sure.mean())
+    limits = ((SAID_AT_LEAST * says, 0.8), *_LIMITS)
+
+    def surprise(parameters: Floats, floor: float) -> float:
+        top, length, shape = parameters
+        p = floor + (1 - floor) * top * numpy.exp(-numpy.exp(numpy.clip(shape * (rank - length), -700, 6)))
+        p = numpy.clip(p, 1e-9, 1 - 1e-9)
         return -float((y * numpy.log(p) + (1 - y) * numpy.log1p(-p)).sum())
 
-    start = numpy.array([numpy.log((y.mean() + 1e-3) / (1 - y.mean() + 1e-3)), 0.0, 0.0])
-    limits = [(-30, 30), (-4, 3), (0, 5)]
-    without = optimize.minimize(lambda x: surprise(x, 0.0), start, bounds=limits, method="L-BFGS-B")
-    best, floor = without.fun, 0.0
-    for guess in (y.mean() / 2, y[rank > numpy.median(rank)].mean() + 1e-3):
-        begin = [*without.x, numpy.log(guess / (1 - guess))]
-        found = optimize.minimize(surprise, begin, bounds=[*limits, (-9, 0)], method="L-BFGS-B")
-        if found.fun < best:
-            best, floor = found.fun, float(1 / (1 + numpy.exp(-found.x[3])))
+    def fitted(floor: float, start: Floats) -> Any:
+        return optimize.minimize(surprise, start, args=(floor,), bounds=limits, method="L-BFGS-B")
+
+    start = numpy.array([max(0.02, says), numpy.log(max(0.02, 2 * y.mean())), 1.0])
+    without = min(
+        (fitted(0.0, numpy.array([start[0], start[1], shape])) for shape in (0.7, 1.0, 2.0)), key=lambda f: f.fun
+    )
+    most = y[rank > numpy.log(0.5)].mean()
+    tried = [(floor, fitted(floor, start).fun) for floor in most * numpy.linspace(0.1, 1.2, 12) if floor > 0]
+    floor, best = min([(0.0, without.fun), *tried], key=lambda pair: pair[1])
     # The floor is at its lower end without wrong labels: half of the time the ratio is 0.
-    return floor, 0.5 * float(stats.chi2.sf(2 * max(0.0, without.fun - best), 1))
+    return float(floor), 0.5 * float(stats.chi2.sf(2 * max(0.0, without.fun - best), 1))
 
 
 def _least_likely(labels: NDArray[Any], predicted: Floats) -> NDArray[numpy.int64]:
@@ -121,14 +140,13 @@ def _least_likely(labels: NDArray[Any], predicted: Floats) -> NDArray[numpy.int6
 
 
 def _of_numbers(record: TableRecord, known: NDArray[numpy.int64], targets: Floats, predicted: Floats) -> Outcome:
-    far = numpy.zeros(len(targets))
-    for output in range(targets.shape[1]):
-        errors = targets[:, output] - predicted[:, output]
-        far = numpy.maximum(far, _how_far(errors, predicted[:, output]))
-    order = numpy.argsort(-far, kind="stable")[: int((far > 1).sum())]
-    if not len(order):
-        return "No target lies further from its prediction than the tails of the others let expect."
     errors = targets - predicted
+    columns = range(targets.shape[1])
+    is_outlying = numpy.any([_outlying(errors[:, i], predicted[:, i]) for i in columns], axis=0)
+    if not is_outlying.any():
+        return "No target lies further from its prediction than the tails of the others let expect."
+    size = (abs(errors) / numpy.maximum(1e-300, numpy.median(abs(errors), axis=0))).max(1)
+    order = numpy.argsort(-numpy.where(is_outlying, size, -1.0), kind="stable")[: int(is_outlying.sum())]
     share = float((errors[order] ** 2).sum() / (errors**2).sum())
     rows = record.rows[known[order]]
     i = order[0]
@@ -139,8 +157,8 @@ def _of_numbers(record: TableRecord, known: NDArray[numpy.int64], targets: Float
     return Finding(
         "label_noise",
         severity,
-        f'{counted(len(rows), "target lies", "targets lie")} so far from what the other rows let expect that an error '
-        f'in the data is likely; furthest is row {rows[0]}, where "{name}" is {_figure(targets[i, at])} and '
+        f'{counted(len(rows), "target lies", "targets lie")} far beyond the errors of all other rows, as if the data '
+        f'were wrong there; furthest is row {rows[0]}, where "{name}" is {_figure(targets[i, at])} and '
         f"{_figure(predicted[i, at])} is predicted ({which}; rows are counted from 0).",
         {"rows": rows[:ROWS_KEPT].tolist(), "share_of_squared_error": share},
         Effect(f"{100 * share:.0f} % of the squared error comes from them out of fold.", share),
@@ -155,19 +173,30 @@ def _figure(value: float) -> str:
     return f"{value:,.4g}"
 
 
-def _how_far(errors: Floats, predicted: Floats) -> Floats:
-    """float64 [rows]: above 1 beyond the value that the largest of all reaches in one healthy table of a thousand."""
+def _outlying(errors: Floats, predicted: Floats) -> NDArray[numpy.bool_]:
+    """bool [rows]: those beyond a gap in the errors that no tail has, on either side."""
     scaled = errors / _usual_size(errors, predicted)
-    centre = numpy.median(scaled)
-    result = numpy.zeros(len(errors))
+    scaled = scaled - numpy.median(scaled)
+    result = numpy.zeros(len(errors), dtype=bool)
     for sign in (1, -1):
-        side = sign * (scaled - centre)
-        quarter, twentieth = numpy.quantile(side, [0.75, 0.95])
-        if quarter <= 0:
-            continue
-        limit = _tail(twentieth / quarter, len(errors)) * quarter
-        result = numpy.maximum(result, side / limit)
+        order = numpy.argsort(-sign * scaled, kind="stable")
+        sizes = sign * scaled[order]
+        result[order[: _beyond_gap(sizes[sizes > 0])]] = True
     return result
+
+
+def _beyond_gap(sizes: Floats) -> int:
+    """How many of `sizes`, which fall, lie beyond a gap."""
+    below = max(20, len(sizes) // 5)
+    most = min(len(sizes) // 10, len(sizes) - below - 1)
+    if most < 1:
+        return 0
+    spacings = numpy.arange(1, len(sizes)) * numpy.log(sizes[:-1] / sizes[1:])
+    sums = numpy.concatenate([[0.0], numpy.cumsum(spacings)])
+    usual = numpy.maximum(1e-300, sums[1 + below : 1 + below + most] - sums[1 : 1 + most]) / below
+    chances = (1 + spacings[:most] / usual / below) ** -float(below) * 2 * most
+    gaps = numpy.flatnonzero(chances < LEVEL_OF_GAPS)
+    return int(gaps[-1]) + 1 if len(gaps) else 0
 
 
 def _usual_size(errors: Floats, predicted: Floats) -> Floats:
@@ -180,21 +209,3 @@ def _usual_size(errors: Floats, predicted: Floats) -> Floats:
     result = numpy.empty(len(errors))
     result[order] = usual
     return result
-
-
-def _tail(ratio: float, rows: int) -> float:
-    """How many times the upper quartile the largest of `rows` values is at most, by a Student's law whose twentieth and
-    quarter have the ratio seen, and three standard errors more (which are about 2 / the root of the rows, measured)."""
-    ratio *= 1 + 3 * 2 / numpy.sqrt(rows)
-
-    def ratio_at(freedom: float) -> float:
-        return float(stats.t.isf(0.05, freedom) / stats.t.isf(0.25, freedom))
-
-    low, high = numpy.log(0.3), numpy.log(200.0)
-    if ratio <= ratio_at(200.0):
-        freedom = 200.0
-    elif ratio >= ratio_at(0.3):
-        freedom = 0.3
-    else:
-        freedom = float(numpy.exp(optimize.brentq(lambda x: ratio_at(float(numpy.exp(x))) - ratio, low, high)))
-    return float(stats.t.isf(1 / (TABLES_PER_ALARM * 2 * rows), freedom) / stats.t.isf(0.25, freedom))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from trimtab.findings.data.boosted_trees import Floats, design_of, in_own_thread, out_of_fold, random_folds
-from trimtab.findings.data.relation import BINS, chance_of, parts_of
+from trimtab.findings.data.relation import BINS, chance_of, most_telling, parts_of
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
 from trimtab.findings.outcome import Outcome
@@ -22,6 +22,8 @@ from trimtab.text.wording import counted
 MOST_ROWS, FEWEST_ROWS = 2_000, 50
 # What a column has to explain alone, and how much of what all others together leave open it may leave open at most.
 ALONE, LEFT_OPEN = 0.95, 0.2
+# What the parts of a column explain at least of a target that all of it explains: half (a guess, on the low side).
+WORTH_A_LOOK = 0.5
 # What a column explains to be "nearly perfect".
 NEARLY_ALL = 0.99
 # Rows of a series before and after a row that a column may have been made from.
@@ -83,12 +85,26 @@ def _explained(record: TableRecord, seed: int) -> tuple[list[float], float]:
     truth = _as_numbers(record.targets[rows], len(record.labels))
     folds = random_folds(len(rows), 3, generator)
     usual = sum(float(((truth[valid] - truth[train].mean(0)) ** 2).sum()) for train, valid in folds)
-    alone = [1 - _left_by(column, truth, folds) / max(1e-300, usual) for column in columns]
+    alone = [
+        1 - _left_by(column, truth, folds) / max(1e-300, usual) if roughly >= WORTH_A_LOOK else roughly
+        for column, roughly in ((column, _roughly(column, truth)) for column in columns)
+    ]
     others = [column for column, share in zip(columns, alone, strict=True) if share < ALONE]
     if not others or max(alone) < ALONE:
         return alone, 0.0
+    others = most_telling(others, record.targets[rows])
     grown = out_of_fold(design_of(others), truth, folds, seed=seed)
     return alone, max(0.0, 1 - float(((truth - grown) ** 2).sum()) / max(1e-300, usual))
+
+
+def _roughly(column: Column, truth: Floats) -> float:
+    """The share of the spread that lies between the eight parts of a column, or its labels: quick, and too high for
+    labels with few rows."""
+    parts = parts_of(column) if column.is_ordered else column.values + 1
+    place, counts = numpy.unique(parts, return_inverse=True, return_counts=True)[1:]
+    centred = truth - truth.mean(0)
+    between = sum(float((numpy.bincount(place, each) ** 2 / counts).sum()) for each in centred.T)
+    return between / max(1e-300, float((centred**2).sum()))
 
 
 def _as_numbers(targets: NDArray[Any], classes: int) -> Floats:

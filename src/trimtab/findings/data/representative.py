@@ -11,7 +11,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy import stats
 
-from trimtab.findings.data.boosted_trees import design_of, in_own_thread, out_of_fold
+from trimtab.findings.data.boosted_trees import MOST_COLUMNS, design_of, in_own_thread, out_of_fold, seconds_of
 from trimtab.findings.data.relation import adjusted, contingency
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy, Severity
@@ -61,6 +61,11 @@ def differs_from_others(record: TableRecord, name: str = "test", *, seed: int = 
     return _compared(*sides, name=name, why="", seed=seed)
 
 
+def seconds_needed(record: TableRecord) -> float:
+    """A high estimate of what one of the checks takes."""
+    return seconds_of(2 * MOST_ROWS, min(MOST_COLUMNS, len(record.features)), folds=FOLDS, outputs=2)
+
+
 def _may_tell_apart(column: Column, record: TableRecord) -> bool:
     """Times, and what counts the rows, tell any two parts apart, and mean no harm by it."""
     return column.kind in ("number", "category") and column.name != record.split_column
@@ -76,8 +81,10 @@ def _compared(here: Sequence[Column], there: Sequence[Column], *, name: str, why
     counts = [len(side[0].values) if side else 0 for side in (here, there)]
     if min(counts) < FEWEST_ROWS:
         return NotChecked("not_representative", f"{counted(min(counts), 'row')} to compare are too few")
-    area, chance = _told_apart(here, there, seed)
     tested = [_difference(*pair) for pair in zip(here, there, strict=True)]
+    # Drawn by chance: those that differ most would tell the parts apart by chance.
+    kept = numpy.random.default_rng(seed).permutation(len(here))[:MOST_COLUMNS]
+    area, chance = _told_apart([here[i] for i in kept], [there[i] for i in kept], seed)
     held = adjusted([p for p, _ in tested])
     moved = [
         (column.name, distance)

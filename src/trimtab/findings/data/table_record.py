@@ -27,6 +27,8 @@ _KINDS: dict[str, Kind] = {
 _ORDERED = ("number", "date")
 # Rows that the rules look at: beyond these, what they say changes in the third digit (a guess).
 MOST_ROWS = 20_000
+# Cells that are held at once, 32 MB, and the rows of a table with very many columns.
+MOST_CELLS, FEWEST_OF_MANY = 4_000_000, 2_000
 MISSING = -1
 
 
@@ -113,6 +115,7 @@ class TableRecord:
         """The development rows of a prepared table, or `most_rows` of them, and beside them the features of the test
         rows where they may be looked at."""
         frame, places = prepared.development, numpy.arange(prepared.development.height)
+        most_rows = min(most_rows, max(FEWEST_OF_MANY, MOST_CELLS // max(1, len(prepared.schema.columns))))
         if len(places) > most_rows:
             places = numpy.sort(numpy.random.default_rng(seed).choice(places, most_rows, replace=False))
             frame = frame[places]

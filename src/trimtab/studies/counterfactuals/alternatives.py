@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from trimtab.errors import TrimtabError
 from trimtab.findings.worth.account import AT_WINNERS_RATE, HALF_OF_THE_ROWS
 from trimtab.knobs.domains import Choice, Domain
 from trimtab.knobs.effects import is_read, parameter_of
@@ -100,6 +101,26 @@ def with_rate(alternative: Alternative, rate: float) -> Alternative:
     return replace(
         alternative, config=replace(config, optimizer=replace(config.optimizer, learning_rate=rate)), rates=()
     )
+
+
+def with_knobs(config: Config, change: Mapping[str, Any]) -> Config | None:
+    """The config with other values of knobs; None where one of them is none of a config's, or cannot be."""
+    try:
+        for name, value in change.items():
+            part, _, field = KNOBS[name].place.rpartition(".")
+            if part == "network":
+                if field not in dict(config.network):
+                    return None
+                network = tuple((each, value if each == field else now) for each, now in config.network)
+                config = replace(config, network=network)
+            elif part:
+                own = replace(getattr(config, part), **{field: value})
+                config = replace(config, **{part: own})
+            else:
+                config = replace(config, **{field: value})
+    except (KeyError, TypeError, TrimtabError):
+        return None
+    return config
 
 
 # -- knob by knob

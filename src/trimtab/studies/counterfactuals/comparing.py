@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from trimtab.findings.worth import intervals
 from trimtab.findings.worth.account import Account, ranked
 from trimtab.findings.worth.intervals import MOST_LOOKS
-from trimtab.studies.counterfactuals.alternatives import Alternative, alternatives_of, with_rate
+from trimtab.studies.counterfactuals.alternatives import Alternative, with_rate
 from trimtab.studies.counterfactuals.costs import Costs
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.paired_runs import PairedRuns, Wanted
@@ -72,7 +72,7 @@ class Comparing:
     # -- what is trained
 
     def _units(self, account: Account, rounds: Iterable[tuple[int, ...]]) -> list[Unit]:
-        every = alternatives_of(self.ground.winner, self.ground.variable, self.only)
+        every = self.ground.alternatives(self.only)
         looks = {row.name: row.looks for row in account.rows}
         open_ones = [each for each in every if looks.get(each.name, 0) < MOST_LOOKS]
         units = []

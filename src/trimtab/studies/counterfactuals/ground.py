@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy
 import torch
 
-from trimtab.studies.counterfactuals.alternatives import Rows, Variable
+from trimtab.studies.counterfactuals.alternatives import Alternative, Rows, Variable, alternatives_of
 from trimtab.training.config import Config
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes.engine import Engine
@@ -41,6 +41,7 @@ class Ground:
         engine_for: makes an engine over other folds of the same data.
         redrawn: the folds of a repetition, drawn anew by the study's rule; None where the split leaves no choice.
         units: int64 [rows], rows of one number are no evidence of their own; None where each is.
+        remedies: configs that mend what was found about the winner, which are tried first.
         by_loss: whether the validation loss tells the best epoch all the same.
         seconds: what one training of the winner on all folds took.
     """
@@ -56,6 +57,7 @@ class Ground:
     units: numpy.ndarray | None = None
     seconds: float = 0.0
     by_loss: bool = False
+    remedies: tuple[Alternative, ...] = ()
 
     @property
     def folds(self) -> int:
@@ -68,12 +70,17 @@ class Ground:
 
     @property
     def fewest_repetitions(self) -> int:
-        """Below which nothing can be said: two of several folds, three seeds of one part."""
-        return 2 if self.folds > 1 else 3
+        """Below which little can be said: two of several folds, four seeds of one part. With three too many studies
+        claimed something where nothing differed (benchmarks/RESULTS.md)."""
+        return 2 if self.folds > 1 else 4
 
     @property
     def most_repetitions(self) -> int:
         return MOST_OF_FOLDS if self.folds > 1 else MOST_SEEDS
+
+    def alternatives(self, only: str | None = None) -> list[Alternative]:
+        """The remedies and all other configs that differ in one knob, or those of the knob `only`."""
+        return [*(self.remedies if only is None else ()), *alternatives_of(self.winner, self.variable, only)]
 
     def seed_of(self, repetition: int) -> int:
         return self.seed + FIRST_SEED + repetition

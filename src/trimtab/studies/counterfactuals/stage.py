@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trimtab.findings.worth.account import Account, Row, Step
-from trimtab.studies.counterfactuals.alternatives import alternatives_of
 from trimtab.studies.counterfactuals.comparing import Comparing
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.paired_runs import PairedRuns
@@ -68,13 +67,12 @@ class Stage:
 
     def _begun(self, book: RunBook) -> Account:
         """The account of earlier calls where they were about this winner, with their runs in the book."""
-        kept = Account.load(self.folder)
+        kept, ground = Account.load(self.folder), self.ground
+        rows = tuple(Row(each.knob, each.value, change=dict(each.change)) for each in ground.alternatives())
         if kept is not None and kept.winner.get("config") == self.winner["config"]:
             book.remember(*self.folder.read_counterfactuals())
-            return kept
-        ground = self.ground
-        every = alternatives_of(ground.winner, ground.variable)
-        rows = tuple(Row(each.knob, each.value, change=dict(each.change)) for each in every)
+            known = {row.name for row in kept.rows}
+            return replace(kept, rows=(*kept.rows, *(row for row in rows if row.name not in known)))
         metric = "" if ground.metric is None else ground.metric.name
         return Account(self.winner, metric, greater_is_better(ground.metric), rows)
 

@@ -27,6 +27,7 @@ from torch import Tensor
 from trimtab.errors import first_line
 from trimtab.training.compiling import libraries
 from trimtab.training.compiling.libraries import Compiled, cache_folder, name_of
+from trimtab.training.programs.chain_program import ChainProgram
 from trimtab.training.programs.mlp_program import MLPProgram
 from trimtab.training.programs.operands import Signature
 from trimtab.training.programs.program import Program
@@ -140,17 +141,12 @@ class Compiler:
 
     def _in_child(self, program: Program, name: str, wanted: Wanted) -> None:
         """Have another process build the network anew and compile it."""
-        assert isinstance(program, MLPProgram)
-        spec = {"network": program.module.arguments, "out": str(self._library(name))}
+        spec = _network_of(program) | {"out": str(self._library(name))}
         self._run_child(spec | {"signature": asdict(wanted.signature)})
 
     def _send_in_child(self, program: Program, name: str, wanted: Wanted) -> None:
         """Send a module that only this process knows to another, which says under which name it compiled it."""
-        import cloudpickle  # takes classes and functions of a script or a notebook by value
-
-        assert isinstance(program, VmapProgram)
-        content = base64.b64encode(cloudpickle.dumps(program.parts)).decode()
-        spec = {"pickled": content, "path": sys.path, "folder": str(self.folder)}
+        spec = _network_of(program) | {"folder": str(self.folder)}
         printed = self._run_child(spec | {"signature": asdict(wanted.signature), "sizes": wanted.sizes})
         library, fixed = json.loads(printed.splitlines()[-1])
         signature = replace(wanted.signature, fixed=None if fixed is None else (fixed[0], fixed[1]))
@@ -179,6 +175,29 @@ class Compiler:
         if process.returncode != 0:
             raise RuntimeError((errors.strip().splitlines() or ["the compiler was stopped"])[-1])
         return printed
+
+
+def _network_of(program: Program) -> dict:
+    """What another process builds the same program of."""
+    if isinstance(program, MLPProgram):
+        return {"network": program.module.arguments}
+    import cloudpickle  # takes classes and functions of a script or a notebook by value
+
+    assert isinstance(program, VmapProgram | ChainProgram)
+    content = cloudpickle.dumps((type(program), *program.parts))
+    return {"pickled": base64.b64encode(content).decode(), "path": sys.path}
+
+
+def _program_of(spec: dict) -> Program:
+    """That program again."""
+    from trimtab.nets.mlp import MLP
+
+    if "network" in spec:
+        spec["network"]["cardinalities"] = tuple(spec["network"]["cardinalities"])
+        return MLPProgram(MLP(**spec["network"]))
+    sys.path[:] = spec["path"]
+    kind, *parts = pickle.loads(base64.b64decode(spec["pickled"]))  # noqa: S301 - by the caller itself
+    return kind(*parts)
 
 
 def _kill(process: subprocess.Popen) -> None:
@@ -228,20 +247,16 @@ def _traced_into(folder: Path, program: Program, wanted: Wanted) -> tuple[Path, 
 
 def _main() -> None:
     """Compile what standard input describes: how `Compiler.prepare` has it done in a process of its own."""
-    from trimtab.nets.mlp import MLP
     from trimtab.training.compiling.tracing import traced
 
     spec = json.load(sys.stdin)
     torch.set_num_threads(1)
-    signature = Signature.from_json(spec["signature"])
-    if "pickled" in spec:
-        sys.path[:] = spec["path"]
-        program = VmapProgram(*pickle.loads(base64.b64decode(spec["pickled"])))  # noqa: S301 - by the caller itself
-        library, signature = _traced_into(Path(spec["folder"]), program, Wanted(signature, tuple(spec["sizes"])))
-        print(json.dumps((str(library), signature.fixed)))  # noqa: T201 - how a process answers
+    program, signature = _program_of(spec), Signature.from_json(spec["signature"])
+    if "out" in spec:
+        libraries.compile_into(Path(spec["out"]), traced(program, signature))
         return
-    spec["network"]["cardinalities"] = tuple(spec["network"]["cardinalities"])
-    libraries.compile_into(Path(spec["out"]), traced(MLPProgram(MLP(**spec["network"])), signature))
+    library, signature = _traced_into(Path(spec["folder"]), program, Wanted(signature, tuple(spec["sizes"])))
+    print(json.dumps((str(library), signature.fixed)))  # noqa: T201 - how a process answers
 
 
 if __name__ == "__main__":

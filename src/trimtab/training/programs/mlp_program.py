@@ -1,8 +1,7 @@
 """The plain MLP for all lanes at once: batched products instead of vmap, the same numbers.
 
 Chosen by structure; its reference is `VmapProgram` over the same module (tests/training/programs/test_mlp_program.py).
-Activations lie as `[lanes, units, batch]`, so that every weight gradient comes out of its product in the layout of its
-weight and none has to be copied.
+Activations lie as its layers want them, see `lane_layers`.
 """
 
 import math
@@ -12,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from trimtab.nets.mlp import MLP
+from trimtab.training.programs.chain_program import ChainProgram, is_chain
+from trimtab.training.programs.lane_layers import LaneDropout, linear
 from trimtab.training.programs.program import Activity, Buffers, Layout, Masks, ModuleUse, Program, bounds_of
 from trimtab.training.programs.vmap_program import VmapProgram
-from trimtab.training.randomness import keep_mask, place_numbers
 
 
 class MLPProgram:
@@ -29,7 +29,7 @@ class MLPProgram:
         self.activations = tuple(f"hidden.{layer}" for layer in range(module.depth))
         self.dropouts = module.depth
         self.key = f"MLP {module.arguments}"
-        self._places: dict[tuple[int, ...], Tensor] = {}
+        self._dropout = [LaneDropout(layer) for layer in range(module.depth)]
 
     def for_another_thread(self) -> "MLPProgram":
         return MLPProgram(self.module)
@@ -46,7 +46,7 @@ class MLPProgram:
         numbers, codes = inputs
         numbers = numbers.transpose(1, 2)
         if self.module.depth == 0:
-            result = _linear(numbers, parameters["output.weight"], parameters["output.bias"])
+            result = linear(numbers, parameters["output.weight"], parameters["output.bias"])
             for features in self._embedded(parameters, codes):
                 result = result + features
             return result.transpose(1, 2)
@@ -55,12 +55,12 @@ class MLPProgram:
             bias, weight = parameters[f"hidden.{layer}.bias"], parameters[f"hidden.{layer}.weight"]
             if layer == 0 and self.module.scale is not None:
                 weight = _with_scaled_columns(weight, parameters["scale.weight"])
-            features = self.module.activation(_linear(features, weight, bias))
+            features = self.module.activation(linear(features, weight, bias))
             if note is not None:
                 note(features)
             if masks is not None and masks.any_dropout:
-                features = self._dropped(features, masks, layer)
-        return _linear(features, parameters["output.weight"], parameters["output.bias"]).transpose(1, 2)
+                features = self._dropout[layer].outputs(features, parameters, masks)
+        return linear(features, parameters["output.weight"], parameters["output.bias"]).transpose(1, 2)
 
     @torch.no_grad()
     def watched(
@@ -106,28 +106,6 @@ class MLPProgram:
             result.append(rows.transpose(1, 2))
         return result
 
-    def _dropped(self, features: Tensor, masks: Masks, layer: int) -> Tensor:
-        units, batch = features.shape[1:]
-        rate = masks.rate.view(-1, 1, 1)
-        key, threshold = masks.keys[:, layer].view(-1, 1, 1), masks.threshold.view(-1, 1, 1)
-        mask = keep_mask(self._place_numbers(batch, units, features.device), key, threshold)
-        return features * (mask * (1 / (1 - rate)))
-
-    def _place_numbers(self, batch: int, units: int, device: torch.device) -> Tensor:
-        if not isinstance(batch, int):  # traced for a compiler: a batch of any size
-            return place_numbers((batch, units), device).T
-        if (batch, units) not in self._places:
-            self._places[batch, units] = place_numbers((batch, units), device).T.contiguous()
-        return self._places[batch, units]
-
-
-def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    bias = bias.unsqueeze(2)
-    if isinstance(x.shape[2], int):
-        return torch.baddbmm(bias, weight, x)
-    # While a compiler watches: it adds the bias together with what comes next, where baddbmm first copies it.
-    return torch.bmm(weight, x) + bias
-
 
 def _with_scaled_columns(weight: Tensor, scale: Tensor) -> Tensor:
     """The weight that does to numbers what `weight` does to numbers times `scale`.
@@ -141,4 +119,6 @@ def _with_scaled_columns(weight: Tensor, scale: Tensor) -> Tensor:
 
 def program_for(module: nn.Module, use: ModuleUse | None = None) -> Program:
     """The fastest program that gives this module's numbers."""
+    if isinstance(module, nn.Sequential) and use is not None and is_chain(module, use):
+        return ChainProgram(module, use)
     return MLPProgram(module) if type(module) is MLP and use is None else VmapProgram(module, use)

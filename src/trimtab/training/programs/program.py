@@ -5,6 +5,7 @@ stands beside it. Knows no losses, optimizers, epochs or data.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Any, Protocol, runtime_checkable
@@ -192,6 +193,22 @@ class Program(Protocol):
 
     def for_another_thread(self) -> "Program":
         """The same program over a module of its own: running one swaps parameters on its module."""
+        ...
+
+
+# Each lane's loss of outputs, and its derivative by them.
+LossOf = Callable[[Any], tuple[Tensor, Any]]
+
+
+@runtime_checkable
+class DerivingProgram(Program, Protocol):
+    """A program that has derivatives of its own, and needs no autograd."""
+
+    def derived(
+        self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks, loss_of: LossOf
+    ) -> tuple[Float[Tensor, " lanes"], list[Tensor]]:
+        """Each lane's loss of the outputs in training mode, and its derivative by each parameter `[lanes, numbers]`,
+        which may lie where those of the step before lay."""
         ...
 
 

@@ -4,7 +4,7 @@ One function of tensors, run as it stands or traced for a compiler. Knows no epo
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,14 +14,13 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from trimtab.training.config import Config
-from trimtab.training.programs.program import Buffers, Layout, Masks, Program
+from trimtab.training.programs.program import Buffers, DerivingProgram, Layout, LossOf, Masks, Program
 from trimtab.training.rules.coefficients import Coefficients
 from trimtab.training.rules.groups import GroupCoefficients
 from trimtab.training.rules.losses import LossCoefficients
 from trimtab.training.rules.objective import Objective, Outputs, Targets
 from trimtab.training.rules.update import OptimizerCoefficients, StepRates, UpdateRule
 
-Derivative = Callable[[Outputs], tuple[Tensor, Outputs]]
 # The columns of a plan's rates behind those of `StepRates`.
 DROPOUT, AVERAGE, NOTED = range(len(StepRates._fields), len(StepRates._fields) + 3)
 COLUMNS = NOTED + 1
@@ -66,6 +65,11 @@ class State:
     def room(self) -> Tensor:
         """Room for the flat gradient."""
         return torch.empty_like(self.parameters[0])
+
+    @cached_property
+    def views(self) -> Buffers:
+        """The parameters by name, as they lie in the flat row."""
+        return self.layout.stored(self.parameters[0])
 
     @property
     def leaves(self) -> Buffers:
@@ -169,6 +173,11 @@ class Step:
     features: Features
     rule: UpdateRule = field(default_factory=UpdateRule)
 
+    @cached_property
+    def _deriving(self) -> DerivingProgram | None:
+        """The program where it has derivatives of its own, for steps that no compiler watches."""
+        return self.program if isinstance(self.program, DerivingProgram) else None
+
     def __call__(self, state: State, c: LaneCoefficients, data: Batches, plan: Plan, place: int | Tensor) -> None:
         """Advance every lane by the batch at `place` of its plan, in place."""
         rates = _at(plan.rates, place)
@@ -186,11 +195,16 @@ class Step:
         inputs, targets, weights = data.batch(rows)
         thresholds, keys = _at(plan.thresholds, place), _at(plan.keys, place)
         masks = Masks(rates[:, DROPOUT], thresholds, keys, self.features.dropout)
-        leaves = state.leaves
-        outputs = self.program.forward(leaves, inputs, masks, state.buffers)
-        loss, pieces = backward(
-            outputs, leaves, lambda outputs: self.objective(outputs, targets, weights, c.losses), state.layout
-        )
+
+        def loss_of(outputs: Outputs) -> tuple[Tensor, Outputs]:
+            return self.objective(outputs, targets, weights, c.losses)
+
+        if self._deriving is not None and state.is_flat:
+            loss, pieces = self._deriving.derived(state.views, inputs, masks, loss_of)
+        else:
+            leaves = state.leaves
+            outputs = self.program.forward(leaves, inputs, masks, state.buffers)
+            loss, pieces = backward(outputs, leaves, loss_of, state.layout)
         weight = weights.sum(1, keepdim=True)
         totals = [loss.unsqueeze(1) * weight, weight]
         if self.features.norms:
@@ -226,7 +240,7 @@ class Step:
 
 
 def backward(
-    outputs: Outputs, leaves: Buffers, loss_of: Derivative, layout: Layout
+    outputs: Outputs, leaves: Buffers, loss_of: LossOf, layout: Layout
 ) -> tuple[Float[Tensor, " lanes"], list[Tensor]]:
     """Each lane's loss of `outputs`, and its derivative by each of the `leaves` they were made from, [lanes, numbers].
 

@@ -1,0 +1,114 @@
+"""What is wrong with the training of a study's winner, and what came of the remedies that were tried beside it.
+
+Knows folders, curves and rules; it trains nothing.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import polars
+
+from trimtab.findings.check import check
+from trimtab.findings.finding import Effect, Finding, Findings, Trial
+from trimtab.findings.of_run import facts_of, record_of
+from trimtab.findings.training_record import TrainingRecord
+from trimtab.findings.worth.account import Account, Row
+from trimtab.findings.worth.intervals import BETTER, NOT_REACHED
+from trimtab.studies.counterfactuals.alternatives import Alternative, with_knobs
+from trimtab.text.layout import number
+from trimtab.text.wording import sentence
+from trimtab.training.data import TrainingData
+from trimtab.training.metrics import Metric, greater_is_better
+from trimtab.training.run import CURVES, PARTS, Curves
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.trial import TrialRecord
+
+# What a remedy is called among the alternatives of a winner.
+REMEDY = "remedy of {}"
+
+
+def findings_of_training(
+    folder: StudyFolder, winner: TrialRecord, data: TrainingData, metric: Metric | None
+) -> Findings:
+    """What most of the winner's runs show; one run of several that went another way is no finding about the config."""
+    found = [check(record) for record in _records(folder, winner, data, metric)]
+    if not found:
+        return Findings()
+    times = Counter(finding.id for each in found for finding in each.found)
+    frequent = {name for name, count in times.items() if 2 * count > len(found)}
+    first = {finding.id: finding for each in reversed(found) for finding in each.found if finding.id in frequent}
+    healthy = next((each.healthy for each in found if each.healthy), ()) if not first else ()
+    return Findings(tuple(first.values()), healthy, found[0].not_checked)
+
+
+def remedies(findings: Findings, winner: TrialRecord) -> list[Alternative]:
+    """The winner with the remedy of each finding, where that is a matter of knobs that it can be trained with."""
+    made = []
+    for finding in findings.found:
+        config = with_knobs(winner.config, finding.remedy.change)
+        if config is not None and config != winner.config:
+            value = finding.remedy.flag or finding.remedy.code
+            made.append(Alternative(REMEDY.format(finding.id), value, config, given=dict(finding.remedy.change)))
+    return made
+
+
+def with_trials(findings: Findings, account: Account) -> Findings:
+    """The findings with what came of their remedies: what was measured takes the place of what was estimated, and a
+    remedy that brought nothing makes little of what it was to mend."""
+    rows = {row.knob: row for row in account.reached}
+    found = [_tried(finding, rows.get(REMEDY.format(finding.id)), account) for finding in findings.found]
+    return replace(findings, found=tuple(found))
+
+
+def _tried(finding: Finding, row: Row | None, account: Account) -> Finding:
+    error = account.winner.get("error")
+    if row is None or row.verdict == NOT_REACHED or row.difference is None or row.low is None or row.high is None:
+        return finding
+    if not error:
+        return finding
+    before, after = account.shown(error), account.shown(error + row.difference)
+    ends = (-row.high, -row.low) if account.greater_is_better else (row.low, row.high)
+    remedy = replace(finding.remedy, tried=Trial(account.metric or "validation loss", before, after, *ends))
+    share = -row.difference / error
+    figures = f"from {number(before)} to {number(after)}"
+    if row.verdict == BETTER:
+        text = f"The remedy brought {account.metric or 'the validation loss'} {figures} when it was tried"
+        return replace(finding, effect=Effect(sentence(text), share, is_measured=True), remedy=remedy)
+    text = f"Tried, the remedy led {figures}, which is no gain that can be told from chance"
+    return replace(finding, severity="low", effect=Effect(sentence(text), max(0.0, share), True), remedy=remedy)
+
+
+def _records(
+    folder: StudyFolder, winner: TrialRecord, data: TrainingData, metric: Metric | None
+) -> Sequence[TrainingRecord]:
+    """The record of each of the winner's runs."""
+    weights, curves = folder.load_weights(winner.number), folder.read_curves()
+    if weights is None or curves.is_empty():
+        return ()
+    of_winner = curves.filter(polars.col("trial") == winner.number)
+    records = []
+    for place, fold in enumerate(data.folds):
+        own = of_winner.filter(polars.col("fold") == place).sort("epoch")
+        if own.is_empty() or place >= len(winner.best_epochs):
+            continue
+        predictions = weights.predictions[fold.validation.cpu().numpy()]
+        facts: Mapping[str, float] = {
+            "train_rows": float(len(fold.train)),
+            "validation_rows": float(len(fold.validation)),
+        }
+        if data.outputs:
+            facts = facts_of(predictions, data.truth(fold.validation), data.truth(fold.train), metric)
+        records.append(record_of(
+            _curves(own), winner.config, metric=None if metric is None else metric.name,
+            greater_is_better=greater_is_better(metric), best_epoch=winner.best_epochs[place],
+            ended=winner.ended[place], task=data.task, facts=facts,
+        ))  # fmt: skip
+    return records
+
+
+def _curves(rows: polars.DataFrame) -> Curves:
+    curves = Curves()
+    for row in rows.iter_rows(named=True):
+        curves.append({name: row[name] for name in (*CURVES, *PARTS)})
+    return curves

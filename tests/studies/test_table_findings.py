@@ -1,0 +1,71 @@
+"""What is found about a table and the search over it is kept with the study, and read from there."""
+
+import json
+
+import numpy
+import polars
+import pytest
+
+import trimtab as tt
+from trimtab.findings.data.before_training import before_training
+from trimtab.findings.finding import Finding, Findings
+from trimtab.studies.table_findings import Searched, after_search, boosted_tree, joined, without
+from trimtab.table.prepare import prepare
+from trimtab.training.metrics import metric_for
+from trimtab.tuning.baselines import LINEAR
+from trimtab.tuning.standing import WORSE
+
+
+@pytest.fixture(scope="module")
+def table() -> polars.DataFrame:
+    """Straight lines and steps that small networks do not find in three epochs, and a column that gives all away."""
+    generator = numpy.random.default_rng(0)
+    x = generator.normal(size=(240, 3))
+    y = x[:, 0] + 2 * (x[:, 1] > 0) + 0.3 * generator.normal(size=240)
+    return polars.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "settled": 2 * y, "y": y})
+
+
+@pytest.fixture(scope="module")
+def study(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("found") / "s"
+    return tt.tune(table, "y", trials=2, epochs=3, width=8, depth=1, out=out, quiet=True)
+
+
+def test_a_study_keeps_what_was_found_before_and_after_training(study):
+    ids = [finding.id for finding in study.findings]
+    assert "leakage" in ids, "before training"
+    assert {"worse_than_baseline", "gain_within_noise"} & set(ids), "of three epochs"
+    written = json.loads((study.out / "findings.json").read_text())
+    assert [each["id"] for each in written["findings"]] == ids
+    assert [each["id"] for each in study.summary()["findings"]] == ids
+    assert [each.statement for each in tt.load(study.out).findings] == [each.statement for each in study.findings]
+    checked_not = {each.id for each in study.findings.not_checked}
+    assert "not_representative" in checked_not, "two trials leave no time for growing trees"
+
+
+def test_a_folder_without_findings_has_none(study, tmp_path):
+    (tmp_path / "study.json").write_text((study.out / "study.json").read_text())
+    from trimtab.findings.document import read
+    from trimtab.tuning.folder import StudyFolder
+
+    assert read(StudyFolder(tmp_path)) == Findings()
+
+
+def test_boosted_trees_are_grown_on_the_same_folds_and_compared_out_of_fold(study, table):
+    prepared, metric = prepare(table, target="y"), metric_for("rmse", "regression", 1)
+    trees = boosted_tree(prepared, metric)
+    truth = prepared.target_encoder.truth(prepared.development)
+    assert trees.shape == truth.shape and numpy.sqrt(((trees - truth) ** 2).mean()) < 0.5 * truth.std()
+    noise = truth + numpy.random.default_rng(0).normal(size=truth.shape) * truth.std()
+    searched = Searched(study.result, noise, (), ())
+    found = after_search(prepared, metric, searched, before_training(prepared, seconds=60), seconds=60)
+    (worse,) = (each for each in found if each.id == "worse_than_baseline")
+    assert "boosted tree" in worse.statement and worse.effect.is_measured
+    assert study.result["gains"][LINEAR]["rmse"]["verdict"] in (WORSE, "alike", "better")
+
+
+def test_what_is_judged_again_takes_the_place_of_what_was_said_before(study):
+    one = next(iter(study.findings))
+    both = joined(Findings((one,), ("fine",)), Findings((), ("fine", "well")))
+    assert both.healthy == ("fine", "well") and isinstance(both.found[0], Finding)
+    assert len(without(both, [one.id])) == 0
