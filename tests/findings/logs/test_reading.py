@@ -88,6 +88,15 @@ def test_mlflow_has_a_file_for_each_metric() -> None:
     assert same.validation_loss.tolist() == record.validation_loss.tolist()
 
 
+def test_mlflow_without_steps_has_its_numbers_counted(tmp_path: Path) -> None:
+    for name, curve in (("train_loss", TRAIN), ("val_loss", VALID)):
+        lines = "".join(f"{1795900691464 + i} {value} 0\n" for i, value in enumerate(curve))
+        at(tmp_path, f"run/metrics/{name}", lines)
+    _, record = understood(tmp_path / "run")
+    assert record.epochs.tolist() == list(range(1, N + 1))
+    assert_curves(record)
+
+
 @pytest.mark.parametrize(
     ("file", "train", "valid", "rounds"),
     [

@@ -13,7 +13,7 @@ import numpy
 import polars
 
 from trimtab.findings.logs.content import Content
-from trimtab.findings.logs.log import STEP, Log, Series, frame_of_series
+from trimtab.findings.logs.log import STEP, Log, Series, counted, frame_of_series
 from trimtab.findings.logs.protobuf import bytes_in, double_in, fields, text_in
 from trimtab.recording.names import PARTS, words_of
 
@@ -76,15 +76,14 @@ def _frame(parts: Mapping[str, Sequence[bytes]]) -> polars.DataFrame:
 def _on_one_axis(told: Mapping[str, _Told]) -> list[Series]:
     """Where training is told at each step and validation at each epoch, both counted from 0, their numbers do not go
     together: the clock tells which step an epoch ended with."""
-    all_series = {name: Series(name, numpy.array(one.steps), numpy.array(one.values)) for name, one in told.items()}
+    all_series = {name: Series(name, counted(one.steps), numpy.array(one.values)) for name, one in told.items()}
     longest = max(told, key=lambda name: len(told[name].steps), default="")
     if not longest or len(told[longest].times) < 2:
         return list(all_series.values())
-    reference = told[longest]
-    times, steps = numpy.array(reference.times), numpy.array(reference.steps)
+    times, steps = numpy.array(told[longest].times), all_series[longest].steps
     for name, one in told.items():
-        # Ten times as many numbers, whose steps go five times as far: these are other steps (guesses).
-        few, far = len(steps) >= 5 * len(one.steps), steps.max() >= 5 * max(one.steps, default=0.0)
+        # Five times as many numbers, whose steps go five times as far: these are other steps (guesses).
+        few, far = len(steps) >= 5 * len(one.steps), steps.max() >= 5 * all_series[name].steps.max()
         if few and far and len(one.steps) > 1 and name != STEP:
             places = numpy.clip(numpy.searchsorted(times, one.times, side="right") - 1, 0, len(steps) - 1)
             if (numpy.diff(places) > 0).all():

@@ -46,6 +46,13 @@ class Series:
     values: NDArray[numpy.float64]
 
 
+def counted(steps: Sequence[float]) -> NDArray[numpy.float64]:
+    """The steps of a curve; where whoever told it named none, and all are 0, its numbers are counted from 1 on."""
+    told = numpy.array(steps, dtype=numpy.float64)
+    is_uncounted = len(told) > 1 and told.min() == told.max()
+    return numpy.arange(1.0, len(told) + 1) if is_uncounted else told
+
+
 def frame_of_rows(rows: Iterable[Mapping[str, float]]) -> polars.DataFrame:
     """A frame of rows that need not have the same names."""
     columns: dict[str, tuple[list[int], list[float]]] = {}

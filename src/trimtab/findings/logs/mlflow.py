@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy
 
 from trimtab.findings.logs.content import Content
-from trimtab.findings.logs.log import Log, Series, frame_of_series
+from trimtab.findings.logs.log import Log, Series, counted, frame_of_series
 
 FORM = "an MLflow run"
 _LINE = re.compile(r"(\d{9,}) (\S+)(?: (-?\d+))?\s*")
@@ -48,7 +48,7 @@ def _series(name: str, text: str) -> Series:
                 continue
             values.append(value)
             steps.append(float(told[3] or i))
-    return Series(name, numpy.array(steps), numpy.array(values))
+    return Series(name, counted(steps), numpy.array(values))
 
 
 def _begun(metrics: Path) -> tuple[int, str]:
