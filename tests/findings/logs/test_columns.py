@@ -33,6 +33,11 @@ def test_the_test_part_stands_in_for_validation_and_that_is_said() -> None:
     assert found("loss", "test_loss", "val_loss").valid == "val_loss"
 
 
+def test_test_rows_judge_nothing_where_there_are_validation_rows() -> None:
+    assert found("train_loss", "val_loss", "test_acc").metric is None
+    assert found("train_loss", "test_loss", "test_acc").metric == "test_acc"
+
+
 def test_the_plainest_loss_is_taken_and_its_like_beside_it() -> None:
     columns = found("epoch", "train/box_loss", "train/loss", "val/box_loss", "val/loss")
     assert (columns.train, columns.valid) == ("train/loss", "val/loss")

@@ -172,13 +172,12 @@ def _metric(
     if picks.metric is not None:
         return _metric_called(read, picks)
     rated = {name: one for name, one in read.items() if one.kind == "metric"}
-    parts = {
-        part: [one for one in rated.values() if one.part == part] for part in ("validation", "test", "train", None)
-    }
+    has_validation = losses[1] is not None and read[losses[1]].part == "validation"
     for part in ("validation", "test", None, "train"):
-        if not parts[part]:
+        of_part = [one for one in rated.values() if one.part == part]
+        if not of_part or (part == "test" and has_validation):
             continue
-        what = min(parts[part], key=lambda one: one.rank // 10).what
+        what = min(of_part, key=lambda one: one.rank // 10).what
         train, valid = _columns_of_metric(rated, what)
         if part == "test" and valid is not None:
             notes.append(f'"{valid}" is taken for the {what} of the validation rows: there is no other.')
