@@ -73,3 +73,7 @@ def test_each_knob_at_the_edge_is_a_finding_with_its_flag():
         ("--width VALUE", "low"), ("--lr VALUE", "low"),
     ]  # fmt: skip
     assert "a smaller value may be better" in found[1].statement  # type: ignore[union-attr]
+
+
+def test_columns_from_which_a_baseline_learns_carry_something():
+    assert no_better_than_the_mean(record(mean=0.01, linear=-0.5)) is None

@@ -186,6 +186,8 @@ def no_better_than_the_mean(record: SearchRecord) -> Outcome:
         return NotChecked("features_carry_nothing", "there is no mean to compare with on these rows")
     if beside.gain.verdict == BETTER and record.is_itself != MEAN:
         return None
+    if any(each.gain.verdict == WORSE for name, each in record.compared.items() if name != MEAN):
+        return None  # somebody else learns from these columns: it is the network that does not
     said = _said(_share(beside), *_ends(beside))
     return Finding(
         "features_carry_nothing",

@@ -61,7 +61,7 @@ class Comparing:
     def _trained(self, account: Account, rounds: Sequence[tuple[int, ...]]) -> Account:
         waiting = self._units(account, rounds)
         while chunk := self._affordable(waiting):
-            waiting = waiting[len(chunk) :]
+            waiting = [unit for unit in waiting if unit not in chunk]
             began = time.monotonic()
             account = replace(account, rates=self._rates(account, chunk))
             self._train(account, chunk)
@@ -80,18 +80,26 @@ class Comparing:
             for each in (None, *open_ones):
                 key = WINNER if each is None else key_of(each.knob, each.value)
                 missing = tuple(r for r in repetitions if not self.book.has(key, r))
-                if missing:
+                # More of what was too dear for the first round would be no pair of anything.
+                is_begun = repetitions[0] == 0 or self.book.has(key, repetitions[0] - 1)
+                if missing and is_begun:
                     cost = len(missing) if each is None else self.costs.of_alternative(each, len(missing))
                     units.append(Unit(each, missing, float(cost)))
         return units
 
     def _affordable(self, waiting: Sequence[Unit]) -> list[Unit]:
-        """The first units that may be begun together; nothing where that is the winner alone, which says nothing."""
+        """The first units that may be begun together, those left out that are too dear altogether; nothing where that
+        is the winner alone, which says nothing."""
         chunk: list[Unit] = []
         for unit in waiting:
-            if not self.purse.may_begin(unit.cost, sum(each.cost for each in chunk)):
-                break
-            chunk.append(unit)
+            already = sum(each.cost for each in chunk)
+            is_paid = already + unit.cost <= self.purse.left
+            # The winner says nothing without another.
+            is_alone = all(each.alternative is None for each in chunk)
+            if is_paid and (is_alone or self.purse.may_begin(unit.cost, already)):
+                chunk.append(unit)
+            elif is_paid:
+                break  # its turn comes with the next ones
         return chunk if any(unit.alternative is not None for unit in chunk) else []
 
     def _rates(self, account: Account, chunk: Sequence[Unit]) -> dict[str, float]:
