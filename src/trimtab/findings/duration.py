@@ -44,7 +44,7 @@ _EARLY = 0.6  # of all epochs: the best lies before
 _STILL = 0.02  # what the last third of an unfinished training still takes off
 _RESTS = 0.08  # what the last third of a finished one takes off at most
 _BAD, _NO_GAP, _GAP_HELD_BACK = 0.4, 1.12, 1.3  # of a constant's error; validation beside training error
-_REGULARISED = 0.3
+_REGULARISED = 0.15
 _BY_HEART, _POOR = 50.0, 0.5  # times; of a constant's error
 
 
