@@ -23,6 +23,15 @@ def test_a_run_that_was_lost_before_its_first_number():
     assert found(rate.diverged, record([numpy.nan], ended="not finite")).severity == "high"
 
 
+def test_a_last_line_that_was_not_written_is_no_loss_that_is_lost():
+    curve = noisy(learning(30))
+    curve[-1] = numpy.nan
+    assert rate.diverged(record(curve, learning(30))) is None
+    both = learning(30)
+    both[-1] = numpy.nan
+    assert found(rate.diverged, record(curve, both))
+
+
 def test_a_loss_that_ends_above_its_start_has_diverged_and_one_that_only_began_badly_has_not():
     assert found(rate.diverged, record(noisy(1.1 ** epochs(40)))).evidence["grown"] > 10
     assert rate.diverged(healthy()) is None

@@ -57,7 +57,7 @@ def overfitting(record: TrainingRecord) -> Outcome:
     pair, why = _pair(record)
     if pair is None:
         return NotChecked("overfitting", why)
-    if record.ended == STOPPED_EARLY:
+    if _was_stopped_early(record, Course(pair.epochs, pair.validation)):
         return None
     rise, gap = rise_of(Course(pair.epochs, pair.validation)), gap_of(pair)
     if rise is not None and rise.share >= _RISE and _falls_after(pair, rise):
@@ -318,6 +318,17 @@ def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float = _NO
         return None
     beside = "that of a constant prediction" if constant and pair.is_evaluated else "what it began with"
     return Misfit(level_at_end(pair.train) / start, own_gap, beside)
+
+
+def _was_stopped_early(record: TrainingRecord, course: Course) -> bool:
+    """Whether early stopping ended it; where nobody says what did, whether the best epoch lies as many epochs before
+    the last as a patience usually has."""
+    if record.ended:
+        return record.ended == STOPPED_EARLY
+    return len(course) - 1 - int(numpy.argmin(course.values)) in _PATIENCES
+
+
+_PATIENCES = (5, 10, 15, 20, 25, 30, 50, 100)
 
 
 def _keeps_best(record: TrainingRecord, rise: Rise) -> bool:
