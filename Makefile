@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo docs walkthrough test test-engine test-rest check bench speed rates
+.PHONY: venv demo docs walkthrough test test-engine test-rest check bench speed rates faults
 
 venv: $(STAMP)
 
@@ -48,3 +48,6 @@ speed: venv
 
 rates: venv
 	$(BIN)/python -m benchmarks.sweep --json benchmarks/sweep/sweep.json
+
+faults: venv
+	$(BIN)/python -m benchmarks.faults

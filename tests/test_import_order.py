@@ -16,7 +16,7 @@ PACKAGE = Path(trimtab.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("text", "settings"),
     ("errors",),
-    ("data", "machine", "whole_file", "packages", "knobs", "listeners"),
+    ("data", "machine", "whole_file", "packages", "knobs", "listeners", "recording.names"),
     ("table", "nets", "recording.recording"),
     ("training.config", "training.randomness", "training.warning"),
     ("training.metrics", "training.run"),
@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("networks",),
     ("studies",),
     ("sweeps",),
-    ("fit", "tune", "estimators"),
+    ("fit", "tune", "estimators", "diagnose"),
     ("sweep",),
     ("walkthrough",),
     ("lab",),
@@ -177,6 +177,8 @@ def test_looking_at_trimtab_loads_nothing_heavy() -> None:
     for what, code in LOOKING.items():
         heavy = f"[name for name in {HEAVY} if name in sys.modules]"
         lines += [code, f"assert not {heavy}, ({what!r}, {heavy})"]
+    # A log is read in less time than either takes to load.
+    lines.append("import trimtab.diagnose; assert not {'torch', 'scipy', 'sklearn'} & set(sys.modules)")
     ended = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 

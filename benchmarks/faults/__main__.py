@@ -96,4 +96,5 @@ def _document(counts: Tally) -> dict:
     }  # fmt: skip
 
 
-main()
+if __name__ == "__main__":
+    main()

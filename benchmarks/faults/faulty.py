@@ -66,14 +66,38 @@ def faulty(task: Task, tuned: Setup, kept: float, *, turn: int) -> Iterator[Setu
 
 def _coefficients(task: Task, tuned: Setup, kept: float) -> Iterator[Setup]:
     """Those that share one population with the tuned network."""
-    knobs, lr = dict(tuned.knobs) | {"stop": None, "epochs": 60}, tuned.knobs["lr"]
-    plain = {name: knobs[name] for name in ("epochs", "batch_size", "stop")}
+    knobs = dict(tuned.knobs) | {"stop": None, "epochs": 60}
 
     def made(fault: str, severity: str, change: Mapping[str, Any], **how: Any) -> Setup:
         return Setup(fault, severity, task.name, tuned.network, knobs | dict(change), **how)
 
-    def other(fault: str, severity: str, change: Mapping[str, Any], **how: Any) -> Setup:
-        return Setup(fault, severity, task.name, tuned.network, plain | dict(change), **how)
+    yield from _rates(task, tuned, knobs, kept)
+    for decay, severity in ((1.0, MILD), (3.0, CLEAR), (10.0, GROSS)):
+        yield made("regularised_too_strongly", severity, {"weight_decay": decay, "epochs": 80})
+    for rate, severity in ((0.6, MILD), (0.8, CLEAR), (0.9, GROSS)):
+        yield made("regularised_too_strongly", severity, {"dropout": rate, "epochs": 80})
+    for every, severity in ((0.1, MILD), (0.05, CLEAR), (0.03, GROSS)):
+        yield made("plateau", severity, {"schedule": Schedule("step", factor=0.1, every=every)})
+    for decay, severity in ((100.0, CLEAR), (300.0, GROSS)):
+        yield made("collapsed_to_constant", severity, {"weight_decay": decay})
+    longer = {"weight_decay": 0.0, "dropout": 0.0, "epochs": 100}
+    for seed, severity in ((1, CLEAR), (2, CLEAR)):
+        for last in (False, True):
+            fault = "best_weights_not_restored" if last else "trained_too_long"
+            yield made(fault, severity, longer, seed=seed, last=last)
+    yield from _other_losses(task, tuned, knobs)
+
+
+def _rates(task: Task, tuned: Setup, knobs: Mapping[str, Any], kept: float) -> Iterator[Setup]:
+    """Rates that are too large or too small, optimizers that are slow, and trainings that are cut short."""
+    lr = tuned.knobs["lr"]
+    plain = {name: knobs[name] for name in ("epochs", "batch_size", "stop")}
+
+    def made(fault: str, severity: str, change: Mapping[str, Any]) -> Setup:
+        return Setup(fault, severity, task.name, tuned.network, {**knobs, **change})
+
+    def other(fault: str, severity: str, change: Mapping[str, Any]) -> Setup:
+        return Setup(fault, severity, task.name, tuned.network, plain | dict(change))
 
     for factor, severity in ((10, MILD), (30, CLEAR), (100, GROSS)):
         yield made("learning_rate_too_large", severity, {"lr": lr * factor})
@@ -94,19 +118,14 @@ def _coefficients(task: Task, tuned: Setup, kept: float) -> Iterator[Setup]:
         ("sgd", 3e-4, GROSS),
     ):
         yield other("slow_optimizer", severity, {"optimizer": name, "lr": rate})
-    for decay, severity in ((1.0, MILD), (3.0, CLEAR), (10.0, GROSS)):
-        yield made("regularised_too_strongly", severity, {"weight_decay": decay, "epochs": 80})
-    for rate, severity in ((0.6, MILD), (0.8, CLEAR), (0.9, GROSS)):
-        yield made("regularised_too_strongly", severity, {"dropout": rate, "epochs": 80})
-    for every, severity in ((0.1, MILD), (0.05, CLEAR), (0.03, GROSS)):
-        yield made("plateau", severity, {"schedule": Schedule("step", factor=0.1, every=every)})
-    for decay, severity in ((100.0, CLEAR), (300.0, GROSS)):
-        yield made("collapsed_to_constant", severity, {"weight_decay": decay})
-    longer = {"weight_decay": 0.0, "dropout": 0.0, "epochs": 100}
-    for seed, severity in ((1, CLEAR), (2, CLEAR)):
-        for last in (False, True):
-            fault = "best_weights_not_restored" if last else "trained_too_long"
-            yield made(fault, severity, longer, seed=seed, last=last)
+
+
+def _other_losses(task: Task, tuned: Setup, knobs: Mapping[str, Any]) -> Iterator[Setup]:
+    """Losses that aim elsewhere than the metric."""
+
+    def made(fault: str, severity: str, change: Mapping[str, Any]) -> Setup:
+        return Setup(fault, severity, task.name, tuned.network, {**knobs, **change})
+
     if task.is_regression:
         for tau, severity in ((0.8, MILD), (0.9, CLEAR), (0.97, GROSS)):
             yield made("loss_does_not_match_metric", severity, {"loss": "quantile", "tau": tau})
@@ -187,5 +206,5 @@ def _loops(task: Task) -> Iterator[Setup]:
     for name, rate in (("sgd", 0.01), ("sgd", 0.05), ("adam", 1e-3)):
         knobs = {"optimizer": name, "lr": rate, "batch_size": 32, "epochs": 40}
         yield Setup("missing_zero_grad", CLEAR, task.name, network, knobs, loop="no zero_grad")
-    yield Setup("", "plain loop", task.name, network, {"optimizer": "adam", "lr": 1e-3, "batch_size": 32, "epochs": 150},
-                loop="plain")  # fmt: skip
+    plain = {"optimizer": "adam", "lr": 1e-3, "batch_size": 32, "epochs": 150}
+    yield Setup("", "plain loop", task.name, network, plain, loop="plain")

@@ -26,8 +26,8 @@ def _knobs(lr: float, decay: float, dropout: float) -> dict[str, Any]:
 
 
 def controls(task: Task, tuned: Setup, kept: float) -> Iterator[Setup]:
-    """The tuned training, which kept epoch `kept`, again: other seeds, schedules, dropout, small validation parts, other
-    networks. None is too short or too long: patience ends them, or a schedule that is as long as the tuned one took."""
+    """The tuned training, which kept epoch `kept`, again: other seeds, schedules, dropout, small validation parts,
+    other networks. Patience ends them, or a schedule that is as long as the tuned one took."""
     knobs, network = dict(tuned.knobs) | {"epochs": 300}, dict(tuned.network)
     planned = int(min(150, max(15, 1.3 * kept)))
     for seed in (1, 2, 3):

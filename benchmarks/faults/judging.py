@@ -1,5 +1,5 @@
-"""What the rules come to on set-ups of known truth: recall of each finding, precision, false alarms on healthy controls,
-and what is taken for what. Trains nothing."""
+"""What the rules come to on set-ups of known truth: recall of each finding, precision, false alarms on healthy
+controls, and what is taken for what. Trains nothing."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -26,8 +26,8 @@ _OF_RATE = ("learning_rate_too_large", "diverged", "oscillating", "collapsed_to_
 
 @dataclass(frozen=True)
 class Made:
-    """A set-up and its training: the `predicted` values for its validation rows, and its `cost`, by which share its error
-    is above that of the tuned training of its data set (by its own best epoch, or its last one where that was kept)."""
+    """A set-up and its training: the `predicted` values for its validation rows, and its `cost`, by which share its
+    error is above that of the tuned training of its data set (by its best epoch, or its last where that was kept)."""
 
     setup: Setup
     record: TrainingRecord
@@ -100,9 +100,10 @@ class Made:
         record = self.record
         if self.cost > AS_GOOD and self.setup.severity != "few validation rows":
             return False
-        if record.ended == "stopped early" or self.setup.loop:
+        if record.ended == "stopped early" or (self.setup.loop and len(record.epochs) < self.setup.knobs["epochs"]):
             return True
-        is_too_short = record.knobs.get("schedule") == "constant" and (record.kept or 0) > 0.95 * record.epochs[-1]
+        has_plan = record.knobs.get("schedule", "constant") != "constant"
+        is_too_short = not has_plan and (record.kept or 0) > 0.9 * record.epochs[-1]
         return self.lost_at_end <= WORSE_AT_END and not is_too_short
 
 
@@ -137,8 +138,8 @@ class Tally:
 
 
 def tally(trainings: Iterable[Made], tuned_train: dict[str, float]) -> Tally:
-    """The tally of trainings, those that stand under two names counted once; `tuned_train` is the training error of each
-    data set's tuned training."""
+    """The tally of trainings, those that stand under two names counted once; `tuned_train` is the training error of
+    each data set's tuned training."""
     counts, seen = Tally(), set()
     for made in trainings:
         if not made.setup.fault:

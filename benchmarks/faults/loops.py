@@ -1,5 +1,6 @@
 """Plain PyTorch loops with something wrong in them, told to a recorder as anybody's loop would be."""
 
+import numpy
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
@@ -15,17 +16,15 @@ _OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 def without_zero_grad(
     setup: Setup, task: Task, train: tuple[Tensor, Tensor], valid: tuple[Tensor, Tensor]
 ) -> TrainingRecord:
-    """The loop that forgets `optimizer.zero_grad()`; or (loop "plain") the same that does not, and that stops ten epochs
-    after its best, whose weights it keeps."""
-    import numpy
-
+    """The loop that forgets `optimizer.zero_grad()`; or (loop "plain") the same that does not, and that stops ten
+    epochs after its best, whose weights it keeps."""
     torch.manual_seed(setup.seed)
-    module = network(task.X.shape[1], task.outputs, **setup.network, is_flat=task.is_regression)
+    module = network(task.inputs.shape[1], task.outputs, **setup.network, is_flat=task.is_regression)
     knobs = dict(setup.knobs)
     optimizer = _OPTIMIZERS[knobs["optimizer"]](module.parameters(), lr=knobs["lr"])
     loss_of = mse_loss if task.is_regression else cross_entropy
-    (X, y), (Xv, yv) = train, valid
-    size, rows = knobs.get("batch_size", 32), len(y)
+    (inputs, targets), (judged, truth) = train, valid
+    size, rows = knobs.get("batch_size", 32), len(targets)
     curves: dict[str, list[float]] = {"train": [], "valid": [], "norm": []}
     best = 0
     for _ in range(knobs["epochs"]):
@@ -33,14 +32,14 @@ def without_zero_grad(
         for batch in order.split(size):
             if setup.loop != "no zero_grad":
                 optimizer.zero_grad()
-            loss = loss_of(module(X[batch]), y[batch])
+            loss = loss_of(module(inputs[batch]), targets[batch])
             loss.backward()
             losses.append(loss.item())
             squares.append(sum(p.grad.square().sum().item() for p in module.parameters() if p.grad is not None))
             optimizer.step()
         with torch.no_grad():
             curves["train"].append(float(numpy.mean(losses)))
-            curves["valid"].append(loss_of(module(Xv), yv).item())
+            curves["valid"].append(loss_of(module(judged), truth).item())
             curves["norm"].append(float(numpy.sqrt(numpy.mean(squares))))
         best = int(numpy.argmin(curves["valid"]))
         if setup.loop == "plain" and len(curves["valid"]) - best > 10:
@@ -52,6 +51,6 @@ def without_zero_grad(
         rate=numpy.full(len(epochs), knobs["lr"]), signals={"gradient_norm": numpy.array(curves["norm"])},
         kept=float(best + 1) if setup.loop == "plain" else None,
         knobs={"optimizer": knobs["optimizer"], "lr": knobs["lr"], "batch_size": size},
-        facts={"train_rows": float(rows), "validation_rows": float(len(yv))},
+        facts={"train_rows": float(rows), "validation_rows": float(len(truth))},
         task="regression" if task.is_regression else "classification",
     )  # fmt: skip

@@ -24,8 +24,8 @@ def network(
     shift: float = 0.0,
     is_flat: bool = False,
 ) -> nn.Module:
-    """An MLP with nn.Dropout of rate 0 behind each hidden layer (`dropout=` sets the rate); `head` stands after the last
-    layer, `gain` multiplies all initial weights and `shift` is added to the biases of the hidden layers."""
+    """An MLP with nn.Dropout of rate 0 behind each hidden layer (`dropout=` sets the rate); `head` stands after the
+    last layer, `gain` multiplies all initial weights and `shift` is added to the biases of the hidden layers."""
     layers: list[nn.Module] = []
     columns = inputs
     for _ in range(depth):

@@ -22,13 +22,13 @@ _DEVELOPMENT = (
 
 @dataclass(frozen=True)
 class Task:
-    """One data set: `X` `[rows, inputs]` standardised, `y` `[rows]` standardised numbers, or classes from 0 on.
+    """One data set: `inputs` `[rows, columns]` standardised, `y` `[rows]` standardised numbers, or classes from 0 on.
 
     Thresholds were set on one half of the data sets (`is_for_thresholds`), figures come from the other.
     """
 
     name: str
-    X: Tensor
+    inputs: Tensor
     y: Tensor
     is_regression: bool
     is_for_thresholds: bool = False
@@ -47,7 +47,7 @@ class Task:
         order = numpy.random.default_rng(seed).permutation(len(self.y))
         valid = min(valid, len(order) // 4)
         judged, kept = order[:valid], order[valid : valid + train]
-        return (self.X[kept], self.y[kept]), (self.X[judged], self.y[judged])
+        return (self.inputs[kept], self.y[kept]), (self.inputs[judged], self.y[judged])
 
 
 def tasks(folder: Path = SHARED) -> list[Task]:
@@ -98,17 +98,17 @@ def _of_table(table) -> Task:
     numbers = numbers.with_columns(polars.all().fill_null(polars.all().median())).fill_null(0)
     texts = inputs.select(polars.selectors.string())
     kept = [name for name in texts.columns if texts[name].n_unique() <= 20]
-    X = numpy.hstack([numbers.to_numpy(), texts.select(kept).to_dummies().to_numpy() if kept else
+    cells = numpy.hstack([numbers.to_numpy(), texts.select(kept).to_dummies().to_numpy() if kept else
                       numpy.empty((frame.height, 0))])  # fmt: skip
     y = target.to_numpy() if table.is_regression else target.cast(polars.String).rank("dense").to_numpy() - 1
-    return _task(table.name, X, y, table.is_regression)
+    return _task(table.name, cells, y, table.is_regression)
 
 
-def _task(name: str, X: numpy.ndarray, y: numpy.ndarray, is_regression: bool) -> Task:
+def _task(name: str, inputs: numpy.ndarray, y: numpy.ndarray, is_regression: bool) -> Task:
     order = numpy.random.default_rng(0).permutation(len(y))[:MOST_ROWS]
-    X, y = numpy.asarray(X, float)[order], numpy.asarray(y)[order]
-    X = (X - X.mean(0)) / numpy.maximum(X.std(0), 1e-9)
+    inputs, y = numpy.asarray(inputs, float)[order], numpy.asarray(y)[order]
+    inputs = (inputs - inputs.mean(0)) / numpy.maximum(inputs.std(0), 1e-9)
     if is_regression:
         y = (y.astype(float) - y.astype(float).mean()) / y.astype(float).std()
     target = torch.tensor(y, dtype=torch.float32 if is_regression else torch.int64)
-    return Task(name, torch.tensor(X, dtype=torch.float32), target, is_regression)
+    return Task(name, torch.tensor(inputs, dtype=torch.float32), target, is_regression)

@@ -68,7 +68,7 @@ def _group(setups: Sequence[Setup], task: Task) -> list[tuple[TrainingRecord, di
     )
     if one.loop:
         return [(without_zero_grad(each, task, train, valid), {}) for each in setups]
-    factory = partial(network, task.X.shape[1], task.outputs, is_flat=task.is_regression)
+    factory = partial(network, task.inputs.shape[1], task.outputs, is_flat=task.is_regression)
     networks = Networks(factory)
     metric = one.metric or task.metric
     with lanes_in_threads(), for_training():
@@ -83,7 +83,7 @@ def _group(setups: Sequence[Setup], task: Task) -> list[tuple[TrainingRecord, di
         truth, of_train = (fitting.training_data.truth(rows) for rows in (fold.validation, fold.train))
     records = []
     for run in made:
-        facts = {"parameters": run.weights.numel(), "inputs": task.X.shape[1], "outputs": max(2, task.outputs)}
+        facts = {"parameters": run.weights.numel(), "inputs": task.inputs.shape[1], "outputs": max(2, task.outputs)}
         facts["outputs"] = task.outputs if task.is_regression else facts["outputs"]
         told = {"predictions": run.predictions, "truth": truth.numpy(), "trained": of_train.numpy()}
         record = (
@@ -98,20 +98,20 @@ def _group(setups: Sequence[Setup], task: Task) -> list[tuple[TrainingRecord, di
 
 
 def _changed(part: tuple[Tensor, Tensor], change: str, task: Task) -> tuple[Tensor, Tensor]:
-    X, y = part
+    inputs, y = part
     if change.startswith("inputs x "):
-        return X * float(change.removeprefix("inputs x ")), y
+        return inputs * float(change.removeprefix("inputs x ")), y
     if change.startswith("target x "):
-        return X, y * float(change.removeprefix("target x "))
+        return inputs, y * float(change.removeprefix("target x "))
     if change in OUTLIERS:
         share, size = OUTLIERS[change]
         rng = numpy.random.default_rng(len(y))
         wild = torch.tensor(rng.random(len(y)) < share)
-        return X, torch.where(wild, y + size * torch.tensor(rng.choice([-1.0, 1.0], len(y)), dtype=y.dtype), y)
+        return inputs, torch.where(wild, y + size * torch.tensor(rng.choice([-1.0, 1.0], len(y)), dtype=y.dtype), y)
     if change.startswith("flipped "):
         rng = numpy.random.default_rng(len(y))
         wild = torch.tensor(rng.random(len(y)) < float(change.removeprefix("flipped ")))
-        return X, torch.where(wild, torch.tensor(rng.permutation(y.numpy())), y)
+        return inputs, torch.where(wild, torch.tensor(rng.permutation(y.numpy())), y)
     assert not change, change
     return part
 

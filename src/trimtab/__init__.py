@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trimtab.diagnose import Diagnosis, diagnose
     from trimtab.errors import (
         CheckpointError,
         DataError,
@@ -47,6 +48,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CheckpointError",
     "DataError",
+    "Diagnosis",
     "EarlyStopping",
     "Evaluation",
     "FactoryError",
@@ -74,6 +76,7 @@ __all__ = [
     "TrimtabRegressor",
     "UnknownKnobError",
     "__version__",
+    "diagnose",
     "fit",
     "load",
     "load_model",
@@ -84,6 +87,7 @@ __all__ = [
 _HOME = {
     "CheckpointError": "trimtab.errors",
     "DataError": "trimtab.errors",
+    "Diagnosis": "trimtab.diagnose",
     "EarlyStopping": "trimtab.networks.recipe",
     "Evaluation": "trimtab.evaluation.result",
     "FactoryError": "trimtab.errors",
@@ -110,6 +114,7 @@ _HOME = {
     "TrimtabError": "trimtab.errors",
     "TrimtabRegressor": "trimtab.estimators",
     "UnknownKnobError": "trimtab.errors",
+    "diagnose": "trimtab.diagnose",
     "fit": "trimtab.fit",
     "load": "trimtab.studies.loading",
     "load_model": "trimtab.studies.loading",

@@ -3,6 +3,7 @@
 import errno
 import gzip
 import inspect
+import io
 import json
 import os
 import shutil
@@ -30,7 +31,7 @@ from trimtab.errors import StudyError
 from trimtab.knobs.table import TABLE_KNOBS
 
 pytestmark = pytest.mark.usefixtures("few_epochs")
-COMMANDS = ("fit", "explain", "predict", "evaluate", "export", "sweep", "demo", "walkthrough")
+COMMANDS = ("fit", "explain", "predict", "evaluate", "diagnose", "export", "sweep", "demo", "walkthrough")
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,67 @@ def test_a_missing_file_and_a_folder_are_refused(run: Run, tmp_path: Path) -> No
     assert_refused(run("fit", "nowhere.csv", "--target", "price", "--out", "study"), tmp_path, "nowhere.csv")
     (tmp_path / "folder").mkdir()
     assert_refused(run("fit", "folder", "--target", "price", "--out", "study"), tmp_path, "folder")
+
+
+# -- logs of training
+
+
+def log_of(valid: list[float]) -> str:
+    rows = [f"{i + 1},{0.8**i + 0.1},{loss}" for i, loss in enumerate(valid)]
+    return "\n".join(["epoch,train_loss,val_loss", *rows])
+
+
+HEALTHY = [0.8**i + 0.12 for i in range(40)]
+GONE_WRONG = [0.8**i + 0.12 + max(0, i - 10) * 0.05 for i in range(40)]
+
+
+@pytest.mark.parametrize(("log", "status"), [(log_of(HEALTHY), 0), (log_of(GONE_WRONG), 1), (log_of([0.5]), 3)])
+def test_a_diagnosis_tells_by_its_status_what_was_found(run: Run, tmp_path: Path, log: str, status: int) -> None:
+    (tmp_path / "train.log").write_text(log)
+    ended = run("diagnose", "train.log")
+    assert (ended.status, ended.err) == (status, "")
+    assert "val_loss" in ended.out
+    ended = run("diagnose", "train.log", "--json")
+    assert (ended.status, ended.err) == (status, "")
+    told = json.loads(ended.out)
+    assert list(told) == ["epochs", "columns", "findings", "not_checked", "stop"]
+    assert bool(told["findings"]) == (status == 1)
+
+
+def test_a_diagnosis_takes_columns_and_all(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "train.log").write_text(log_of(GONE_WRONG).replace("val_loss", "wibble"))
+    assert '"valid": null' in run("diagnose", "train.log", "--json").out
+    ended = run("diagnose", "train.log", "--valid", "wibble", "--train", "train_loss", "--epoch", "epoch", "--all")
+    assert ended.status == 1
+    assert "patience 10" in ended.out
+    ended = run("diagnose", "train.log", "--metric", "wibble", "--greater-is-better", "no")
+    assert "smaller" in ended.out
+
+
+def test_a_log_on_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(log_of(GONE_WRONG).encode())))
+    ended = run("diagnose", "-")
+    assert ended.status == 1
+    assert ended.out.startswith("standard input: a CSV file, 40 epochs")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nowhere.log",), ("nowhere.log",)),
+        (("empty.log",), ("empty.log", "empty")),
+        (("letter.log",), ("letter.log", "no training log")),
+        (("train.log", "--valid", "vall_loss"), ("vall_loss", '"val_loss"')),
+        (("train.log", "--run", "7"), ("7", "one training")),
+        (("train.log", "--greater-is-better", "perhaps"), ("perhaps", "true or false")),
+        (("train.log", "--metric", "wibble"), ("wibble",)),
+    ],
+)
+def test_what_cannot_be_diagnosed_is_refused(run: Run, tmp_path: Path, arguments: tuple, words: tuple) -> None:
+    (tmp_path / "empty.log").touch()
+    (tmp_path / "letter.log").write_text("Dear friend, all is well.")
+    (tmp_path / "train.log").write_text(log_of(HEALTHY))
+    assert_refused(run("diagnose", *arguments), tmp_path, *words)
 
 
 # -- options that cannot be used

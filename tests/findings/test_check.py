@@ -1,8 +1,13 @@
+import re
+
 import numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.findings.check import check
+from made_curves import healthy, learning, noisy
+from made_curves import record as made
+from trimtab.findings.check import RULES, check
+from trimtab.findings.finding import IDS, Effect, Finding, Remedy
 from trimtab.findings.replays import replayed, replayed_between, stop_of
 from trimtab.findings.training_record import TrainingRecord
 
@@ -34,3 +39,57 @@ def test_any_curve_gives_findings_or_none(record: TrainingRecord) -> None:
     for finding in check(record):
         assert "nan" not in finding.statement.lower() and "inf" not in finding.statement.split()
     replayed(record), replayed_between(record, record), stop_of(record)
+
+
+OF_RECORDS = {name for family in ("duration", "rate", "loss", "network") for name in IDS[family]}
+
+
+def test_every_finding_about_training_has_its_rule():
+    # Outliers are told by residuals, which no record of curves has.
+    assert set(RULES) == OF_RECORDS - {"outliers_dominate_loss"}
+
+
+def test_a_healthy_training_has_none_and_is_told_why():
+    findings = check(healthy())
+    assert not findings.found and len(findings.healthy) >= 3
+    assert "best_weights_not_restored" in {each.id for each in findings.not_checked}
+    assert all(each.why for each in findings.not_checked)
+
+
+def test_without_validation_rows_the_reason_is_told():
+    reasons = {each.id: each.why for each in check(made(learning())).not_checked}
+    assert reasons["overfitting"] == "no validation column"
+
+
+def test_nothing_is_judged_of_no_epoch():
+    findings = check(TrainingRecord(numpy.empty(0)))
+    assert not findings.found and not findings.healthy and {each.id for each in findings.not_checked} == set(RULES)
+
+
+def test_a_cause_comes_first_and_what_only_repeats_it_is_left_out():
+    lost = check(made([1.0, 0.9, 5.0, 80.0, *[numpy.nan] * 10], [1.0] * 14))
+    assert [each.id for each in lost][:2] == ["learning_rate_too_large", "diverged"]
+    assert "overfitting" not in {each.id for each in lost}
+
+
+def test_what_other_rules_found_is_ranked_among_it():
+    other = Finding("leakage", "high", "A column tells the target.", {}, Effect(""), Remedy(""))
+    assert [each.id for each in check(healthy(), [other, None])] == ["leakage"]
+
+
+# Every number stands beside what it counts, or beside the word that it numbers.
+UNIT = re.compile(
+    r"(epoch|layer|below|above) -?[\d.,]+|[\d.,]+ (%|epochs?|times|rows?|parameters?|classes|training rows?)"
+)
+
+
+def test_no_number_stands_without_its_unit():
+    rising = learning(100, floor=0.3) + 0.006 * numpy.maximum(0, numpy.arange(100) - 40)
+    overfit = made(noisy(learning(speed=30, floor=0.05)), noisy(rising, seed=1), kept=100, knobs={"width": 256},
+                   facts={"parameters": 70_000, "train_rows": 100})  # fmt: skip
+    creeping = made(1 - 0.004 * numpy.arange(60), 1 - 0.004 * numpy.arange(60), knobs={"optimizer": "sgd", "lr": 1e-5})
+    swinging = made(0.5 + 0.3 * (-1.0) ** numpy.arange(60), knobs={"batch_size": 2})
+    findings = [finding for record in (overfit, creeping, swinging) for finding in check(record)]
+    assert len(findings) >= 8
+    for finding in findings:
+        assert not re.search(r"\d", UNIT.sub("", finding.statement)), finding.statement

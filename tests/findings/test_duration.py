@@ -58,6 +58,14 @@ def test_a_rise_within_the_patience_of_early_stopping_is_none():
     assert duration.trained_too_long(curves) is None and duration.overfitting(curves) is None
 
 
+def test_a_patience_that_ran_out_is_seen_where_nobody_tells_of_it():
+    best = int(numpy.argmin(noisy(RISING, 0.002, seed=1)))
+    for after, is_found in ((20, False), (33, True)):
+        valid = noisy(RISING, 0.002, seed=1)[: best + after + 1]
+        curves = record(noisy(learning(100, speed=30, floor=0.05))[: best + after + 1], valid)
+        assert (duration.overfitting(curves) is not None) == is_found
+
+
 def test_double_descent_is_healthy():
     hump = 0.2 + 0.2 * numpy.sin(numpy.linspace(0, numpy.pi, 40))
     twice = numpy.concatenate([learning(40, speed=8), hump, 0.19 - 0.0005 * epochs(80)])

@@ -39,16 +39,22 @@ def predicted(task: str, **facts: float):
 
 def test_an_output_that_cannot_reach_the_targets():
     rule = network.wrong_output_layer
-    relu = predicted("regression", at_a_bound=0.4, truth_outside=0.45, lowest_prediction=0.0, highest_prediction=2.0)
-    assert "45 %" in found(rule, relu).statement
-    assert rule(predicted("regression", at_a_bound=0.01, truth_outside=0.05)) is None
+    relu = {"lowest_prediction": 0.0, "highest_prediction": 2.0, "at_lowest": 0.4, "at_highest": 0.01,
+            "truth_below": 0.45, "truth_above": 0.0, "prediction_spread": 0.6}  # fmt: skip
+    assert "45 %" in found(rule, predicted("regression", **relu)).statement
+    sigmoid = relu | {"lowest_prediction": -3.0, "highest_prediction": 0.999, "at_highest": 0.2, "truth_above": 0.1}
+    assert found(rule, predicted("regression", **sigmoid)).evidence["bound"] == 1.0
+    for near_miss in ({"lowest_prediction": -0.8}, {"at_lowest": 0.01}, {"truth_below": 0.0}):
+        assert rule(predicted("regression", **(relu | near_miss))) is None
+    dead = relu | {"lowest_prediction": 0.004, "highest_prediction": 0.004, "at_lowest": 1.0, "prediction_spread": 0.0}
+    assert rule(predicted("regression", **dead)) is None
     assert found(rule, predicted("classification", ties=0.3, prediction_spread=0.5))
     assert rule(predicted("classification", ties=0.0)) is None
 
 
 def test_softmax_twice_bounds_probabilities():
     bound = math.e / (math.e + 2)
-    twice = predicted("classification", outputs=3, largest_probability=bound - 1e-4)
+    twice = predicted("classification", outputs=3, largest_probability=bound - 1e-4, at_largest=0.3)
     assert found(network.double_softmax, twice)
     assert network.double_softmax(predicted("classification", outputs=3, largest_probability=0.99)) is None
     assert network.double_softmax(predicted("classification", outputs=3, largest_probability=0.4)) is None

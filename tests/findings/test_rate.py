@@ -23,6 +23,15 @@ def test_a_run_that_was_lost_before_its_first_number():
     assert found(rate.diverged, record([numpy.nan], ended="not finite")).severity == "high"
 
 
+def test_a_last_line_that_was_not_written_is_no_loss_that_is_lost():
+    curve = noisy(learning(30))
+    curve[-1] = numpy.nan
+    assert rate.diverged(record(curve, learning(30))) is None
+    both = learning(30)
+    both[-1] = numpy.nan
+    assert found(rate.diverged, record(curve, both))
+
+
 def test_a_loss_that_ends_above_its_start_has_diverged_and_one_that_only_began_badly_has_not():
     assert found(rate.diverged, record(noisy(1.1 ** epochs(40)))).evidence["grown"] > 10
     assert rate.diverged(healthy()) is None
@@ -52,6 +61,16 @@ def test_jumps_of_the_training_loss_are_steps_that_are_too_long():
     assert rate.learning_rate_too_large(healthy()) is None and rate.oscillating(healthy()) is None
 
 
+def test_an_update_that_changes_much_of_the_weights_is_too_long():
+    updates = numpy.linspace(0.12, 0.01, 40)
+    curves = record(noisy(learning(40)), signals={"update_ratio": updates}, knobs={"lr": 0.3})
+    assert "12 %" in found(rate.learning_rate_too_large, curves).statement
+    usual = dataclasses.replace(curves, signals={"update_ratio": updates / 3})
+    assert rate.learning_rate_too_large(usual) is None
+    pulled = dataclasses.replace(curves, knobs={"lr": 0.3, "weight_decay": 3.0})
+    assert rate.learning_rate_too_large(pulled) is None  # decay makes updates long, not the rate
+
+
 def test_jumps_of_a_few_validation_rows_are_none_of_it():
     curves = record(noisy(learning()), noisy(learning(floor=0.3), 0.4, seed=1))
     assert rate.learning_rate_too_large(curves) is None and rate.oscillating(curves) is None
@@ -75,7 +94,7 @@ def test_a_plateau_is_a_rate_that_was_spent_long_before_the_end():
 
 
 def test_noise_of_small_batches():
-    curves = record(noisy(learning(60), 0.15), knobs={"batch_size": 2})
+    curves = record(noisy(learning(60), 0.3), knobs={"batch_size": 2})
     assert found(rate.batch_noise_too_high, curves).remedy.change == {"batch_size": 32}
     assert rate.batch_noise_too_high(dataclasses.replace(curves, knobs={"batch_size": 64})) is None
     assert isinstance(rate.batch_noise_too_high(record(learning())), NotChecked)

@@ -80,7 +80,7 @@ def test_directions_of_known_metrics_are_those_of_the_engine() -> None:
 
 def test_a_metric_nobody_knows_needs_its_direction_and_numbers_of_a_metric_need_its_name() -> None:
     with pytest.raises(tt.OptionError, match="greater_is_better"):
-        tt.Recorder(metric="bleu")
+        tt.Recorder(metric="glow")
     with pytest.raises(tt.OptionError, match=r"Which metric is val_metric\? .*metric="):
         tt.Recorder().epoch(val_metric=0.5)
 

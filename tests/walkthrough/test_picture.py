@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from trimtab.text.lettering import text_of
 from trimtab.walkthrough import Heat, Line, Mark, Picture, Points, SideBySide
-from trimtab.walkthrough.lettering import text_of
 from trimtab.walkthrough.painting import LABEL_GAP, png_of, spread
 
 

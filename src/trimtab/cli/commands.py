@@ -201,6 +201,37 @@ def evaluate(
     typer.echo(json.dumps(found.summary()) if as_json else evaluation_in_text(found, console.width))
 
 
+@app.command(epilog="Example: trimtab diagnose train.log")
+def diagnose(
+    log: Annotated[str, typer.Argument(help="A file of any usual format, a folder of a run, or - for standard input.")],
+    train: Annotated[Text, _data("Column of the training loss.", "by its name")] = None,
+    valid: Annotated[Text, _data("Column of the validation loss.", "by its name")] = None,
+    metric: Annotated[Text, _data("Column of the metric, or what it is called.", "by its name")] = None,
+    lr: Annotated[Text, _data("Column of the learning rate.", "by its name")] = None,
+    epoch: Annotated[Text, _data("Column of the epoch, or of the step.", "by its name")] = None,
+    greater_is_better: Annotated[Text, _data("true or false: the direction of the metric.", "by its name")] = None,
+    run: Annotated[Text, _data("Which of several trainings, by name or number.", "the last")] = None,
+    everything: Annotated[bool, _output("Show all findings and every stopping rule.", name="--all")] = False,
+    as_json: Annotated[bool, _output("Print the result as one JSON object.", name="--json")] = False,
+) -> None:
+    """Say what is wrong with a training by its log, whatever framework wrote it.
+
+    Exit status: 0 nothing was found, 1 something was, 2 bad input, 3 nothing could be judged.
+    """
+    from trimtab.diagnose import diagnose as diagnosis_of
+    from trimtab.terminal.diagnosis import print_diagnosis
+
+    found = diagnosis_of(
+        log, train=train, valid=valid, metric=metric, lr=lr, epoch=epoch, run=run,
+        greater_is_better=_truth(greater_is_better, "--greater-is-better"),
+    )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(found.to_json()))
+    else:
+        print_diagnosis(console_on(sys.stdout), found, everything=everything)
+    raise typer.Exit(found.status)
+
+
 @app.command(epilog="Example: trimtab export trimtab-runs/houses-2026-01-31-1 --python train.py --onnx houses.onnx")
 def export(
     run: Annotated[str, typer.Argument(help="The study's folder; for ONNX and PT2 also the model folder in it.")],
@@ -357,3 +388,10 @@ def _share_or_file(text: str) -> str | float:
         return float(text)
     except ValueError:
         return text
+
+
+def _truth(text: str | None, option: str) -> bool | None:
+    known = {"true": True, "yes": True, "false": False, "no": False}
+    if text is not None and text.lower() not in known:
+        raise OptionError(f'{option} "{text}" must be true or false.')
+    return None if text is None else known[text.lower()]

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
 from trimtab.errors import StudyError
 from trimtab.findings.finding import Effect, Finding, Findings, NotChecked, Remedy, Trial
-from trimtab.tuning.folder import StudyFolder
+
+if TYPE_CHECKING:  # brings torch along, which whoever diagnoses a log does without
+    from trimtab.tuning.folder import StudyFolder
 
 FILE = "findings.json"
 
@@ -31,18 +33,18 @@ def from_json(document: Mapping[str, Any]) -> Findings:
     )
 
 
-def save(folder: StudyFolder, findings: Findings) -> None:
+def save(folder: "StudyFolder", findings: Findings) -> None:
     """Write them into `findings.json` of a study, beside what else stands there; a reader finds the old one or the new
     one."""
     folder.write(FILE, document_of(folder) | to_json(findings))
 
 
-def document_of(folder: StudyFolder) -> dict[str, Any]:
+def document_of(folder: "StudyFolder") -> dict[str, Any]:
     """All that stands in `findings.json`, nothing where there is none."""
     return folder.read(FILE) if (folder.path / FILE).exists() else {}
 
 
-def read(folder: StudyFolder) -> Findings:
+def read(folder: "StudyFolder") -> Findings:
     """What was found about a study; nothing where it was not finished, or is of an older trimtab."""
     try:
         return from_json(folder.read(FILE))

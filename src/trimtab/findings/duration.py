@@ -44,7 +44,7 @@ _EARLY = 0.6  # of all epochs: the best lies before
 _STILL = 0.02  # what the last third of an unfinished training still takes off
 _RESTS = 0.08  # what the last third of a finished one takes off at most
 _BAD, _NO_GAP, _GAP_HELD_BACK = 0.4, 1.12, 1.3  # of a constant's error; validation beside training error
-_REGULARISED = 0.3
+_REGULARISED = 0.15
 _BY_HEART, _POOR = 50.0, 0.5  # times; of a constant's error
 
 
@@ -57,7 +57,7 @@ def overfitting(record: TrainingRecord) -> Outcome:
     pair, why = _pair(record)
     if pair is None:
         return NotChecked("overfitting", why)
-    if record.ended == STOPPED_EARLY:
+    if _was_stopped_early(record, Course(pair.epochs, pair.validation)):
         return None
     rise, gap = rise_of(Course(pair.epochs, pair.validation)), gap_of(pair)
     if rise is not None and rise.share >= _RISE and _falls_after(pair, rise):
@@ -318,6 +318,17 @@ def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float = _NO
         return None
     beside = "that of a constant prediction" if constant and pair.is_evaluated else "what it began with"
     return Misfit(level_at_end(pair.train) / start, own_gap, beside)
+
+
+def _was_stopped_early(record: TrainingRecord, course: Course) -> bool:
+    """Whether early stopping ended it; where nobody says what did, whether the best epoch lies as many epochs before
+    the last as a patience usually has."""
+    if record.ended:
+        return record.ended == STOPPED_EARLY
+    return len(course) - 1 - int(numpy.argmin(course.values)) in _PATIENCES
+
+
+_PATIENCES = (5, 10, 15, 20, 25, 30, 50, 100)
 
 
 def _keeps_best(record: TrainingRecord, rise: Rise) -> bool:

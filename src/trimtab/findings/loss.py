@@ -121,7 +121,7 @@ def collapsed_to_constant(record: TrainingRecord) -> Outcome:
 _FEWEST, _FEWEST_ROWS = 8, 50
 _FAR_OUT, _FEW, _MOST = 10.0, 0.1, 0.5
 _AGAINST = 0.05
-_ALIKE, _NO_BETTER, _UNDER_WAY, _STUCK, _LEFT = 0.1, 0.97, 0.1, 8, 0.01
+_ALIKE, _NO_BETTER, _UNDER_WAY, _STUCK, _LEFT = 0.1, 0.97, 0.02, 8, 0.01
 
 
 def _elsewhere(record: TrainingRecord) -> str | None:

@@ -76,8 +76,10 @@ def vanishing_gradients(record: TrainingRecord) -> Outcome:
     if len(level) < 6 or level[-2:].max() <= 0:
         return None
     share = float(level[:2].max() / level[-2:].max())
-    # Dead units let nothing through at all, and are told of; a training that was lost has no gradients to speak of.
-    if share == 0 or share * _VANISHED > 1 or record.ended == NOT_FINITE:
+    # A training that was lost has no gradients to speak of; dead units let little through or nothing, and are told of.
+    if share * _VANISHED > 1 or record.ended == NOT_FINITE:
+        return None
+    if share == 0 or (share > _THROUGH_DEAD and isinstance(dead_units(record), Finding)):
         return None
     return Finding(
         "vanishing_gradients",
@@ -131,9 +133,12 @@ def wrong_output_layer(record: TrainingRecord) -> Outcome:
         # A network whose units are dead predicts one number too, but not exactly a bound.
         is_alive = not _is_alike(record) or told == bound
         if bound is not None and is_alive and piled >= _PILED and missed >= _BEYOND:
-            words = f"no prediction is {beyond} {bound:g}, and the truth of {percent(missed)} of the rows is"
+            words = f"no prediction is {beyond} {_SPELT[bound]}, and the truth of {percent(missed)} of the rows is"
             return _wrong_output(words, {"bound": bound, "piled": piled, "missed": missed})
     return None
+
+
+_SPELT = {0.0: "zero", 1.0: "one", -1.0: "minus one"}
 
 
 def _is_alike(record: TrainingRecord) -> bool:
@@ -197,7 +202,7 @@ def missing_zero_grad(record: TrainingRecord) -> Outcome:
     )
 
 
-_ADDS_SOON = 1.2
+_ADDS_SOON, _THROUGH_DEAD = 1.2, 1e-5
 _DEAD, _SATURATED, _VANISHED, _EXPLODED, _FAR_OFF = 0.8, 0.5, 12.0, 1000.0, 2.0
 _PILED, _BEYOND, _TIED, _NEARLY, _OFF, _ADDED, _AT_A_BOUND = 0.05, 0.05, 0.05, 0.97, 0.03, 2.5, 0.01
 

@@ -22,6 +22,7 @@ from trimtab.training.metrics import Metric
 from trimtab.training.run import PARTS, Curves
 
 Numbers = NDArray[numpy.float64]
+_RULED_OUT = 1e-6
 _SIGNALS = ("gradient_norm", "update_ratio", "noise_scale", "dead_units", "saturated_units")
 
 
@@ -127,7 +128,9 @@ def _of_classes(predictions: Numbers, truth: NDArray[numpy.int64]) -> dict[str, 
     """Of probabilities `[rows, classes]`; their spread is that beside predictions which are sure of every row."""
     shares = numpy.bincount(truth, minlength=predictions.shape[1])[: predictions.shape[1]] / len(truth)
     sure = math.sqrt((shares * (1 - shares)).sum())
-    ties = (numpy.diff(numpy.sort(predictions, axis=1), axis=1) == 0).any(1)
+    ordered = numpy.sort(predictions, axis=1)
+    # Classes that are ruled out altogether are all alike, and that is no tie.
+    ties = ((numpy.diff(ordered, axis=1) == 0) & (ordered[:, 1:] > _RULED_OUT)).any(1)
     return {
         "prediction_spread": math.sqrt(predictions.var(0).sum()) / sure if sure > 0 else math.nan,
         "largest_probability": float(predictions.max()),

@@ -48,13 +48,14 @@ _SLOW = ("gd", "sgd", "adagrad")
 def diverged(record: TrainingRecord) -> Outcome:
     """The loss became NaN or infinite after it had been a number; or it ends above `_LOST` times where it began, or so
     far above what a constant prediction comes to without falling any more."""
-    losses = next((c for c in (record.train_loss, record.validation_loss) if has_numbers(c)), None)
+    told = [curve for curve in (record.train_loss, record.validation_loss) if curve is not None and len(curve)]
+    losses = next((curve for curve in told if has_numbers(curve)), None)
     if losses is None:
-        if record.ended != NOT_FINITE:
+        if record.ended != NOT_FINITE and not told:
             return NotChecked("diverged", NO_TRAINING)
         return _lost(record, "Training was lost at once: the loss is beyond all numbers from the first epoch on.", {})
     course = course_of(record, losses)
-    if record.ended == NOT_FINITE or _ends_lost(losses):
+    if record.ended == NOT_FINITE or _ends_lost(record, losses):
         last = float(course.epochs[-1]) if len(course) else 0.0
         return _lost(record, f"Training was lost after {epochs_of(last)}: the loss grew beyond all numbers.",
                      {"last_epoch": last})  # fmt: skip
@@ -249,9 +250,15 @@ def _spoken(name: str) -> str:
     return {"gd": "Gradient descent", "sgd": "SGD", "adagrad": "Adagrad"}[name]
 
 
-def _ends_lost(losses: numpy.ndarray) -> bool:
-    """Whether the curve becomes infinite, or no number in its last three entries although it was one before."""
-    return bool(numpy.isinf(losses).any()) or (len(losses) >= 3 and bool(numpy.isnan(losses[-3:]).all()))
+def _ends_lost(record: TrainingRecord, losses: numpy.ndarray) -> bool:
+    """Whether the curve becomes infinite, or no number to its end: for three entries, or for as many as the validation
+    loss is none either. A single gap may be a line that was not written."""
+    if numpy.isinf(losses).any():
+        return True
+    gone = len(losses) - 1 - int(numpy.flatnonzero(numpy.isfinite(losses))[-1])
+    other = record.validation_loss
+    both = gone > 0 and has_numbers(other) and other is not None and bool(numpy.isnan(other[-gone:]).all())
+    return gone >= 3 or both
 
 
 def _beside_a_constant(record: TrainingRecord) -> float:

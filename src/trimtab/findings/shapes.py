@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 
 import numpy
-from scipy import stats
 
 from trimtab.findings.judged import Course, Pair, course_of, pair_of
+from trimtab.findings.ranks import sign_p
 from trimtab.findings.training_record import Curve, TrainingRecord
 from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
 
@@ -46,7 +46,7 @@ def rise_of(course: Course) -> Rise | None:
     cost = float(numpy.median(end)) - best
     if after < _END or best <= 0 or cost <= _BEYOND_NOISE * noise(errors):
         return None
-    p = float(stats.binomtest(int((end > best).sum()), len(end), alternative="greater").pvalue)
+    p = sign_p(int((end > best).sum()), len(end))
     return Rise(place, float(epochs[place]), cost / best, p, after) if p < SURE else None
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy
 from numpy.typing import NDArray
-from scipy import stats
+
+from trimtab.findings.ranks import kendall_p, theil_sen
 
 Numbers = NDArray[numpy.float64]
 
@@ -52,8 +53,8 @@ def trend(x: Numbers, y: Numbers) -> Trend:
         return Trend(0.0, 1.0)
     with numpy.errstate(all="ignore"):
         scale = float(numpy.abs(y).max())  # slopes of numbers near the largest floats would overflow
-        slope = float(stats.theilslopes(y / scale, x)[0]) * scale
-        p = float(stats.kendalltau(x, y, alternative="less" if slope < 0 else "greater").pvalue)
+        slope = theil_sen(x, y / scale) * scale
+        p = kendall_p(y, rising=slope >= 0)
     change = slope * float(numpy.ptp(x))
     return Trend(change if math.isfinite(change) else 0.0, p if math.isfinite(p) else 1.0)
 

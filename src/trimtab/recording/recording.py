@@ -7,7 +7,6 @@ import difflib
 import io
 import json
 import math
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from typing import Any
 import polars
 
 from trimtab.errors import DataError, OptionError, unknown_choice
+from trimtab.recording.names import OTHER_NAMES, SHORT, direction_of, plain
+from trimtab.recording.names import PARTS as WHOSE
 from trimtab.whole_file import replacing
 
 # Those of `training.run`, which would bring torch along; a test holds them equal.
@@ -30,13 +31,6 @@ UNKNOWN = "unknown"
 FORMAT = 1
 _MARK = "trimtab recording"
 
-_PARTS = {"train": "train", "training": "train"} | dict.fromkeys(("validation", "valid", "val", "eval"), "validation")
-_SHORT = {"lr": "learning_rate", "grad_norm": "gradient_norm", "loss": "train_loss"}
-_OTHER_NAMES = {"accuracy": ("acc",), "roc_auc": ("auc",), "log_loss": ("logloss",)}
-_GREATER_IS_BETTER = {
-    "accuracy": True, "balanced_accuracy": True, "f1": True, "r2": True, "roc_auc": True,
-    "log_loss": False, "mae": False, "mse": False, "rmse": False,
-}  # fmt: skip
 _NEAR = 0.9  # of difflib: a letter or two in a name are a slip, more are another word (a guess)
 
 
@@ -50,15 +44,17 @@ class Measure:
     @classmethod
     def of(cls, name: str, greater_is_better: bool | None) -> "Measure":
         """Raises OptionError where nobody says whether greater is better."""
-        known = next((full for full, others in _OTHER_NAMES.items() if name in others), name)
-        if greater_is_better is None and known not in _GREATER_IS_BETTER:
+        known = next((full for full, others in OTHER_NAMES.items() if name in others), name)
+        if greater_is_better is None:
+            greater_is_better = direction_of(known)
+        if greater_is_better is None:
             raise OptionError(f'Is a greater "{name}" better? Say so with greater_is_better=True or False.')
-        return cls(known, _GREATER_IS_BETTER[known] if greater_is_better is None else greater_is_better)
+        return cls(known, greater_is_better)
 
     @property
     def names(self) -> tuple[str, ...]:
         """What a loop may call it."""
-        return (_plain(self.name), *_OTHER_NAMES.get(self.name, ()))
+        return (plain(self.name), *OTHER_NAMES.get(self.name, ()))
 
 
 @dataclass
@@ -117,16 +113,16 @@ class Recording:
 
     def column_of(self, name: str) -> str:
         """The column for what is called `name`: a known one (`val/loss` is validation_loss), or one of that name."""
-        plain = _plain(name)
-        if plain in COLUMNS[1:] or plain in _SHORT:
-            return _SHORT.get(plain, plain)
+        short = plain(name)
+        if short in COLUMNS[1:] or short in SHORT:
+            return SHORT.get(short, short)
         metrics = self.measure.names if self.measure else ()
-        first, _, behind = plain.partition("_")
-        before, _, last = plain.rpartition("_")
+        first, _, behind = short.partition("_")
+        before, _, last = short.rpartition("_")
         for part, what in ((first, behind), (last, before)):
-            if part in _PARTS and what in ("loss", "metric", *metrics):
-                return f"{_PARTS[part]}_{'loss' if what == 'loss' else 'metric'}"
-        return "train_metric" if plain in metrics else name
+            if WHOSE.get(part, "test") != "test" and what in ("loss", "metric", *metrics):
+                return f"{WHOSE[part]}_{'loss' if what == 'loss' else 'metric'}"
+        return "train_metric" if short in metrics else name
 
     def rewind(self, epoch: float) -> None:
         """Forget what came after `epoch`."""
@@ -239,11 +235,6 @@ def number_of(name: str, value: Any) -> float | None:
         return float(plain)
     except (TypeError, ValueError):
         raise DataError(f"{name} is {value!r}: it must be a number.") from None
-
-
-def _plain(name: str) -> str:
-    """`val/Loss` and `val-loss` are `val_loss`."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def _warn_if_near(name: str) -> None:

@@ -44,7 +44,7 @@ def findings_of_training(
 
 
 def remedies(findings: Findings, trained: Config) -> list[Alternative]:
-    """What was `trained` with the remedy of each finding, where that is a matter of knobs that it can be trained with."""
+    """What was `trained` with the remedy of each finding, where that is a matter of knobs that it can have."""
     made = []
     for finding in findings.found:
         config = with_knobs(trained, finding.remedy.change)

@@ -1,5 +1,8 @@
 """Findings in the terminal: what is wrong and what to change; where nothing is, why. Knows findings alone."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 
 from trimtab.findings.finding import Finding, Findings
@@ -11,9 +14,13 @@ MOST_SHOWN = 5
 
 
 def print_findings(
-    console: Console, findings: Findings, *, what: str, most: int | None = MOST_SHOWN, more: str = "--all shows them"
-) -> None:
-    """The gravest findings about `what` ("the table"), `most` of them (None: all); or that there are none, and why."""
+    console: Console, findings: Findings, *, what: str, most: int | None = MOST_SHOWN, more: str = "--all shows them",
+    has_evidence: bool = False,
+) -> None:  # fmt: skip
+    """The gravest findings about `what` ("the table"), `most` of them (None: all); or that there are none, and why.
+
+    `has_evidence`: with the numbers behind each.
+    """
     if not findings.found:
         if findings.healthy:
             say(console, f"Nothing wrong was found with {what}:", indent="  ")
@@ -23,16 +30,18 @@ def print_findings(
     shown = findings.found[:most]
     say(console, f"{counted(len(findings), 'finding')} about {what}, gravest first:", indent="  ")
     for finding in shown:
-        print_finding(console, finding)
+        print_finding(console, finding, has_evidence=has_evidence)
     if len(shown) < len(findings):
         say(console, f"{counted(len(findings) - len(shown), 'more finding')}: {more}.")
 
 
-def print_finding(console: Console, finding: Finding) -> None:
+def print_finding(console: Console, finding: Finding, *, has_evidence: bool = False) -> None:
     """What is wrong, what it costs and what to change, on a line each."""
     how = listed([each for each in (finding.remedy.flag, finding.remedy.code) if each], "or")
     tail = "measured" if finding.effect.is_measured else "estimated"
     say(console, f"  {finding.id} ({finding.severity}): {finding.statement}", indent="    ")
+    if has_evidence and finding.evidence:
+        say(console, f"    evidence: {_in_words(finding.evidence)}", indent="      ")
     say(console, f"    effect: {sentence(finding.effect.text)} ({tail})", indent="      ")
     tried = finding.remedy.tried
     if tried is not None:
@@ -46,3 +55,21 @@ def print_not_checked(console: Console, findings: Findings) -> None:
     """The checks that could not run, each with the reason."""
     for each in findings.not_checked:
         say(console, f"  not checked: {each.id}: {each.why}", indent="    ")
+
+
+def _in_words(evidence: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in evidence.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return _in_words(value)
+    if hasattr(value, "tolist"):  # an array or a number of numpy
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return listed(map(_value, value))
+    if value is None or isinstance(value, bool):
+        return "unknown" if value is None else "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:g}" if abs(value) < 1e6 and float(value).is_integer() else number(value)
+    return str(value)

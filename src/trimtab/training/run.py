@@ -5,12 +5,14 @@ Knows no trials and no files: curves, the best epoch, and why it ended.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
-from torch import Tensor
 
 from trimtab.training.config import Config
+
+if TYPE_CHECKING:  # what reads curves alone needs no torch
+    from torch import Tensor
 
 # What may end a run. Its own rules decide the first three (`rules.stopping`), a search's rungs the fourth, its budget
 # the last.
@@ -98,6 +100,6 @@ class RunRecord:
     best_epoch: int
     epochs: int
     steps: int
-    weights: Tensor
+    weights: "Tensor"
     predictions: numpy.ndarray
-    buffers: dict[str, Tensor] = field(default_factory=dict)
+    buffers: "dict[str, Tensor]" = field(default_factory=dict)

@@ -16,8 +16,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatter
 
-from trimtab.walkthrough.chart import Chart, Charts, Heat, Line, Mark, Points
-from trimtab.walkthrough.lettering import number
+from trimtab.text.chart import Chart, Charts, Heat, Line, Mark, Points
+from trimtab.text.lettering import number
 
 WIDTH, HEIGHT = 7.2, 3.8  # inches
 DOTS_PER_INCH = 160  # twice what a screen has: pages show pictures at half their size

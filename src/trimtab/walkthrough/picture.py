@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from trimtab.walkthrough.chart import Chart, Charts
-from trimtab.walkthrough.lettering import text_of
+from trimtab.text.chart import Chart, Charts
+from trimtab.text.lettering import text_of
 
 
 @dataclass(frozen=True, repr=False)

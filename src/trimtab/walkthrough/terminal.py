@@ -13,7 +13,7 @@ from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.text import Text
 
-from trimtab.walkthrough.lettering import text_of
+from trimtab.text.lettering import text_of
 from trimtab.walkthrough.picture import Picture, SideBySide
 from trimtab.walkthrough.session import Output, Session
 from trimtab.walkthrough.source import Chapter, Code, introduction

@@ -88,11 +88,8 @@ def alternatives_of(winner: Config, variable: Variable, only: Collection[str] = 
         replace(each, place=place) for knob in _BY_KNOB for place, each in enumerate(_BY_KNOB[knob](winner, variable))
     ]
     found += _of_own_networks(winner, variable)
-    chosen = [
-        each
-        for each in found
-        if not only or each.knob in only or ("optimizer" in only and each.knob == AT_WINNERS_RATE)
-    ]
+    asked = {*only, AT_WINNERS_RATE} if "optimizer" in only else {*only}
+    chosen = [each for each in found if not asked or each.knob in asked]
     order = {knob: place for place, knob in enumerate(KNOBS_IN_ORDER)}
     return sorted(chosen, key=lambda each: (each.place, order.get(each.knob, order["width"])))
 

@@ -34,8 +34,8 @@ class Unit:
 
 @dataclass
 class Comparing:
-    """Trains alternatives of the winner of `ground`, only those of the knobs `only` where some are named, and says after
-    each batch of them by `keep` how they stand."""
+    """Trains alternatives of the winner of `ground`, only those of the knobs `only` where some are named, and says
+    after each batch of them by `keep` how they stand."""
 
     ground: Ground
     runs: PairedRuns

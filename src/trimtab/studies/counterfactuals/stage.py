@@ -26,8 +26,8 @@ from trimtab.tuning.words import trial_in_words
 class Stage:
     """What is done beside the winner of `ground`, as long as `purse` lasts, kept in `folder`.
 
-    `winner` says who it is, its "config" among it; `only` are the knobs that are asked about, none for all; `ensemble` is
-    what comes behind the winner on the path.
+    `winner` says who it is, its "config" among it; `only` are the knobs that are asked about, none for all; `ensemble`
+    is what comes behind the winner on the path.
     """
 
     ground: Ground

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy
 from rich.text import Text
 
-from trimtab.walkthrough.chart import Chart, Charts, Heat, Layer, Line, Mark, Points
+from trimtab.text.chart import Chart, Charts, Heat, Layer, Line, Mark, Points
 
 HEIGHT = 16  # lines: picture and caption fit a terminal of 24
 LINE_LETTERS, POINT_LETTERS, MARK_LETTERS = "*+x=~%", "o.@", "ABCDEFGH"
