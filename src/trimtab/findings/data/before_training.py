@@ -76,7 +76,7 @@ def in_time(checks: Iterable[Check], seconds: float) -> Findings:
     began, outcomes = time.monotonic(), list[Outcome]()
     for check in checks:
         if check.seconds and time.monotonic() - began + check.seconds > seconds:
-            outcomes.append(NotChecked(check.id, "there is no time for it in this budget"))
+            outcomes.append(NotChecked(check.id, f"{seconds:.1f} s for looking at the table are not enough"))
             continue
         outcomes += check.run()
     return together(outcomes)

@@ -193,16 +193,16 @@ def _optimistic(belonging: Belonging, growth: float, chance: float) -> Finding:
     if belonging.by == "time":
         which, held, when = (
             f"Rows near each other in {name}",
-            "whole stretches of time",
+            "whole stretches of time held out",
             f"rows to come are later in {name}",
         )
     else:
-        which, held, when = f"Rows of one {name}", f"every {name} whole", f"rows to come are of another {name}"
+        which, held, when = f"Rows of one {name}", f"each {name} held out whole", f"rows to come are of another {name}"
     split = f"{belonging.by}:{belonging.column}"
     return Finding(
         "not_representative",
         "high" if growth >= 0.25 else "medium",
-        f"{which} give each other away: if {when}, the score of a random split is too good; with {held} held out, the "
+        f"{which} give each other away: if {when}, the score of a random split is too good; with {held}, the "
         f"loss of boosted trees is {share} larger than with rows held out by chance.",
         {"column": belonging.column, "by": belonging.by, "loss_grows_by": growth, "p": chance},
         Effect(f"If {when}, the error is about {share} larger than the score says, by boosted trees.", growth),
