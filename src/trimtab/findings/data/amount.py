@@ -115,7 +115,7 @@ def too_few_to_judge(units: int, *, task: str, part: str) -> Outcome:
         f"The score will be known to about plus or minus {100 * half:.0f} % only: it is judged by "
         f"{counted(units, f'{part} row')}.",
         {"units": units, "part": part, "half_width": float(half)},
-        Effect(f"Networks that differ by less than {100 * half:.0f} % cannot be ranked by it."),
+        Effect("New rows may score as much better or worse. Networks compared on the same rows are told apart better."),
         Remedy("Judge by more rows: a test table of your own, or none, which judges by all rows out of fold.",
                flag="--test none", code='test="none"'),
     )  # fmt: skip
