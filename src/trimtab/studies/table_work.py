@@ -93,6 +93,8 @@ class TableWork:
         seconds = seconds_after(
             budget.seconds if budget.is_limited else None, budget.seconds - budget.elapsed, self.call.trials
         )
+        if budget.stop.is_set():
+            seconds = 0.0  # somebody waits for the end
         searched = Searched(result, chosen.predictions, chosen.nested, found_edges)
         found = after_search(
             self.prepared, self.metric, searched, self._findings, seconds=seconds, seed=self.subject.request.seed,

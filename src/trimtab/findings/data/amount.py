@@ -112,7 +112,7 @@ def too_few_to_judge(units: int, *, task: str, part: str) -> Outcome:
     return Finding(
         "evaluation_too_noisy",
         "medium" if half > 2 * widest else "low",
-        f"The score will be known to about plus or minus {100 * half:.0f} % only: it is judged by "
+        f"The error will be known to about plus or minus {100 * half:.0f} % of itself: it is judged by "
         f"{counted(units, f'{part} row')}.",
         {"units": units, "part": part, "half_width": float(half)},
         Effect("New rows may score as much better or worse. Networks compared on the same rows are told apart better."),

@@ -114,7 +114,8 @@ def _groups(record: TableRecord, rows: Rows, seed: int) -> Iterator[Belonging]:
     for column in record.columns:
         values = column.values[rows]
         is_named = bool(_ENTITY.search(column.name))
-        if column.kind == "date" or (column.kind == "number" and not is_named) or column.missing.any():
+        is_counted = column.kind != "number" or is_named or bool((values == numpy.round(values)).all())
+        if column.kind == "date" or not is_counted or column.missing.any():
             continue
         _, groups, counts = numpy.unique(values, return_inverse=True, return_counts=True)
         if not FEWEST_GROUPS <= len(counts) <= len(rows) / 2:

@@ -59,8 +59,8 @@ def tells_the_target(record: TableRecord, *, seed: int = 0) -> Outcome:
     return Finding(
         "leakage",
         "high" if share >= NEARLY_ALL else "medium",
-        f'"{name}" alone tells {100 * share:.1f} % of what there is to know about {_targets(record)}{others}: if it is '
-        "known only afterwards, or made from the target, the score says nothing.",
+        f'"{name}" alone explains {100 * share:.1f} % of {_targets(record)}{others}: if it is known only afterwards, '
+        "or made from the target, the score says nothing.",
         {"columns": dict(suspected), "explained_by_the_others": rest, "rows": min(record.size, MOST_ROWS)},
         Effect(
             f"Without it {100 * rest:.0f} % of the target is explained, by boosted trees.",
