@@ -19,6 +19,7 @@ import numpy
 import polars
 
 from benchmarks.faults.laws import healthy_table, predictions_of
+from trimtab.findings.checked import together
 from trimtab.findings.data.amount import evaluation_too_noisy, too_few_to_judge, too_little_data
 from trimtab.findings.data.before_training import before_training
 from trimtab.findings.data.copies import copies_among
@@ -27,7 +28,6 @@ from trimtab.findings.data.representative import differs_from_others
 from trimtab.findings.data.scaling import unscaled_inputs, unscaled_target
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Findings
-from trimtab.findings.outcome import together
 from trimtab.findings.search import Compared, SearchRecord, checks
 from trimtab.knobs.domains import HIGH
 from trimtab.table.prepare import prepare

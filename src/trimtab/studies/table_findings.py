@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy
 
+from trimtab.findings.checked import Checked, together
 from trimtab.findings.data import copies, representative
 from trimtab.findings.data.before_training import FEW_SECONDS, MANY_TRIALS, Check, in_time
 from trimtab.findings.data.boosted_trees import USUAL, design_of, in_own_thread, out_of_fold, seconds_of
 from trimtab.findings.data.label_noise import label_noise
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Findings, NotChecked
-from trimtab.findings.outcome import Outcome, together
 from trimtab.findings.search import BOOSTED_TREE, Compared, SearchRecord, checks
 from trimtab.table.prepare import Prepared
 from trimtab.training.metrics import Metric
@@ -70,7 +70,7 @@ def after_search(
             Check("not_representative", lambda: [representative.differs_from_others(record, seed=seed)], compares),
         ]
     rules = in_time(of_rows, seconds)
-    trees, without_trees = None, list[Outcome]()
+    trees, without_trees = None, list[Checked]()
     if boosted_tree_seconds(prepared) <= seconds - (time.monotonic() - began):
         trees = boosted_tree(prepared, metric, seed=seed)
     else:

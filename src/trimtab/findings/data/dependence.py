@@ -12,6 +12,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy import stats
 
+from trimtab.findings.checked import Checked
 from trimtab.findings.data.boosted_trees import (
     MOST_COLUMNS,
     Floats,
@@ -24,7 +25,6 @@ from trimtab.findings.data.boosted_trees import (
 from trimtab.findings.data.relation import most_telling
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, Remedy
-from trimtab.findings.outcome import Outcome
 
 # Rows that the trees look at, and the parts that are held out in turn.
 MOST_ROWS, FOLDS = 2_000, 4
@@ -53,7 +53,7 @@ class Belonging:
     may_know: bool = False
 
 
-def belongs_together(record: TableRecord, *, seed: int = 0) -> Iterator[Outcome]:
+def belongs_together(record: TableRecord, *, seed: int = 0) -> Iterator[Checked]:
     """Rows were drawn by chance although they stand in time, or several belong to one person, machine or place; and
     they give each other away.
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from trimtab.findings.checked import together
 from trimtab.findings.data.classes import class_imbalance
 from trimtab.findings.data.copies import duplicate_rows
 from trimtab.findings.data.scaling import unscaled_inputs, unscaled_target
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Findings
-from trimtab.findings.outcome import together
 
 
 def of_tensors(

@@ -11,11 +11,11 @@ import numpy
 from numpy.typing import NDArray
 from scipy import stats
 
+from trimtab.findings.checked import Checked
 from trimtab.findings.data.boosted_trees import MOST_COLUMNS, design_of, in_own_thread, out_of_fold, seconds_of
 from trimtab.findings.data.relation import adjusted, contingency
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy, Severity
-from trimtab.findings.outcome import Outcome
 from trimtab.text.wording import counted, listed
 
 # Rows of each side that the trees look at, and the fewest that a test makes sense of.
@@ -27,7 +27,7 @@ LEVEL = 1e-4
 LEAST_AREA, LEAST_DISTANCE = 0.55, 0.1
 
 
-def differs_from_validation(record: TableRecord, *, seed: int = 0) -> Outcome:
+def differs_from_validation(record: TableRecord, *, seed: int = 0) -> Checked:
     """The rows that validate are unlike those that train.
 
     Rule: boosted trees try to tell the two apart from the features alone (a classifier two-sample test [Lopez-Paz and
@@ -48,7 +48,7 @@ def differs_from_validation(record: TableRecord, *, seed: int = 0) -> Outcome:
     return _compared(*sides, name="validation", why=why.rstrip(), seed=seed)
 
 
-def differs_from_others(record: TableRecord, name: str = "test", *, seed: int = 0) -> Outcome:
+def differs_from_others(record: TableRecord, name: str = "test", *, seed: int = 0) -> Checked:
     """The rows of `record.other` (those of the test, or new ones) are unlike the rows of the table, by the rule of
     `differs_from_validation`. Only features are compared."""
     if not record.other:
@@ -77,7 +77,7 @@ def _independent(rows: Rows, units: Rows, seed: int) -> Rows:
     return shuffled[numpy.unique(units[shuffled], return_index=True)[1]]
 
 
-def _compared(here: Sequence[Column], there: Sequence[Column], *, name: str, why: str, seed: int) -> Outcome:
+def _compared(here: Sequence[Column], there: Sequence[Column], *, name: str, why: str, seed: int) -> Checked:
     counts = [len(side[0].values) if side else 0 for side in (here, there)]
     if min(counts) < FEWEST_ROWS:
         return NotChecked("not_representative", f"{counted(min(counts), 'row')} to compare are too few")
