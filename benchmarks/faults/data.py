@@ -245,7 +245,7 @@ def few_to_judge(generator: Generator, severity: int) -> SetUp:
         return SetUp(together([too_few_to_judge(units, task=task, part="test")]), severity)
     half = [0.12, 0.15, 0.2, 0.4, 1.0][severity]
     middle = generator.uniform(-0.5, 0.5) * (half - 0.11)
-    gains = dict.fromkeys(("linear", "default_mlp"), (middle, middle - half, middle + half))
+    gains: dict[str, tuple[float, float, float]] = {"linear": (middle, middle - half, middle + half)}
     found = evaluation_too_noisy(gains, metric="rmse", rows=units)
     return SetUp(together([found]), severity)
 

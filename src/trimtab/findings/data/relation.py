@@ -156,7 +156,14 @@ def _chi_squared(parts: NDArray[numpy.int64], classes: NDArray[numpy.int64]) -> 
     keep = expected.min(0) >= 1
     if keep.sum() < 2:
         return 1.0
-    return float(stats.chi2_contingency(table[:, keep][table[:, keep].sum(1) > 0], correction=False).pvalue)
+    return chi_squared(table[:, keep][table[:, keep].sum(1) > 0])
+
+
+def chi_squared(table: NDArray[numpy.int64]) -> float:
+    """The p-value of no relation between what the rows and the columns of a table of counts stand for."""
+    expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / table.sum()
+    statistic = float(((table - expected) ** 2 / expected).sum())
+    return float(stats.chi2.sf(statistic, (table.shape[0] - 1) * (table.shape[1] - 1)))
 
 
 def contingency(one: NDArray[numpy.int64], other: NDArray[numpy.int64]) -> NDArray[numpy.int64]:
