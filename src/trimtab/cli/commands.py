@@ -305,10 +305,13 @@ def demo(
 
     table = path("concrete")
     study = _tune(_view(is_quiet=quiet), data=str(table), target=TARGETS["concrete"], budget=budget, out=out)
+    from trimtab.terminal.findings import print_findings
     from trimtab.terminal.summary import print_summary
 
     console, folder = console_on(sys.stdout), str(study.out)
     print_summary(console, study)
+    console.print()
+    print_findings(console, study.findings, what="this study", more="study.findings has them")
     print_next(console, (
         ("predict", folder, os.path.relpath(table), "-o", "predictions.csv"),
         ("fit", "--resume", folder, "--budget", "1m"), ("fit", "YOUR.csv", "--target", "COLUMN", "--budget", "5m"),

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trimtab.findings.checked import Checked
 from trimtab.findings.data.amount import evaluation_too_noisy
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy, Severity
-from trimtab.findings.outcome import Outcome
 from trimtab.knobs.domains import HIGH
 from trimtab.knobs.effects import flag
 from trimtab.text.wording import counted, listed
@@ -66,7 +66,7 @@ class SearchRecord:
         return f"1 - {self.metric}" if self.greater_is_better else self.metric
 
 
-def search_edge(record: SearchRecord) -> list[Outcome]:
+def search_edge(record: SearchRecord) -> list[Checked]:
     """The best value of a knob lies at the end of what was tried.
 
     Rule: within 2 % of the range, on its scale, from an end that the table of knobs has as open, after at least ten
@@ -74,7 +74,7 @@ def search_edge(record: SearchRecord) -> list[Outcome]:
     """
     if not record.edges:
         return ["No knob's best value lies at the end of what was tried."] if record.trials else []
-    found: list[Outcome] = []
+    found: list[Checked] = []
     for edge in record.edges:
         side = "a larger" if edge.end == HIGH else "a smaller"
         found.append(
@@ -94,7 +94,7 @@ def search_edge(record: SearchRecord) -> list[Outcome]:
     return found
 
 
-def worse_than_baseline(record: SearchRecord) -> Outcome:
+def worse_than_baseline(record: SearchRecord) -> Checked:
     """Something simpler beats the network: the mean, a linear model, or boosted trees.
 
     Rule: the paired 95 % interval of the difference in the study's metric, bootstrapped over the rows' units on the
@@ -130,7 +130,7 @@ def worse_than_baseline(record: SearchRecord) -> Outcome:
     )  # fmt: skip
 
 
-def gain_within_noise(record: SearchRecord) -> Outcome:
+def gain_within_noise(record: SearchRecord) -> Checked:
     """The search has found nothing that the default network does not do as well.
 
     Rule: the paired 95 % interval of the difference in the study's metric between the model and the default network,
@@ -175,7 +175,7 @@ def _nothing_gained(record: SearchRecord, statement: str, beside: Compared | Non
     )  # fmt: skip
 
 
-def no_better_than_the_mean(record: SearchRecord) -> Outcome:
+def no_better_than_the_mean(record: SearchRecord) -> Checked:
     """The network predicts no better than the mean (or the shares of the classes): the columns carry nothing that it
     could learn.
 
@@ -200,7 +200,7 @@ def no_better_than_the_mean(record: SearchRecord) -> Outcome:
     )
 
 
-def too_noisy(record: SearchRecord) -> Outcome:
+def too_noisy(record: SearchRecord) -> Checked:
     """Whether the rows judged by tell differences that matter, by the rule of `amount.evaluation_too_noisy`."""
     gains = {
         name: (each.gain.better_by / each.error, *_ends(each))
@@ -239,7 +239,7 @@ def _evidence(record: SearchRecord, compared: Mapping[str, Compared]) -> dict[st
     }  # fmt: skip
 
 
-def checks(record: SearchRecord) -> Iterable[Outcome]:
+def checks(record: SearchRecord) -> Iterable[Checked]:
     """All rules on a search."""
     yield worse_than_baseline(record)
     yield gain_within_noise(record)

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy
 
+from trimtab.findings.checked import Checked, together
 from trimtab.findings.data import copies, representative
-from trimtab.findings.data.before_training import Check, in_time
+from trimtab.findings.data.before_training import FEW_SECONDS, MANY_TRIALS, Check, in_time
 from trimtab.findings.data.boosted_trees import USUAL, design_of, in_own_thread, out_of_fold, seconds_of
 from trimtab.findings.data.label_noise import label_noise
 from trimtab.findings.data.table_record import TableRecord
-from trimtab.findings.finding import Findings
-from trimtab.findings.outcome import together
+from trimtab.findings.finding import Findings, NotChecked
 from trimtab.findings.search import BOOSTED_TREE, Compared, SearchRecord, checks
 from trimtab.table.prepare import Prepared
 from trimtab.training.metrics import Metric
@@ -25,10 +25,20 @@ from trimtab.tuning.baselines import BASELINES
 from trimtab.tuning.notices import Edge
 from trimtab.tuning.standing import Gain, JudgedRows, standing
 
-# Trees of 31 leaves take so many times as long as quick ones (measured: 2).
-LARGER = 3.0
-# What the rules on a result judge anew: what was said of it before training no longer counts.
-JUDGED_AGAIN = ("evaluation_too_noisy", "features_carry_nothing")
+# Trees of 31 leaves take twice as long as quick ones (measured), whose time is estimated on the high side.
+LARGER = 1.5
+# What is measured on the result: the estimate before training no longer counts.
+JUDGED_AGAIN = ("evaluation_too_noisy",)
+# Of a budget, and seconds without one, that may be spent on growing trees beside the result.
+SHARE_OF_BUDGET, MOST_SECONDS = 0.05, 30.0
+
+
+def seconds_after(budget: float | None, left: float, trials: int | None) -> float:
+    """How long looking at the result may take after a search of `budget` seconds, of which some are `left`, or one
+    without limit that ended after `trials`."""
+    if budget is not None:
+        return max(0.0, min(left, SHARE_OF_BUDGET * budget))
+    return MOST_SECONDS if trials is None or trials >= MANY_TRIALS else FEW_SECONDS
 
 
 @dataclass(frozen=True)
@@ -60,11 +70,15 @@ def after_search(
             Check("not_representative", lambda: [representative.differs_from_others(record, seed=seed)], compares),
         ]
     rules = in_time(of_rows, seconds)
-    trees = None
+    trees, without_trees = None, list[Checked]()
     if boosted_tree_seconds(prepared) <= seconds - (time.monotonic() - began):
         trees = boosted_tree(prepared, metric, seed=seed)
-    of_search = together(checks(search_record(prepared, metric, searched, trees, seed=seed)))
-    earlier = without(before, [finding.id for finding in of_search if finding.id in JUDGED_AGAIN])
+    else:
+        without_trees.append(NotChecked("worse_than_baseline", f"boosted trees take more than {seconds:.1f} s"))
+    record_of_search = search_record(prepared, metric, searched, trees, seed=seed)
+    of_search = together([*checks(record_of_search), *without_trees])
+    not_checked = [each.id for each in of_search.not_checked]
+    earlier = without(before, [name for name in JUDGED_AGAIN if name not in not_checked])
     return joined(earlier, rules, of_search)
 
 

@@ -23,7 +23,7 @@ from trimtab.studies.counterfactuals.grounds import ensemble_of_table, ground_of
 from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
-from trimtab.studies.table_findings import Searched, after_search
+from trimtab.studies.table_findings import Searched, after_search, seconds_after
 from trimtab.studies.table_subject import TableSubject
 from trimtab.table.folds import folds_frame
 from trimtab.training.lanes.compilation import Compilation
@@ -89,10 +89,12 @@ class TableWork:
 
     def _keep_findings(self, result: dict[str, Any], chosen: Chosen, found_edges: list[Edge]) -> None:
         """Say what is wrong with rows, search and result, and write it down."""
-        budget, is_limited = self.call.budget, self.call.budget.is_limited
-        seconds = seconds_for(budget.seconds if is_limited else None, self.call.trials)
-        if is_limited:
-            seconds = min(seconds, max(0.0, budget.seconds - budget.elapsed))
+        budget = self.call.budget
+        seconds = seconds_after(
+            budget.seconds if budget.is_limited else None, budget.seconds - budget.elapsed, self.call.trials
+        )
+        if budget.stop.is_set():
+            seconds = 0.0  # somebody waits for the end
         searched = Searched(result, chosen.predictions, chosen.nested, found_edges)
         found = after_search(
             self.prepared, self.metric, searched, self._findings, seconds=seconds, seed=self.subject.request.seed,

@@ -17,6 +17,7 @@ from trimtab.findings.data.before_training import before_training, seconds_for
 from trimtab.findings.data.classes import class_imbalance
 from trimtab.findings.data.dependence import belongs_together
 from trimtab.findings.data.label_noise import label_noise
+from trimtab.findings.data.of_tensors import of_tensors
 from trimtab.findings.data.relation import adjusted, features_carry_nothing
 from trimtab.findings.data.scaling import unscaled_inputs, unscaled_target
 from trimtab.findings.data.table_record import TableRecord
@@ -253,6 +254,15 @@ def test_tensors_that_are_not_scaled_are_told():
     found(unscaled_target(large), "unscaled_target")
     found(unscaled_inputs(TableRecord.of_arrays(inputs + numpy.array([0, 500, 0]), inputs[:, 0])), "unscaled_inputs")
     assert unscaled_target(TableRecord.of_arrays(inputs, (inputs[:, 0] > 0).astype(int))) is None
+
+
+def test_tensors_of_ones_own_are_looked_at_without_training():
+    generator = numpy.random.default_rng(0)
+    inputs = generator.normal(size=(200, 3)) * [1, 1, 1e4]
+    valid = (inputs[:50], inputs[:50, 0])
+    found_ids = [finding.id for finding in of_tensors(inputs, inputs[:, 0], valid=valid)]
+    assert sorted(found_ids) == ["duplicate_rows", "unscaled_inputs"]
+    assert [each.id for each in of_tensors(inputs, inputs[:, 0], is_scaled_inside=True)] == []
 
 
 # -- all of them

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy
 from numpy.typing import ArrayLike, NDArray
 
+from trimtab.findings.checked import Checked
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
-from trimtab.findings.outcome import Outcome
 from trimtab.text.wording import counted
 
 # Exponents of learning curves as they were met in practice [Viering and Loog 2023, table 1].
@@ -73,7 +73,7 @@ def _covariance(lines: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
     return 0.5 * covariance + 0.5 * diagonal
 
 
-def too_little_data(rows: Sequence[int], errors: ArrayLike, *, metric: str, seed: int = 0) -> Outcome:
+def too_little_data(rows: Sequence[int], errors: ArrayLike, *, metric: str, seed: int = 0) -> Checked:
     """Twice the rows would gain more than 5 % of the error, and the gain is beyond noise.
 
     Rule: see `extrapolated`; a finding is made where the middle of the gain is at least 5 % and its 95 % interval
@@ -98,7 +98,7 @@ def too_little_data(rows: Sequence[int], errors: ArrayLike, *, metric: str, seed
     )  # fmt: skip
 
 
-def too_few_to_judge(units: int, *, task: str, part: str) -> Outcome:
+def too_few_to_judge(units: int, *, task: str, part: str) -> Checked:
     """Before anything is trained: the score will be known only roughly.
 
     Rule: half of the 95 % interval of a mean square of normal errors is 1.39 / the root of the rows, as a share of
@@ -112,16 +112,16 @@ def too_few_to_judge(units: int, *, task: str, part: str) -> Outcome:
     return Finding(
         "evaluation_too_noisy",
         "medium" if half > 2 * widest else "low",
-        f"The score will be known to about plus or minus {100 * half:.0f} % only: it is judged by "
+        f"The error will be known to about plus or minus {100 * half:.0f} % of itself: it is judged by "
         f"{counted(units, f'{part} row')}.",
         {"units": units, "part": part, "half_width": float(half)},
-        Effect(f"Networks that differ by less than {100 * half:.0f} % cannot be ranked by it."),
+        Effect("New rows may score as much better or worse. Networks compared on the same rows are told apart better."),
         Remedy("Judge by more rows: a test table of your own, or none, which judges by all rows out of fold.",
                flag="--test none", code='test="none"'),
     )  # fmt: skip
 
 
-def evaluation_too_noisy(gains: Mapping[str, tuple[float, float, float]], *, metric: str, rows: int) -> Outcome:
+def evaluation_too_noisy(gains: Mapping[str, tuple[float, float, float]], *, metric: str, rows: int) -> Checked:
     """The score is known so roughly that it cannot be told whether anything was gained.
 
     Arguments:

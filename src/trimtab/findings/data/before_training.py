@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from trimtab.findings.checked import Checked, together
 from trimtab.findings.data import copies, leakage, representative
 from trimtab.findings.data.amount import too_few_to_judge
 from trimtab.findings.data.classes import class_imbalance
@@ -14,7 +15,6 @@ from trimtab.findings.data.dependence import belongs_together, seconds_needed
 from trimtab.findings.data.relation import features_carry_nothing
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Findings, NotChecked
-from trimtab.findings.outcome import Outcome, together
 from trimtab.table.prepare import Prepared
 
 # Of a budget, and seconds, that looking at a table may take.
@@ -67,16 +67,16 @@ class Check:
     """What is looked for, how, and a high estimate of the seconds it takes, where these are many."""
 
     id: str
-    run: Callable[[], Iterable[Outcome]]
+    run: Callable[[], Iterable[Checked]]
     seconds: float = 0.0
 
 
 def in_time(checks: Iterable[Check], seconds: float) -> Findings:
     """What checks come to; of those that take long none begins that would not end within `seconds` by its estimate."""
-    began, outcomes = time.monotonic(), list[Outcome]()
+    began, outcomes = time.monotonic(), list[Checked]()
     for check in checks:
         if check.seconds and time.monotonic() - began + check.seconds > seconds:
-            outcomes.append(NotChecked(check.id, "there is no time for it in this budget"))
+            outcomes.append(NotChecked(check.id, f"{seconds:.1f} s for looking at the table are not enough"))
             continue
         outcomes += check.run()
     return together(outcomes)

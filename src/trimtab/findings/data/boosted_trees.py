@@ -117,9 +117,8 @@ def _numbers(
 
     pieces = []
     for output in range(outputs):
-        trees = HistGradientBoostingRegressor(
-            loss=loss, early_stopping=False, categorical_features=design.is_label, **size
-        )
+        options: dict[str, Any] = {**size, "categorical_features": design.is_label, "early_stopping": False}
+        trees = HistGradientBoostingRegressor(loss=loss, **options)
         trees.fit(design.cells[train], targets[train, output], sample_weight=weight)
         pieces.append(trees.predict(design.cells[valid]))
     return numpy.stack(pieces, axis=1)
@@ -137,7 +136,8 @@ def _classes(
     if len(known) == 1:
         found[:, known[0]] = 1.0
         return found
-    trees = HistGradientBoostingClassifier(early_stopping=False, categorical_features=design.is_label, **size)
+    options: dict[str, Any] = {**size, "categorical_features": design.is_label, "early_stopping": False}
+    trees = HistGradientBoostingClassifier(**options)
     trees.fit(design.cells[train], targets[train], sample_weight=weight)
     found[:, known] = trees.predict_proba(design.cells[valid])
     return found

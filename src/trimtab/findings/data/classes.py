@@ -5,9 +5,9 @@ Knows classes and folds; it knows no network.
 
 import numpy
 
+from trimtab.findings.checked import Checked
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Effect, Finding, Remedy
-from trimtab.findings.outcome import Outcome
 from trimtab.text.wording import counted, listed
 
 # With ten rows of a class, the share of them that is found is known to plus or minus 31 percentage points (half the
@@ -19,7 +19,7 @@ _COUNTING = ("accuracy",)
 CLASSES_SHOWN = 3
 
 
-def class_imbalance(record: TableRecord, *, metric: str = "") -> Outcome:
+def class_imbalance(record: TableRecord, *, metric: str = "") -> Checked:
     """A class has fewer rows than folds, or than ten; or accuracy is asked for and one class has nine rows in ten.
 
     Rule: counts alone. An uneven share of classes is no fault in itself: log loss, ROC AUC and balanced accuracy judge

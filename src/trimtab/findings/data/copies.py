@@ -9,10 +9,10 @@ import numpy
 from numpy.typing import NDArray
 from scipy import stats
 
+from trimtab.findings.checked import Checked
 from trimtab.findings.data.boosted_trees import MOST_COLUMNS
 from trimtab.findings.data.table_record import Column, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy, Severity
-from trimtab.findings.outcome import Outcome
 from trimtab.text.wording import counted
 
 # The chance that as many equal rows come about without copying.
@@ -36,7 +36,7 @@ class Twins:
         return self.sets > 0 and float(stats.poisson.sf(self.sets - 1, self.expected)) < LEVEL
 
 
-def duplicate_rows(record: TableRecord) -> Outcome:
+def duplicate_rows(record: TableRecord) -> Checked:
     """Rows to validate on have a twin with the same features in the rows that train in the same fold.
 
     Rule: rows equal in all features, or in all features and the target, more often than chance makes them. How often it
@@ -63,7 +63,7 @@ def duplicate_rows(record: TableRecord) -> Outcome:
     return "No rows are copies of others beyond what chance gives."
 
 
-def copies_among(record: TableRecord, name: str = "test") -> Outcome:
+def copies_among(record: TableRecord, name: str = "test") -> Checked:
     """Rows of `record.other` have a twin with the same features in the table, by the rule of `duplicate_rows`."""
     others = {column.name: column for column in record.other}
     columns = [column for column in record.features if column.name in others]

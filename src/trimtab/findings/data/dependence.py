@@ -12,6 +12,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy import stats
 
+from trimtab.findings.checked import Checked
 from trimtab.findings.data.boosted_trees import (
     MOST_COLUMNS,
     Floats,
@@ -24,7 +25,6 @@ from trimtab.findings.data.boosted_trees import (
 from trimtab.findings.data.relation import most_telling
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, Remedy
-from trimtab.findings.outcome import Outcome
 
 # Rows that the trees look at, and the parts that are held out in turn.
 MOST_ROWS, FOLDS = 2_000, 4
@@ -53,7 +53,7 @@ class Belonging:
     may_know: bool = False
 
 
-def belongs_together(record: TableRecord, *, seed: int = 0) -> Iterator[Outcome]:
+def belongs_together(record: TableRecord, *, seed: int = 0) -> Iterator[Checked]:
     """Rows were drawn by chance although they stand in time, or several belong to one person, machine or place; and
     they give each other away.
 
@@ -114,7 +114,8 @@ def _groups(record: TableRecord, rows: Rows, seed: int) -> Iterator[Belonging]:
     for column in record.columns:
         values = column.values[rows]
         is_named = bool(_ENTITY.search(column.name))
-        if column.kind == "date" or (column.kind == "number" and not is_named) or column.missing.any():
+        is_counted = column.kind != "number" or is_named or bool((values == numpy.round(values)).all())
+        if column.kind == "date" or not is_counted or column.missing.any():
             continue
         _, groups, counts = numpy.unique(values, return_inverse=True, return_counts=True)
         if not FEWEST_GROUPS <= len(counts) <= len(rows) / 2:
@@ -193,16 +194,16 @@ def _optimistic(belonging: Belonging, growth: float, chance: float) -> Finding:
     if belonging.by == "time":
         which, held, when = (
             f"Rows near each other in {name}",
-            "whole stretches of time",
+            "whole stretches of time held out",
             f"rows to come are later in {name}",
         )
     else:
-        which, held, when = f"Rows of one {name}", f"every {name} whole", f"rows to come are of another {name}"
+        which, held, when = f"Rows of one {name}", f"each {name} held out whole", f"rows to come are of another {name}"
     split = f"{belonging.by}:{belonging.column}"
     return Finding(
         "not_representative",
         "high" if growth >= 0.25 else "medium",
-        f"{which} give each other away: if {when}, the score of a random split is too good; with {held} held out, the "
+        f"{which} give each other away: if {when}, the score of a random split is too good; with {held}, the "
         f"loss of boosted trees is {share} larger than with rows held out by chance.",
         {"column": belonging.column, "by": belonging.by, "loss_grows_by": growth, "p": chance},
         Effect(f"If {when}, the error is about {share} larger than the score says, by boosted trees.", growth),

@@ -9,9 +9,9 @@ import numpy
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from trimtab.findings.checked import Checked
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy, Severity
-from trimtab.findings.outcome import Outcome
 from trimtab.text.wording import counted, listed
 
 Floats = NDArray[numpy.float64]
@@ -30,7 +30,7 @@ LEVEL_OF_GAPS = 0.02
 ROWS_SHOWN, ROWS_KEPT = 5, 1000
 
 
-def label_noise(record: TableRecord, predictions: Floats) -> Outcome:
+def label_noise(record: TableRecord, predictions: Floats) -> Checked:
     """Some targets are probably wrong: which rows.
 
     `predictions` are out of fold: values in original units or probabilities, float64 [rows, outputs], NaN where there
@@ -62,7 +62,7 @@ def label_noise(record: TableRecord, predictions: Floats) -> Outcome:
 # -- classes
 
 
-def _of_classes(record: TableRecord, known: NDArray[numpy.int64], labels: NDArray[Any], predicted: Floats) -> Outcome:
+def _of_classes(record: TableRecord, known: NDArray[numpy.int64], labels: NDArray[Any], predicted: Floats) -> Checked:
     guess = predicted.argmax(1)
     wrong = guess != labels
     if wrong.mean() > MOST_OF_CHANCE * (1 - numpy.bincount(labels).max() / len(labels)):
@@ -139,7 +139,7 @@ def _least_likely(labels: NDArray[Any], predicted: Floats) -> NDArray[numpy.int6
 # -- numbers
 
 
-def _of_numbers(record: TableRecord, known: NDArray[numpy.int64], targets: Floats, predicted: Floats) -> Outcome:
+def _of_numbers(record: TableRecord, known: NDArray[numpy.int64], targets: Floats, predicted: Floats) -> Checked:
     errors = targets - predicted
     columns = range(targets.shape[1])
     is_outlying = numpy.any([_outlying(errors[:, i], predicted[:, i]) for i in columns], axis=0)

@@ -11,11 +11,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import stats
 
+from trimtab.findings.checked import Checked
 from trimtab.findings.data.boosted_trees import Floats, design_of, in_own_thread, out_of_fold, random_folds
 from trimtab.findings.data.relation import BINS, chance_of, most_telling, parts_of
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
-from trimtab.findings.outcome import Outcome
 from trimtab.table.roles import NEAR_UNIQUE_SHARE
 from trimtab.text.wording import counted
 
@@ -31,7 +31,7 @@ WINDOW = 3
 MADE_OF, NOT_OF_THE_PAST = 0.995, 0.9
 
 
-def tells_the_target(record: TableRecord, *, seed: int = 0) -> Outcome:
+def tells_the_target(record: TableRecord, *, seed: int = 0) -> Checked:
     """One column alone predicts the target nearly perfectly.
 
     Rule: from each column alone the rank of the target (or its class) is predicted out of fold by a tree of 64 leaves,
@@ -59,8 +59,8 @@ def tells_the_target(record: TableRecord, *, seed: int = 0) -> Outcome:
     return Finding(
         "leakage",
         "high" if share >= NEARLY_ALL else "medium",
-        f'"{name}" alone tells {100 * share:.1f} % of what there is to know about {_targets(record)}{others}: if it is '
-        "known only afterwards, or made from the target, the score says nothing.",
+        f'"{name}" alone explains {100 * share:.1f} % of {_targets(record)}{others}: if it is known only afterwards, '
+        "or made from the target, the score says nothing.",
         {"columns": dict(suspected), "explained_by_the_others": rest, "rows": min(record.size, MOST_ROWS)},
         Effect(
             f"Without it {100 * rest:.0f} % of the target is explained, by boosted trees.",
@@ -139,7 +139,7 @@ def _from_label(column: Column, truth: Floats, train: Rows, valid: Rows) -> Floa
     return means[labels[valid]]
 
 
-def knows_the_future(record: TableRecord) -> Outcome:
+def knows_the_future(record: TableRecord) -> Checked:
     """A column is made from the target of its own row and of rows to come, as a moving average is.
 
     Rule: in the order of time, a column is a linear function of the targets of the seven rows around its own (99.5 % of
@@ -204,7 +204,7 @@ def _of_the_future(name: str, target: str, time: str) -> Finding:
     )  # fmt: skip
 
 
-def learns_identifiers(record: TableRecord) -> Outcome:
+def learns_identifiers(record: TableRecord) -> Checked:
     """A column that only names the rows is learnt from, because the user asked for it.
 
     Rule: a label or whole number that is different in more than half of the rows (the rule by which columns are left
@@ -236,7 +236,7 @@ def _names_rows(column: Column, rows: int) -> bool:
     return column.kind == "category" and column.distinct > NEAR_UNIQUE_SHARE * rows
 
 
-def checks(record: TableRecord, *, seed: int = 0) -> Iterable[Outcome]:
+def checks(record: TableRecord, *, seed: int = 0) -> Iterable[Checked]:
     yield tells_the_target(record, seed=seed)
     yield knows_the_future(record)
     yield learns_identifiers(record)

@@ -11,6 +11,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy import stats
 
+from trimtab.findings.checked import Checked
 from trimtab.findings.data.boosted_trees import (
     MOST_COLUMNS,
     Design,
@@ -23,7 +24,6 @@ from trimtab.findings.data.boosted_trees import (
 )
 from trimtab.findings.data.table_record import MISSING, Column, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
-from trimtab.findings.outcome import Outcome
 from trimtab.text.wording import counted
 
 # Parts of equal size that a number is cut into: enough for a relation that rises and falls again.
@@ -35,7 +35,7 @@ MOST_ROWS, FEWEST_ROWS = 2_000, 60
 LEVEL = 0.01
 
 
-def features_carry_nothing(record: TableRecord, *, seconds: float = math.inf, seed: int = 0) -> Outcome:
+def features_carry_nothing(record: TableRecord, *, seconds: float = math.inf, seed: int = 0) -> Checked:
     """No column goes with the target beyond chance, and neither a linear model nor trees on all columns predict better
     than the mean (or the shares of the classes).
 
@@ -156,7 +156,14 @@ def _chi_squared(parts: NDArray[numpy.int64], classes: NDArray[numpy.int64]) -> 
     keep = expected.min(0) >= 1
     if keep.sum() < 2:
         return 1.0
-    return float(stats.chi2_contingency(table[:, keep][table[:, keep].sum(1) > 0], correction=False).pvalue)
+    return chi_squared(table[:, keep][table[:, keep].sum(1) > 0])
+
+
+def chi_squared(table: NDArray[numpy.int64]) -> float:
+    """The p-value of no relation between what the rows and the columns of a table of counts stand for."""
+    expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / table.sum()
+    statistic = float(((table - expected) ** 2 / expected).sum())
+    return float(stats.chi2.sf(statistic, (table.shape[0] - 1) * (table.shape[1] - 1)))
 
 
 def contingency(one: NDArray[numpy.int64], other: NDArray[numpy.int64]) -> NDArray[numpy.int64]:

@@ -11,11 +11,11 @@ import numpy
 from numpy.typing import NDArray
 from scipy import stats
 
-from trimtab.findings.data.boosted_trees import MOST_COLUMNS, design_of, in_own_thread, out_of_fold, seconds_of
-from trimtab.findings.data.relation import adjusted, contingency
+from trimtab.findings.checked import Checked
+from trimtab.findings.data.boosted_trees import MOST_COLUMNS, Floats, design_of, in_own_thread, out_of_fold, seconds_of
+from trimtab.findings.data.relation import adjusted, chi_squared, contingency
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy, Severity
-from trimtab.findings.outcome import Outcome
 from trimtab.text.wording import counted, listed
 
 # Rows of each side that the trees look at, and the fewest that a test makes sense of.
@@ -27,7 +27,7 @@ LEVEL = 1e-4
 LEAST_AREA, LEAST_DISTANCE = 0.55, 0.1
 
 
-def differs_from_validation(record: TableRecord, *, seed: int = 0) -> Outcome:
+def differs_from_validation(record: TableRecord, *, seed: int = 0) -> Checked:
     """The rows that validate are unlike those that train.
 
     Rule: boosted trees try to tell the two apart from the features alone (a classifier two-sample test [Lopez-Paz and
@@ -48,7 +48,7 @@ def differs_from_validation(record: TableRecord, *, seed: int = 0) -> Outcome:
     return _compared(*sides, name="validation", why=why.rstrip(), seed=seed)
 
 
-def differs_from_others(record: TableRecord, name: str = "test", *, seed: int = 0) -> Outcome:
+def differs_from_others(record: TableRecord, name: str = "test", *, seed: int = 0) -> Checked:
     """The rows of `record.other` (those of the test, or new ones) are unlike the rows of the table, by the rule of
     `differs_from_validation`. Only features are compared."""
     if not record.other:
@@ -77,7 +77,7 @@ def _independent(rows: Rows, units: Rows, seed: int) -> Rows:
     return shuffled[numpy.unique(units[shuffled], return_index=True)[1]]
 
 
-def _compared(here: Sequence[Column], there: Sequence[Column], *, name: str, why: str, seed: int) -> Outcome:
+def _compared(here: Sequence[Column], there: Sequence[Column], *, name: str, why: str, seed: int) -> Checked:
     counts = [len(side[0].values) if side else 0 for side in (here, there)]
     if min(counts) < FEWEST_ROWS:
         return NotChecked("not_representative", f"{counted(min(counts), 'row')} to compare are too few")
@@ -165,13 +165,21 @@ def _difference(here: Column, there: Column) -> tuple[float, float]:
     if min(map(len, values)) == 0:
         return gone
     if here.is_ordered:
-        found = stats.ks_2samp(*values, method="asymp")
-        own = float(found.pvalue), float(found.statistic)
+        own = _of_numbers(*values)
     else:
         own = _of_labels(*values)
     return min(1.0, 2 * min(gone[0], own[0])), max(
         gone[1] if gone[0] < own[0] else 0.0, own[1] if own[0] <= gone[0] else 0.0
     )
+
+
+def _of_numbers(here: Floats, there: Floats) -> tuple[float, float]:
+    """Kolmogorov and Smirnov's distance, and its p-value for many rows."""
+    every = numpy.sort(numpy.concatenate([here, there]))
+    shares = [numpy.searchsorted(numpy.sort(side), every, side="right") / len(side) for side in (here, there)]
+    distance = float(abs(shares[0] - shares[1]).max())
+    root = numpy.sqrt(len(here) * len(there) / (len(here) + len(there)))
+    return float(stats.kstwobign.sf(root * distance)), distance
 
 
 def _of_labels(here: NDArray[numpy.int64], there: NDArray[numpy.int64]) -> tuple[float, float]:
@@ -184,8 +192,7 @@ def _of_labels(here: NDArray[numpy.int64], there: NDArray[numpy.int64]) -> tuple
     if table.shape[1] < 2:
         return 1.0, 0.0
     shares = table / table.sum(1, keepdims=True)
-    chance = float(stats.chi2_contingency(table, correction=False).pvalue)
-    return chance, float(abs(shares[0] - shares[1]).sum() / 2)
+    return chi_squared(table), float(abs(shares[0] - shares[1]).sum() / 2)
 
 
 def _quoted(name: str) -> str:

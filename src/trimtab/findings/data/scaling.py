@@ -6,9 +6,9 @@ Tables are scaled by trimtab itself. Knows columns and targets; it knows no netw
 import numpy
 from numpy.typing import NDArray
 
+from trimtab.findings.checked import Checked
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Effect, Finding, Remedy
-from trimtab.findings.outcome import Outcome
 from trimtab.text.wording import counted
 
 # How many times as many steps of gradient descent unscaled inputs may take: ten times as many epochs still end within
@@ -19,7 +19,7 @@ MOST_STEPS = 100.0
 FAR, LARGE = 3.0, 30.0
 
 
-def unscaled_inputs(record: TableRecord) -> Outcome:
+def unscaled_inputs(record: TableRecord) -> Checked:
     """Columns of the inputs differ so much in size, or lie so far from 0, that gradient descent becomes slow.
 
     Rule: steps of gradient descent go with the condition number of the matrix of second moments of the inputs and a one
@@ -67,7 +67,7 @@ def _condition(cells: NDArray[numpy.float64]) -> float:
     return float(values[0] / max(values[-1], 1e-14 * values[0]))
 
 
-def unscaled_target(record: TableRecord) -> Outcome:
+def unscaled_target(record: TableRecord) -> Checked:
     """The target is far from what a network gives at its start.
 
     Rule: a network's output starts near 0 with a spread near 1 [Glorot and Bengio 2010]. A finding is made where the

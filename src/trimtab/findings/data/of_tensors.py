@@ -1,0 +1,35 @@
+"""of_tensors: what is wrong with the rows that a network of one's own trains on, as far as their numbers alone tell.
+
+Knows the rules on data that need no training; tables have more (`before_training`).
+"""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from trimtab.findings.checked import together
+from trimtab.findings.data.classes import class_imbalance
+from trimtab.findings.data.copies import duplicate_rows
+from trimtab.findings.data.scaling import unscaled_inputs, unscaled_target
+from trimtab.findings.data.table_record import TableRecord
+from trimtab.findings.finding import Findings
+
+
+def of_tensors(
+    inputs: NDArray[Any], targets: NDArray[Any], *, valid: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    is_scaled_inside: bool = False,
+) -> Findings:  # fmt: skip
+    """What is wrong with `inputs` float [rows, columns] and `targets`, float [rows] or [rows, outputs] or int [rows]
+    classes, and with the `valid` rows beside them.
+
+    `is_scaled_inside`: the network scales its inputs itself, as one that begins with a normalisation does.
+    """
+    record = TableRecord.of_arrays(inputs, targets, valid=valid)
+    return together(
+        [
+            "The network scales its inputs itself." if is_scaled_inside else unscaled_inputs(record),
+            unscaled_target(record),
+            duplicate_rows(record),
+            class_imbalance(record),
+        ]
+    )
