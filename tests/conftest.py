@@ -12,9 +12,13 @@ import pytest
 os.environ["SCIPY_ARRAY_API"] = "1"
 # The width of whoever runs the tests: texts would break to fit it.
 os.environ.pop("COLUMNS", None)
-# Of several processes of tests, one for each core. Read by torch and BLAS when they are imported.
+# Of several processes of tests, one for each core. Read by torch, BLAS and polars when they are imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+# Before it compiles for the first time on a machine, torch's compiler has a program for each kind of vectors compiled
+# and tried, which takes as long as a step does. That g++ knows those of this processor is taken for granted here.
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
 
 FEW_EPOCHS = 12
