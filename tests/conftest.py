@@ -1,6 +1,7 @@
 """What tests share: the real data sets, where they are here at all; and the cores, where several tests run at once."""
 
 import fcntl
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,18 @@ LONGEST = (
     "export/test_table_script.py",
     "test_estimator_checks.py",
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """What is imported for the tests stays to the end: nothing of it is garbage, and looking through all of it for some
+    takes a second each time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
