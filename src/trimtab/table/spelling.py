@@ -126,8 +126,9 @@ def _looked_up(keys: pl.Series, own: pl.DataFrame) -> pl.Series:
     return keys.replace_strict(own["key"], own["place"], default=None, return_dtype=pl.Int64)
 
 
-# A table is read in batches, and each column of each batch asks for the same labels: those of this many columns.
-@lru_cache(maxsize=256)
+# A table is read in batches, and each column of each batch asks for the same labels. Of so many columns, a guess: where
+# each has a hundred thousand labels, their keys take a gigabyte.
+@lru_cache(maxsize=64)
 def _meanings_of(known: tuple[str, ...], precision: FloatKind) -> tuple[tuple[_Reading, pl.DataFrame], ...]:
     """By what cells and known labels are compared beyond their text, the strictest first: how cells are read, and
     which label each key is then; without the readings that know none."""
