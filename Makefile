@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
+# A process of tests, and each that a test starts, would compile all of this anew where Python is told to keep nothing.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: venv demo docs walkthrough test test-engine test-rest check bench speed rates faults
 
 venv: $(STAMP)

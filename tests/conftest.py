@@ -1,6 +1,7 @@
 """What tests share: the real data sets, where they are here at all; and the cores, where several tests run at once."""
 
 import fcntl
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,13 @@ import pytest
 os.environ["SCIPY_ARRAY_API"] = "1"
 # The width of whoever runs the tests: texts would break to fit it.
 os.environ.pop("COLUMNS", None)
-# Of several processes of tests, one for each core. Read by torch and BLAS when they are imported.
+# Of several processes of tests, one for each core. Read by torch, BLAS and polars when they are imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+# Before it compiles for the first time on a machine, torch's compiler has a program for each kind of vectors compiled
+# and tried, which takes as long as a step does. That g++ knows those of this processor is taken for granted here.
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
 
 FEW_EPOCHS = 12
@@ -33,6 +38,18 @@ LONGEST = (
     "export/test_table_script.py",
     "test_estimator_checks.py",
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """What is imported for the tests stays to the end: nothing of it is garbage, and looking through all of it for some
+    takes a second each time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

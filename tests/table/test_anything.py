@@ -118,9 +118,9 @@ def test_any_frame_with_any_options(data):
         check(prepared)
 
 
-@SETTINGS
-@given(st.data())
-def test_an_encoder_takes_any_cells_where_it_knows_the_columns(data):
+@pytest.fixture(scope="module")
+def encoder():
+    """That of a table with a column of each kind."""
     generator = np.random.default_rng(0)
     frame = pl.DataFrame(
         {
@@ -131,7 +131,12 @@ def test_an_encoder_takes_any_cells_where_it_knows_the_columns(data):
             "y": generator.normal(size=40),
         }
     )
-    encoder = prepare(frame, target="y").encoder
+    return prepare(frame, target="y").encoder
+
+
+@SETTINGS
+@given(data=st.data())
+def test_an_encoder_takes_any_cells_where_it_knows_the_columns(encoder, data):
     rows = data.draw(st.integers(0, 5))
     other = pl.DataFrame(
         [

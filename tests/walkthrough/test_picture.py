@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -119,6 +119,7 @@ def test_heat_is_lighter_where_low_and_crossed_out_where_not_finite() -> None:
     st.integers(40, 120),
     st.sampled_from(["", "x", "y", "xy"]),
 )
+@example([(0.0, 5e-324)], 40, "y")  # the least number there is has no half
 def test_text_is_ascii_and_as_wide_as_asked(places: list[tuple[float, float]], width: int, log: str) -> None:
     x, y = zip(*places, strict=True)
     text = text_of(picture(Points(x, y, "points"), Line(x, y, "line"), title="a title", log=log), width).plain

@@ -4,7 +4,10 @@ Knows the encoder of a model; it knows neither torch nor ONNX.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy
@@ -30,7 +33,9 @@ def cell_type(feature: Feature) -> CellType:
     return "number" if feature.type == "boolean" and may_be_missing else feature.type
 
 
-def spellings(labels: Labels) -> dict[str, int]:
+# A model's ONNX, its PT2 and their vocabulary ask for the same labels in turn; a call takes some 20 ms.
+@lru_cache(maxsize=64)
+def spellings(labels: Labels) -> Mapping[str, int]:
     """The code of every way in which a label, or a missing one, may be written; all other text has the code 0.
 
     As the encoder reads them: "1.0" is the label 1, "True" is true, "NA" is missing unless it is a label.
@@ -40,10 +45,11 @@ def spellings(labels: Labels) -> dict[str, int]:
     candidates = [*texts, *(f"{text}.0" for text in texts), *numbers, *texts_of_moments(labels.labels)]
     candidates = list(dict.fromkeys([*candidates, *_TRUTHS, *MISSING_MARKS]))
     codes, _, _ = labels.entry_of(polars.Series(candidates, dtype=polars.String))
-    return {text: int(code) for text, code in zip(candidates, codes, strict=True) if code != UNKNOWN}
+    return MappingProxyType({text: int(code) for text, code in zip(candidates, codes, strict=True) if code != UNKNOWN})
 
 
-def codes_of_cells(labels: Labels, cells: CellType) -> dict[Any, int]:
+@lru_cache(maxsize=64)
+def codes_of_cells(labels: Labels, cells: CellType) -> Mapping[Any, int]:
     """The code of each label as a cell of its type: text in every spelling, numbers by their value.
 
     A number with a fraction is there as the label says it and as each precision holds it.
@@ -56,7 +62,7 @@ def codes_of_cells(labels: Labels, cells: CellType) -> dict[Any, int]:
         known = [*exact.drop_nulls().to_list(), 0, 1]
     known = list(dict.fromkeys(known))
     codes, _, _ = labels.entry_of(polars.Series(known))
-    return {cell: int(code) for cell, code in zip(known, codes, strict=True) if code != UNKNOWN}
+    return MappingProxyType({cell: int(code) for cell, code in zip(known, codes, strict=True) if code != UNKNOWN})
 
 
 def rounded_codes(labels: Labels) -> dict[float, int]:
@@ -100,7 +106,7 @@ def vocabulary(model: Model) -> dict[str, Any]:
         about = {"name": feature.name, "type": cell_type(feature)}
         if feature.labels is not None:
             values = [list(pair) for pair in codes_of_cells(feature.labels, cell_type(feature)).items()]
-            about |= {"codes": spellings(feature.labels), "values": values, "unknown": UNKNOWN}
+            about |= {"codes": dict(spellings(feature.labels)), "values": values, "unknown": UNKNOWN}
             about |= {} if feature.labels.precision == "double" else {"precision": feature.labels.precision}
             categories.append({**about, "missing": code_of_missing(feature.labels)})
         elif feature.moments is not None:

@@ -66,6 +66,9 @@ class Labels(Document):
             precision=precision,
         )
 
+    def __hash__(self) -> int:
+        return hash((self.labels, self.pooled, self.has_missing, self.precision))
+
     @property
     def entries(self) -> int:
         """How many entries an embedding has: the unknown's (0), the missing's when there is one, one per label."""

@@ -5,7 +5,7 @@ Knows columns and text; it knows neither roles nor files.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import polars as pl
@@ -106,20 +106,38 @@ def find_labels(
 
 def _places(texts: pl.Series, known: pl.Series, precision: FloatKind) -> pl.Series:
     places = pl.Series([None] * len(texts), dtype=pl.Int64)
-    for read, read_known in _readings(known, precision):
+    exact = _of_one_label(known)
+    if exact.height:
+        places = _looked_up(texts, exact)
+    for read, own in _meanings_of(tuple(known), precision) if places.null_count() else ():
         if places.null_count() == 0:
             break
-        own = pl.DataFrame({"key": read_known(known), "place": np.arange(len(known))})
-        own = own.drop_nulls().filter(pl.col("key").is_unique())
-        if own.height:
-            found = read(texts).replace_strict(own["key"], own["place"], default=None, return_dtype=pl.Int64)
-            places = places.zip_with(places.is_not_null(), found)
+        places = places.zip_with(places.is_not_null(), _looked_up(read(texts), own))
     return places
 
 
+def _of_one_label(keys: pl.Series) -> pl.DataFrame:
+    """`key` and `place` of the labels whose key no other label has."""
+    keyed = pl.DataFrame({"key": keys, "place": np.arange(len(keys))})
+    return keyed.drop_nulls().filter(pl.col("key").is_unique())
+
+
+def _looked_up(keys: pl.Series, own: pl.DataFrame) -> pl.Series:
+    return keys.replace_strict(own["key"], own["place"], default=None, return_dtype=pl.Int64)
+
+
+# A table is read in batches, and each column of each batch asks for the same labels. Of so many columns, a guess: where
+# each has a hundred thousand labels, their keys take a gigabyte.
+@lru_cache(maxsize=64)
+def _meanings_of(known: tuple[str, ...], precision: FloatKind) -> tuple[tuple[_Reading, pl.DataFrame], ...]:
+    """By what cells and known labels are compared beyond their text, the strictest first: how cells are read, and
+    which label each key is then; without the readings that know none."""
+    labels = pl.Series("known", known, dtype=pl.String)
+    readings = [(read, _of_one_label(read_known(labels))) for read, read_known in _readings(labels, precision)]
+    return tuple((read, own) for read, own in readings if own.height)
+
+
 def _readings(known: pl.Series, precision: FloatKind) -> Iterator[tuple[_Reading, _Reading]]:
-    """What cells and known labels are compared by, the strictest first."""
-    yield _as_it_stands, _as_it_stands
     yield as_words, as_words
     yield as_values, _values_of_known
     read = partial(_as_rounded, precision="single" if precision == "double" else precision)
@@ -147,7 +165,11 @@ def as_values(text: pl.Series) -> pl.Series:
 
 def _as_rounded(text: pl.Series, precision: FloatKind) -> pl.Series:
     """The number that each text writes, as the text of what a column of `precision` makes of it; null for none."""
-    numbers = rounded(as_values(text).cast(pl.Float64).to_numpy(), precision)
+    return _text_of_rounded(as_values(text).cast(pl.Float64), precision)
+
+
+def _text_of_rounded(numbers: pl.Series, precision: FloatKind) -> pl.Series:
+    numbers = rounded(numbers.to_numpy(), precision)
     return text_of_reals(numbers.set(numbers.is_nan() | numbers.is_infinite(), None))
 
 
@@ -158,7 +180,7 @@ def _as_widened(text: pl.Series) -> pl.Series:
     """
     numbers = as_values(text).cast(pl.Float64)
     single = numbers.cast(pl.Float32)
-    short = _as_rounded(text, "single")
+    short = _text_of_rounded(numbers, "single")
     is_widened = (single.cast(pl.Float64) == numbers) & (numbers.floor() != numbers)
     return short.set(~(is_widened & (short != text_of_reals(numbers))).fill_null(False), None)
 
@@ -179,10 +201,6 @@ def _meanings(distinct: pl.Series) -> pl.Series:
 
 def _whole(text: pl.Series, pattern: str, digits: str) -> pl.Series:
     return text.str.replace(pattern, digits).str.replace("^-0$", "0")
-
-
-def _as_it_stands(text: pl.Series) -> pl.Series:
-    return text
 
 
 def _values_of_known(known: pl.Series) -> pl.Series:

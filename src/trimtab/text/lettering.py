@@ -109,7 +109,7 @@ def _range(picture: Chart, axis: str, given: tuple[float, float] | None) -> tupl
         return 1.0, 10.0
     low, high = float(values.min()), float(values.max())
     if low == high:
-        low, high = (low / 2, high * 2) if axis in picture.log else (low - 1, high + 1)
+        low, high = (low / 2 or low, high * 2) if axis in picture.log else (low - 1, high + 1)
     return low, high
 
 
