@@ -68,6 +68,7 @@ SAME_FACT: Mapping[str, frozenset[str]] = {
             "collapsed_to_constant",
             "exploding_gradients",
             "missing_zero_grad",
+            "outliers_dominate_loss",
         }
     ),
     "oscillating": frozenset({"diverged"}),

@@ -43,7 +43,7 @@ _KEPT_RISE = 0.15  # where the best weights were kept, it takes more to be worth
 _EARLY = 0.6  # of all epochs: the best lies before
 _STILL = 0.02  # what the last third of an unfinished training still takes off
 _RESTS = 0.08  # what the last third of a finished one takes off at most
-_BAD, _NO_GAP, _GAP_HELD_BACK = 0.4, 1.12, 1.3  # of a constant's error; validation beside training error
+_BAD, _NO_GAP, _GAP_HELD_BACK = 0.4, 1.1, 1.3  # of a constant's error; validation beside training error
 _REGULARISED = 0.15
 _BY_HEART, _POOR = 50.0, 0.5  # times; of a constant's error
 
@@ -73,7 +73,7 @@ def overfitting(record: TrainingRecord) -> Outcome:
                 "p": rise.p,
             },
         )
-    constant = record.facts.get("constant_error")
+    constant = constant_of(record)
     if not constant or not pair.is_evaluated or gap < _BY_HEART:
         return None
     share = level_at_end(pair.validation) / constant
@@ -309,7 +309,7 @@ def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float = _NO
     pair, why = _pair(record)
     if pair is None:
         return why
-    constant = record.facts.get("constant_error")
+    constant = constant_of(record)
     start = constant if constant and pair.is_evaluated else float(max(pair.train[0], pair.validation[0]))
     own_gap = gap_of(pair)
     fall = fall_at_end(Course(pair.epochs, pair.train))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome
 from trimtab.findings.judged import course_of, errors_of, has_numbers, is_scored_by_metric, pair_of
 from trimtab.findings.remedies import by_knobs
-from trimtab.findings.shapes import SURE, pace_of
+from trimtab.findings.shapes import SURE, learning_of, pace_of
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.trends import level_at_end, smooth, trend
 from trimtab.findings.words import epochs_of, percent
@@ -100,7 +100,7 @@ def collapsed_to_constant(record: TrainingRecord) -> Outcome:
         pair = pair_of(record)
         error = math.nan if pair is None else float(smooth(pair.validation, 3).min())
         is_no_better = constant is None or not error < _NO_BETTER * constant
-        if spread >= _ALIKE or not is_no_better or pace_of(course_of(record, record.train_loss)) > _UNDER_WAY:
+        if spread >= _ALIKE or not is_no_better or pace_of(learning_of(record)) > _UNDER_WAY:
             return None
         return _collapsed(f"they differ by {percent(spread)} of what the truth does", {"prediction_spread": spread})
     course = course_of(record, record.train_loss)

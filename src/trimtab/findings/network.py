@@ -203,7 +203,7 @@ def missing_zero_grad(record: TrainingRecord) -> Outcome:
 
 
 _ADDS_SOON, _THROUGH_DEAD = 1.2, 1e-5
-_DEAD, _SATURATED, _VANISHED, _EXPLODED, _FAR_OFF = 0.8, 0.5, 12.0, 1000.0, 2.0
+_DEAD, _SATURATED, _VANISHED, _EXPLODED, _FAR_OFF = 0.8, 0.25, 12.0, 1000.0, 1.5
 _PILED, _BEYOND, _TIED, _NEARLY, _OFF, _ADDED, _AT_A_BOUND = 0.05, 0.05, 0.05, 0.97, 0.03, 2.5, 0.01
 
 

@@ -12,8 +12,10 @@ from trimtab.findings.judged import Course, course_of, errors_of, has_numbers, p
 from trimtab.findings.remedies import by_knobs
 from trimtab.findings.shapes import (
     FEWEST,
+    constant_of,
     fall_at_end,
     jumps_of,
+    learning_of,
     longest_update,
     number_of,
     pace_of,
@@ -31,7 +33,7 @@ from trimtab.training.run import NOT_FINITE
 
 NO_TRAINING = "no training loss"
 # The loss has left for good where it ends so many times above where it began.
-_LOST = 1.5
+_LOST, _FAR_LOST = 1.5, 5.0
 # Of the loss's level, from epoch to epoch; of the validation error's, under updates that are too long.
 _JUMPS, _SWINGS, _SWINGS_OF_OTHERS = 0.25, 0.25, 0.075
 _LONG_STEPS, _TINY = 0.06, 3e-4  # length of an update beside the weights: at its largest, and in the second half
@@ -86,7 +88,7 @@ def learning_rate_too_large(record: TrainingRecord) -> Outcome:
     if longest is not None and longest >= _LONG_STEPS:
         words = f"Steps are so long that a single one changes the weights by {percent(longest)}"
         return _too_large(record, words, evidence, "medium")
-    start = 0.0 if record.knobs.get("loss") == "quantile" else start_beside_constant(record)
+    start = start_beside_constant(record)
     if longest is not None and longest >= _LONG_AT_LEAST and start >= _FAR_OFF:
         words = f"Steps are so long that the first epoch ends with {times(start)} the error of a constant prediction"
         return _too_large(record, words, evidence | {"start": start}, "medium")
@@ -105,7 +107,7 @@ def learning_rate_too_small(record: TrainingRecord) -> Outcome:
         return NotChecked("learning_rate_too_small", NO_TRAINING)
     if len(course) < _FEW:
         return NotChecked("learning_rate_too_small", f"fewer than {_FEW} evaluated epochs")
-    pace, ratio = pace_of(course), signal_of(record, "update_ratio")
+    pace, ratio = pace_of(learning_of(record)), signal_of(record, "update_ratio")
     validation = course_of(record, errors_of(record))
     gains = not len(validation) or still_gains(validation) is not None
     creeps = pace > _CREEPS or (gains and (pace > _STILL_CREEPS or (ratio is not None and ratio < _TINY and pace > 0)))
@@ -214,7 +216,7 @@ def slow_optimizer(record: TrainingRecord) -> Outcome:
         return NotChecked("slow_optimizer", NO_TRAINING)
     if name not in _SLOW or len(course) < FEWEST:
         return None
-    fall, validation = fall_at_end(course), course_of(record, errors_of(record))
+    fall, validation = fall_at_end(learning_of(record)), course_of(record, errors_of(record))
     if len(validation) and still_gains(validation) is None:
         return None
     if (fall is None or -fall.change < _FALLS) or isinstance(diverged(record), Finding):
@@ -243,7 +245,7 @@ def _jumps(record: TrainingRecord) -> float:
     return max(jumps, jumps_of(Course(pair.epochs, pair.train), beside=beside))
 
 
-_NOTHING = 0.02
+_NOTHING = 0.1
 
 
 def _spoken(name: str) -> str:
@@ -262,12 +264,12 @@ def _ends_lost(record: TrainingRecord, losses: numpy.ndarray) -> bool:
 
 
 def _beside_a_constant(record: TrainingRecord) -> float:
-    """The training error at the end beside that of a constant; 0 where it is not known, or still falls."""
-    constant, pair = record.facts.get("constant_error"), pair_of(record)
+    """The training error at the end beside that of a constant; 0 where it is not known, or comes down to it again."""
+    constant, pair = constant_of(record), pair_of(record)
     if not constant or pair is None or not pair.is_evaluated:
         return 0.0
-    course = Course(pair.epochs, pair.train)
-    return 0.0 if fall_at_end(course) is not None else level_at_end(pair.train) / constant
+    beside = level_at_end(pair.train) / constant
+    return 0.0 if beside < _FAR_LOST and fall_at_end(Course(pair.epochs, pair.train)) is not None else beside
 
 
 def _lost(record: TrainingRecord, statement: str, evidence: dict[str, Any]) -> Finding:

@@ -17,7 +17,7 @@ from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
 SURE = 0.01
 # Evaluations below which no shape is told: of five, one order alone is as sure as that (1 of 120).
 FEWEST = 5
-_BEYOND_NOISE, _END, _STEPS, _NOISE_TOLD = 3.0, 7, 8.0, 8
+_BEYOND_NOISE, _END, _STEPS, _NOISE_TOLD, _STRETCH = 3.0, 7, 8.0, 12, 8
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ def rise_of(course: Course) -> Rise | None:
 
 
 def fall_at_end(course: Course) -> Trend | None:
-    """The significant fall over the last third, as a (negative) share of the level at the end; None where there is none
-    beyond noise."""
+    """The significant fall over the last third, eight entries at least, as a (negative) share of the level at the end;
+    None where there is none beyond noise."""
     if len(course) < FEWEST:
         return None
-    last = max(FEWEST, len(course) // 3)
+    last = max(_STRETCH, len(course) // 3)
     epochs, errors = course.epochs[-last:], course.values[-last:]
     found, level = trend(epochs, errors), level_at_end(errors)
     # Differences of so few entries are the bend of the curve rather than its noise; the test alone has to do.
@@ -125,12 +125,30 @@ def number_of(record: TrainingRecord, knob: str) -> float | None:
     return float(value) if is_number else None
 
 
+def constant_of(record: TrainingRecord) -> float | None:
+    """What a prediction that knows nothing comes to: that of the best constant, or of equal probabilities where that is
+    more: with rare classes a constant is nearly right. None where it is not known, or the loss aims elsewhere."""
+    constant = record.facts.get("constant_error")
+    if not constant or record.knobs.get("loss") == "quantile":
+        return None
+    classes = record.facts.get("outputs", 0.0) if record.task == "classification" else 0.0
+    return max(constant, math.log(classes)) if classes > 1 else constant
+
+
 def start_beside_constant(record: TrainingRecord) -> float:
-    """The first training error beside that of a constant prediction; 0 where it is not known."""
-    constant, pair = record.facts.get("constant_error"), pair_of(record)
+    """The first training error beside that of a prediction that knows nothing; 0 where it is not known."""
+    constant, pair = constant_of(record), pair_of(record)
     if not constant or pair is None or not pair.is_evaluated:
         return 0.0
     return float(pair.train[0] / constant)
+
+
+def learning_of(record: TrainingRecord) -> Course:
+    """How training rows are fitted: by the metric in evaluation mode where there is one, else the training loss."""
+    pair = pair_of(record)
+    if pair is not None and pair.is_evaluated:
+        return Course(pair.epochs, pair.train)
+    return course_of(record, record.train_loss)
 
 
 def gap_of(pair: Pair) -> float:
