@@ -16,6 +16,7 @@ from trimtab.findings.remedies import by_knobs
 from trimtab.findings.shapes import (
     FEWEST,
     Rise,
+    constant_of,
     fall_at_end,
     gap_of,
     number_of,
