@@ -11,8 +11,8 @@ from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Effect, Finding, Remedy
 from trimtab.text.wording import counted
 
-# How many times as many steps of gradient descent unscaled inputs may take: of 400 sets of up to 29 columns with spreads
-# of 0.5 to 2 and means of -1 to 1, with which nobody would find fault, the worst took 204 times as many.
+# How many times as many steps of gradient descent inputs may take: of 400 sets of up to 29 columns with spreads
+# of 0.5 to 2 and means of -1 to 1, with which nobody finds fault, the worst took 204 times as many.
 MOST_STEPS = 210.0
 # Targets this many times their spread away from 0, or so many times larger or smaller than what a network gives at its
 # start (about 1), are not soon reached at a rate of 0.001: 1,000 steps of Adam move an output by about 1.
