@@ -149,7 +149,8 @@ def gain_within_noise(record: SearchRecord) -> Checked:
         )
     said, metric = _said(_share(beside), *_ends(beside)), record.error_in_words
     if beside.gain.verdict == BETTER:
-        return f"The search has gained on the default network: its error ({metric}) is {said} of its own smaller."
+        of_default = _said(*(each / (1 + _share(beside)) for each in (_share(beside), *_ends(beside))))
+        return f"The search has gained on the default network: its error ({metric}) is {of_default} smaller."
     if beside.gain.verdict == WORSE:
         return _nothing_gained(record, "The default network is better than what the search has found.", beside)
     return _nothing_gained(

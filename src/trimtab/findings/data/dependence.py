@@ -58,7 +58,7 @@ def belongs_together(record: TableRecord, *, seed: int = 0) -> Iterator[Checked]
     they give each other away.
 
     Rule: boosted trees predict every row out of fold, with rows held out by chance, and with stretches of time, or
-    groups, held out whole; the loss of a row grows by more than 5 % from one to the other, in a one-sided t test over
+    groups, held out whole; the loss of a row (absolute, of ranks) grows by more than 5 % from one to the other, in a one-sided t test over
     forty stretches, or over the groups (p < 0.0001). Trees do not learn hundreds of groups by heart, as an embedding
     does: where groups are told by the columns, the mean residual of a group's other rows, shrunk as variance components
     say, is added to predictions by chance. Time is the first column of moments. Groups are those of a column
@@ -149,7 +149,8 @@ def _growths(
     """By which share the loss out of fold grows where rows that belong together are held out together, and its
     p-value."""
     targets, classes = record.targets[rows], 0 if record.task == "regression" else len(record.labels)
-    truth = numpy.eye(classes)[targets] if classes else targets / numpy.maximum(1e-300, targets.std(0))
+    # Ranks: a few huge values would make errors of whole stretches of time.
+    truth = numpy.eye(classes)[targets] if classes else stats.rankdata(targets, axis=0) / len(targets)
     design, generator = design_of([column.at(rows) for column in _columns(record)]), numpy.random.default_rng(seed)
 
     def predicted(folds: Any) -> Floats:

@@ -21,7 +21,7 @@ from trimtab.text.wording import counted
 
 MOST_ROWS, FEWEST_ROWS = 2_000, 50
 # What a column has to explain alone, and how much of what all others together leave open it may leave open at most.
-ALONE, LEFT_OPEN = 0.95, 0.2
+ALONE, LEFT_OPEN = 0.95, 0.5
 # What the parts of a column explain at least of a target that all of it explains: half (a guess, on the low side).
 WORTH_A_LOOK = 0.5
 # What a column explains to be "nearly perfect".
@@ -36,7 +36,7 @@ def tells_the_target(record: TableRecord, *, seed: int = 0) -> Checked:
 
     Rule: from each column alone the rank of the target (or its class) is predicted out of fold by a tree of 64 leaves,
     by the label's mean where it holds labels. A column is suspected that explains 95 % of the squared error (Brier's
-    for classes) and leaves open at most a fifth of what boosted trees on all columns together leave open that explain
+    for classes) and leaves open at most half of what boosted trees on all columns together leave open that explain
     less alone: what has one cause, or several alike, is no leak. Whether the column is known when a prediction is made
     only the user can say: the statement says what it explains.
     """
