@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Severity
-from trimtab.findings.judged import Course, Pair, course_of, errors_of, measure_of, pair_of
+from trimtab.findings.judged import Course, Pair, course_of, error_of, errors_of, measure_of, pair_of
 from trimtab.findings.remedies import by_knobs
 from trimtab.findings.shapes import (
     FEWEST,
@@ -162,7 +162,7 @@ def best_weights_not_restored(record: TrainingRecord) -> Outcome:
     return Finding(
         "best_weights_not_restored",
         "high" if share > 0.2 else "medium",
-        f"The weights of epoch {course.epochs[kept]:g} were kept, although the {measure_of(record)} on validation rows "
+        f"The weights of epoch {course.epochs[kept]:g} were kept, although the {error_of(record)} on validation rows "
         f"was {percent(share)} worse there than at epoch {course.epochs[best]:g}.",
         {"kept": float(course.epochs[kept]), "best_epoch": float(course.epochs[best]), "rise": share},
         Effect(f"The error is about {percent(share)} larger than it could be (read off the curve).", share),
@@ -188,7 +188,7 @@ def stopped_too_early(record: TrainingRecord) -> Outcome:
     return Finding(
         "stopped_too_early",
         "high" if fall.change < -0.2 else "medium",
-        f"Training ended after {epochs_of(last)} although the {measure_of(record)} on validation rows was still "
+        f"Training ended after {epochs_of(last)} although the {error_of(record)} on validation rows was still "
         f"falling, by {percent(-fall.change)} over the last third of them.",
         {"last_epoch": last, "fall": -fall.change, "p": fall.p},
         Effect(f"As much training again lowers the error by some {percent(-fall.change)} (estimated from the slope).",

@@ -80,6 +80,12 @@ def measure_of(record: TrainingRecord) -> str:
     return (record.metric or "score") if is_scored_by_metric(record) else "loss"
 
 
+def error_of(record: TrainingRecord) -> str:
+    """What it is called where it is spoken of as falling: "rmse", or "error (1 - accuracy)"."""
+    name = measure_of(record)
+    return f"error (1 - {name})" if is_scored_by_metric(record) and record.greater_is_better else name
+
+
 def has_numbers(values: Curve | None) -> bool:
     return values is not None and bool(numpy.isfinite(values).any())
 

@@ -38,11 +38,12 @@ def print_findings(
 def print_finding(console: Console, finding: Finding, *, has_evidence: bool = False) -> None:
     """What is wrong, what it costs and what to change, on a line each."""
     how = listed([each for each in (finding.remedy.flag, finding.remedy.code) if each], "or")
-    tail = "measured" if finding.effect.is_measured else "estimated"
+    text = finding.effect.text
+    tail = " (measured)" if finding.effect.is_measured else "" if "estimated" in text else " (estimated)"
     say(console, f"  {finding.id} ({finding.severity}): {finding.statement}", indent="    ")
     if has_evidence and finding.evidence:
         say(console, f"    evidence: {_in_words(finding.evidence)}", indent="      ")
-    say(console, f"    effect: {sentence(finding.effect.text)} ({tail})", indent="      ")
+    say(console, f"    effect: {sentence(text)}{tail}", indent="      ")
     tried = finding.remedy.tried
     if tried is not None:
         ends = f"[{number(tried.low)}, {number(tried.high)}]"
