@@ -121,8 +121,9 @@ def rate_of(record: TrainingRecord) -> float | None:
 def number_of(record: TrainingRecord, knob: str) -> float | None:
     """A knob that is a number, where it is known."""
     value = record.knobs.get(knob)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 def constant_of(record: TrainingRecord) -> float | None:
