@@ -10,7 +10,9 @@ from benchmarks.counterfactuals import simulated, trained
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.counterfactuals", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.counterfactuals", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--simulated", type=int, default=1_000, help="studies of simulated scores")
     parser.add_argument("--trained", type=int, default=100, help="studies of real trainings")
     options = parser.parse_args()

@@ -39,7 +39,7 @@ def network(
         for layer in made:
             if isinstance(layer, nn.Linear):
                 layer.weight.mul_(gain)
-        for layer in made[:-1]:
+        for layer in list(made)[:-1]:
             if isinstance(layer, nn.Linear) and layer.out_features != outputs:
                 layer.bias.add_(shift)
     return made

@@ -3,6 +3,7 @@ they are at hand. Inputs and targets of numbers are standardised. Knows no netwo
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy
 import polars
@@ -104,7 +105,7 @@ def _of_table(table) -> Task:
     return _task(table.name, cells, y, table.is_regression)
 
 
-def _task(name: str, inputs: numpy.ndarray, y: numpy.ndarray, is_regression: bool) -> Task:
+def _task(name: str, inputs: Any, y: Any, is_regression: bool) -> Task:
     order = numpy.random.default_rng(0).permutation(len(y))[:MOST_ROWS]
     inputs, y = numpy.asarray(inputs, float)[order], numpy.asarray(y)[order]
     inputs = (inputs - inputs.mean(0)) / numpy.maximum(inputs.std(0), 1e-9)

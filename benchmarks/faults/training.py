@@ -40,7 +40,7 @@ def trained(setups: Sequence[Setup], tasks: dict[str, Task], cache: Path) -> dic
         groups.setdefault(each.group, []).append(each)
     for (name, _), members in groups.items():
         for each, (record, told) in zip(members, _group(members, tasks[name]), strict=True):
-            numpy.savez(cache / f"{each.key}.npz", **told)
+            numpy.savez(cache / f"{each.key}.npz", **told)  # type: ignore[arg-type]
             (cache / f"{each.key}.json").write_text(json.dumps(_document(record)))
     return {each.key: read(each.key, cache) for each in setups}
 
@@ -50,7 +50,7 @@ def read(key: str, cache: Path) -> TrainingRecord:
     record, told = _record(json.loads((cache / f"{key}.json").read_text())), predicted(key, cache)
     if not told:
         return record
-    metric = metric_for(record.metric, record.task, int(record.facts["outputs"]))
+    metric = metric_for(record.metric, record.task, int(record.facts["outputs"]))  # type: ignore[arg-type]
     truth, of_train = (torch.from_numpy(told[name]) for name in ("truth", "trained"))
     return replace(record, facts={**record.facts, **facts_of(told["predictions"], truth, of_train, metric)})
 

@@ -59,11 +59,12 @@ def belongs_together(record: TableRecord, *, seed: int = 0) -> Iterator[Checked]
 
     Rule: boosted trees predict every row out of fold, with rows held out by chance, and with stretches of time, or
     groups, held out whole; the loss of a row (absolute, of ranks) grows by more than 5 % from one to the other, in a
-    one-sided t test over forty stretches, or over the groups (p < 0.0001). Trees do not learn hundreds of groups by heart, as an embedding
-    does: where groups are told by the columns, the mean residual of a group's other rows, shrunk as variance components
-    say, is added to predictions by chance. Time is the first column of moments. Groups are those of a column
-    by its name ("customer_id"), or because some number with many values has one only within each of its labels. It
-    costs nothing where rows to come are of the same times and groups; else the score is too good by that much.
+    one-sided t test over forty stretches, or over the groups (p < 0.0001). Trees do not learn hundreds of groups by
+    heart, as an embedding does: where groups are told by the columns, the mean residual of a group's other rows, shrunk
+    as variance components say, is added to predictions by chance. Time is the first column of moments. Groups are those
+    of a column by its name ("customer_id"), or because some number with many values has one only within each of its
+    labels. It costs nothing where rows to come are of the same times and groups; else the score is too good by that
+    much.
     """
     if record.split != "random" or not record.features:
         return
