@@ -234,7 +234,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "model.model:Model.load",
         "model.model:os.replace",
         "studies.table_work:TableWork._result",
-        "studies.table_work:edge_notices",
+        "studies.table_work:edges",
     ),
     "tune_within_a_budget": (
         "tuning.proposer:Proposer.propose",

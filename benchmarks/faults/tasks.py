@@ -81,7 +81,7 @@ def _synthetic() -> list[Task]:
         _task("circles", *datasets.make_circles(rows, noise=0.15, factor=0.5, random_state=0), False),
         _task("blobs", *datasets.make_classification(
             rows, 20, n_informative=8, n_classes=4, flip_y=0.05, random_state=0), False),
-        _task("two", *datasets.make_classification(rows, 15, n_informative=5, flip_y=0.1, random_state=1), False),
+        _task("two", *datasets.make_classification(rows, 15, n_informative=5, flip_y=0.1, random_state=1), False),  # type: ignore
     ]  # fmt: skip
 
 

@@ -381,7 +381,7 @@ def test_a_model_for_later_times_is_trained_on_all_rows_but_the_test_ones(forwar
 
 def test_rows_of_another_law_are_no_sign_of_divergence(tmp_path):
     """Windows before a break learn one law to the end; no network can learn two that contradict each other so well."""
-    frame = table(rows=200).with_columns(y=polars.when(polars.col("t") < 170).then("y").otherwise(-polars.col("y")))
+    frame = table(rows=200).with_columns(y=polars.when(polars.col("t") < 180).then("y").otherwise(-polars.col("y")))
     engine, data, folder, record, _ = scored(config(stopping=Stopping("none")), tmp_path, frame, split="time:t")
     bounds = [Refit(engine, data, folder, seed=0, goes_forward=forward)._bound(record) for forward in (False, True)]
     assert bounds[1] > 2 * bounds[0]

@@ -82,7 +82,7 @@ def study(test: dict | None, **news: Any) -> Any:
         "trials": 41, "runs": 205, "seconds": 44.6, "rows": {"train": 659, "valid": 165, "test": 206}, "winner": 3,
         "ensemble": [{"trial": 9, "share": 0.6}, {"trial": 3, "share": 0.4}], **news,
     }  # fmt: skip
-    return SimpleNamespace(words="AdamW, learning rate 0.003", summary=lambda: result)
+    return SimpleNamespace(words="AdamW, learning rate 0.003", worth=(), summary=lambda: result)
 
 
 def summary_of(test: dict | None, width: int | None = None, **news: Any) -> str:
@@ -110,7 +110,7 @@ def test_own_networks_are_told_with_the_seconds_of_all_calls() -> None:
         "out": "runs/net", "validation": {"mse": 0.5}, "test": None, "rows": {"valid": 1}, "trials": 4, "runs": 4,
         "seconds": 2.0, "calls": 2, "seconds_in_all": 31.0,
     }  # fmt: skip
-    text = summary_in_text(SimpleNamespace(words="Adam", summary=lambda: result))  # type: ignore[arg-type]
+    text = summary_in_text(SimpleNamespace(words="Adam", worth=(), summary=lambda: result))  # type: ignore[arg-type]
     assert text.endswith("Study:  runs/net  (4 trials, 4 runs in 31 s, 2 calls)")
     assert "validation, 1 row" in text
 

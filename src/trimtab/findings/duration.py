@@ -28,6 +28,7 @@ from trimtab.findings.shapes import (
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.trends import level_at_end, noise, smooth
 from trimtab.findings.words import epochs_of, percent
+from trimtab.knobs.effects import is_read
 from trimtab.text.wording import counted
 from trimtab.training.run import ALL_EPOCHS, STOPPED_EARLY
 
@@ -341,7 +342,9 @@ def _holds_back(record: TrainingRecord) -> str | None:
     """What strong regularisation there is, in words; None where there is none."""
     dropout, smoothing = number_of(record, "dropout") or 0.0, number_of(record, "label_smoothing") or 0.0
     decay, rate = number_of(record, "weight_decay") or 0.0, rate_of(record) or 0.0
-    adapts = record.knobs.get("optimizer") in ("adam", "rmsprop", "adagrad")
+    optimizer = record.knobs.get("optimizer")
+    # In these the decay is a part of the gradient, and divided with it.
+    adapts = optimizer is not None and optimizer != "adamw" and is_read("epsilon", {"optimizer": optimizer})
     if dropout >= _STRONG_DROPOUT:
         return f"dropout of {percent(dropout)}"
     if decay >= (_STRONG_L2 if adapts else _STRONG_DECAY) and (adapts or rate * decay >= _TAKES_OFF):

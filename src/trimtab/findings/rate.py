@@ -28,6 +28,8 @@ from trimtab.findings.shapes import (
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.trends import level_at_end, smooth
 from trimtab.findings.words import epochs_of, percent, times
+from trimtab.knobs.effects import is_read
+from trimtab.knobs.table import KNOBS, OPTIMIZERS
 from trimtab.text.wording import counted
 from trimtab.training.run import NOT_FINITE
 
@@ -44,7 +46,8 @@ _SMALL_BATCH, _TINY_BATCH, _RESTLESS, _MOSTLY_NOISE = 8, 4, 0.1, 3.0  # rows; of
 # A rate is told from a training that was merely short by its later epochs.
 _FEW = 12
 _FALLS = 0.002  # of the loss, in the last third
-_SLOW = ("gd", "sgd", "adagrad")
+# Those without any momentum, of the gradient or of its square.
+_SLOW = [n for n in OPTIMIZERS if not any(is_read(knob, {"optimizer": n}) for knob in ("momentum", "second_decay"))]
 
 
 def diverged(record: TrainingRecord) -> Outcome:
@@ -249,7 +252,8 @@ _NOTHING = 0.1
 
 
 def _spoken(name: str) -> str:
-    return {"gd": "Gradient descent", "sgd": "SGD", "adagrad": "Adagrad"}[name]
+    words = KNOBS["optimizer"].option(name).words
+    return words[0].upper() + words[1:]
 
 
 def _ends_lost(record: TrainingRecord, losses: numpy.ndarray) -> bool:

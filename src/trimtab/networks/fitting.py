@@ -353,6 +353,8 @@ class Fitting:
             return None
         data = self.training_data
         truth = data.truth(data.folds[0].validation).cpu().numpy()
+        if len(truth) != len(record.predictions):
+            return None  # no epoch had a finite score: nothing was predicted
         return outliers_dominate_loss(truth, record.predictions, record.request.config.loss.name)
 
     def error_of(self, shown: float) -> float:

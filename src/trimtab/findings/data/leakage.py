@@ -124,7 +124,7 @@ def _left_by(column: Column, truth: Floats, folds: Any) -> float:
 def _from_number(column: Column, truth: Floats, train: Rows, valid: Rows) -> Floats:
     from sklearn.tree import DecisionTreeRegressor
 
-    tree = DecisionTreeRegressor(max_leaf_nodes=64, min_samples_leaf=3)
+    tree = DecisionTreeRegressor(max_leaf_nodes=64, min_samples_leaf=3, random_state=0)
     tree.fit(column.values[train, None], truth[train])
     return tree.predict(column.values[valid, None]).reshape(len(valid), -1)
 

@@ -170,8 +170,9 @@ def _optimizers_at_winners_rate(winner: Config, variable: Variable) -> list[Alte
 def _other_optimizers(winner: Config) -> list[str]:
     if winner.optimizer.name == CUSTOM:
         return []
-    telling = ("adam", "sgd", "adamw", "momentum")
-    others = [*telling, *(name for name in OPTIMIZERS if name not in telling)]
+    # The two that everybody asks about first; last the one that takes all rows at each step, another structure.
+    telling = ("adam", "sgd")
+    others = sorted(OPTIMIZERS, key=lambda name: (name not in telling, name == "gd"))
     # Without weight decay these two are one.
     twin = {"adam": "adamw", "adamw": "adam"}.get(winner.optimizer.name) if not winner.optimizer.weight_decay else None
     return [name for name in others if name not in (winner.optimizer.name, twin)]
@@ -203,7 +204,7 @@ def _scaled(winner: Config, knob: str, factors: Sequence[float], value: int) -> 
 
 
 def _schedules(winner: Config, variable: Variable) -> list[Alternative]:
-    telling = ("constant", "cosine", "one_cycle")
+    telling = ("constant", "cosine")
     names = [*telling, *(name for name in SCHEDULES if name not in telling)]
     return [
         Alternative("schedule", name, replace(winner, schedule=Schedule(name)))
