@@ -6,7 +6,7 @@ weight and none has to be copied. Knows single layers; it knows no networks and 
 
 import copy
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,8 @@ from trimtab.training.programs.program import Buffers, Masks
 from trimtab.training.randomness import another_key, keep_mask, place_numbers, threshold_of
 
 Units = Float[Tensor, "lanes units batch"]
+# What a layer gives back, which may be of another number of units than it was given.
+OtherUnits = Float[Tensor, "lanes other_units batch"]
 # Element by element, without parameters and random numbers: how their inputs lie in memory does not matter to them.
 ELEMENTWISE = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Tanh,
@@ -23,14 +25,15 @@ ELEMENTWISE = (
 )  # fmt: skip
 
 
+@runtime_checkable
 class LaneLayer(Protocol):
     """A layer of every lane. Where autograd does not watch, `derived` takes back the latest `outputs` of a step."""
 
-    def outputs(self, x: Units, parameters: Buffers, masks: Masks | None) -> Units:
+    def outputs(self, x: Units, parameters: Buffers, masks: Masks | None) -> OtherUnits:
         """What the layer makes of `x`; in training mode where there are `masks`."""
         ...
 
-    def derived(self, slope: Units, parameters: Buffers, gradient: Buffers) -> Units:
+    def derived(self, slope: Units, parameters: Buffers, gradient: Buffers) -> OtherUnits:
         """The derivative by `x` from that by the outputs, which it may write over; the derivatives by its own
         parameters go into `gradient` by name."""
         ...
@@ -45,7 +48,7 @@ class LaneLinear:
         self._outputs, self._slope, self._gradient = _Room(), _Room(), _Room()
         self._x: Tensor | None = None
 
-    def outputs(self, x: Units, parameters: Buffers, masks: Masks | None) -> Units:
+    def outputs(self, x: Units, parameters: Buffers, masks: Masks | None) -> OtherUnits:
         weight = parameters[self.weight]
         out = None
         if not torch.is_grad_enabled():
@@ -53,7 +56,7 @@ class LaneLinear:
             out = None if self.is_last else self._outputs.of(x, (x.shape[0], weight.shape[1], x.shape[2]))
         return linear(x, weight, parameters.get(self.bias), out)
 
-    def derived(self, slope: Units, parameters: Buffers, gradient: Buffers) -> Units:
+    def derived(self, slope: Units, parameters: Buffers, gradient: Buffers) -> OtherUnits:
         assert self._x is not None
         weight = parameters[self.weight]
         out = self._gradient.of(slope, weight.shape)
@@ -168,7 +171,7 @@ class _Room:
         return self._view
 
 
-def linear(x: Units, weight: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Units:
+def linear(x: Units, weight: Tensor, bias: Tensor | None, out: Tensor | None = None) -> OtherUnits:
     """Each lane's `weight` `[lanes, outputs, units]` times `x`, plus its `bias` `[lanes, outputs]`."""
     if bias is None:
         return torch.bmm(weight, x, out=out)
