@@ -71,6 +71,8 @@ def _synthetic() -> list[Task]:
     wave = numpy.sin(3 * x[:, 0]) * x[:, 1] + 0.2 * rng.normal(size=rows)
     linear = rng.normal(size=(rows, 10))
     noisy = linear @ rng.normal(size=10) + 2.0 * rng.normal(size=rows)
+    four = datasets.make_classification(rows, 20, n_informative=8, n_classes=4, flip_y=0.05, random_state=0)
+    two = datasets.make_classification(rows, 15, n_informative=5, flip_y=0.1, random_state=1)
     return [
         _task("friedman1", *datasets.make_friedman1(rows, noise=1.0, random_state=0), True),
         _task("friedman2", *datasets.make_friedman2(rows, noise=50.0, random_state=0), True),
@@ -79,10 +81,9 @@ def _synthetic() -> list[Task]:
         _task("linear", linear, noisy, True),
         _task("moons", *datasets.make_moons(rows, noise=0.25, random_state=0), False),
         _task("circles", *datasets.make_circles(rows, noise=0.15, factor=0.5, random_state=0), False),
-        _task("blobs", *datasets.make_classification(
-            rows, 20, n_informative=8, n_classes=4, flip_y=0.05, random_state=0), False),
-        _task("two", *datasets.make_classification(rows, 15, n_informative=5, flip_y=0.1, random_state=1), False),  # type: ignore
-    ]  # fmt: skip
+        _task("blobs", four[0], four[1], False),
+        _task("two", two[0], two[1], False),
+    ]
 
 
 def _development(folder: Path) -> list[Task]:

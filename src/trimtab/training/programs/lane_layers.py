@@ -143,7 +143,7 @@ class LaneDropout:
         mask = keep_mask(places, key.view(-1, 1, 1), threshold.view(-1, 1, 1))
         return (mask * (1 / (1 - rate.view(-1, 1, 1)))).to(x.dtype)
 
-    def _place_numbers(self, units: int, batch: int, device: torch.device) -> Tensor:
+    def _place_numbers(self, units: int, batch: int | torch.SymInt, device: torch.device) -> Tensor:
         if not isinstance(batch, int):  # traced for a compiler: a batch of any size
             return place_numbers((batch, units), device).T
         if (batch, units) not in self._places:
