@@ -103,9 +103,9 @@ def row_order(rows: int, *, seed: int, fold: int, epoch: int) -> numpy.ndarray:
     return numpy.random.Generator(numpy.random.Philox(number_from("rows", seed, fold, epoch))).permutation(rows)
 
 
-def place_numbers(shape: tuple[int, ...], device: torch.device) -> Int[Tensor, "..."]:
+def place_numbers(shape: tuple[int | torch.SymInt, ...], device: torch.device) -> Int[Tensor, "..."]:
     """A scrambled 32-bit number for each place of one lane's activations; the same for every lane."""
-    places = torch.arange(math.prod(shape), dtype=torch.int32, device=device)
+    places = torch.arange(math.prod(shape), dtype=torch.int32, device=device)  # type: ignore[call-overload]
     places = _scramble(_scramble(places * _ODD + 1))
     return places.view(shape)
 

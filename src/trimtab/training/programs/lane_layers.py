@@ -145,7 +145,7 @@ class LaneDropout:
 
     def _place_numbers(self, units: int, batch: int | torch.SymInt, device: torch.device) -> Tensor:
         if not isinstance(batch, int):  # traced for a compiler: a batch of any size
-            return place_numbers((batch, units), device).T  # type: ignore[arg-type]
+            return place_numbers((batch, units), device).T
         if (batch, units) not in self._places:
             self._places[batch, units] = place_numbers((batch, units), device).T.contiguous()
         return self._places[batch, units]
