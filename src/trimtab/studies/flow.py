@@ -17,7 +17,7 @@ from trimtab.findings.worth.account import Step
 from trimtab.listeners.listeners import Listeners
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.ground import Ground
-from trimtab.studies.counterfactuals.purse import FEWEST_TRAININGS, purse_of
+from trimtab.studies.counterfactuals.purse import FEWEST_TRAININGS, purse_of, time_to_explain
 from trimtab.studies.counterfactuals.stage import Stage, words_of_winner
 from trimtab.studies.study import Study
 from trimtab.studies.table_findings import joined
@@ -206,12 +206,18 @@ def _searched(
         greater_is_better=greater_is_better(subject.metric),
         earlier=earlier + [each.so_far for each in flying if each.so_far is not None],
     )  # fmt: skip
+
+    def found_better(record: TrialRecord, weights: TrialWeights) -> None:
+        if record.name not in FITTED_BASELINES:
+            call.budget.afterwards = time_to_explain(call, each=record.seconds)
+        work.found_better(record, weights)
+
     with closing(work.engine), writer:
         search = Search(
             data=subject.data, metric=subject.metric, space=subject.space, engine=work.engine, folder=folder,
             writer=writer, budget=call.budget, seed=subject.seed, max_trials=call.trials, earlier=earlier,
             flight=flight, flying=flying, baseline_names=work.baselines, listeners=call.listeners,
-            on_progress=work.progressed, on_best=work.found_better,
+            on_progress=work.progressed, on_best=found_better,
         )  # fmt: skip
         trials = search.run()
     if search.is_cut_by_time:

@@ -3,8 +3,11 @@
 import threading
 
 import pytest
+import torch
 
-from trimtab.studies.counterfactuals.purse import Purse
+from trimtab.studies.call import Call
+from trimtab.studies.counterfactuals.purse import Purse, time_to_explain
+from trimtab.tuning.budget import Budget
 
 
 def test_trainings_that_are_counted_are_spent():
@@ -40,3 +43,9 @@ def test_who_is_told_to_stop_begins_nothing():
     stop.set()
     assert purse.is_over()
     assert not purse.may_begin(1.0, 0.0)
+
+
+def test_time_is_kept_where_something_can_be_trained_in_it():
+    call = Call(Budget(100.0), torch.device("cpu"), 1, explaining=0.15)
+    assert time_to_explain(call, each=1.0) == pytest.approx(15.0)
+    assert time_to_explain(call, each=5.0) == 0.0

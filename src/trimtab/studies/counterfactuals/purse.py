@@ -59,6 +59,13 @@ class Purse:
             self.each = seconds / cost
 
 
+def time_to_explain(call: Call, *, each: float) -> float:
+    """Seconds to keep of a budget while the best network so far took `each` to train: none where too little could be
+    trained beside it, since the search has more use for them then."""
+    kept = call.explaining * call.budget.seconds if call.budget.is_limited else 0.0
+    return kept if kept >= FEWEST_TRAININGS * MARGIN * each else 0.0
+
+
 def purse_of(call: Call, *, each: float, trials: int) -> Purse:
     """What a call may spend when its result is there: the time that was kept for it, and where trials are counted no
     more than that share of as many trainings."""
