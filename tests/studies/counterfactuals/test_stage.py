@@ -11,10 +11,12 @@ from torch import nn
 
 import trimtab as tt
 from trimtab.errors import OptionError, StudyError
+from trimtab.findings.worth import intervals
 from trimtab.findings.worth.account import Account
 from trimtab.listeners.listeners import Listeners
 from trimtab.machine import lanes_in_threads
 from trimtab.studies.call import Call
+from trimtab.studies.counterfactuals.ground import MOST_OF_FOLDS
 from trimtab.studies.counterfactuals.grounds import ensemble_of_table, ground_of_table
 from trimtab.studies.counterfactuals.paired_runs import PairedRuns
 from trimtab.studies.counterfactuals.purse import Purse
@@ -121,6 +123,42 @@ def test_a_later_call_goes_on_and_looks_once_more(study):
     again = {row.name: row for row in later.reached}
     assert old.keys() <= again.keys()
     assert Account.load(StudyFolder(study.out)) == later
+
+
+def test_what_was_begun_is_repeated_as_often_as_it_pays(study):
+    stage(study, Purse(None, 40.0), only=("lr",))
+    runs = polars.read_parquet(study.out / "counterfactuals.parquet").filter(polars.col("knob").is_in(["lr", "winner"]))
+    assert set(runs.group_by("knob", "value").len()["len"]) == {MOST_OF_FOLDS * 5}
+    assert not runs.select("knob", "value", "seed", "fold").is_duplicated().any()
+
+
+def test_a_later_call_knows_rows_as_well_as_the_first(study, monkeypatch):
+    """On one validation part others are compared with what the winner predicted, which is not kept."""
+
+    def called(only):
+        ground, winner, _ = ground_of(study)
+        ground = replace(ground, data=replace(ground.data, folds=ground.data.folds[:1]), redrawn=lambda seed: None)
+        with lanes_in_threads():
+            purse = Purse(None, 14.0)
+            return Stage(ground, StudyFolder(study.out), purse, words_of_winner(winner), only).account()
+
+    looked_at = []
+    known = intervals.row_variance_of
+
+    def noted(winner, other, *rest, **options):
+        looked_at.append((len(winner), len(other)))
+        return known(winner, other, *rest, **options)
+
+    monkeypatch.setattr(intervals, "row_variance_of", noted)
+    first = called(("lr",))
+    assert looked_at
+    looked_at.clear()
+    later = called(("epochs",))
+    assert looked_at
+    assert {row.knob for row in first.reached} == {"lr"}
+    assert {row.knob for row in later.reached} == {"lr", "epochs"}
+    runs = polars.read_parquet(study.out / "counterfactuals.parquet")
+    assert not runs.select("stage", "knob", "value", "seed", "fold").is_duplicated().any()
 
 
 def test_another_winner_begins_anew(study):

@@ -97,7 +97,6 @@ class Account:
         path: the way from the beginner's network; empty where it was not walked.
         stopping: what stopping rules would have done; empty where that was not looked at.
         looks: how many calls have trained some of it; `path_look` is the one that walked the path.
-        row_variances: the variances over rows of the differences, by name, where there is one validation part.
         rates: the learning rates that were found for other optimizers, by name.
         seconds: the time all of it took.
     """
@@ -110,7 +109,6 @@ class Account:
     stopping: tuple[Stop, ...] = ()
     looks: int = 0
     path_look: int = 0
-    row_variances: Mapping[str, float] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 

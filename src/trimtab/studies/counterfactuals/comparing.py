@@ -4,11 +4,11 @@ Knows the ground, the book of runs and the purse; it knows no files.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from trimtab.findings.worth import intervals
-from trimtab.findings.worth.account import Account, ranked
+from trimtab.findings.worth.account import Account, Row, ranked
 from trimtab.findings.worth.intervals import MOST_LOOKS
 from trimtab.studies.counterfactuals.alternatives import Alternative, with_rate
 from trimtab.studies.counterfactuals.costs import Costs
@@ -25,11 +25,6 @@ class Unit:
     alternative: Alternative | None
     repetitions: tuple[int, ...]
     cost: float
-
-    @property
-    def key(self) -> Key:
-        each = self.alternative
-        return WINNER if each is None else key_of(each.knob, each.value)
 
 
 @dataclass
@@ -50,16 +45,16 @@ class Comparing:
 
     def first_round(self, account: Account) -> Account:
         """Every alternative in the fewest repetitions that say something, one value of each knob first."""
-        return self._trained(account, [tuple(range(self.ground.fewest_repetitions))])
+        return self._trained(account, range(self.ground.fewest_repetitions))
 
     def more_repetitions(self, account: Account) -> Account:
         """One repetition more of every alternative, and again, which narrows their intervals."""
-        return self._trained(
-            account, [(r,) for r in range(self.ground.fewest_repetitions, self.ground.most_repetitions)]
-        )
+        for repetition in range(self.ground.fewest_repetitions, self.ground.most_repetitions):
+            account = self._trained(account, range(repetition, repetition + 1))
+        return account
 
-    def _trained(self, account: Account, rounds: Sequence[tuple[int, ...]]) -> Account:
-        waiting = self._units(account, rounds)
+    def _trained(self, account: Account, repetitions: range) -> Account:
+        waiting = self._units(account, repetitions)
         while chunk := self._affordable(waiting):
             waiting = [unit for unit in waiting if unit not in chunk]
             began = time.monotonic()
@@ -71,20 +66,18 @@ class Comparing:
 
     # -- what is trained
 
-    def _units(self, account: Account, rounds: Iterable[tuple[int, ...]]) -> list[Unit]:
-        every = self.ground.alternatives(self.only)
+    def _units(self, account: Account, repetitions: range) -> list[Unit]:
+        """What is missing of these repetitions, in order. What has none of those before them was too dear, and more of
+        it would be no pair of anything."""
         looks = {row.name: row.looks for row in account.rows}
-        open_ones = [each for each in every if looks.get(each.name, 0) < MOST_LOOKS]
+        open_ones = [each for each in self.ground.alternatives(self.only) if looks.get(each.name, 0) < MOST_LOOKS]
         units = []
-        for repetitions in rounds:
-            for each in (None, *open_ones):
-                key = WINNER if each is None else key_of(each.knob, each.value)
-                missing = tuple(r for r in repetitions if not self.book.has(key, r))
-                # More of what was too dear for the first round would be no pair of anything.
-                is_begun = repetitions[0] == 0 or self.book.has(key, repetitions[0] - 1)
-                if missing and is_begun:
-                    cost = len(missing) if each is None else self.costs.of_alternative(each, len(missing))
-                    units.append(Unit(each, missing, float(cost)))
+        for each in (None, *open_ones):
+            key = key_of(each)
+            missing = tuple(r for r in repetitions if not self.book.has(key, r))
+            if missing and (repetitions.start == 0 or self.book.has(key, repetitions.start - 1)):
+                cost = len(missing) if each is None else self.costs.of_alternative(each, len(missing))
+                units.append(Unit(each, missing, float(cost)))
         return units
 
     def _affordable(self, waiting: Sequence[Unit]) -> list[Unit]:
@@ -119,7 +112,7 @@ class Comparing:
             config, rows = (self.ground.winner, "all") if each is None else (each.config, each.rows)
             if each is not None and each.rates:
                 config = with_rate(each, account.rates[each.name]).config
-            of[name] = unit.key
+            of[name] = key_of(each)
             wanted += [Wanted(name, config, repetition, rows) for repetition in unit.repetitions]
         trained = self.runs.train(wanted)
         self.book.add(trained, of)
@@ -130,10 +123,10 @@ class Comparing:
     def concluded(self, account: Account) -> Account:
         """The account with new figures of all alternatives that have more runs than before this call, which is one look
         at all of them."""
-        if WINNER not in self.grown and not self.book.has(WINNER, 0):
+        if not self.book.has(WINNER, 0):
             return account  # the time was over before anything could be compared with it
-        grown = [row for row in account.rows if key_of(row.knob, row.value) in self.grown]
-        paired = [self.book.pairs(WINNER, key_of(row.knob, row.value)) for row in grown]
+        grown = [row for row in account.rows if key_of(row) in self.grown]
+        paired = [self.book.pairs(WINNER, key_of(row)) for row in grown]
         # The steps of the path, where this call walked it, are claims too.
         steps = len(account.path) if account.path and account.path_look == account.looks else 0
         found = intervals.differences(paired, level=intervals.level(len(grown) + steps, account.looks))
@@ -143,17 +136,15 @@ class Comparing:
         }
         mean = self.book.mean(WINNER)
         winner = {"error": mean, "score": account.shown(mean)}
-        variances = {f"{key.knob}={key.value}": value for key, value in self.book.variances.items()}
-        return replace(
-            account, winner={**account.winner, **winner}, rows=ranked(news.get(row.name, row) for row in account.rows),
-            row_variances=variances,
-        )  # fmt: skip
+        rows = ranked(news.get(row.name, row) for row in account.rows)
+        return replace(account, winner={**account.winner, **winner}, rows=rows)
 
     def looked(self, account: Account) -> Account:
         """The account when the call ends: what was trained in it was looked at once more."""
-        rows = [replace(row, looks=row.looks + (key_of(row.knob, row.value) in self.grown)) for row in account.rows]
+        rows = [replace(row, looks=row.looks + (key_of(row) in self.grown)) for row in account.rows]
         return replace(account, rows=tuple(rows), looks=account.looks + bool(self.grown))
 
 
-def key_of(knob: str, value: object) -> Key:
-    return Key(COUNTERFACTUAL, knob, str(value))
+def key_of(each: Alternative | Row | None) -> Key:
+    """What the runs of an alternative are known by; of the winner where it is None."""
+    return WINNER if each is None else Key(COUNTERFACTUAL, each.knob, str(each.value))

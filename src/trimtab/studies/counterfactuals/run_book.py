@@ -14,6 +14,7 @@ from trimtab.findings.worth import intervals
 from trimtab.findings.worth.intervals import Paired
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.paired_runs import Trained, judged_rows
+from trimtab.training.metrics import Metric
 from trimtab.training.run import Curves
 from trimtab.tuning.curves import curves_frame
 
@@ -37,13 +38,13 @@ WINNER = Key(COUNTERFACTUAL, "winner", "")
 
 @dataclass
 class RunBook:
-    """All runs on `ground`; `variances` are those over rows of the differences to the winner, by alternative, where all
-    runs are judged by the same rows."""
+    """All runs on `ground`; where all of them are judged by the same rows, with the variances over rows of the
+    differences to the winner, by alternative."""
 
     ground: Ground
-    records: list[dict[str, Any]] = field(default_factory=list)
-    curves: list[polars.DataFrame] = field(default_factory=list)
-    variances: dict[Key, float] = field(default_factory=dict)
+    _records: dict[tuple[Key, int, int], dict[str, Any]] = field(default_factory=dict)
+    _curves: dict[tuple[Key, int, int], polars.DataFrame] = field(default_factory=dict)
+    _variances: dict[Key, float] = field(default_factory=dict)
     _errors: dict[Key, dict[tuple[int, int], float]] = field(default_factory=dict)
     _predictions: dict[tuple[Key, int], numpy.ndarray] = field(default_factory=dict)
 
@@ -51,15 +52,18 @@ class RunBook:
         """The runs of earlier calls, with their curves."""
         for record in runs.iter_rows(named=True):
             self._add(record)
-        self.curves.append(curves)
+        if curves.is_empty():
+            return
+        for named, rows in curves.group_by(*Key._fields, "seed", "fold", maintain_order=True):
+            self._curves[Key(*named[:3]), *named[3:]] = rows
 
-    def add(self, runs: Iterable[Trained], of: Mapping[str, Key]) -> None:
+    def add(self, runs: Sequence[Trained], of: Mapping[str, Key]) -> None:
         """Runs that have just ended, by what they are called."""
         for run in runs:
             key = of[run.name]
             record = {"fold": run.fold, "seed": run.seed, "error": run.error, "epochs": run.epochs, "ended": run.ended}
             self._add(key._asdict() | record)
-            self.curves.append(_with_names(run.curves, key, run))
+            self._curves[key, run.seed, run.fold] = _with_names(run.curves, key, run)
             if run.predictions is not None:
                 self._predictions[key, run.repetition] = run.predictions
         for key in {of[run.name] for run in runs}:
@@ -67,15 +71,18 @@ class RunBook:
 
     def frame(self) -> polars.DataFrame:
         """The runs as `counterfactuals.parquet` has them."""
-        return polars.DataFrame(self.records, schema=SCHEMA)
+        return polars.DataFrame(list(self._records.values()), schema=SCHEMA)
 
     def curves_frame(self) -> polars.DataFrame:
         """The curves of all runs, as `counterfactual_curves.parquet` has them."""
-        return polars.concat(self.curves) if self.curves else polars.DataFrame()
+        return polars.concat(list(self._curves.values())) if self._curves else polars.DataFrame()
 
     def has(self, key: Key, repetition: int) -> bool:
-        """Whether every fold of the repetition was trained."""
+        """Whether every fold of the repetition was trained. Where others are compared with the winner by rows, what it
+        predicted has to be at hand too: of earlier calls nothing is, and it trains again."""
         known = self._errors.get(key, {})
+        if key == WINNER and self._by_rows is not None and (key, repetition) not in self._predictions:
+            return False
         return all((repetition, fold) in known for fold in range(self.ground.folds))
 
     def has_all(self, keys: Iterable[Key], repetitions: Sequence[int]) -> bool:
@@ -92,7 +99,7 @@ class RunBook:
         if self.ground.folds > 1:
             return Paired.over_folds(values, self.ground.judged_per_trained)
         units = len(self.ground.data.folds[0].validation)
-        return Paired.over_rows(values, self.variances.get(other, 0.0), units)
+        return Paired.over_rows(values, self._variances.get(other, 0.0), units)
 
     def _whole(self, repetitions: Sequence[int] | None, *keys: Key) -> list[int]:
         """Those repetitions of which each has every fold; of all where none are named."""
@@ -106,22 +113,28 @@ class RunBook:
         return numpy.array(errors, dtype=float).reshape(len(repetitions), folds)
 
     def _add(self, record: dict[str, Any]) -> None:
-        self.records.append(record)
-        key = Key(record["stage"], record["knob"], record["value"])
+        key = Key(*(record[name] for name in Key._fields))
+        self._records[key, record["seed"], record["fold"]] = record
         repetition = record["seed"] - self.ground.seed_of(0)
         self._errors.setdefault(key, {})[repetition, record["fold"]] = record["error"]
+
+    @property
+    def _by_rows(self) -> Metric | None:
+        """The metric by whose rows others are compared with the winner; None where folds tell differences from chance,
+        or nothing tells rows apart."""
+        return self.ground.metric if self.ground.folds == 1 else None
 
     def _vary(self, key: Key) -> None:
         """Note how the differences to the winner vary over rows, from all predictions that are at hand."""
         ground = self.ground
         both = [r for r in range(ground.most_repetitions) if {(key, r), (WINNER, r)} <= self._predictions.keys()]
-        if key == WINNER or ground.metric is None or not both:
+        if key == WINNER or (metric := self._by_rows) is None or not both:
             return
         truth, weights, places = judged_rows(ground.data)
         units = None if ground.units is None else ground.units[places]
         ours, theirs = ([self._predictions[each, r] for r in both] for each in (WINNER, key))
-        self.variances[key] = intervals.row_variance_of(
-            ours, theirs, truth, weights, ground.metric, units=units, seed=ground.seed
+        self._variances[key] = intervals.row_variance_of(
+            ours, theirs, truth, weights, metric, units=units, seed=ground.seed
         )
 
 
