@@ -5,7 +5,6 @@ Knows trials, folds and engines; it saves nothing and tells nobody.
 """
 
 import math
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -113,15 +112,7 @@ class Refit:
     def _trained(self, structure: Structure, requests: list[Request]) -> list[RunRecord]:
         """Their runs, as many at once as a search would have; those alone that ended before the engine was stopped."""
         lanes = min(len(requests), self.engine.width(structure))
-        population, waiting, runs = self.engine.population(structure, lanes), deque(requests), []
-        while waiting or population.lanes:
-            self.engine.admit(population, [waiting.popleft() for _ in range(min(population.free, len(waiting)))])
-            if not self.engine.advance(population):
-                # A first round that was cut off may look like the end of a short run.
-                self.engine.retire(population, NO_TIME)
-                break
-            runs += self.engine.retire(population)
-        return runs
+        return self.engine.whole_runs(self.engine.population(structure, lanes), requests)
 
     # -- judging
 

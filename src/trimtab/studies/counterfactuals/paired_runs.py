@@ -3,7 +3,6 @@
 Knows the ground and its engine; it draws no conclusions.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from trimtab.training.data import TrainingData
 from trimtab.training.lanes.judging import Judging
 from trimtab.training.lanes.population import Structure
 from trimtab.training.lanes.widths import lanes_of_a_population
-from trimtab.training.run import OUT_OF_BUDGET, Curves, Request, RunRecord
+from trimtab.training.run import Curves, Request, RunRecord
 
 
 @dataclass(frozen=True)
@@ -114,15 +113,7 @@ class PairedRuns:
         """Those of one structure, as many at once as a search would have."""
         engine = self.engine
         lanes = lanes_of_a_population(engine.program(structure.network), structure, self.ground.data, engine.threads)
-        population, waiting = engine.population(structure, lanes), deque(requests)
-        records: list[RunRecord] = []
-        while waiting or population.lanes:
-            engine.admit(population, [waiting.popleft() for _ in range(min(population.free, len(waiting)))])
-            if not engine.advance(population):
-                engine.retire(population, OUT_OF_BUDGET)
-                break
-            records += engine.retire(population)
-        return records
+        return engine.whole_runs(engine.population(structure, lanes), requests)
 
     def _kept(self, wanted: Wanted, fold: int, record: RunRecord) -> Trained:
         predictions = record.predictions if self.ground.folds == 1 else None

@@ -18,7 +18,7 @@ from trimtab.training.data import Fold
 from trimtab.training.lanes.judging import Judging
 from trimtab.training.lanes.population import Structure
 from trimtab.training.metrics import greater_is_better
-from trimtab.training.run import OUT_OF_BUDGET, Curves, Request
+from trimtab.training.run import Curves, Request
 
 # Fewer rows than these in half of a validation part would judge by luck.
 FEWEST_ROWS = 10
@@ -40,15 +40,12 @@ def stops_of(ground: Ground, is_over: Callable[[], bool]) -> tuple[Stop, ...]:
     config = replace(ground.winner, stopping=Stopping("none"))
     try:
         population = engine.population(Structure.of(config), ground.folds)
-        engine.admit(population, [Request(0, config, fold, ground.seed_of(0)) for fold in range(ground.folds)])
-        records = []
-        while population.lanes:
-            if not engine.advance(population):
-                engine.retire(population, OUT_OF_BUDGET)
-                return ()
-            records += engine.retire(population)
+        requests = [Request(0, config, fold, ground.seed_of(0)) for fold in range(ground.folds)]
+        records = engine.whole_runs(population, requests)
     finally:
         engine.close()
+    if len(records) < ground.folds:
+        return ()
     greater = greater_is_better(ground.metric)
     replays = [replayed_between(*_records(record.curves, greater)) for record in records]
     return _means(replays)

@@ -5,6 +5,7 @@ what is pruned; `should_stop` is asked before every step.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -31,7 +32,7 @@ from trimtab.training.lanes.widths import lanes_at_once, lanes_of_a_population, 
 from trimtab.training.programs.program import Activity, Program
 from trimtab.training.programs.step import Batches, Features
 from trimtab.training.randomness import own_draws
-from trimtab.training.run import Request, RunRecord
+from trimtab.training.run import OUT_OF_BUDGET, Request, RunRecord
 
 
 class Engine:
@@ -110,6 +111,19 @@ class Engine:
         with multiplying("high"):
             self._evaluate(population)
         return is_whole
+
+    def whole_runs(self, population: Population, requests: Iterable[Request]) -> list[RunRecord]:
+        """The runs of `requests`, as many at once as the population has places; what had not ended by itself when the
+        engine was told to stop is left out."""
+        waiting, records = deque(requests), []
+        while waiting or population.lanes:
+            self.admit(population, [waiting.popleft() for _ in range(min(population.free, len(waiting)))])
+            if not self.advance(population):
+                # A first round that was cut off may look like the end of a short run.
+                self.retire(population, OUT_OF_BUDGET)
+                break
+            records += self.retire(population)
+        return records
 
     def retire(self, population: Population, reason: str = "") -> list[RunRecord]:
         """Take the lanes that have ended (all of them, with `reason`, if one is given) out of the population."""
