@@ -156,9 +156,13 @@ class Space:
 
 def constants_of(optimizer: str) -> dict[str, float]:
     """The numbers of an optimizer as they stand in networks for tables, `lr` being the rate that is typical of it."""
+    return defaults_of(optimizer) | dict(KNOBS["optimizer"].option(optimizer).in_tables)
+
+
+def defaults_of(optimizer: str) -> dict[str, float]:
+    """The same as they stand elsewhere: torch's own."""
     numbers = {name: KNOBS[name].default for name in placed_in("optimizer").values() if KNOBS[name].bounds is not None}
-    option = KNOBS["optimizer"].option(optimizer)
-    return numbers | dict(option.defaults) | dict(option.in_tables)
+    return numbers | dict(KNOBS["optimizer"].option(optimizer).defaults)
 
 
 def usual_patience(epochs: int) -> int:

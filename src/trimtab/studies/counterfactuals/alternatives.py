@@ -96,30 +96,28 @@ def alternatives_of(winner: Config, variable: Variable, only: Collection[str] = 
 
 def with_rate(alternative: Alternative, rate: float) -> Alternative:
     """The same with the learning rate that was found for it."""
-    config = alternative.config
-    return replace(
-        alternative, config=replace(config, optimizer=replace(config.optimizer, learning_rate=rate)), rates=()
-    )
+    return replace(alternative, config=_with_knob(alternative.config, "lr", rate), rates=())
 
 
 def with_knobs(config: Config, change: Mapping[str, Any]) -> Config | None:
     """The config with other values of knobs; None where one of them is none of a config's, or cannot be."""
     try:
         for name, value in change.items():
-            part, _, field = KNOBS[name].place.rpartition(".")
-            if part == "network":
-                if field not in dict(config.network):
-                    return None
-                network = tuple((each, value if each == field else now) for each, now in config.network)
-                config = replace(config, network=network)
-            elif part:
-                own = replace(getattr(config, part), **{field: value})
-                config = replace(config, **{part: own})
-            else:
-                config = replace(config, **{field: value})
+            config = _with_knob(config, name, value)
     except (KeyError, TypeError, TrimtabError):
         return None
     return config
+
+
+def _with_knob(config: Config, name: str, value: Any) -> Config:
+    """The config with another value of a knob, which may be one of the caller's own networks."""
+    network = dict(config.network)
+    if name in network:
+        return replace(config, network=tuple((network | {name: value}).items()))
+    part, _, field = KNOBS[name].place.rpartition(".")
+    own = getattr(config, part) if part else config
+    changed = replace(own, **{field: value})
+    return replace(config, **{part: changed}) if part else changed
 
 
 # -- knob by knob
@@ -185,8 +183,7 @@ def _with_optimizer(winner: Config, name: str, constants: Mapping[str, float], r
 
 
 def _rates(winner: Config, variable: Variable) -> list[Alternative]:
-    rates = [factor * winner.optimizer.learning_rate for factor in RATES]
-    return [_with_number(winner, "lr", "learning_rate", rate) for rate in rates]
+    return [_with_number(winner, "lr", factor * winner.optimizer.learning_rate) for factor in RATES]
 
 
 def _epochs(winner: Config, variable: Variable) -> list[Alternative]:
@@ -200,7 +197,7 @@ def _batch_sizes(winner: Config, variable: Variable) -> list[Alternative]:
 def _scaled(winner: Config, knob: str, factors: Sequence[float], value: int) -> list[Alternative]:
     """The winner with a whole number multiplied."""
     values = [max(1, round(factor * value)) for factor in factors]
-    return [Alternative(knob, each, replace(winner, **{knob: each})) for each in dict.fromkeys(values) if each != value]
+    return [_with_value(winner, knob, each) for each in dict.fromkeys(values) if each != value]
 
 
 def _schedules(winner: Config, variable: Variable) -> list[Alternative]:
@@ -216,25 +213,20 @@ def _dropouts(winner: Config, variable: Variable) -> list[Alternative]:
     if not variable.has_dropout or not _is_read_by_network(winner, "dropout"):
         return []
     values = (0.0, min(MOST_DROPOUT, 2 * winner.dropout)) if winner.dropout else (SOME_DROPOUT,)
-    return [Alternative("dropout", rounded(value), replace(winner, dropout=value)) for value in values]
+    return [_with_number(winner, "dropout", value) for value in values]
 
 
 def _decays(winner: Config, variable: Variable) -> list[Alternative]:
     decay = winner.optimizer.weight_decay
     values = tuple(factor * decay for factor in DECAYS) if decay else (SOME_DECAY,)
-    return [_with_number(winner, "weight_decay", "weight_decay", value) for value in values]
-
-
-def _with_number(winner: Config, knob: str, field: str, value: float) -> Alternative:
-    """The winner with another number of its optimizer."""
-    return Alternative(knob, rounded(value), replace(winner, optimizer=replace(winner.optimizer, **{field: value})))
+    return [_with_number(winner, "weight_decay", value) for value in values]
 
 
 def _smoothings(winner: Config, variable: Variable) -> list[Alternative]:
     if winner.loss.name == CUSTOM or not is_read("label_smoothing", {"loss": winner.loss.name}):
         return []
     value = 0.0 if winner.loss.label_smoothing else SOME_SMOOTHING
-    return [Alternative("label_smoothing", value, replace(winner, loss=replace(winner.loss, label_smoothing=value)))]
+    return [_with_value(winner, "label_smoothing", value)]
 
 
 def _half_of_the_rows(winner: Config, variable: Variable) -> list[Alternative]:
@@ -245,12 +237,12 @@ def _widths(winner: Config, variable: Variable) -> list[Alternative]:
     network = dict(winner.network)
     if not variable.is_table or not network["depth"]:
         return []
-    return [_with_network(winner, "width", max(1, round(factor * network["width"]))) for factor in WIDTHS]
+    return [_with_value(winner, "width", max(1, round(factor * network["width"]))) for factor in WIDTHS]
 
 
 def _depths(winner: Config, variable: Variable) -> list[Alternative]:
     depth = dict(winner.network).get("depth", 0) if variable.is_table else 0
-    return [_with_network(winner, "depth", each) for each in (depth - 1, depth + 1)] if depth else []
+    return [_with_value(winner, "depth", each) for each in (depth - 1, depth + 1)] if depth else []
 
 
 def _inputs(winner: Config, variable: Variable) -> list[Alternative]:
@@ -265,7 +257,7 @@ def _names_of_network(winner: Config, variable: Variable, knob: str) -> list[Alt
     if not variable.is_table or not _is_read_by_network(winner, knob):
         return []
     now = dict(winner.network)[knob]
-    return [_with_network(winner, knob, name) for name in KNOBS[knob].names if name != now]
+    return [_with_value(winner, knob, name) for name in KNOBS[knob].names if name != now]
 
 
 def _of_own_networks(winner: Config, variable: Variable) -> list[Alternative]:
@@ -274,13 +266,17 @@ def _of_own_networks(winner: Config, variable: Variable) -> list[Alternative]:
     for knob, domain in variable.domains.items():
         if knob in network and knob not in NETWORK_KNOBS and isinstance(domain, Choice):
             others = [value for value in domain.values if value != network[knob]]
-            made += [replace(_with_network(winner, knob, value), place=place) for place, value in enumerate(others)]
+            made += [replace(_with_value(winner, knob, value), place=place) for place, value in enumerate(others)]
     return made
 
 
-def _with_network(winner: Config, knob: str, value: Any) -> Alternative:
-    network = tuple((name, value if name == knob else each) for name, each in winner.network)
-    return Alternative(knob, value, replace(winner, network=network))
+def _with_value(winner: Config, knob: str, value: Any) -> Alternative:
+    return Alternative(knob, value, _with_knob(winner, knob, value))
+
+
+def _with_number(winner: Config, knob: str, number: float) -> Alternative:
+    """Known by three digits of the number."""
+    return Alternative(knob, rounded(number), _with_knob(winner, knob, number))
 
 
 def _is_read_by_network(winner: Config, knob: str) -> bool:

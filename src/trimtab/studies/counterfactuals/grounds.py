@@ -12,7 +12,7 @@ import torch
 from trimtab.findings.worth.account import Step
 from trimtab.knobs.domains import Domain
 from trimtab.knobs.knob import CUSTOM
-from trimtab.knobs.table import KNOBS, LOGIT_LOSSES, losses_for, placed_in
+from trimtab.knobs.table import LOGIT_LOSSES, losses_for
 from trimtab.model.model import build
 from trimtab.networks.fitting import Fitting
 from trimtab.studies.call import Call
@@ -31,7 +31,7 @@ from trimtab.training.metrics import bootstrap_errors, middle
 from trimtab.training.programs.step import Features
 from trimtab.tuning.baselines import default_mlp_config
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.space import constants_of
+from trimtab.tuning.space import constants_of, defaults_of
 from trimtab.tuning.trial import TrialRecord
 
 ENSEMBLE = "ensemble"
@@ -113,7 +113,5 @@ def ground_of_fitting(
 
 
 def _usual_constants(optimizer: str) -> dict[str, float]:
-    """The numbers of an optimizer in networks of one's own: torch's."""
-    numbers = {name: KNOBS[name].default for name in placed_in("optimizer").values() if KNOBS[name].bounds is not None}
-    option = KNOBS["optimizer"].option(optimizer)
-    return numbers | dict(option.defaults) | {"lr": dict(option.in_tables)["lr"]}
+    """The numbers of an optimizer in networks of one's own; typical rates are those of tables."""
+    return defaults_of(optimizer) | {"lr": constants_of(optimizer)["lr"]}
