@@ -1,7 +1,7 @@
 import re
 
 import numpy
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from made_curves import healthy, learning, noisy
@@ -33,7 +33,12 @@ def records(draw) -> TrainingRecord:
     )  # fmt: skip
 
 
+FAR = numpy.full(12, 8.98846567431158e307)
+
+
 @settings(max_examples=60, deadline=None)
+@example(TrainingRecord(numpy.arange(1.0, 13), FAR, FAR, FAR, numpy.zeros(12), greater_is_better=True))
+@example(TrainingRecord(numpy.arange(1.0, 13), numpy.full(12, 5e-324), FAR, rate=numpy.full(12, 5e-324)))
 @given(records())
 def test_any_curve_gives_findings_or_none(record: TrainingRecord) -> None:
     for finding in check(record):

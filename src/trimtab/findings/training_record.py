@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 Curve = NDArray[numpy.float64]
 
+# Rules add, square and divide what curves hold: beyond this, floats would overflow, and nearer to nothing than its
+# inverse they would divide by 0. No loss that means anything comes near either: 1e100 is far beyond what float32 holds.
+_LARGEST = 1e100
+
 # What a record may know beside its curves. Predictions are those of the kept weights for the validation rows.
 FACTS = {
     "parameters": "numbers that are trained",
@@ -37,7 +41,7 @@ FACTS = {
 @dataclass(frozen=True)
 class TrainingRecord:
     """One training, epoch by epoch: every curve is float64 `[evaluations]`, NaN where a number is missing, and None
-    where nothing of it is known.
+    where nothing of it is known. Numbers beyond 1e100 are kept as infinite, those below 1e-100 as 0.
 
     Attributes:
         epochs: the epoch of each evaluation, rising (steps, where a log counts steps).
@@ -76,3 +80,19 @@ class TrainingRecord:
     facts: Mapping[str, float] = field(default_factory=dict)
     task: str = ""
     counts: Literal["epoch", "step"] = "epoch"
+
+    def __post_init__(self) -> None:
+        for name in ("train_loss", "validation_loss", "train_metric", "validation_metric", "rate"):
+            values = getattr(self, name)
+            object.__setattr__(self, name, None if values is None else _within_reach(values))
+        for name in ("signals", "by_layer"):
+            object.__setattr__(self, name, {key: _within_reach(each) for key, each in getattr(self, name).items()})
+
+
+def _within_reach(values: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
+    size = numpy.abs(values)
+    if not ((size > _LARGEST) | ((size > 0) & (size < 1 / _LARGEST))).any():
+        return values
+    return numpy.where(
+        size > _LARGEST, numpy.copysign(numpy.inf, values), numpy.where(size < 1 / _LARGEST, 0.0, values)
+    )
