@@ -354,3 +354,10 @@ def test_moments_of_a_frame_keep_their_clock_where_only_hours_from_utc_are_known
     column = to_frame(moments).to_series()
     assert (column.dtype.time_zone, column.dt.hour()[0]) == (known, hour)
     assert column.dt.epoch("s").to_list() == [1_704_096_000]
+
+
+@pytest.mark.parametrize("library", [dict, pl.DataFrame, pd.DataFrame], ids=["dict", "polars", "pandas"])
+def test_a_column_without_a_name_is_a_column(library):
+    table = library({"a": [0.1 * i for i in range(40)], "": [f"{i / 8}" for i in range(40)], "y": [0.5, 1.5] * 20})
+    prepared = prepare(table, target="y", test=table)
+    assert [(column.name, column.role) for column in prepared.schema.features] == [("a", "number"), ("", "number")]

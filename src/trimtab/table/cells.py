@@ -101,10 +101,9 @@ def _settle_numbers(text: pl.DataFrame) -> dict[str, pl.Series]:
     doubtful = _all_numbers(text.select(doubtful).head(1000), or_empty=True)
     marked = text.select(without_marks(pl.col(name), extra=MISSING_NUMBER_MARKS) for name in doubtful)
     marked = marked.select(_all_numbers(marked))
-    candidates = pl.DataFrame([*text.select(plain).get_columns(), *marked.get_columns()])
-    read = pl.DataFrame(
-        [*read.select(plain).get_columns(), *marked.select(pl.all().cast(_REAL, strict=False)).get_columns()]
-    )
+    # Of a list of columns polars would make a frame that calls the one without a name "column_0".
+    candidates = pl.DataFrame(text.select(plain).to_dict() | marked.to_dict())
+    read = pl.DataFrame(read.select(plain).to_dict() | marked.select(pl.all().cast(_REAL, strict=False)).to_dict())
     return _whole_or_real(candidates, read)
 
 

@@ -86,7 +86,7 @@ def _from_narwhals(data: Any) -> pl.DataFrame:
     if nw.dependencies.is_pandas_dataframe(data):
         names = [str(name) for name in data.columns]
         _refuse_duplicates(names)
-        return pl.DataFrame([_from_pandas(name, data.iloc[:, i]) for i, name in enumerate(names)])
+        return pl.DataFrame({name: _from_pandas(name, data.iloc[:, i]) for i, name in enumerate(names)})
     return nw.from_native(data, eager_only=True).to_polars()
 
 

@@ -152,7 +152,7 @@ def open_test(test: Any, source: Source, needed: Sequence[str]) -> tuple[pl.Data
     _require_some_rows(frame, name)
     dtypes = source.frame.schema
     kept = [column for column in dtypes if column in there]
-    columns = [_like(frame[column], dtypes[column], source.formats.get(column)) for column in kept]
+    columns = {column: _like(frame[column], dtypes[column], source.formats.get(column)) for column in kept}
     return pl.DataFrame(columns), read.notices if read else ()
 
 

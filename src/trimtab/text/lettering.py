@@ -15,6 +15,8 @@ HEIGHT = 16  # lines: picture and caption fit a terminal of 24
 LINE_LETTERS, POINT_LETTERS, MARK_LETTERS = "*+x=~%", "o.@", "ABCDEFGH"
 SHADES = " .:-=+*#%@"
 NOT_FINITE = "!"
+# The difference of two numbers has to be a float, and that of an axis' ends more than a few units in the last place.
+_BEYOND_DRAWING, _NARROWEST = 1e300, 1e-12
 STYLES = ("blue", "red", "green", "magenta", "cyan", "yellow")
 
 
@@ -29,10 +31,10 @@ class Axis:
 
     def place(self, values: numpy.ndarray) -> numpy.ndarray:
         """The place of each value as a float (0 is the first); NaN for what cannot stand on the axis."""
-        with numpy.errstate(divide="ignore", invalid="ignore"):
-            scaled = numpy.log10(values) if self.is_log else values
         low, high = self._ends()
-        return (scaled - low) / (high - low) * (self.places - 1)
+        with numpy.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            scaled = numpy.log10(values) if self.is_log else values
+            return (scaled - low) / (high - low) * (self.places - 1)
 
     def ticks(self) -> list[float]:
         """About four round numbers."""
@@ -104,13 +106,16 @@ def _range(picture: Chart, axis: str, given: tuple[float, float] | None) -> tupl
     if axis == "y" and picture.y_names:
         return -0.5, len(picture.y_names) - 0.5
     values = numpy.concatenate([getattr(layer, axis) for layer in picture.layers if not isinstance(layer, Heat)])
-    values = values[numpy.isfinite(values) & ((values > 0) | (axis not in picture.log))]
+    values = values[(numpy.abs(values) < _BEYOND_DRAWING) & ((values > 0) | (axis not in picture.log))]
     if not len(values):
         return 1.0, 10.0
     low, high = float(values.min()), float(values.max())
-    if low == high:
-        low, high = (low / 2 or low, high * 2) if axis in picture.log else (low - 1, high + 1)
-    return low, high
+    if high - low > max(_NARROWEST * max(abs(low), abs(high)), 1 / _BEYOND_DRAWING):
+        return low, high
+    if axis in picture.log:  # alike, but for what floats round
+        return low / 2 or low, high * 2
+    room = max(1.0, abs(low) * 1e-6)
+    return low - room, high + room
 
 
 def _names(picture: Chart, axis: Axis) -> dict[int, str]:
@@ -139,9 +144,9 @@ def _places(layer: Layer, x_axis: Axis, y_axis: Axis) -> list[tuple[int, int]]:
     if isinstance(layer, Line) and len(x) > 1:
         x, y = _joined(x, y)
     seen = numpy.isfinite(x) & numpy.isfinite(y)
-    column, row = numpy.rint(x[seen]).astype(int), numpy.rint(y[seen]).astype(int)
+    column, row = numpy.rint(x[seen]), numpy.rint(y[seen])
     inside = (column >= 0) & (column < x_axis.places) & (row >= 0) & (row < y_axis.places)
-    return list(zip(row[inside].tolist(), column[inside].tolist(), strict=True))
+    return list(zip(row[inside].astype(int).tolist(), column[inside].astype(int).tolist(), strict=True))
 
 
 def _joined(x: numpy.ndarray, y: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
