@@ -35,6 +35,7 @@ def test_what_predictions_of_numbers_tell():
     facts = facts_of(truth.clamp(min=0).numpy(), truth, trained, metric_for("rmse", "regression", 1))
     assert set(facts) <= set(FACTS)
     assert facts["constant_error"] == pytest.approx(numpy.sqrt((4 + 1 + 0 + 1) / 4))
+    assert facts["train_constant_error"] == pytest.approx(1)
     assert facts["lowest_prediction"] == 0 and facts["at_lowest"] == 0.5 and facts["truth_below"] == 0.25
     assert facts["truth_above"] == 0 and facts["validation_rows"] == 4 and facts["train_rows"] == 2
 
@@ -50,4 +51,4 @@ def test_what_probabilities_tell():
 def test_predictions_that_are_no_numbers_tell_nothing():
     nothing = numpy.full((4, 1), numpy.nan)
     facts = facts_of(nothing, torch.zeros(4, 1), torch.zeros(4, 1), metric_for("rmse", "regression", 1))
-    assert set(facts) == {"train_rows", "validation_rows", "constant_error"}
+    assert set(facts) == {"train_rows", "validation_rows", "constant_error", "train_constant_error"}

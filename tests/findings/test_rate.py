@@ -6,6 +6,7 @@ import pytest
 from made_curves import epochs, found, healthy, learning, noisy, record
 from trimtab.findings import rate
 from trimtab.findings.finding import NotChecked
+from trimtab.findings.shapes import start_beside_constant
 
 SWINGING = 0.5 + 0.3 * (-1.0) ** epochs(60)
 
@@ -105,3 +106,15 @@ def test_a_slow_optimizer_still_falls_at_the_end():
     assert found(rate.slow_optimizer, curves).remedy.change == {"optimizer": "adam", "lr": 0.001}
     assert rate.slow_optimizer(dataclasses.replace(curves, knobs={"optimizer": "adam"})) is None
     assert rate.slow_optimizer(dataclasses.replace(healthy(), knobs={"optimizer": "sgd"})) is None
+
+
+def test_errors_on_training_rows_are_held_against_a_constant_on_training_rows():
+    """Where a few rows lie far out, the parts differ in what a constant comes to."""
+    high = noisy(1.8 * numpy.ones(40))
+    facts = {"constant_error": 1.0, "train_constant_error": 1.9}
+    judged = record(learning(40), train_metric=high, validation_metric=noisy(0.9 * numpy.ones(40), seed=1),
+                    greater_is_better=False, metric="rmse", facts=facts)  # fmt: skip
+    assert rate.diverged(judged) is None
+    assert start_beside_constant(judged) == pytest.approx(0.95, abs=0.05)
+    one_part = dataclasses.replace(judged, facts={"constant_error": 1.0})
+    assert found(rate.diverged, one_part)

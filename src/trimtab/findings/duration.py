@@ -311,7 +311,7 @@ def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float = _NO
     pair, why = _pair(record)
     if pair is None:
         return why
-    constant = constant_of(record)
+    constant = constant_of(record, "train")
     start = constant if constant and pair.is_evaluated else float(max(pair.train[0], pair.validation[0]))
     own_gap = gap_of(pair)
     fall = fall_at_end(Course(pair.epochs, pair.train))

@@ -79,7 +79,9 @@ def facts_of(
     if len(truth) < 2 or not len(trained):
         return facts
     if metric is not None:
-        facts["constant_error"] = _error_of(_constant(trained, metric, predictions.shape[1]), truth, metric)
+        constant = _constant(trained, metric, predictions.shape[1])
+        facts["constant_error"] = _error_of(constant, truth, metric)
+        facts["train_constant_error"] = _error_of(constant, trained, metric)
     if predictions.ndim == 2 and predictions.size and numpy.isfinite(predictions).all():
         told, values = numpy.asarray(predictions, dtype=float), truth.cpu().numpy()
         with numpy.errstate(all="ignore"):

@@ -269,7 +269,7 @@ def _ends_lost(record: TrainingRecord, losses: numpy.ndarray) -> bool:
 
 def _beside_a_constant(record: TrainingRecord) -> float:
     """The training error at the end beside that of a constant; 0 where it is not known, or comes down to it again."""
-    constant, pair = constant_of(record), pair_of(record)
+    constant, pair = constant_of(record, "train"), pair_of(record)
     if not constant or pair is None or not pair.is_evaluated:
         return 0.0
     beside = level_at_end(pair.train) / constant

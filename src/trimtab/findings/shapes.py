@@ -5,6 +5,7 @@ Each is a measure with its own test; what is too much of it, the rules decide. K
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy
 
@@ -126,10 +127,15 @@ def number_of(record: TrainingRecord, knob: str) -> float | None:
     return float(value)
 
 
-def constant_of(record: TrainingRecord) -> float | None:
+def constant_of(record: TrainingRecord, rows: Literal["train", "validation"] = "validation") -> float | None:
     """What a prediction that knows nothing comes to: that of the best constant, or of equal probabilities where that is
-    more: with rare classes a constant is nearly right. None where it is not known, or the loss aims elsewhere."""
+    more: with rare classes a constant is nearly right. None where it is not known, or the loss aims elsewhere.
+
+    Errors on training rows are to be held against those `rows`: where a few rows lie far out, their share differs from
+    part to part, and with it the error of a constant."""
     constant = record.facts.get("constant_error")
+    if rows == "train":
+        constant = record.facts.get("train_constant_error", constant)
     if not constant or record.knobs.get("loss") == "quantile":
         return None
     classes = record.facts.get("outputs", 0.0) if record.task == "classification" else 0.0
@@ -138,7 +144,7 @@ def constant_of(record: TrainingRecord) -> float | None:
 
 def start_beside_constant(record: TrainingRecord) -> float:
     """The first training error beside that of a prediction that knows nothing; 0 where it is not known."""
-    constant, pair = constant_of(record), pair_of(record)
+    constant, pair = constant_of(record, "train"), pair_of(record)
     if not constant or pair is None or not pair.is_evaluated:
         return 0.0
     return float(pair.train[0] / constant)

@@ -24,6 +24,7 @@ FACTS = {
     "inputs": "columns of the inputs",
     "outputs": "columns of a prediction: targets, or classes",
     "constant_error": "what the best constant prediction comes to, as an error in the measure that judges",
+    "train_constant_error": "the same on training rows, which differs where few rows make most of an error",
     "prediction_spread": "the spread of the predictions, relative to that of the truth",
     "lowest_prediction": "the lowest prediction of a number",
     "highest_prediction": "the highest prediction of a number",
