@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy
@@ -65,6 +66,7 @@ def test_gradients_that_add_up():
     growing = noisy(0.1 * epochs(40), 0.05)
     loop = record(noisy(numpy.ones(40), 0.2), signals={"gradient_norm": growing})
     assert "zero_grad" in found(network.missing_zero_grad, loop).remedy.code
+    assert network.missing_zero_grad(dataclasses.replace(loop, clears_gradients=True)) is None
     steady = record(noisy(learning(40)), signals={"gradient_norm": noisy(numpy.ones(40), 0.1)})
     assert network.missing_zero_grad(steady) is None
 

@@ -24,6 +24,7 @@ def test_the_curves_of_a_run():
                     saturated_by_layer=[[], []])  # fmt: skip
     record = record_of(curves, Config(), metric=None, greater_is_better=False, best_epoch=2, ended="all epochs",
                        task="regression", facts={})  # fmt: skip
+    assert record.clears_gradients
     assert record.metric == "loss" and record.kept == 2 and record.planned == 200
     assert record.by_layer["gradient_norms"].shape == (2, 2) and numpy.isnan(record.by_layer["gradient_norms"][1, 1])
     assert record.by_layer["saturated_by_layer"].shape == (2, 0)

@@ -55,6 +55,7 @@ def record_of(
         knobs=knobs_of(config),
         facts=facts,
         task=task,
+        clears_gradients=True,
     )
 
 

@@ -62,6 +62,7 @@ class TrainingRecord:
         facts: numbers about network, rows and predictions, by the names of `FACTS`.
         task: "regression" or "classification"; "" where nobody knows.
         counts: what `epochs` are: "epoch" or "step".
+        clears_gradients: whether gradients are known to be set to zero before each step, as trimtab's own loop does.
     """
 
     epochs: Curve
@@ -81,6 +82,7 @@ class TrainingRecord:
     facts: Mapping[str, float] = field(default_factory=dict)
     task: str = ""
     counts: Literal["epoch", "step"] = "epoch"
+    clears_gradients: bool = False
 
     def __post_init__(self) -> None:
         for name in ("train_loss", "validation_loss", "train_metric", "validation_metric", "rate"):
