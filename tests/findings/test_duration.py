@@ -112,6 +112,9 @@ def test_what_is_bad_is_told_beside_a_constant_where_that_is_known():
     assert duration.underfitting(judged) is None
     finding = found(duration.underfitting, dataclasses.replace(judged, facts={"constant_error": 1.0}))
     assert "constant prediction" in finding.statement
+    fitted_but_for_a_few = dataclasses.replace(judged, facts={"constant_error": 1.0, "usual_miss": 0.3})
+    assert duration.underfitting(fitted_but_for_a_few) is None
+    assert found(duration.underfitting, dataclasses.replace(judged, facts={"constant_error": 1.0, "usual_miss": 0.6}))
 
 
 def test_capacity_needs_the_size_of_the_network():

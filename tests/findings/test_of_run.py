@@ -37,6 +37,7 @@ def test_what_predictions_of_numbers_tell():
     assert set(facts) <= set(FACTS)
     assert facts["constant_error"] == pytest.approx(numpy.sqrt((4 + 1 + 0 + 1) / 4))
     assert facts["train_constant_error"] == pytest.approx(1)
+    assert facts["usual_miss"] == 0
     assert facts["lowest_prediction"] == 0 and facts["at_lowest"] == 0.5 and facts["truth_below"] == 0.25
     assert facts["truth_above"] == 0 and facts["validation_rows"] == 4 and facts["train_rows"] == 2
 

@@ -291,6 +291,8 @@ def regularised_too_strongly(record: TrainingRecord) -> Outcome:
 # -- what several of them look at
 
 _PER_ROW, _FEW_PARAMETERS, _TOO_MANY = 0.25, 60, 30.0
+# The median miss, beside the error: of normal misses 1, of Laplace's 0.73, each as a share of a normal target's.
+_USUAL = 0.5
 # Shares; decoupled, and what a step then takes off the weights; an L2 term of rules that adapt the rate.
 _STRONG_DROPOUT, _STRONG_SMOOTHING, _STRONG_DECAY, _TAKES_OFF, _STRONG_L2 = 0.6, 0.3, 0.9, 5e-4, 0.03
 
@@ -306,8 +308,8 @@ class Misfit:
 
 
 def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float = _NO_GAP) -> Misfit | str | None:
-    """None where training rows are fitted well, or better than validation rows, or better with every epoch; a text
-    where it cannot be told."""
+    """None where training rows are fitted well, or better than validation rows, or better with every epoch, or where a
+    few rows far out make the error and the others are fitted; a text where it cannot be told."""
     pair, why = _pair(record)
     if pair is None:
         return why
@@ -318,8 +320,11 @@ def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float = _NO
     rests = fall is None or -fall.change < _RESTS or rate_is_spent(record)
     if start <= 0 or own_gap > gap or (needs_rest and not rests):
         return None
+    share = level_at_end(pair.train) / start
+    if record.facts.get("usual_miss", share) < _USUAL * share:
+        return None
     beside = "that of a constant prediction" if constant and pair.is_evaluated else "what it began with"
-    return Misfit(level_at_end(pair.train) / start, own_gap, beside)
+    return Misfit(share, own_gap, beside)
 
 
 def _was_stopped_early(record: TrainingRecord, course: Course) -> bool:

@@ -117,10 +117,12 @@ def _of_numbers(predictions: Numbers, truth: Numbers) -> dict[str, float]:
         return {}
     worst = int(numpy.nanargmin(own))
     told, true = predictions[:, worst], truth[:, worst]
+    around = float(numpy.median(numpy.abs(true - numpy.median(true))))
     low, high = told.min(), told.max()
     near = 0.01 * max(high - low, 1e-12)
     return {
         "prediction_spread": float(own[worst]),
+        "usual_miss": float(numpy.median(numpy.abs(told - true))) / around if around > 0 else math.nan,
         "lowest_prediction": float(low), "highest_prediction": float(high),
         "at_lowest": float((told <= low + near).mean()), "at_highest": float((told >= high - near).mean()),
         "truth_below": float((true < low).mean()), "truth_above": float((true > high).mean()),

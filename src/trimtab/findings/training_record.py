@@ -25,6 +25,7 @@ FACTS = {
     "outputs": "columns of a prediction: targets, or classes",
     "constant_error": "what the best constant prediction comes to, as an error in the measure that judges",
     "train_constant_error": "the same on training rows, which differs where few rows make most of an error",
+    "usual_miss": "the median miss of the predictions of numbers, relative to that of the truth's median",
     "prediction_spread": "the spread of the predictions, relative to that of the truth",
     "lowest_prediction": "the lowest prediction of a number",
     "highest_prediction": "the highest prediction of a number",
