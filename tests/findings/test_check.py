@@ -77,6 +77,19 @@ def test_a_cause_comes_first_and_what_only_repeats_it_is_left_out():
     assert "overfitting" not in {each.id for each in lost}
 
 
+def test_a_cause_is_as_grave_as_what_follows_from_it():
+    """Units that such steps drive to their bounds let no gradient through: it is the rate that must change."""
+    signals = {"update_ratio": numpy.full(40, 0.2), "gradient_norm": numpy.ones(40)}
+    norms, saturated = numpy.tile([1e-3, 1e-3, 0.1, 0.1, 1.0, 1.0], (40, 1)), numpy.tile([0.5, 0.4], (40, 1))
+    by_layer = {"gradient_norms": norms, "saturated_by_layer": saturated}
+    found = check(made(noisy(learning(40)), signals=signals, by_layer=by_layer, knobs={"lr": 1.0})).found
+    names = ["learning_rate_too_large", "saturated_activations", "vanishing_gradients"]
+    assert [each.id for each in found] == names
+    assert [each.severity for each in found] == ["high"] * 3
+    alone = check(made(noisy(learning(40)), by_layer={"saturated_by_layer": saturated})).found
+    assert [each.severity for each in alone] == ["medium"]
+
+
 def test_what_other_rules_found_is_ranked_among_it():
     other = Finding("leakage", "high", "A column tells the target.", {}, Effect(""), Remedy(""))
     assert [each.id for each in check(healthy(), [other, None])] == ["leakage"]

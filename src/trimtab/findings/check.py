@@ -2,6 +2,7 @@
 be told. Knows which findings are sides of one fact; it trains nothing."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from trimtab.findings import duration, loss, network, rate
 from trimtab.findings.finding import IDS, Finding, Findings, NotChecked, Outcome
@@ -92,6 +93,10 @@ FOLLOWS: Mapping[str, frozenset[str]] = {
     "trained_too_long": frozenset({"overfitting"}),
     "oscillating": frozenset({"learning_rate_too_large", "batch_noise_too_high"}),
     "overfitting": frozenset({"capacity_too_large"}),
+    "exploding_gradients": frozenset({"learning_rate_too_large"}),
+    "saturated_activations": frozenset({"learning_rate_too_large"}),
+    "dead_units": frozenset({"learning_rate_too_large", "saturated_activations"}),
+    "vanishing_gradients": frozenset({"learning_rate_too_large", "saturated_activations", "exploding_gradients"}),
 }  # fmt: skip
 
 _GRAVITY = {"high": 0, "medium": 1, "low": 2}
@@ -116,15 +121,22 @@ def one_of_each_fact(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:
-    """Gravest first: by severity, causes before what follows from them, then by what is known to be lost."""
+    """Gravest first: by severity, causes before what follows from them, then by what is known to be lost. A cause is as
+    grave as what follows from it."""
     findings = list(findings)
     names = {finding.id for finding in findings}
 
-    def place(finding: Finding) -> tuple[int, bool, float]:
-        follows = bool(FOLLOWS.get(finding.id, frozenset()) & names)
-        return _GRAVITY[finding.severity], follows, -(finding.effect.share or 0.0)
+    def causes(finding: Finding) -> frozenset[str]:
+        return FOLLOWS.get(finding.id, frozenset()) & names
 
-    return sorted(findings, key=place)
+    def weighed(finding: Finding) -> Finding:
+        following = [other.severity for other in findings if finding.id in causes(other)]
+        return replace(finding, severity=min([finding.severity, *following], key=_GRAVITY.__getitem__))
+
+    def place(finding: Finding) -> tuple[int, int, float]:
+        return _GRAVITY[finding.severity], len(causes(finding)), -(finding.effect.share or 0.0)
+
+    return sorted(map(weighed, findings), key=place)
 
 
 def _healthy(record: TrainingRecord, not_checked: tuple[NotChecked, ...]) -> tuple[str, ...]:
