@@ -12,6 +12,7 @@ RISING = learning(100, floor=0.3) + 0.006 * numpy.maximum(0, epochs(100) - 40)
 
 def test_overfitting_is_a_rise_of_validation_while_training_falls():
     finding = found(duration.overfitting, record(noisy(learning(speed=30, floor=0.05)), noisy(RISING, seed=1)))
+    assert "validation rows gets worse" in finding.statement and "estimated" in finding.effect.text
     assert 35 <= finding.evidence["best_epoch"] <= 55 and finding.evidence["rise"] > 0.5
     assert finding.remedy.flag == "--weight-decay 0.1 --optimizer adamw"
 

@@ -98,10 +98,8 @@ def _overfitting(record: TrainingRecord, words: str, evidence: dict[str, Any]) -
     rise = evidence["rise"]
     effect = Effect("What a network gains that is held back is not known from the curves alone.")
     if rise:
-        words = (
-            f"With the last epoch's weights the error on new rows is about {percent(rise)} larger than with the best"
-        )
-        effect = Effect(f"{words} epoch's (estimated from the curve).", rise)
+        cost = f"With the last epoch's weights the error on new rows is about {percent(rise)} larger than with the best"
+        effect = Effect(f"{cost} epoch's (estimated from the curve).", rise)
     return Finding(
         "overfitting", "high" if rise > 0.5 else "medium",
         f"The network learns the training rows by heart: {words}.", evidence, effect,

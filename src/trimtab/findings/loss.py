@@ -59,8 +59,8 @@ def outliers_dominate_loss(truth: Numbers, predictions: Numbers, loss: str) -> O
         f"{percent(float(is_far.mean()))} of all rows: training chases them instead of fitting the others.",
         {"rows": [int(row) for row in rows], "share_of_loss": share, "share_of_rows": float(is_far.mean())},
         Effect("What a loss that is less swayed by them gains shows on the other rows; it was not tried.", None),
-        by_knobs("Take a loss in which large errors do not count squared, or look at these rows.", loss="huber",
-                 delta=1.0),
+        by_knobs("Take a loss, and a metric, in which large errors do not count squared, or look at these rows.",
+                 loss="huber", delta=1.0),
     )  # fmt: skip
 
 
