@@ -12,7 +12,7 @@ from PIL import Image
 
 from trimtab.text.lettering import text_of
 from trimtab.walkthrough import Heat, Line, Mark, Picture, Points, SideBySide
-from trimtab.walkthrough.painting import LABEL_GAP, png_of, spread
+from trimtab.walkthrough.painting import LABEL_GAP, figure_of, png_of, spread
 
 
 def picture(*layers: Points | Line | Mark | Heat, **more: object) -> Picture:
@@ -137,6 +137,13 @@ def test_parts_side_by_side_share_their_range() -> None:
     assert second.startswith("up to 100")
     image = Image.open(io.BytesIO(png_of(both)))
     assert image.size == Image.open(io.BytesIO(png_of(low))).size
+
+
+def test_names_stand_beside_their_series_where_the_next_chart_widens_the_range() -> None:
+    high, low = (picture(Line([0, 1], [value, value], "a level")) for value in (100, 0))
+    left, right = (axes.texts[0].xy[1] for axes in figure_of(SideBySide([high, low])).axes)
+    assert left > 0.9
+    assert right < 0.1
 
 
 def test_a_png_is_white_and_the_same_every_time() -> None:

@@ -45,21 +45,28 @@ def figure_of(picture: Chart | Charts) -> Figure:
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DOTS_PER_INCH, layout="constrained")
     shares_y = isinstance(picture, Charts) and picture.shares_y
     all_axes = figure.subplots(1, count, squeeze=False, sharey=shares_y)[0]
-    for i, (axes, part) in enumerate(zip(all_axes, picture.parts, strict=True)):
-        _draw(axes, part)
-        if shares_y and i:
-            axes.set_ylabel("")
+    named = [_draw(axes, part) for axes, part in zip(all_axes, picture.parts, strict=True)]
+    # Once all is drawn: charts that share a range change it for those before them.
+    for axes, names in zip(all_axes, named, strict=True):
+        _name_series(axes, names)
+    for axes in all_axes[1:] if shares_y else ():
+        axes.set_ylabel("")
     return figure
 
 
-def _draw(axes: Axes, picture: Chart) -> None:
+# Name, colour and last place of a series.
+Named = tuple[str, str, float, float]
+
+
+def _draw(axes: Axes, picture: Chart) -> list[Named]:
+    """Draw a chart but for the names of its series, which it gives."""
     axes.set_xlabel(picture.x)
     axes.set_ylabel(picture.y)
     axes.set_title(picture.title)
     heats = [layer for layer in picture.layers if isinstance(layer, Heat)]
     if heats:
         _draw_heat(axes, heats[0])
-        return
+        return []
     for name in picture.log:
         getattr(axes, f"set_{name}scale")("log")
         axis = getattr(axes, f"{name}axis")
@@ -72,7 +79,7 @@ def _draw(axes: Axes, picture: Chart) -> None:
         axes.set_ylim(*picture.y_range)
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
-    _name_series(axes, _draw_series(axes, picture))
+    return _draw_series(axes, picture)
 
 
 class _Between(LogFormatter):
@@ -85,8 +92,8 @@ class _Between(LogFormatter):
         return number(value) if is_named else ""
 
 
-def _draw_series(axes: Axes, picture: Chart) -> list[tuple[str, str, float, float]]:
-    """Draw all layers; gives name, colour and last place of those that are named at the right."""
+def _draw_series(axes: Axes, picture: Chart) -> list[Named]:
+    """Draw all layers; gives those that are named at the right."""
     styles = zip(cycle(COLOURS), cycle(DASHES), strict=False)
     named = []
     for layer in picture.layers:
@@ -120,7 +127,7 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
     )  # fmt: skip
 
 
-def _name_series(axes: Axes, named: list[tuple[str, str, float, float]]) -> None:
+def _name_series(axes: Axes, named: list[Named]) -> None:
     """Write each name at the right of the axes, as high as its series ends, and none over another."""
     if not named:
         return
