@@ -33,7 +33,7 @@ def dead_units(record: TrainingRecord) -> Outcome:
     return Finding(
         "dead_units",
         "high" if layers[worst] > 0.95 else "medium",
-        f"In hidden layer {worst + 1} {percent(float(layers[worst]))} of the units are dead: they give every row the "
+        f"{percent(float(layers[worst]))} of the units of hidden layer {worst + 1} are dead: they give every row the "
         "same, and no gradient passes through them.",
         {"layer": worst + 1, "share": float(layers[worst]), "by_layer": [float(share) for share in layers]},
         Effect("The network is as good as one without these units."),
@@ -54,7 +54,7 @@ def saturated_activations(record: TrainingRecord) -> Outcome:
     return Finding(
         "saturated_activations",
         "high" if layers[worst] > 0.8 else "medium",
-        f"In hidden layer {worst + 1} {percent(float(layers[worst]))} of the units lie at the bounds of their "
+        f"{percent(float(layers[worst]))} of the units of hidden layer {worst + 1} lie at the bounds of their "
         "activation in nearly all rows, where hardly any gradient passes.",
         {"layer": worst + 1, "share": float(layers[worst]), "by_layer": [float(share) for share in layers]},
         Effect("These units can hardly learn any more."),
