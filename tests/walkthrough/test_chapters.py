@@ -10,6 +10,8 @@ from typing import Any
 import numpy
 import pytest
 
+import trimtab as tt
+from trimtab.walkthrough import source
 from trimtab.walkthrough.build import PAGE
 from trimtab.walkthrough.notebook import execute, notebook
 from trimtab.walkthrough.page import FOLDER, Page, page_of
@@ -17,7 +19,7 @@ from trimtab.walkthrough.page import FOLDER, Page, page_of
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
-CHAPTERS = range(1, 7)
+CHAPTERS = range(1, source.CHAPTERS + 1)
 PROCESSOR_SECONDS = 360  # three minutes of two cores, whoever else is at work on them
 # The search of chapter 6 ends by the clock; here so many trials end it, which are the same on every machine, and its
 # baselines train no longer than they need to.
@@ -38,8 +40,13 @@ def _plain(value):
         return [_plain(each) for each in value]
     if type(value).__name__ in ("Run", "Sweep"):
         wanted = ("epochs", "best_epoch", "score", "seconds")
-        return {name: getattr(value, name) for name in wanted if hasattr(value, name)}
+        told = {name: getattr(value, name) for name in wanted if hasattr(value, name)}
+        return told | (_course(value) if hasattr(value, "curves") else {})
     return value if isinstance(value, (str, _numbers.Number)) else None
+def _course(run):
+    curves = {name: run.curves[name] for name in ("train_metric", "validation_metric")}
+    ends = {name: [curve[0], curve[-1]] for name, curve in curves.items()}
+    return ends | {"findings": [finding.id for finding in run.findings]}
 _large = {"In", "Out", "curves", "many", "wanted"}
 _told = {name: _plain(value) for name, value in globals().items() if name not in _large and not name.startswith("_")}
 print(_json.dumps({name: value for name, value in _told.items() if value is not None}))
@@ -276,3 +283,54 @@ def test_chapter_6_the_search_beats_the_beginners_neuron(executed: Executed) -> 
     assert names["study_error"] < 0.65 * names["neuron_error"]
     assert names["summary"]["trials"] >= 3
     assert names["summary"]["runs"] > names["summary"]["trials"]
+
+
+FOUND = {
+    "unscaled": "saturated_activations",
+    "hasty": "learning_rate_too_large",
+    "misled": "outliers_dominate_loss",
+    "blocked": "wrong_output_layer",
+}
+
+
+def test_chapter_7_what_went_well_has_no_finding_and_each_fault_has_its_own_first(executed: Executed) -> None:
+    names = executed.names[7]
+    assert [run["findings"] for run in names["good"]] == [[], [], []]
+    for runs, first in FOUND.items():
+        assert [run["findings"][0] for run in names[runs]] == [first] * 3
+    for log in names["logs"]:
+        assert [finding.id for finding in tt.diagnose(log).findings] == ["overfitting", "trained_too_long"]
+
+
+def test_chapter_7_each_remedy_helps_and_leaves_nothing_to_find(executed: Executed) -> None:
+    names = executed.names[7]
+    assert names["left"] == 0 and len(names["mended"]) == 12
+    gained = {}
+    for fault, _, _, before, after in names["rows"]:
+        assert (numpy.array(after) < 0.9 * numpy.array(before)).all(), fault
+        gained[fault] = numpy.mean(before) - numpy.mean(after)
+    assert sorted(gained, key=gained.__getitem__)[:: len(gained) - 1] == ["trained too long", "wild values"]
+    good = numpy.mean(names["good_errors"])
+    ends = {fault: (numpy.mean(before) / good, numpy.mean(after) / good) for fault, *_, before, after in names["rows"]}
+    assert 1.6 < ends["inputs not scaled"][0] < 2.4, "about twice as high"
+    assert ends["rate too large"][1] < 1.15, "as good as the one that went well"
+    assert ends["wild values"][1] < 1.15, "nearly as good as without 999s"
+    assert ends["trained too long"][1] > 1.2, "no 500 rows of 40"
+
+
+def test_chapter_7_the_curves_are_as_told(executed: Executed) -> None:
+    names = executed.names[7]
+    start = float(*re.findall(r"first epoch ends with\s([\d.]+) times", executed.page.text))
+    assert start > 2
+    assert all(run["epochs"] == run["best_epoch"] + 20 for run in names["stopped"])
+    for run in names["misled"]:
+        assert min(*run["train_metric"], *run["validation_metric"]) > 50
+        assert run["train_metric"][1] < run["train_metric"][0]
+        assert run["validation_metric"][1] > run["validation_metric"][0]
+    for run in names["robust"]:
+        for part in ("train_metric", "validation_metric"):
+            assert run[part][1] < run[part][0]
+    assert numpy.mean(numpy.array(names["y"]) < 0) == pytest.approx(0.5, abs=0.05)
+    for blocked, good in zip(names["blocked"], names["good"], strict=True):
+        training, validation = blocked["train_metric"][1], blocked["validation_metric"][1]
+        assert training > 1.8 * good["train_metric"][1] and validation == pytest.approx(training, rel=0.2)

@@ -7,7 +7,7 @@ import pytest
 
 from trimtab.walkthrough.build import NOTEBOOK
 from trimtab.walkthrough.notebook import notebook, written
-from trimtab.walkthrough.source import Code, chapters
+from trimtab.walkthrough.source import CHAPTERS, Code, chapters
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,7 @@ def test_its_first_block_says_how_to_install() -> None:
     assert all(line.startswith("#") for line in first.source.splitlines()), "it does nothing until asked"
 
 
-@pytest.mark.parametrize("number", range(1, 7))
+@pytest.mark.parametrize("number", range(1, CHAPTERS + 1))
 def test_it_holds_every_cell_of_the_source_in_order(number: int) -> None:
     told = chapters()[number - 1]
     cells = [cell for cell in notebook().cells if cell.id.startswith(f"chapter-{number}-")]

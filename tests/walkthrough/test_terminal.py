@@ -107,7 +107,7 @@ def test_the_command_tells_all_chapters_and_does_not_wait_where_nobody_reads(
 def test_the_command_waits_for_a_reader(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal("\n\n"))
     assert cli.main(["walkthrough"]) == 0, "and goes on when the reader has left"
-    assert capsys.readouterr().out.count("Enter goes on") == 5
+    assert capsys.readouterr().out.count("Enter goes on") == 6
 
 
 @pytest.mark.usefixtures("replayed")
@@ -136,7 +136,7 @@ def test_a_terminal_needs_no_matplotlib() -> None:
     assert "* a way" in ended.stdout, ended.stderr
 
 
-@pytest.mark.parametrize(("number", "words"), [("0", "no chapter 0"), ("7", "1 to 6"), ("four", "integer")])
+@pytest.mark.parametrize(("number", "words"), [("0", "no chapter 0"), ("8", "1 to 7"), ("four", "integer")])
 def test_a_chapter_that_is_not_there_is_bad_usage(capsys: pytest.CaptureFixture[str], number: str, words: str) -> None:
     assert cli.main(["walkthrough", "--chapter", number]) == 2
     captured = capsys.readouterr()

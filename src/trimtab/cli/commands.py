@@ -320,7 +320,7 @@ def demo(
 
 @app.command(epilog="Example: trimtab walkthrough --chapter 4")
 def walkthrough(
-    chapter: Annotated[int | None, typer.Option(help="Only this chapter, 1 to 6.", show_default="all of them")] = None,
+    chapter: Annotated[int | None, typer.Option(help="Only this chapter, 1 to 7.", show_default="all of them")] = None,
 ) -> None:
     """How a network is trained, from a straight line to real data: each idea measured as it is told."""
     from trimtab.walkthrough.source import chapter as chapter_numbered

@@ -1,4 +1,4 @@
-"""The walkthrough: six chapters, each measured as it is told; and what their cells draw with.
+"""The walkthrough: seven chapters, each measured as it is told; and what their cells draw with.
 
 One source (chapter_N.md) becomes the notebook, the page and what `trimtab walkthrough` shows. Trains nothing itself.
 """

@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from trimtab.errors import OptionError
 
-CHAPTERS = 6
+CHAPTERS = 7
 _CELL = re.compile(r"^```python\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 
 
