@@ -16,8 +16,6 @@ from trimtab.findings.training_record import TrainingRecord
 from trimtab.terminal.diagnosis import FOUND, HEALTHY, NOT_JUDGED, diagnosis_in_text
 
 WIDTH = 80
-# Of fewer evaluations no trend can be told (`findings.trends`), and to have found nothing says nothing.
-FEWEST = 5
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +57,7 @@ class Diagnosis:
         """0: nothing was found; 1: something was; 3: there was nothing that could be judged."""
         if self.findings.found:
             return FOUND
-        return HEALTHY if self.findings.healthy and len(self.record.epochs) >= FEWEST else NOT_JUDGED
+        return HEALTHY if self.findings.healthy else NOT_JUDGED
 
     @property
     def checked(self) -> tuple[str, ...]:

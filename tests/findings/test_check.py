@@ -1,6 +1,8 @@
+import math
 import re
 
 import numpy
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -111,3 +113,15 @@ def test_no_number_stands_without_its_unit():
     assert len(findings) >= 8
     for finding in findings:
         assert not re.search(r"\d", UNIT.sub("", finding.statement)), finding.statement
+
+
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_nothing_is_called_healthy_of_what_is_too_short_to_be_judged(length):
+    findings = check(healthy(length))
+    assert not findings.found and not findings.healthy
+    assert {each.id for each in findings.not_checked} == set(RULES)
+
+
+def test_what_is_lost_at_once_is_found_in_any_length():
+    findings = check(made([1.0, math.inf], [1.0, math.inf], ended="not finite"))
+    assert "diverged" in {finding.id for finding in findings} and not findings.healthy

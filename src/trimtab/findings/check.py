@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from trimtab.findings import duration, loss, network, rate
+from trimtab.findings.duration import TOO_SHORT
 from trimtab.findings.finding import IDS, Finding, Findings, NotChecked, Outcome
 from trimtab.findings.judged import course_of, errors_of, pair_of
+from trimtab.findings.shapes import FEWEST
 from trimtab.findings.training_record import TrainingRecord
 
 Rule = Callable[[TrainingRecord], Outcome]
@@ -107,10 +109,16 @@ def check(record: TrainingRecord, more: Iterable[Outcome] = ()) -> Findings:
     came to (residuals, data), to be ranked among it."""
     if not len(record.epochs):
         return Findings(not_checked=tuple(NotChecked(name, "no evaluated epoch") for name in RULES))
-    outcomes = [*(rule(record) for rule in RULES.values()), *more]
+    outcomes = [*(_of_rule(name, record) for name in RULES), *more]
     found = one_of_each_fact([outcome for outcome in outcomes if isinstance(outcome, Finding)])
     not_checked = tuple(outcome for outcome in outcomes if isinstance(outcome, NotChecked))
     return Findings(tuple(ranked(found)), () if found else _healthy(record, not_checked), not_checked)
+
+
+def _of_rule(name: str, record: TrainingRecord) -> Outcome:
+    """What a rule comes to. To have found nothing in fewer evaluations than tell a trend says nothing."""
+    outcome = RULES[name](record)
+    return NotChecked(name, TOO_SHORT) if outcome is None and len(record.epochs) < FEWEST else outcome
 
 
 def one_of_each_fact(findings: Iterable[Finding]) -> list[Finding]:
@@ -143,11 +151,12 @@ def _healthy(record: TrainingRecord, not_checked: tuple[NotChecked, ...]) -> tup
     """Why nothing was found, a sentence for each family of rules that could look."""
     unchecked = {each.id for each in not_checked}
     reasons = []
-    if len(course_of(record, record.train_loss)):
+    pair = pair_of(record)
+    if len(course_of(record, record.train_loss)) >= FEWEST:
         reasons.append("The training loss falls, stays a number and settles: the learning rate suits it.")
-    if errors_of(record) is not None:
+    if len(course_of(record, errors_of(record))) >= FEWEST:
         reasons.append("Validation rows have stopped getting better, and do not get much worse: the duration suits.")
-    if pair_of(record) is not None:
+    if pair is not None and len(pair.epochs) >= FEWEST:
         reasons.append("Training rows are fitted no more beyond validation rows than in other healthy trainings.")
     if not set(IDS["network"][:4]) & unchecked:
         reasons.append("Units are alive and gradients reach every layer.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from trimtab.findings.checked import Checked
 from trimtab.findings.data.boosted_trees import MOST_COLUMNS
@@ -33,7 +33,7 @@ class Twins:
 
     @property
     def are_copies(self) -> bool:
-        return self.sets > 0 and float(stats.poisson.sf(self.sets - 1, self.expected)) < LEVEL
+        return self.sets > 0 and float(special.pdtrc(self.sets - 1, self.expected)) < LEVEL
 
 
 def duplicate_rows(record: TableRecord) -> Checked:

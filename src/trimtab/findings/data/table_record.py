@@ -5,7 +5,7 @@ Knows prepared tables and tensors; it knows no rule, and reads no file.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy
 import polars
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.folds import FoldRows
-from trimtab.table.prepare import Prepared
-from trimtab.table.schema import Column as SchemaColumn
 from trimtab.table.spelling import as_labels
+
+if TYPE_CHECKING:  # whoever has arrays alone reads no table
+    from trimtab.table.prepare import Prepared
+    from trimtab.table.schema import Column as SchemaColumn
 
 Kind = Literal["number", "category", "date", "text", "identifier"]
 Rows = NDArray[numpy.int64]
@@ -110,7 +112,7 @@ class TableRecord:
 
     @classmethod
     def of_prepared(
-        cls, prepared: Prepared, *, with_test: bool = False, most_rows: int = MOST_ROWS, seed: int = 0
+        cls, prepared: "Prepared", *, with_test: bool = False, most_rows: int = MOST_ROWS, seed: int = 0
     ) -> "TableRecord":
         """The development rows of a prepared table, or `most_rows` of them, and beside them the features of the test
         rows where they may be looked at."""
@@ -170,7 +172,7 @@ class TableRecord:
         )  # fmt: skip
 
 
-def _split_column(prepared: Prepared) -> str:
+def _split_column(prepared: "Prepared") -> str:
     """The column that the split reads, which a schema marks; the time stays a feature."""
     reserved = [column.name for column in prepared.schema.columns if column.role == "split"]
     return reserved[0] if reserved else ""
@@ -187,7 +189,7 @@ def _folds_within(folds: Sequence[FoldRows], places: Rows, rows: int) -> tuple[F
 
 
 def _columns(
-    frame: polars.DataFrame, about: Sequence[SchemaColumn], other: polars.DataFrame | None
+    frame: polars.DataFrame, about: "Sequence[SchemaColumn]", other: polars.DataFrame | None
 ) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
     here, there = [], []
     for column in about:
