@@ -48,8 +48,44 @@ def test_what_is_told_comes_back_and_the_rest_is_unknown() -> None:
     assert recorder.curves["gradient_norm"].is_null().all()
     assert (run.best_epoch, run.score, run.epochs, run.metric) == (2, 0.7, 3, None)
     assert run.ended == "unknown"
-    assert run.findings == ()
     assert repr(run) == "RecordedRun(recording: validation loss 0.7 at epoch 2 of 3, unknown)"
+
+
+def overfitting(path: Path | None = None, **more) -> tt.Recorder:
+    recorder = tt.Recorder(path, **more)
+    for epoch in range(40):
+        wiggle = 0.01 * (-1) ** epoch
+        recorder.epoch(
+            train_loss=2 * math.exp(-epoch / 4) + 0.02, lr=0.01, glow=1.0,
+            validation_loss=2 * math.exp(-epoch / 4) + 0.3 + 0.03 * max(0, epoch - 12) + wiggle,
+        )  # fmt: skip
+    return recorder
+
+
+def test_findings_are_told_while_the_loop_runs_and_the_same_of_the_file_alone(tmp_path: Path) -> None:
+    recorder = tt.Recorder()
+    assert not recorder.findings.found and not recorder.findings.healthy and recorder.findings.not_checked
+    recorder.epoch(train_loss=1.0, validation_loss=1.0)
+    assert not recorder.findings.healthy
+    path = tmp_path / "run.parquet"
+    recorder = overfitting(path)
+    before = recorder.findings
+    assert "overfitting" in {finding.id for finding in before}
+    recorder.close()
+    for again in (tt.Recorder.load(path), tt.Recorder.load(path).run(), tt.diagnose(path), tt.diagnose(recorder)):
+        assert again.findings == before
+    recorder.rewind(12)
+    assert "overfitting" not in {finding.id for finding in recorder.findings}
+
+
+def test_findings_judge_by_the_metric_that_was_named() -> None:
+    recorder = tt.Recorder(metric="glow", greater_is_better=True)
+    for epoch in range(30):
+        recorder.epoch(train_loss=math.exp(-epoch / 5), train_metric=1 - math.exp(-epoch / 5),
+                       validation_metric=0.9 - 0.02 * max(0, epoch - 8) - math.exp(-epoch / 3))  # fmt: skip
+    assert {"overfitting", "trained_too_long"} & {finding.id for finding in recorder.findings}
+    assert recorder.run().record.greater_is_better is True
+    assert tt.diagnose(recorder).findings == recorder.findings
 
 
 def test_without_a_metric_the_validation_loss_is_what_a_run_is_judged_by_as_in_fit() -> None:

@@ -9,7 +9,8 @@ import math
 import time
 import warnings
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,10 @@ from typing import TYPE_CHECKING, Any
 import polars
 
 from trimtab.errors import DataError, OptionError
+from trimtab.findings.check import check
+from trimtab.findings.finding import Findings
+from trimtab.findings.logs.recordings import training_of
+from trimtab.findings.training_record import TrainingRecord
 from trimtab.recording.recording import UNKNOWN, Measure, Recording
 from trimtab.text.wording import listed
 
@@ -145,6 +150,14 @@ class Recorder:
         """What was recorded: the columns of `run.curves`, then those beyond them; null where nothing was told."""
         return self.recording.frame()
 
+    @property
+    def findings(self) -> Findings:
+        """What is wrong with the training so far and what to change, gravest first; or why it is healthy.
+
+        It may be asked for while the loop runs: what takes more epochs to be told is in `not_checked`.
+        """
+        return check(training_of(self.recording))
+
     def run(self) -> "RecordedRun":
         """The run so far; raises DataError where no epoch was recorded, or neither a loss nor a metric."""
         recording = self.recording
@@ -220,7 +233,8 @@ class RecordedRun:
 
     `curves` are those of a `Run`, then what was recorded beyond them, NaN where nothing was told; where no `metric` was
     named the validation loss stands in its place. `score` is the metric at the best epoch; `best_epoch` is 0 where no
-    epoch has a finite score. `ended` is "unknown" where nobody said why training ended.
+    epoch has a finite score. `ended` is "unknown" where nobody said why training ended. `record` is the run as the
+    rules read it.
     """
 
     name: str
@@ -230,6 +244,7 @@ class RecordedRun:
     best_epoch: float
     epochs: float
     ended: str
+    record: TrainingRecord = field(repr=False)
 
     @classmethod
     def of(cls, recording: Recording, name: str) -> "RecordedRun":
@@ -245,12 +260,13 @@ class RecordedRun:
             best_epoch=_whole(best_epoch),
             epochs=_whole(recording.last_epoch),
             ended=recording.why_ended(),
+            record=training_of(recording),
         )
 
-    @property
-    def findings(self) -> tuple[()]:
-        """Nothing yet: what is right and wrong with a run is not told so far."""
-        return ()
+    @cached_property
+    def findings(self) -> Findings:
+        """What is wrong with the training and what to change, gravest first; or why it is healthy."""
+        return check(self.record)
 
     def plot(self) -> "Figure":
         """The score on training and validation rows by epoch, the best epoch marked: a matplotlib figure."""

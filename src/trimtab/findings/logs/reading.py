@@ -23,6 +23,7 @@ from trimtab.findings.logs import (
 )
 from trimtab.findings.logs.content import STANDARD_INPUT, Content
 from trimtab.findings.logs.log import Log
+from trimtab.recording.recording import Recording
 from trimtab.text.wording import listed
 
 # Each gives None of what is not its own; from the most particular on.
@@ -60,7 +61,9 @@ def _logs(log: Any) -> Sequence[Log]:
         return _read_content(Content.of_standard_input())
     if isinstance(log, str | Path):
         return _read_path(Path(log))
-    # What Keras' fit gives has a history, a run or a recorder of trimtab curves.
+    if isinstance(recording := getattr(log, "recording", None), Recording):
+        return [recordings.log_of(recording)]
+    # What Keras' fit gives has a history, a run of trimtab curves.
     history = getattr(log, "history", getattr(log, "curves", log))
     if isinstance(history, list) and history and all(isinstance(row, Mapping) for row in history):
         return json_rows.rows_as_logs(history, "a list of dicts") or ()

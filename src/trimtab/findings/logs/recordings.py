@@ -6,9 +6,12 @@ import numpy
 import polars
 
 from trimtab.errors import DataError
+from trimtab.findings.logs.columns import columns_of
 from trimtab.findings.logs.content import Content
+from trimtab.findings.logs.epochs import trained
 from trimtab.findings.logs.log import Log
 from trimtab.findings.logs.table import logs_of
+from trimtab.findings.training_record import TrainingRecord
 from trimtab.recording.recording import PARTS, UNKNOWN, Recording
 
 _MARK = b"PAR1"
@@ -24,11 +27,18 @@ def read(content: Content) -> list[Log] | None:
     except (OSError, polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
         raise DataError(f"{content.name} cannot be read as a parquet file: {error}.") from None
     if "recording" in about and content.path is not None:
-        return [_recorded(Recording.load(content.path))]
+        return [log_of(Recording.load(content.path))]
     return logs_of(frame, "a parquet file")
 
 
-def _recorded(recording: Recording) -> Log:
+def training_of(recording: Recording) -> TrainingRecord:
+    """What was recorded so far, as the rules read it: the same as of the file that it is kept in."""
+    log = log_of(recording)
+    return trained(log, columns_of(log)).record
+
+
+def log_of(recording: Recording) -> Log:
+    """What was recorded so far, as a log."""
     measure = recording.measure
     known = {"ended": "" if recording.ended == UNKNOWN else recording.ended, "by_layer": by_layer(recording.parts)}
     if measure is not None:
