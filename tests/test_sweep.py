@@ -337,6 +337,18 @@ def test_one_run_of_each_value_says_what_it_cannot_tell():
     assert rows.is_noise_known
 
 
+def test_findings_are_those_of_the_sweep_and_of_the_best_values_runs():
+    wild = sweep(lr=[1e10, 1e12], optimizer="sgd")
+    assert [(each.id, each.severity) for each in wild.findings] == [("diverged", "high")]
+    short = sweep(lr=[1e-5, 1e-4, 1e-2], epochs=80, seeds=4)
+    assert short.place == 2
+    found = {each.id: each for each in short.findings}
+    assert found["search_edge"].evidence["value"] == 1e-2
+    of_runs = {each.id for run in short.runs[8:] for each in run.findings}
+    assert set(found) - {"search_edge"} <= of_runs
+    assert [each["id"] for each in short.summary()["findings"]] == [each.id for each in short.findings]
+
+
 # -- callbacks
 
 

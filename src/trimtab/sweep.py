@@ -28,6 +28,7 @@ from trimtab.networks.several import is_one_after_all, is_sequence, several, tak
 from trimtab.sweeps.result import Outcome, Sweep, cell, summarised
 from trimtab.text.wording import counted
 from trimtab.training.config import Listed, whole
+from trimtab.training.metrics import greater_is_better
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.run import RunRecord
 
@@ -109,6 +110,7 @@ def sweep(
     return summarised(
         combinations, by_value, fitting.shown, None if fitting.metric is None else fitting.metric.name,
         predicted=_predicted(fitting, recipes[0], by_value), runs=runs, seconds=time.perf_counter() - started,
+        greater_is_better=greater_is_better(fitting.metric),
     )  # fmt: skip
 
 

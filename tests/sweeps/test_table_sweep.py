@@ -38,6 +38,15 @@ def test_a_sweep_finds_that_a_rate_is_too_small_and_another_right(table):
     assert right < 0.6 < small
 
 
+def test_findings_are_told_of_the_best_values_runs_in_every_fold(table):
+    sweep = sweep_table(table, "price", "lr", [1e-6, 1e-2], epochs=15)
+    assert len(sweep.trained) == 5 and {record.knobs["lr"] for record in sweep.trained} == {1e-2}
+    assert all("constant_error" in record.facts for record in sweep.trained)
+    assert sweep.findings.found or sweep.findings.healthy
+    lost = sweep_table(table, "price", "lr", [1e4, 1e5], epochs=2, optimizer="sgd")
+    assert [each.id for each in lost.findings] == ["diverged"] and not lost.trained
+
+
 def test_a_rate_beyond_all_reason_is_told_as_diverging(table):
     sweep = sweep_table(table, "price", "lr", [1e-2, 1e4], epochs=4, optimizer="sgd")
     assert sweep.edge == 1e-2
@@ -104,14 +113,15 @@ def test_what_cannot_be_is_said(table):
 
 def test_the_command_prints_a_table_json_and_a_picture(table, tmp_path, capsys):
     picture = tmp_path / "rates.png"
-    common = ["sweep", table, "--target", "price", "--knob", "lr", "--values", "0.001,0.01", "--fix", "epochs=3"]
+    common = ["sweep", table, "--target", "price", "--knob", "lr", "--values", "0.0001,0.001,0.01", "--fix", "epochs=3"]
     assert main([*common, "--plot", str(picture)]) == 0
     printed = capsys.readouterr().out
-    assert "Best: lr 0.01" in printed and "0.001" in printed
+    assert "Best: lr 0.01" in printed and "0.001" in printed and "about this sweep, gravest first" in printed
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert main([*common, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["best"] == {"lr": 0.01} and [row["lr"] for row in document["values"]] == [0.001, 0.01]
+    assert document["findings"] and all(finding["remedy"]["text"] for finding in document["findings"])
+    assert document["best"] == {"lr": 0.01} and [row["lr"] for row in document["values"]] == [0.0001, 0.001, 0.01]
 
 
 @pytest.mark.parametrize(

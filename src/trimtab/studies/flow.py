@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from trimtab.errors import StudyError
+from trimtab.findings.checked import joined
 from trimtab.findings.document import read, save
 from trimtab.findings.worth.account import Step
 from trimtab.listeners.listeners import Listeners
@@ -20,7 +21,6 @@ from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.purse import FEWEST_TRAININGS, purse_of, time_to_explain
 from trimtab.studies.counterfactuals.stage import Stage, words_of_winner
 from trimtab.studies.study import Study
-from trimtab.studies.table_findings import joined
 from trimtab.studies.training_findings import findings_of_training, remedies, with_trials
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine

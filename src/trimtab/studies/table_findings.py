@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 
-from trimtab.findings.checked import Checked, together
+from trimtab.findings.checked import Checked, joined, together
 from trimtab.findings.data import copies, representative
 from trimtab.findings.data.before_training import FEW_SECONDS, MANY_TRIALS, Check, in_time
 from trimtab.findings.data.boosted_trees import USUAL, design_of, in_own_thread, out_of_fold, seconds_of
@@ -80,16 +80,6 @@ def after_search(
     not_checked = [each.id for each in of_search.not_checked]
     earlier = without(before, [name for name in JUDGED_AGAIN if name not in not_checked])
     return joined(earlier, rules, of_search)
-
-
-def joined(*parts: Findings) -> Findings:
-    """Several as one, gravest first."""
-    found = together(finding for part in parts for finding in part.found).found
-    return Findings(
-        found,
-        tuple(dict.fromkeys(reason for part in parts for reason in part.healthy)),
-        tuple(each for part in parts for each in part.not_checked),
-    )
 
 
 def without(findings: Findings, ids: Sequence[str]) -> Findings:

@@ -3,13 +3,13 @@
 Knows folders, curves and rules; it trains nothing.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import polars
 
 from trimtab.findings.check import check
+from trimtab.findings.checked import of_most
 from trimtab.findings.finding import Effect, Finding, Findings, Trial
 from trimtab.findings.of_run import facts_of, record_of
 from trimtab.findings.training_record import TrainingRecord
@@ -32,15 +32,8 @@ REMEDY = "remedy of {}"
 def findings_of_training(
     folder: StudyFolder, winner: TrialRecord, data: TrainingData, metric: Metric | None
 ) -> Findings:
-    """What most of the winner's runs show; one run of several that went another way is no finding about the config."""
-    found = [check(record) for record in _records(folder, winner, data, metric)]
-    if not found:
-        return Findings()
-    times = Counter(finding.id for each in found for finding in each.found)
-    frequent = {name for name, count in times.items() if 2 * count > len(found)}
-    first = {finding.id: finding for each in reversed(found) for finding in each.found if finding.id in frequent}
-    healthy = next((each.healthy for each in found if each.healthy), ()) if not first else ()
-    return Findings(tuple(first.values()), healthy, found[0].not_checked)
+    """What most of the winner's runs show."""
+    return of_most([check(record) for record in _records(folder, winner, data, metric)])
 
 
 def remedies(findings: Findings, trained: Config) -> list[Alternative]:

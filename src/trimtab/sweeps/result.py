@@ -3,12 +3,19 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 import numpy
 import polars
 
+from trimtab.findings.check import check
+from trimtab.findings.checked import joined, of_most, together
+from trimtab.findings.document import to_json
+from trimtab.findings.finding import Findings
+from trimtab.findings.swept import SweptRecord, checks, without_what_was_tried
+from trimtab.findings.training_record import TrainingRecord
 from trimtab.networks.comparison import Predicted, compare
 from trimtab.studies.single_run import Run
 from trimtab.text.wording import counted, listed
@@ -53,6 +60,8 @@ class Sweep:
         place: the row of the best value in `table`.
         alike: the rows of `like_best`.
         is_noise_known: False where nothing tells a difference from chance.
+        record: the sweep as the rules read it.
+        trained: the best value's runs as the rules read them, where they are not among `runs`.
     """
 
     knobs: tuple[str, ...]
@@ -66,6 +75,25 @@ class Sweep:
     place: int | None = None
     is_noise_known: bool = True
     alike: tuple[int, ...] = ()
+    record: SweptRecord | None = None
+    trained: tuple[TrainingRecord, ...] = ()
+
+    @cached_property
+    def findings(self) -> Findings:
+        """What is wrong with the sweep and with the training of its best value, gravest first, each with what to
+        change; why what was checked is healthy, and what could not be checked."""
+        runs = [run.findings for run in self._best_runs] or [check(record) for record in self.trained]
+        of_training = of_most(runs)
+        if self.record is None:
+            return of_training
+        return joined(without_what_was_tried(of_training, self.record), together(checks(self.record)))
+
+    @property
+    def _best_runs(self) -> tuple[Run, ...]:
+        if self.place is None or not self.runs:
+            return ()
+        each = len(self.runs) // len(self.table)
+        return self.runs[self.place * each : (self.place + 1) * each]
 
     @property
     def words(self) -> str:
@@ -113,6 +141,7 @@ class Sweep:
         return {
             "knobs": list(self.knobs), "metric": self.metric, "best": self.best, "like_best": list(self.like_best),
             "edge": self.edge, "seconds": round(self.seconds, 2), "values": self.table.to_dicts(),
+            "findings": to_json(self.findings)["findings"],
         }  # fmt: skip
 
     def plot(self) -> "Figure":
@@ -135,6 +164,7 @@ def summarised(
     predicted: Predicted | None,
     runs: tuple[Run, ...],
     seconds: float,
+    greater_is_better: bool = False,
 ) -> Sweep:
     """The sweep of these values (one or two knobs each), from the outcomes of each value's repeats."""
     knobs = tuple(combinations[0])
@@ -144,6 +174,11 @@ def summarised(
     found = compare(errors, failed, predicted)
     rows = [_row(value, row, shown) for value, row in zip(combinations, outcomes, strict=True)]
     alike = [combinations[i] for i in found.alike]
+    is_noise_known = predicted is not None or errors.shape[1] > 1
+    record = SweptRecord(
+        tuple(combinations), errors.mean(1).tolist(), failures.sum(1).tolist(), errors.shape[1], found.best,
+        found.alike, is_noise_known, metric or "validation loss", greater_is_better,
+    )  # fmt: skip
     return Sweep(
         knobs,
         polars.DataFrame(rows, infer_schema_length=None, strict=False),
@@ -154,8 +189,9 @@ def summarised(
         seconds,
         runs,
         found.best,
-        predicted is not None or errors.shape[1] > 1,
+        is_noise_known,
         found.alike,
+        record,
     )
 
 

@@ -5,6 +5,7 @@ Checks what comes in and hands it to the floors below. Knows no terminal.
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from math import isnan
 from typing import Any
@@ -13,6 +14,8 @@ import numpy
 import torch
 
 from trimtab.errors import OptionError, unknown_knob
+from trimtab.findings.of_run import facts_of, record_of
+from trimtab.findings.training_record import TrainingRecord
 from trimtab.knobs.domains import Choice, Range, Value
 from trimtab.knobs.effects import asked_for, needed_for, refuse_unread
 from trimtab.knobs.knob import Task
@@ -110,10 +113,24 @@ def sweep_table(
     starts = _Starts(tensors, modules.factory)
     outcomes = [_outcome(record, starts.of(record.request), measure) for record in records]
     by_value = [outcomes[i : i + len(repeats)] for i in range(0, len(outcomes), len(repeats))]
-    return summarised(
+    result = summarised(
         [{knob: value} for value in values], by_value, measure.shown, measure.name,
         predicted=_predicted(tensors, measure, repeats, by_value, prepared.units), runs=(),
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started, greater_is_better=measure.greater_is_better,
+    )  # fmt: skip
+    if result.place is None:
+        return result
+    of_best = records[result.place * len(repeats) : (result.place + 1) * len(repeats)]
+    return replace(result, trained=tuple(_record(record, tensors, measure) for record in of_best))
+
+
+def _record(record: RunRecord, data: TrainingData, metric: Metric) -> TrainingRecord:
+    """A run as the rules read it."""
+    fold = data.folds[record.request.fold]
+    facts = facts_of(record.predictions, data.truth(fold.validation), data.truth(fold.train), metric)
+    return record_of(
+        record.curves, record.request.config, metric=metric.name, greater_is_better=metric.greater_is_better,
+        best_epoch=record.best_epoch, ended=record.ended, task=data.task, facts=facts,
     )  # fmt: skip
 
 

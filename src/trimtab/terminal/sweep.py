@@ -10,6 +10,7 @@ from rich.console import Console
 from trimtab.errors import OptionError
 from trimtab.listeners.listener import Listener
 from trimtab.terminal.console import say
+from trimtab.terminal.findings import print_findings
 from trimtab.text.layout import table_in_text
 from trimtab.text.wording import listed
 from trimtab.whole_file import replacing
@@ -66,6 +67,8 @@ def print_sweep(console: Console, sweep: "Sweep") -> None:
     console.print(table_in_text(headings, rows, console.width, right=range(1, 6)), soft_wrap=True)
     console.print()
     say(console, sweep.words)
+    console.print()
+    print_findings(console, sweep.findings, what="this sweep", more="sweep.findings has them")
 
 
 def save_figure(figure: "Figure", path: str) -> None:
