@@ -110,6 +110,7 @@ def fit(
             evaluate_every=whole("evaluate_every", evaluate_every, least=1),
         )  # fmt: skip
         refuse_idle([asked])
+        listeners.findings(fitting.found_in_rows())
         runs = Runs(fitting, listeners, None if checkpoint is None else _folder(checkpoint), to_be_scored=True)
         started = time.monotonic()
         record = runs.made([NamedRecipe("run", wanted, seed)])[0]
@@ -167,4 +168,5 @@ def finished(fitting: Fitting, record: RunRecord, name: str, wanted: Recipe, *, 
         is_greater_better=greater_is_better(fitting.metric),
         facts=fitting.facts(record),
         outliers=fitting.outliers(record),
+        found_in_rows=fitting.found_in_rows(),
     )

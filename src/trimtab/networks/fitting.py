@@ -17,12 +17,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from trimtab.errors import DataError, OptionError, ShapeError
-from trimtab.findings.finding import Outcome
+from trimtab.findings.data.seconds import MOST_SECONDS
+from trimtab.findings.finding import Findings, Outcome
 from trimtab.findings.loss import outliers_dominate_loss
 from trimtab.findings.of_run import facts_of
 from trimtab.knobs.knob import Task
 from trimtab.networks.datasets import Datasets, joined
 from trimtab.networks.examples import Examples
+from trimtab.networks.found_in_rows import found_in_rows
 from trimtab.networks.networks import Networks
 from trimtab.networks.own_loss import OwnLoss, own_loss, reads_logits
 from trimtab.networks.probe import (
@@ -87,8 +89,9 @@ class Fitting:
         self.networks, self.datasets, self.device, self.threads = networks, datasets, device, threads
         self.evaluate_every, self.seed, self.judges_by_loss = evaluate_every, seed, judges_by_loss
         self._untrained: dict[tuple, tuple[float, float]] = {}
-        self._named = first.config.module_arguments
-        module, some = networks.made(self._named, seed), datasets.first
+        self._found_in_rows: Findings | None = None
+        self.named = first.config.module_arguments
+        module, some = networks.made(self.named, seed), datasets.first
         self.tried = self._tried_out(module, first)
         self.own: OwnLoss | None = None
         if first.function is not None:
@@ -218,7 +221,7 @@ class Fitting:
     def check(self, recipe: Recipe) -> None:
         """Raise where a run of this recipe, of the same family as the first, cannot work."""
         module = self.networks.made(recipe.config.module_arguments, self.seed)
-        if recipe.config.module_arguments != self._named:
+        if recipe.config.module_arguments != self.named:
             outputs = self._tried_out(module, recipe).outputs
             shapes, expected = (
                 [tuple(x.shape[1:]) for x in pytree.tree_leaves(each)] for each in (outputs, self.tried.outputs)
@@ -226,7 +229,7 @@ class Fitting:
             if shapes != expected:
                 raise ShapeError(
                     f"{type(module).__name__} returns {shapes} per row with {recipe.config.module_arguments} and "
-                    f"{expected} with {self._named}: its outputs must stay the same."
+                    f"{expected} with {self.named}: its outputs must stay the same."
                 )
         self.check_loss(recipe)
         check_against(recipe, module, classes=self.outputs if self.task == "classification" else 0)
@@ -402,6 +405,12 @@ class Fitting:
                 "rows as valid=, or another metric."
             )
         return data
+
+    def found_in_rows(self, seconds: float = MOST_SECONDS) -> Findings:
+        """What is wrong with the rows, as far as can be said before training; looked for once."""
+        if self._found_in_rows is None:
+            self._found_in_rows = found_in_rows(self, seconds)
+        return self._found_in_rows
 
     def start(self, request: Request) -> nn.Module:
         return self.networks.made(request.config.module_arguments, request.seed)

@@ -10,6 +10,9 @@ from typing import Any
 import torch
 
 from trimtab.errors import StudyError
+from trimtab.findings.data.seconds import seconds_for
+from trimtab.findings.document import save
+from trimtab.findings.finding import Findings
 from trimtab.findings.worth.account import Step
 from trimtab.networks.examples import Examples
 from trimtab.studies.call import Call
@@ -44,6 +47,15 @@ class NetworkWork:
         self._reserve(lanes=0)
         judging = Judging(subject.metric, by_loss=subject.fitting.judges_by_loss)
         self.engine = subject.fitting.engine(judging, should_stop=call.budget.is_over)
+        self._findings = self._before_training()
+
+    def _before_training(self) -> Findings:
+        """What is wrong with the rows, as far as can be said now."""
+        budget = self.call.budget
+        seconds = seconds_for(budget.seconds if budget.is_limited else None, self.call.trials)
+        found = self.subject.fitting.found_in_rows(seconds)
+        self.call.listeners.findings(found)
+        return found
 
     def progressed(self, progress: Progress) -> None:
         self._reserve(progress.lanes_alive)
@@ -59,6 +71,7 @@ class NetworkWork:
         result = self._result(winner, trials) | {"engine": training_report(self.engine)}
         if self.subject.test is not None:
             calls.note(self.folder, tested=True)
+        save(self.folder, self._findings)
         made = self.subject.space.networks.made(winner.config.module_arguments, self.subject.seed)
         return SearchResult(winner, result, {"network": parts_of_network(made)})
 

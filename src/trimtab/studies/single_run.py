@@ -9,6 +9,7 @@ import polars
 
 from trimtab.errors import OptionError
 from trimtab.findings.check import check
+from trimtab.findings.checked import joined
 from trimtab.findings.finding import Findings, Outcome
 from trimtab.findings.of_run import record_of
 from trimtab.findings.training_record import TrainingRecord
@@ -54,6 +55,7 @@ class Run:
         explained: makes it again beside others, for `explain`; None where its rows are no longer there.
         facts: what is known of network, rows and predictions (`findings.training_record.FACTS`).
         outliers: whether a few rows make most of its loss.
+        found_in_rows: what is wrong with the rows, as far as could be said before training.
     """
 
     name: str
@@ -77,11 +79,13 @@ class Run:
     is_greater_better: bool = False
     facts: Mapping[str, float] = field(default_factory=dict, repr=False)
     outliers: Outcome = field(default=None, repr=False)
+    found_in_rows: Findings = field(default=Findings(), repr=False)
 
     @cached_property
     def findings(self) -> Findings:
-        """What is wrong with the training and what to change, gravest first; or why it is healthy."""
-        return check(self.record, [self.outliers])
+        """What is wrong with the rows and with the training and what to change, gravest first; or why they are
+        healthy."""
+        return joined(check(self.record, [self.outliers]), self.found_in_rows)
 
     @property
     def record(self) -> TrainingRecord:

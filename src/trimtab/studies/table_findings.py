@@ -13,9 +13,10 @@ import numpy
 
 from trimtab.findings.checked import Checked, joined, together
 from trimtab.findings.data import copies, representative
-from trimtab.findings.data.before_training import FEW_SECONDS, MANY_TRIALS, Check, in_time
+from trimtab.findings.data.before_training import Check, in_time
 from trimtab.findings.data.boosted_trees import USUAL, design_of, in_own_thread, out_of_fold, seconds_of
 from trimtab.findings.data.label_noise import label_noise
+from trimtab.findings.data.seconds import FEW_SECONDS, MANY_TRIALS
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Findings, NotChecked
 from trimtab.findings.search import BOOSTED_TREE, Compared, SearchRecord, checks

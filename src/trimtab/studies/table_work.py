@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trimtab.errors import StudyError
-from trimtab.findings.data.before_training import before_training, seconds_for
+from trimtab.findings.data.before_training import before_training
+from trimtab.findings.data.seconds import seconds_for
 from trimtab.findings.document import save
 from trimtab.findings.finding import Findings
 from trimtab.findings.worth.account import Step

@@ -65,7 +65,7 @@ class Notices(Silent):
     @quietly
     def findings(self, findings: "Findings") -> None:
         if findings.found:
-            print_findings(self.console, findings, what="the table", more="study.findings has them")
+            print_findings(self.console, findings, what="the data", more="study.findings has them")
 
     @quietly
     def study_started(self, out: Path) -> None:

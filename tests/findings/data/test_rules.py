@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from trimtab.findings.data import copies, leakage, representative
 from trimtab.findings.data.amount import evaluation_too_noisy, extrapolated, too_few_to_judge, too_little_data
-from trimtab.findings.data.before_training import before_training, seconds_for
+from trimtab.findings.data.before_training import before_training
 from trimtab.findings.data.classes import class_imbalance
 from trimtab.findings.data.dependence import belongs_together
 from trimtab.findings.data.label_noise import label_noise
 from trimtab.findings.data.of_tensors import of_tensors
 from trimtab.findings.data.relation import adjusted, features_carry_nothing
 from trimtab.findings.data.scaling import unscaled_inputs, unscaled_target
+from trimtab.findings.data.seconds import seconds_for
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.document import from_json, to_json
 from trimtab.findings.finding import ALL_IDS, Finding, Findings, NotChecked

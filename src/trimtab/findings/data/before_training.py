@@ -13,23 +13,13 @@ from trimtab.findings.data.amount import too_few_to_judge
 from trimtab.findings.data.classes import class_imbalance
 from trimtab.findings.data.dependence import belongs_together, seconds_needed
 from trimtab.findings.data.relation import features_carry_nothing
+from trimtab.findings.data.seconds import MOST_SECONDS
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Findings, NotChecked
 from trimtab.table.prepare import Prepared
 
-# Of a budget, and seconds, that looking at a table may take.
-SHARE_OF_BUDGET, MOST_SECONDS = 0.05, 5.0
 # What a test of each column takes on a slow machine (half of it was measured).
 SECONDS_PER_COLUMN, SECONDS_PER_CELL = 1e-3, 2e-7
-# Without a budget: a search of fewer trials is a look itself, beside which no trees are grown (guesses).
-MANY_TRIALS, FEW_SECONDS = 20, 0.5
-
-
-def seconds_for(budget: float | None, trials: int | None = None) -> float:
-    """How long looking at a table may take beside a search of `budget` seconds, or one that ends after `trials`."""
-    if budget is not None:
-        return min(MOST_SECONDS, SHARE_OF_BUDGET * budget)
-    return MOST_SECONDS if trials is None or trials >= MANY_TRIALS else FEW_SECONDS
 
 
 def before_training(prepared: Prepared, *, metric: str = "", seconds: float = MOST_SECONDS, seed: int = 0) -> Findings:

@@ -17,6 +17,8 @@ MOST_STEPS = 210.0
 # Targets this many times their spread away from 0, or so many times larger or smaller than what a network gives at its
 # start (about 1), are not soon reached at a rate of 0.001: 1,000 steps of Adam move an output by about 1.
 FAR, LARGE = 3.0, 30.0
+# Of a column that was scaled by its range the largest value is 1; of rows to come, or of a sample, a little off.
+ABOUT_ONE = 2.0
 
 
 def unscaled_inputs(record: TableRecord) -> Checked:
@@ -24,16 +26,21 @@ def unscaled_inputs(record: TableRecord) -> Checked:
 
     Rule: steps of gradient descent go with the condition number of the matrix of second moments of the inputs and a one
     for the bias [LeCun, Bottou, Orr and Muller 1998]; a finding is made where it is more than 210 times that of
-    the same columns with mean 0 and spread 1. Columns of one value are left out.
+    the same columns with mean 0 and spread 1. Columns of one value are left out, and those that are scaled otherwise:
+    whose largest value is about 1 (scaled by their range, or one-hot), or that have one value in most rows and none
+    beyond 1, of which the spread tells how rare the others are.
     """
     cells = numpy.stack([c.values for c in record.features if c.is_ordered], axis=1) if record.features else None
     if cells is None or not cells.size:
         return None
     spread = numpy.nanstd(cells, axis=0)
-    cells, spread = cells[:, spread > 0], spread[spread > 0]
-    names = [c.name for c in record.features if c.is_ordered and numpy.nanstd(c.values) > 0]
+    judged = (spread > 0) & ~_are_scaled_by_range(cells)
+    names = [
+        c.name for c, is_judged in zip((c for c in record.features if c.is_ordered), judged, strict=True) if is_judged
+    ]
     if not names:
-        return None
+        return "Inputs are of about one size." if (spread > 0).any() else None
+    cells, spread = cells[:, judged], spread[judged]
     mean = numpy.nanmean(cells, axis=0)
     scaled = numpy.nan_to_num((cells - mean) / spread)
     times = _condition(numpy.nan_to_num(cells)) / _condition(scaled)
@@ -60,11 +67,18 @@ def unscaled_inputs(record: TableRecord) -> Checked:
     )  # fmt: skip
 
 
+def _are_scaled_by_range(cells: NDArray[numpy.float64]) -> NDArray[numpy.bool_]:
+    """The columns `[columns]` whose numbers lie within 1, or nearly, and reach it or are mostly one value."""
+    largest = numpy.nanmax(numpy.abs(cells), axis=0)
+    is_mostly_one = (cells == numpy.nanmedian(cells, axis=0)).mean(0) > 0.5
+    return (largest <= ABOUT_ONE) & ((largest >= 1 / ABOUT_ONE) | is_mostly_one)
+
+
 def _condition(cells: NDArray[numpy.float64]) -> float:
     """Of the second moments with a one for the bias; but of the largest alone, relative to 1, where all are large."""
     with_bias = numpy.column_stack([cells, numpy.ones(len(cells))])
-    values = numpy.linalg.svd(with_bias / numpy.sqrt(len(cells)), compute_uv=False) ** 2
-    return float(values[0] / max(values[-1], 1e-14 * values[0]))
+    values = numpy.linalg.eigvalsh(with_bias.T @ with_bias / len(cells))
+    return float(values[-1] / max(values[0], 1e-14 * values[-1]))
 
 
 def unscaled_target(record: TableRecord) -> Checked:

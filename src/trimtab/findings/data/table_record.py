@@ -160,10 +160,7 @@ class TableRecord:
         targets = targets.astype(numpy.int64) if is_class else targets.astype(numpy.float64).reshape(len(targets), -1)
         every = numpy.arange(len(inputs))
         flat = inputs.reshape(len(inputs), -1)
-        columns = tuple(
-            Column(f"input {i}", "number", flat[:, i], distinct=len(numpy.unique(flat[:, i])))
-            for i in range(flat.shape[1])
-        )
+        columns = tuple(Column(f"input {i}", "number", flat[:, i]) for i in range(flat.shape[1]))
         count = int(targets.max(initial=0)) + 1 if is_class else 0
         return cls(
             columns, targets, labels=tuple(labels) or tuple(map(str, range(count))), rows=every,
