@@ -1,6 +1,6 @@
 """Findings as a document that can be written and read back: plain dicts of what JSON holds, and the file of a study."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +39,32 @@ def save(folder: "StudyFolder", findings: Findings) -> None:
     folder.write(FILE, document_of(folder) | to_json(findings))
 
 
+def has_findings(folder: "StudyFolder") -> bool:
+    return (folder.path / FILE).exists()
+
+
 def document_of(folder: "StudyFolder") -> dict[str, Any]:
     """All that stands in `findings.json`, nothing where there is none."""
-    return folder.read(FILE) if (folder.path / FILE).exists() else {}
+    return folder.read(FILE) if has_findings(folder) else {}
+
+
+def keep_before(folder: "StudyFolder", findings: Findings) -> None:
+    """Write down what was found before training, where no call has come to more yet: it is what remains if this one
+    comes to no end."""
+    if not has_findings(folder):
+        save(folder, findings)
+
+
+def save_facts(folder: "StudyFolder", trial: int, facts: Sequence[Mapping[str, float]]) -> None:
+    """Note what was known of a trial's predictions in each fold, by which its training was judged: it cannot be had
+    again without the rows."""
+    folder.write(FILE, document_of(folder) | {"facts": {"trial": trial, "folds": [_plain(each) for each in facts]}})
+
+
+def facts_in(document: Mapping[str, Any], trial: int) -> list[dict[str, float]]:
+    """What was noted of a trial, for each fold; nothing where it was of another."""
+    noted = document.get("facts") or {}
+    return list(noted["folds"]) if noted.get("trial") == trial else []
 
 
 def read(folder: "StudyFolder") -> Findings:

@@ -11,7 +11,7 @@ import torch
 
 from trimtab.errors import StudyError
 from trimtab.findings.data.seconds import seconds_for
-from trimtab.findings.document import save
+from trimtab.findings.document import keep_before, save
 from trimtab.findings.finding import Findings
 from trimtab.findings.worth.account import Step
 from trimtab.networks.examples import Examples
@@ -54,6 +54,7 @@ class NetworkWork:
         budget = self.call.budget
         seconds = seconds_for(budget.seconds if budget.is_limited else None, self.call.trials)
         found = self.subject.fitting.found_in_rows(seconds)
+        keep_before(self.folder, found)
         self.call.listeners.findings(found)
         return found
 

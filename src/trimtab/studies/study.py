@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars
 
 from trimtab.errors import unknown_choice
-from trimtab.findings.document import read, to_json
+from trimtab.findings.document import has_findings, read, to_json
 from trimtab.findings.finding import Findings
 from trimtab.text.wording import counted
 from trimtab.tuning.folder import StudyFolder
@@ -115,8 +115,17 @@ class Study(ABC):
     @cached_property
     def findings(self) -> Findings:
         """What is wrong with the rows, the search and the result, gravest first, each with what to change; why what was
-        checked is healthy, and what could not be checked. Empty where the search was not finished."""
-        return read(StudyFolder(self.out))
+        checked is healthy, and what could not be checked.
+
+        Of a search that was not finished, what its folder tells: by the curves of the best trial so far, and by what
+        was found in the rows before training.
+        """
+        from trimtab.studies.rebuilt_findings import rebuilt_findings
+
+        folder = StudyFolder(self.out)
+        if ("config" in self.result and has_findings(folder)) or not (self.out / "study.json").exists():
+            return read(folder)
+        return rebuilt_findings(folder, self.winner)
 
     @property
     def counterfactuals(self) -> polars.DataFrame:

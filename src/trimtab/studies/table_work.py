@@ -10,7 +10,7 @@ from typing import Any
 from trimtab.errors import StudyError
 from trimtab.findings.data.before_training import before_training
 from trimtab.findings.data.seconds import seconds_for
-from trimtab.findings.document import save
+from trimtab.findings.document import keep_before, save
 from trimtab.findings.finding import Findings
 from trimtab.findings.worth.account import Step
 from trimtab.model.model import Model, build
@@ -85,6 +85,7 @@ class TableWork:
         found = before_training(
             self.prepared, metric=self.metric.name, seconds=seconds, seed=self.subject.request.seed
         )  # fmt: skip
+        keep_before(self.folder, found)
         self.call.listeners.findings(found)
         return found
 

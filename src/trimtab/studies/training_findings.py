@@ -10,18 +10,19 @@ import polars
 
 from trimtab.findings.check import check
 from trimtab.findings.checked import of_most
+from trimtab.findings.document import save_facts
 from trimtab.findings.finding import Effect, Finding, Findings, Trial
 from trimtab.findings.of_run import facts_of, record_of
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.worth.account import Account, Row
 from trimtab.findings.worth.intervals import BETTER, NOT_REACHED
 from trimtab.studies.counterfactuals.alternatives import Alternative, with_knobs
+from trimtab.studies.rebuilt_findings import curves_of
 from trimtab.text.layout import number
 from trimtab.text.wording import sentence
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.metrics import Metric, greater_is_better
-from trimtab.training.run import CURVES, PARTS, Curves
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
 
@@ -32,8 +33,10 @@ REMEDY = "remedy of {}"
 def findings_of_training(
     folder: StudyFolder, winner: TrialRecord, data: TrainingData, metric: Metric | None
 ) -> Findings:
-    """What most of the winner's runs show."""
-    return of_most([check(record) for record in _records(folder, winner, data, metric)])
+    """What most of the winner's runs show; what they were judged by is noted in the folder."""
+    records = _records(folder, winner, data, metric)
+    save_facts(folder, winner.number, [record.facts for record in records])
+    return of_most([check(record) for record in records])
 
 
 def remedies(findings: Findings, trained: Config) -> list[Alternative]:
@@ -93,16 +96,10 @@ def _records(
         }
         if data.outputs:
             facts = facts_of(predictions, data.truth(fold.validation), data.truth(fold.train), metric)
+        facts = {**facts, "parameters": float(weights.parameters.shape[-1])}
         records.append(record_of(
-            _curves(own), winner.config, metric=None if metric is None else metric.name,
+            curves_of(own), winner.config, metric=None if metric is None else metric.name,
             greater_is_better=greater_is_better(metric), best_epoch=winner.best_epochs[place],
             ended=winner.ended[place], task=data.task, facts=facts,
         ))  # fmt: skip
     return records
-
-
-def _curves(rows: polars.DataFrame) -> Curves:
-    curves = Curves()
-    for row in rows.iter_rows(named=True):
-        curves.append({name: row[name] for name in (*CURVES, *PARTS)})
-    return curves

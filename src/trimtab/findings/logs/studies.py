@@ -1,11 +1,13 @@
 """Studies: the curves that a study folder of trimtab keeps, a run for each trial and fold."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars
 
 from trimtab.errors import DataError
+from trimtab.findings.document import document_of, facts_in
 from trimtab.findings.logs.log import Log
 from trimtab.findings.logs.recordings import by_layer
 from trimtab.recording.recording import PARTS
@@ -23,16 +25,18 @@ def read_folder(folder: Path) -> list[Log] | None:
     from trimtab.tuning.folder import StudyFolder  # brings torch along
 
     study = StudyFolder.open(folder)
-    document, curves = study.read(DOCUMENT), study.read_curves()
+    document, curves, noted = study.read(DOCUMENT), study.read_curves(), document_of(study)
     if not curves.height:
         raise DataError(f"{folder} has no curves yet: continue the study with --resume {folder}.")
     winner = (document.get("result") or {}).get("winner")
     numbered = "trial" in curves.columns and "fold" in curves.columns
     parts = curves.partition_by("trial", "fold", maintain_order=True) if numbered else [curves]
-    return [_log(part, document, winner) for part in parts]
+    return [_log(part, document, winner, facts_in(noted, winner)) for part in parts]
 
 
-def _log(rows: polars.DataFrame, document: dict[str, Any], winner: int | None) -> Log:
+def _log(
+    rows: polars.DataFrame, document: dict[str, Any], winner: int | None, facts: Sequence[Mapping[str, float]]
+) -> Log:
     trial, fold = rows["trial"][0], rows["fold"][0]
     result, is_winner = document.get("result") or {}, rows["trial"][0] == winner
     known: dict[str, Any] = {
@@ -47,6 +51,8 @@ def _log(rows: polars.DataFrame, document: dict[str, Any], winner: int | None) -
         known["task"] = result["task"]
     if is_winner:
         known |= _how_trained(result)
+        if fold < len(facts):
+            known["facts"] = facts[fold]
     numbers = rows.select(polars.selectors.numeric()).drop("trial", "fold").cast(polars.Float64)
     best = _best(numbers, greater_is_better=bool(known.get("greater_is_better")))
     if best is not None:
