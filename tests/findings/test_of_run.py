@@ -2,7 +2,7 @@ import numpy
 import pytest
 import torch
 
-from trimtab.findings.of_run import facts_of, knobs_of, record_of
+from trimtab.findings.of_run import every_knob_of, facts_of, record_of
 from trimtab.findings.training_record import FACTS
 from trimtab.training.config import Config, Loss, Optimizer
 from trimtab.training.metrics import metric_for
@@ -11,7 +11,7 @@ from trimtab.training.run import Curves
 
 def test_a_config_by_the_names_of_its_knobs():
     config = Config(network=(("width", 32),), loss=Loss("huber", 0.5), optimizer=Optimizer("adam", 0.01), dropout=0.2)
-    knobs = knobs_of(config)
+    knobs = every_knob_of(config)
     assert (knobs["loss"], knobs["delta"], knobs["lr"], knobs["dropout"]) == ("huber", 0.5, 0.01, 0.2)
     assert knobs["width"] == 32 and "tau" not in knobs and knobs["optimizer"] == "adam"
 

@@ -112,6 +112,19 @@ def test_the_best_epoch_is_marked_and_the_name_under_the_curve_that_is_shown():
     assert drawn(streamed)["training"] == [[1, 9], [2, 9]] and streamed.get_ylabel() == "loss"
 
 
+@pytest.mark.parametrize("best", [1, 20, 40])
+def test_what_is_said_of_the_best_epoch_lies_on_no_curve_and_within_the_picture(best):
+    falling = [10.0 * 0.8**epoch for epoch in range(40)]
+    frame = curves(falling, falling)
+    figure = curves_figure(frame, metric="rmse", best_epoch=best, title="a run")
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    (label,) = axes.texts
+    box = label.get_window_extent()
+    assert box.y0 >= axes.bbox.y1, "above the axes"
+    assert box.y1 <= axes.title.get_window_extent().y0 and figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+
+
 def test_a_run_without_a_finite_score_says_so():
     axes = curves_figure(curves([NAN], [NAN]), metric=None, best_epoch=0, title="run").axes[0]
     assert words(axes) == ["not finite from the first evaluation on"]

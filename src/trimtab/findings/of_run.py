@@ -52,14 +52,14 @@ def record_of(
         planned=config.epochs,
         kept=best_epoch,
         ended=ended,
-        knobs=knobs_of(config),
+        knobs=every_knob_of(config),
         facts=facts,
         task=task,
         clears_gradients=True,
     )
 
 
-def knobs_of(config: Config) -> dict[str, Any]:
+def every_knob_of(config: Config) -> dict[str, Any]:
     """The knobs of a config by name; of the losses' parameters the one that its loss has."""
     knobs: dict[str, Any] = dict(config.network)
     own = parameter_of(config.loss.name) if config.loss.name in LOSSES else None

@@ -25,7 +25,7 @@ from trimtab.training.warning import say_once
 def identity_of_run(fitting: Fitting, request: Request, recipe: Recipe, rows: Iterable[torch.Tensor]) -> Parts:
     """That of one run: data (`rows`, and what is read anew), network with its weights, functions and knobs."""
     metric = None if fitting.metric is None else fitting.metric.name
-    knobs = knobs_of(request.config) | {
+    knobs = _typed_knobs(request.config) | {
         "seed": request.seed, "evaluate_every": fitting.evaluate_every, "metric": metric, "task": fitting.task,
         "dropout": None if recipe.has_own_dropout else request.config.dropout,
     }  # fmt: skip
@@ -62,7 +62,7 @@ def _told(fitting: Fitting, things: Mapping[str, Any]) -> Parts:
     return fingerprint(things, lambda sentence: say_once(fitting_log, fitting.networks.told, sentence))
 
 
-def knobs_of(config: Config) -> dict[str, Any]:
+def _typed_knobs(config: Config) -> dict[str, Any]:
     """The knobs of a config by the names that they are typed with, those of the network's function included; without
     how many epochs are planned, and without dropout, which layers may have of their own."""
     places = {name: KNOBS[name].place for name in NETWORK_KNOBS if name not in ("dropout", "epochs")}

@@ -76,15 +76,19 @@ def curves_figure(curves: polars.DataFrame, *, metric: str | None, best_epoch: f
         score = found["validation_metric"][0]
         axes.axvline(best_epoch, color=GREY, linewidth=0.8, linestyle=":")
         axes.plot([best_epoch], [score], "o", color=ORANGE, markersize=7, zorder=5)
-        below = score >= curves["validation_metric"].max()  # type: ignore[operator]
+        # Above the axes, at the end of the dotted line: within them it would lie on the curves of some run.
+        low, high = axes.get_xlim()
+        side = (best_epoch - low) / (high - low)
         axes.annotate(
-            f"best: {score:.4g} at epoch {best_epoch}", (best_epoch, score), textcoords="offset points",
-            xytext=(8, -16 if below else 10), color=GREY, fontsize=9,
+            f"best: {score:.4g} at epoch {best_epoch}", (best_epoch, 1.0), xycoords=("data", "axes fraction"),
+            textcoords="offset points", xytext=(0, 3), color=GREY, fontsize=9, va="bottom", annotation_clip=False,
+            ha="left" if side < 1 / 3 else "right" if side > 2 / 3 else "center",
         )  # fmt: skip
     if not curves["validation_metric"].is_finite().any():
         say_in_the_middle(axes, "not finite from the first evaluation on")
     log_where_wide(axes, curves.select(train, "validation_metric"))
-    axes.set(xlabel="epoch", ylabel=metric or "loss", title=title)
+    axes.set(xlabel="epoch", ylabel=metric or "loss")
+    axes.set_title(title, pad=20)
     if axes.lines:
         axes.legend(frameon=False)
     return figure

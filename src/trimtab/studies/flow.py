@@ -174,10 +174,7 @@ def _is_explained(
     purse = purse_of(call, each=winner.seconds, trials=tuned)
     if purse.left < FEWEST_TRAININGS:
         return False
-    runs, metric = sum(len(record.ended) for record in trials), subject.metric
-    score = winner.error if metric is None else metric.shown(winner.error)
-    left, named = call.budget.shown_left, "validation loss" if metric is None else metric.name
-    call.listeners.progress(Progress(EXPLAINING, left, len(trials), runs, 0, score, winner, 0.0, named, share=1.0))
+    call.listeners.progress(Progress.of(EXPLAINING, call.budget, trials, winner, metric=subject.metric))
     ground = replace(work.ground(winner), remedies=tuple(remedies(found, winner.config)))
     account = Stage(ground, folder, purse, words_of_winner(winner), ensemble=work.last_step(winner)).account()
     save(folder, with_trials(read(folder), account))

@@ -226,8 +226,4 @@ class TableWork:
 
     def _tell_finishing(self, trials: list[TrialRecord]) -> None:
         best = best_of(trials, self.held)
-        runs = sum(len(record.ended) for record in trials)
-        score = None if best is None else self.metric.shown(best.error)
-        left = self.call.budget.shown_left
-        progress = Progress("finishing", left, len(trials), runs, 0, score, best, 0.0, self.metric.name, share=1.0)
-        self.call.listeners.progress(progress)
+        self.call.listeners.progress(Progress.of("finishing", self.call.budget, trials, best, metric=self.metric))

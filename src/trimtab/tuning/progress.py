@@ -1,7 +1,10 @@
 """Progress: where a search stands, as whoever shows it is told."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trimtab.training.metrics import Metric
+from trimtab.tuning.budget import Budget
 from trimtab.tuning.trial import TrialRecord
 
 
@@ -20,3 +23,18 @@ class Progress:
     steps_per_second: float
     metric: str = ""
     share: float = 0.0
+
+    @classmethod
+    def of(
+        cls, phase: str, budget: Budget, trials: Sequence[TrialRecord], best: TrialRecord | None, *,
+        metric: Metric | None, runs_done: int | None = None, lanes_alive: int = 0, steps_per_second: float = 0.0,
+        share: float = 1.0,
+    ) -> "Progress":  # fmt: skip
+        """Where a study with these `trials` stands, of which one is the `best`; its runs are theirs where nobody
+        counts them."""
+        runs = sum(len(record.ended) for record in trials) if runs_done is None else runs_done
+        score = None if best is None else best.error if metric is None else metric.shown(best.error)
+        named = "validation loss" if metric is None else metric.name
+        return cls(
+            phase, budget.shown_left, len(trials), runs, lanes_alive, score, best, steps_per_second, named, share
+        )

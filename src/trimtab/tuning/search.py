@@ -304,19 +304,12 @@ class Search:
         now = time.monotonic()
         if now - self._shown < FRAME and not at_once:
             return
-        self._shown, best = now, self.ledger.best
-        progress = Progress(
-            phase="searching",
-            seconds_left=self.budget.shown_left,
-            trials_done=len(self.ledger.trials),
-            runs_done=self.runs_done,
-            lanes_alive=sum(len(p.lanes) for p in self.engine.populations.values()),
-            best_score=None if best is None else self.engine.judging.shown(best.error),
-            best_trial=best,
-            steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started),
-            metric=self._metric_name,
-            share=self._share_done(),
-        )
+        self._shown = now
+        progress = Progress.of(
+            "searching", self.budget, self.ledger.trials, self.ledger.best, metric=self.metric,
+            runs_done=self.runs_done, lanes_alive=sum(len(p.lanes) for p in self.engine.populations.values()),
+            steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started), share=self._share_done(),
+        )  # fmt: skip
         self.on_progress(progress)
         self.listeners.progress(progress)
 

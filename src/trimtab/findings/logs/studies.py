@@ -64,7 +64,7 @@ def _log(
 
 def _how_trained(result: dict[str, Any]) -> dict[str, Any]:
     """The knobs of the winner, the epochs that were planned, and on how many rows it was trained and judged."""
-    from trimtab.findings.of_run import knobs_of
+    from trimtab.findings.of_run import every_knob_of
     from trimtab.training.config import Config
 
     try:
@@ -74,7 +74,7 @@ def _how_trained(result: dict[str, Any]) -> dict[str, Any]:
     rows = result.get("rows") or {}
     parts = {"train": "train_rows", "valid": "validation_rows"}
     facts = {fact: float(rows[part]) for part, fact in parts.items() if rows.get(part)}
-    return {"knobs": knobs_of(config), "planned": config.epochs, "facts": facts}
+    return {"knobs": every_knob_of(config), "planned": config.epochs, "facts": facts}
 
 
 def _best(curves: polars.DataFrame, *, greater_is_better: bool) -> float | None:
