@@ -8,12 +8,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from trimtab.findings.checked import together
+from trimtab.findings.checked import Checked, together
 from trimtab.findings.data.classes import class_imbalance
 from trimtab.findings.data.copies import duplicate_rows
 from trimtab.findings.data.scaling import unscaled_inputs, unscaled_target
 from trimtab.findings.data.table_record import TableRecord
-from trimtab.findings.finding import Findings
+from trimtab.findings.finding import Finding, Findings, Remedy
 
 
 def of_tensors(
@@ -40,7 +40,15 @@ def of_tensors(
             "The network gives outputs of the target's size from the start."
             if is_target_scaled_inside
             else unscaled_target(record),
-            duplicate_rows(record),
+            _without_columns(duplicate_rows(record)),
             class_imbalance(record),
         ]
     )
+
+
+def _without_columns(outcome: Checked) -> Checked:
+    """Equal rows of tensors are kept on one side by whoever parts them: no column says which belong together."""
+    if not isinstance(outcome, Finding):
+        return outcome
+    text = "Keep one of the equal rows, or give the rows to validate on yourself, with none that trains too."
+    return replace(outcome, remedy=Remedy(text, code="valid=(X_valid, y_valid)"))
