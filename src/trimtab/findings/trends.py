@@ -79,7 +79,9 @@ def smooth(y: Numbers, width: int) -> Numbers:
     half = min(width // 2, (len(y) - 1) // 2)
     padded = numpy.pad(y, half, constant_values=math.nan)
     windows = numpy.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
-    return numpy.nanmedian(windows, axis=1)
+    medians = numpy.median(windows, axis=1)  # several times as fast, and without a number where a window ends early
+    medians[:half], medians[-half:] = (numpy.nanmedian(part, axis=1) for part in (windows[:half], windows[-half:]))
+    return medians
 
 
 def level_at_end(y: Numbers, share: float = 0.1) -> float:

@@ -36,23 +36,24 @@ def found_in_rows(fitting: "Fitting", seconds: float) -> Findings:
     if fitting.datasets.is_streamed:
         return _not_checked("the rows are read anew in every epoch")
     data = fitting.training_data
-    if len(data.inputs) > 1 or data.inputs[0].dim() != 2 or not data.inputs[0].is_floating_point():
+    given, *others = data.inputs
+    if others or given.dim() != 2 or not given.is_floating_point():
         return _not_checked("the inputs are no table of numbers: one tensor of floats, [rows, columns]")
     if not fitting.outputs or data.targets.dim() > 2 or data.more_targets:
         return _not_checked("the targets are read by a loss of your own alone")
-    columns = data.inputs[0].shape[1]
+    columns = given.shape[1]
     each = columns * (SECONDS_PER_CELL + columns * SECONDS_PER_PRODUCT)
     most = min(MOST_ROWS, int(min(seconds, ENOUGH_SECONDS) / each) // 2)  # of each part
     if columns > MOST_COLUMNS or most < min(FEWEST_ROWS, data.rows):
         return _not_checked(f"{columns:,} columns are too many to look at in {seconds:.1f} s")
     fold = data.folds[0]
     train, valid = _sampled(fold.train, most, fitting.seed), _sampled(fold.validation, most, fitting.seed)
-    inputs, truth = _array(data.inputs[0][train]), _array(data.truth(train))
+    inputs, truth = _array(given[train]), _array(data.truth(train))
     judges_itself = fitting.datasets.valid is None
     started = fitting.networks.made(fitting.named, fitting.seed)
     return of_tensors(
         inputs, truth,
-        valid=None if judges_itself else (_array(data.inputs[0][valid]), _array(data.truth(valid))),
+        valid=None if judges_itself else (_array(given[valid]), _array(data.truth(valid))),
         is_scaled_inside=_scales_inputs(fitting, started), is_target_scaled_inside=_scales_target(fitting),
         rows=_numbers(fitting, train.cpu(), None if judges_itself else valid.cpu()), of_rows=data.rows,
     )  # fmt: skip

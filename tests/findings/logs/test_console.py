@@ -4,8 +4,12 @@ import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from trimtab.findings.logs import console
 from trimtab.findings.logs.columns import columns_of
+from trimtab.findings.logs.content import Content
 from trimtab.findings.logs.epochs import trained
 from trimtab.findings.logs.reading import read
 
@@ -176,3 +180,26 @@ def test_losses_that_are_nan(tmp_path: Path) -> None:
     record = trained(found, columns_of(found)).record
     assert record.train_loss.tolist() == [2, 3, math.inf]
     assert record.ended == "not finite"
+
+
+PIECES = st.sampled_from(
+    ["Epoch ", "loss", " ", ": ", "=", "-", "e", "/", "[", "]", "\t", ", ", "acc ", "Test: ", "1", "20", "0.5", "-3",
+     "1e-3", "nan", "NaN", ".5", "v2", "3.", "\r", "%"]
+)  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    shapes=st.lists(st.lists(PIECES, max_size=8).map("".join), min_size=1, max_size=3),
+    order=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["", "0", "7", "nan", "-1"])), max_size=20),
+)
+def test_a_shape_that_comes_again_is_read_as_it_was_the_first_time(shapes, order) -> None:
+    lines = [shapes[which % len(shapes)].replace("0.5", number or "0.5") for which, number in order]
+    content = Content("x", "\n".join(lines).encode())
+    with pytest.MonkeyPatch.context() as patch:
+        again = console.read(content)
+        patch.setattr(console, "_MOST_RECENT", 0)
+        anew = console.read(content)
+    assert (again is None) == (anew is None)
+    if again and anew:
+        assert again[0].frame.equals(anew[0].frame, null_equal=True) and again[0].known == anew[0].known

@@ -4,15 +4,18 @@ W&B's history, fairseq's and Detectron2's metrics.json, logs of one's own.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+import numpy
 import polars
 
 from trimtab.findings.logs.content import Content
 from trimtab.findings.logs.log import Log, column_of
 from trimtab.findings.logs.table import logs_of
 
+_PLAIN = {int, float, type(None)}
 _LOOKED_AT = 20  # lines by which JSON lines are told from other text (a guess)
 
 
@@ -56,6 +59,8 @@ def _rows_by_epoch(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _lines(text: str) -> list[dict[str, Any]]:
     """The objects in lines of JSON; a line that is none (cut off, a warning between) is left out."""
+    if "{" not in text:
+        return []
     lines = [line for line in text.splitlines() if line.lstrip().startswith("{")]
     first = [_object(line) for line in lines[:_LOOKED_AT]]
     others = sum(bool(line.strip()) for line in text[: 1 << 16].splitlines()[: 2 * _LOOKED_AT]) - len(first)
@@ -77,7 +82,7 @@ def _object(line: str) -> dict[str, Any] | None:
 
 
 def _flat(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    if not any(isinstance(value, dict) for value in row.values()):
+    if dict not in map(type, row.values()):
         return row
     flat: dict[str, Any] = {}
     for name, value in row.items():
@@ -88,22 +93,25 @@ def _flat(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return flat
 
 
-def _frame(rows: Iterable[Mapping[str, Any]]) -> polars.DataFrame:
-    numbers: dict[str, tuple[list[int], list[float]]] = {}
-    texts: dict[str, dict[int, str]] = {}
-    count = 0
+def _frame(rows: Sequence[Mapping[str, Any]]) -> polars.DataFrame:
+    names: dict[str, Any] = {}
     for row in rows:
-        for name, value in row.items():
-            number = value if type(value) is float else number_in(value)
-            if number is not None:
-                places, values = numbers.setdefault(name, ([], []))
-                places.append(count)
-                values.append(number)
-            elif isinstance(value, str):
-                texts.setdefault(name, {})[count] = value
-        count += 1
-    columns = [column_of(name, count, *told) for name, told in numbers.items()]
-    for name, told in texts.items():
-        if name not in numbers and 2 * len(told) > count:
-            columns.append(polars.Series(name, [told.get(place) for place in range(count)], dtype=polars.String))
-    return polars.DataFrame(columns)
+        names |= row
+    columns = [_column(name, [row.get(name) for row in rows]) for name in names]
+    return polars.DataFrame([column for column in columns if column is not None])
+
+
+def _column(name: str, values: Sequence[Any]) -> polars.Series | None:
+    """The numbers among the values, or their texts where they are mostly texts without a number; None of others."""
+    if set(map(type, values)) <= _PLAIN:
+        places = [place for place, value in enumerate(values) if value is not None]
+        numbers: list[Any] = list(values) if len(places) == len(values) else [values[place] for place in places]
+        with suppress(OverflowError):  # a whole number beyond all floats is none
+            return column_of(name, len(values), places, numpy.array(numbers, dtype=float)) if places else None
+    read = [number_in(value) for value in values]
+    places = [place for place, number in enumerate(read) if number is not None]
+    if places:
+        return column_of(name, len(values), places, [number for number in read if number is not None])
+    texts = [value if isinstance(value, str) else None for value in values]
+    is_text = 2 * sum(text is not None for text in texts) > len(values)
+    return polars.Series(name, texts, dtype=polars.String) if is_text else None

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 
+_ONE_BYTE = 127
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -11,14 +12,18 @@ def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     number of fixed size. Ends where the message is damaged."""
     place, end = 0, len(message)
     while place < end:
-        key, place = varint(message, place)
+        key, place = message[place], place + 1
+        if key > _ONE_BYTE:  # most numbers are shorter, and a call takes longer than all else here
+            key, place = varint(message, place - 1)
         kind = key & 7
         if kind == _VARINT:
             value, place = varint(message, place)
             yield key >> 3, value
             continue
         if kind == _BYTES:
-            length, place = varint(message, place)
+            length, place = (message[place], place + 1) if place < end else (0, place)
+            if length > _ONE_BYTE:
+                length, place = varint(message, place - 1)
         elif kind in (_FIXED64, _FIXED32):
             length = 8 if kind == _FIXED64 else 4
         else:

@@ -31,7 +31,7 @@ def read_folder(folder: Path) -> list[Log] | None:
     winner = (document.get("result") or {}).get("winner")
     numbered = "trial" in curves.columns and "fold" in curves.columns
     parts = curves.partition_by("trial", "fold", maintain_order=True) if numbered else [curves]
-    return [_log(part, document, winner, facts_in(noted, winner)) for part in parts]
+    return [_log(part, document, winner, [] if winner is None else facts_in(noted, winner)) for part in parts]
 
 
 def _log(

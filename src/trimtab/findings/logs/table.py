@@ -14,7 +14,6 @@ import polars
 from trimtab.findings.logs.content import Content
 from trimtab.findings.logs.log import Log
 from trimtab.recording.names import PARTS, named, plain
-from trimtab.table.frames import to_frame
 
 _SEPARATORS = ",\t;|"
 _LOOKED_AT = 30  # lines by which a table is told from text (a guess)
@@ -38,20 +37,23 @@ def read(content: Content) -> list[Log] | None:
 
 def read_frame(data: Any) -> list[Log]:
     """The log in a frame of any library, or in a dict of lists; raises DataError where it is no table."""
+    from trimtab.table.frames import to_frame  # takes as long to load as a short log to be read
+
     return logs_of(to_frame(data), f"{'dict' if isinstance(data, dict) else 'frame'} of columns")
 
 
 def logs_of(frame: polars.DataFrame, form: str) -> list[Log]:
     """One log, or one per training that a column of text or numbers tells apart."""
     frame = frame.rename({name: name.strip() for name in frame.columns} if _are_distinct(frame.columns) else {})
-    frame = _curves_side_by_side(frame)
+    texts = _texts(frame)
+    frame = _curves_side_by_side(frame, texts)
     runs = _columns_of_runs(frame)
     if not runs:
-        return [Log(form, _numbers(_parts_side_by_side(frame)))]
+        return [Log(form, _numbers(_parts_side_by_side(frame, texts)))]
     parts = frame.with_columns(polars.col(runs).cast(polars.String)).partition_by(runs, maintain_order=True)
     names = ["/".join(part.select(runs).row(0)) for part in parts]
     return [
-        Log(form, _numbers(_parts_side_by_side(part.drop(runs))), run=name)
+        Log(form, _numbers(_parts_side_by_side(part.drop(runs), texts)), run=name)
         for name, part in zip(names, parts, strict=True)
     ]
 
@@ -116,8 +118,9 @@ def _read_printed(content: Content, lines: Sequence[str]) -> list[Log] | None:
 
     A table of numbers alone has its columns numbered from 1 on.
     """
-    found = [line.split() for line in content.text.splitlines()]
+    found: list[list[str]] = []
     for names in _headings(lines):
+        found = found or [line.split() for line in content.text.splitlines()]
         kept = [cells for cells in found if len(cells) == len(names) and _NUMBER.fullmatch(cells[0])]
         numbers = sum(_NUMBER.fullmatch(cell) is not None for cells in kept for cell in cells)
         if len(kept) > 1 and len(set(names)) == len(names) and numbers >= 0.5 * len(names) * len(kept):
@@ -168,9 +171,14 @@ def _as_numbers(column: polars.Series) -> polars.Series | None:
         return None
     if column.dtype != polars.String:
         return None
-    text = column.str.strip_chars().str.strip_chars_end("%")
-    numbers = text.cast(polars.Float64, strict=False)
-    told = int((column.is_not_null() & ~text.str.to_lowercase().is_in(_MISSING)).sum())
+    numbers = column.cast(polars.Float64, strict=False)
+    if numbers.null_count() > column.null_count():
+        text = column.str.strip_chars().str.strip_chars_end("%")
+        numbers = text.cast(polars.Float64, strict=False)
+        missing = int(text.filter(numbers.is_null() & text.is_not_null()).str.to_lowercase().is_in(_MISSING).sum())
+    else:
+        missing = 0
+    told = len(column) - column.null_count() - missing
     # A cell or two of other text (a line that was cut) do not spoil a column.
     return numbers if told and numbers.is_not_null().sum() >= 0.5 * told else None
 
@@ -190,9 +198,11 @@ def _columns_of_runs(frame: polars.DataFrame) -> list[str]:
     return found
 
 
-def _parts_side_by_side(frame: polars.DataFrame) -> polars.DataFrame:
+def _parts_side_by_side(frame: polars.DataFrame, texts: Sequence[str]) -> polars.DataFrame:
     """A column "phase" of train and val makes of "loss" the columns train_loss and val_loss."""
-    for name in _texts(frame):
+    for name in texts:
+        if name not in frame.columns:
+            continue
         parts = frame[name].cast(polars.String).str.strip_chars().str.to_lowercase()
         distinct = parts.drop_nulls().unique(maintain_order=True).to_list()
         if not distinct or not set(distinct) <= set(PARTS):
@@ -209,9 +219,9 @@ def _parts_side_by_side(frame: polars.DataFrame) -> polars.DataFrame:
     return frame
 
 
-def _curves_side_by_side(frame: polars.DataFrame) -> polars.DataFrame:
+def _curves_side_by_side(frame: polars.DataFrame, texts: Sequence[str]) -> polars.DataFrame:
     """Columns "metric" and "value" make a column of each curve."""
-    names = [name for name in _texts(frame) if plain(name) in _OF_CURVES]
+    names = [name for name in texts if plain(name) in _OF_CURVES]
     values = [name for name in frame.columns if plain(name) in _OF_VALUES]
     if len(names) != 1 or len(values) != 1:
         return frame
