@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from trimtab.findings.logs.reading import read
 from trimtab.findings.replays import Replay, Stop, replayed, stop_of
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.terminal.diagnosis import FOUND, HEALTHY, NOT_JUDGED, diagnosis_in_text
+from trimtab.text.wording import counted, sentence
 
 WIDTH = 80
 
@@ -80,6 +82,17 @@ class Diagnosis:
     def text(self, *, everything: bool = False, width: int = WIDTH) -> str:
         """What `print` shows, for a width in characters; `everything`: all findings, and every stopping rule."""
         return diagnosis_in_text(self, width, everything=everything)
+
+    def report(self, out: str | PathLike[str]) -> Path:
+        """Write it as one HTML page that loads nothing. Returns its path; raises DataError where it cannot be written."""
+        from trimtab.report.record_report import record_page
+
+        page = record_page(
+            self.record, self.findings, kind="log", title=f"What {Path(self.name).name} tells of a training",
+            sentences=[sentence(f"{self.format}, {counted(self.epochs, 'epoch')}")], stop=self.stop, stopping=self.stopping,
+            notices=self.notes,
+        )  # fmt: skip
+        return page.write(out)
 
     def __str__(self) -> str:
         return self.text()

@@ -9,7 +9,9 @@ import json
 import os
 import sys
 import time
+import webbrowser
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -213,6 +215,7 @@ def diagnose(
     run: Annotated[Text, _data("Which of several trainings, by name or number.", "the last")] = None,
     everything: Annotated[bool, _output("Show all findings and every stopping rule.", name="--all")] = False,
     as_json: Annotated[bool, _output("Print the result as one JSON object.", name="--json")] = False,
+    html: Annotated[Text, _output("Write it as one HTML page with pictures too.")] = None,
 ) -> None:
     """Say what is wrong with a training by its log, whatever framework wrote it.
 
@@ -229,7 +232,31 @@ def diagnose(
         typer.echo(json.dumps(found.to_json()))
     else:
         print_diagnosis(console_on(sys.stdout), found, everything=everything)
+    if html is not None:
+        path = found.report(html)
+        if not as_json:
+            _say_page(path, is_opened=False)
     raise typer.Exit(found.status)
+
+
+@app.command(epilog="Example: trimtab report trimtab-runs/houses-2026-01-31-1 --open")
+def report(
+    run: Annotated[str, typer.Argument(help="The study's folder.")],
+    out: Annotated[Text, typer.Option("-o", "--out", help="The HTML file.", show_default="RUN/report.html")] = None,
+    storage: Annotated[Text, typer.Option(help="Database URL of the trials, where it has a password.")] = None,
+    is_opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """Write a study as one HTML page with pictures, which loads nothing from anywhere."""
+    from trimtab.studies.loading import load
+
+    _say_page(load(run, storage=storage).report(out), is_opened=is_opened)
+
+
+def _say_page(path: Path, *, is_opened: bool) -> None:
+    """Where a page is, and where it is asked for, the page in the browser."""
+    typer.echo(f"{path} is written ({path.stat().st_size:,} bytes).")
+    if is_opened and not webbrowser.open(path.resolve().as_uri()):
+        typer.echo("No browser could be opened: open the file by hand.", err=True)
 
 
 @app.command(epilog="Example: trimtab export trimtab-runs/houses-2026-01-31-1 --python train.py --onnx houses.onnx")

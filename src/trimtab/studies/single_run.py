@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars
@@ -12,19 +14,24 @@ from trimtab.findings.check import check
 from trimtab.findings.checked import joined
 from trimtab.findings.finding import Findings, Outcome
 from trimtab.findings.of_run import record_of
+from trimtab.findings.replays import replayed, stop_of
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.knobs.knob import Task
 from trimtab.networks.own_optimizer import arguments_of
 from trimtab.networks.recipe import Recipe
+from trimtab.text.layout import number
+from trimtab.text.wording import sentence
 from trimtab.training.config import Config
 from trimtab.training.run import Curves
 from trimtab.tuning.curves import curves_frame
+from trimtab.tuning.words import config_in_words
 
 if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
     from trimtab.export.scripts.conventions import Conventions
+    from trimtab.report.page.page import Page
     from trimtab.studies.explanation import Explanation
 
 
@@ -127,6 +134,28 @@ class Run:
         from trimtab.report.figures import curves_figure
 
         return curves_figure(self.curves, metric=self.metric, best_epoch=self.best_epoch, title=self.name)
+
+    def report(self, out: str | PathLike[str] = "run.html") -> Path:
+        """Write the training as one HTML page that loads nothing: its curves, where it should have stopped, what is wrong
+        and what went on inside. Returns its path; raises DataError where it cannot be written."""
+        return self._page().write(out)
+
+    def _repr_html_(self) -> str:
+        return self._page().brief()
+
+    def _page(self) -> "Page":
+        from trimtab.report.page.page import Code
+        from trimtab.report.record_report import record_page
+
+        record, what = self.record, self.metric or "validation loss"
+        return record_page(
+            record, self.findings, kind="run", title=f"How the training {self.name} went" if self.name else "How the training went",
+            sentences=[sentence(f"{what} {number(self.score)} at epoch {self.best_epoch} of {self.epochs}; it ended: {self.ended}"),
+                       sentence(config_in_words(self.config))],
+            figure=number(self.score), figure_of=f"{what} at its best epoch, {self.best_epoch}", stop=stop_of(record),
+            stopping=replayed(record), facts=[("seed", str(self.seed)), ("config", config_in_words(self.config))],
+            code=[Code("Train it without trimtab", self.code(), is_long=True)] if self.reading is not None else [],
+        )  # fmt: skip
 
     def code(self) -> str:
         """A plain PyTorch script that trains as this run was trained, without trimtab; the data's place is marked."""

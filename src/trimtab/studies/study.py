@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -214,6 +215,22 @@ class Study(ABC):
         metric = self.result.get("metric") or "validation loss"
         greater = bool(StudyFolder(self.out).read("study.json")["asked"].get("greater_is_better"))
         return search_figure(self.trials, metric=metric, greater_is_better=greater, winner=self.winner.number)
+
+    def report(self, out: Place = None) -> Path:
+        """Write the study as one HTML page that loads nothing: its answer, what every choice was worth, curves, findings,
+        all runs, errors, columns, and how it was made.
+
+        Arguments:
+            out: the file (default: `report.html` in the study's folder).
+
+        Returns its path. Raises DataError where it cannot be written.
+        """
+        page = import_module("trimtab.report.study_report").study_page(self)
+        return page.write(self.out / "report.html" if out is None else out)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: its picture and words."""
+        return import_module("trimtab.report.study_report").study_in_brief(self)
 
     def summary(self) -> dict[str, Any]:
         """What was found, as one plain dict: the object that `trimtab fit --json` prints."""

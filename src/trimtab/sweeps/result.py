@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +152,18 @@ class Sweep:
 
         draw = values_figure if len(self.knobs) == 1 else pairs_figure
         return draw(self.table, self.knobs, best=self.place, alike=self.alike, edge=self.edge, metric=self.metric)
+
+    def report(self, out: str | PathLike[str] = "sweep.html") -> Path:
+        """Write the sweep as one HTML page that loads nothing. Returns its path; raises DataError where it cannot be
+        written."""
+        from trimtab.report.sweep_report import sweep_page
+
+        return sweep_page(self, self.findings).write(out)
+
+    def _repr_html_(self) -> str:
+        from trimtab.report.sweep_report import sweep_page
+
+        return sweep_page(self, self.findings).brief()
 
     def __repr__(self) -> str:
         return f"Sweep({self.words})"

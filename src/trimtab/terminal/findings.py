@@ -1,13 +1,10 @@
 """Findings in the terminal: what is wrong and what to change; where nothing is, why. Knows findings alone."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.console import Console
 
+from trimtab.findings.evidence import evidence_in_words, trial_in_words
 from trimtab.findings.finding import Finding, Findings
 from trimtab.terminal.console import say
-from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
 
 MOST_SHOWN = 5
@@ -42,13 +39,10 @@ def print_finding(console: Console, finding: Finding, *, has_evidence: bool = Fa
     tail = " (measured)" if finding.effect.is_measured else "" if "estimated" in text else " (estimated)"
     say(console, f"  {finding.id} ({finding.severity}): {finding.statement}", indent="    ")
     if has_evidence and finding.evidence:
-        say(console, f"    evidence: {_in_words(finding.evidence)}", indent="      ")
+        say(console, f"    evidence: {evidence_in_words(finding.evidence)}", indent="      ")
     say(console, f"    effect: {sentence(text)}{tail}", indent="      ")
-    tried = finding.remedy.tried
-    if tried is not None:
-        ends = f"[{number(tried.low)}, {number(tried.high)}]"
-        change = f"{number(tried.before)} to {number(tried.after)} {tried.metric}, {ends} between the two"
-        say(console, f"    tried:  {change}", indent="      ")
+    if finding.remedy.tried is not None:
+        say(console, f"    tried:  {trial_in_words(finding.remedy.tried)}", indent="      ")
     say(console, f"    remedy: {sentence(finding.remedy.text)}{f' ({how})' if how else ''}", indent="      ")
 
 
@@ -56,21 +50,3 @@ def print_not_checked(console: Console, findings: Findings) -> None:
     """The checks that could not run, each with the reason."""
     for each in findings.not_checked:
         say(console, f"  not checked: {each.id}: {each.why}", indent="    ")
-
-
-def _in_words(evidence: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in evidence.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return _in_words(value)
-    if hasattr(value, "tolist"):  # an array or a number of numpy
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return listed(map(_value, value))
-    if value is None or isinstance(value, bool):
-        return "unknown" if value is None else "yes" if value else "no"
-    if isinstance(value, int | float):
-        return f"{value:g}" if abs(value) < 1e6 and float(value).is_integer() else number(value)
-    return str(value)

@@ -1,0 +1,207 @@
+"""How long was right: the curves of one config on every fold, their minimum, and what lies before and behind it.
+
+Knows curves of numbers.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy
+import polars
+
+from trimtab.findings.trends import smooth
+from trimtab.report.chart import Chart, Table
+from trimtab.report.drawing import Drawing
+from trimtab.report.scales import Linear, Logarithmic, covering, covering_powers
+from trimtab.text.layout import number
+from trimtab.text.wording import counted, sentence
+
+# A score within a hundredth of the best counts as good as it: how wide "about right" is drawn (a guess).
+AS_GOOD = 0.01
+# From so many times the lowest error on, an axis with powers shows more (a guess).
+LOG_FROM = 2.5
+# Epochs that are listed in the table at most.
+LISTED = 60
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Curves by epoch [epochs], the mean over `folds` [folds, epochs] (NaN where a fold had ended)."""
+
+    epochs: numpy.ndarray
+    train: numpy.ndarray
+    validation: numpy.ndarray
+    train_folds: numpy.ndarray
+    validation_folds: numpy.ndarray
+    unit: str
+    greater_is_better: bool
+
+    @property
+    def best(self) -> int:
+        """Where the mean on validation rows is best."""
+        values = self.validation if self.greater_is_better else -self.validation
+        return int(numpy.nanargmax(values))
+
+
+def curves_of(runs: polars.DataFrame, unit: str, *, greater_is_better: bool) -> Curves | None:
+    """Curves from rows of epoch, fold, train_metric and validation_metric (or losses where there is no metric); None
+    where nothing was evaluated."""
+    train, valid = ("train_metric", "validation_metric") if unit else ("train_loss", "validation_loss")
+    there = runs.filter(polars.col(valid).is_finite().fill_null(value=False))
+    if there.is_empty():
+        return None
+    epochs = there["epoch"].unique().sort().to_numpy()
+    place = {epoch: i for i, epoch in enumerate(epochs)}
+    folds = there["fold"].unique().sort().to_list()
+    lines = {name: numpy.full((len(folds), len(epochs)), numpy.nan) for name in (train, valid)}
+    for fold, epoch, *values in there.select("fold", "epoch", train, valid).iter_rows():
+        for name, value in zip((train, valid), values, strict=True):
+            lines[name][folds.index(fold), place[epoch]] = math.nan if value is None else value
+    # The mean is of all folds: beyond the first that stopped, the ones that go on would be compared with others.
+    whole = numpy.isfinite(lines[valid]).all(axis=0)
+    whole = whole if whole.any() else numpy.isfinite(lines[valid]).any(axis=0)
+    means = {name: numpy.where(whole, _mean(values), numpy.nan) for name, values in lines.items()}
+    return Curves(
+        epochs.astype(float), means[train], means[valid], lines[train], lines[valid], unit or "loss", greater_is_better
+    )
+
+
+def duration_chart(curves: Curves, ended: str = "", *, counts: str = "epoch") -> Chart:
+    """The picture of it."""
+    best = curves.best
+    epoch, score = curves.epochs[best], curves.validation[best]
+    last = int(numpy.flatnonzero(numpy.isfinite(curves.validation))[-1])
+    text = f"{_capital(curves.unit)} on validation rows is best at {counts} {epoch:g}: {number(score)}"
+    if numpy.isfinite(curves.train[best]):
+        text += f", with {number(curves.train[best])} on training rows"
+    if last > best:
+        text += f". By {counts} {curves.epochs[last]:g} it is {number(curves.validation[last])}"
+    folds = len(curves.validation_folds)
+    note = (
+        "Shaded on the left: still more than 1 % worse than the best (underfitting); on the right: more than 1 % worse "
+        "again (overfitting)."
+    )
+    if folds > 1:
+        note = f"Thick: the mean of {counted(folds, 'fold')}, as far as all of them go; thin: each fold. {note}"
+    return Chart(
+        "curves", "How long was right?", sentence(f"{text}{f'. {ended}' if ended else ''}"),
+        lambda width: _drawn(curves, width, counts),
+        _table(curves, counts), note,
+    )  # fmt: skip
+
+
+def losses_chart_of(curves: Curves) -> Chart:
+    """The loss itself on both kinds of rows: where they part, the network learns its training rows by heart."""
+    best = curves.best
+    last = int(numpy.flatnonzero(numpy.isfinite(curves.validation) & numpy.isfinite(curves.train))[-1])
+    apart = curves.validation[last] / curves.train[last] if curves.train[last] > 0 else math.inf
+    text = f"At the last epoch the loss on validation rows is {_times(apart)} that on training rows"
+    if numpy.isfinite(curves.train[best]) and curves.train[best] > 0:
+        text += f", at its best epoch ({curves.epochs[best]:.0f}) {_times(curves.validation[best] / curves.train[best])}"
+    return Chart(
+        "losses-by-epoch", "Does it learn its training rows by heart?", sentence(text), lambda width: _drawn(curves, width),
+        _table(curves),
+        "The training loss is a mean over the epoch, with dropout where there is some, so that it lags behind and may lie "
+        "above the other at first.",
+    )  # fmt: skip
+
+
+def _table(curves: Curves, counts: str = "epoch") -> Table:
+    chosen = numpy.unique(numpy.linspace(0, len(curves.epochs) - 1, LISTED).astype(int))
+    rows = [
+        [f"{curves.epochs[i]:.0f}", number(curves.train[i]), number(curves.validation[i])]
+        for i in chosen
+        if numpy.isfinite(curves.validation[i])
+    ]
+    return Table([counts, f"training {curves.unit}", f"validation {curves.unit}"], rows, frozenset({0, 1, 2}))
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2g} times" if ratio < 100 else "more than a hundred times"
+
+
+def _capital(text: str) -> str:
+    """A loss's name begins with a capital; a metric's is written as it is typed."""
+    return "Loss" if text == "loss" else text
+
+
+def _drawn(curves: Curves, width: float, counts: str = "epoch") -> Drawing:
+    left, right, top, bottom = 58.0, width - 86, 44.0, 308.0
+    drawing = Drawing(width, bottom + 44, f"training and validation {curves.unit} by {counts}, with the best one marked")
+    x = covering(curves.epochs.tolist(), left, right, most=4 if width < 500 else 7, room=0.0)
+    y = _height(curves, bottom, top)
+    drawing.axis_below(x, bottom, counts)
+    drawing.axis_left(y, left, "", right=right)
+    drawing.text(0, 12, f"{curves.unit} (mean over folds)" if len(curves.validation_folds) > 1 else curves.unit, class_="title")
+    low, high = _about_right(curves)
+    if low > 0:
+        drawing.bar(left, top, x.place(curves.epochs[low]), bottom, "area under", "underfitting: more epochs do better")
+    if high < len(curves.epochs) - 1 and numpy.isfinite(curves.validation[high + 1 :]).any():
+        drawing.bar(x.place(curves.epochs[high]), top, right, bottom, "area over", "overfitting: more epochs do worse")
+    several = len(curves.validation_folds) > 1
+    for lines, kind in () if not several else ((curves.train_folds, "foldtrain"), (curves.validation_folds, "fold")):
+        for line in lines:
+            drawing.curve(_points(curves.epochs, line, x, y), kind, within=(top, bottom))
+    names = ((curves.train, "train", "training"), (curves.validation, "valid", "validation"))
+    ends = []
+    for line, kind, name in names:
+        points = _points(curves.epochs, line, x, y)
+        drawing.curve(points, kind)
+        if points:
+            ends.append([*points[-1], name])
+    if len(ends) == 2 and abs(ends[0][1] - ends[1][1]) < 14:
+        upper = 0 if ends[0][1] < ends[1][1] else 1
+        ends[upper][1] -= 7
+        ends[1 - upper][1] += 7
+    for at, height, name in ends:
+        drawing.text(at + 6, height + 4, name, class_="small")
+    best = curves.best
+    at, height = x.place(curves.epochs[best]), y.place(curves.validation[best])
+    drawing.line(at, top, at, bottom, "reference")
+    drawing.dot(at, height, "hindsight", f"best {counts} {curves.epochs[best]:g}: {number(curves.validation[best])}", 5.5)
+    drawing.text(at, top - 8, f"best: {counts} {curves.epochs[best]:g}", class_="small strong",
+                 anchor="end" if at > (left + right) / 2 else "start")  # fmt: skip
+    return drawing
+
+
+def _height(curves: Curves, bottom: float, top: float) -> Linear | Logarithmic:
+    values = numpy.concatenate([curves.train[numpy.isfinite(curves.train)], curves.validation[numpy.isfinite(curves.validation)]])
+    positive = values[values > 0]
+    if not curves.greater_is_better and len(positive) == len(values) and values.max() > LOG_FROM * values.min():
+        return covering_powers(values.tolist(), bottom, top)
+    return covering(values.tolist(), bottom, top)
+
+
+def _about_right(curves: Curves) -> tuple[int, int]:
+    """From which to which epoch validation rows are within a hundredth of the best, around the best."""
+    # Single epochs jump by more than that: the course is told by running medians, as rules read it.
+    values = numpy.where(numpy.isfinite(curves.validation), _smoothed(curves.validation), numpy.nan)
+    best = values[curves.best]
+    worse = best - values if curves.greater_is_better else values - best
+    good = (worse <= AS_GOOD * abs(best)) & numpy.isfinite(values)
+    low = high = curves.best
+    while low > 0 and (good[low - 1] or not numpy.isfinite(values[low - 1])):
+        low -= 1
+    while high < len(values) - 1 and (good[high + 1] or not numpy.isfinite(values[high + 1])):
+        high += 1
+    return low, high
+
+
+def _points(epochs: numpy.ndarray, line: numpy.ndarray, x: Linear, y: Linear | Logarithmic) -> list[tuple[float, float]]:
+    found = []
+    for epoch, value in zip(epochs.tolist(), line.tolist(), strict=True):
+        if math.isfinite(value) and (value > 0 or isinstance(y, Linear)):
+            found.append((x.place(epoch), y.place(value)))
+    return found
+
+
+def _smoothed(line: numpy.ndarray) -> numpy.ndarray:
+    whole = numpy.isfinite(line)
+    found = numpy.full(len(line), numpy.nan)
+    found[whole] = smooth(line[whole], min(9, max(1, int(whole.sum()) // 8)))
+    return found
+
+
+def _mean(lines: numpy.ndarray) -> numpy.ndarray:
+    count = numpy.isfinite(lines).sum(axis=0)
+    return numpy.where(count > 0, numpy.nansum(lines, axis=0) / numpy.maximum(count, 1), numpy.nan)

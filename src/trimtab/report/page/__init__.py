@@ -1,0 +1,1 @@
+"""One self-contained page: what stands on it, its style and its script."""

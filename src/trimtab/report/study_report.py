@@ -1,0 +1,331 @@
+"""The report of a study: its result, its choices, its curves and its errors, as one page.
+
+Reads what lies in the study's folder, and where they are still there the rows it learnt from; it trains nothing.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy
+import polars
+
+import trimtab
+from trimtab.errors import TrimtabError
+from trimtab.evaluation.metrics import figures
+from trimtab.evaluation.slices import metric_of_slices, slices_of
+from trimtab.findings.worth.account import Account
+from trimtab.model.model import Model
+from trimtab.report.chart import Chart
+from trimtab.report.class_charts import calibration_chart, confusion_chart
+from trimtab.report.column_charts import dependence_chart, importance_chart, slices_chart
+from trimtab.report.columns import dependence, importances
+from trimtab.report.duration_chart import curves_of, duration_chart, losses_chart_of
+from trimtab.report.page.page import Answer, Code, Page, Section
+from trimtab.report.residual_charts import losses_chart, predicted_chart, residuals_chart
+from trimtab.report.search_charts import Search, curves_chart, knobs_chart, progress_chart, rates_chart, structures_chart
+from trimtab.report.standing_chart import interval_of, of_metric, score_of, standing_chart
+from trimtab.report.worth_charts import choices_chart, path_chart, stopping_chart
+from trimtab.studies.request import TableOptions
+from trimtab.studies.study import Study
+from trimtab.studies.table_study import TableStudy
+from trimtab.table.prepare import Prepared, prepare
+from trimtab.text.layout import number
+from trimtab.text.wording import counted, listed, sentence
+from trimtab.training.metrics import METRICS, metric_for
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.verdicts import effort_in_words, ensemble_in_words, rows_in_words, verdicts
+from trimtab.tuning.words import course_in_words
+
+# Columns whose course is drawn.
+STRONGEST = 3
+
+
+def study_page(study: Study) -> Page:
+    """The page of a study."""
+    return _Report(study).page()
+
+
+def study_in_brief(study: Study) -> str:
+    """What a notebook shows of a study."""
+    report = _Report(study)
+    return Page(report.answer, [report.duration()], trimtab.__version__).brief()
+
+
+@dataclass(frozen=True)
+class _Report:
+    """Everything that the sections read, each read once."""
+
+    study: Study
+
+    def page(self) -> Page:
+        return Page(
+            answer=self.answer,
+            sections=[
+                self._worth(), self.duration(), self._findings(), self._search(), *self._errors(), self._columns(),
+                self._parts(), self._made(),
+            ],
+            version=trimtab.__version__,
+            notices=self.study.notices,
+        )  # fmt: skip
+
+    # -- what is read
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        return self.study.result
+
+    @property
+    def folder(self) -> StudyFolder:
+        return StudyFolder(self.study.out)
+
+    @cached_property
+    def asked(self) -> Mapping[str, Any]:
+        return self.folder.read("study.json")["asked"]
+
+    @property
+    def metric(self) -> str:
+        return self.result.get("metric") or "validation loss"
+
+    @property
+    def is_greater_better(self) -> bool:
+        return bool(self.asked.get("greater_is_better"))
+
+    @cached_property
+    def account(self) -> Account | None:
+        return Account.load(self.folder)
+
+    @cached_property
+    def predictions(self) -> polars.DataFrame | None:
+        """Of the part that the study is judged by: the test rows, or else those out of fold."""
+        if not isinstance(self.study, TableStudy) or not self.folder.predictions.exists():
+            return None
+        every = self.study.predictions
+        part = "test" if (every["part"] == "test").any() else "validation"
+        return every.filter(polars.col("part") == part)
+
+    @cached_property
+    def part(self) -> str:
+        return "test rows" if self.predictions is not None and self.predictions["part"][0] == "test" else "validation rows"
+
+    @cached_property
+    def model(self) -> Model | None:
+        try:
+            return self.study.model if isinstance(self.study, TableStudy) else None
+        except (TrimtabError, OSError):
+            return None
+
+    @cached_property
+    def table(self) -> Prepared | str:
+        """The rows that the study learnt from; where they cannot be read any more, why, in a sentence."""
+        try:
+            request, _ = TableOptions().request(self.folder)
+            prepared = prepare(
+                request.data, target=request.target, task=request.task, split=request.split, test=request.test,
+                drop=request.drop, number=request.number, category=request.category, weight=request.weight,
+                seed=request.seed,
+            )  # fmt: skip
+        except (TrimtabError, OSError) as error:
+            return str(error)
+        if prepared.fingerprint != self.asked.get("fingerprint"):
+            return f"{request.data} holds other rows than those the study was made with."
+        return prepared
+
+    # -- what stands on the page
+
+    @cached_property
+    def answer(self) -> Answer:
+        result, metric = self.result, self.metric
+        score, (low, high) = score_of(result) if "metric" in result else None, interval_of(result)
+        target = listed(self.asked.get("target") or []) if isinstance(self.study, TableStudy) else ""
+        name = Path(str(self.asked.get("data") or self.study.out)).name
+        title = f"How well a network predicts {target} from {name}" if target else f"How well your network does: {self.study.out.name}"
+        sentences = [sentence(f"The best config: {self.study.words}")]
+        told = verdicts(of_metric(result, self.metric)) if result.get("gains") else []
+        sentences = [*told[-1:], *sentences]
+        worth = () if self.account is None or not self.account.reached else self.study.worth[:1]
+        return Answer(
+            kind="study", title=title, sentences=[text for text in (*sentences[:1], *worth, *sentences[1:]) if text][:3],
+            figure=number(score) if score is not None else "",
+            interval=f"[{number(low)}, {number(high)}]" if low is not None and high is not None else "",
+            figure_of=f"{metric} on {rows_in_words(result)}" if "rows" in result and "test" in result and score is not None else metric,
+            charts=_there(standing_chart(result) if "baselines" in result else None),
+        )  # fmt: skip
+
+    def _worth(self) -> Section:
+        account = self.account
+        charts = () if account is None else _there(choices_chart(account), path_chart(account))
+        words = [] if charts else [
+            f"Nothing was measured of it yet: trimtab explain {shlex.quote(str(self.study.out))} --budget 2m trains the "
+            "winner again beside copies that differ in one knob."
+        ]  # fmt: skip
+        return Section("worth", "What every choice was worth", words, charts)
+
+    def duration(self) -> Section:
+        runs = self.study.curves
+        runs = runs.filter(polars.col("trial") == self.study.winner.number) if not runs.is_empty() else runs
+        curves = None if runs.is_empty() else curves_of(
+            runs, self.result.get("metric") or "", greater_is_better=self.is_greater_better
+        )  # fmt: skip
+        drawn = None if curves is None else duration_chart(curves, course_in_words(self.study.winner).capitalize())
+        losses = None if runs.is_empty() else curves_of(runs, "", greater_is_better=False)
+        parting = None if losses is None or not numpy.isfinite(losses.train).any() else losses_chart_of(losses)
+        stopping = None if self.account is None else stopping_chart(self.account)
+        words = [] if drawn else ["The winner was solved and not trained: it has no curves."]
+        return Section("duration", "How long was right", words, _there(drawn, stopping, parting))
+
+    def _findings(self) -> Section:
+        return Section("findings", "What is wrong, and what to change", findings=self.study.findings)
+
+    def _search(self) -> Section:
+        search = Search(self.study.trials, self.metric, self.is_greater_better, self.study.winner.number)
+        charts = _there(
+            progress_chart(search), rates_chart(search), structures_chart(search), knobs_chart(search),
+            curves_chart(search, self.study.curves),
+        )
+        return Section("search", "All runs", charts=charts)
+
+    def _errors(self) -> list[Section]:
+        rows = self.predictions
+        if rows is None or rows.is_empty() or self.model is None:
+            return []
+        return [Section("errors", f"The errors, on {self.part}", charts=self._error_charts(rows, self.model))]
+
+    def _error_charts(self, rows: polars.DataFrame, model: Model) -> list[Chart]:
+        if model.task == "classification":
+            return self._class_charts(rows, model)
+        charts: list[Chart] = []
+        names = model.target.names
+        odd = frozenset(int(row) for finding in self.study.findings for row in _rows_named(finding.evidence))
+        for name in names[:3]:
+            truth, said = (f"{what}_{name}" if len(names) > 1 else what for what in ("truth", "prediction"))
+            pair = rows.select(truth, said, "row").drop_nulls()
+            values = [pair[column].cast(polars.Float64).to_numpy() for column in (truth, said)]
+            own = odd if self.part == "validation rows" else frozenset()
+            charts += _there(
+                predicted_chart(*values, name, pair["row"].to_numpy(), own), residuals_chart(*values, name),
+                losses_chart(*values),
+            )  # fmt: skip
+        return charts
+
+    def _class_charts(self, rows: polars.DataFrame, model: Model) -> list[Chart]:
+        labels = list(model.target.labels)
+        truth = rows["truth"].cast(polars.String).to_list()
+        charts = [confusion_chart(truth, rows["prediction"].cast(polars.String).to_list(), labels)]
+        label = labels[-1] if len(labels) == 2 else max(labels, key=truth.count)
+        column = f"probability_{label}"
+        if column in rows.columns:
+            is_so = numpy.array([each == label for each in truth])
+            charts += _there(calibration_chart(rows[column].to_numpy(), is_so, label))
+        return charts
+
+    def _columns(self) -> Section:
+        table, model = self.table if isinstance(self.study, TableStudy) else "", self.model
+        title = "What each column is worth"
+        if isinstance(table, str) or model is None:
+            words = [sentence(f"The rows cannot be read any more, so that this is left out: {table}")] if table else []
+            return Section("columns", title, words)
+        is_test = table.test is not None
+        frame = table.test if table.test is not None else table.development
+        truth = model.target.truth(frame)
+        is_classes = model.task == "classification"
+        names = model.encoder.names
+        found, left = importances(model, frame, truth, names, is_classes=is_classes)
+        measure = "log loss" if is_classes else "rmse" if len(model.target.names) == 1 else "root mean square error"
+        charts = _there(importance_chart(found, left, measure, "test rows" if is_test else "the rows it learnt from"))
+        output = len(model.target.labels) - 1 if is_classes else 0
+        unit = f"probability of {model.target.labels[output]}" if is_classes else model.target.names[0]
+        for place, each in enumerate([one for one in found if one.low > 0][:STRONGEST], 1):
+            moved = dependence(model, frame, each.column, output)
+            charts += [] if moved is None else [dependence_chart(moved, unit, place)]
+        charts += _there(self._slices(table, model))
+        return Section("columns", title, charts=charts)
+
+    def _slices(self, table: Prepared, model: Model) -> Chart | None:
+        """Where the model is bad: on test rows, or else by the predictions out of fold."""
+        if table.test is not None:
+            frame, weights, raw = table.test, table.test_weights, model.raw(table.test)[0]
+        else:
+            rows = self.predictions
+            if rows is None or len(model.target.names) > 1:
+                return None
+            known = polars.DataFrame({"row": table.development_rows, "place": numpy.arange(table.development.height)})
+            joined = rows.with_columns(polars.col("row").cast(polars.Int64)).join(known, on="row", how="inner")
+            frame, weights = table.development[joined["place"].to_numpy()], table.weights[joined["place"].to_numpy()]
+            columns = [f"probability_{label}" for label in model.target.labels] or ["prediction"]
+            raw = joined.select(columns).to_numpy().astype(numpy.float64)
+        if frame.height < 40:
+            return None
+        truth = model.target.truth(frame)
+        measure = metric_of_slices(metric_for(self.result.get("metric"), model.target.task, model.target.outputs).name)
+        raw = numpy.eye(raw.shape[1])[raw.argmax(1)] if measure.name == METRICS["accuracy"].name else raw
+        found = slices_of(frame, model.encoder.features, raw, truth, weights.astype(numpy.float64), measure, seed=0)
+        (whole,) = figures(measure, [raw], [truth], weights.astype(numpy.float64), seed=0, repetitions=50)
+        return slices_chart(found, whole.value, measure.name)
+
+    def _parts(self) -> Section:
+        """How representative the parts are: what was found about them, and what was checked."""
+        rows = self.result.get("rows") or {}
+        names = {"train": "training", "valid": "validation", "test": "test"}
+        facts = [(f"{names.get(part, part)} rows", f"{count:,}") for part, count in rows.items() if count]
+        split = self.asked.get("split")
+        if split is not None:
+            facts.append(("split", str(split)))
+        found = [each.statement for each in self.study.findings if each.id in ("not_representative", "leakage", "duplicate_rows")]
+        healthy = [text for text in self.study.findings.healthy if "part" in text or "split" in text or "represent" in text]
+        return Section("parts", "How representative the parts are", [*found, *healthy], facts=facts)
+
+    def _made(self) -> Section:
+        document = self.folder.read("study.json")
+        facts = [
+            ("trials and runs", effort_in_words(self.result) if "runs" in self.result else counted(len(self.study.trials), "trial")),
+            ("trimtab", trimtab.__version__), ("seed", str(self.asked.get("seed", 0))), ("best config", self.study.words),
+        ]  # fmt: skip
+        if members := ensemble_in_words(self.result):
+            facts.append(("model", members))
+        engine = self.result.get("engine") or {}
+        if engine.get("lane_steps"):
+            facts.append(("training steps", f"{engine['lane_steps']:,}"))
+        facts += [("folder", str(self.study.out)), ("calls", counted(len(document.get("calls", [])) or 1, "call"))]
+        code = [Code("The same study again", _command(self.asked))] if isinstance(self.study, TableStudy) else []
+        code += self._python()
+        return Section("made", "How it was made", facts=facts, code=code)
+
+    def _python(self) -> list[Code]:
+        if not isinstance(self.study, TableStudy):
+            return []
+        here = repr(str(self.study.out))
+        use = f'import trimtab as tt\n\nstudy = tt.load({here})\nstudy.model.predict(new_rows)\n'
+        try:
+            return [Code("Predict with its model", use), Code("Train the best config without trimtab", self.study.code(), is_long=True)]
+        except (TrimtabError, OSError):
+            return [Code("Predict with its model", use)]
+
+
+def _command(asked: Mapping[str, Any]) -> str:
+    """The command line that makes the same study."""
+    words = ["trimtab", "fit", str(asked.get("data") or "DATA")]
+    for name in ("target", "split", "task", "metric", "weight", "test", "seed", "drop", "number", "category"):
+        value = asked.get(name)
+        usual = {"split": "random", "task": "auto", "test": 0.2, "seed": 0}.get(name)
+        if value in (None, [], usual):
+            continue
+        words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+    for knob, value in (asked.get("fixed") or {}).items():
+        words += [f"--{knob.replace('_', '-')}", str(value)]
+    if asked.get("trials"):
+        words += ["--trials", str(asked["trials"])]
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def _rows_named(evidence: Mapping[str, Any]) -> Sequence[int]:
+    """The rows that a finding names."""
+    rows = evidence.get("rows")
+    return [int(row) for row in rows] if isinstance(rows, list | tuple) else []
+
+
+def _there(*charts: Chart | None) -> list[Chart]:
+    return [chart for chart in charts if chart is not None]
