@@ -37,6 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("networks",),
     ("studies",),
     ("sweeps",),
+    ("report.study_report",),
     ("fit", "tune", "estimators", "diagnose"),
     ("sweep",),
     ("walkthrough",),
@@ -58,6 +59,8 @@ FORBIDDEN = {
     "recording.loops": {"training", "tuning", "table", "polars"},
     "loggers": {"training", "tuning", "table", "polars"},
 }
+# Calls upwards, each by its name at the moment it is asked for: who has a study asks for its page, which reads studies.
+UPWARDS = {("studies", "report.study_report")}
 HEAVY = ("torch", "polars", "optuna", "sklearn", "scipy", "pandas", "narwhals")
 
 
@@ -152,6 +155,16 @@ def test_imports_run_downwards_only(file: Path) -> None:
 )
 def test_an_import_against_the_order_is_seen(place: str, source: str) -> None:
     assert complaints(place, places_imported(source, ("trimtab", place)))
+
+
+def test_calls_upwards_are_those_that_are_named() -> None:
+    found = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            is_call = isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and node.args
+            if is_call and isinstance(node.args[0], ast.Constant) and str(node.args[0].value).startswith("trimtab."):
+                found.add((place_of(file), place_named(node.args[0].value.split(".")[1:])))
+    assert found == UPWARDS
 
 
 def test_the_ground_floor_can_be_taken_in_at_a_glance() -> None:

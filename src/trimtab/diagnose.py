@@ -84,13 +84,13 @@ class Diagnosis:
         return diagnosis_in_text(self, width, everything=everything)
 
     def report(self, out: str | PathLike[str]) -> Path:
-        """Write it as one HTML page that loads nothing. Returns its path; raises DataError where it cannot be written."""
+        """Write it as one HTML page that loads nothing, and return its path; DataError where it cannot be written."""
         from trimtab.report.record_report import record_page
 
         page = record_page(
             self.record, self.findings, kind="log", title=f"What {Path(self.name).name} tells of a training",
-            sentences=[sentence(f"{self.format}, {counted(self.epochs, 'epoch')}")], stop=self.stop, stopping=self.stopping,
-            notices=self.notes,
+            sentences=[sentence(f"{self.format}, {counted(self.epochs, 'epoch')}")], stop=self.stop,
+            stopping=self.stopping, notices=self.notes,
         )  # fmt: skip
         return page.write(out)
 

@@ -20,7 +20,7 @@ GROUPS = 10
 
 def confusion_chart(truth: Sequence[str], prediction: Sequence[str], labels: Sequence[str]) -> Chart:
     """Rows by true and predicted class; of many classes the most frequent."""
-    counts = {label: 0 for label in labels}
+    counts = dict.fromkeys(labels, 0)
     for label in truth:
         counts[label] = counts.get(label, 0) + 1
     shown = sorted(counts, key=lambda label: -counts[label])[:CLASSES]
@@ -35,13 +35,19 @@ def confusion_chart(truth: Sequence[str], prediction: Sequence[str], labels: Seq
     wrong = table - numpy.diag(numpy.diag(table))
     if wrong.any():
         i, j = numpy.unravel_index(int(wrong.argmax()), wrong.shape)
-        text += f"; what is mistaken most often: {shown[int(i)]} for {shown[int(j)]}, {counted(int(wrong.max()), 'row')}"
+        text += (
+            f"; what is mistaken most often: {shown[int(i)]} for {shown[int(j)]}, {counted(int(wrong.max()), 'row')}"
+        )
     rows = [[shown[i], *(str(count) for count in table[i].tolist())] for i in range(len(shown))]
     note = f"Of {len(counts)} classes the {CLASSES} most frequent." if len(counts) > CLASSES else ""
     return Chart(
-        "confusion", "Which classes are mistaken for which?", sentence(text), lambda width: _square(table, shown, width),
-        Table(["true class", *(f"predicted {label}" for label in shown)], rows, frozenset(range(1, len(shown) + 1))), note,
-    )  # fmt: skip
+        "confusion",
+        "Which classes are mistaken for which?",
+        sentence(text),
+        lambda width: _square(table, shown, width),
+        Table(["true class", *(f"predicted {label}" for label in shown)], rows, frozenset(range(1, len(shown) + 1))),
+        note,
+    )
 
 
 def calibration_chart(probability: numpy.ndarray, is_so: numpy.ndarray, label: str) -> Chart | None:
@@ -55,15 +61,18 @@ def calibration_chart(probability: numpy.ndarray, is_so: numpy.ndarray, label: s
     off = float((sizes * numpy.abs(said - were)).sum() / sizes.sum())
     text = f"Where it says so many per cent, it is off by {100 * off:.1f} percentage points in the mean"
     rows = [
-        [f"{100 * a:.1f} %", f"{100 * b:.1f} %", str(size)] for a, b, size in zip(said, were, sizes.tolist(), strict=True)
+        [f"{100 * a:.1f} %", f"{100 * b:.1f} %", str(size)]
+        for a, b, size in zip(said, were, sizes.tolist(), strict=True)
     ]
     return Chart(
-        "calibration", "Are its probabilities what they say?", sentence(text),
+        "calibration",
+        "Are its probabilities what they say?",
+        sentence(text),
         lambda width: _reliability(said, were, sizes, label, width),
         Table([f"predicted for {label}", "were so", "rows"], rows, frozenset({0, 1, 2})),
         f"Rows in {GROUPS} groups of the same size by their probability; the bars are 95 % intervals of a share "
         "[Wilson 1927]. On the line, probabilities are right.",
-    )  # fmt: skip
+    )
 
 
 def _square(table: numpy.ndarray, labels: Sequence[str], width: float) -> Drawing:
@@ -88,8 +97,13 @@ def _square(table: numpy.ndarray, labels: Sequence[str], width: float) -> Drawin
             said = f"{counted(int(table[i, j]), 'row')} of {label} predicted as {other} ({100 * share:.0f} %)"
             drawing.bar(x, y, x + size, y + size, f"cell s{shade}", said)
             if size >= (24 if narrow else 28):
-                drawing.text(x + size / 2, y + size / 2 + 4, str(table[i, j]), anchor="middle",
-                             class_="on-dark" if shade >= 4 else "value")  # fmt: skip
+                drawing.text(
+                    x + size / 2,
+                    y + size / 2 + 4,
+                    str(table[i, j]),
+                    anchor="middle",
+                    class_="on-dark" if shade >= 4 else "value",
+                )
     return drawing
 
 
@@ -106,7 +120,9 @@ def _reliability(said: numpy.ndarray, were: numpy.ndarray, sizes: numpy.ndarray,
         low, high = _wilson(b, size)
         at = x.place(100 * a)
         drawing.line(at, y.place(100 * low), at, y.place(100 * high), "whisker unsure-line")
-        drawing.dot(at, y.place(100 * b), "accent-dot", f"predicted {100 * a:.1f} %, were so {100 * b:.1f} % of {size} rows", 5)
+        drawing.dot(
+            at, y.place(100 * b), "accent-dot", f"predicted {100 * a:.1f} %, were so {100 * b:.1f} % of {size} rows", 5
+        )
     return drawing
 
 

@@ -24,41 +24,52 @@ def importance_chart(found: Sequence[Importance], left: Sequence[str], measure: 
     if not found:
         return None
     sure = [each for each in found if each.low > 0]
-    text = f"Without {found[0].column}, {measure} would grow by {number(found[0].grows)}" if sure else (
-        "No column by itself is surely worth anything"
-    )  # fmt: skip
+    text = (
+        f"Without {found[0].column}, {measure} would grow by {number(found[0].grows)}"
+        if sure
+        else ("No column by itself is surely worth anything")
+    )
     if len(sure) > 1:
         text += f"; then come {listed(each.column for each in sure[1:4])}"
     idle = [each.column for each in found if each.low <= 0]
     if idle and sure:
-        text += f". {counted(len(idle), 'column')} cannot be told from worthless: {listed(idle[:6])}{' and others' * (len(idle) > 6)}"
+        named = listed(idle[:6]) + " and others" * (len(idle) > 6)
+        text += f". {counted(len(idle), 'column')} cannot be told from worthless: {named}"
     note = (
-        f"By how much the error on {rows} grows when one column's values are dealt out anew among the rows; lines are 95 % "
-        "intervals over rows. Columns that tell the same share their worth."
+        f"By how much the error on {rows} grows when one column's values are dealt out anew among the rows; lines are "
+        "95 % intervals over rows. Columns that tell the same share their worth."
     )
     if left:
         note += f" No time for {counted(len(left), 'more column')}."
     table = [[each.column, number(each.grows), f"{number(each.low)} to {number(each.high)}"] for each in found]
     return Chart(
-        "columns-worth", "What is each column worth to the model?", sentence(text),
+        "columns-worth",
+        "What is each column worth to the model?",
+        sentence(text),
         lambda width: _bars(found[:SHOWN], measure, width),
-        Table(["column", f"{measure} grows by", "95 % interval"], table, frozenset({1, 2})), note,
-    )  # fmt: skip
+        Table(["column", f"{measure} grows by", "95 % interval"], table, frozenset({1, 2})),
+        note,
+    )
 
 
 def dependence_chart(found: Dependence, unit: str, place: int) -> Chart:
     """How the prediction moves with one column."""
     low, high = int(numpy.argmin(found.mean)), int(numpy.argmax(found.mean))
     names = [number(value) if isinstance(value, float | int) else value for value in found.values]
-    text = f"All else as it is, the mean prediction is lowest at {found.column} {names[low]} ({number(found.mean[low])}) "
+    text = (
+        f"All else as it is, the mean prediction is lowest at {found.column} {names[low]} ({number(found.mean[low])}) "
+    )
     text += f"and highest at {names[high]} ({number(found.mean[high])})"
     rows = [[name, number(mean)] for name, mean in zip(names, found.mean, strict=True)]
     return Chart(
-        f"moves-{place}", f"How does the prediction move with {found.column}?", sentence(text),
-        lambda width: _course(found, unit, width), Table([found.column, f"mean predicted {unit}"], rows, frozenset({0, 1})),
+        f"moves-{place}",
+        f"How does the prediction move with {found.column}?",
+        sentence(text),
+        lambda width: _course(found, unit, width),
+        Table([found.column, f"mean predicted {unit}"], rows, frozenset({0, 1})),
         "Thick: the mean over rows; thin: some rows, each with this column changed and nothing else. Where columns go "
         "together, some of these rows could not exist.",
-    )  # fmt: skip
+    )
 
 
 def slices_chart(slices: Sequence[Slice], whole: float, metric: str) -> Chart | None:
@@ -68,30 +79,45 @@ def slices_chart(slices: Sequence[Slice], whole: float, metric: str) -> Chart | 
     worse = [each for each in slices if each.is_worse]
     if worse:
         first = worse[0]
-        text = f"Worst where {first.column} is {first.values}: {metric} {number(first.figure.value)} on {counted(first.rows, 'row')}, against {number(whole)} on all"
+        own = f"{number(first.figure.value)} on {counted(first.rows, 'row')}"
+        text = f"Worst where {first.column} is {first.values}: {metric} {own}, against {number(whole)} on all"
         if len(worse) > 1:
             text += f"; {counted(len(worse) - 1, 'other part')} surely worse too"
     else:
         text = f"In no part of the rows is it worse than elsewhere beyond noise ({metric} {number(whole)} on all)"
     shown = [*worse, *(each for each in slices if not each.is_worse)][:14]
     table = [
-        [each.column, each.values, str(each.rows), number(each.figure.value),
-         f"{number(each.figure.low)} to {number(each.figure.high)}", "yes" if each.is_worse else ""] for each in slices
-    ]  # fmt: skip
+        [
+            each.column,
+            each.values,
+            str(each.rows),
+            number(each.figure.value),
+            f"{number(each.figure.low)} to {number(each.figure.high)}",
+            "yes" if each.is_worse else "",
+        ]
+        for each in slices
+    ]
     return Chart(
-        "slices", "Where is it bad?", sentence(text), lambda width: _slices(shown, whole, metric, width),
+        "slices",
+        "Where is it bad?",
+        sentence(text),
+        lambda width: _slices(shown, whole, metric, width),
         Table(["column", "values", "rows", metric, "95 % interval", "worse"], table, frozenset({2, 3, 4})),
         "Rows that are alike in one column. Coloured: worse than all other rows beyond noise, all parts together being "
         "wrong about that once in twenty tables.",
-    )  # fmt: skip
+    )
 
 
 def _bars(found: Sequence[Importance], measure: str, width: float) -> Drawing:
     longest = max(width_of(each.column) for each in found)
     left, top = min(longest + 16, 0.42 * width), 6.0
     bottom = top + ROW * len(found)
-    scale = covering([0.0, *(end for each in found for end in (each.low, each.high))], left, width - 14,
-                     most=4 if width < NARROW_BELOW else 7)  # fmt: skip
+    scale = covering(
+        [0.0, *(end for each in found for end in (each.low, each.high))],
+        left,
+        width - 14,
+        most=4 if width < NARROW_BELOW else 7,
+    )
     drawing = Drawing(width, bottom + 44, f"growth of {measure} without each column")
     drawing.axis_below(scale, bottom, f"growth of {measure}", top=top)
     drawing.line(scale.place(0.0), top, scale.place(0.0), bottom, "zero")
@@ -100,8 +126,11 @@ def _bars(found: Sequence[Importance], measure: str, width: float) -> Drawing:
         y = top + ROW * (i + 0.5)
         name = each.column if len(each.column) <= letters else f"{each.column[: letters - 1]}…"
         drawing.text(left - 10, y + 4, name, class_="label", anchor="end")
-        said = f"{each.column}: {measure} grows by {number(each.grows)}, 95 % interval {number(each.low)} to {number(each.high)}"
-        drawing.bar(scale.place(0.0), y - 7, scale.place(each.grows), y + 7, "accent-bar" if each.low > 0 else "plain-bar", said)
+        ends = f"95 % interval {number(each.low)} to {number(each.high)}"
+        said = f"{each.column}: {measure} grows by {number(each.grows)}, {ends}"
+        drawing.bar(
+            scale.place(0.0), y - 7, scale.place(each.grows), y + 7, "accent-bar" if each.low > 0 else "plain-bar", said
+        )
         drawing.line(scale.place(each.low), y, scale.place(each.high), y, "zero")
     return drawing
 
@@ -144,10 +173,21 @@ def _slices(slices: Sequence[Slice], whole: float, metric: str, width: float) ->
     for i, (each, name) in enumerate(zip(slices, names, strict=True)):
         y = top + row * i + (28 if narrow else row / 2)
         kind = "bad" if each.is_worse else "unsure"
-        drawing.text(left if narrow else left - 10, y - 12 if narrow else y + 4, name, class_="label",
-                     anchor="start" if narrow else "end")  # fmt: skip
+        drawing.text(
+            left if narrow else left - 10,
+            y - 12 if narrow else y + 4,
+            name,
+            class_="label",
+            anchor="start" if narrow else "end",
+        )
         if each.figure.low == each.figure.low:
             drawing.line(scale.place(each.figure.low), y, scale.place(each.figure.high), y, f"whisker {kind}-line")
-        drawing.dot(scale.place(each.figure.value), y, f"{kind}-dot", f"{name}: {metric} {number(each.figure.value)}, {counted(each.rows, 'row')}", 4.5)
+        drawing.dot(
+            scale.place(each.figure.value),
+            y,
+            f"{kind}-dot",
+            f"{name}: {metric} {number(each.figure.value)}, {counted(each.rows, 'row')}",
+            4.5,
+        )
         drawing.text(width - 56, y + 4, counted(each.rows, "row"), class_="small")
     return drawing

@@ -38,8 +38,8 @@ class Importance:
 
 @dataclass(frozen=True)
 class Dependence:
-    """How the prediction moves with one column: `values` of it (numbers, or labels), the `mean` prediction [values] over
-    rows, and the `courses` [rows, values] of some of them."""
+    """How the prediction moves with one column: `values` of it (numbers, or labels), the `mean` prediction [values]
+    over rows, and the `courses` [rows, values] of some of them."""
 
     column: str
     values: Sequence[float] | Sequence[str]
@@ -49,7 +49,13 @@ class Dependence:
 
 
 def importances(
-    model: Predicts, frame: polars.DataFrame, truth: numpy.ndarray, columns: Sequence[str], *, is_classes: bool, seed: int = 0
+    model: Predicts,
+    frame: polars.DataFrame,
+    truth: numpy.ndarray,
+    columns: Sequence[str],
+    *,
+    is_classes: bool,
+    seed: int = 0,
 ) -> tuple[list[Importance], list[str]]:
     """Those of `columns`, the greatest first, and the columns that there was no time for.
 
@@ -77,7 +83,9 @@ def importances(
     return sorted(found, key=lambda each: -each.grows), left
 
 
-def dependence(model: Predicts, frame: polars.DataFrame, column: str, output: int, *, seed: int = 0) -> Dependence | None:
+def dependence(
+    model: Predicts, frame: polars.DataFrame, column: str, output: int, *, seed: int = 0
+) -> Dependence | None:
     """How output number `output` moves with `column`; None where it has one value."""
     generator = numpy.random.default_rng(seed)
     rows = frame[numpy.sort(generator.permutation(frame.height)[:100])]

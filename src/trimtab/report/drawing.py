@@ -57,9 +57,13 @@ class Drawing:
         self.add(element("circle", tip(said), cx=x, cy=y, r=radius, class_=class_, data_run=run))
 
     def curve(
-        self, points: Iterable[tuple[float, float]], class_: str, said: str = "", run: str = "",
+        self,
+        points: Iterable[tuple[float, float]],
+        class_: str,
+        said: str = "",
+        run: str = "",
         within: tuple[float, float] = (-1e9, 1e9),
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Points joined in their order, with gaps where they leave the pixels `within` (from the top to the bottom);
         `run` is the number by which a script knows them."""
         top, bottom = within
@@ -93,7 +97,7 @@ class Drawing:
         self.text(scale.end, y + 2.2 * LINE, title, class_="title", anchor="end")
 
     def axis_left(self, scale: Scale, x: float, title: str, *, right: float | None = None) -> None:
-        """Numbers before the line at `x`, with faint lines to `right`; the title stands above, where it is read first."""
+        """Numbers before the line at `x`, with faint lines to `right`; the title stands above: it is read first."""
         for value, name in scale.ticks():
             y = scale.place(value)
             if right is not None and not isinstance(scale, Names):
@@ -107,8 +111,16 @@ class Drawing:
         """The whole as one element that scales with the page."""
         body = "".join(self._parts)
         box = f"0 0 {_value(self.width)} {_value(self.height)}"
-        return element("svg", tip(self.alt) + body, class_=class_, viewBox=box, width=self.width, role="img",
-                       aria_label=self.alt, xmlns="http://www.w3.org/2000/svg")  # fmt: skip
+        return element(
+            "svg",
+            tip(self.alt) + body,
+            class_=class_,
+            viewBox=box,
+            width=self.width,
+            role="img",
+            aria_label=self.alt,
+            xmlns="http://www.w3.org/2000/svg",
+        )
 
 
 def _value(value: object) -> str:

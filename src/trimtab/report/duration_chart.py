@@ -84,10 +84,13 @@ def duration_chart(curves: Curves, ended: str = "", *, counts: str = "epoch") ->
     if folds > 1:
         note = f"Thick: the mean of {counted(folds, 'fold')}, as far as all of them go; thin: each fold. {note}"
     return Chart(
-        "curves", "How long was right?", sentence(f"{text}{f'. {ended}' if ended else ''}"),
+        "curves",
+        "How long was right?",
+        sentence(f"{text}{f'. {ended}' if ended else ''}"),
         lambda width: _drawn(curves, width, counts),
-        _table(curves, counts), note,
-    )  # fmt: skip
+        _table(curves, counts),
+        note,
+    )
 
 
 def losses_chart_of(curves: Curves) -> Chart:
@@ -97,19 +100,24 @@ def losses_chart_of(curves: Curves) -> Chart:
     apart = curves.validation[last] / curves.train[last] if curves.train[last] > 0 else math.inf
     text = f"At the last epoch the loss on validation rows is {_times(apart)} that on training rows"
     if numpy.isfinite(curves.train[best]) and curves.train[best] > 0:
-        text += f", at its best epoch ({curves.epochs[best]:.0f}) {_times(curves.validation[best] / curves.train[best])}"
+        text += (
+            f", at its best epoch ({curves.epochs[best]:.0f}) {_times(curves.validation[best] / curves.train[best])}"
+        )
     return Chart(
-        "losses-by-epoch", "Does it learn its training rows by heart?", sentence(text), lambda width: _drawn(curves, width),
+        "losses-by-epoch",
+        "Does it learn its training rows by heart?",
+        sentence(text),
+        lambda width: _drawn(curves, width),
         _table(curves),
-        "The training loss is a mean over the epoch, with dropout where there is some, so that it lags behind and may lie "
-        "above the other at first.",
-    )  # fmt: skip
+        "The training loss is a mean over the epoch, with dropout where there is some, so that it lags behind and may "
+        "lie above the other at first.",
+    )
 
 
 def _table(curves: Curves, counts: str = "epoch") -> Table:
     chosen = numpy.unique(numpy.linspace(0, len(curves.epochs) - 1, LISTED).astype(int))
     rows = [
-        [f"{curves.epochs[i]:.0f}", number(curves.train[i]), number(curves.validation[i])]
+        [f"{curves.epochs[i]:.0f}", number(float(curves.train[i])), number(float(curves.validation[i]))]
         for i in chosen
         if numpy.isfinite(curves.validation[i])
     ]
@@ -127,12 +135,16 @@ def _capital(text: str) -> str:
 
 def _drawn(curves: Curves, width: float, counts: str = "epoch") -> Drawing:
     left, right, top, bottom = 58.0, width - 86, 44.0, 308.0
-    drawing = Drawing(width, bottom + 44, f"training and validation {curves.unit} by {counts}, with the best one marked")
+    drawing = Drawing(
+        width, bottom + 44, f"training and validation {curves.unit} by {counts}, with the best one marked"
+    )
     x = covering(curves.epochs.tolist(), left, right, most=4 if width < 500 else 7, room=0.0)
     y = _height(curves, bottom, top)
     drawing.axis_below(x, bottom, counts)
     drawing.axis_left(y, left, "", right=right)
-    drawing.text(0, 12, f"{curves.unit} (mean over folds)" if len(curves.validation_folds) > 1 else curves.unit, class_="title")
+    drawing.text(
+        0, 12, f"{curves.unit} (mean over folds)" if len(curves.validation_folds) > 1 else curves.unit, class_="title"
+    )
     low, high = _about_right(curves)
     if low > 0:
         drawing.bar(left, top, x.place(curves.epochs[low]), bottom, "area under", "underfitting: more epochs do better")
@@ -158,14 +170,23 @@ def _drawn(curves: Curves, width: float, counts: str = "epoch") -> Drawing:
     best = curves.best
     at, height = x.place(curves.epochs[best]), y.place(curves.validation[best])
     drawing.line(at, top, at, bottom, "reference")
-    drawing.dot(at, height, "hindsight", f"best {counts} {curves.epochs[best]:g}: {number(curves.validation[best])}", 5.5)
-    drawing.text(at, top - 8, f"best: {counts} {curves.epochs[best]:g}", class_="small strong",
-                 anchor="end" if at > (left + right) / 2 else "start")  # fmt: skip
+    drawing.dot(
+        at, height, "hindsight", f"best {counts} {curves.epochs[best]:g}: {number(curves.validation[best])}", 5.5
+    )
+    drawing.text(
+        at,
+        top - 8,
+        f"best: {counts} {curves.epochs[best]:g}",
+        class_="small strong",
+        anchor="end" if at > (left + right) / 2 else "start",
+    )
     return drawing
 
 
 def _height(curves: Curves, bottom: float, top: float) -> Linear | Logarithmic:
-    values = numpy.concatenate([curves.train[numpy.isfinite(curves.train)], curves.validation[numpy.isfinite(curves.validation)]])
+    values = numpy.concatenate(
+        [curves.train[numpy.isfinite(curves.train)], curves.validation[numpy.isfinite(curves.validation)]]
+    )
     positive = values[values > 0]
     if not curves.greater_is_better and len(positive) == len(values) and values.max() > LOG_FROM * values.min():
         return covering_powers(values.tolist(), bottom, top)
@@ -187,7 +208,9 @@ def _about_right(curves: Curves) -> tuple[int, int]:
     return low, high
 
 
-def _points(epochs: numpy.ndarray, line: numpy.ndarray, x: Linear, y: Linear | Logarithmic) -> list[tuple[float, float]]:
+def _points(
+    epochs: numpy.ndarray, line: numpy.ndarray, x: Linear, y: Linear | Logarithmic
+) -> list[tuple[float, float]]:
     found = []
     for epoch, value in zip(epochs.tolist(), line.tolist(), strict=True):
         if math.isfinite(value) and (value > 0 or isinstance(y, Linear)):

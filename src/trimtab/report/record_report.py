@@ -29,10 +29,20 @@ LOG_FROM = 20.0
 
 
 def record_page(
-    record: TrainingRecord, findings: Findings, *, kind: Any, title: str, sentences: Sequence[str], figure: str = "",
-    figure_of: str = "", stop: Stop | None = None, stopping: Sequence[Replay] = (), facts: Sequence[tuple[str, str]] = (),
-    code: Sequence[Code] = (), notices: Sequence[str] = (),
-) -> Page:  # fmt: skip
+    record: TrainingRecord,
+    findings: Findings,
+    *,
+    kind: Any,
+    title: str,
+    sentences: Sequence[str],
+    figure: str = "",
+    figure_of: str = "",
+    stop: Stop | None = None,
+    stopping: Sequence[Replay] = (),
+    facts: Sequence[tuple[str, str]] = (),
+    code: Sequence[Code] = (),
+    notices: Sequence[str] = (),
+) -> Page:
     """The page of one training."""
     return Page(
         Answer(kind, title, list(sentences), figure=figure, figure_of=figure_of),
@@ -67,7 +77,9 @@ def curves_of_record(record: TrainingRecord, *, of_losses: bool = False) -> Curv
     train = record.train_metric if is_scored else record.train_loss
     valid = record.validation_metric if is_scored else record.validation_loss
     empty = numpy.full(len(record.epochs), numpy.nan)
-    train, valid = (empty if each is None else numpy.where(numpy.isfinite(each), each, numpy.nan) for each in (train, valid))
+    train, valid = (
+        empty if each is None else numpy.where(numpy.isfinite(each), each, numpy.nan) for each in (train, valid)
+    )
     if not numpy.isfinite(valid).any():
         return None
     unit = (record.metric or "score") if is_scored else "loss"
@@ -93,9 +105,12 @@ def _rules(record: TrainingRecord, stopping: Sequence[Replay]) -> Chart:
     unit = record.metric or "loss"
     rows = [[each.rule, f"{each.epochs:g}", f"{each.kept:g}", number(each.score)] for each in stopping]
     return Chart(
-        "rules", "What would stopping rules have done?", "Each rule, read off the same curves.", None,
+        "rules",
+        "What would stopping rules have done?",
+        "Each rule, read off the same curves.",
+        None,
         Table(["rule", f"ends at {record.counts}", f"keeps {record.counts}", unit], rows, frozenset({1, 2, 3})),
-    )  # fmt: skip
+    )
 
 
 def _signals(record: TrainingRecord) -> list[Chart]:
@@ -105,7 +120,11 @@ def _signals(record: TrainingRecord) -> list[Chart]:
         charts.append(_course(record, "rate", "How did the learning rate move?", "learning rate", rate))
     for name, (question, what) in SIGNALS.items():
         values = record.signals.get(name)
-        if values is not None and numpy.isfinite(values).sum() > 1 and (name in ("gradient_norm", "update_ratio") or numpy.nanmax(values) > 0):
+        if (
+            values is not None
+            and numpy.isfinite(values).sum() > 1
+            and (name in ("gradient_norm", "update_ratio") or numpy.nanmax(values) > 0)
+        ):
             charts.append(_course(record, name, question, what, values))
     return charts
 
@@ -113,13 +132,17 @@ def _signals(record: TrainingRecord) -> list[Chart]:
 def _course(record: TrainingRecord, name: str, question: str, what: str, values: numpy.ndarray) -> Chart:
     there = numpy.isfinite(values)
     at, line = record.epochs[there], values[there]
-    text = f"From {number(float(line[0]))} to {number(float(line[-1]))}, at most {number(float(line.max()))} at {record.counts} {at[int(line.argmax())]:g}"
+    text = f"From {number(float(line[0]))} to {number(float(line[-1]))}, at most {number(float(line.max()))}"
+    text += f" at {record.counts} {at[int(line.argmax())]:g}"
     chosen = numpy.unique(numpy.linspace(0, len(at) - 1, 200).astype(int))
     rows = [[f"{at[i]:g}", number(float(line[i]))] for i in chosen]
     return Chart(
-        name.replace("_", "-"), question, sentence(text), lambda width: _line(at[chosen], line[chosen], record.counts, what, width),
+        name.replace("_", "-"),
+        question,
+        sentence(text),
+        lambda width: _line(at[chosen], line[chosen], record.counts, what, width),
         Table([record.counts, what], rows, frozenset({0, 1})),
-    )  # fmt: skip
+    )
 
 
 def _line(at: numpy.ndarray, line: numpy.ndarray, counts: str, what: str, width: float) -> Drawing:
@@ -132,4 +155,3 @@ def _line(at: numpy.ndarray, line: numpy.ndarray, counts: str, what: str, width:
     drawing.axis_left(y, left, what, right=right)
     drawing.curve(((x.place(a), y.place(b)) for a, b in zip(at.tolist(), line.tolist(), strict=True)), "valid")
     return drawing
-

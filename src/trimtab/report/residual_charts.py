@@ -20,24 +20,34 @@ BINS = 36
 WORST = 0.05
 
 
-def predicted_chart(truth: numpy.ndarray, prediction: numpy.ndarray, unit: str, rows: numpy.ndarray, odd: frozenset[int]) -> Chart:
+def predicted_chart(
+    truth: numpy.ndarray, prediction: numpy.ndarray, unit: str, rows: numpy.ndarray, odd: frozenset[int]
+) -> Chart:
     """Predictions [rows] against truths [rows] with numbers `rows` [rows]; those in `odd` are marked."""
-    error = prediction - truth
+    error: numpy.ndarray = prediction - truth
     r = numpy.corrcoef(truth, prediction)[0, 1] if numpy.ptp(truth) > 0 and numpy.ptp(prediction) > 0 else math.nan
     worst = int(numpy.argmax(numpy.abs(error)))
     half = float(numpy.median(numpy.abs(error)))
     text = f"Half of the rows are predicted within {number(half)} of the truth"
-    text += f"; the largest error is {number(abs(error[worst]))}, in row {rows[worst]} (true {number(truth[worst])}, predicted {number(prediction[worst])})"
+    pair = f"true {number(truth[worst])}, predicted {number(prediction[worst])}"
+    text += f"; the largest error is {number(abs(error[worst]))}, in row {rows[worst]} ({pair})"
     order = numpy.argsort(-numpy.abs(error))[:100]
-    cells = [[str(rows[i]), number(truth[i]), number(prediction[i]), number(error[i])] for i in order]
-    note = f"Each point is a row; on the line they would be exact. r = {r:.3f}." if math.isfinite(r) else "Each point is a row; on the line they would be exact."
+    cells = [[str(rows[i]), *(number(float(each[i])) for each in (truth, prediction, error))] for i in order.tolist()]
+    note = (
+        f"Each point is a row; on the line they would be exact. r = {r:.3f}."
+        if math.isfinite(r)
+        else "Each point is a row; on the line they would be exact."
+    )
     if odd:
         note += f" Marked: {counted(len(odd), 'row')} named by a finding."
     return Chart(
-        "predicted", "How near are predictions to the truth?", sentence(text),
+        "predicted",
+        "How near are predictions to the truth?",
+        sentence(text),
         lambda width: _scatter(truth, prediction, unit, rows, odd, width),
-        Table(["row", "true", "predicted", "error"], cells, frozenset({0, 1, 2, 3})), note,
-    )  # fmt: skip
+        Table(["row", "true", "predicted", "error"], cells, frozenset({0, 1, 2, 3})),
+        note,
+    )
 
 
 def residuals_chart(truth: numpy.ndarray, prediction: numpy.ndarray, unit: str) -> Chart:
@@ -46,13 +56,18 @@ def residuals_chart(truth: numpy.ndarray, prediction: numpy.ndarray, unit: str) 
     mean, spread = float(error.mean()), float(error.std())
     share = float((numpy.abs(error - mean) > 3 * spread).mean()) if spread else 0.0
     text = f"Errors are {number(mean)} in the mean, with a standard deviation of {number(spread)}"
-    text += f"; {share:.1%} of the rows lie more than three of these away (0.3% of a normal distribution do)".replace("%", " %")
+    text += f"; {share:.1%} of the rows lie more than three of these away (0.3% of a normal distribution do)".replace(
+        "%", " %"
+    )
     counts, edges = numpy.histogram(error, bins=_bins(error))
     rows = [[f"{number(edges[i])} to {number(edges[i + 1])}", str(counts[i])] for i in range(len(counts))]
     return Chart(
-        "residuals", "How are the errors distributed?", sentence(text), lambda width: _histogram(error, unit, width),
+        "residuals",
+        "How are the errors distributed?",
+        sentence(text),
+        lambda width: _histogram(error, unit, width),
         Table(["error (predicted less true)", "rows"], rows, frozenset({1})),
-    )  # fmt: skip
+    )
 
 
 def losses_chart(truth: numpy.ndarray, prediction: numpy.ndarray) -> Chart | None:
@@ -76,11 +91,15 @@ def losses_chart(truth: numpy.ndarray, prediction: numpy.ndarray) -> Chart | Non
         count = max(1, math.ceil(percent / 100 * len(error)))
         rows.append([f"{percent} %", *(f"{share[count - 1]:.0%}".replace("%", " %") for share in shares.values())])
     return Chart(
-        "losses", "Which rows does each loss listen to?", sentence(text), lambda width: _shares(shares, width),
+        "losses",
+        "Which rows does each loss listen to?",
+        sentence(text),
+        lambda width: _shares(shares, width),
         Table(["rows with the largest errors", *shares], rows, frozenset({1, 2, 3})),
-        "A loss whose curve rises steeply at the left is ruled by few rows: MSE by the largest errors, MAE by all alike, "
-        "Huber's loss between the two (its threshold here is 1.345 robust standard deviations of the errors [Huber 1964]).",
-    )  # fmt: skip
+        "A loss whose curve rises steeply at the left is ruled by few rows: MSE by the largest errors, MAE by all "
+        "alike, Huber's loss between the two (its threshold here is 1.345 robust standard deviations of the errors "
+        "[Huber 1964]).",
+    )
 
 
 def _scatter(
@@ -127,7 +146,7 @@ def _shares(shares: dict[str, numpy.ndarray], width: float) -> Drawing:
     for (name, share), kind in zip(shares.items(), ("second", "third", "best"), strict=True):
         chosen = numpy.unique(numpy.linspace(0, len(share) - 1, 160).astype(int))
         points = [(x.place(0.0), y.place(0.0))]
-        points += [(x.place(100 * (i + 1) / len(share)), y.place(100 * share[i])) for i in chosen]
+        points += [(x.place(100 * (i + 1) / len(share)), y.place(float(100 * share[i]))) for i in chosen.tolist()]
         drawing.curve(points, kind, name)
         at += 18
         drawing.curve([(right - 190, at - 4), (right - 160, at - 4)], kind)

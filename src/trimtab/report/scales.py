@@ -14,8 +14,11 @@ from trimtab.text.layout import number
 class Scale(Protocol):
     """One axis: `place` gives the pixel of a value, `ticks` what is written where."""
 
-    start: float
-    end: float
+    @property
+    def start(self) -> float: ...
+
+    @property
+    def end(self) -> float: ...
 
     def place(self, value: float) -> float: ...
 
@@ -66,6 +69,8 @@ class Logarithmic:
         if len(powers) < 3:
             powers = [nice * 10.0**power for power in range(low - 1, high + 1) for nice in (1, 2, 5)]
             powers = [each for each in powers if self.low * 0.999 <= each <= self.high * 1.001]
+        if len(powers) < 2:  # too short a stretch for any of them: evenly spaced numbers are as good there
+            return Linear(self.low, self.high, self.start, self.end, self.most).ticks()
         shown = powers[:: 1 + (len(powers) - 1) // self.most]
         return [(each, short(each)) for each in shown]
 

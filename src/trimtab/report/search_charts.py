@@ -6,14 +6,14 @@ Knows trials and curves.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy
 import polars
 
+from trimtab.knobs.domains import Value
 from trimtab.report.chart import Chart, Table
 from trimtab.report.drawing import Drawing
-from trimtab.report.scales import Names, covering, covering_powers
+from trimtab.report.scales import Names, Scale, covering, covering_powers
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
 from trimtab.tuning.trial import COMPLETE, PRUNED, TrialRecord
@@ -52,17 +52,26 @@ def progress_chart(search: Search) -> Chart | None:
     best = min(scored, key=lambda each: each.error)
     first = next(i for i, each in enumerate(scored) if each.number == best.number) + 1
     cut = sum(each.state == PRUNED for each in scored)
-    text = f"The best of {counted(len(scored), 'trial')} was number {first} in order: {number(search.shown(best))} {search.metric}"
+    text = f"The best of {counted(len(scored), 'trial')} was number {first} in order: "
+    text += f"{number(search.shown(best))} {search.metric}"
     if cut:
         text += f"; {counted(cut, 'trial')} ended early because others were ahead"
     rows = [
-        [str(each.number), number(search.shown(each)), "ended early" if each.state == PRUNED else "to the end",
-         trial_in_words(each)] for each in sorted(scored, key=lambda each: each.error)[:200]
-    ]  # fmt: skip
+        [
+            str(each.number),
+            number(search.shown(each)),
+            "ended early" if each.state == PRUNED else "to the end",
+            trial_in_words(each),
+        ]
+        for each in sorted(scored, key=lambda each: each.error)[:200]
+    ]
     return Chart(
-        "trials", "What did the search find, and when?", sentence(text), lambda width: _progress(search, width),
+        "trials",
+        "What did the search find, and when?",
+        sentence(text),
+        lambda width: _progress(search, width),
         Table(["trial", search.metric, "trained", "config"], rows, frozenset({0, 1})),
-    )  # fmt: skip
+    )
 
 
 def rates_chart(search: Search) -> Chart | None:
@@ -73,21 +82,33 @@ def rates_chart(search: Search) -> Chart | None:
         return None
     best = min(trained, key=lambda each: each.error)
     text = f"The best ran {best.config.optimizer.name} at {best.config.optimizer.learning_rate:.2g}"
-    yields = {name: min((each for each in trained if each.config.optimizer.name == name), key=lambda each: each.error) for name in names}
+    yields = {
+        name: min((each for each in trained if each.config.optimizer.name == name), key=lambda each: each.error)
+        for name in names
+    }
     others = [each for name, each in yields.items() if name != best.config.optimizer.name]
     if others:
         second = min(others, key=lambda each: each.error)
-        text += f"; the best of another optimizer was {second.config.optimizer.name} at {second.config.optimizer.learning_rate:.2g} with {number(search.shown(second))} {search.metric}"
+        rate = f"{second.config.optimizer.name} at {second.config.optimizer.learning_rate:.2g}"
+        text += f"; the best of another optimizer was {rate} with {number(search.shown(second))} {search.metric}"
     rows = [
-        [name, f"{each.config.optimizer.learning_rate:.2g}", number(search.shown(each)),
-         str(sum(other.config.optimizer.name == name for other in trained))] for name, each in yields.items()
-    ]  # fmt: skip
+        [
+            name,
+            f"{each.config.optimizer.learning_rate:.2g}",
+            number(search.shown(each)),
+            str(sum(other.config.optimizer.name == name for other in trained)),
+        ]
+        for name, each in yields.items()
+    ]
     return Chart(
-        "rates", "Which optimizer at which learning rate?", sentence(text), lambda width: _rates(search, trained, names, width),
+        "rates",
+        "Which optimizer at which learning rate?",
+        sentence(text),
+        lambda width: _rates(search, trained, names, width),
         Table(["optimizer", "best learning rate", f"best {search.metric}", "trials"], rows, frozenset({1, 2, 3})),
-        "The darker, the better its score ranks among all; hollow: ended early. The search looks where it was good before, "
-        "so that an empty place was not worth a visit rather than bad: what a choice is worth stands above.",
-    )  # fmt: skip
+        "The darker, the better its score ranks among all; hollow: ended early. The search looks where it was good "
+        "before, so that an empty place was not worth a visit rather than bad: what a choice is worth stands above.",
+    )
 
 
 def structures_chart(search: Search) -> Chart | None:
@@ -107,10 +128,12 @@ def structures_chart(search: Search) -> Chart | None:
     ]
     text = f"The best had {_named(order[0])}: {number(search.shown(best))} {search.metric}"
     return Chart(
-        "structures", "What did each structure yield?", sentence(text),
+        "structures",
+        "What did each structure yield?",
+        sentence(text),
         lambda width: _structures(search, {shape: groups[shape] for shape in order}, width),
         Table(["structure", f"best {search.metric}", "trials"], rows, frozenset({1, 2})),
-    )  # fmt: skip
+    )
 
 
 def curves_chart(search: Search, curves: polars.DataFrame) -> Chart | None:
@@ -123,9 +146,13 @@ def curves_chart(search: Search, curves: polars.DataFrame) -> Chart | None:
         return None
     text = f"{counted(len(lines), 'trial')}; the winner's is drawn thick"
     return Chart(
-        "all-curves", "How did all runs go?", sentence(text), lambda width: _all_curves(search, lines, width), None,
+        "all-curves",
+        "How did all runs go?",
+        sentence(text),
+        lambda width: _all_curves(search, lines, width),
+        None,
         "Each line is a trial's validation score, the mean over its folds, by epoch. Point at a line for its config.",
-    )  # fmt: skip
+    )
 
 
 def knobs_chart(search: Search) -> Chart | None:
@@ -140,11 +167,14 @@ def knobs_chart(search: Search) -> Chart | None:
     ]
     text = f"{counted(len(knobs), 'knob')} turned by the search: {listed(knobs)}"
     return Chart(
-        "knobs", "What did each knob yield?", sentence(text), lambda width: _knobs(search, knobs, width),
+        "knobs",
+        "What did each knob yield?",
+        sentence(text),
+        lambda width: _knobs(search, knobs, width),
         Table(["trial", search.metric, *knobs], rows, frozenset({0, 1})),
         "Each point is a trial. Drag over a stretch of a knob to see only the runs in it, also among the curves below; "
         "click to see all again.",
-    )  # fmt: skip
+    )
 
 
 def _progress(search: Search, width: float) -> Drawing:
@@ -156,7 +186,9 @@ def _progress(search: Search, width: float) -> Drawing:
     # A trial that ruined all would flatten the others: the axis ends at thrice the spread of the better half.
     middle, best = float(numpy.median(shown)), min(shown) if not search.greater_is_better else max(shown)
     limit = best + 3 * (middle - best)
-    kept = [value for value in shown if (value <= limit) != search.greater_is_better or value == limit or middle == best]
+    kept = [
+        value for value in shown if (value <= limit) != search.greater_is_better or value == limit or middle == best
+    ]
     y = covering(kept or shown, bottom, top)
     drawing.axis_below(x, bottom, "trial, in the order in which they were asked for")
     drawing.axis_left(y, left, f"{search.metric} on validation rows", right=right)
@@ -166,8 +198,13 @@ def _progress(search: Search, width: float) -> Drawing:
         at, height = x.place(i), _clipped(y.place(search.shown(each)), top, bottom)
         is_winner = each.number == search.winner
         kind = "hindsight" if is_winner else "pruned" if each.state == PRUNED else "point"
-        drawing.dot(at, height, kind, f"trial {each.number}: {number(search.shown(each))}: {trial_in_words(each)}",
-                    6 if is_winner else 3.5)  # fmt: skip
+        drawing.dot(
+            at,
+            height,
+            kind,
+            f"trial {each.number}: {number(search.shown(each))}: {trial_in_words(each)}",
+            6 if is_winner else 3.5,
+        )
         if each.state == COMPLETE and each.error < so_far:
             if steps:
                 steps.append((at, steps[-1][1]))
@@ -175,7 +212,13 @@ def _progress(search: Search, width: float) -> Drawing:
             steps.append((at, height))
     if steps:
         drawing.curve([*steps, (right, steps[-1][1])], "best")
-        drawing.text(right, steps[-1][1] - 8 if steps[-1][1] > top + 20 else steps[-1][1] + 16, "best so far", class_="small", anchor="end")
+        drawing.text(
+            right,
+            steps[-1][1] - 8 if steps[-1][1] > top + 20 else steps[-1][1] + 16,
+            "best so far",
+            class_="small",
+            anchor="end",
+        )
     return drawing
 
 
@@ -191,7 +234,9 @@ def _rates(search: Search, trained: Sequence[TrialRecord], names: list[str], wid
     for place, name in y.ticks():
         drawing.text(left - 10, y.place(place) + 4, name, class_="label", anchor="end")
         drawing.line(left, y.place(place), right, y.place(place), "grid")
-    ranks = {each.number: i / max(1, len(trained) - 1) for i, each in enumerate(sorted(trained, key=lambda one: one.error))}
+    ranks = {
+        each.number: i / max(1, len(trained) - 1) for i, each in enumerate(sorted(trained, key=lambda one: one.error))
+    }
     crowd: dict[tuple[int, int], int] = {}
     for each in sorted(trained, key=lambda one: -one.error):
         at, lane = x.place(each.config.optimizer.learning_rate), names.index(each.config.optimizer.name)
@@ -201,8 +246,14 @@ def _rates(search: Search, trained: Sequence[TrialRecord], names: list[str], wid
         height = y.place(lane) + max(-row / 2 + 5, min(row / 2 - 5, off))
         shade = 5 - min(5, int(ranks[each.number] * 6))
         kind = "hindsight" if each.number == search.winner else "pruned" if each.state == PRUNED else f"cell s{shade}"
-        drawing.dot(at, height, kind, f"trial {each.number}: {each.config.optimizer.name} at "
-                    f"{each.config.optimizer.learning_rate:.2g}: {number(search.shown(each))} {search.metric}", 6)  # fmt: skip
+        drawing.dot(
+            at,
+            height,
+            kind,
+            f"trial {each.number}: {each.config.optimizer.name} at "
+            f"{each.config.optimizer.learning_rate:.2g}: {number(search.shown(each))} {search.metric}",
+            6,
+        )
     return drawing
 
 
@@ -232,7 +283,11 @@ def _all_curves(search: Search, lines: dict[int, tuple[list[int], list[float]]],
     # As high as three in four of the trials end; those that are worse leave the picture at its edge.
     values = [value for _, line in lines.values() for value in (line[-1], min(line), max(line))]
     last = [line[-1] for _, line in lines.values()]
-    ends = numpy.array([min(values), numpy.quantile(last, 0.75)] if not search.greater_is_better else [numpy.quantile(last, 0.25), max(values)])
+    ends = numpy.array(
+        [min(values), numpy.quantile(last, 0.75)]
+        if not search.greater_is_better
+        else [numpy.quantile(last, 0.25), max(values)]
+    )
     x = covering([epoch for epochs, _ in lines.values() for epoch in (epochs[0], epochs[-1])], left, right, room=0.0)
     y = covering(ends.tolist(), bottom, top)
     drawing.axis_below(x, bottom, "epoch")
@@ -260,17 +315,7 @@ def _knobs(search: Search, knobs: Sequence[str], width: float) -> Drawing:
         y = covering(ends, bottom, top, most=3)
         with_it = [each for each in chosen if knob in each.values]
         values = [each.values[knob] for each in with_it]
-        is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        if is_number and min(values) > 0 and max(values) > LOG_FROM * min(values):
-            x: Any = covering_powers([float(value) for value in values], left, right, most=3)
-            place = {value: x.place(float(value)) for value in values}
-        elif is_number:
-            x = covering([float(value) for value in values], left, right, most=3)
-            place = {value: x.place(float(value)) for value in values}
-        else:
-            names = sorted({str(value) for value in values})
-            x = Names(names, left, right)
-            place = {value: x.place(names.index(str(value))) for value in values}
+        x, place = _axis_of(values, left, right)
         drawing.bar(left, top - 2, right, bottom, "plate", "")
         drawing.text(left, top - 6, knob, class_="small strong")
         drawing.axis_below(x, bottom, "")
@@ -282,6 +327,18 @@ def _knobs(search: Search, knobs: Sequence[str], width: float) -> Drawing:
             kind = "hindsight" if each.number == search.winner else "point"
             drawing.dot(place[value], at, kind, said, 4 if each.number == search.winner else 2.8, str(each.number))
     return drawing
+
+
+def _axis_of(values: Sequence[Value], left: float, right: float) -> tuple[Scale, dict[Value, float]]:
+    """The axis of a knob's values, and where each of them lies."""
+    numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) != len(values):
+        names = sorted({str(value) for value in values})
+        bands = Names(names, left, right)
+        return bands, {value: bands.place(names.index(str(value))) for value in values}
+    is_wide = min(numbers) > 0 and max(numbers) > LOG_FROM * min(numbers)
+    scale = (covering_powers if is_wide else covering)(numbers, left, right, most=3)
+    return scale, {value: scale.place(at) for value, at in zip(values, numbers, strict=True)}
 
 
 def _turned(search: Search) -> list[str]:
@@ -331,7 +388,11 @@ def _chosen(search: Search) -> list[TrialRecord]:
 def _shape(record: TrialRecord) -> tuple[int, int] | None:
     network = dict(record.config.network)
     depth, width = network.get("depth"), network.get("width")
-    return (int(depth), int(width)) if isinstance(depth, int) and isinstance(width, int) and not _is_solved(record) else None
+    return (
+        (int(depth), int(width))
+        if isinstance(depth, int) and isinstance(width, int) and not _is_solved(record)
+        else None
+    )
 
 
 def _is_solved(record: TrialRecord) -> bool:

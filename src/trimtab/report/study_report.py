@@ -26,7 +26,14 @@ from trimtab.report.columns import dependence, importances
 from trimtab.report.duration_chart import curves_of, duration_chart, losses_chart_of
 from trimtab.report.page.page import Answer, Code, Page, Section
 from trimtab.report.residual_charts import losses_chart, predicted_chart, residuals_chart
-from trimtab.report.search_charts import Search, curves_chart, knobs_chart, progress_chart, rates_chart, structures_chart
+from trimtab.report.search_charts import (
+    Search,
+    curves_chart,
+    knobs_chart,
+    progress_chart,
+    rates_chart,
+    structures_chart,
+)
 from trimtab.report.standing_chart import interval_of, of_metric, score_of, standing_chart
 from trimtab.report.worth_charts import choices_chart, path_chart, stopping_chart
 from trimtab.studies.request import TableOptions
@@ -65,12 +72,18 @@ class _Report:
         return Page(
             answer=self.answer,
             sections=[
-                self._worth(), self.duration(), self._findings(), self._search(), *self._errors(), self._columns(),
-                self._parts(), self._made(),
+                self._worth(),
+                self.duration(),
+                self._findings(),
+                self._search(),
+                *self._errors(),
+                self._columns(),
+                self._parts(),
+                self._made(),
             ],
             version=trimtab.__version__,
             notices=self.study.notices,
-        )  # fmt: skip
+        )
 
     # -- what is read
 
@@ -109,7 +122,9 @@ class _Report:
 
     @cached_property
     def part(self) -> str:
-        return "test rows" if self.predictions is not None and self.predictions["part"][0] == "test" else "validation rows"
+        return (
+            "test rows" if self.predictions is not None and self.predictions["part"][0] == "test" else "validation rows"
+        )
 
     @cached_property
     def model(self) -> Model | None:
@@ -124,10 +139,17 @@ class _Report:
         try:
             request, _ = TableOptions().request(self.folder)
             prepared = prepare(
-                request.data, target=request.target, task=request.task, split=request.split, test=request.test,
-                drop=request.drop, number=request.number, category=request.category, weight=request.weight,
+                request.data,
+                target=request.target,
+                task=request.task,
+                split=request.split,
+                test=request.test,
+                drop=request.drop,
+                number=request.number,
+                category=request.category,
+                weight=request.weight,
                 seed=request.seed,
-            )  # fmt: skip
+            )
         except (TrimtabError, OSError) as error:
             return str(error)
         if prepared.fingerprint != self.asked.get("fingerprint"):
@@ -142,34 +164,48 @@ class _Report:
         score, (low, high) = score_of(result) if "metric" in result else None, interval_of(result)
         target = listed(self.asked.get("target") or []) if isinstance(self.study, TableStudy) else ""
         name = Path(str(self.asked.get("data") or self.study.out)).name
-        title = f"How well a network predicts {target} from {name}" if target else f"How well your network does: {self.study.out.name}"
+        title = (
+            f"How well a network predicts {target} from {name}"
+            if target
+            else f"How well your network does: {self.study.out.name}"
+        )
         sentences = [sentence(f"The best config: {self.study.words}")]
         told = verdicts(of_metric(result, self.metric)) if result.get("gains") else []
         sentences = [*told[-1:], *sentences]
         worth = () if self.account is None or not self.account.reached else self.study.worth[:1]
         return Answer(
-            kind="study", title=title, sentences=[text for text in (*sentences[:1], *worth, *sentences[1:]) if text][:3],
+            kind="study",
+            title=title,
+            sentences=[text for text in (*sentences[:1], *worth, *sentences[1:]) if text][:3],
             figure=number(score) if score is not None else "",
             interval=f"[{number(low)}, {number(high)}]" if low is not None and high is not None else "",
-            figure_of=f"{metric} on {rows_in_words(result)}" if "rows" in result and "test" in result and score is not None else metric,
+            figure_of=f"{metric} on {rows_in_words(result)}"
+            if "rows" in result and "test" in result and score is not None
+            else metric,
             charts=_there(standing_chart(result) if "baselines" in result else None),
-        )  # fmt: skip
+        )
 
     def _worth(self) -> Section:
         account = self.account
         charts = () if account is None else _there(choices_chart(account), path_chart(account))
-        words = [] if charts else [
-            f"Nothing was measured of it yet: trimtab explain {shlex.quote(str(self.study.out))} --budget 2m trains the "
-            "winner again beside copies that differ in one knob."
-        ]  # fmt: skip
+        words = (
+            []
+            if charts
+            else [
+                f"Nothing was measured of it yet: trimtab explain {shlex.quote(str(self.study.out))} --budget 2m "
+                "trains the winner again beside copies that differ in one knob."
+            ]
+        )
         return Section("worth", "What every choice was worth", words, charts)
 
     def duration(self) -> Section:
         runs = self.study.curves
         runs = runs.filter(polars.col("trial") == self.study.winner.number) if not runs.is_empty() else runs
-        curves = None if runs.is_empty() else curves_of(
-            runs, self.result.get("metric") or "", greater_is_better=self.is_greater_better
-        )  # fmt: skip
+        curves = (
+            None
+            if runs.is_empty()
+            else curves_of(runs, self.result.get("metric") or "", greater_is_better=self.is_greater_better)
+        )
         drawn = None if curves is None else duration_chart(curves, course_in_words(self.study.winner).capitalize())
         losses = None if runs.is_empty() else curves_of(runs, "", greater_is_better=False)
         parting = None if losses is None or not numpy.isfinite(losses.train).any() else losses_chart_of(losses)
@@ -183,7 +219,10 @@ class _Report:
     def _search(self) -> Section:
         search = Search(self.study.trials, self.metric, self.is_greater_better, self.study.winner.number)
         charts = _there(
-            progress_chart(search), rates_chart(search), structures_chart(search), knobs_chart(search),
+            progress_chart(search),
+            rates_chart(search),
+            structures_chart(search),
+            knobs_chart(search),
             curves_chart(search, self.study.curves),
         )
         return Section("search", "All runs", charts=charts)
@@ -203,12 +242,13 @@ class _Report:
         for name in names[:3]:
             truth, said = (f"{what}_{name}" if len(names) > 1 else what for what in ("truth", "prediction"))
             pair = rows.select(truth, said, "row").drop_nulls()
-            values = [pair[column].cast(polars.Float64).to_numpy() for column in (truth, said)]
+            true, predicted = (pair[column].cast(polars.Float64).to_numpy() for column in (truth, said))
             own = odd if self.part == "validation rows" else frozenset()
             charts += _there(
-                predicted_chart(*values, name, pair["row"].to_numpy(), own), residuals_chart(*values, name),
-                losses_chart(*values),
-            )  # fmt: skip
+                predicted_chart(true, predicted, name, pair["row"].to_numpy(), own),
+                residuals_chart(true, predicted, name),
+                losses_chart(true, predicted),
+            )
         return charts
 
     def _class_charts(self, rows: polars.DataFrame, model: Model) -> list[Chart]:
@@ -274,16 +314,27 @@ class _Report:
         split = self.asked.get("split")
         if split is not None:
             facts.append(("split", str(split)))
-        found = [each.statement for each in self.study.findings if each.id in ("not_representative", "leakage", "duplicate_rows")]
-        healthy = [text for text in self.study.findings.healthy if "part" in text or "split" in text or "represent" in text]
+        found = [
+            each.statement
+            for each in self.study.findings
+            if each.id in ("not_representative", "leakage", "duplicate_rows")
+        ]
+        healthy = [
+            text for text in self.study.findings.healthy if "part" in text or "split" in text or "represent" in text
+        ]
         return Section("parts", "How representative the parts are", [*found, *healthy], facts=facts)
 
     def _made(self) -> Section:
         document = self.folder.read("study.json")
         facts = [
-            ("trials and runs", effort_in_words(self.result) if "runs" in self.result else counted(len(self.study.trials), "trial")),
-            ("trimtab", trimtab.__version__), ("seed", str(self.asked.get("seed", 0))), ("best config", self.study.words),
-        ]  # fmt: skip
+            (
+                "trials and runs",
+                effort_in_words(self.result) if "runs" in self.result else counted(len(self.study.trials), "trial"),
+            ),
+            ("trimtab", trimtab.__version__),
+            ("seed", str(self.asked.get("seed", 0))),
+            ("best config", self.study.words),
+        ]
         if members := ensemble_in_words(self.result):
             facts.append(("model", members))
         engine = self.result.get("engine") or {}
@@ -298,9 +349,12 @@ class _Report:
         if not isinstance(self.study, TableStudy):
             return []
         here = repr(str(self.study.out))
-        use = f'import trimtab as tt\n\nstudy = tt.load({here})\nstudy.model.predict(new_rows)\n'
+        use = f"import trimtab as tt\n\nstudy = tt.load({here})\nstudy.model.predict(new_rows)\n"
         try:
-            return [Code("Predict with its model", use), Code("Train the best config without trimtab", self.study.code(), is_long=True)]
+            return [
+                Code("Predict with its model", use),
+                Code("Train the best config without trimtab", self.study.code(), is_long=True),
+            ]
         except (TrimtabError, OSError):
             return [Code("Predict with its model", use)]
 

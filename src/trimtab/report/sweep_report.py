@@ -46,8 +46,14 @@ def sweep_page(sweep: Swept, findings: Findings | None = None) -> Page:
     chart = _values(sweep, unit) if len(sweep.knobs) == 1 else _pairs(sweep, unit)
     return Page(
         Answer(
-            "sweep", f"Which {listed(sweep.knobs)} is best?", [sweep.words],
-            figure="" if best is None else number(best["best"]) if len(sweep.knobs) > 1 else _text(best[sweep.knobs[0]]),
+            "sweep",
+            f"Which {listed(sweep.knobs)} is best?",
+            [sweep.words],
+            figure=""
+            if best is None
+            else number(best["best"])
+            if len(sweep.knobs) > 1
+            else _text(best[next(iter(sweep.knobs))]),
             figure_of="" if best is None else _figure_of(sweep, best, unit),
         ),
         [
@@ -55,7 +61,7 @@ def sweep_page(sweep: Swept, findings: Findings | None = None) -> Page:
             Section("findings", "What is wrong, and what to change", findings=findings),
         ],
         trimtab.__version__,
-    )  # fmt: skip
+    )
 
 
 def _figure_of(sweep: Swept, best: dict[str, Any], unit: str) -> str:
@@ -68,21 +74,28 @@ def _table_of(sweep: Swept, unit: str) -> Table:
     headings = [*sweep.knobs, unit, "over seeds", "at the last epoch", "best epoch", "diverged"]
     rows = [
         [
-            *(_text(row[name]) for name in sweep.knobs), number(row["best"]),
-            f"{number(row['best_low'])} to {number(row['best_high'])}", number(row["final"]), f"{row['best_epoch']:g}",
+            *(_text(row[name]) for name in sweep.knobs),
+            number(row["best"]),
+            f"{number(row['best_low'])} to {number(row['best_high'])}",
+            number(row["final"]),
+            f"{row['best_epoch']:g}",
             str(row["diverged"]),
-        ] for row in sweep.table.iter_rows(named=True)
-    ]  # fmt: skip
+        ]
+        for row in sweep.table.iter_rows(named=True)
+    ]
     return Table(headings, rows, frozenset(range(len(sweep.knobs), len(headings))))
 
 
 def _values(sweep: Swept, unit: str) -> Chart:
     return Chart(
-        "by-value", f"How does {unit} depend on {sweep.knobs[0]}?", sweep.words, lambda width: _line(sweep, unit, width),
+        "by-value",
+        f"How does {unit} depend on {sweep.knobs[0]}?",
+        sweep.words,
+        lambda width: _line(sweep, unit, width),
         _table_of(sweep, unit),
-        "Dots: the mean over seeds at each run's best epoch, with the lowest and highest seed; coloured: the best, and what "
-        "cannot be told apart from it. Dashed: the score of the last epoch.",
-    )  # fmt: skip
+        "Dots: the mean over seeds at each run's best epoch, with the lowest and highest seed; coloured: the best, and "
+        "what cannot be told apart from it. Dashed: the score of the last epoch.",
+    )
 
 
 def _line(sweep: Swept, unit: str, width: float) -> Drawing:
@@ -113,15 +126,21 @@ def _line(sweep: Swept, unit: str, width: float) -> Drawing:
             continue
         kind = "hindsight" if i == sweep.place else "good-dot" if i in sweep.alike else "unsure-dot"
         drawing.line(place, at(row["best_low"]), place, at(row["best_high"]), "whisker unsure-line")
-        drawing.dot(place, at(row["best"]), kind, f"{name}: {unit} {number(row['best'])}", 6 if i == sweep.place else 4.5)
+        drawing.dot(
+            place, at(row["best"]), kind, f"{name}: {unit} {number(row['best'])}", 6 if i == sweep.place else 4.5
+        )
     return drawing
 
 
 def _pairs(sweep: Swept, unit: str) -> Chart:
     return Chart(
-        "by-pair", f"How does {unit} depend on {listed(sweep.knobs)}?", sweep.words, lambda width: _map(sweep, unit, width),
-        _table_of(sweep, unit), "The darker, the better; ringed: the best, and what cannot be told apart from it.",
-    )  # fmt: skip
+        "by-pair",
+        f"How does {unit} depend on {listed(sweep.knobs)}?",
+        sweep.words,
+        lambda width: _map(sweep, unit, width),
+        _table_of(sweep, unit),
+        "The darker, the better; ringed: the best, and what cannot be told apart from it.",
+    )
 
 
 def _map(sweep: Swept, unit: str, width: float) -> Drawing:
@@ -144,7 +163,11 @@ def _map(sweep: Swept, unit: str, width: float) -> Drawing:
         drawing.text(left - 10, top + tall * (j + 0.5) + 4, name, class_="label", anchor="end")
     for i, row in enumerate(rows):
         column, line = columns.index(_text(row[across])), lines.index(_text(row[down]))
-        said = f"{across} {columns[column]}, {down} {lines[line]}: {unit} {number(row['best'])}" if i in rank else "diverged"
+        said = (
+            f"{across} {columns[column]}, {down} {lines[line]}: {unit} {number(row['best'])}"
+            if i in rank
+            else "diverged"
+        )
         shade = 5 - min(5, int(rank[i] * 6)) if i in rank else 0
         left_at, top_at = left + size * column, top + tall * line
         drawing.bar(left_at, top_at, left_at + size, top_at + tall, f"cell s{shade}", said)

@@ -19,9 +19,10 @@ from trimtab.text.wording import counted, listed, sentence
 ROW, NARROW_ROW = 26.0, 44.0
 # Below so many pixels labels stand above what they belong to.
 NARROW_BELOW = 500.0
-# How many medians of an interval's end the picture reaches, so that one choice that ruins all does not flatten the rest.
+# How many medians of an interval's end the picture reaches: one choice that ruins all would flatten the rest.
 REACH = 3.0
 SHOWN = 24
+MINUS = "\N{MINUS SIGN}"
 
 
 def path_chart(account: Account) -> Chart | None:
@@ -50,9 +51,13 @@ def path_chart(account: Account) -> Chart | None:
         "before it, on the same rows and seeds. Faint bars cannot be told from noise."
     )
     return Chart(
-        "path", "What took the beginner's network to the result?", sentence(text), lambda width: _waterfall(account, width),
-        table, note,
-    )  # fmt: skip
+        "path",
+        "What took the beginner's network to the result?",
+        sentence(text),
+        lambda width: _waterfall(account, width),
+        table,
+        note,
+    )
 
 
 def choices_chart(account: Account) -> Chart | None:
@@ -64,26 +69,36 @@ def choices_chart(account: Account) -> Chart | None:
         ["knob", "instead", f"difference in {words.measure(account)}", "95 % interval", "share", "verdict"],
         [
             [
-                _knob(row), _instead(row), "diverged" if row.difference is None else _signed(row.difference),
+                _knob(row),
+                _instead(row),
+                "diverged" if row.difference is None else _signed(row.difference),
                 "" if row.low is None or row.high is None else f"{number(row.low)} to {number(row.high)}",
-                "" if row.difference is None else words.per_cent(account, row.difference), row.verdict,
+                "" if row.difference is None else words.per_cent(account, row.difference),
+                row.verdict,
             ]
             for row in account.reached
         ],
         frozenset({2, 3, 4}),
-    )  # fmt: skip
-    left = account.not_reached
-    note = (
-        "Each row is the winner with one knob changed, trained beside it on the same rows from the same seeds. The line "
-        "is the interval that holds together with all others in 95 % of studies: where it crosses the middle, the two "
-        "cannot be told apart."
     )
+    left = account.not_reached
+    lost = [f"{_knob(row)} {_instead(row)}" for row in account.reached if row.low is None]
+    note = (
+        "Each row is the winner with one knob changed, trained beside it on the same rows from the same seeds. The "
+        "line is the interval that holds together with all others in 95 % of studies: where it crosses the middle, the "
+        "two cannot be told apart."
+    )
+    if lost:
+        note += f" Not drawn, since training diverges: {listed(lost)}."
     if left:
         note += f" There was no time for {counted(len(left), 'more choice')}: explain with a --budget goes on."
     return Chart(
-        "choices", "What was every choice worth?", words.mattered_most(account),
-        lambda width: _forest(account, rows[:SHOWN], width), table, note,
-    )  # fmt: skip
+        "choices",
+        "What was every choice worth?",
+        words.mattered_most(account),
+        lambda width: _forest(account, rows[:SHOWN], width),
+        table,
+        note,
+    )
 
 
 def stopping_chart(account: Account) -> Chart | None:
@@ -93,11 +108,14 @@ def stopping_chart(account: Account) -> Chart | None:
     unit = account.metric or "validation loss"
     rows = [[stop.rule, f"{stop.epochs:.0f}", f"{stop.kept:.0f}", number(stop.score)] for stop in account.stopping]
     return Chart(
-        "stopping", "Which stopping rule would have been right?", words.stopping_in_words(account),
-        lambda width: _stopping(account, width), Table(["rule", "epochs spent", "epoch kept", unit], rows, frozenset({1, 2, 3})),
-        "Read off one training of the winner to its end, under its own schedule: one half of the validation rows decides "
-        "when to stop, the other says what that scores.",
-    )  # fmt: skip
+        "stopping",
+        "Which stopping rule would have been right?",
+        words.stopping_in_words(account),
+        lambda width: _stopping(account, width),
+        Table(["rule", "epochs spent", "epoch kept", unit], rows, frozenset({1, 2, 3})),
+        "Read off one training of the winner to its end, under its own schedule: one half of the validation rows "
+        "decides when to stop, the other says what that scores.",
+    )
 
 
 def _waterfall(account: Account, width: float) -> Drawing:
@@ -114,8 +132,13 @@ def _waterfall(account: Account, width: float) -> Drawing:
     for i, step in enumerate(steps):
         y = top + row * i + (18 if narrow else 3)
         middle = y + 9
-        drawing.text(left if narrow else left - 10, y - 4 if narrow else middle + 4, names[i], class_="label",
-                     anchor="start" if narrow else "end")  # fmt: skip
+        drawing.text(
+            left if narrow else left - 10,
+            y - 4 if narrow else middle + 4,
+            names[i],
+            class_="label",
+            anchor="start" if narrow else "end",
+        )
         at = scale.place(step.score)
         if i == 0:
             drawing.dot(at, middle, "start", f"the default MLP: {number(step.score)} {unit}", 5)
@@ -153,9 +176,14 @@ def _forest(account: Account, rows: Sequence[Row], width: float) -> Drawing:
         y = top + row_height * i + (30 if narrow else row_height / 2)
         kind = {"better": "good", "worse": "bad"}.get(row.verdict, "unsure")
         said = f"{names[i]}: {words.by(account, row)}, {row.verdict}"
-        drawing.text(left if narrow else left - 10, y - 14 if narrow else y + 4, names[i], class_="label",
-                     anchor="start" if narrow else "end")  # fmt: skip
-        low, high, at = (_within(scale.place(end), left, right) for end in (row.low, row.high, row.difference))
+        drawing.text(
+            left if narrow else left - 10,
+            y - 14 if narrow else y + 4,
+            names[i],
+            class_="label",
+            anchor="start" if narrow else "end",
+        )
+        low, high, at = (_within(scale.place(end or 0.0), left, right) for end in (row.low, row.high, row.difference))
         drawing.line(low, y, high, y, f"whisker {kind}-line")
         for end, edge in ((row.low, low), (row.high, high)):
             if end is not None and abs(end) > reach * 1.02:
@@ -175,18 +203,18 @@ def _stopping(account: Account, width: float) -> Drawing:
     y = covering([stop.score for stop in stops], bottom, top, most=5, room=0.15)
     drawing.axis_below(x, bottom, "epochs spent", top=top)
     drawing.axis_left(y, left, f"{unit} of the epoch kept", right=right)
-    taken: list[tuple[float, float]] = []
+    taken: list[tuple[float, float, float]] = []
     for stop in sorted(stops, key=lambda each: y.place(each.score)):
         at, height = x.place(stop.epochs), y.place(stop.score)
         kind = "hindsight" if stop.rule == words.HINDSIGHT else "accent-dot"
         said = f"{stop.rule}: {stop.epochs:.0f} epochs, keeps {stop.kept:.0f}, {number(stop.score)} {unit}"
         drawing.dot(at, height, kind, said, 4.5)
-        label = height + 4
+        label, length = height + 4, width_of(stop.rule) + 16
         # Labels that would lie over one another move down; those that find no place are read in the table.
-        while any(abs(label - other) < 13 and abs(at - there) < 110 for there, other in taken):
+        while any(abs(label - other) < 13 and there - length < at < there + long for there, other, long in taken):
             label += 3
         if label < bottom - 2:
-            taken.append((at, label))
+            taken.append((at, label, length))
             drawing.text(at + 9, label, stop.rule, class_="small")
     return drawing
 
@@ -200,7 +228,8 @@ def _is_sure(step: Step) -> bool:
 
 
 def _signed(value: float) -> str:
-    return f"{'+' if value > 0 else '-' if value < 0 else ''}{number(abs(value))}".replace("-", "\N{MINUS SIGN}", 1)
+    """A difference by three digits, with its sign: what an interval is wide, more would not be true."""
+    return f"{'+' if value > 0 else MINUS if value < 0 else ''}{abs(value):.3g}"
 
 
 def _knob(row: Row) -> str:

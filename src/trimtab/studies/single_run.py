@@ -136,8 +136,8 @@ class Run:
         return curves_figure(self.curves, metric=self.metric, best_epoch=self.best_epoch, title=self.name)
 
     def report(self, out: str | PathLike[str] = "run.html") -> Path:
-        """Write the training as one HTML page that loads nothing: its curves, where it should have stopped, what is wrong
-        and what went on inside. Returns its path; raises DataError where it cannot be written."""
+        """Write the training as one HTML page that loads nothing: its curves, where it should have stopped, what is
+        wrong and what went on inside. Returns its path; raises DataError where it cannot be written."""
         return self._page().write(out)
 
     def _repr_html_(self) -> str:
@@ -149,9 +149,12 @@ class Run:
 
         record, what = self.record, self.metric or "validation loss"
         return record_page(
-            record, self.findings, kind="run", title=f"How the training {self.name} went" if self.name else "How the training went",
-            sentences=[sentence(f"{what} {number(self.score)} at epoch {self.best_epoch} of {self.epochs}; it ended: {self.ended}"),
-                       sentence(config_in_words(self.config))],
+            record, self.findings, kind="run",
+            title=f"How the training {self.name} went" if self.name != "run" else "How the training went",
+            sentences=[
+                sentence(f"Of {self.epochs} epochs number {self.best_epoch} gave the best weights ({self.ended})"),
+                sentence(config_in_words(self.config)),
+            ],
             figure=number(self.score), figure_of=f"{what} at its best epoch, {self.best_epoch}", stop=stop_of(record),
             stopping=replayed(record), facts=[("seed", str(self.seed)), ("config", config_in_words(self.config))],
             code=[Code("Train it without trimtab", self.code(), is_long=True)] if self.reading is not None else [],

@@ -217,8 +217,8 @@ class Study(ABC):
         return search_figure(self.trials, metric=metric, greater_is_better=greater, winner=self.winner.number)
 
     def report(self, out: Place = None) -> Path:
-        """Write the study as one HTML page that loads nothing: its answer, what every choice was worth, curves, findings,
-        all runs, errors, columns, and how it was made.
+        """Write the study as one HTML page that loads nothing: its answer, what every choice was worth, curves,
+        findings, all runs, errors, columns, and how it was made.
 
         Arguments:
             out: the file (default: `report.html` in the study's folder).

@@ -12,7 +12,7 @@ from html import escape
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
@@ -81,7 +81,9 @@ class Page:
     def brief(self) -> str:
         """What a notebook shows: the answer and the first picture, in a frame of its own so that styles do not meet."""
         style = _asset("page.css")
-        text = _environment().get_template("macros.html").module.brief(self.answer, next((chart for section in self.sections for chart in section.charts), None))
+        chart = next((chart for section in self.sections for chart in section.charts), None)
+        macros: Any = _environment().get_template("macros.html").module
+        text = macros.brief(self.answer, chart)
         body = f'<!doctype html><meta charset="utf-8"><style>{style}</style><main>{text}</main>'
         return (
             f'<iframe sandbox srcdoc="{escape(body, quote=True)}" title="{escape(self.answer.title, quote=True)}" '
