@@ -30,7 +30,11 @@ from trimtab.text.wording import counted
 if TYPE_CHECKING:
     from trimtab.studies.study import Study
 
-OWN_OPTIONS = ("data", "target", "test", "drop", "number", "category", "dry_run", "everything", "quiet", "as_json")
+OWN_OPTIONS = (
+    "data", "target", "test", "drop", "number", "category", "dry_run", "everything", "is_opened", "quiet", "as_json",
+)  # fmt: skip
+# Seconds of budget from which on a fit writes its page: that takes one to three, which a shorter one would not forgive.
+PAGE_FROM = 30.0
 
 app = typer.Typer(
     name="trimtab",
@@ -97,6 +101,7 @@ def fit(
     out: Annotated[Text, _output("Folder of the study.", "trimtab-runs/DATA-DATE-N")] = None,
     dry_run: Annotated[bool, _output("Show what each column is for, and stop.", name="--dry-run")] = False,
     everything: Annotated[bool, _output("Show all findings, not the five gravest.", name="--all")] = False,
+    is_opened: Annotated[bool, _output("Show the report in the browser at the end.", name="--open")] = False,
     quiet: Annotated[bool, _output("Print the result only.", name="--quiet")] = False,
     as_json: Annotated[bool, _output("Print the result as one JSON object.", name="--json")] = False,
     **knobs: Any,
@@ -122,10 +127,13 @@ def fit(
     print_summary(console, study)
     console.print()
     print_findings(console, study.findings, what="this study", most=None if everything else MOST_SHOWN)
+    if is_opened or _has_time_for_a_page(budget, trials):
+        console.print()
+        _say_page(study.report(), is_opened=is_opened)
     if not quiet:
         print_next(console, (
             ("predict", folder, "NEW.csv", "-o", "predictions.csv"), ("evaluate", folder, "KNOWN.csv"),
-            ("explain", folder, "--budget", "2m"),
+            ("explain", folder, "--budget", "2m"), ("report", folder, "--open"),
             ("fit", "--resume", folder, "--budget", "5m"), ("export", folder, "--python", "train.py"),
         ))  # fmt: skip
 
@@ -250,6 +258,13 @@ def report(
     from trimtab.studies.loading import load
 
     _say_page(load(run, storage=storage).report(out), is_opened=is_opened)
+
+
+def _has_time_for_a_page(budget: str | None, trials: int | None) -> bool:
+    """Whether a fit ends with its page: not where trials are counted, which is how scripts and tests call it."""
+    from trimtab.tuning.budget import seconds_for
+
+    return (budget is not None or trials is None) and seconds_for(budget, trials) >= PAGE_FROM
 
 
 def _say_page(path: Path, *, is_opened: bool) -> None:

@@ -10,7 +10,6 @@ for (const title of document.querySelectorAll("svg > * > title")) {
   mark.dataset.tip = title.textContent;
   mark.classList.add("has-tip");
   title.remove();
-  mark.setAttribute("aria-label", mark.dataset.tip);
 }
 
 function show(event) {
