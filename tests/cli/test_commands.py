@@ -172,6 +172,24 @@ def test_a_diagnosis_takes_columns_and_all(run: Run, tmp_path: Path) -> None:
     assert "smaller" in ended.out
 
 
+def test_a_log_is_drawn_as_a_page_where_that_is_asked_for(run: Run, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("epoch,loss\n" + "".join(f"{i},{1 / i}\n" for i in range(1, 30)), encoding="utf-8")
+    done = run("diagnose", str(log), "--html", str(tmp_path / "log.html"))
+    assert "log.html is written" in done.out.replace("\n", "") and (tmp_path / "log.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("budget", "trials", "is_written"), [
+    (None, None, True), ("30s", None, True), ("2m", 10, True), ("20s", None, False), (None, 10, False),
+])  # fmt: skip
+def test_a_fit_with_time_for_it_ends_with_a_page(budget: str | None, trials: int | None, is_written: bool) -> None:
+    assert commands._has_time_for_a_page(budget, trials) == is_written
+
+
+def test_the_report_of_no_study_is_refused(run: Run, tmp_path: Path) -> None:
+    assert run("report", str(tmp_path)).status == 2
+
+
 def test_a_log_on_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(log_of(GONE_WRONG).encode())))
     ended = run("diagnose", "-")
@@ -343,10 +361,13 @@ def test_options_arrive_as_what_they_mean(run: Run, tune_calls: list) -> None:
     assert "optimizer" not in asked, "what was not given is left to tune's defaults"
 
 
+OUTPUT = {"help", "dry_run", "everything", "is_opened", "quiet", "as_json"}
+
+
 def test_every_option_of_fit_is_one_of_tune(run: Run) -> None:
     known = set(inspect.signature(import_module("trimtab.tune").tune).parameters) | set(TABLE_KNOBS)
     command = typer.main.get_command(commands.app).commands["fit"]  # type: ignore[attr-defined]
-    assert {option.name for option in command.params} - {"help", "dry_run", "everything", "quiet", "as_json"} <= known
+    assert {option.name for option in command.params} - OUTPUT <= known
 
 
 @pytest.mark.parametrize(
