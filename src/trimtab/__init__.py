@@ -9,7 +9,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trimtab.checkups.checkup import Checkup
     from trimtab.diagnose import Diagnosis, diagnose
+    from trimtab.doctor import doctor
     from trimtab.errors import (
         CheckpointError,
         DataError,
@@ -47,6 +49,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CheckpointError",
+    "Checkup",
     "DataError",
     "Diagnosis",
     "EarlyStopping",
@@ -77,6 +80,7 @@ __all__ = [
     "UnknownKnobError",
     "__version__",
     "diagnose",
+    "doctor",
     "fit",
     "load",
     "load_model",
@@ -86,6 +90,7 @@ __all__ = [
 
 _HOME = {
     "CheckpointError": "trimtab.errors",
+    "Checkup": "trimtab.checkups.checkup",
     "DataError": "trimtab.errors",
     "Diagnosis": "trimtab.diagnose",
     "EarlyStopping": "trimtab.networks.recipe",
@@ -115,6 +120,7 @@ _HOME = {
     "TrimtabRegressor": "trimtab.estimators",
     "UnknownKnobError": "trimtab.errors",
     "diagnose": "trimtab.diagnose",
+    "doctor": "trimtab.doctor",
     "fit": "trimtab.fit",
     "load": "trimtab.studies.loading",
     "load_model": "trimtab.studies.loading",
