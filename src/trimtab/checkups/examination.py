@@ -138,8 +138,8 @@ class Examination:
             change, comparison = mending.tried[finding.id]
             figures = _figures(comparison)
             if not suspicion.is_certain:
-                said = suspicion.otherwise.rstrip(".")
-                self.checked.append(f"{said} ({figures}, no gain that can be told from chance).")
+                little = "little" if comparison.is_better else "nothing that can be told from chance"
+                self.checked.append(suspicion.otherwise.format(f"{little} ({figures})"))
                 return
             text = f"Tried, {change.name} led to {figures}, which is no gain that can be told from chance"
             remedy = replace(change.remedy, tried=comparison.trial)

@@ -94,7 +94,7 @@ def flow(setup: Setup, start: Start) -> Suspicion | NotChecked | str:
     return Suspicion(
         replace(found, remedy=remedy), changes, is_certain=not changes,
         otherwise=f"Gradients are {times(1 / found.evidence['ratio'])} smaller at the first layer than at the last; "
-        "other activations brought nothing.",
+        "other activations brought {{}}.",
     )  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def size(setup: Setup, start: Start) -> Suspicion | NotChecked | str:
         {"start": far, "norm": float(numpy.nanmax(start.norms[0])) if start.norms.size else 0.0},
         Effect("Training spends its first epochs on bringing outputs back, or never does."), change.remedy,
     )  # fmt: skip
-    return Suspicion(finding, (change,), otherwise="First outputs are far off, which training soon mends.")
+    return Suspicion(finding, (change,), otherwise="First outputs are far off, and other weights brought {}.")
 
 
 def _beside_constant(setup: Setup, start: Start) -> float:

@@ -43,7 +43,7 @@ class Mending:
         number = sum(len(each.changes) for each in open_)
         while open_:
             found = self._round([(each, change) for each in open_ for change in each.changes], number)
-            better = [each for each in found if each[2].is_better]
+            better = [each for each in found if _helps(each[2], each[0].least)]
             if not better:
                 break
             suspicion, change, comparison, made, outcomes = min(better, key=lambda each: each[2].after)
@@ -110,7 +110,12 @@ class Mending:
         if new is None or outcomes is None:
             return
         comparison = self._compared(change.name, outcomes, number + 1)
-        if comparison.is_better:
+        if _helps(comparison, max(each.least for each in suspicions)):
             for suspicion, each in zip(suspicions, chosen, strict=True):
                 self.kept[suspicion.finding.id] = (each.remedy, comparison)
             self.setup, self.outcomes = new, outcomes
+
+
+def _helps(comparison: Comparison, least: float) -> bool:
+    """Whether a change is better, by a share of the error that is worth speaking of."""
+    return comparison.is_better and (comparison.share is None or comparison.share > least)

@@ -3,7 +3,7 @@
 Runs with trimtab's own rules train side by side, which with the caller's they cannot. Knows recipes; it trains nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +31,7 @@ def with_own_rule(wanted: Recipe, module: nn.Module) -> Recipe:
     name, group = type(made).__name__.lower(), made.param_groups[0]
     if type(made) is not getattr(torch.optim, type(made).__name__, None) or name not in OPTIMIZERS:
         return _with_its_rate(wanted, group)
-    kind: Callable[..., torch.optim.Optimizer] = type(made)
+    kind: Any = type(made)
     usual = kind([nn.Parameter(torch.zeros(1))]).param_groups[0]
     differing = {key for key in usual if key != "params" and group.get(key) != usual[key]}
     known = _KNOWN | (_OF_SGD if name == "sgd" else set())

@@ -15,10 +15,21 @@ from trimtab.checkups.start import Start
 from trimtab.checkups.suspicion import Change, Suspicion
 from trimtab.findings.data.scaling import unscaled_inputs, unscaled_target
 from trimtab.findings.data.table_record import TableRecord
-from trimtab.findings.finding import Finding, NotChecked, Remedy
+from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
 from trimtab.networks.examples import Examples
 
 Looked = Suspicion | NotChecked | str
+# Columns whose mean is within half a spread of 0, and whose spread within twice of 1, are scaled; for others scaling is
+# tried, and is wanting where it takes more than this share off the error (guesses).
+NEAR, CLEARLY = 0.5, 0.1
+_INPUTS = Remedy(
+    "Subtract each column's mean and divide by its standard deviation, both of the training rows.",
+    code="X = (X - X_train.mean(0)) / X_train.std(0)",
+)
+_TARGET = Remedy(
+    "Train on the target minus its mean, divided by its standard deviation, and turn predictions back.",
+    code="y = (y - y_train.mean()) / y_train.std()",
+)
 # Rows, columns and numbers that are looked at, evenly chosen: their sizes show in fewer.
 _ROWS, _COLUMNS, _NUMBERS = 4096, 256, 20_000
 
@@ -33,16 +44,18 @@ def inputs_looked_at(setup: Setup, start: Start) -> Looked:
     targets = torch.zeros(1).double().numpy()
     found = [unscaled_inputs(TableRecord.of_arrays(cells, targets.repeat(len(cells)))) for cells in map(_cells, floats)]
     wrong = [each for each in found if isinstance(each, Finding)]
-    if not wrong:
-        return "Inputs are of about one size."
-    finding = max(wrong, key=lambda each: each.evidence["steps_times"])
+    mild = next((moments for moments in map(_odd_one, floats) if moments is not None), None)
+    if not wrong and mild is None:
+        return "Inputs are scaled."
+    finding = max(wrong, key=lambda each: each.evidence["steps_times"]) if wrong else _mild("unscaled_inputs", mild)
     several = "" if len(setup.train.inputs) == 1 else " Each input by itself."
     is_table = all(x.dim() <= 2 for x in floats)
     text = finding.remedy.text if is_table else "Subtract the mean of an input and divide by its standard deviation."
     code = finding.remedy.code if is_table else "X = (X - X_train.mean()) / X_train.std()"
     remedy = Remedy(f"{text}{several}", code=code)
     change = Change("inputs scaled", scaled_inputs, remedy)
-    return Suspicion(finding, (change,), otherwise="Inputs are not scaled, and scaling them brought nothing.")
+    said = "Inputs are not of mean 0 and spread 1, and scaling them brought {}."
+    return Suspicion(finding, (change,), least=0.0 if wrong else CLEARLY, otherwise=said)
 
 
 def target_looked_at(setup: Setup, start: Start) -> Looked:
@@ -53,15 +66,15 @@ def target_looked_at(setup: Setup, start: Start) -> Looked:
     targets = setup.fitting.prepared(setup.train).targets[0].double()
     if targets.dim() > 2:
         return NotChecked("unscaled_target", "a target is more than a row of numbers")
-    found = unscaled_target(
-        TableRecord.of_arrays(
-            targets[:, :1].numpy() if targets.dim() > 1 else targets[:, None].numpy(), targets.numpy()
-        )
-    )
+    own = targets.reshape(len(targets), -1)
+    found = unscaled_target(TableRecord.of_arrays(own[:, :1].numpy(), own.numpy()))
+    is_grave = isinstance(found, Finding)
     if not isinstance(found, Finding):
-        return found if isinstance(found, str) else "The target is of the size that a network gives at its start."
+        if (mild := _odd_one(targets)) is None:
+            return "The target is scaled."
+        found = _mild("unscaled_target", mild)
     if start.squashes in ("sigmoid", "tanh", "softmax") or setup.fitting.metric is None:
-        return Suspicion(found)
+        return Suspicion(found) if is_grave else "The target is of the size that a network gives at its start."
     code = found.remedy.code if start.squashes == "" else "y = y / y_train.std()"
     text = (
         found.remedy.text
@@ -69,7 +82,8 @@ def target_looked_at(setup: Setup, start: Start) -> Looked:
         else "Divide the target by its standard deviation, and turn predictions back."
     )
     change = Change("target scaled", scaled_target, Remedy(text, code=code))
-    return Suspicion(found, (change,), otherwise="The target is not scaled, and scaling it brought nothing.")
+    said = "The target is not of mean 0 and spread 1, and scaling it brought {}."
+    return Suspicion(found, (change,), least=0.0 if is_grave else CLEARLY, otherwise=said)
 
 
 def scaled_inputs(setup: Setup) -> Setup:
@@ -104,6 +118,31 @@ def scaled_target(setup: Setup) -> Setup:
     return replace(
         setup.with_examples(change), mean=mean.reshape(-1).expand(columns), scale=scale.reshape(-1).expand(columns)
     )
+
+
+def _odd_one(x: Tensor) -> tuple[float, float] | None:
+    """Mean and spread of the column that is farthest from mean 0 and spread 1; None where all are near."""
+    cells = torch.from_numpy(_cells(x))
+    mean, spread = cells.mean(0), cells.std(0, correction=0)
+    mean, spread = mean[spread > 0], spread[spread > 0]
+    odd = (mean.abs() > NEAR * spread) | (spread > 1 / NEAR) | (spread < NEAR)
+    if not bool(odd.any()):
+        return None
+    far = torch.where(odd, (mean.square() + spread.square()).log().abs(), -1.0)
+    worst = int(far.argmax())
+    return float(mean[worst]), float(spread[worst])
+
+
+def _mild(name: str, moments: tuple[float, float] | None) -> Finding:
+    """What the rules of `findings.data.scaling` do not call a fault, and is one where scaling helps."""
+    mean, spread = moments or (0.0, 1.0)
+    what, code = ("inputs are", _INPUTS) if name == "unscaled_inputs" else ("target is", _TARGET)
+    return Finding(
+        name, "medium",
+        f"The {what} not scaled: one column has mean {mean:,.4g} and spread {spread:,.4g}, where networks learn best "
+        "from 0 and 1.",
+        {"mean": mean, "spread": spread}, Effect("Training takes more steps than it need."), code,
+    )  # fmt: skip
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,10 +22,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What seems wrong: the finding that it is where a change helps, or where `is_certain`; the changes; and what is
-    said where none of them brought anything, and nothing is wrong therefore."""
+    """What seems wrong: the finding that it is where a change takes more than a share of `least` off the error, or
+    where `is_certain`; the changes; and `otherwise`, what is said where none of them did, with a gap for how little one
+    brought: nothing is wrong then."""
 
     finding: Finding
     changes: tuple[Change, ...] = ()
     is_certain: bool = False
+    least: float = 0.0
     otherwise: str = ""
