@@ -1,4 +1,4 @@
-"""By heart: whether a network can learn a few rows by heart in a few steps, and whether a plain one of ours can.
+"""By heart: whether a network can learn a few rows by heart in a few steps; where it cannot, whether one of ours can.
 
 What can not has no way from these inputs to these targets, however long it is trained [Karpathy 2019, A Recipe for
 Training Neural Networks]. Knows set-ups; what is wrong is said elsewhere.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from trimtab.checkups.scaling import scaled_inputs
+from trimtab.checkups.scaling import scaled_inputs, scaled_target
 from trimtab.checkups.setup import Setup
 from trimtab.checkups.short_training import ShortTraining, as_planned, with_adam
 from trimtab.networks.datasets import Datasets
@@ -21,6 +21,9 @@ from trimtab.training.config import Config
 
 ROWS, STEPS = 32, 200
 EVALUATE_EVERY = 50  # steps
+# A network that leaves more of the error than this has not learnt the rows; a control that leaves less than the second
+# has (guesses: what lies between is not judged).
+NOT_LEARNT, LEARNT = 0.5, 0.1
 # Rates of Adam of which the best counts: one of them suits nearly any network for so few steps.
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 # The control: its width, and columns that it reads of wide inputs (evenly chosen).
@@ -30,7 +33,8 @@ WIDTH, _COLUMNS = 128, 1024
 @dataclass(frozen=True)
 class ByHeart:
     """What is left of the error on `rows` rows after `steps` steps, as a share of what a constant leaves: by the
-    network, at the best of a few rates, and by the control network, None where there can be none."""
+    network, at the best of a few rates, and by the control network: None where the network has learnt them, or there
+    can be none."""
 
     rows: int
     steps: int
@@ -40,21 +44,21 @@ class ByHeart:
 
 
 def learnt_by_heart(setup: Setup, training: ShortTraining) -> ByHeart | None:
-    """`setup`, which `can_be_learnt`, and a control on a few of its rows; None where there is not enough time."""
-    lanes = 2 * len(RATES)
-    if not training.has_time_for(lanes, STEPS):
+    """`setup`, which `can_be_learnt`, on a few of its rows, all scaled, and a control where it fails; None where there
+    is not enough time."""
+    if not training.has_time_for(2 * len(RATES), STEPS):
         return None
     order = torch.randperm(setup.train.rows, generator=torch.Generator().manual_seed(setup.seed))
-    few = setup.train.taken(order[:ROWS].sort().values)
+    fair = scaled(setup)
+    few = fair.train.taken(order[:ROWS].sort().values)
     measure = "" if setup.fitting.metric is None else "r2" if setup.fitting.task == "regression" else "accuracy"
-    own = replace(
-        setup, datasets=Datasets(few, None), metric=measure, evaluate_every=EVALUATE_EVERY, mean=None, scale=None
-    )
+    own = replace(fair, datasets=Datasets(few, None), metric=measure, evaluate_every=EVALUATE_EVERY)
+    own = replace(own, mean=None, scale=None)
     mine = _least_left(own, training)
     if mine is None:
         return None
     left, rate = mine
-    other = control_of(own)
+    other = control_of(own) if left > NOT_LEARNT else None
     theirs = None if other is None else _least_left(other, training)
     return ByHeart(few.rows, STEPS, left, rate, None if theirs is None else theirs[0])
 
@@ -97,6 +101,14 @@ def _left_by_constant(setup: Setup) -> float:
     return max(1.0 - float(counts.max() / counts.sum()), least)
 
 
+def scaled(setup: Setup) -> Setup:
+    """`setup` with inputs, and a target of numbers, scaled: what it can learn is asked, not at which sizes."""
+    fair = scaled_inputs(setup)
+    is_plain = fair.reads == "numbers" and not fair.squashes and fair.scale is None
+    is_possible = is_plain and fair.fitting.metric is not None
+    return scaled_target(fair) if is_possible else fair
+
+
 # -- the control
 
 
@@ -118,7 +130,7 @@ def control_of(setup: Setup) -> Setup | None:
     config, given = setup.recipe.config, setup.recipe.given & {"loss", "lr", "batch_size"}
     own = Config(loss=config.loss, optimizer=config.optimizer, batch_size=config.batch_size, epochs=config.epochs)
     recipe = Recipe(own, given, setup.recipe.function, setup.recipe.make_optimizer)
-    return replace(scaled, networks=networks, recipe=recipe, is_positive=False)
+    return replace(scaled, networks=networks, recipe=recipe, squashes="")
 
 
 class Control(nn.Module):

@@ -35,7 +35,7 @@ class Checkup:
         rate: the learning rate; None where only the optimizer knows it.
         batch_size: rows of a step.
         metric: what errors are, such as "validation rmse"; lower is better.
-        start: the error of the short trainings of the network as it was given, the mean over seeds; None where there
+        start: the error of the short trainings of the network as it was given, a mean over seeds; None where there
             was no time for them, infinite where they diverged.
         steps: steps of a short training.
         pairs: how many short trainings each set-up had, from as many seeds.
@@ -112,8 +112,8 @@ class Checkup:
     def _trials(self) -> list[dict[str, Any]]:
         return [
             {"change": each.change, "metric": each.metric, "before": _number(each.before), "after": _number(each.after),
-             "difference": _number(each.difference.value), "low": _number(each.difference.low),
-             "high": _number(each.difference.high), "verdict": each.verdict, "pairs": each.pairs}
+             "difference": _number(each.after - each.before), "low": _number(each.low),
+             "high": _number(each.high), "verdict": each.verdict, "pairs": each.pairs}
             for each in self.comparisons
         ]  # fmt: skip
 

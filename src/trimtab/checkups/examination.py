@@ -9,9 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from trimtab.checkups import gradients, output_layer, scaling
-from trimtab.checkups.by_heart import RATES, ByHeart, can_be_learnt, control_of, learnt_by_heart
+from trimtab.checkups.by_heart import (
+    LEARNT,
+    NOT_LEARNT,
+    RATES,
+    ByHeart,
+    can_be_learnt,
+    control_of,
+    learnt_by_heart,
+    scaled,
+)
 from trimtab.checkups.checkup import Checkup
-from trimtab.checkups.comparing import Comparison, compared, measure_of
+from trimtab.checkups.comparing import Comparison, compared, mean_of, measure_of
 from trimtab.checkups.mending import OVER, Mending
 from trimtab.checkups.rates import RateFound, swept_rates
 from trimtab.checkups.setup import Setup
@@ -29,9 +38,6 @@ from trimtab.text.wording import counted, sentence
 FEWEST_PAIRS, FEWEST_STEPS = 3, 50
 # Of the time, what the network as it is and each change may take; the rest is for rates and rows by heart.
 FOR_CHANGES = 0.5
-# A network that leaves more of the error than this on rows that it was to learn by heart has not learnt them; one that
-# leaves less has (guesses: what lies between is not judged).
-NOT_LEARNT, LEARNT = 0.5, 0.1
 
 
 @dataclass
@@ -54,11 +60,12 @@ class Examination:
         setup, fitting = self.setup, self.setup.fitting
         assert fitting.training_data  # what cannot be read is said here
         start = started(setup)
+        setup = self.setup = replace(setup, squashes=start.squashes)
         suspicions = self._looked(start)
         training = self._planned(start, sum(len(each.changes) for each in suspicions))
         outcomes = training.outcomes(setup) if training is not None else None
         learnt = rates = None
-        error = None if outcomes is None else sum(each.error for each in outcomes[0]) / len(outcomes[0])
+        error = None if outcomes is None else mean_of(outcomes[0])
         if training is None or outcomes is None:
             why = f"no short training was made: {self._too_slow(start)}"
             self.checked += [each.finding for each in suspicions]
@@ -207,11 +214,9 @@ class Examination:
     def _beside_control(self, mending: Mending, rates: RateFound | None, learnt: ByHeart, what: str) -> None:
         """Of a network that cannot learn by heart what the control can: whether the control is better on rows to judge
         by too."""
-        setup, outcomes = mending.setup, mending.outcomes
+        setup = scaled(mending.setup)
         if rates is not None and rates.better is not None:
             setup = setup.with_rate(rates.better)
-            again = mending.training.outcomes(setup)
-            outcomes = mending.outcomes if again is None else again[0]
         finding = Finding(
             "capacity_too_small", "high",
             f"The network cannot learn {what}: {percent(min(learnt.left, 1.0))} of the error is left at the best of "
@@ -222,12 +227,13 @@ class Examination:
                    "control network is this.", code=_CONTROL),
         )  # fmt: skip
         control = control_of(setup)
-        found = None if control is None else mending.training.outcomes(control)
-        if found is None:
+        outcomes = mending.training.outcomes(setup)
+        found = None if control is None or outcomes is None else mending.training.outcomes(control)
+        if found is None or outcomes is None:
             self.notes.append(f"The control network was not tried on rows to judge by: {OVER}.")
             self.checked.append(finding)
             return
-        comparison = compared(setup, outcomes, [("the control network", found[0])], comparisons=1)[0]
+        comparison = compared(setup, outcomes[0], [("the control network", found[0])], comparisons=1)[0]
         self.comparisons.append(comparison)
         if comparison.is_better:
             self.checked.append(self._mended(finding, comparison))

@@ -57,14 +57,14 @@ def units(setup: Setup, start: Start) -> Suspicion | NotChecked | str:
     """Whether a layer's units are dead: no row gives their weights a gradient."""
     if not start.dead:
         return NotChecked("dead_units", "the network has no linear or convolutional layer that is trained")
-    names = list(start.dead)
     found = network.dead_units(_record(start, dead_by_layer=numpy.array([list(start.dead.values())])))
     if not isinstance(found, Finding):
         return "Rows reach the units of every layer."
-    share, place = found.evidence["share"], names[found.evidence["layer"] - 1]
-    worst = [name for name, each in start.dead.items() if each == share]
+    share = found.evidence["share"]
+    # Behind a layer that is dead altogether those before it seem to be so too: the last is the cause.
+    place = [name for name, each in start.dead.items() if each == share][-1]
     again = Change(
-        "dead layer made anew", lambda each: each.with_network(lambda module: _made_anew(module, worst)),
+        "dead layer made anew", lambda each: each.with_network(lambda module: _made_anew(module, [place])),
         Remedy("Initialise the layer anew, as torch does.", code=f"{code_of(place)}.reset_parameters()"),
     )  # fmt: skip
     changes = [again]

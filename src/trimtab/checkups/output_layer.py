@@ -134,7 +134,7 @@ def _changes(start: Start) -> tuple[Change, ...]:
         return _without(module, start.place) if start.place else _Undone(module, start.squashes)
 
     def made(setup: Setup) -> Setup:
-        return replace(setup.with_network(change), is_positive=False)
+        return replace(setup.with_network(change), squashes="")
 
     return (Change("no activation at the end", made, _remedy(start)),)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy
 
-from trimtab.checkups.comparing import Comparison, compared
+from trimtab.checkups.comparing import Comparison, compared, mean_of
 from trimtab.checkups.setup import Setup
 from trimtab.checkups.short_training import Outcome, ShortTraining
 from trimtab.findings.finding import Effect, Finding
@@ -86,9 +86,7 @@ def _affordable(training: ShortTraining) -> tuple[Sequence[float], int]:
 
 
 def _swept(rate: float, outcomes: Sequence[Outcome]) -> Swept:
-    return Swept(
-        rate, float(numpy.mean([each.error for each in outcomes])), sum(o.has_diverged for o in outcomes), len(outcomes)
-    )
+    return Swept(rate, mean_of(outcomes), sum(o.has_diverged for o in outcomes), len(outcomes))
 
 
 def _diverges(outcomes: Sequence[Outcome]) -> bool:

@@ -19,6 +19,8 @@ from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
 from trimtab.networks.examples import Examples
 
 Looked = Suspicion | NotChecked | str
+# Activations whose outputs are never below 0: a target before them keeps its mean.
+POSITIVE = ("relu", "softplus")
 # Columns whose mean is within half a spread of 0, and whose spread within twice of 1, are scaled; for others scaling is
 # tried, and is wanting where it takes more than this share off the error (guesses).
 NEAR, CLEARLY = 0.5, 0.1
@@ -73,13 +75,12 @@ def target_looked_at(setup: Setup, start: Start) -> Looked:
         if (mild := _odd_one(targets)) is None:
             return "The target is scaled."
         found = _mild("unscaled_target", mild)
-    if start.squashes in ("sigmoid", "tanh", "softmax") or setup.fitting.metric is None:
+    if setup.fitting.metric is None:
         return Suspicion(found) if is_grave else "The target is of the size that a network gives at its start."
-    code = found.remedy.code if start.squashes == "" else "y = y / y_train.std()"
+    is_positive = start.squashes in POSITIVE
+    code = "y = y / y_train.std()" if is_positive else found.remedy.code
     text = (
-        found.remedy.text
-        if start.squashes == ""
-        else "Divide the target by its standard deviation, and turn predictions back."
+        "Divide the target by its standard deviation, and turn predictions back." if is_positive else found.remedy.text
     )
     change = Change("target scaled", scaled_target, Remedy(text, code=code))
     said = "The target is not of mean 0 and spread 1, and scaling it brought {}."
@@ -106,7 +107,7 @@ def scaled_target(setup: Setup) -> Setup:
     fitting = setup.fitting
     given = fitting.prepared(setup.train).targets[0].double()
     mean, scale = _moments(given)
-    if setup.is_positive:
+    if setup.squashes in POSITIVE:
         mean = torch.zeros_like(mean)
 
     def change(part: Examples) -> Examples:

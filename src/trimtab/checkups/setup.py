@@ -38,7 +38,8 @@ class Setup:
     """What could be trained: `networks`, `datasets` of tensors, a `recipe`.
 
     `mean` and `scale` `[outputs]` lead predictions back to original units where the target was scaled; None elsewhere.
-    `metric` is what runs are judged by, "" for what suits the loss; `is_positive`: no output can be below 0.
+    `metric` is what runs are judged by, "" for what suits the loss; `squashes` is the activation that
+    outputs come from, as a `Start` tells it.
     """
 
     networks: Networks
@@ -50,7 +51,7 @@ class Setup:
     scale: Tensor | None = None
     evaluate_every: int = 1
     metric: str = ""
-    is_positive: bool = False
+    squashes: str = ""
 
     @cached_property
     def fitting(self) -> Fitting:

@@ -45,7 +45,8 @@ class Start:
         names: trained parameters in their order; `sizes` are how many numbers each has.
         norms: `[steps, parameters]` lengths of the gradient, NaN where there is none.
         unreached: parameters that no step had a gradient for; `at_zero`, those whose gradient was 0 in every step.
-        dead: shares of units by layer (linear and convolutional ones) whose weights had gradient 0 in every step.
+        dead: shares of units by layer (linear and convolutional ones) whose weights and bias had gradient 0 in every
+            step.
         scales_inputs: whether the first thing that reads an input normalises it over rows.
         seconds: what one step on a batch took.
     """
@@ -73,7 +74,7 @@ def started(setup: Setup) -> Start:
     norms, zeros, missing = [], {name: True for name, _ in named}, {name: True for name, _ in named}
     layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, (nn.Linear, _ConvNd))}
     layers = {name: layer for name, layer in layers.items() if layer.weight.requires_grad}
-    alive = {name: torch.zeros(len(_by_unit(layer)), dtype=torch.bool) for name, layer in layers.items()}
+    alive = {name: torch.zeros(len(_by_unit(layer, layer.weight)), dtype=torch.bool) for name, layer in layers.items()}
     optimizer = torch.optim.Adam([p for _, p in named], lr=_RATE)
     first: tuple[Any, str, str, bool] | None = None
     loss, seconds = math.nan, math.inf
@@ -93,8 +94,7 @@ def started(setup: Setup) -> Start:
                 missing[name] &= p.grad is None
                 zeros[name] &= p.grad is None or not bool(p.grad.any())
             for name, layer in layers.items():
-                if layer.weight.grad is not None:
-                    alive[name] |= _by_unit(layer).flatten(1).any(1)
+                alive[name] |= _reached_units(layer)
             optimizer.step()
             seconds = min(seconds, time.perf_counter() - began)
     assert first is not None
@@ -148,11 +148,20 @@ def _backward(setup: Setup, outputs: Any, part: Any) -> float:
     return float(value[0])
 
 
-def _by_unit(layer: nn.Module) -> Tensor:
-    """The gradient of a layer's weights (or, without one, the weights) with units first."""
-    weight = layer.weight if layer.weight.grad is None else layer.weight.grad
-    assert isinstance(weight, Tensor)
+def _by_unit(layer: nn.Linear | _ConvNd, weight: Tensor) -> Tensor:
+    """Numbers of a layer's weights with units first."""
     return weight.transpose(0, 1) if isinstance(layer, _ConvNd) and layer.transposed else weight
+
+
+def _reached_units(layer: nn.Linear | _ConvNd) -> Tensor:
+    """Which units' weights or bias have a gradient that is not 0."""
+    units = len(_by_unit(layer, layer.weight))
+    reached = torch.zeros(units, dtype=torch.bool)
+    if layer.weight.grad is not None and not (isinstance(layer, _ConvNd) and layer.transposed and layer.groups > 1):
+        reached |= _by_unit(layer, layer.weight.grad).flatten(1).any(1)
+    if layer.bias is not None and layer.bias.grad is not None and len(layer.bias) == units:
+        reached |= layer.bias.grad != 0
+    return reached
 
 
 # -- what the calls of its parts tell

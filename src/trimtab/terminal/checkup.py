@@ -164,5 +164,5 @@ def _figure(error: float) -> str:
 
 
 def _interval(comparison: Any) -> str:
-    ends = (comparison.difference.low, comparison.difference.high)
+    ends = (comparison.low, comparison.high)
     return f"[{number(ends[0])}, {number(ends[1])}]" if all(map(math.isfinite, ends)) else "-"
