@@ -183,6 +183,14 @@ def test_a_healthy_network_has_no_finding(module: nn.Module, train: Any, valid: 
     assert checkup.by_heart is not None and checkup.by_heart.left < 0.5
 
 
+def test_a_rate_is_no_remedy_for_a_target_that_is_not_scaled() -> None:
+    train, valid = ((x, 200 * y) for x, y in (TRAIN, VALID))
+    checkup = doctor(net(), train, valid, lr=1e-5)
+    assert set(found(checkup)) == {"unscaled_target", "learning_rate_too_small"}
+    assert "With target scaled and lr=0.01" in found(checkup)["unscaled_target"].effect.text
+    assert found(checkup)["learning_rate_too_small"].remedy.change == {"lr": pytest.approx(0.01)}
+
+
 def test_parameters_without_a_gradient_are_named() -> None:
     finding = found(doctor(Detached()))["vanishing_gradients"]
     assert finding.evidence["parameters"] == ["body.weight", "body.bias"]
@@ -270,7 +278,7 @@ def test_of_many_rows_some_are_used_and_that_is_said() -> None:
     x = torch.randn(rows, 4, generator=torch.Generator().manual_seed(1))
     checkup = doctor(net(), (x, x[:, :1]), 0.25, steps=10)
     assert (checkup.train_rows, checkup.valid_rows) == (MOST_TRAINED, MOST_JUDGED)
-    assert any("9,000" in note and "8,192" in note for note in checkup.notes)
+    assert any("9,000" in note and "4,096" in note for note in checkup.notes)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def doctor(
 
     Arguments:
         module: as in `tt.fit`.
-        train: as in `tt.fit`; `data` is another name for it. Of many rows 8,192 are used, drawn at random.
+        train: as in `tt.fit`; `data` is another name for it. Of many rows 4,096 are used, drawn at random.
         valid: as in `tt.fit`; of many rows 2,048.
         loss: as in `tt.fit`.
         optimizer: as in `tt.fit`.

@@ -32,10 +32,11 @@ from trimtab.findings.checked import Checked, together
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
 from trimtab.findings.words import percent
 from trimtab.text.layout import number
-from trimtab.text.wording import counted, sentence
+from trimtab.text.wording import counted, listed, sentence
 
 # Fewer pairs show no difference, and fewer steps no training.
 FEWEST_PAIRS, FEWEST_STEPS = 3, 50
+SIZES = ("unscaled_inputs", "unscaled_target")
 # Of the time, what the network as it is and each change may take; the rest is for rates and rows by heart.
 FOR_CHANGES = 0.5
 
@@ -74,9 +75,9 @@ class Examination:
             mending = Mending(setup, outcomes[0], training)
             mending.mend(suspicions)
             self.comparisons += mending.comparisons
+            rates = self._rates(mending, suspicions)
             for suspicion in suspicions:
                 self._judged(suspicion, mending)
-            rates = self._rates(mending)
             learnt = self._by_heart(mending, rates)
         recipe = fitting.complete(setup.recipe)
         return Checkup(
@@ -167,13 +168,15 @@ class Examination:
 
     # -- the rate
 
-    def _rates(self, mending: Mending) -> RateFound | None:
+    def _rates(self, mending: Mending, suspicions: Sequence[Suspicion]) -> RateFound | None:
         names = ("learning_rate_too_large", "learning_rate_too_small")
         if self.rate is None:
             self._not_reached("your optimizer takes no lr that could be changed", *names)
             return None
         try:
             found = swept_rates(mending.setup, mending.outcomes, mending.training)
+            if found is not None and found.is_too_small:
+                found = self._rates_of_scaled(mending, suspicions, found)
         except OptionError as error:
             self._not_reached(str(error).rstrip("."), *names)
             return None
@@ -186,6 +189,29 @@ class Examination:
         self.comparisons.append(found.comparison)
         self.checked.append(self._mended(found.finding, found.comparison))
         return found
+
+    def _rates_of_scaled(self, mending: Mending, suspicions: Sequence[Suspicion], found: RateFound) -> RateFound:
+        """The rate beside others once all is scaled, where that is better: at a rate that is far too small scaling
+        brings nothing either, and a large rate makes up for a target that is not scaled."""
+        open_ = [each for each in suspicions if each.finding.id in SIZES and each.finding.id in mending.tried]
+        open_ = [each for each in open_ if each.finding.id not in mending.kept]
+        setup = mending.setup
+        for suspicion in open_:
+            setup = suspicion.changes[0].made(setup)
+        outcomes = mending.training.outcomes(setup) if open_ else None
+        again = None if outcomes is None else swept_rates(setup, outcomes[0], mending.training)
+        if outcomes is None or again is None or not again.is_too_small or again.least >= found.least:
+            return found
+        names = [each.changes[0].name for each in open_]
+        together_ = listed([*names, f"lr={again.better:.3g}"])
+        before = mending.outcomes[: len(again.outcomes)]
+        comparison = compared(mending.setup, before, [(together_, again.outcomes)], comparisons=len(again.swept))[0]
+        if not comparison.is_better:
+            return found
+        self.comparisons.append(comparison)
+        mending.kept |= {each.finding.id: (each.changes[0].remedy, comparison) for each in open_}
+        mending.setup, mending.outcomes = setup, outcomes[0]
+        return again
 
     # -- rows by heart
 

@@ -127,6 +127,8 @@ def _beside_constant(setup: Setup, start: Start) -> float:
     rows = torch.arange(part.rows)
     data = fitting.data(part, rows, rows)
     outputs = start.outputs if start.outputs.dim() > 1 else start.outputs.unsqueeze(1)
+    if len(data.truth(rows).unique()) < 2:
+        return 0.0
     truth, weights = data.truth(rows)[None], torch.ones(1, part.rows, dtype=torch.float64)
     told = data.predictions(outputs.unsqueeze(0))
     if fitting.task == "classification":

@@ -41,13 +41,23 @@ class Swept:
 
 @dataclass(frozen=True)
 class RateFound:
-    """What the sweep came to: every rate; what is wrong with the one in question; and how it compares with a better
-    one."""
+    """What the sweep came to: every rate; what is wrong with the one in question; how it compares with a `better` one,
+    and what that came to."""
 
     swept: tuple[Swept, ...]
     finding: Finding | None = None
     comparison: Comparison | None = None
     better: float | None = None
+    outcomes: Sequence[Outcome] = ()
+
+    @property
+    def is_too_small(self) -> bool:
+        return self.finding is not None and self.finding.id == "learning_rate_too_small"
+
+    @property
+    def least(self) -> float:
+        """The error at the best rate."""
+        return min(each.error for each in self.swept)
 
 
 def swept_rates(setup: Setup, own: Sequence[Outcome], training: ShortTraining) -> RateFound | None:
@@ -64,17 +74,17 @@ def swept_rates(setup: Setup, own: Sequence[Outcome], training: ShortTraining) -
                        comparisons=len(others))  # fmt: skip
     by_rate = dict(zip(others, compare, strict=True))
     best = min(others, key=lambda other: by_rate[other].after)
-    comparison = by_rate[best]
+    comparison, theirs = by_rate[best], found[others.index(best)]
     is_clear = comparison.is_better and (
         not math.isfinite(comparison.before) or comparison.after < CLEARLY * comparison.before
     )
     mine = next(each for each in swept if each.rate == rate)
     diverges = mine.diverged > mine.runs / 2
-    if best < rate and (is_clear or (diverges and not _diverges(found[others.index(best)]))):
-        return RateFound(swept, _too_large(setup, comparison, best, diverges=diverges), comparison, best)
-    share = _progress(own, found[others.index(best)])
+    if best < rate and (is_clear or (diverges and not _diverges(theirs))):
+        return RateFound(swept, _too_large(setup, comparison, best, diverges=diverges), comparison, best, theirs)
+    share = _progress(own, theirs)
     if best > rate and is_clear and share < HARDLY:
-        return RateFound(swept, _too_small(setup, training.steps, share, best), comparison, best)
+        return RateFound(swept, _too_small(setup, training.steps, share, best), comparison, best, theirs)
     return RateFound(swept)
 
 

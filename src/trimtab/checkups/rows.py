@@ -14,9 +14,9 @@ from trimtab.networks.examples import Examples, split_rows
 from trimtab.networks.streams import Stream
 from trimtab.training.randomness import number_from
 
-# Rows to train on, more than short trainings in usual batches get through; and to judge by: an error is known to 2 % of
-# its spread by so many.
-MOST_TRAINED, MOST_JUDGED = 8192, 2048
+# Rows to train on, so many that a short training in usual batches sees them about twice; and to judge by: an error is
+# known to 2 % of its spread by so many.
+MOST_TRAINED, MOST_JUDGED = 4096, 2048
 
 
 def few_rows(datasets: Datasets, seed: int) -> tuple[Datasets, tuple[str, ...]]:
