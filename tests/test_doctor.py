@@ -22,12 +22,13 @@ LABELS = (X[:, 0] > 0).long() + (X[:, 0] > 0.7).long()
 TRAIN, VALID = (X[:180], Y[:180]), (X[180:], Y[180:])
 CLASSES, VALID_CLASSES = (X[:180], LABELS[:180]), (X[180:], LABELS[180:])
 # A budget that no machine needs: what is tried follows from counts alone.
-COUNTS: dict[str, Any] = {"steps": 60, "seeds": 3, "lr": 0.01, "budget": "10m"}
+COUNTS: dict[str, Any] = {"steps": 50, "seeds": 3, "lr": 0.01, "budget": "10m"}
 
 
 @pytest.fixture(autouse=True)
-def few_steps_by_heart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as these few units need for these rows."""
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many by heart as these few units need for these rows, and few evaluations."""
+    monkeypatch.setattr("trimtab.checkups.short_training.EVALUATIONS", 3)
     monkeypatch.setattr("trimtab.checkups.by_heart.STEPS", 60)
     monkeypatch.setattr("trimtab.checkups.by_heart.EVALUATE_EVERY", 20)
 

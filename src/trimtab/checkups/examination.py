@@ -175,7 +175,7 @@ class Examination:
             return None
         try:
             found = swept_rates(mending.setup, mending.outcomes, mending.training)
-            if found is not None and found.is_too_small:
+            if found is not None and (found.finding is None or found.is_too_small):
                 found = self._rates_of_scaled(mending, suspicions, found)
         except OptionError as error:
             self._not_reached(str(error).rstrip("."), *names)
@@ -191,10 +191,10 @@ class Examination:
         return found
 
     def _rates_of_scaled(self, mending: Mending, suspicions: Sequence[Suspicion], found: RateFound) -> RateFound:
-        """The rate beside others once all is scaled, where that is better: at a rate that is far too small scaling
-        brings nothing either, and a large rate makes up for a target that is not scaled."""
-        open_ = [each for each in suspicions if each.finding.id in SIZES and each.finding.id in mending.tried]
-        open_ = [each for each in open_ if each.finding.id not in mending.kept]
+        """The rate beside others once what is of a wrong size is scaled, where that is better: at a rate that is far
+        too small scaling brings nothing either, and a large rate makes up for a target that is not scaled."""
+        of_sizes = [each for each in suspicions if each.finding.id in SIZES and not each.least]
+        open_ = [each for each in of_sizes if each.finding.id in mending.tried.keys() - mending.kept.keys()]
         setup = mending.setup
         for suspicion in open_:
             setup = suspicion.changes[0].made(setup)
