@@ -312,6 +312,8 @@ def test_what_is_not_reached_in_time_is_said(monkeypatch: pytest.MonkeyPatch) ->
     assert not found(checkup)["unscaled_inputs"].effect.is_measured
     assert {"capacity_too_small", "learning_rate_too_large"} <= {check.id for check in checkup.not_checked}
     assert "Not checked" in str(checkup)
+    mild = doctor(net(), *((x + 1, y) for x, y in (TRAIN, VALID)))
+    assert not found(mild) and "unscaled_inputs" in {check.id for check in mild.not_checked}
 
 
 def test_an_answer_is_words_and_plain_data() -> None:

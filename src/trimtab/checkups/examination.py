@@ -27,7 +27,7 @@ from trimtab.checkups.setup import Setup
 from trimtab.checkups.short_training import ShortTraining
 from trimtab.checkups.start import Start, started
 from trimtab.checkups.suspicion import Suspicion
-from trimtab.errors import OptionError, TrimtabError
+from trimtab.errors import TrimtabError
 from trimtab.findings.checked import Checked, together
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
 from trimtab.findings.words import percent
@@ -69,7 +69,8 @@ class Examination:
         error = None if outcomes is None else mean_of(outcomes[0])
         if training is None or outcomes is None:
             why = f"no short training was made: {self._too_slow(start)}"
-            self.checked += [each.finding for each in suspicions]
+            for suspicion in suspicions:
+                self._untried(suspicion, why)
             self._not_reached(why, "learning_rate_too_large", "learning_rate_too_small", "capacity_too_small")
         else:
             mending = Mending(setup, outcomes[0], training)
@@ -137,7 +138,9 @@ class Examination:
 
     def _judged(self, suspicion: Suspicion, mending: Mending) -> None:
         finding = suspicion.finding
-        if finding.id in mending.gone:
+        if not suspicion.changes:
+            self.checked.append(finding)
+        elif finding.id in mending.gone:
             self.checked.append(mending.gone[finding.id])
         elif finding.id in mending.kept:
             remedy, comparison = mending.kept[finding.id]
@@ -155,9 +158,17 @@ class Examination:
             effect = Effect(sentence(text), None if share is None else max(0.0, share), is_measured=True)
             self.checked.append(replace(finding, severity="low", effect=effect, remedy=remedy))
         else:
-            if finding.id in mending.untried:
-                self.notes.append(f"The remedy of {finding.id} was not tried: {sentence(mending.untried[finding.id])}")
-            self.checked.append(finding)
+            self._untried(suspicion, mending.untried.get(finding.id, OVER))
+
+    def _untried(self, suspicion: Suspicion, why: str) -> None:
+        """A finding whose remedy was not tried is one by its rule alone; what only a trial makes one is not judged."""
+        finding = suspicion.finding
+        if suspicion.least:
+            self._not_reached(f"scaling was not tried: {why.rstrip('.')}", finding.id)
+            return
+        if suspicion.changes:
+            self.notes.append(f"The remedy of {finding.id} was not tried: {sentence(why)}")
+        self.checked.append(finding)
 
     def _mended(self, finding: Finding, comparison: Comparison) -> Finding:
         """The finding with what its remedy brought."""
@@ -177,7 +188,7 @@ class Examination:
             found = swept_rates(mending.setup, mending.outcomes, mending.training)
             if found is not None and (found.finding is None or found.is_too_small):
                 found = self._rates_of_scaled(mending, suspicions, found)
-        except OptionError as error:
+        except TrimtabError as error:
             self._not_reached(str(error).rstrip("."), *names)
             return None
         if found is None:
