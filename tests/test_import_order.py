@@ -38,6 +38,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("studies",),
     ("sweeps", "checkups"),
     ("report.study_report",),
+    ("report.studies_report",),
     ("fit", "tune", "estimators", "diagnose"),
     ("sweep", "doctor"),
     ("walkthrough",),

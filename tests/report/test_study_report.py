@@ -11,6 +11,7 @@ import trimtab as tt
 from made_accounts import account
 from trimtab.errors import DataError
 from trimtab.findings.document import document_of
+from trimtab.report.studies_report import studies_page
 from trimtab.text.layout import number
 from trimtab.tuning.folder import StudyFolder
 
@@ -155,3 +156,16 @@ def test_a_training_a_sweep_and_a_log_are_pages_too(tmp_path):
     assert all("<iframe" in each._repr_html_() for each in (run, sweep))
     log = tt.diagnose({"epoch": list(range(9)), "loss": [1 / (i + 1) for i in range(9)]})
     assert "findings" in read(log.report(tmp_path / "log.html").read_text(encoding="utf-8")).ids
+
+
+def test_two_studies_stand_side_by_side(numbers, classes, tmp_path):
+    other = tt.tune(
+        numbers.out.parent / "houses <new>.csv", target="price & co", trials=1, loss="mae", out=tmp_path / "two"
+    )
+    page = read(studies_page(numbers, other).html())
+    text = " ".join(" ".join(page.words).split())
+    assert "study beside two" in text and "asked: fixed" in text
+    assert "cannot be told apart on 24 rows" in text or "is better: rmse differs by" in text
+    assert number(numbers.result["test"]["rmse"]) in text and number(other.result["test"]["rmse"]) in text
+    with pytest.raises(DataError, match="only studies with one metric"):
+        studies_page(numbers, classes)

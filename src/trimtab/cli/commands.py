@@ -250,6 +250,7 @@ def diagnose(
 @app.command(epilog="Example: trimtab report trimtab-runs/houses-2026-01-31-1 --open")
 def report(
     run: Annotated[str, typer.Argument(help="The study's folder.")],
+    other: Annotated[Text, typer.Argument(help="Another study, to be shown beside it.")] = None,
     out: Annotated[Text, typer.Option("-o", "--out", help="The HTML file.", show_default="RUN/report.html")] = None,
     storage: Annotated[Text, typer.Option(help="Database URL of the trials, where it has a password.")] = None,
     is_opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
@@ -257,7 +258,14 @@ def report(
     """Write a study as one HTML page with pictures, which loads nothing from anywhere."""
     from trimtab.studies.loading import load
 
-    _say_page(load(run, storage=storage).report(out), is_opened=is_opened)
+    study = load(run, storage=storage)
+    if other is None:
+        _say_page(study.report(out), is_opened=is_opened)
+        return
+    from trimtab.report.studies_report import studies_page
+
+    page = studies_page(study, load(other, storage=storage))
+    _say_page(page.write(out or study.out / "comparison.html"), is_opened=is_opened)
 
 
 def _has_time_for_a_page(budget: str | None, trials: int | None) -> bool:

@@ -4,7 +4,7 @@ Knows drawings and texts; it knows no study.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from trimtab.report.drawing import Drawing
 
@@ -40,7 +40,6 @@ class Chart:
     draw: Callable[[float], Drawing] | None = None
     table: Table | None = None
     note: str = ""
-    extra: str = field(default="", compare=False)
 
     @property
     def pictures(self) -> tuple[str, ...]:

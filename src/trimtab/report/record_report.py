@@ -1,7 +1,6 @@
 """The report of one training, whoever made it: its curves, where to stop, what is wrong. Trains nothing."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy
 
@@ -12,7 +11,7 @@ from trimtab.findings.training_record import TrainingRecord
 from trimtab.report.chart import Chart, Table
 from trimtab.report.drawing import Drawing
 from trimtab.report.duration_chart import Curves, duration_chart, losses_chart_of
-from trimtab.report.page.page import Answer, Code, Page, Section
+from trimtab.report.page.page import Answer, Code, Kind, Page, Section
 from trimtab.report.scales import covering, covering_powers
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, sentence
@@ -32,7 +31,7 @@ def record_page(
     record: TrainingRecord,
     findings: Findings,
     *,
-    kind: Any,
+    kind: Kind,
     title: str,
     sentences: Sequence[str],
     figure: str = "",

@@ -1,30 +1,18 @@
-"""All runs: the score over the search, learning rate by optimizer, what each structure yielded, and curves to brush.
-
-Knows trials and curves.
-"""
+"""The search: its score trial by trial, learning rate by optimizer, and what each structure yielded. Knows trials."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy
-import polars
 
-from trimtab.knobs.domains import Value
 from trimtab.report.chart import Chart, Table
 from trimtab.report.drawing import Drawing
-from trimtab.report.scales import Names, Scale, covering, covering_powers
+from trimtab.report.scales import Names, covering, covering_powers
 from trimtab.text.layout import number
-from trimtab.text.wording import counted, listed, sentence
+from trimtab.text.wording import counted, sentence
 from trimtab.tuning.trial import COMPLETE, PRUNED, TrialRecord
-from trimtab.tuning.words import figure, trial_in_words
-
-# Points of a curve that are drawn at most: more lie closer than a pixel.
-POINTS = 60
-# Knobs whose yield is drawn, and from how many times its least value on a knob's axis has powers.
-MOST_KNOBS, LOG_FROM = 12, 20.0
-# Curves that are drawn at most: the best, and of the rest every so many-th, so that the file stays small.
-CURVES = 300
+from trimtab.tuning.words import trial_in_words
 
 
 @dataclass(frozen=True)
@@ -136,47 +124,6 @@ def structures_chart(search: Search) -> Chart | None:
     )
 
 
-def curves_chart(search: Search, curves: polars.DataFrame) -> Chart | None:
-    """Faint validation curves of all trials, the winner's in colour; a script filters them by knob."""
-    if curves.is_empty():
-        return None
-    chosen = _chosen(search)
-    lines = _lines(curves, [each.number for each in chosen], "validation_metric")
-    if len(lines) < 2:
-        return None
-    text = f"{counted(len(lines), 'trial')}; the winner's is drawn thick"
-    return Chart(
-        "all-curves",
-        "How did all runs go?",
-        sentence(text),
-        lambda width: _all_curves(search, lines, width),
-        None,
-        "Each line is a trial's validation score, the mean over its folds, by epoch. Point at a line for its config.",
-    )
-
-
-def knobs_chart(search: Search) -> Chart | None:
-    """Every trial's score by each knob that was turned; a stretch of one that is marked on the page shows the runs in
-    it, here and among the curves. None where nothing was turned."""
-    knobs = _turned(search)
-    if not knobs:
-        return None
-    rows = [
-        [str(each.number), number(search.shown(each)), *(str(_short(each.values.get(knob))) for knob in knobs)]
-        for each in _chosen(search)
-    ]
-    text = f"{counted(len(knobs), 'knob')} turned by the search: {listed(knobs)}"
-    return Chart(
-        "knobs",
-        "What did each knob yield?",
-        sentence(text),
-        lambda width: _knobs(search, knobs, width),
-        Table(["trial", search.metric, *knobs], rows, frozenset({0, 1})),
-        "Each point is a trial. Drag over a stretch of a knob to see only the runs in it, also among the curves below; "
-        "click to see all again.",
-    )
-
-
 def _progress(search: Search, width: float) -> Drawing:
     left, right, top, bottom = 58.0, width - 14, 26.0, 270.0
     scored = search.scored
@@ -195,7 +142,7 @@ def _progress(search: Search, width: float) -> Drawing:
     steps: list[tuple[float, float]] = []
     so_far = math.inf
     for i, each in enumerate(scored, 1):
-        at, height = x.place(i), _clipped(y.place(search.shown(each)), top, bottom)
+        at, height = x.place(i), clipped(y.place(search.shown(each)), top, bottom)
         is_winner = each.number == search.winner
         kind = "hindsight" if is_winner else "pruned" if each.state == PRUNED else "point"
         drawing.dot(
@@ -277,114 +224,6 @@ def _structures(search: Search, groups: dict[tuple[int, int], list[TrialRecord]]
     return drawing
 
 
-def _all_curves(search: Search, lines: dict[int, tuple[list[int], list[float]]], width: float) -> Drawing:
-    left, right, top, bottom = 58.0, width - 14, 26.0, 300.0
-    drawing = Drawing(width, bottom + 44, f"validation {search.metric} of all trials by epoch")
-    # As high as three in four of the trials end; those that are worse leave the picture at its edge.
-    values = [value for _, line in lines.values() for value in (line[-1], min(line), max(line))]
-    last = [line[-1] for _, line in lines.values()]
-    ends = numpy.array(
-        [min(values), numpy.quantile(last, 0.75)]
-        if not search.greater_is_better
-        else [numpy.quantile(last, 0.25), max(values)]
-    )
-    x = covering([epoch for epochs, _ in lines.values() for epoch in (epochs[0], epochs[-1])], left, right, room=0.0)
-    y = covering(ends.tolist(), bottom, top)
-    drawing.axis_below(x, bottom, "epoch")
-    drawing.axis_left(y, left, f"{search.metric} on validation rows", right=right)
-    words = {each.number: trial_in_words(each) for each in search.trials}
-    for trial, (epochs, line) in sorted(lines.items(), key=lambda pair: pair[0] == search.winner):
-        points = [(x.place(epoch), y.place(value)) for epoch, value in zip(epochs, line, strict=True)]
-        said = f"trial {trial}: {words.get(trial, '')}"
-        drawing.curve(points, "valid" if trial == search.winner else "faint", said, str(trial), (top, bottom))
-    return drawing
-
-
-def _knobs(search: Search, knobs: Sequence[str], width: float) -> Drawing:
-    per_row = 2 if width < 500 else 4
-    size, height, gap = (width - 34) / per_row, 118.0, 40.0
-    rows = math.ceil(len(knobs) / per_row)
-    chosen = _chosen(search)
-    drawing = Drawing(width, rows * (height + gap), f"{search.metric} of each trial by the value of each knob")
-    shown = [search.shown(each) for each in chosen]
-    edge = numpy.quantile(shown, 0.75 if not search.greater_is_better else 0.25)
-    ends = [min(shown), float(edge)] if not search.greater_is_better else [float(edge), max(shown)]
-    for i, knob in enumerate(knobs):
-        left, top = 34 + size * (i % per_row), 18 + (height + gap) * (i // per_row)
-        right, bottom = left + size - 18, top + height - 18
-        y = covering(ends, bottom, top, most=3)
-        with_it = [each for each in chosen if knob in each.values]
-        values = [each.values[knob] for each in with_it]
-        x, place = _axis_of(values, left, right)
-        drawing.bar(left, top - 2, right, bottom, "plate", "")
-        drawing.text(left, top - 6, knob, class_="small strong")
-        drawing.axis_below(x, bottom, "")
-        if i % per_row == 0:
-            drawing.axis_left(y, left, "")
-        for each in with_it:
-            at, value = _clipped(y.place(search.shown(each)), top, bottom), each.values[knob]
-            said = f"trial {each.number}: {knob} {_short(value)}: {number(search.shown(each))} {search.metric}"
-            kind = "hindsight" if each.number == search.winner else "point"
-            drawing.dot(place[value], at, kind, said, 4 if each.number == search.winner else 2.8, str(each.number))
-    return drawing
-
-
-def _axis_of(values: Sequence[Value], left: float, right: float) -> tuple[Scale, dict[Value, float]]:
-    """The axis of a knob's values, and where each of them lies."""
-    numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    if len(numbers) != len(values):
-        names = sorted({str(value) for value in values})
-        bands = Names(names, left, right)
-        return bands, {value: bands.place(names.index(str(value))) for value in values}
-    is_wide = min(numbers) > 0 and max(numbers) > LOG_FROM * min(numbers)
-    scale = (covering_powers if is_wide else covering)(numbers, left, right, most=3)
-    return scale, {value: scale.place(at) for value, at in zip(values, numbers, strict=True)}
-
-
-def _turned(search: Search) -> list[str]:
-    """Knobs with more than one value among the trials, those that most trials turned first."""
-    counts: dict[str, set[str]] = {}
-    times: dict[str, int] = {}
-    for each in _chosen(search):
-        for knob, value in each.values.items():
-            counts.setdefault(knob, set()).add(str(value))
-            times[knob] = times.get(knob, 0) + 1
-    turned = [knob for knob, values in counts.items() if len(values) > 1]
-    return sorted(turned, key=lambda knob: -times[knob])[:MOST_KNOBS]
-
-
-def _short(value: object) -> object:
-    return figure(value) if isinstance(value, float) else value
-
-
-def _lines(curves: polars.DataFrame, trials: list[int], column: str) -> dict[int, tuple[list[int], list[float]]]:
-    """The mean over the folds of each trial, at `POINTS` epochs at most, as far as all its folds go."""
-    there = curves.filter(polars.col("trial").is_in(trials) & polars.col(column).is_finite().fill_null(value=False))
-    counts = there.group_by("trial").agg(polars.col("fold").n_unique().alias("folds"))
-    means = (
-        there.group_by("trial", "epoch")
-        .agg(polars.col(column).mean().alias("mean"), polars.len().alias("count"))
-        .join(counts, on="trial")
-        .filter(polars.col("count") == polars.col("folds"))
-        .sort("trial", "epoch")
-    )
-    lines = {}
-    for (trial,), rows in means.group_by("trial", maintain_order=True):
-        chosen = numpy.unique(numpy.linspace(0, len(rows) - 1, min(POINTS, len(rows))).astype(int))
-        if len(chosen) > 1:
-            lines[trial] = (rows["epoch"].gather(chosen).to_list(), rows["mean"].gather(chosen).to_list())
-    return lines
-
-
-def _chosen(search: Search) -> list[TrialRecord]:
-    """The trials whose curves are drawn: all, or the best half of `CURVES` and some of every part of the rest."""
-    ordered = sorted(search.scored, key=lambda each: each.error)
-    if len(ordered) <= CURVES:
-        return ordered
-    best, rest = ordered[: CURVES // 2], ordered[CURVES // 2 :]
-    return best + rest[:: math.ceil(len(rest) / (CURVES // 2))]
-
-
 def _shape(record: TrialRecord) -> tuple[int, int] | None:
     network = dict(record.config.network)
     depth, width = network.get("depth"), network.get("width")
@@ -404,5 +243,5 @@ def _named(shape: tuple[int, int]) -> str:
     return "no hidden layer" if depth == 0 else f"{counted(depth, 'layer')} of {width}"
 
 
-def _clipped(value: float, low: float, high: float) -> float:
+def clipped(value: float, low: float, high: float) -> float:
     return min(max(value, low), high)

@@ -26,14 +26,8 @@ from trimtab.report.columns import dependence, importances
 from trimtab.report.duration_chart import curves_of, duration_chart, losses_chart_of
 from trimtab.report.page.page import Answer, Code, Page, Section
 from trimtab.report.residual_charts import losses_chart, predicted_chart, residuals_chart
-from trimtab.report.search_charts import (
-    Search,
-    curves_chart,
-    knobs_chart,
-    progress_chart,
-    rates_chart,
-    structures_chart,
-)
+from trimtab.report.run_charts import curves_chart, knobs_chart
+from trimtab.report.search_charts import Search, progress_chart, rates_chart, structures_chart
 from trimtab.report.standing_chart import interval_of, of_metric, score_of, standing_chart
 from trimtab.report.worth_charts import choices_chart, path_chart, stopping_chart
 from trimtab.studies.request import TableOptions
@@ -53,17 +47,17 @@ STRONGEST = 3
 
 def study_page(study: Study) -> Page:
     """The page of a study."""
-    return _Report(study).page()
+    return StudyReport(study).page()
 
 
 def study_in_brief(study: Study) -> str:
     """What a notebook shows of a study."""
-    report = _Report(study)
+    report = StudyReport(study)
     return Page(report.answer, [report.duration()], trimtab.__version__).brief()
 
 
 @dataclass(frozen=True)
-class _Report:
+class StudyReport:
     """Everything that the sections read, each read once."""
 
     study: Study
@@ -72,10 +66,10 @@ class _Report:
         return Page(
             answer=self.answer,
             sections=[
-                self._worth(),
+                self.worth(),
                 self.duration(),
                 self._findings(),
-                self._search(),
+                self.search(),
                 *self._errors(),
                 self._columns(),
                 self._parts(),
@@ -185,7 +179,7 @@ class _Report:
             charts=_there(standing_chart(result) if "baselines" in result else None),
         )
 
-    def _worth(self) -> Section:
+    def worth(self) -> Section:
         account = self.account
         charts = () if account is None else _there(choices_chart(account), path_chart(account))
         words = (
@@ -216,7 +210,7 @@ class _Report:
     def _findings(self) -> Section:
         return Section("findings", "What is wrong, and what to change", findings=self.study.findings)
 
-    def _search(self) -> Section:
+    def search(self) -> Section:
         search = Search(self.study.trials, self.metric, self.is_greater_better, self.study.winner.number)
         charts = _there(
             progress_chart(search),

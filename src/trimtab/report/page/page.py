@@ -21,6 +21,8 @@ from trimtab.findings.finding import Findings
 from trimtab.report.chart import Chart
 from trimtab.whole_file import beside
 
+Kind = Literal["study", "studies", "run", "sweep", "log"]
+
 
 @dataclass(frozen=True)
 class Code:
@@ -48,7 +50,7 @@ class Section:
 class Answer:
     """What stands on top: what was asked, the answer in two sentences, and one figure with its interval."""
 
-    kind: Literal["study", "run", "sweep", "log"]
+    kind: Kind
     title: str
     sentences: Sequence[str]
     figure: str = ""

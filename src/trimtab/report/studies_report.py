@@ -1,0 +1,202 @@
+"""The report of two studies side by side: which is better, what differs in them, and how each went. Trains nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy
+import polars
+
+import trimtab
+from trimtab.errors import DataError
+from trimtab.evaluation.metrics import figures
+from trimtab.knobs.table import KNOBS
+from trimtab.report.chart import Chart, Table
+from trimtab.report.drawing import Drawing, width_of
+from trimtab.report.page.page import Answer, Page, Section
+from trimtab.report.scales import covering
+from trimtab.report.standing_chart import interval_of, score_of
+from trimtab.report.study_report import StudyReport
+from trimtab.studies.study import Study
+from trimtab.text.layout import number
+from trimtab.text.wording import counted, sentence
+from trimtab.training.metrics import metric_for
+from trimtab.tuning.space import knobs_of
+
+# Draws of the bootstrap over rows: a 95 % interval's ends are known to some per cent of its width.
+DRAWS = 250
+# What was asked of a study and can make it another.
+ASKED = ("data", "target", "split", "test", "seed", "fixed", "refit", "single")
+
+
+def studies_page(first: Study, second: Study) -> Page:
+    """The page of two studies that are judged by the same metric; raises DataError where they are not."""
+    metrics = {study.result.get("metric") for study in (first, second)}
+    if len(metrics) > 1:
+        named = " and ".join(str(study.result.get("metric")) for study in (first, second))
+        raise DataError(f"The studies are judged by {named}: only studies with one metric can be compared.")
+    reports = [StudyReport(first), StudyReport(second)]
+    names = _names(first, second)
+    rows = _difference(reports)
+    answer = _answer(reports, names, rows)
+    return Page(
+        answer,
+        [
+            Section("differ", "What differs in them", charts=[_knobs_chart(reports, names)]),
+            *(
+                Section(f"study-{place}", f"{name}: {report.study.words}", charts=_charts(report, place))
+                for place, (report, name) in enumerate(zip(reports, names, strict=True), 1)
+            ),
+        ],
+        trimtab.__version__,
+    )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The second's score less the first's on the same rows, with its 95 % interval over them."""
+
+    value: float
+    low: float
+    high: float
+    rows: int
+
+
+def _names(first: Study, second: Study) -> list[str]:
+    """What the two are called: their folders, as far up as they differ."""
+    ones, others = first.out.resolve().parts, second.out.resolve().parts
+    for depth in range(1, max(len(ones), len(others)) + 1):
+        if ones[-depth:] != others[-depth:]:
+            return ["/".join(ones[-depth:]), "/".join(others[-depth:])]
+    return [str(first.out), f"{second.out} (again)"]
+
+
+def _answer(reports: list[StudyReport], names: list[str], found: Difference | None) -> Answer:
+    metric = reports[0].metric
+    scores = [score_of(report.result) for report in reports]
+    if found is None:
+        sentences = [
+            "The two were not judged by the same rows, so that nobody can say whether one is better by chance."
+        ]
+    else:
+        greater = reports[0].is_greater_better
+        is_better = (found.value > 0) == greater
+        size, ends = number(abs(found.value)), f"[{number(found.low)}, {number(found.high)}]"
+        if found.low <= 0 <= found.high:
+            text = f"The two cannot be told apart on {counted(found.rows, 'row')}: {metric} differs by {size} {ends}"
+        else:
+            text = f"{names[1 if is_better else 0]} is better: {metric} differs by {size} {ends}"
+            text += f" on {counted(found.rows, 'row')}"
+        sentences = [sentence(text)]
+    return Answer(
+        "studies", f"{names[0]} beside {names[1]}", sentences, charts=[_scores_chart(reports, names, scores)],
+    )  # fmt: skip
+
+
+def _difference(reports: list[StudyReport]) -> Difference | None:
+    """What the same rows say of both; None where they were judged by others."""
+    models, frames = [report.model for report in reports], [report.predictions for report in reports]
+    one, other = models
+    if one is None or other is None or any(frame is None for frame in frames) or one.target.names != other.target.names:
+        return None
+    if reports[0].part != reports[1].part or len(one.target.names) > 1 or one.target.labels != other.target.labels:
+        return None
+    columns = [f"probability_{label}" for label in one.target.labels] or ["prediction"]
+    left, right = (frame.select("row", "truth", *columns) for frame in frames if frame is not None)
+    both = left.join(right, on="row", suffix="_other")
+    if both.height < 10 or both.height < 0.9 * max(left.height, right.height) or not _is_same(both):
+        return None
+    metric = metric_for(reports[0].result.get("metric"), one.task, one.target.outputs)  # type: ignore[arg-type]
+    if one.task == "classification":
+        place = {label: i for i, label in enumerate(one.target.labels)}
+        truth = numpy.array([place[label] for label in both["truth"].cast(polars.String)])
+    else:
+        truth = both["truth"].cast(polars.Float64).to_numpy()[:, None]
+    raw = [both.select([f"{name}{end}" for name in columns]).to_numpy().astype(float) for end in ("", "_other")]
+    (found,) = _paired(metric, raw, truth)
+    return Difference(*found, both.height)
+
+
+def _paired(metric: Any, raw: list[numpy.ndarray], truth: numpy.ndarray) -> list[tuple[float, float, float]]:
+    """The difference of a metric on the same draws of rows."""
+    generator = numpy.random.default_rng(0)
+    ones = numpy.ones(len(truth))
+
+    def score(of: numpy.ndarray, chosen: numpy.ndarray) -> float:
+        (figure,) = figures(metric, [of[chosen]], [truth[chosen]], ones[chosen], seed=0, repetitions=1)
+        return figure.value
+
+    whole = numpy.arange(len(truth))
+    value = score(raw[1], whole) - score(raw[0], whole)
+    drawn = [generator.integers(0, len(truth), len(truth)) for _ in range(DRAWS)]
+    spread = [score(raw[1], chosen) - score(raw[0], chosen) for chosen in drawn]
+    low, high = numpy.nanquantile(spread, [0.025, 0.975])
+    return [(value, float(low), float(high))]
+
+
+def _is_same(both: polars.DataFrame) -> bool:
+    """Whether rows of one number are one row: they have the same truth."""
+    return bool((both["truth"].cast(polars.String) == both["truth_other"].cast(polars.String)).all())
+
+
+def _scores_chart(reports: list[StudyReport], names: list[str], scores: list[float | None]) -> Chart:
+    metric = reports[0].metric
+    ends = [interval_of(report.result) for report in reports]
+    rows = [
+        [name, number(score), "" if low is None or high is None else f"{number(low)} to {number(high)}",
+         counted(len(report.study.trials), "trial"), f"{report.result.get('seconds_in_all', 0):.0f} s"]
+        for name, score, (low, high), report in zip(names, scores, ends, reports, strict=True)
+    ]  # fmt: skip
+    told = [f"{name} {number(score)}" for name, score in zip(names, scores, strict=True)]
+    return Chart(
+        "scores", f"What {metric} has each?", sentence(" and ".join(told)),
+        lambda width: _scores(metric, names, scores, ends, width),
+        Table(["study", metric, "95 % interval", "trials", "time"], rows, frozenset({1, 2, 3, 4})),
+    )  # fmt: skip
+
+
+def _scores(
+    metric: str, names: list[str], scores: list[float | None], ends: list[tuple[float | None, float | None]],
+    width: float,
+) -> Drawing:  # fmt: skip
+    left, top, row = min(max(map(width_of, names)) + 18, 0.45 * width), 8.0, 34.0
+    drawing = Drawing(width, top + 2 * row + 46, f"{metric} of both studies")
+    known = [each for each in (*scores, *(end for pair in ends for end in pair)) if each is not None]
+    scale = covering(known, left, width - 60, most=4 if width < 500 else 6, room=0.15)
+    drawing.axis_below(scale, top + 2 * row, metric, top=top)
+    for i, (name, score, (low, high)) in enumerate(zip(names, scores, ends, strict=True)):
+        y = top + row * (i + 0.5)
+        drawing.text(left - 12, y + 4, name[-int(left / 7) :], class_="label", anchor="end")
+        if low is not None and high is not None:
+            drawing.bar(scale.place(low), y - 5, scale.place(high), y + 5, "unsure", f"{number(low)} to {number(high)}")
+        if score is not None:
+            drawing.dot(scale.place(score), y, "accent-dot", f"{name}: {metric} {number(score)}", 6)
+            drawing.text(scale.place(high or score) + 11, y + 4, number(score), class_="value strong")
+    return drawing
+
+
+def _knobs_chart(reports: list[StudyReport], names: list[str]) -> Chart:
+    """The knobs of both winners that differ, and what was asked of the studies."""
+    configs = [_shown(report) for report in reports]
+    every = sorted({name for config in configs for name in config})
+    rows = [[name, *(config.get(name, "") for config in configs)] for name in every]
+    differ = [row for row in rows if row[1] != row[2]]
+    text = (
+        f"{counted(len(differ), 'knob or option differs', 'knobs and options differ')}" if differ else "Nothing differs"
+    )
+    return Chart("knobs-apart", "What is another in the winners?", sentence(text), None, Table(["", *names], differ))
+
+
+def _shown(report: StudyReport) -> dict[str, str]:
+    knobs: Mapping[str, Any] = knobs_of(report.study.winner.config)
+    found = {KNOBS[name].called if name in KNOBS else name: f"{value:g}" if isinstance(value, float) else str(value)
+             for name, value in knobs.items()}  # fmt: skip
+    asked = {
+        name: report.asked.get(name) for name in ("data", "target", "split", "test", "seed", "fixed", "refit", "single")
+    }
+    return found | {f"asked: {name}": str(value) for name, value in asked.items() if value not in (None, [], {})}
+
+
+def _charts(report: StudyReport, place: int) -> list[Chart]:
+    sections = (report.worth(), report.duration(), report.search())
+    return [replace(chart, name=f"{chart.name}-{place}") for section in sections for chart in section.charts[:2]]
