@@ -9,7 +9,15 @@ import pytest
 import trimtab as tt
 from trimtab.findings.data.before_training import before_training
 from trimtab.findings.finding import Finding, Findings
-from trimtab.studies.table_findings import Searched, after_search, boosted_tree, joined, without
+from trimtab.studies.table_findings import (
+    Searched,
+    after_search,
+    boosted_tree,
+    boosted_tree_seconds,
+    joined,
+    seconds_after,
+    without,
+)
 from trimtab.table.prepare import prepare
 from trimtab.training.metrics import metric_for
 from trimtab.tuning.baselines import LINEAR
@@ -69,3 +77,15 @@ def test_what_is_judged_again_takes_the_place_of_what_was_said_before(study):
     both = joined(Findings((one,), ("fine",)), Findings((), ("fine", "well")))
     assert both.healthy == ("fine", "well") and isinstance(both.found[0], Finding)
     assert len(without(both, [one.id])) == 0
+
+
+def test_growing_trees_may_take_half_of_the_time_for_counterfactuals():
+    assert seconds_after(60.0, 30.0, None, afterwards=9.0) == 4.5
+    assert seconds_after(60.0, 30.0, None) == 3.0
+    assert seconds_after(60.0, 1.0, None, afterwards=9.0) == 1.0
+
+
+def test_at_a_minute_trees_are_grown_on_tables_of_some_thousand_rows():
+    rng = numpy.random.default_rng(0)
+    frame = polars.DataFrame(rng.normal(size=(5_000, 10))).with_columns(y=polars.Series(rng.normal(size=5_000)))
+    assert boosted_tree_seconds(prepare(frame, target="y")) < seconds_after(60.0, 30.0, None, afterwards=9.0)

@@ -14,7 +14,14 @@ import numpy
 from trimtab.findings.checked import Checked, joined, together
 from trimtab.findings.data import copies, representative
 from trimtab.findings.data.before_training import Check, in_time
-from trimtab.findings.data.boosted_trees import USUAL, design_of, in_own_thread, out_of_fold, seconds_of
+from trimtab.findings.data.boosted_trees import (
+    SECONDS_TO_IMPORT,
+    USUAL,
+    design_of,
+    in_own_thread,
+    out_of_fold,
+    seconds_of,
+)
 from trimtab.findings.data.label_noise import label_noise
 from trimtab.findings.data.seconds import FEW_SECONDS, MANY_TRIALS
 from trimtab.findings.data.table_record import TableRecord
@@ -30,15 +37,17 @@ from trimtab.tuning.standing import Gain, JudgedRows, standing
 LARGER = 1.5
 # What is measured on the result: the estimate before training no longer counts.
 JUDGED_AGAIN = ("evaluation_too_noisy",)
-# Of a budget, and seconds without one, that may be spent on growing trees beside the result.
-SHARE_OF_BUDGET, MOST_SECONDS = 0.05, 30.0
+# Of a budget, of what is kept of it for counterfactuals, and seconds without one, that may be spent on growing trees
+# beside the result: they train too, and at a minute's budget half of the counterfactuals' time reaches them for tables
+# of up to some 15,000 rows, where a twentieth of the budget hardly reached any.
+SHARE_OF_BUDGET, SHARE_OF_AFTERWARDS, MOST_SECONDS = 0.05, 0.5, 30.0
 
 
-def seconds_after(budget: float | None, left: float, trials: int | None) -> float:
-    """How long looking at the result may take after a search of `budget` seconds, of which some are `left`, or one
-    without limit that ended after `trials`."""
+def seconds_after(budget: float | None, left: float, trials: int | None, *, afterwards: float = 0.0) -> float:
+    """How long looking at the result may take after a search of `budget` seconds, of which some are `left` and some
+    kept for what trains `afterwards`, or one without limit that ended after `trials`."""
     if budget is not None:
-        return max(0.0, min(left, SHARE_OF_BUDGET * budget))
+        return max(0.0, min(left, max(SHARE_OF_BUDGET * budget, SHARE_OF_AFTERWARDS * afterwards)))
     return MOST_SECONDS if trials is None or trials >= MANY_TRIALS else FEW_SECONDS
 
 
@@ -131,7 +140,8 @@ def boosted_tree_seconds(prepared: Prepared) -> float:
     folds, outputs = prepared.folds, prepared.target_encoder.outputs
     rows = max(len(train) for train, _ in folds)
     columns = len(prepared.schema.features)
-    return LARGER * seconds_of(rows, columns, folds=len(folds), outputs=outputs, size=USUAL)
+    growing = seconds_of(rows, columns, folds=len(folds), outputs=outputs, size=USUAL) - SECONDS_TO_IMPORT
+    return SECONDS_TO_IMPORT + LARGER * growing
 
 
 @in_own_thread

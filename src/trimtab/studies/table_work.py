@@ -93,8 +93,9 @@ class TableWork:
         """Say what is wrong with rows, search and result, and write it down."""
         budget = self.call.budget
         seconds = seconds_after(
-            budget.seconds if budget.is_limited else None, budget.seconds - budget.elapsed, self.call.trials
-        )
+            budget.seconds if budget.is_limited else None, budget.seconds - budget.elapsed, self.call.trials,
+            afterwards=budget.afterwards,
+        )  # fmt: skip
         if budget.stop.is_set():
             seconds = 0.0  # somebody waits for the end
         searched = Searched(result, chosen.predictions, chosen.nested, found_edges)
