@@ -5,7 +5,7 @@ import pytest
 from trimtab.findings.finding import Effect, Finding, Findings, Remedy
 from trimtab.findings.worth.account import Account, Row
 from trimtab.studies.counterfactuals.alternatives import with_knobs
-from trimtab.studies.training_findings import REMEDY, remedies, with_trials
+from trimtab.studies.training_findings import REMEDY, remedies, with_account
 from trimtab.training.config import Config, Optimizer
 
 FINDING = Finding(
@@ -41,7 +41,7 @@ def test_several_knobs_change_together():
 
 
 def test_what_helped_is_measured():
-    tried = with_trials(Findings((FINDING,)), account(row(-0.5, -0.8, -0.2, "better"))).found[0]
+    tried = with_account(Findings((FINDING,)), account(row(-0.5, -0.8, -0.2, "better"))).found[0]
     assert tried.effect.is_measured
     assert tried.effect.share == pytest.approx(0.25)
     assert tried.severity == "high"
@@ -50,18 +50,18 @@ def test_what_helped_is_measured():
 
 
 def test_what_did_not_help_is_made_little_of():
-    tried = with_trials(Findings((FINDING,)), account(row(0.1, -0.3, 0.5, "alike"))).found[0]
+    tried = with_account(Findings((FINDING,)), account(row(0.1, -0.3, 0.5, "alike"))).found[0]
     assert tried.severity == "low"
     assert "no gain" in tried.effect.text
 
 
 def test_of_a_metric_that_is_better_when_greater_the_figures_turn():
-    found = with_trials(Findings((FINDING,)), account(row(-0.5, -0.8, -0.2, "better"), greater_is_better=True))
+    found = with_account(Findings((FINDING,)), account(row(-0.5, -0.8, -0.2, "better"), greater_is_better=True))
     tried = found.found[0].remedy.tried
     assert (tried.before, tried.after, tried.low, tried.high) == (-1.0, -0.5, 0.2, 0.8)
 
 
 def test_what_was_not_reached_stays_as_it_is():
     findings = Findings((FINDING,))
-    assert with_trials(findings, account()) == findings
-    assert with_trials(findings, account(Row(REMEDY.format(FINDING.id), "--lr 0.0001"))) == findings
+    assert with_account(findings, account()) == findings
+    assert with_account(findings, account(Row(REMEDY.format(FINDING.id), "--lr 0.0001"))) == findings

@@ -12,7 +12,7 @@ from typing import Any
 
 from trimtab.errors import OptionError, StudyError, unknown_choice
 from trimtab.findings.document import read, save
-from trimtab.findings.worth.account import AT_WINNERS_RATE, Account, Step
+from trimtab.findings.worth.account import AT_WINNERS_RATE, Account
 from trimtab.knobs.knob import CUSTOM
 from trimtab.listeners.listeners import Listeners
 from trimtab.machine import cores, lanes_in_threads
@@ -20,15 +20,15 @@ from trimtab.networks.fitting import Fitting
 from trimtab.networks.runs import for_training
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.alternatives import KNOBS_IN_ORDER
+from trimtab.studies.counterfactuals.ensemble import Ensemble, ensemble_of_table
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.grounds import (
-    ensemble_of_table,
     ground_of_fitting,
     ground_of_networks,
     ground_of_table,
 )
 from trimtab.studies.counterfactuals.purse import SECONDS_TO_SAVE, Purse
-from trimtab.studies.counterfactuals.stage import Stage, words_of_winner
+from trimtab.studies.counterfactuals.stage import Stage, looked_at, words_of_winner
 from trimtab.studies.explanation import Explanation
 from trimtab.studies.network_subject import NetworkSubject
 from trimtab.studies.request import TableOptions
@@ -36,11 +36,10 @@ from trimtab.studies.single_run import Run
 from trimtab.studies.study import Study
 from trimtab.studies.table_study import TableStudy
 from trimtab.studies.table_subject import TableSubject
-from trimtab.studies.training_findings import remedies, with_trials
-from trimtab.tuning.baselines import FITTED_BASELINES
+from trimtab.studies.training_findings import remedies, with_account
 from trimtab.tuning.budget import Budget, seconds_for
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.trial import COMPLETE, TrialRecord
+from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import config_in_words
 
 
@@ -52,12 +51,12 @@ def explained_table(study: TableStudy, *, data: Any, **options: Any) -> Account:
     """
     winner = _trained(study)
 
-    def ground(call: Call, folder: StudyFolder) -> tuple[Ground, Step | None]:
+    def ground(call: Call, folder: StudyFolder) -> tuple[Ground, Ensemble | None]:
         request, _ = TableOptions(data=data).request(folder)
         subject = TableSubject.read(request, call)
         members = study.result.get("ensemble", ())
-        last = ensemble_of_table(subject, folder, winner, members) if winner is study.winner else None
-        return ground_of_table(subject, winner, call), last
+        ensemble = ensemble_of_table(subject, folder, winner, members) if winner is study.winner else None
+        return ground_of_table(subject, winner, call), ensemble
 
     return _explained(study, winner, ground, **options)
 
@@ -67,7 +66,7 @@ def explained_networks(subject: NetworkSubject, study: Study, *, data: Any, **op
     if data is not None:
         raise OptionError("data= has no effect: the rows are those that the study was made with. Leave it out.")
 
-    def ground(call: Call, folder: StudyFolder) -> tuple[Ground, Step | None]:
+    def ground(call: Call, folder: StudyFolder) -> tuple[Ground, Ensemble | None]:
         return ground_of_networks(subject, study.winner), None
 
     with for_training():
@@ -76,19 +75,17 @@ def explained_networks(subject: NetworkSubject, study: Study, *, data: Any, **op
 
 def _trained(study: TableStudy) -> TrialRecord:
     """The winner, or the best network where the winner is solved."""
-    if study.winner.name not in FITTED_BASELINES:
-        return study.winner
-    networks = [each for each in study.trials if each.name not in FITTED_BASELINES and each.state == COMPLETE]
-    if not networks:
+    network = looked_at(study.winner, study.trials)
+    if network is None:
         raise StudyError(
             f"The winner is {study.words}, which is solved and not trained, and no network was trained to its end: "
             "there is nothing of a training to explain. Go on with a longer --budget first."
         )
-    return min(networks, key=lambda record: record.error)
+    return network
 
 
 def _explained(
-    study: Study, winner: TrialRecord, ground_in: Callable[[Call, StudyFolder], tuple[Ground, Step | None]], *,
+    study: Study, winner: TrialRecord, ground_in: Callable[[Call, StudyFolder], tuple[Ground, Ensemble | None]], *,
     budget: str | float, knob: str | None, threads: int | None, stop: Any = None, abort: Any = None,
 ) -> Account:  # fmt: skip
     started = time.monotonic()
@@ -99,12 +96,13 @@ def _explained(
     )  # fmt: skip
     folder, clock = StudyFolder(study.out), call.budget
     with call.at_work():
-        ground, last = ground_in(call, folder)
+        ground, ensemble = ground_in(call, folder)
         purse = Purse(max(0.0, clock.left - SECONDS_TO_SAVE), None, winner.seconds, clock.is_told_to_end)
-        found = read(folder)
+        found, before = read(folder), Account.load(folder)
         ground = replace(ground, remedies=tuple(remedies(found, winner.config)))
-        account = Stage(ground, folder, purse, words_of_winner(winner), () if knob is None else (knob,), last).account()
-        save(folder, with_trials(found, account))
+        who, only = words_of_winner(winner, study.winner), () if knob is None else (knob,)
+        account = Stage(ground, folder, purse, who, only, ensemble, tries_orders=True).account()
+        save(folder, with_account(found, account, before=before))
         return account.about(knob)
 
 
@@ -135,7 +133,7 @@ def explained_run(
     with for_training(), lanes_in_threads(), TemporaryDirectory() as place:
         purse = Purse(max(0.0, clock.left - SECONDS_TO_SAVE), None, seconds, clock.is_told_to_end)
         account = Stage(ground, StudyFolder(Path(place)), purse, who, tuple(knobs)).account()
-    return Explanation(account, with_trials(run.findings, account))
+    return Explanation(account, with_account(run.findings, account))
 
 
 def kept_account(folder: StudyFolder, knob: str | None) -> Account:

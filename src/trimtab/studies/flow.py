@@ -14,14 +14,15 @@ from typing import Any, Protocol, TypeVar
 from trimtab.errors import StudyError
 from trimtab.findings.checked import joined
 from trimtab.findings.document import read, save
-from trimtab.findings.worth.account import Step
+from trimtab.findings.finding import Findings
 from trimtab.listeners.listeners import Listeners
 from trimtab.studies.call import Call
+from trimtab.studies.counterfactuals.ensemble import Ensemble
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.purse import FEWEST_TRAININGS, purse_of, time_to_explain
-from trimtab.studies.counterfactuals.stage import Stage, words_of_winner
+from trimtab.studies.counterfactuals.stage import Stage, looked_at, words_of_winner
 from trimtab.studies.study import Study
-from trimtab.studies.training_findings import findings_of_training, remedies, with_trials
+from trimtab.studies.training_findings import findings_of_training, remedies, with_account
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.metrics import Metric, greater_is_better
@@ -109,8 +110,8 @@ class Work(Protocol):
         """What the winner was trained on, so that it can be trained there again beside others."""
         ...
 
-    def last_step(self, winner: TrialRecord) -> Step | None:
-        """What the result is better by than the winner alone, where it is more than that."""
+    def ensemble(self, winner: TrialRecord) -> Ensemble | None:
+        """The result beside the winner alone, where it is more than that."""
         ...
 
 
@@ -164,20 +165,24 @@ def _written(call: Call, folder: StudyFolder, outcome: SearchResult) -> dict[str
 def _is_explained(
     subject: Subject, call: Call, winner: TrialRecord, trials: Sequence[TrialRecord], work: Work, folder: StudyFolder
 ) -> bool:
-    """Say what is wrong with the training of the winner, and measure what each of its choices was worth, where there is
-    time for that; whether there was any."""
-    if not call.is_lasting or winner.name in FITTED_BASELINES:
+    """Say what is wrong with the training of the winner, and measure what each of its choices was worth, or each of the
+    best network's where the winner is solved, where there is time for that; whether there was any."""
+    network = looked_at(winner, trials) if call.is_lasting else None
+    if network is None:
         return False
-    found = findings_of_training(folder, winner, subject.data, subject.metric)
-    save(folder, joined(read(folder), found))
+    is_winner, found = network is winner, Findings()
+    if is_winner:
+        found = findings_of_training(folder, winner, subject.data, subject.metric)
+        save(folder, joined(read(folder), found))
     tuned = sum(not record.name for record in trials)
-    purse = purse_of(call, each=winner.seconds, trials=tuned)
+    purse = purse_of(call, each=network.seconds, trials=tuned)
     if purse.left < FEWEST_TRAININGS:
         return False
     call.listeners.progress(Progress.of(EXPLAINING, call.budget, trials, winner, metric=subject.metric))
-    ground = replace(work.ground(winner), remedies=tuple(remedies(found, winner.config)))
-    account = Stage(ground, folder, purse, words_of_winner(winner), ensemble=work.last_step(winner)).account()
-    save(folder, with_trials(read(folder), account))
+    ground = replace(work.ground(network), remedies=tuple(remedies(found, network.config)))
+    ensemble = work.ensemble(winner) if is_winner else None
+    account = Stage(ground, folder, purse, words_of_winner(network, winner), ensemble=ensemble).account()
+    save(folder, with_account(read(folder), account))
     return True
 
 

@@ -13,9 +13,9 @@ from trimtab.errors import StudyError
 from trimtab.findings.data.seconds import seconds_for
 from trimtab.findings.document import keep_before, save
 from trimtab.findings.finding import Findings
-from trimtab.findings.worth.account import Step
 from trimtab.networks.examples import Examples
 from trimtab.studies.call import Call
+from trimtab.studies.counterfactuals.ensemble import Ensemble
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.grounds import ground_of_networks
 from trimtab.studies.flow import SearchResult, training_report
@@ -79,7 +79,7 @@ class NetworkWork:
     def ground(self, winner: TrialRecord) -> Ground:
         return ground_of_networks(self.subject, winner)
 
-    def last_step(self, winner: TrialRecord) -> Step | None:
+    def ensemble(self, winner: TrialRecord) -> Ensemble | None:
         return None
 
     def _reserve(self, lanes: int) -> None:

@@ -12,15 +12,15 @@ from trimtab.findings.data.before_training import before_training
 from trimtab.findings.data.seconds import seconds_for
 from trimtab.findings.document import keep_before, save
 from trimtab.findings.finding import Findings
-from trimtab.findings.worth.account import Step
 from trimtab.model.model import Model, build
 from trimtab.model.tensors import with_test_rows
 from trimtab.studies import choice
 from trimtab.studies.all_rows import AllRows
 from trimtab.studies.call import Call
 from trimtab.studies.choice import Chosen
+from trimtab.studies.counterfactuals.ensemble import Ensemble, ensemble_of_table
 from trimtab.studies.counterfactuals.ground import Ground
-from trimtab.studies.counterfactuals.grounds import ensemble_of_table, ground_of_table
+from trimtab.studies.counterfactuals.grounds import ground_of_table
 from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
@@ -161,7 +161,7 @@ class TableWork:
     def ground(self, winner: TrialRecord) -> Ground:
         return ground_of_table(self.subject, winner, self.call)
 
-    def last_step(self, winner: TrialRecord) -> Step | None:
+    def ensemble(self, winner: TrialRecord) -> Ensemble | None:
         return ensemble_of_table(self.subject, self.folder, winner, self._members)
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:

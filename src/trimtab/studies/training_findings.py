@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import polars
 
-from trimtab.findings.check import check
-from trimtab.findings.checked import of_most
+from trimtab.findings.check import check, ranked
+from trimtab.findings.checked import of_most, together
 from trimtab.findings.document import save_facts
 from trimtab.findings.finding import Effect, Finding, Findings, Trial
 from trimtab.findings.of_run import facts_of, record_of
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.worth.account import Account, Row
+from trimtab.findings.worth.amount import AMOUNT, amount_of
 from trimtab.findings.worth.intervals import BETTER, NOT_REACHED
 from trimtab.studies.counterfactuals.alternatives import Alternative, with_knobs
 from trimtab.studies.rebuilt_findings import curves_of
@@ -50,12 +51,18 @@ def remedies(findings: Findings, trained: Config) -> list[Alternative]:
     return made
 
 
-def with_trials(findings: Findings, account: Account) -> Findings:
-    """The findings with what came of their remedies: what was measured takes the place of what was estimated, and a
-    remedy that brought nothing makes little of what it was to mend."""
+def with_account(findings: Findings, account: Account, *, before: Account | None = None) -> Findings:
+    """The findings with what was measured beside the winner: what came of their remedies takes the place of what was
+    estimated, and a remedy that brought nothing makes little of what it was to mend; and what fewer rows came to, in
+    the place of what an account `before` had of that."""
     rows = {row.knob: row for row in account.reached}
-    found = [_tried(finding, rows.get(REMEDY.format(finding.id)), account) for finding in findings.found]
-    return replace(findings, found=tuple(found))
+    tried = [_tried(finding, rows.get(REMEDY.format(finding.id)), account) for finding in findings.found]
+    known, news = (together([] if each is None else [amount_of(each)]) for each in (before, account))
+    return Findings(
+        tuple(ranked([*(each for each in tried if each.id != AMOUNT), *news.found])),
+        (*(each for each in findings.healthy if each not in known.healthy), *news.healthy),
+        (*(each for each in findings.not_checked if each.id != AMOUNT), *news.not_checked),
+    )
 
 
 def _tried(finding: Finding, row: Row | None, account: Account) -> Finding:

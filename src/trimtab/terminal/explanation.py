@@ -48,8 +48,9 @@ def print_explanation(console: Console, explanation: Explained, *, everything: b
     _print_path(console, account)
     _print_rows(console, account, None if everything else SHOWN)
     _print_stopping(console, account)
-    for text in words.worth_in_words(account):
-        say(console, text)
+    for text in (*words.worth_in_words(account), words.amount_in_words(account)):
+        if text:
+            say(console, text)
     if explanation.findings.found:
         console.print()
         print_findings(console, explanation.findings, what="this study", most=None if everything else MOST_SHOWN)
@@ -97,7 +98,7 @@ def _print_rows(console: Console, account: Account, most: int | None) -> None:
     reach = reach_of(rows)
     table = [
         [
-            "its rate" if row.knob == words.AT_WINNERS_RATE else row.knob, _value(row), _figure(row.difference),
+            "its rate" if row.knob == words.AT_WINNERS_RATE else row.knob, words.instead(row), _figure(row.difference),
             _ends(row.low, row.high), "" if row.difference is None else words.per_cent(account, row.difference),
             row.verdict, whiskers(row, reach),
         ]
@@ -113,7 +114,11 @@ def _print_rows(console: Console, account: Account, most: int | None) -> None:
 def _print_path(console: Console, account: Account) -> None:
     if not account.path:
         return
-    say(console, f"From a careful beginner's network to the result, one choice after the other ({account.metric})")
+    say(
+        console,
+        f"From a careful beginner's network to the result, one choice after the other ({account.metric}); "
+        f"{_order_in_words(account)}",
+    )
     rows = [[number(account.path[0].score), "the default MLP", "", ""]]
     for step in account.path[1:]:
         change = None if step.gain is None else -step.gain
@@ -126,6 +131,16 @@ def _print_path(console: Console, account: Account) -> None:
     console.print()
 
 
+def _order_in_words(account: Account) -> str:
+    choices = sum(step.knob not in ("beginner", words.ENSEMBLE) for step in account.path)
+    if account.best_steps >= choices:
+        return "each is the best of all that were left, tried one by one"
+    behind = "what gains most alone comes first"
+    if account.best_steps > 1:
+        behind = f"the first {account.best_steps} are each the best of all that were left, tried one by one"
+    return behind
+
+
 def _print_stopping(console: Console, account: Account) -> None:
     if not account.stopping:
         return
@@ -134,11 +149,6 @@ def _print_stopping(console: Console, account: Account) -> None:
     headings = ["rule", "epochs spent", "epoch kept", account.metric or "validation loss"]
     console.print(table_in_text(headings, rows, console.width, right={1, 2, 3}), soft_wrap=True)
     console.print()
-
-
-def _value(row: Row) -> str:
-    text = words.figure(row.value) if isinstance(row.value, float) else str(row.value)
-    return text if row.rate is None else f"{text} (lr {words.figure(row.rate)})"
 
 
 def _figure(value: float | None) -> str:

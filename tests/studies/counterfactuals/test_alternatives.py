@@ -34,7 +34,7 @@ def changed(alternative, config):
 
 def test_each_differs_from_the_winner_in_its_knob_alone():
     for each in alternatives_of(winner(), OF_TABLE):
-        if each.rows == "half":
+        if each.rows != "all" or each.preparation:
             assert each.config == winner()
             continue
         expected = {"optimizer"} if each.knob == AT_WINNERS_RATE else {each.knob}
@@ -68,9 +68,11 @@ def test_a_change_says_how_to_train_so():
 def test_one_value_of_each_knob_comes_first():
     first = []
     for each in alternatives_of(winner(), OF_TABLE):
-        if each.knob in first:
+        # Half of the rows and a quarter go together.
+        if each.knob in first and each.knob != "rows":
             break
         first.append(each.knob)
+    first = list(dict.fromkeys(first))
     assert len(first) == len({each.knob for each in alternatives_of(winner(), OF_TABLE)})
     assert first[:4] == ["loss", "optimizer", "lr", "epochs"]
 

@@ -13,18 +13,21 @@ import trimtab as tt
 from trimtab.errors import OptionError, StudyError
 from trimtab.findings.worth import intervals
 from trimtab.findings.worth.account import Account
+from trimtab.findings.worth.intervals import OnRows
 from trimtab.listeners.listeners import Listeners
 from trimtab.machine import lanes_in_threads
 from trimtab.studies.call import Call
+from trimtab.studies.counterfactuals.ensemble import Ensemble, ensemble_of_table
 from trimtab.studies.counterfactuals.ground import MOST_OF_FOLDS
-from trimtab.studies.counterfactuals.grounds import ensemble_of_table, ground_of_table
+from trimtab.studies.counterfactuals.grounds import ground_of_table
 from trimtab.studies.counterfactuals.paired_runs import PairedRuns
 from trimtab.studies.counterfactuals.purse import Purse
 from trimtab.studies.counterfactuals.run_book import RunBook
 from trimtab.studies.counterfactuals.stage import Stage, words_of_winner
-from trimtab.studies.counterfactuals.walking import Walking
+from trimtab.studies.counterfactuals.walking import Walking, key_of_way
 from trimtab.studies.request import TableOptions
 from trimtab.studies.table_subject import TableSubject
+from trimtab.studies.table_work import TableWork
 from trimtab.tuning.folder import StudyFolder
 
 KNOBS = {"epochs": 4, "width": 8, "depth": 1, "batch_size": 32, "inputs": "scaled", "optimizer": "adam"}
@@ -69,7 +72,9 @@ def ground_of(study):
 def stage(study, purse, **options):
     ground, winner, last = ground_of(study)
     with lanes_in_threads():
-        return Stage(ground, StudyFolder(study.out), purse, words_of_winner(winner), ensemble=last, **options).account()
+        return Stage(
+            ground, StudyFolder(study.out), purse, words_of_winner(winner, winner), ensemble=last, **options
+        ).account()
 
 
 def test_runs_come_in_pairs_and_give_the_figures_that_are_shown(study):
@@ -140,7 +145,7 @@ def test_a_later_call_knows_rows_as_well_as_the_first(study, monkeypatch):
         ground = replace(ground, data=replace(ground.data, folds=ground.data.folds[:1]), redrawn=lambda seed: None)
         with lanes_in_threads():
             purse = Purse(None, 14.0)
-            return Stage(ground, StudyFolder(study.out), purse, words_of_winner(winner), only).account()
+            return Stage(ground, StudyFolder(study.out), purse, words_of_winner(winner, winner), only).account()
 
     looked_at = []
     known = intervals.row_variance_of
@@ -179,8 +184,8 @@ def test_the_path_adds_up(study):
     ground, winner, last = ground_of(study)
     ground = replace(ground, beginner=replace(ground.beginner, epochs=4, network=winner.config.network))
     runs, book = PairedRuns(ground, lambda: False), RunBook(ground)
-    walking = Walking(ground, runs, book, Purse(None, 1e9), last)
-    account = walking.walked(Account(words_of_winner(winner), "rmse", False))
+    walking = Walking(ground, runs, book, Purse(None, 1e9), lambda account: account, last)
+    account = walking.walked(Account(words_of_winner(winner, winner), "rmse", False))
     runs.close()
     path = account.path
     assert path[0].knob == "beginner"
@@ -188,8 +193,95 @@ def test_the_path_adds_up(study):
     falls = sum(step.gain for step in path[1:])
     assert path[0].score - falls == pytest.approx(path[-1].score)
     # Its order is that of other seeds than those that tell it.
-    seeds = book.frame().filter(polars.col("stage") == "path").group_by(polars.col("knob").str.contains("alone"))
-    assert [set(part["seed"]) for _, part in sorted(seeds)] == [{1001, 1002}, {1000}]
+    frame = book.frame().filter(polars.col("stage") == "path")
+    whole = {step.knob for step in path if step.knob not in ("beginner", "ensemble")}
+    told = frame.filter(polars.col("knob") == ", ".join(sorted(whole)))
+    assert set(told["seed"]) == {1001, 1002}
+    assert set(frame.filter(polars.col("knob").is_in(list(whole)))["seed"]) == {1000, 1001, 1002}
+
+
+def test_each_step_of_the_path_is_the_best_of_all_that_were_left(study):
+    ground, winner, last = ground_of(study)
+    ground = replace(ground, beginner=replace(ground.beginner, epochs=4, network=winner.config.network))
+    runs, book = PairedRuns(ground, lambda: False), RunBook(ground)
+    kept = []
+    walking = Walking(ground, runs, book, Purse(None, 1e9), lambda account: kept.append(1) or account, last)
+    first = walking.walked(Account(words_of_winner(winner, winner), "rmse", False))
+    account = walking.best_ordered(first)
+    assert first.best_steps == 1
+    names = [step.knob for step in account.path if step.knob not in ("beginner", "ensemble")]
+    assert account.best_steps == len(names)
+    by_knob = {step.knob: step for step in walking.steps}
+    order = [by_knob[name] for name in names]
+    for place in range(len(order) - 1):
+        tried = {step.knob: book.mean(key_of_way([*order[:place], step]), (0,)) for step in order[place:]}
+        assert min(tried, key=lambda name: tried[name]) == names[place]
+    assert account.path[0].score - sum(step.gain for step in account.path[1:]) == pytest.approx(account.path[-1].score)
+    before = len(book.frame())
+    assert walking.best_ordered(account) == account
+    assert len(book.frame()) == before, "what is known is not trained again"
+    # Half of nothing reaches nowhere.
+    walking.purse = Purse(None, 0.0)
+    walking.book = RunBook(ground)
+    assert walking.best_ordered(replace(first, best_steps=0)).path == first.path
+    runs.close()
+
+
+def test_fewer_rows_are_a_learning_curve_of_nested_rows(study):
+    ground, _, _ = ground_of(study)
+    folds = ground.laid_out.folds
+    for repetition in (0, 1):
+        whole, half, quarter = (
+            set(folds[ground.fold(repetition, 2, rows)].train.tolist()) for rows in ("all", "half", "quarter")
+        )
+        assert quarter < half < whole
+        assert len(quarter) == pytest.approx(len(whole) / 4, abs=1)
+    account = stage(study, Purse(None, 12.0), only=("rows",))
+    curve = account.learning
+    assert curve.rows[2] == pytest.approx(2 * curve.rows[1], abs=2) == pytest.approx(4 * curve.rows[0], abs=4)
+    assert len(curve.errors) == next(row.pairs for row in account.reached if row.value == "quarter")
+    runs = polars.read_parquet(study.out / "counterfactuals.parquet").filter(polars.col("value") == "half")
+    assert [line[1] for line in curve.errors] == runs.sort("seed", "fold")["error"].to_list()[: len(curve.errors)]
+    assert Account.load(StudyFolder(study.out)).learning == curve
+
+
+def test_what_more_rows_would_bring_is_a_finding_of_the_study(study):
+    explanation = study.explain("rows", budget="1h", threads=1)
+    assert "How many rows" in str(explanation)
+    found = tt.load(study.out).findings
+    is_said = [each for each in found.healthy if each.startswith("Twice the rows")]
+    assert len(is_said) + sum(each.id == "too_little_data" for each in found) == 1
+    assert not any(each.id == "too_little_data" for each in found.not_checked)
+    again = study.explain("rows", budget="1h", threads=1).findings
+    assert sum("Twice the rows" in each for each in again.healthy) == len(is_said)
+
+
+def test_rows_without_a_step_of_their_preparation(study):
+    ground, _, _ = ground_of(study)
+    plain, other = ground.data, ground.laid_out_otherwise("inputs unscaled")
+    table = polars.read_csv(study_data(study))
+    names = ("a", "b", "c")
+    assert numpy.isin(other.inputs[0].numpy(), table.select(names).to_numpy().astype("float32")).all()
+    assert (other.targets == plain.targets).all()
+    units = ground.laid_out_otherwise("target unscaled")
+    rows = plain.folds[0].validation
+    assert numpy.allclose(units.truth(rows), plain.truth(rows), rtol=1e-6)
+    assert units.targets.std() != pytest.approx(float(plain.targets.std()), rel=0.01)
+    account = stage(study, Purse(None, 12.0), only=("preparation",))
+    assert {row.value for row in account.reached} == {"inputs unscaled", "target unscaled"}
+
+
+def test_the_ensemble_is_compared_with_its_best_network(study):
+    ground, winner, _ = ground_of(study)
+    ensemble = Ensemble(3, OnRows(0.2, 0.01**2, 100))
+    with lanes_in_threads():
+        who = words_of_winner(winner, winner)
+        told = Stage(ground, StudyFolder(study.out), Purse(None, 6.0), who, ensemble=ensemble).account()
+    row = next(row for row in told.reached if row.knob == "ensemble")
+    assert (row.value, row.difference, row.verdict, row.pairs) == ("single network", 0.2, "worse", 100)
+    # Its interval is as wide as all others taken together ask for.
+    assert row.high - row.low > 2 * 2.5 * 0.01
+    assert row.looks == 1
 
 
 def test_who_is_stopped_keeps_what_was_finished(study):
@@ -269,6 +361,24 @@ def test_where_the_winner_is_solved_its_best_network_is_looked_at(study):
     account = solved.explain("lr", budget="5s", threads=1).account
     looked_at = {record.number: record for record in study.trials}[account.winner["trial"]]
     assert looked_at.name not in ("mean", "linear")
+
+
+def test_where_the_winner_is_solved_a_fit_says_so(table, tmp_path, monkeypatch):
+    found = TableWork.outcome
+
+    def solved(work, trials, unscored):
+        linear = next(record for record in trials if record.name == "linear")
+        return replace(found(work, trials, unscored), winner=linear)
+
+    monkeypatch.setattr(TableWork, "outcome", solved)
+    study = tt.tune(
+        table, "y", trials=12, threads=1, out=tmp_path / "study", counterfactuals="50%", quiet=True, **KNOBS
+    )
+    assert study.winner.name == "linear"
+    assert study.worth[0].startswith("The winner is a linear model")
+    looked_at = Account.load(StudyFolder(study.out)).winner["trial"]
+    networks = [each for each in study.trials if each.name not in ("mean", "linear")]
+    assert looked_at == min(networks, key=lambda each: each.error).number
 
 
 def test_a_run_of_its_own_is_explained():

@@ -29,12 +29,16 @@ class Extrapolation:
     high: float
 
 
-def extrapolated(rows: Sequence[int], errors: ArrayLike, *, seed: int = 0) -> Extrapolation | None:
+def extrapolated(
+    rows: Sequence[int], errors: ArrayLike, *, overlap: float = 0.0, seed: int = 0
+) -> Extrapolation | None:
     """The gain of twice the most rows, by a power law through the errors float [pairs, sizes] of networks trained on
     `rows` [sizes] rows, a line for each fold and seed; None where there are fewer than two lines.
 
     The error is a floor and a power of the rows; for each exponent that is usual the other two follow by weighted least
-    squares, exponents are weighted by how well they fit, and the gain is drawn from what remains open.
+    squares, exponents are weighted by how well they fit, and the gain is drawn from what remains open. Where training
+    parts overlap, `overlap` is the rows that judge for each that trains: the variance of a mean over n lines is
+    (1/n + `overlap`) times that of one [Nadeau and Bengio 2003].
     """
     lines = numpy.asarray(errors, dtype=numpy.float64)
     lines = lines[numpy.isfinite(lines).all(axis=1)]
@@ -43,7 +47,7 @@ def extrapolated(rows: Sequence[int], errors: ArrayLike, *, seed: int = 0) -> Ex
     sizes = numpy.asarray(rows, dtype=numpy.float64)
     order = numpy.argsort(sizes)
     sizes, lines = sizes[order], lines[:, order]
-    mean, spread = lines.mean(0), _covariance(lines)
+    mean, spread = lines.mean(0), _covariance(lines, overlap)
     generator = numpy.random.default_rng(seed)
     gains, weights = [], []
     for exponent in EXPONENTS:
@@ -65,21 +69,23 @@ def extrapolated(rows: Sequence[int], errors: ArrayLike, *, seed: int = 0) -> Ex
     return Extrapolation(float(middle), float(low), float(high))
 
 
-def _covariance(lines: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
+def _covariance(lines: NDArray[numpy.float64], overlap: float) -> NDArray[numpy.float64]:
     """Of the mean over lines; few lines say little of how sizes go together, so half of it is taken as none
     [Ledoit and Wolf 2004], and what is known exactly is known to a millionth."""
-    covariance = numpy.cov(lines, rowvar=False) / len(lines)
+    covariance = numpy.cov(lines, rowvar=False) * (1 / len(lines) + overlap)
     diagonal = numpy.diag(numpy.diag(covariance) + (1e-6 * lines.mean()) ** 2)
     return 0.5 * covariance + 0.5 * diagonal
 
 
-def too_little_data(rows: Sequence[int], errors: ArrayLike, *, metric: str, seed: int = 0) -> Checked:
+def too_little_data(
+    rows: Sequence[int], errors: ArrayLike, *, metric: str, overlap: float = 0.0, seed: int = 0
+) -> Checked:
     """Twice the rows would gain more than 5 % of the error, and the gain is beyond noise.
 
     Rule: see `extrapolated`; a finding is made where the middle of the gain is at least 5 % and its 95 % interval
     leaves 0 out. `errors` float [pairs, sizes] are lower for better.
     """
-    found = extrapolated(rows, errors, seed=seed) if len(rows) >= 3 else None
+    found = extrapolated(rows, errors, overlap=overlap, seed=seed) if len(rows) >= 3 else None
     if found is None:
         return NotChecked("too_little_data", "a learning curve needs networks trained on three sizes, twice each")
     most = max(rows)

@@ -16,16 +16,23 @@ from trimtab.findings.worth.intervals import NOT_REACHED, Difference, Verdict
 from trimtab.tuning.folder import StudyFolder
 
 PART = "counterfactuals"
-# What is no knob by itself: another optimizer with the rate that was the winner's, and fewer rows to train on.
+# What is no knob by itself: another optimizer with the rate that was the winner's; fewer rows to train on; rows without
+# a step of their preparation; and one network where the result is a mean of several.
 AT_WINNERS_RATE = "optimizer at the winner's rate"
-HALF_OF_THE_ROWS = "half"
+ROWS, HALF_OF_THE_ROWS, QUARTER_OF_THE_ROWS = "rows", "half", "quarter"
+PREPARATION, INPUTS_UNSCALED, TARGET_UNSCALED = "preparation", "inputs unscaled", "target unscaled"
+ENSEMBLE, SINGLE = "ensemble", "single network"
+# Kept with a comparison for later calls, and shown to nobody.
+_NOT_SHOWN = ("rate", "looks", "change", "row_variance", "is_open")
 
 
 @dataclass(frozen=True)
 class Row:
     """One alternative beside the winner: its error less the winner's (above 0: it is worse), the ends of the interval,
-    None where there are none, and from how many pairs of runs; `rate` is the learning rate that was found for it, and
-    `looks` are the calls that have looked at it; `change` are the knobs as they would be given to train so."""
+    None where there are none, and from how many pairs of runs (of the ensemble: of rows); `rate` is the learning rate
+    that was found for it, `looks` are the calls that have looked at it, and the last one has not ended where it
+    `is_open`; `change` are the knobs as they would be given to train so, and `row_variance` is how the difference
+    varies over rows, where one part of them judges."""
 
     knob: str
     value: Any
@@ -37,6 +44,8 @@ class Row:
     rate: float | None = None
     looks: int = 0
     change: Mapping[str, Any] = field(default_factory=dict)
+    row_variance: float | None = None
+    is_open: bool = False
 
     @property
     def name(self) -> str:
@@ -53,7 +62,7 @@ class Row:
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name not in ("rate", "looks", "change")}
+        return {name: value for name, value in asdict(self).items() if name not in _NOT_SHOWN}
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,20 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class LearningCurve:
+    """Errors of the winner trained on so many `rows`: `errors` has a line for each fold and seed, with a number for
+    each of the sizes; `overlap` are the rows that judge for each that trains, where folds overlap, else 0."""
+
+    rows: tuple[int, ...]
+    errors: tuple[tuple[float, ...], ...]
+    overlap: float = 0.0
+
+    @classmethod
+    def of_json(cls, document: Mapping[str, Any]) -> "LearningCurve":
+        return cls(tuple(document["rows"]), tuple(map(tuple, document["errors"])), document["overlap"])
+
+
+@dataclass(frozen=True)
 class Account:
     """All of it.
 
@@ -94,7 +117,9 @@ class Account:
         winner: the config's trial, words, score and what it is in JSON.
         metric: what scores are, "" for the validation loss; `greater_is_better` its direction.
         rows: the comparisons, those that were not reached behind the others.
-        path: the way from the beginner's network; empty where it was not walked.
+        path: the way from the beginner's network; empty where it was not walked. Of its steps the first `best_steps`
+            are each the best of all that were left, tried one by one.
+        learning: what fewer rows come to; None where that was not reached.
         stopping: what stopping rules would have done; empty where that was not looked at.
         looks: how many calls have trained some of it; `path_look` is the one that walked the path.
         rates: the learning rates that were found for other optimizers, by name.
@@ -107,8 +132,10 @@ class Account:
     rows: tuple[Row, ...] = ()
     path: tuple[Step, ...] = ()
     stopping: tuple[Stop, ...] = ()
+    learning: LearningCurve | None = None
     looks: int = 0
     path_look: int = 0
+    best_steps: int = 0
     rates: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -125,7 +152,8 @@ class Account:
         if knob is None:
             return self
         rows = tuple(row for row in self.rows if row.knob == knob)
-        return replace(self, rows=rows, path=(), stopping=self.stopping if knob == "epochs" else ())
+        stopping, learning = self.stopping if knob == "epochs" else (), self.learning if knob == ROWS else None
+        return replace(self, rows=rows, path=(), stopping=stopping, learning=learning)
 
     def shown(self, error: float) -> float:
         """The figure users read."""
@@ -154,7 +182,8 @@ class Account:
             return None
         parts = {"rows": Row, "path": Step, "stopping": Stop}
         several = {name: tuple(kind(**each) for each in kept[name]) for name, kind in parts.items()}
-        return cls(**{**kept, **several})
+        learning = kept.get("learning")
+        return cls(**{**kept, **several, "learning": None if learning is None else LearningCurve.of_json(learning)})
 
 
 def ranked(rows: Iterable[Row]) -> tuple[Row, ...]:

@@ -50,6 +50,11 @@ class Difference:
             return WORSE
         return BETTER if self.high < 0 else WORSE if self.low > 0 else ALIKE
 
+    @property
+    def reversed(self) -> "Difference":
+        """By how much the winner's error is larger."""
+        return Difference(-self.value, -self.high, -self.low, self.pairs)
+
 
 @dataclass(frozen=True)
 class Paired:
@@ -85,6 +90,23 @@ class Paired:
     def variance(self) -> float:
         """Of one difference, over runs."""
         return float(self.values.var(ddof=1)) if self.freedom else math.nan
+
+
+@dataclass(frozen=True)
+class OnRows:
+    """By how much an error is larger than another on the same rows, where nothing is trained again: the variance of
+    that over so many units of rows."""
+
+    value: float
+    variance: float
+    units: int
+
+    def difference(self, level: float) -> Difference:
+        """With an interval that may miss with a chance of `level`."""
+        if not (math.isfinite(self.variance) and self.units > 1):
+            return Difference(self.value, -math.inf, math.inf, self.units)
+        half = float(special.stdtrit(self.units - 1, 1 - level / 2) * math.sqrt(self.variance))
+        return Difference(self.value, self.value - half, self.value + half, self.units)
 
 
 @dataclass(frozen=True)

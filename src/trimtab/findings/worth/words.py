@@ -2,7 +2,21 @@
 
 from collections.abc import Sequence
 
-from trimtab.findings.worth.account import AT_WINNERS_RATE, HALF_OF_THE_ROWS, Account, Row, Stop
+from trimtab.findings.worth.account import (
+    AT_WINNERS_RATE,
+    ENSEMBLE,
+    HALF_OF_THE_ROWS,
+    INPUTS_UNSCALED,
+    PREPARATION,
+    QUARTER_OF_THE_ROWS,
+    ROWS,
+    SINGLE,
+    TARGET_UNSCALED,
+    Account,
+    Row,
+    Stop,
+)
+from trimtab.findings.worth.amount import gain_of_more, measure
 from trimtab.findings.worth.intervals import ALIKE, BETTER, WORSE
 from trimtab.knobs.effects import flag
 from trimtab.knobs.table import KNOBS
@@ -13,22 +27,34 @@ from trimtab.tuning.words import figure
 HINDSIGHT = "best of hindsight"
 
 
+_PARTS_OF_ROWS = {HALF_OF_THE_ROWS: "half", QUARTER_OF_THE_ROWS: "a quarter"}
+_UNPREPARED = {INPUTS_UNSCALED: "inputs as they stand in the table", TARGET_UNSCALED: "the target in its own units"}
+_NO_EMBEDDING = "scaled"
+
+
+def instead(row: Row) -> str:
+    """What a row of the table has instead of the winner's choice."""
+    text = _shown(row.value)
+    if row.knob == "inputs" and row.value == _NO_EMBEDDING:
+        return f"{text}, no embedding"
+    return text if row.rate is None else f"{text} (lr {figure(row.rate)})"
+
+
 def named(knob: str, value: object) -> str:
     """A choice as a sentence speaks of it: "the learning rate 0.01", "half of the rows"."""
     text = _shown(value)
-    if value == HALF_OF_THE_ROWS:
-        return "half of the rows"
+    if knob == ROWS:
+        return f"{_PARTS_OF_ROWS.get(text, text)} of the rows"
+    if knob == ENSEMBLE:
+        return "one network alone" if value == SINGLE else f"the ensemble of {text}"
+    if knob == PREPARATION:
+        return _UNPREPARED.get(text, text)
+    if knob == "inputs" and value == _NO_EMBEDDING:
+        return "inputs without periodic features"
     if knob == AT_WINNERS_RATE:
         return f"{text} at the same learning rate"
     title = KNOBS[knob].called if knob in KNOBS else knob
     return f"{title} {text}"
-
-
-def measure(account: Account) -> str:
-    """What differences are in: "rmse", "validation loss", or for what is better when greater "1 - accuracy"."""
-    if not account.metric:
-        return "validation loss"
-    return f"1 - {account.metric}" if account.greater_is_better else account.metric
 
 
 def by(account: Account, row: Row) -> str:
@@ -73,7 +99,7 @@ def mattered_most(account: Account) -> str:
     others = f"; {counted(len(surely) - 1, 'other choice is', 'other choices are')} surely worse too" * (
         len(surely) > 1
     )
-    return sentence(f"What mattered most: {named(worst.knob, worst.value)} costs {by(account, worst)}{others}")
+    return sentence(f"What mattered most: {named(worst.knob, worst.value)} would cost {by(account, worst)}{others}")
 
 
 def _how(row: Row) -> str:
@@ -129,6 +155,29 @@ def reach_in_words(account: Account) -> str:
     return sentence(text)
 
 
+def solved_in_words(account: Account) -> str:
+    """Who is looked at where the winner is solved; "" where it is trained."""
+    winner = account.winner.get("instead_of")
+    if not winner:
+        return ""
+    return sentence(f"The winner is {winner}, which is solved and not trained: this is about the best network instead")
+
+
+def amount_in_words(account: Account) -> str:
+    """What more rows would bring, in one sentence; "" where that is not known."""
+    curve, more = account.learning, gain_of_more(account)
+    if curve is None or more is None:
+        return ""
+    means = [sum(each) / len(each) for each in zip(*curve.errors, strict=True)]
+    steps = [f"{number(each)} with {counted(rows, 'row')}" for rows, each in zip(curve.rows, means, strict=True)]
+    gain, low, high = (f"{100 * each:.0f} %" for each in (more.gain, more.low, more.high))
+    return sentence(
+        f"How many rows: {measure(account)} is {listed(steps)} to train on; twice the most are expected to spare "
+        f"{gain} of the error [{low}, {high}]"
+    )
+
+
 def worth_in_words(account: Account) -> tuple[str, ...]:
-    """The three lines that end a fit."""
-    return tuple(text for text in (mattered_most(account), stopping_in_words(account), reach_in_words(account)) if text)
+    """The three lines that end a fit, behind a word on who is looked at where that is not the winner."""
+    lines = (solved_in_words, mattered_most, stopping_in_words, reach_in_words)
+    return tuple(text for line in lines if (text := line(account)))

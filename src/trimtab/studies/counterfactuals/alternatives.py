@@ -8,14 +8,23 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from trimtab.errors import TrimtabError
-from trimtab.findings.worth.account import AT_WINNERS_RATE, HALF_OF_THE_ROWS
+from trimtab.findings.worth.account import (
+    AT_WINNERS_RATE,
+    ENSEMBLE,
+    HALF_OF_THE_ROWS,
+    PREPARATION,
+    QUARTER_OF_THE_ROWS,
+    ROWS,
+)
 from trimtab.knobs.domains import Choice, Domain
 from trimtab.knobs.effects import is_read, parameter_of
 from trimtab.knobs.knob import CUSTOM, Task
 from trimtab.knobs.table import KNOBS, NETWORK_KNOBS, OPTIMIZERS, SCHEDULES, fields_of, losses_for, placed_in
 from trimtab.training.config import Config, Loss, Optimizer, Schedule
 
-Rows = Literal["all", "half"]
+# Of the rows that train, and their shares of them.
+Rows = Literal["all", "half", "quarter"]
+SHARES: dict[Rows, float] = {"all": 1.0, "half": 0.5, "quarter": 0.25}
 # What a rate is multiplied by, the most telling first.
 RATES = (3.0, 1 / 3, 10.0, 0.1)
 EPOCHS, BATCHES, WIDTHS, DECAYS = (0.5, 0.25, 2.0), (0.25, 4.0), (0.5, 2.0), (0.0, 10.0, 0.1)
@@ -26,10 +35,11 @@ OWN_RATES = (0.1, 1 / 3, 1.0, 3.0, 10.0)
 # What is tried where a winner has none of it (guesses: usual strengths).
 SOME_DROPOUT, SOME_DECAY, SOME_SMOOTHING = 0.2, 0.01, 0.1
 MOST_DROPOUT = 0.9
-# In which order knobs are looked at: one value of each, then the next values.
+# In which order knobs are looked at: one value of each, then the next values. Fewer rows cost less than anything else
+# and share the winner's compiled step.
 KNOBS_IN_ORDER = (
-    "loss", "optimizer", "lr", "epochs", "schedule", "width", "depth", "batch_size", "inputs", "activation", "dropout",
-    "weight_decay", "label_smoothing", "rows", AT_WINNERS_RATE,
+    "loss", "optimizer", "lr", "epochs", "schedule", ROWS, "width", "depth", "batch_size", "inputs", PREPARATION,
+    "activation", "dropout", "weight_decay", "label_smoothing", AT_WINNERS_RATE, ENSEMBLE,
 )  # fmt: skip
 
 
@@ -37,15 +47,17 @@ KNOBS_IN_ORDER = (
 class Alternative:
     """A config that differs from the winner's in one `knob`, and what it is there.
 
-    `rows`: whether it trains on all rows of a fold or on half of them. `rates` are learning rates of which the best is
-    to be found first, in the training parts: another optimizer would be judged by a rate that is not its own. `given`
-    are the knobs where the value is not simply that of one knob.
+    `rows`: whether it trains on all rows of a fold or on some of them; `preparation` is what is done otherwise with
+    their cells, "" where nothing is. `rates` are learning rates of which the best is to be found first, in the training
+    parts: another optimizer would be judged by a rate that is not its own. `given` are the knobs where the value is not
+    simply that of one knob.
     """
 
     knob: str
     value: Any
     config: Config
     rows: Rows = "all"
+    preparation: str = ""
     rates: tuple[float, ...] = ()
     place: int = 0
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -53,7 +65,7 @@ class Alternative:
     @property
     def change(self) -> Mapping[str, Any]:
         """The knobs as they would be given to train so; nothing where that is no matter of knobs."""
-        if self.given or self.rows != "all":
+        if self.given or self.rows != "all" or self.preparation:
             return self.given
         knob = "optimizer" if self.knob == AT_WINNERS_RATE else self.knob
         return {knob: self.value}
@@ -70,7 +82,8 @@ class Variable:
 
     `constants` are the numbers that an optimizer has here, `lr` being its typical rate; `domains` the values that knobs
     of the caller's own networks may have; `has_dropout`: whether the rate of dropout is a knob; `has_losses`: whether
-    the loss is one of the table of knobs; `is_table`: whether the network is the one of tables.
+    the loss is one of the table of knobs; `is_table`: whether the network is the one of tables; `preparations`: in
+    which other ways its rows can be prepared.
     """
 
     task: Task
@@ -80,13 +93,16 @@ class Variable:
     has_dropout: bool = True
     has_losses: bool = True
     losses: tuple[str, ...] = ()
+    preparations: tuple[str, ...] = ()
 
 
 def alternatives_of(winner: Config, variable: Variable, only: Collection[str] = ()) -> list[Alternative]:
     """All there are, or those of the knobs `only`, in the order in which they are to be trained: one of each first."""
     found = [
-        replace(each, place=place) for knob in _BY_KNOB for place, each in enumerate(_BY_KNOB[knob](winner, variable))
-    ]
+        # Half of the rows and a quarter are one learning curve: neither says much alone.
+        replace(each, place=0 if knob == ROWS else place)
+        for knob in _BY_KNOB for place, each in enumerate(_BY_KNOB[knob](winner, variable))
+    ]  # fmt: skip
     found += _of_own_networks(winner, variable)
     asked = {*only, AT_WINNERS_RATE} if "optimizer" in only else {*only}
     chosen = [each for each in found if not asked or each.knob in asked]
@@ -229,8 +245,15 @@ def _smoothings(winner: Config, variable: Variable) -> list[Alternative]:
     return [_with_value(winner, "label_smoothing", value)]
 
 
-def _half_of_the_rows(winner: Config, variable: Variable) -> list[Alternative]:
-    return [Alternative("rows", HALF_OF_THE_ROWS, winner, rows="half")]
+def _fewer_rows(winner: Config, variable: Variable) -> list[Alternative]:
+    return [
+        Alternative(ROWS, HALF_OF_THE_ROWS, winner, rows="half"),
+        Alternative(ROWS, QUARTER_OF_THE_ROWS, winner, rows="quarter"),
+    ]
+
+
+def _preparations(winner: Config, variable: Variable) -> list[Alternative]:
+    return [Alternative(PREPARATION, name, winner, preparation=name) for name in variable.preparations]
 
 
 def _widths(winner: Config, variable: Variable) -> list[Alternative]:
@@ -292,6 +315,6 @@ def rounded(value: float) -> float:
 _BY_KNOB: dict[str, Callable[[Config, Variable], list[Alternative]]] = {
     "loss": _losses, "optimizer": _optimizers, "lr": _rates, "epochs": _epochs, "schedule": _schedules,
     "width": _widths, "depth": _depths, "batch_size": _batch_sizes, "inputs": _inputs, "activation": _activations,
-    "dropout": _dropouts, "weight_decay": _decays, "label_smoothing": _smoothings, "rows": _half_of_the_rows,
-    AT_WINNERS_RATE: _optimizers_at_winners_rate,
+    "dropout": _dropouts, "weight_decay": _decays, "label_smoothing": _smoothings, ROWS: _fewer_rows,
+    PREPARATION: _preparations, AT_WINNERS_RATE: _optimizers_at_winners_rate,
 }  # fmt: skip

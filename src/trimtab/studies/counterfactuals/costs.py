@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trimtab.studies.counterfactuals.alternatives import Alternative, Rows
+from trimtab.studies.counterfactuals.alternatives import SHARES, Alternative, Rows
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.training.config import Config
 from trimtab.training.lanes.engine import Engine
@@ -17,8 +17,7 @@ class Costs:
     engine: Engine
 
     def of(self, config: Config, rows: Rows = "all") -> float:
-        share = 0.5 if rows == "half" else 1.0
-        return share * self._operations(config) / self._operations(self.ground.winner)
+        return SHARES[rows] * self._operations(config) / self._operations(self.ground.winner)
 
     def of_alternative(self, alternative: Alternative, repetitions: int) -> float:
         """Of so many repetitions, and of finding its rate where that has to be found."""

@@ -3,14 +3,14 @@
 Knows data, folds and engines; it knows no alternatives and decides nothing.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy
 import torch
 
-from trimtab.studies.counterfactuals.alternatives import Alternative, Rows, Variable, alternatives_of
+from trimtab.studies.counterfactuals.alternatives import SHARES, Alternative, Rows, Variable, alternatives_of
 from trimtab.training.config import Config
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes.engine import Engine
@@ -41,6 +41,7 @@ class Ground:
         engine_for: makes an engine over other folds of the same data.
         redrawn: the folds of a repetition, drawn anew by the study's rule; None where the split leaves no choice.
         units: int64 [rows], rows of one number are no evidence of their own; None where each is.
+        otherwise: the same rows, prepared in other ways, by what is done otherwise.
         remedies: configs that mend what was found about the winner, which are tried first.
         by_loss: whether the validation loss tells the best epoch all the same.
         seconds: what one training of the winner on all folds took.
@@ -57,6 +58,7 @@ class Ground:
     units: numpy.ndarray | None = None
     seconds: float = 0.0
     by_loss: bool = False
+    otherwise: Mapping[str, Callable[[], TrainingData]] = field(default_factory=dict)
     remedies: tuple[Alternative, ...] = ()
 
     @property
@@ -87,21 +89,30 @@ class Ground:
 
     @cached_property
     def laid_out(self) -> TrainingData:
-        """The data with the folds of all repetitions, those of half of the rows behind each, and those that tell rates
-        at the end."""
+        """The data with the folds of all repetitions, those of fewer rows behind each, and those that tell rates at the
+        end."""
         folds: list[Fold] = []
         for repetition in range(self._drawings):
             whole = self._folds_of(repetition)
-            folds += [*whole, *(self._halved(fold, repetition) for fold in whole)]
+            folds += [self._with_share(fold, share, repetition) for share in SHARES.values() for fold in whole]
         return replace(self.data, folds=(*folds, *self._inner()))
+
+    def laid_out_otherwise(self, preparation: str) -> TrainingData:
+        """The same folds of rows that are prepared in another way, of those that there are; "" is none of them."""
+        return replace(self.otherwise[preparation](), folds=self.laid_out.folds) if preparation else self.laid_out
 
     def fold(self, repetition: int, number: int, rows: Rows = "all") -> int:
         """The place of a fold among those laid out."""
         drawing = repetition if self._drawings > 1 else 0
-        return (2 * drawing + (rows == "half")) * self.folds + number
+        return (len(SHARES) * drawing + list(SHARES).index(rows)) * self.folds + number
+
+    def rows_trained(self, rows: Rows = "all") -> int:
+        """How many rows train in a fold, the mean over folds."""
+        folds = self.laid_out.folds
+        return round(float(numpy.mean([len(folds[self.fold(0, n, rows)].train) for n in range(self.folds)])))
 
     def folds_for_rates(self) -> range:
-        first = 2 * self._drawings * self.folds
+        first = len(SHARES) * self._drawings * self.folds
         return range(first, first + min(FOLDS_FOR_RATES, self.folds))
 
     def part(self, rows: torch.Tensor, share: float, salt: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -125,8 +136,9 @@ class Ground:
         assert drawn is not None
         return drawn
 
-    def _halved(self, fold: Fold, repetition: int) -> Fold:
-        return Fold(self.part(fold.train, 0.5, repetition)[0], fold.validation)
+    def _with_share(self, fold: Fold, share: float, repetition: int) -> Fold:
+        """The fold with a share of its training rows; the rows of a smaller share are among those of a larger one."""
+        return fold if share == 1 else Fold(self.part(fold.train, share, repetition)[0], fold.validation)
 
     def _inner(self) -> list[Fold]:
         parts = [self.part(fold.train, SHARE_FOR_RATES, place) for place, fold in enumerate(self._folds_of(0))]

@@ -3,13 +3,12 @@
 Knows subjects and folders; it trains nothing.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-import numpy
 import torch
 
-from trimtab.findings.worth.account import Step
+from trimtab.findings.worth.account import INPUTS_UNSCALED, TARGET_UNSCALED
 from trimtab.knobs.domains import Domain
 from trimtab.knobs.knob import CUSTOM
 from trimtab.knobs.table import LOGIT_LOSSES, losses_for
@@ -20,21 +19,19 @@ from trimtab.studies.counterfactuals.alternatives import Variable
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.network_subject import NetworkSubject
 from trimtab.studies.table_subject import TableSubject
+from trimtab.table.prepare import Prepared
 from trimtab.table.redrawing import redrawn
+from trimtab.table.unscaled import has_scaling, numbers_unscaled
 from trimtab.training.config import Config
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes.compilation import Compilation
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
 from trimtab.training.lanes.modules import Modules
-from trimtab.training.metrics import bootstrap_errors, middle
 from trimtab.training.programs.step import Features
 from trimtab.tuning.baselines import default_mlp_config
-from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.space import constants_of, defaults_of
 from trimtab.tuning.trial import TrialRecord
-
-ENSEMBLE = "ensemble"
 
 
 def ground_of_table(subject: TableSubject, winner: TrialRecord, call: Call) -> Ground:
@@ -55,34 +52,33 @@ def ground_of_table(subject: TableSubject, winner: TrialRecord, call: Call) -> G
             Fold(*(torch.as_tensor(part, dtype=torch.int64, device=data.device) for part in fold)) for fold in drawn
         ]
 
+    otherwise = prepared_otherwise(prepared, data)
     return Ground(
-        data, winner.config, subject.metric, subject.seed, Variable(task, constants_of, is_table=True),
-        engine_for, drawn_again,
+        data, winner.config, subject.metric, subject.seed,
+        Variable(task, constants_of, is_table=True, preparations=tuple(otherwise)), engine_for, drawn_again,
         beginner=default_mlp_config(task, rows=data.most_training_rows, epochs=subject.space.natural_epochs),
-        units=prepared.units, seconds=winner.seconds,
+        units=prepared.units, seconds=winner.seconds, otherwise=otherwise,
     )  # fmt: skip
 
 
-def ensemble_of_table(
-    subject: TableSubject, folder: StudyFolder, winner: TrialRecord, members: Sequence[Mapping[str, Any]]
-) -> Step | None:
-    """By how much the ensemble is better than the winner alone on the rows out of fold, which chose both; None where
-    the model is the winner."""
-    metric, data = subject.metric, subject.data
-    alone = folder.load_weights(winner.number)
-    kept = [(folder.load_weights(member["trial"]), member["share"]) for member in members]
-    if len(members) < 2 or alone is None or any(weights is None for weights, _ in kept):
-        return None
-    mixed = numpy.sum([share * weights.predictions.astype(numpy.float64) for weights, share in kept if weights], axis=0)
-    known = ~numpy.isnan(mixed).any(1) & ~numpy.isnan(alone.predictions).any(1)
-    rows = torch.from_numpy(numpy.flatnonzero(known)).to(data.device)
-    lanes = torch.from_numpy(numpy.stack([alone.predictions[known], mixed[known]]).astype(numpy.float64))
-    truth, weights = data.truth(rows).cpu(), data.weights[rows].cpu().double()
-    many = truth.expand(2, *truth.shape), weights.expand(2, -1)
-    error = metric.error(lanes, *many)
-    drawn = bootstrap_errors(metric, lanes, *many, seed=subject.seed, units=subject.prepared.units[known])
-    low, high = middle(drawn[0] - drawn[1])
-    return Step(ENSEMBLE, f"{len(members)} trials", 0.0, float(error[0] - error[1]), float(low), float(high))
+def prepared_otherwise(prepared: Prepared, data: TrainingData) -> dict[str, Callable[[], TrainingData]]:
+    """`data`, the tensors of a prepared table, without one step of its preparation: each where there is such a step."""
+    found: dict[str, Callable[[], TrainingData]] = {}
+    if has_scaling(prepared.encoder):
+        found[INPUTS_UNSCALED] = lambda: _with_inputs_unscaled(prepared, data)
+    if data.task == "regression":
+        found[TARGET_UNSCALED] = lambda: _with_target_unscaled(data)
+    return found
+
+
+def _with_inputs_unscaled(prepared: Prepared, data: TrainingData) -> TrainingData:
+    numbers = numbers_unscaled(prepared.encoder, prepared.development, prepared.numbers)
+    return replace(data, inputs=(torch.as_tensor(numbers, device=data.device), *data.inputs[1:]))
+
+
+def _with_target_unscaled(data: TrainingData) -> TrainingData:
+    targets = (data.targets.double() * data.scale + data.mean).to(data.targets.dtype)
+    return replace(data, targets=targets, mean=torch.zeros_like(data.mean), scale=torch.ones_like(data.scale))
 
 
 def ground_of_networks(subject: NetworkSubject, winner: TrialRecord) -> Ground:

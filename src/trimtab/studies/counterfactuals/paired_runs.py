@@ -13,6 +13,7 @@ from trimtab.studies.counterfactuals.alternatives import Alternative, Rows, with
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
+from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
 from trimtab.training.lanes.population import Structure
 from trimtab.training.lanes.widths import lanes_of_a_population
@@ -27,6 +28,7 @@ class Wanted:
     config: Config
     repetition: int
     rows: Rows = "all"
+    preparation: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,20 +52,25 @@ class PairedRuns:
 
     def __init__(self, ground: Ground, is_over: Callable[[], bool]) -> None:
         self.ground, self.is_over = ground, is_over
-        self.engine = ground.engine_for(ground.laid_out, Judging(ground.metric, by_loss=ground.by_loss))
-        self.engine.should_stop = is_over
+        self._engines: dict[str, Engine] = {}
+
+    @property
+    def engine(self) -> Engine:
+        """That of rows as the winner had them."""
+        return self._engine_of("")
 
     def train(self, wanted: Sequence[Wanted]) -> list[Trained]:
         """The runs of all that could be trained on every fold of its repetition; what was cut off is left out."""
-        ground, requests, meant = self.ground, [], {}
+        ground, meant = self.ground, {}
+        requests: dict[str, list[Request]] = {}
         for number, each in enumerate(wanted):
             for fold in range(ground.folds):
                 place = ground.fold(each.repetition, fold, each.rows)
                 request = Request(number, each.config, place, ground.seed_of(each.repetition))
-                requests.append(request)
+                requests.setdefault(each.preparation, []).append(request)
                 meant[number, place] = (each, fold)
         made: dict[int, list[Trained]] = {}
-        for record in self._run(requests):
+        for record in (record for name, some in requests.items() for record in self._run(some, name)):
             each, fold = meant[record.request.trial, record.request.fold]
             made.setdefault(record.request.trial, []).append(self._kept(each, fold, record))
         whole = [made[number] for number in sorted(made) if len(made[number]) == ground.folds]
@@ -95,9 +102,20 @@ class PairedRuns:
         return {name: chosen for name, (_, chosen) in found.items()}
 
     def close(self) -> None:
-        self.engine.close()
+        for engine in self._engines.values():
+            engine.close()
 
-    def _run(self, requests: Sequence[Request]) -> list[RunRecord]:
+    def _engine_of(self, preparation: str) -> Engine:
+        if preparation not in self._engines:
+            ground = self.ground
+            engine = ground.engine_for(
+                ground.laid_out_otherwise(preparation), Judging(ground.metric, by_loss=ground.by_loss)
+            )
+            engine.should_stop = self.is_over
+            self._engines[preparation] = engine
+        return self._engines[preparation]
+
+    def _run(self, requests: Sequence[Request], preparation: str = "") -> list[RunRecord]:
         """Every run that ended by itself; one structure after the other, as they are asked for."""
         records: list[RunRecord] = []
         alike: dict[Structure, list[Request]] = {}
@@ -106,12 +124,11 @@ class PairedRuns:
         for structure, group in alike.items():
             if self.is_over():
                 break
-            records += self._run_alike(structure, group)
+            records += self._run_alike(self._engine_of(preparation), structure, group)
         return records
 
-    def _run_alike(self, structure: Structure, requests: list[Request]) -> list[RunRecord]:
+    def _run_alike(self, engine: Engine, structure: Structure, requests: list[Request]) -> list[RunRecord]:
         """Those of one structure, as many at once as a search would have."""
-        engine = self.engine
         lanes = lanes_of_a_population(engine.program(structure.network), structure, self.ground.data, engine.threads)
         return engine.whole_runs(engine.population(structure, lanes), requests)
 

@@ -3,7 +3,7 @@
 Knows names, errors and folds; it trains nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ WINNER = Key(COUNTERFACTUAL, "winner", "")
 @dataclass
 class RunBook:
     """All runs on `ground`; where all of them are judged by the same rows, with the variances over rows of the
-    differences to the winner, by alternative."""
+    differences to the winner, by alternative, and what those of this call predict."""
 
     ground: Ground
     _records: dict[tuple[Key, int, int], dict[str, Any]] = field(default_factory=dict)
@@ -48,14 +48,18 @@ class RunBook:
     _errors: dict[Key, dict[tuple[int, int], float]] = field(default_factory=dict)
     _predictions: dict[tuple[Key, int], numpy.ndarray] = field(default_factory=dict)
 
-    def remember(self, runs: polars.DataFrame, curves: polars.DataFrame) -> None:
-        """The runs of earlier calls, with their curves."""
+    def remember(self, runs: polars.DataFrame, curves: polars.DataFrame, variances: Mapping[Key, float]) -> None:
+        """The runs of earlier calls, with their curves and variances; curves of runs that are not there were written
+        just before a call was killed."""
         for record in runs.iter_rows(named=True):
             self._add(record)
+        self._variances |= variances
         if curves.is_empty():
             return
         for named, rows in curves.group_by(*Key._fields, "seed", "fold", maintain_order=True):
-            self._curves[Key(*named[:3]), *named[3:]] = rows
+            place = (Key(*named[:3]), *named[3:])
+            if place in self._records:
+                self._curves[place] = rows
 
     def add(self, runs: Sequence[Trained], of: Mapping[str, Key]) -> None:
         """Runs that have just ended, by what they are called."""
@@ -78,15 +82,23 @@ class RunBook:
         return polars.concat(list(self._curves.values())) if self._curves else polars.DataFrame()
 
     def has(self, key: Key, repetition: int) -> bool:
-        """Whether every fold of the repetition was trained. Where others are compared with the winner by rows, what it
-        predicted has to be at hand too: of earlier calls nothing is, and it trains again."""
+        """Whether every fold of the repetition was trained."""
         known = self._errors.get(key, {})
-        if key == WINNER and self._by_rows is not None and (key, repetition) not in self._predictions:
-            return False
         return all((repetition, fold) in known for fold in range(self.ground.folds))
 
-    def has_all(self, keys: Iterable[Key], repetitions: Sequence[int]) -> bool:
-        return all(self.has(key, repetition) for key in keys for repetition in repetitions)
+    def has_rows(self, key: Key, repetition: int) -> bool:
+        """The same, and where others are compared with it by rows, whether what it predicted is at hand too: of earlier
+        calls nothing is, and it trains again."""
+        return self.has(key, repetition) and (self._by_rows is None or (key, repetition) in self._predictions)
+
+    def variance(self, key: Key) -> float | None:
+        """How the difference to the winner varies over rows; None where that is not known, or tells nothing."""
+        return self._variances.get(key)
+
+    def errors(self, keys: Sequence[Key]) -> list[tuple[float, ...]]:
+        """The errors of several configs in all repetitions and folds that each of them has: a line for each pair."""
+        whole = self._whole(None, *keys)
+        return [tuple(line) for line in numpy.stack([self._table(key, whole).ravel() for key in keys], axis=1).tolist()]
 
     def mean(self, key: Key, repetitions: Sequence[int] | None = None) -> float:
         """The mean error over folds and those repetitions that are whole."""
@@ -99,7 +111,8 @@ class RunBook:
         if self.ground.folds > 1:
             return Paired.over_folds(values, self.ground.judged_per_trained)
         units = len(self.ground.data.folds[0].validation)
-        return Paired.over_rows(values, self._variances.get(other, 0.0), units)
+        variance = self._variances.get(other) if base == WINNER else self._variance(base, other)
+        return Paired.over_rows(values, variance or 0.0, units)
 
     def _whole(self, repetitions: Sequence[int] | None, *keys: Key) -> list[int]:
         """Those repetitions of which each has every fold; of all where none are named."""
@@ -125,17 +138,22 @@ class RunBook:
         return self.ground.metric if self.ground.folds == 1 else None
 
     def _vary(self, key: Key) -> None:
-        """Note how the differences to the winner vary over rows, from all predictions that are at hand."""
+        """Note how the differences to the winner vary over rows, where that can be told."""
+        variance = None if key == WINNER else self._variance(WINNER, key)
+        if variance is not None:
+            self._variances[key] = variance
+
+    def _variance(self, base: Key, other: Key) -> float | None:
+        """How the differences of two configs vary over rows, from all predictions that are at hand; None where there
+        are none of both, or rows tell nothing."""
         ground = self.ground
-        both = [r for r in range(ground.most_repetitions) if {(key, r), (WINNER, r)} <= self._predictions.keys()]
-        if key == WINNER or (metric := self._by_rows) is None or not both:
-            return
+        both = [r for r in range(ground.most_repetitions) if {(base, r), (other, r)} <= self._predictions.keys()]
+        if (metric := self._by_rows) is None or not both:
+            return None
         truth, weights, places = judged_rows(ground.data)
         units = None if ground.units is None else ground.units[places]
-        ours, theirs = ([self._predictions[each, r] for r in both] for each in (WINNER, key))
-        self._variances[key] = intervals.row_variance_of(
-            ours, theirs, truth, weights, metric, units=units, seed=ground.seed
-        )
+        ours, theirs = ([self._predictions[each, r] for r in both] for each in (base, other))
+        return intervals.row_variance_of(ours, theirs, truth, weights, metric, units=units, seed=ground.seed)
 
 
 def _with_names(curves: Curves, key: Key, run: Trained) -> polars.DataFrame:

@@ -1,0 +1,46 @@
+"""Unscaled: a prepared table's numbers and targets in the units of the table, all else as it was prepared.
+
+Knows prepared tables; what becomes of them stands elsewhere.
+"""
+
+import numpy as np
+import polars as pl
+
+from trimtab.table.cells import as_moments, as_numbers
+from trimtab.table.encode import Encoder, Feature
+from trimtab.table.moments import days
+from trimtab.table.numbers import Scaling
+
+# What float32 holds, with room for a network's first layer.
+_LARGEST = 1e30
+
+
+def has_scaling(encoder: Encoder) -> bool:
+    """Whether any column is moved and scaled."""
+    return any(_scaling(feature).scale for feature in encoder.features if feature.is_continuous)
+
+
+def numbers_unscaled(encoder: Encoder, frame: pl.DataFrame, encoded: np.ndarray) -> np.ndarray:
+    """float32 [rows, numbers]: `encoded`, what `encoder` makes of `frame`, with the continuous columns in their own
+    units: numbers as they are, moments in days since 1970, the median where one is missing. A column that did not vary
+    remains 0."""
+    numbers = encoded.copy()
+    continuous = [feature for feature in encoder.features if feature.is_continuous]
+    for place, feature in enumerate(continuous):
+        scaling = _scaling(feature)
+        if scaling.scale:
+            values = _values(feature, frame[feature.name])
+            known = np.where(np.isfinite(values), values, scaling.center)
+            numbers[:, place] = np.clip(known, -_LARGEST, _LARGEST)
+    return numbers
+
+
+def _scaling(feature: Feature) -> Scaling:
+    return (feature.scaling if feature.moments is None else feature.moments.elapsed) or Scaling()
+
+
+def _values(feature: Feature, column: pl.Series) -> np.ndarray:
+    """float64 [rows], NaN where there is none."""
+    if feature.moments is None:
+        return as_numbers(column)[0]
+    return days(as_moments(column, feature.format, feature.time_zone)[0])
