@@ -77,22 +77,23 @@ def mattered_most(account: Account) -> str:
     reached = account.reached
     if not reached:
         return "Nothing was measured of what each choice was worth: there was no time for it."
-    # Another optimizer at a rate that is not its own says how far rates lie apart, and little of the choice.
-    fair = [row for row in reached if row.knob != AT_WINNERS_RATE]
+    # Another optimizer at a rate that is not its own says how far rates lie apart, and little of the choice; and nobody
+    # chooses to have fewer rows.
+    fair = [row for row in reached if row.knob not in (AT_WINNERS_RATE, ROWS)] or list(reached)
     surely = [row for row in fair if row.verdict in (BETTER, WORSE) and row.difference is not None]
     lost = [row for row in fair if row.verdict == WORSE and row.difference is None]
     better = [row for row in surely if row.verdict == BETTER]
     if better:
         best = min(better, key=lambda row: row.difference or 0.0)
         return sentence(
-            f"Something does better than the winner: {named(best.knob, best.value)}, by {by(account, best)}"
+            f"Something does better than the winner: {named(best.knob, best.value)}, by {by(account, best)}{_how(best)}"
         )
     if lost:
         rows = listed(named(row.knob, row.value) for row in lost[:3])
         return sentence(f"What mattered most: with {rows}, training diverges")
     if not surely:
         return (
-            f"None of {counted(len(reached), 'other choice')} can be told apart from the winner's own: each is one of "
+            f"None of {counted(len(fair), 'other choice')} can be told apart from the winner's own: each is one of "
             "many ways to get there, or there were too few runs to tell."
         )
     worst = max(surely, key=lambda row: row.difference or 0.0)
@@ -105,7 +106,7 @@ def mattered_most(account: Account) -> str:
 def _how(row: Row) -> str:
     """How to train so, from the command line."""
     flags = " ".join(f"{flag(knob)} {_shown(value)}" for knob, value in row.change.items() if knob in KNOBS)
-    return f": fit with {flags}" if flags else ""
+    return f"; fit with {flags}" if flags else ""
 
 
 def _shown(value: object) -> str:
@@ -171,10 +172,10 @@ def amount_in_words(account: Account) -> str:
     means = [sum(each) / len(each) for each in zip(*curve.errors, strict=True)]
     steps = [f"{number(each)} with {counted(rows, 'row')}" for rows, each in zip(curve.rows, means, strict=True)]
     gain, low, high = (f"{100 * each:.0f} %" for each in (more.gain, more.low, more.high))
-    return sentence(
-        f"How many rows: {measure(account)} is {listed(steps)} to train on; twice the most are expected to spare "
-        f"{gain} of the error [{low}, {high}]"
-    )
+    brings = f"twice the most are expected to spare {gain} of the error [{low}, {high}]"
+    if more.low <= 0:
+        brings = f"whether twice the most would spare anything cannot be told: {gain} of the error [{low}, {high}]"
+    return sentence(f"How many rows: {measure(account)} is {listed(steps)} to train on; {brings}")
 
 
 def worth_in_words(account: Account) -> tuple[str, ...]:
