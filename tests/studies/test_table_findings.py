@@ -9,6 +9,9 @@ import pytest
 import trimtab as tt
 from trimtab.findings.data.before_training import before_training
 from trimtab.findings.finding import Finding, Findings
+from trimtab.listeners.listeners import Listeners
+from trimtab.studies.call import Call
+from trimtab.studies.request import TableRequest
 from trimtab.studies.table_findings import (
     Searched,
     after_search,
@@ -18,9 +21,12 @@ from trimtab.studies.table_findings import (
     seconds_after,
     without,
 )
+from trimtab.studies.table_subject import TableSubject
+from trimtab.studies.table_work import TableWork
 from trimtab.table.prepare import prepare
 from trimtab.training.metrics import metric_for
 from trimtab.tuning.baselines import LINEAR
+from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.standing import WORSE
 
 
@@ -80,12 +86,28 @@ def test_what_is_judged_again_takes_the_place_of_what_was_said_before(study):
 
 
 def test_growing_trees_may_take_half_of_the_time_for_counterfactuals():
-    assert seconds_after(60.0, 30.0, None, afterwards=9.0) == 4.5
+    assert seconds_after(60.0, 30.0, None, explaining=0.15) == 4.5
     assert seconds_after(60.0, 30.0, None) == 3.0
-    assert seconds_after(60.0, 1.0, None, afterwards=9.0) == 1.0
+    assert seconds_after(60.0, 1.0, None, explaining=0.15) == 1.0
 
 
 def test_at_a_minute_trees_are_grown_on_tables_of_some_thousand_rows():
     rng = numpy.random.default_rng(0)
     frame = polars.DataFrame(rng.normal(size=(5_000, 10))).with_columns(y=polars.Series(rng.normal(size=5_000)))
-    assert boosted_tree_seconds(prepare(frame, target="y")) < seconds_after(60.0, 30.0, None, afterwards=9.0)
+    assert boosted_tree_seconds(prepare(frame, target="y")) < seconds_after(60.0, 30.0, None, explaining=0.15)
+
+
+def test_time_for_trees_is_kept_where_the_winner_takes_too_long_to_be_explained(study, table, tmp_path):
+    call = Call.checked(
+        budget=60, trials=None, threads=1, device="cpu", out=None, resume=None, stop=None, abort=None, started=None,
+        listeners=Listeners(),
+    )  # fmt: skip
+    prepared = prepare(table, target="y")
+    subject = TableSubject.of(TableRequest(table, "y"), prepared, call.device)
+    asked = {"data": None}
+    work = TableWork(subject, StudyFolder.create(tmp_path / "s", asked), call)
+    record = next(each for each in study.trials if not each.name)
+    call.budget.afterwards = 0.0
+    work.found_better(record, StudyFolder(study.out).load_weights(record.number))
+    work.engine.close()
+    assert call.budget.afterwards == boosted_tree_seconds(prepared)

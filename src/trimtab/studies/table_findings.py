@@ -37,17 +37,16 @@ from trimtab.tuning.standing import Gain, JudgedRows, standing
 LARGER = 1.5
 # What is measured on the result: the estimate before training no longer counts.
 JUDGED_AGAIN = ("evaluation_too_noisy",)
-# Of a budget, of what is kept of it for counterfactuals, and seconds without one, that may be spent on growing trees
-# beside the result: they train too, and at a minute's budget half of the counterfactuals' time reaches them for tables
-# of up to some 15,000 rows, where a twentieth of the budget hardly reached any.
-SHARE_OF_BUDGET, SHARE_OF_AFTERWARDS, MOST_SECONDS = 0.05, 0.5, 30.0
+# Of a budget, of the part of it that counterfactuals may have, and seconds without one, that may be spent on growing
+# trees beside the result: they train too, and a twentieth of a minute reaches only the smallest tables.
+SHARE_OF_BUDGET, SHARE_OF_EXPLAINING, MOST_SECONDS = 0.05, 0.5, 30.0
 
 
-def seconds_after(budget: float | None, left: float, trials: int | None, *, afterwards: float = 0.0) -> float:
-    """How long looking at the result may take after a search of `budget` seconds, of which some are `left` and some
-    kept for what trains `afterwards`, or one without limit that ended after `trials`."""
+def seconds_after(budget: float | None, left: float, trials: int | None, *, explaining: float = 0.0) -> float:
+    """How long looking at the result may take after a search of `budget` seconds, of which some are `left` and a share
+    is for `explaining` the result, or one without limit that ended after `trials`."""
     if budget is not None:
-        return max(0.0, min(left, max(SHARE_OF_BUDGET * budget, SHARE_OF_AFTERWARDS * afterwards)))
+        return max(0.0, min(left, max(SHARE_OF_BUDGET, SHARE_OF_EXPLAINING * explaining) * budget))
     return MOST_SECONDS if trials is None or trials >= MANY_TRIALS else FEW_SECONDS
 
 
@@ -84,7 +83,11 @@ def after_search(
     if boosted_tree_seconds(prepared) <= seconds - (time.monotonic() - began):
         trees = boosted_tree(prepared, metric, seed=seed)
     else:
-        without_trees.append(NotChecked("worse_than_baseline", f"boosted trees take more than {seconds:.1f} s"))
+        took = time.monotonic() - began
+        why = (
+            f"boosted trees take {boosted_tree_seconds(prepared):.0f} s, and {max(0.0, seconds - took):.0f} s were left"
+        )
+        without_trees.append(NotChecked("worse_than_baseline", why))
     record_of_search = search_record(prepared, metric, searched, trees, seed=seed)
     of_search = together([*checks(record_of_search), *without_trees])
     not_checked = [each.id for each in of_search.not_checked]

@@ -24,7 +24,7 @@ from trimtab.studies.counterfactuals.grounds import ground_of_table
 from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
-from trimtab.studies.table_findings import Searched, after_search, seconds_after
+from trimtab.studies.table_findings import Searched, after_search, boosted_tree_seconds, seconds_after
 from trimtab.studies.table_subject import TableSubject
 from trimtab.table.folds import folds_frame
 from trimtab.training.lanes.compilation import Compilation
@@ -57,7 +57,7 @@ class TableWork:
         self.baselines: Sequence[str] = BASELINES if call.is_lasting else FITTED_BASELINES
         self._model_saved: float | None = None
         self._members: Sequence[Mapping[str, Any]] = ()
-        self._findings = self._before_training()
+        self._findings, self._for_trees = self._before_training(), self._seconds_for_trees()
         if call.is_lasting:
             folder.save_folds(folds_frame(self.prepared.folds, self.prepared.development_rows))
         request, finishing = subject.request, self._reserved()
@@ -94,7 +94,7 @@ class TableWork:
         budget = self.call.budget
         seconds = seconds_after(
             budget.seconds if budget.is_limited else None, budget.seconds - budget.elapsed, self.call.trials,
-            afterwards=budget.afterwards,
+            explaining=self.call.explaining,
         )  # fmt: skip
         if budget.stop.is_set():
             seconds = 0.0  # somebody waits for the end
@@ -103,6 +103,15 @@ class TableWork:
             self.prepared, self.metric, searched, self._findings, seconds=seconds, seed=self.subject.request.seed,
         )  # fmt: skip
         save(self.folder, found)
+
+    def _seconds_for_trees(self) -> float:
+        """What growing trees beside the result takes, where it may take so long; it comes behind everything that the
+        search reserves time for."""
+        call, budget = self.call, self.call.budget
+        if not (call.is_lasting and call.explaining and budget.is_limited):
+            return 0.0
+        needed = boosted_tree_seconds(self.prepared)
+        return needed if needed <= seconds_after(budget.seconds, needed, None, explaining=call.explaining) else 0.0
 
     def _reserved(self) -> float:
         """Keep enough time for the ensemble, the test and saving, and give how many seconds that is."""
@@ -120,6 +129,9 @@ class TableWork:
     def found_better(self, record: TrialRecord, weights: TrialWeights) -> None:
         """Keep a usable model in the folder while the search runs, so that a killed study can predict."""
         self.all_rows.reserve_for(record)
+        budget = self.call.budget
+        # Trees take far less than counterfactuals do: they are grown where the winner takes too long for these.
+        budget.afterwards = max(budget.afterwards, self._for_trees)
         if self._model_saved is not None and time.monotonic() - self._model_saved < MODEL_EVERY:
             return
         member = choice.scored_member(self.prepared, record, weights)
