@@ -1,7 +1,7 @@
 """Sentences about what choices were worth."""
 
 from trimtab.findings.worth import words
-from trimtab.findings.worth.account import Account, LearningCurve, Row
+from trimtab.findings.worth.account import Account, LearningCurve, Row, Stop
 
 WINNER = {"words": "Adam", "config": {}, "error": 4.0, "score": 4.0}
 LOSS = Row("loss", "mae", 0.5, 0.1, 0.9, "worse", 10, change={"loss": "mae"})
@@ -55,3 +55,18 @@ def test_folds_that_overlap_tell_less():
         words.gain_of_more(account(learning=LearningCurve((100, 200, 400), lines, overlap))) for overlap in (0.0, 0.25)
     )
     assert overlapping.high - overlapping.low > 1.1 * (apart.high - apart.low)
+
+
+def test_a_rule_that_saves_next_to_nothing_is_not_praised():
+    whole = Stop("no stopping", 40.0, 30.0, 5.0)
+    late, early = (Stop("patience 10", spent, 30.0, 5.0) for spent in (39.0, 20.0))
+    assert "next to nothing" in words.stopping_in_words(account(stopping=(whole, late)))
+    assert "patience 10 would have spent 20" in words.stopping_in_words(account(stopping=(whole, early)))
+
+
+def test_what_was_not_reached_is_said():
+    text = words.reach_in_words(account(LOSS, Row("lr", 0.1), lacks_path=True))
+    assert text.endswith(
+        "not reached yet: 1 choice, and the path from the default MLP. Explain with a --budget goes on."
+    )
+    assert words.reach_in_words(account(LOSS)) == "1 choice was tried beside the winner, 1 of them decided."

@@ -118,7 +118,7 @@ class Account:
         metric: what scores are, "" for the validation loss; `greater_is_better` its direction.
         rows: the comparisons, those that were not reached behind the others.
         path: the way from the beginner's network; empty where it was not walked. Of its steps the first `best_steps`
-            are each the best of all that were left, tried one by one.
+            are each the best of all that were left, tried one by one. `lacks_path`: there is one, and no time was left.
         learning: what fewer rows come to; None where that was not reached.
         stopping: what stopping rules would have done; empty where that was not looked at.
         looks: how many calls have trained some of it; `path_look` is the one that walked the path.
@@ -136,6 +136,7 @@ class Account:
     looks: int = 0
     path_look: int = 0
     best_steps: int = 0
+    lacks_path: bool = False
     rates: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -153,7 +154,7 @@ class Account:
             return self
         rows = tuple(row for row in self.rows if row.knob == knob)
         stopping, learning = self.stopping if knob == "epochs" else (), self.learning if knob == ROWS else None
-        return replace(self, rows=rows, path=(), stopping=stopping, learning=learning)
+        return replace(self, rows=rows, path=(), lacks_path=False, stopping=stopping, learning=learning)
 
     def shown(self, error: float) -> float:
         """The figure users read."""

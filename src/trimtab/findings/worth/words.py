@@ -24,7 +24,8 @@ from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
 from trimtab.tuning.words import figure
 
-HINDSIGHT = "best of hindsight"
+# A rule that spends more than this share of all epochs saves nothing worth a word (a guess).
+LITTLE_SAVED = 0.9
 
 
 _PARTS_OF_ROWS = {HALF_OF_THE_ROWS: "half", QUARTER_OF_THE_ROWS: "a quarter"}
@@ -129,6 +130,11 @@ def stopping_in_words(account: Account) -> str:
             f"How long: of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}; stopping earlier would have "
             "cost something"
         )
+    if enough.epochs > LITTLE_SAVED * whole.epochs:
+        return (
+            f"How long: of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}; stopping earlier would have "
+            "saved next to nothing."
+        )
     return sentence(
         f"How long: of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}, and {enough.rule} would have "
         f"spent {enough.epochs:.0f} for a score as good"
@@ -151,8 +157,11 @@ def reach_in_words(account: Account) -> str:
     reached, left = account.reached, account.not_reached
     decided = sum(row.verdict != ALIKE for row in reached)
     text = f"{counted(len(reached), 'choice was', 'choices were')} tried beside the winner, {decided} of them decided"
-    if left:
-        text += f"; {len(left)} were not reached: explain with a --budget goes on from here"
+    missing = [counted(len(left), "choice")] if left else []
+    if account.lacks_path:
+        missing.append("the path from the default MLP")
+    if missing:
+        text += f"; not reached yet: {', and '.join(missing)}. Explain with a --budget goes on"
     return sentence(text)
 
 

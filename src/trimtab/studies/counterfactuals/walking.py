@@ -54,6 +54,8 @@ class Walking:
         alone = [(step,) for step in self.steps]
         ways = [self.steps[:count] for count in range(len(self.steps) + 1)]
         cost = len(ORDERING) * self._cost(alone) + len(TELLING) * self._cost(ways)
+        # Until it is told.
+        account = replace(account, lacks_path=True)
         if not self.purse.may_begin(cost, 0.0):
             return account
         began = time.monotonic()
@@ -152,7 +154,9 @@ class Walking:
             gain = self.ensemble.beside.difference(level)
             score = account.shown(self.book.mean(keys[-1], TELLING) - gain.value)
             path.append(Step.of(ENSEMBLE, self.ensemble.words, score, gain.reversed))
-        return replace(account, path=tuple(path), path_look=account.looks, best_steps=best_steps)
+        return replace(
+            account, path=tuple(path), path_look=account.looks, best_steps=best_steps, lacks_path=False
+        )  # fmt: skip
 
 
 def key_of_way(way: Sequence[Choice]) -> Key:
