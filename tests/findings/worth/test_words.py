@@ -12,8 +12,9 @@ def account(*rows, **options):
     return Account({**WINNER, **options.pop("winner", {})}, "rmse", False, rows, **options)
 
 
-def test_fewer_rows_are_no_choice_that_mattered():
-    assert words.mattered_most(account(HALF, LOSS)).startswith("What mattered most: loss mae would cost 0.5")
+def test_fewer_rows_are_no_choice_that_mattered_and_an_ensemble_is_judged_by_what_chose_it():
+    single = Row("ensemble", "single network", 1.0, 0.5, 1.5, "worse", 100)
+    assert words.mattered_most(account(HALF, single, LOSS)).startswith("What mattered most: loss mae would cost 0.5")
     assert "half of the rows would cost 2" in words.mattered_most(account(HALF))
 
 

@@ -28,6 +28,9 @@ from trimtab.tuning.words import figure
 LITTLE_SAVED = 0.9
 
 
+# Another optimizer at a rate that is not its own says how far rates lie apart, and little of the choice; nobody chooses
+# to have fewer rows; and an ensemble is judged by the rows that chose it.
+_UNFAIR = (AT_WINNERS_RATE, ROWS, ENSEMBLE)
 _PARTS_OF_ROWS = {HALF_OF_THE_ROWS: "half", QUARTER_OF_THE_ROWS: "a quarter"}
 _UNPREPARED = {INPUTS_UNSCALED: "inputs as they stand in the table", TARGET_UNSCALED: "the target in its own units"}
 _NO_EMBEDDING = "scaled"
@@ -78,9 +81,7 @@ def mattered_most(account: Account) -> str:
     reached = account.reached
     if not reached:
         return "Nothing was measured of what each choice was worth: there was no time for it."
-    # Another optimizer at a rate that is not its own says how far rates lie apart, and little of the choice; and nobody
-    # chooses to have fewer rows.
-    fair = [row for row in reached if row.knob not in (AT_WINNERS_RATE, ROWS)] or list(reached)
+    fair = [row for row in reached if row.knob not in _UNFAIR] or list(reached)
     surely = [row for row in fair if row.verdict in (BETTER, WORSE) and row.difference is not None]
     lost = [row for row in fair if row.verdict == WORSE and row.difference is None]
     better = [row for row in surely if row.verdict == BETTER]
