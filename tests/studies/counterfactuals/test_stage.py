@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy
 import polars
 import pytest
+import torch
 from torch import nn
 
 import trimtab as tt
@@ -140,11 +141,11 @@ def test_what_was_begun_is_repeated_as_often_as_it_pays(study):
 def test_a_later_call_knows_rows_as_well_as_the_first(study, monkeypatch):
     """On one validation part others are compared with what the winner predicted, which is not kept."""
 
-    def called(only):
+    def called(only, trainings=14.0):
         ground, winner, _ = ground_of(study)
         ground = replace(ground, data=replace(ground.data, folds=ground.data.folds[:1]), redrawn=lambda seed: None)
         with lanes_in_threads():
-            purse = Purse(None, 14.0)
+            purse = Purse(None, trainings)
             return Stage(ground, StudyFolder(study.out), purse, words_of_winner(winner, winner), only).account()
 
     looked_at = []
@@ -157,6 +158,13 @@ def test_a_later_call_knows_rows_as_well_as_the_first(study, monkeypatch):
     monkeypatch.setattr(intervals, "row_variance_of", noted)
     first = called(("lr",))
     assert looked_at
+    # As a kill leaves it before the look has ended: what rows tell is known without training again.
+    document = json.loads((study.out / "findings.json").read_text())
+    for row in document["counterfactuals"]["rows"]:
+        row.update(is_open=row["verdict"] != "not reached", looks=0)
+    document["counterfactuals"]["looks"] = 0
+    (study.out / "findings.json").write_text(json.dumps(document))
+    assert called(("lr",), trainings=0.0).rows == first.rows
     looked_at.clear()
     later = called(("epochs",))
     assert looked_at
@@ -269,6 +277,25 @@ def test_rows_without_a_step_of_their_preparation(study):
     assert units.targets.std() != pytest.approx(float(plain.targets.std()), rel=0.01)
     account = stage(study, Purse(None, 12.0), only=("preparation",))
     assert {row.value for row in account.reached} == {"inputs unscaled", "target unscaled"}
+
+
+def test_an_ensemble_is_judged_by_the_rows_out_of_fold(study):
+    ground, winner, _ = ground_of(study)
+    folder, truth = StudyFolder(study.out), ground.data.truth(torch.arange(ground.data.rows)).numpy()
+    pair = [record.number for record in study.trials if not record.name]
+    one, other = (folder.load_weights(number).predictions.astype("float64") for number in pair)
+    call = Call.checked(
+        budget="1h", trials=None, threads=1, device="cpu", out=None, resume=study.out, stop=None, abort=None,
+        started=None, listeners=Listeners(),
+    )  # fmt: skip
+    subject = TableSubject.read(TableOptions().request(folder)[0], call)
+    members = [{"trial": number, "share": 0.5} for number in pair]
+    found = ensemble_of_table(subject, folder, winner, members)
+    alone, mixed = (numpy.sqrt(((each - truth) ** 2).mean()) for each in (one, (one + other) / 2))
+    assert found.beside.value == pytest.approx(alone - mixed)
+    assert found.beside.units == len(truth)
+    assert found.words == "2 trials"
+    assert ensemble_of_table(subject, folder, winner, members[:1]) is None
 
 
 def test_the_ensemble_is_compared_with_its_best_network(study):
