@@ -97,17 +97,19 @@ def test_at_a_minute_trees_are_grown_on_tables_of_some_thousand_rows():
     assert boosted_tree_seconds(prepare(frame, target="y")) < seconds_after(60.0, 30.0, None, explaining=0.15)
 
 
-def test_time_for_trees_is_kept_where_the_winner_takes_too_long_to_be_explained(study, table, tmp_path):
-    call = Call.checked(
-        budget=60, trials=None, threads=1, device="cpu", out=None, resume=None, stop=None, abort=None, started=None,
-        listeners=Listeners(),
-    )  # fmt: skip
-    prepared = prepare(table, target="y")
-    subject = TableSubject.of(TableRequest(table, "y"), prepared, call.device)
-    asked = {"data": None}
-    work = TableWork(subject, StudyFolder.create(tmp_path / "s", asked), call)
-    record = next(each for each in study.trials if not each.name)
-    call.budget.afterwards = 0.0
-    work.found_better(record, StudyFolder(study.out).load_weights(record.number))
-    work.engine.close()
-    assert call.budget.afterwards == boosted_tree_seconds(prepared)
+def test_trees_are_grown_before_the_search_where_its_counterfactuals_pay_for_them(study, table, tmp_path):
+    def work_of(place, **options):
+        call = Call.checked(
+            trials=None, threads=1, device="cpu", out=None, resume=None, stop=None, abort=None, started=None,
+            listeners=Listeners(), **options,
+        )  # fmt: skip
+        subject = TableSubject.of(TableRequest(table, "y"), prepare(table, target="y"), call.device)
+        work = TableWork(subject, StudyFolder.create(tmp_path / place, {"data": None}), call)
+        record = next(each for each in study.trials if not each.name)
+        call.budget.afterwards = 9.0
+        work.found_better(record, StudyFolder(study.out).load_weights(record.number))
+        work.engine.close()
+        return call.budget.afterwards
+
+    assert work_of("minute", budget=60) < 9.0, "what trees took is no longer there for others"
+    assert work_of("none", budget=60, counterfactuals=0) == pytest.approx(9.0, abs=0.01)

@@ -62,12 +62,13 @@ class Searched:
 
 
 def after_search(
-    prepared: Prepared, metric: Metric, searched: Searched, before: Findings, *, seconds: float, seed: int = 0
-) -> Findings:
+    prepared: Prepared, metric: Metric, searched: Searched, before: Findings, *, seconds: float, seed: int = 0,
+    trees: numpy.ndarray | None = None,
+) -> Findings:  # fmt: skip
     """What was found `before` training and what can be said now: about the search, wrong targets, and test rows of
     which the features alone are compared, now that the score is taken.
 
-    Trees are grown only where they take no more than `seconds`.
+    Boosted `trees` that are not there yet are grown only where they take no more than `seconds`.
     """
     began = time.monotonic()
     record = TableRecord.of_prepared(prepared, with_test=True, seed=seed)
@@ -79,14 +80,11 @@ def after_search(
             Check("not_representative", lambda: [representative.differs_from_others(record, seed=seed)], compares),
         ]
     rules = in_time(of_rows, seconds)
-    trees, without_trees = None, list[Checked]()
-    if boosted_tree_seconds(prepared) <= seconds - (time.monotonic() - began):
+    without_trees, left = list[Checked](), max(0.0, seconds - (time.monotonic() - began))
+    if trees is None and boosted_tree_seconds(prepared) <= left:
         trees = boosted_tree(prepared, metric, seed=seed)
-    else:
-        took = time.monotonic() - began
-        why = (
-            f"boosted trees take {boosted_tree_seconds(prepared):.0f} s, and {max(0.0, seconds - took):.0f} s were left"
-        )
+    elif trees is None:
+        why = f"boosted trees take about {boosted_tree_seconds(prepared):.0f} s, and there was time for {left:.0f} s"
         without_trees.append(NotChecked("worse_than_baseline", why))
     record_of_search = search_record(prepared, metric, searched, trees, seed=seed)
     of_search = together([*checks(record_of_search), *without_trees])

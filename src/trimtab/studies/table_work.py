@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy
+
 from trimtab.errors import StudyError
 from trimtab.findings.data.before_training import before_training
 from trimtab.findings.data.seconds import seconds_for
@@ -24,7 +26,7 @@ from trimtab.studies.counterfactuals.grounds import ground_of_table
 from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
-from trimtab.studies.table_findings import Searched, after_search, boosted_tree_seconds, seconds_after
+from trimtab.studies.table_findings import Searched, after_search, boosted_tree, boosted_tree_seconds, seconds_after
 from trimtab.studies.table_subject import TableSubject
 from trimtab.table.folds import folds_frame
 from trimtab.training.lanes.compilation import Compilation
@@ -57,7 +59,10 @@ class TableWork:
         self.baselines: Sequence[str] = BASELINES if call.is_lasting else FITTED_BASELINES
         self._model_saved: float | None = None
         self._members: Sequence[Mapping[str, Any]] = ()
-        self._findings, self._for_trees = self._before_training(), self._seconds_for_trees()
+        self._findings = self._before_training()
+        began = time.monotonic()
+        self._trees = self._trees_before_training()
+        self._seconds_of_trees = time.monotonic() - began
         if call.is_lasting:
             folder.save_folds(folds_frame(self.prepared.folds, self.prepared.development_rows))
         request, finishing = subject.request, self._reserved()
@@ -101,17 +106,20 @@ class TableWork:
         searched = Searched(result, chosen.predictions, chosen.nested, found_edges)
         found = after_search(
             self.prepared, self.metric, searched, self._findings, seconds=seconds, seed=self.subject.request.seed,
+            trees=self._trees,
         )  # fmt: skip
         save(self.folder, found)
 
-    def _seconds_for_trees(self) -> float:
-        """What growing trees beside the result takes, where it may take so long; it comes behind everything that the
-        search reserves time for."""
+    def _trees_before_training(self) -> numpy.ndarray | None:
+        """What boosted trees predict out of fold, where the time for counterfactuals is to pay for them. They are grown
+        before the search: what is left at the end of a budget is often nothing."""
         call, budget = self.call, self.call.budget
         if not (call.is_lasting and call.explaining and budget.is_limited):
-            return 0.0
-        needed = boosted_tree_seconds(self.prepared)
-        return needed if needed <= seconds_after(budget.seconds, needed, None, explaining=call.explaining) else 0.0
+            return None
+        most = seconds_after(budget.seconds, budget.left, None, explaining=call.explaining)
+        if boosted_tree_seconds(self.prepared) > most:
+            return None
+        return boosted_tree(self.prepared, self.metric, seed=self.subject.request.seed)
 
     def _reserved(self) -> float:
         """Keep enough time for the ensemble, the test and saving, and give how many seconds that is."""
@@ -130,8 +138,7 @@ class TableWork:
         """Keep a usable model in the folder while the search runs, so that a killed study can predict."""
         self.all_rows.reserve_for(record)
         budget = self.call.budget
-        # Trees take far less than counterfactuals do: they are grown where the winner takes too long for these.
-        budget.afterwards = max(budget.afterwards, self._for_trees)
+        budget.afterwards = max(0.0, budget.afterwards - self._seconds_of_trees)
         if self._model_saved is not None and time.monotonic() - self._model_saved < MODEL_EVERY:
             return
         member = choice.scored_member(self.prepared, record, weights)
