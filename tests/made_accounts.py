@@ -18,7 +18,7 @@ PATH = (
     Step("inputs", "periodic", 4.24, 0.21, 0.12, 0.30),
     Step("loss", "huber", 4.18, 0.06, 0.01, 0.11),
     Step("dropout", 0.1, 4.20, -0.02, -0.08, 0.04),
-    Step("ensemble", "of 4", 4.03, 0.17, 0.09, 0.25),
+    Step("ensemble", "4 trials", 4.03, 0.17, 0.09, 0.25),
 )
 STOPPING = (
     Stop("patience 5", 28, 23, 5.637), Stop("patience 20", 103, 84, 4.987), Stop("GL 2", 11, 10, 6.774),

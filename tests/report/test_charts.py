@@ -42,13 +42,13 @@ def test_the_way_to_the_result_names_what_surely_helped():
     chart = path_chart(account())
     assert chart is not None
     assert chart.takeaway == (
-        "From 4.450 to 4.030 rmse: inputs periodic (−0.21), ensemble of 4 (−0.17) and loss huber (−0.06); 1 step of 4 "
-        "cannot be told from noise."
+        "From 4.450 to 4.030 rmse: inputs periodic (−0.21), the ensemble of 4 trials (−0.17) and loss huber (−0.06); 1 "
+        "step of 4 cannot be told from noise."
     )
     assert [text.split(":")[0] for text in marks_of(chart, "good")] == [
         "inputs periodic",
         "loss huber",
-        "ensemble of 4",
+        "the ensemble of 4 trials",
     ]
     assert [text.split(":")[0] for text in marks_of(chart, "unsure")] == ["dropout 0.1"]
     assert path_chart(account(path=())) is None

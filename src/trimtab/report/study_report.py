@@ -166,7 +166,10 @@ class StudyReport:
         sentences = [sentence(f"The best config: {self.study.words}")]
         told = verdicts(of_metric(result, self.metric)) if result.get("gains") else []
         sentences = [*told[-1:], *sentences]
-        worth = () if self.account is None or not self.account.reached else self.study.worth[:1]
+        account = self.account
+        # Who is looked at, where that is not the winner, goes with what mattered most.
+        lines = 0 if account is None or not account.reached else 2 if account.winner.get("instead_of") else 1
+        worth = self.study.worth[:lines]
         return Answer(
             kind="study",
             title=title,

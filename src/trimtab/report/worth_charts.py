@@ -70,7 +70,7 @@ def choices_chart(account: Account) -> Chart | None:
         [
             [
                 _knob(row),
-                _instead(row),
+                words.instead(row),
                 "diverged" if row.difference is None else _signed(row.difference),
                 "" if row.low is None or row.high is None else f"{number(row.low)} to {number(row.high)}",
                 "" if row.difference is None else words.per_cent(account, row.difference),
@@ -81,7 +81,7 @@ def choices_chart(account: Account) -> Chart | None:
         frozenset({2, 3, 4}),
     )
     left = account.not_reached
-    lost = [f"{_knob(row)} {_instead(row)}" for row in account.reached if row.low is None]
+    lost = [f"{_knob(row)} {words.instead(row)}" for row in account.reached if row.low is None]
     note = (
         "Each row is the winner with one knob changed, trained beside it on the same rows from the same seeds. The "
         "line is the interval that holds together with all others in 95 % of studies: where it crosses the middle, the "
@@ -158,7 +158,7 @@ def _waterfall(account: Account, width: float) -> Drawing:
 
 def _forest(account: Account, rows: Sequence[Row], width: float) -> Drawing:
     narrow = width < NARROW_BELOW
-    names = [f"{_knob(row)} {_instead(row)}" for row in rows]
+    names = [f"{_knob(row)} {words.instead(row)}" for row in rows]
     left = 8.0 if narrow else min(300.0, max(map(width_of, names)) + 16)
     row_height, top = (NARROW_ROW if narrow else ROW), 26.0
     bottom = top + row_height * len(rows)
@@ -234,8 +234,3 @@ def _signed(value: float) -> str:
 
 def _knob(row: Row) -> str:
     return "optimizer, same rate" if row.knob == AT_WINNERS_RATE else row.knob
-
-
-def _instead(row: Row) -> str:
-    text = words.figure(row.value) if isinstance(row.value, float) else str(row.value)
-    return text if row.rate is None else f"{text} (lr {words.figure(row.rate)})"

@@ -24,6 +24,7 @@ from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
 from trimtab.tuning.words import figure
 
+HINDSIGHT = "best of hindsight"
 # A rule that spends more than this share of all epochs saves nothing worth a word (a guess).
 LITTLE_SAVED = 0.9
 
