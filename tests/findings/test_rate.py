@@ -77,6 +77,41 @@ def test_jumps_of_a_few_validation_rows_are_none_of_it():
     assert rate.learning_rate_too_large(curves) is None and rate.oscillating(curves) is None
 
 
+def test_a_first_loss_far_above_the_next_ones_is_a_network_thrown_off():
+    thrown, valid = noisy(learning(60)), noisy(learning(60, floor=0.28), seed=1)
+    thrown[0] = 800.0
+    finding = found(rate.learning_rate_too_large, record(thrown, valid))
+    assert "throw the network off" in finding.statement and finding.evidence["first"] > 100
+    slowly = record(noisy(1e6 * learning(60)), noisy(1e6 * learning(60, floor=0.28), seed=1))
+    assert rate.learning_rate_too_large(slowly) is None  # a large loss is none of it, nor one that falls far at first
+    fast = noisy(learning(60, speed=1, floor=0.01))
+    assert rate.learning_rate_too_large(record(fast, fast)) is None
+
+
+def test_a_loss_that_leaps_and_comes_back_shows_a_rate_that_is_too_large():
+    train, valid = noisy(learning(60)), noisy(learning(60, floor=0.28), seed=1)
+    train[20], valid[20] = 7.0, 2.0
+    assert "leaps" in found(rate.learning_rate_too_large, record(train, valid)).statement
+    assert rate.oscillating(record(train, valid)) is None and rate.diverged(record(train, valid)) is None
+    alone = noisy(learning(60, floor=0.28), seed=1)
+    assert rate.learning_rate_too_large(record(train, alone)) is None  # validation rows know nothing of it
+    train[20] = 2e5
+    assert "came back" in found(rate.diverged, record(train, valid)).statement
+
+
+def test_kicks_now_and_then_are_a_training_that_does_not_settle():
+    train, valid = noisy(learning(80)), noisy(learning(80, floor=0.28), seed=1)
+    train[45::9] *= 2
+    assert rate.oscillating(record(train, valid)) is None
+    valid[45::9] *= 2
+    assert found(rate.oscillating, record(train, valid)) and found(rate.learning_rate_too_large, record(train, valid))
+
+
+def test_what_the_first_epochs_lost_is_no_measure_of_what_a_loss_may_swing_by():
+    swinging = numpy.concatenate([[8e5, 40.0, 0.9], SWINGING[3:]])
+    assert found(rate.oscillating, record(swinging, noisy(numpy.full(60, 0.5))))
+
+
 def test_a_rate_is_too_small_where_training_creeps():
     creeping = noisy(1 - 0.004 * epochs(60), 0.001)
     finding = found(rate.learning_rate_too_small, record(creeping, knobs={"lr": 1e-5}))

@@ -115,7 +115,7 @@ def trained_too_long(record: TrainingRecord) -> Outcome:
     course = course_of(record, errors_of(record))
     if not len(course):
         return NotChecked("trained_too_long", NO_VALIDATION)
-    if record.ended == STOPPED_EARLY:
+    if _was_stopped_early(record, course):
         return None
     rise, last = rise_of(course), float(course.epochs[-1])
     if rise is None or rise.epoch > _EARLY * last or rise.share < _LONG_RISE:
@@ -327,13 +327,13 @@ def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float = _NO
 
 def _was_stopped_early(record: TrainingRecord, course: Course) -> bool:
     """Whether early stopping ended it; where nobody says what did, whether the best epoch lies as many epochs before
-    the last as a patience usually has."""
-    if record.ended:
+    the last as a patience usually has, and the number of epochs is no round one, as plans are."""
+    if record.ended or len(course) % _ROUND == 0:
         return record.ended == STOPPED_EARLY
     return len(course) - 1 - int(numpy.argmin(course.values)) in _PATIENCES
 
 
-_PATIENCES = (5, 10, 15, 20, 25, 30, 50, 100)
+_PATIENCES, _ROUND = (5, 10, 15, 20, 25, 30, 50, 100), 10
 
 
 def _keeps_best(record: TrainingRecord, rise: Rise) -> bool:

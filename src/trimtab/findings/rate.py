@@ -12,11 +12,16 @@ from trimtab.findings.judged import Course, course_of, errors_of, has_numbers, p
 from trimtab.findings.remedies import by_knobs
 from trimtab.findings.shapes import (
     FEWEST,
+    NOTHING,
     constant_of,
     fall_at_end,
+    first_beside_next,
     jumps_of,
+    kicks_of,
+    leap_of,
     learning_of,
     longest_update,
+    next_to_nothing,
     number_of,
     pace_of,
     rate_is_spent,
@@ -34,10 +39,16 @@ from trimtab.text.wording import counted
 from trimtab.training.run import NOT_FINITE
 
 NO_TRAINING = "no training loss"
-# The loss has left for good where it ends so many times above where it began.
-_LOST, _FAR_LOST = 1.5, 5.0
+# The loss has left for good where it ends so many times above where it began, or was so many times above it on its way.
+_LOST, _FAR_LOST, _WAS_LOST = 1.5, 5.0, 100.0
 # Of the loss's level, from epoch to epoch; of the validation error's, under updates that are too long.
 _JUMPS, _SWINGS, _SWINGS_OF_OTHERS = 0.25, 0.25, 0.075
+# Where validation rows swing too, a fifth of that shows that it is the weights which move. Kicks: so many times the
+# loss of the epoch before, in so many epochs of the second half, and in this share of them (healthy ones: once).
+_SWINGS_TOO, _KICK, _KICKS, _KICKED = 0.05, 1.5, 3, 0.05
+# Times the loss of the epoch before, on training rows and on validation rows (healthy ones: 2.0 and 2.4 at most, hardly
+# ever in one epoch); times the next losses, the first one (healthy: 4.1), and where no validation row says so too.
+_LEAP, _LEAP_OF_OTHERS, _THROWN, _THROWN_ALONE = 3.0, 1.5, 10.0, 100.0
 _LONG_STEPS, _TINY = 0.06, 3e-4  # length of an update beside the weights: at its largest, and in the second half
 _CREEPS, _STILL_CREEPS = 0.5, 0.1  # pace beside that at the start: alone, and where validation rows still gain too
 _FAR_OFF, _LONG_AT_LEAST, _DECAYS = 1.4, 0.015, 0.9  # times a constant's error; of the weights; a decoupled decay
@@ -51,8 +62,9 @@ _SLOW = [n for n in OPTIMIZERS if not any(is_read(knob, {"optimizer": n}) for kn
 
 
 def diverged(record: TrainingRecord) -> Outcome:
-    """The loss became NaN or infinite after it had been a number; or it ends above `_LOST` times where it began, or so
-    far above what a constant prediction comes to without falling any more."""
+    """The loss became NaN or infinite after it had been a number; or it ends above `_LOST` times where it began (the
+    lowest of its first three values: a first one may be lost already), was `_WAS_LOST` times above it on its way, or
+    ends so far above what a constant prediction comes to without falling any more."""
     told = [curve for curve in (record.train_loss, record.validation_loss) if curve is not None and len(curve)]
     losses = next((curve for curve in told if has_numbers(curve)), None)
     if losses is None:
@@ -67,18 +79,23 @@ def diverged(record: TrainingRecord) -> Outcome:
     if (beside := _beside_a_constant(record)) >= _LOST:
         words = f"Training diverged: the error on training rows ends {times(beside)} as high as that of a constant."
         return _lost(record, words, {"beside_a_constant": beside})
-    if len(course) < 3 or course.values[0] <= 0:
+    if len(course) < 3 or (start := float(course.values[:3].min())) <= 0:
         return None
-    grown = level_at_end(course.values) / float(course.values[0])
-    if grown < _LOST:
+    grown, peak = level_at_end(course.values) / start, float(course.values.max() / course.values[0])
+    if grown >= _LOST:
+        return _lost(record, f"Training diverged: its loss ends {times(grown)} as high as it began.", {"grown": grown})
+    if peak < _WAS_LOST:
         return None
-    return _lost(record, f"Training diverged: its loss ends {times(grown)} as high as it began.", {"grown": grown})
+    words = f"Training was lost on its way: its loss rose to {times(peak)} what it began with before it came back."
+    return _lost(record, words, {"peak": peak, "grown": grown})
 
 
 def learning_rate_too_large(record: TrainingRecord) -> Outcome:
     """Steps overshoot: training was lost; or an update was longer than `_LONG_STEPS` of the weights, when healthy ones
     reach half of that in their first epoch and fall from there; or in its second half the training loss jumps by more
-    than `_JUMPS` of its level from epoch to epoch."""
+    than `_JUMPS` of its level from epoch to epoch, or is kicked up again and again (see `oscillating`); or it leaps in
+    one epoch, to `_LEAP` times what it was, and that of validation rows with it; or the first steps throw the network
+    off: the first training loss is `_THROWN` times those that follow, and what validation rows have at its end."""
     course = course_of(record, record.train_loss)
     if isinstance(lost := diverged(record), Finding):
         return _too_large(record, "Steps are so long that training was lost", dict(lost.evidence), "high")
@@ -98,6 +115,25 @@ def learning_rate_too_large(record: TrainingRecord) -> Outcome:
     if jumps >= _JUMPS:
         words = f"Steps are so long that the training loss jumps by {percent(jumps)} from epoch to epoch"
         return _too_large(record, words, evidence, "medium")
+    if (found := _overshoots(record)) is not None:
+        return _too_large(record, found[0], evidence | found[1], "medium")
+    return None
+
+
+def _overshoots(record: TrainingRecord) -> tuple[str, dict[str, Any]] | None:
+    """How the losses alone show that steps overshoot, and the numbers; None where they don't."""
+    first, leap, kicks = first_beside_next(record), _leap(record), _kicks(record)
+    has_validation = has_numbers(record.validation_loss)
+    if first >= (_THROWN if has_validation else _THROWN_ALONE):
+        words = f"The first steps throw the network off: the first training loss is {times(first)} as high as the next"
+        return words, {"first": first}
+    if leap >= _LEAP:
+        return f"Steps are so long that the training loss leaps to {times(leap)} what it was in one epoch", {
+            "leap": leap
+        }
+    if kicks:
+        words = f"Steps are so long that the training loss is kicked up again in {epochs_of(kicks)} of the second half"
+        return words, {"kicks": kicks}
     return None
 
 
@@ -129,16 +165,18 @@ def learning_rate_too_small(record: TrainingRecord) -> Outcome:
 
 
 def oscillating(record: TrainingRecord) -> Outcome:
-    """In the second half the training loss goes up and down by more than `_SWINGS` of its level; or the error on
-    validation rows by more than `_SWINGS_OF_OTHERS`, where an update was longer than `_LONG_STEPS` of the weights, so
-    that it is not that these rows are few."""
+    """In the second half the training loss goes up and down by more than `_SWINGS` of its level; or is kicked up to
+    `_KICK` times that of the epoch before in several epochs, as the error on validation rows is; or that one swings by
+    more than `_SWINGS`, and the training loss by a fifth of it; or by more than `_SWINGS_OF_OTHERS` where an update was
+    longer than `_LONG_STEPS` of the weights: so that it is not that these rows are few."""
     course = course_of(record, record.train_loss)
     if not len(course):
         return NotChecked("oscillating", NO_TRAINING)
     jumps, whose = _jumps(record), "training loss"
     if jumps < _SWINGS:
-        jumps, whose = jumps_of(course_of(record, errors_of(record))), "error on validation rows"
-        if jumps < _SWINGS_OF_OTHERS or (longest_update(record) or 0.0) < _LONG_STEPS:
+        own, jumps, whose = jumps, jumps_of(course_of(record, errors_of(record))), "error on validation rows"
+        is_by_long_steps = jumps >= _SWINGS_OF_OTHERS and (longest_update(record) or 0.0) >= _LONG_STEPS
+        if not is_by_long_steps and not (jumps >= _SWINGS and own >= _SWINGS_TOO) and not _kicks(record):
             return None
     rate = rate_of(record)
     return Finding(
@@ -241,14 +279,23 @@ def _jumps(record: TrainingRecord) -> float:
     losses, pair = course_of(record, record.train_loss), pair_of(record)
     validation = course_of(record, record.validation_loss).values
     beside = level_at_end(validation, 0.5) if len(validation) else 0.0
-    jumps = jumps_of(losses, beside=max(beside, _NOTHING * float(losses.values[0]))) if len(losses) else 0.0
+    jumps = jumps_of(losses, beside=max(beside, next_to_nothing(losses))) if len(losses) else 0.0
     if pair is None or not pair.is_evaluated:
         return jumps
-    beside = max(level_at_end(pair.validation, 0.5), _NOTHING * record.facts.get("constant_error", 0.0))
+    beside = max(level_at_end(pair.validation, 0.5), NOTHING * record.facts.get("constant_error", 0.0))
     return max(jumps, jumps_of(Course(pair.epochs, pair.train), beside=beside))
 
 
-_NOTHING = 0.1
+def _leap(record: TrainingRecord) -> float:
+    """By how many times the training loss leaps in one epoch at most, where that of validation rows leaps beside it."""
+    return leap_of(record, beside=_LEAP / _LEAP_OF_OTHERS)
+
+
+def _kicks(record: TrainingRecord) -> int:
+    """How many epochs of the second half kick the training loss up, where validation rows are kicked too; 0 where they
+    are few."""
+    kicks, looked_at = kicks_of(record, _KICK)
+    return kicks if kicks >= max(_KICKS, _KICKED * looked_at) else 0
 
 
 def _spoken(name: str) -> str:

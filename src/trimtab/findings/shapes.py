@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy
 
-from trimtab.findings.judged import Course, Pair, course_of, pair_of
+from trimtab.findings.judged import Course, Pair, course_of, errors_of, has_numbers, pair_of
 from trimtab.findings.ranks import sign_p
 from trimtab.findings.training_record import Curve, TrainingRecord
 from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
@@ -18,6 +18,8 @@ from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
 SURE = 0.01
 # Evaluations below which no shape is told: of five, one order alone is as sure as that (1 of 120).
 FEWEST = 5
+# Of where a loss began: below, it has come to next to nothing, and what it jumps by is no matter.
+NOTHING = 0.1
 _BEYOND_NOISE, _END, _STEPS, _NOISE_TOLD, _STRETCH = 3.0, 7, 8.0, 12, 8
 
 
@@ -83,6 +85,75 @@ def jumps_of(course: Course, beside: float = 0.0) -> float:
         return 0.0
     level = max(level_at_end(half, 1.0), beside)
     return noise(half) / level if level > 0 else 0.0
+
+
+def next_to_nothing(losses: Course) -> float:
+    """The level below which a training loss has come to next to nothing: a tenth of where it began, by the lowest of
+    its first three values, since a rate that is too large may throw the first ones off by powers of ten."""
+    return NOTHING * float(losses.values[:3].min()) if len(losses) else 0.0
+
+
+def steps_up(record: TrainingRecord) -> tuple[Curve, Curve | None] | None:
+    """Each training loss beside that of the evaluation before, from the second on, and each validation error likewise
+    (None where there is none): both in evaluations that have all of them, and beside what is more than next to nothing.
+    None where there are fewer than `FEWEST`."""
+    train, validation = record.train_loss, record.validation_loss
+    if not has_numbers(validation):
+        validation = errors_of(record)
+    if train is None or not has_numbers(train):
+        return None
+    kept = numpy.isfinite(train) & (numpy.isfinite(validation) if validation is not None else True)
+    losses = Course(record.epochs[kept], train[kept])
+    if len(losses) < FEWEST or losses.values.min() < 0:
+        return None
+    errors = None if validation is None else validation[kept]
+    level = 0.0 if errors is None else NOTHING * float(numpy.median(errors))
+    return _beside_before(losses.values, max(level, next_to_nothing(losses))), (
+        None if errors is None else _beside_before(errors, level)
+    )
+
+
+def _beside_before(values: Curve, floor: float) -> Curve:
+    before = numpy.maximum(values[:-1], floor)
+    return numpy.divide(values[1:], before, out=numpy.ones(len(before)), where=before > 0)
+
+
+def leap_of(record: TrainingRecord, beside: float) -> float:
+    """The most that a training loss grows in one evaluation, in times of the one before; where there are validation
+    rows no more than `beside` times what theirs grow in that evaluation or one next to it: what training rows alone
+    show may be chance (dropout, a wild batch)."""
+    if (steps := steps_up(record)) is None:
+        return 0.0
+    train, validation = steps
+    if validation is None:
+        return float(train.max())
+    padded = numpy.pad(validation, 1)
+    near = numpy.maximum(numpy.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    return float(numpy.minimum(train, beside * near).max())
+
+
+def kicks_of(record: TrainingRecord, most: float) -> tuple[int, int]:
+    """In how many evaluations of the second half the training loss grows by more than `most` times, of how many; none
+    where validation errors do not in two of them at least."""
+    if (steps := steps_up(record)) is None:
+        return 0, 0
+    train, validation = (None if curve is None else curve[len(curve) // 2 :] for curve in steps)
+    assert train is not None
+    if validation is not None and (validation > most).sum() < 2:
+        return 0, len(train)
+    return int((train > most).sum()), len(train)
+
+
+def first_beside_next(record: TrainingRecord) -> float:
+    """The first training loss in times of the median of the next five, or of the first validation loss where that is
+    less: a mean over an epoch in which the network was thrown off is far above what it comes back to at its end."""
+    course, validation = course_of(record, record.train_loss), record.validation_loss
+    if len(course) < FEWEST or course.epochs[0] != record.epochs[0]:
+        return 0.0
+    first, level = float(course.values[0]), float(numpy.median(course.values[1:6]))
+    at_its_end = math.nan if validation is None else float(validation[0])
+    levels = [each for each in (level, at_its_end) if math.isfinite(each)]
+    return min((first / each for each in levels), default=0.0) if min(levels) > 0 else 0.0
 
 
 def pace_of(course: Course) -> float:
