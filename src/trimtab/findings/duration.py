@@ -19,6 +19,7 @@ from trimtab.findings.shapes import (
     constant_of,
     fall_at_end,
     gap_of,
+    learning_of,
     number_of,
     rate_is_spent,
     rate_of,
@@ -171,8 +172,8 @@ def best_weights_not_restored(record: TrainingRecord) -> Outcome:
 
 def stopped_too_early(record: TrainingRecord) -> Outcome:
     """The error on validation rows still falls when training ends: over the last third it has a falling trend
-    (Kendall's tau, p < 0.01) of more than `_STILL` of its level and twice its noise, its best lies in the last
-    tenth, and the learning rate is not spent."""
+    (Kendall's tau, p < 0.01; p < 0.05 where that of training rows falls surely) of more than `_STILL` of its level and
+    twice its noise, its best lies in the last twentieth, and the learning rate is not spent."""
     course = course_of(record, errors_of(record))
     if not len(course):
         return NotChecked("stopped_too_early", NO_VALIDATION)
@@ -180,7 +181,7 @@ def stopped_too_early(record: TrainingRecord) -> Outcome:
         return NotChecked("stopped_too_early", TOO_SHORT)
     if record.ended not in ("", ALL_EPOCHS, STOPPED_EARLY):
         return None
-    fall = still_gains(course)
+    fall = still_gains(course, learning_of(record))
     if fall is None or -fall.change < _STILL or rate_is_spent(record):
         return None
     last = float(course.epochs[-1])
@@ -197,8 +198,8 @@ def stopped_too_early(record: TrainingRecord) -> Outcome:
 
 
 def underfitting(record: TrainingRecord) -> Outcome:
-    """Training and validation rows are judged alike (`_NO_GAP`), and badly, and the training error does not fall any
-    more: it is at least `_BAD` of what a constant prediction comes to (of the first epoch's, where that is not
+    """Training and validation rows are judged alike (see `_gap_by_chance`), and badly, and the training error does not
+    fall any more: it is at least `_BAD` of what a constant prediction comes to (of the first epoch's, where that is not
     known)."""
     misfit = _misfit(record)
     if not isinstance(misfit, Misfit):
@@ -218,15 +219,16 @@ def underfitting(record: TrainingRecord) -> Outcome:
 
 
 def capacity_too_small(record: TrainingRecord) -> Outcome:
-    """The network underfits (see `underfitting`) and has fewer parameters than `_PER_ROW` for each training row, and is
-    not held back by dropout or weight decay."""
+    """The network underfits (see `underfitting`) and has fewer parameters than `_PER_ROW` for each training row, or no
+    more than one hidden layer of `_FEW_UNITS` units would have, and is not held back by dropout or weight decay."""
     parameters, rows = record.facts.get("parameters"), record.facts.get("train_rows")
     if parameters is None or rows is None:
         return NotChecked("capacity_too_small", "the number of parameters or of training rows is not known")
     misfit = _misfit(record)
     if not isinstance(misfit, Misfit):
         return None if misfit is None else NotChecked("capacity_too_small", misfit)
-    if misfit.share < _BAD or parameters > max(_PER_ROW * rows, _FEW_PARAMETERS) or _holds_back(record):
+    is_small = parameters <= max(_PER_ROW * rows, _FEW_PARAMETERS, _of_few_units(record))
+    if misfit.share < _BAD or not is_small or _holds_back(record):
         return None
     return Finding(
         "capacity_too_small",
@@ -288,7 +290,7 @@ def regularised_too_strongly(record: TrainingRecord) -> Outcome:
 
 # -- what several of them look at
 
-_PER_ROW, _FEW_PARAMETERS, _TOO_MANY = 0.25, 60, 30.0
+_PER_ROW, _FEW_PARAMETERS, _FEW_UNITS, _TOO_MANY = 0.25, 60, 4, 30.0
 # The median miss, beside the error: of normal misses 1, of Laplace's 0.73, each as a share of a normal target's.
 _USUAL = 0.5
 # Shares; decoupled, and what a step then takes off the weights; an L2 term of rules that adapt the rate.
@@ -305,7 +307,29 @@ class Misfit:
     beside: str
 
 
-def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float = _NO_GAP) -> Misfit | str | None:
+def _of_few_units(record: TrainingRecord) -> float:
+    """The parameters of a network with one hidden layer of `_FEW_UNITS` units; 0 where its ends are not known."""
+    inputs, outputs = record.facts.get("inputs", 0.0), record.facts.get("outputs", 0.0)
+    return _FEW_UNITS * (inputs + outputs + 1) + outputs if inputs and outputs else 0.0
+
+
+def _gap_by_chance(record: TrainingRecord) -> float:
+    """By how many times the error on validation rows may lie above that on training rows where nothing is learnt by
+    heart: `_NO_GAP`; or, of a network with far fewer parameters p than training rows n, what Akaike's final prediction
+    error expects, the root of (n + p) / (n - p) [Akaike 1970], and twice the standard error of a ratio of errors of so
+    many rows, when residuals have the tails of a Laplace distribution (kurtosis 6)."""
+    parameters, rows = record.facts.get("parameters"), record.facts.get("train_rows", 0.0)
+    validation = record.facts.get("validation_rows", 0.0)
+    if parameters is None or not validation or parameters > _FAR_FEWER * rows:
+        return _NO_GAP
+    chance = math.sqrt((6 - 1) / 4 * (1 / rows + 1 / validation))
+    return max(_NO_GAP, math.sqrt((rows + parameters) / (rows - parameters)) * (1 + 2 * chance))
+
+
+_FAR_FEWER = 0.7
+
+
+def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float | None = None) -> Misfit | str | None:
     """None where training rows are fitted well, or better than validation rows, or better with every epoch, or where a
     few rows far out make the error and the others are fitted; a text where it cannot be told."""
     pair, why = _pair(record)
@@ -313,7 +337,7 @@ def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float = _NO
         return why
     constant = constant_of(record, "train")
     start = constant if constant and pair.is_evaluated else float(max(pair.train[0], pair.validation[0]))
-    own_gap = gap_of(pair)
+    own_gap, gap = gap_of(pair), _gap_by_chance(record) if gap is None else gap
     fall = fall_at_end(Course(pair.epochs, pair.train))
     rests = fall is None or -fall.change < _RESTS or rate_is_spent(record)
     if start <= 0 or own_gap > gap or (needs_rest and not rests):

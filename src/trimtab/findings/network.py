@@ -10,7 +10,7 @@ import numpy
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Remedy
 from trimtab.findings.judged import course_of, has_numbers, pair_of
 from trimtab.findings.remedies import by_knobs
-from trimtab.findings.shapes import SURE, rate_of, start_beside_constant
+from trimtab.findings.shapes import SURE, first_loss_beside_constant, rate_of, start_beside_constant
 from trimtab.findings.training_record import Curve, TrainingRecord
 from trimtab.findings.trends import level_at_end, trend
 from trimtab.findings.words import percent, times
@@ -94,25 +94,31 @@ def vanishing_gradients(record: TrainingRecord) -> Outcome:
 
 def exploding_gradients(record: TrainingRecord) -> Outcome:
     """The length of the gradient grows more than `_EXPLODED` times above its median and its first values, or is no
-    finite number; or the network starts with an error of more than `_FAR_OFF` times that of a constant."""
+    finite number; or the network starts with an error of more than `_FAR_OFF` times that of a constant, after its first
+    epoch, or has `_FAR_OFF_AT_FIRST` times the loss of one in its mean over it (healthy ones: 1.3)."""
     norms = record.signals.get("gradient_norm")
     if norms is None or not has_numbers(norms):
         return NotChecked("exploding_gradients", NO_SIGNALS)
     course = course_of(record, norms)
     usual = max(float(numpy.median(course.values)), float(numpy.median(course.values[:3])))
     grown = float(course.values.max()) / usual if usual > 0 else 0.0
-    start = start_beside_constant(record)
-    if grown < _EXPLODED and start < _FAR_OFF and not numpy.isinf(norms).any():
+    start, at_first = start_beside_constant(record), first_loss_beside_constant(record)
+    is_far_off = start >= _FAR_OFF or at_first >= _FAR_OFF_AT_FIRST
+    if grown < _EXPLODED and not is_far_off and not numpy.isinf(norms).any():
         return None
     return Finding(
         "exploding_gradients",
         "high",
         f"Gradients explode: the longest is {times(grown)} as long as usual." if grown >= _EXPLODED else
-        f"The network starts with an error {times(start)} that of a constant: its first gradients are enormous.",
-        {"grown": grown, "start": start, "largest": float(course.values.max())},
+        f"The network starts with {_far_off(start, at_first)} that of a constant: its first gradients are enormous.",
+        {"grown": grown, "start": start, "first_loss": at_first, "largest": float(course.values.max())},
         Effect("A single such step undoes what was learnt before."),
         by_knobs("Bound the gradient, scale inputs and target, and start from smaller weights.", gradient_clip=1.0),
     )  # fmt: skip
+
+
+def _far_off(start: float, at_first: float) -> str:
+    return f"an error {times(start)}" if start >= _FAR_OFF else f"a loss {times(at_first)}"
 
 
 def wrong_output_layer(record: TrainingRecord) -> Outcome:
@@ -206,7 +212,7 @@ def missing_zero_grad(record: TrainingRecord) -> Outcome:
 
 
 _ADDS_SOON, _THROUGH_DEAD = 1.2, 1e-5
-_DEAD, _SATURATED, _VANISHED, _EXPLODED, _FAR_OFF = 0.8, 0.25, 12.0, 1000.0, 1.5
+_DEAD, _SATURATED, _VANISHED, _EXPLODED, _FAR_OFF, _FAR_OFF_AT_FIRST = 0.8, 0.25, 12.0, 1000.0, 1.5, 5.0
 _PILED, _BEYOND, _TIED, _NEARLY, _OFF, _ADDED, _AT_A_BOUND = 0.05, 0.05, 0.05, 0.97, 0.03, 2.5, 0.01
 
 

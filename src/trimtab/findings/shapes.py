@@ -18,6 +18,8 @@ from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
 SURE = 0.01
 # Evaluations below which no shape is told: of five, one order alone is as sure as that (1 of 120).
 FEWEST = 5
+# The same of a curve beside another that is sure of it.
+_ALSO = 0.05
 # Of where a loss began: below, it has come to next to nothing, and what it jumps by is no matter.
 NOTHING = 0.1
 _BEYOND_NOISE, _END, _STEPS, _NOISE_TOLD, _STRETCH = 3.0, 7, 8.0, 12, 8
@@ -53,9 +55,9 @@ def rise_of(course: Course) -> Rise | None:
     return Rise(place, float(epochs[place]), cost / best, p, after) if p < SURE else None
 
 
-def fall_at_end(course: Course) -> Trend | None:
+def fall_at_end(course: Course, sure: float = SURE) -> Trend | None:
     """The significant fall over the last third, eight entries at least, as a (negative) share of the level at the end;
-    None where there is none beyond noise."""
+    None where there is none beyond noise, or its p is above `sure`."""
     if len(course) < FEWEST:
         return None
     last = max(_STRETCH, len(course) // 3)
@@ -63,15 +65,17 @@ def fall_at_end(course: Course) -> Trend | None:
     found, level = trend(epochs, errors), level_at_end(errors)
     # Differences of so few entries are the bend of the curve rather than its noise; the test alone has to do.
     spread = noise(errors) if len(errors) >= _NOISE_TOLD else 0.0
-    if level <= 0 or found.p > SURE or found.change >= 0 or -found.change < 2 * spread:
+    if level <= 0 or found.p > sure or found.change >= 0 or -found.change < 2 * spread:
         return None
     return Trend(found.change / level, found.p)
 
 
-def still_gains(course: Course) -> Trend | None:
+def still_gains(course: Course, learning: Course | None = None) -> Trend | None:
     """The fall of an error that goes on to the end: significant over the last third, with the best among the last
-    entries, a twentieth of all, so that a patience that ran out is none."""
-    fall = fall_at_end(course)
+    entries, a twentieth of all, so that a patience that ran out is none. Where training rows (`learning`) surely still
+    get better, it takes less to believe that these rows do (`_ALSO`): their noise is what hides it."""
+    is_learning = learning is not None and fall_at_end(learning) is not None
+    fall = fall_at_end(course, _ALSO if is_learning else SURE)
     since_best = len(course) - 1 - int(numpy.argmin(smooth(course.values, 3))) if len(course) else 0
     return None if fall is None or since_best > max(2, 0.05 * len(course)) else fall
 
@@ -219,6 +223,24 @@ def start_beside_constant(record: TrainingRecord) -> float:
     if not constant or pair is None or not pair.is_evaluated:
         return 0.0
     return float(pair.train[0] / constant)
+
+
+def first_loss_beside_constant(record: TrainingRecord) -> float:
+    """The first training loss, a mean over the first epoch, beside that of a prediction that knows nothing; 0 where it
+    is not known. The constant is known in the metric; the first validation entry, told in both, takes it to the loss:
+    squared where that is a squared one and the metric its root."""
+    constant, losses, errors = constant_of(record), record.validation_loss, errors_of(record)
+    train = record.train_loss
+    if not constant or train is None or losses is None or errors is None or not len(train):
+        return 0.0
+    first = numpy.array([train[0], losses[0], errors[0]])
+    if not (numpy.isfinite(first) & (first > 0)).all():
+        return 0.0
+    loss = record.knobs.get("loss")
+    is_root = record.metric == "rmse" and loss == "mse"
+    if not is_root and record.metric not in ("loss", loss) and (record.metric, loss) != ("log_loss", "cross_entropy"):
+        return 0.0
+    return float(first[0] / first[1] * (first[2] / constant) ** (2 if is_root else 1))
 
 
 def learning_of(record: TrainingRecord) -> Course:
