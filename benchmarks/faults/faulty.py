@@ -3,7 +3,8 @@
 A set-up counts where it does harm: where the error of its weights is `HARM` above that of the tuned training.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.faults.setup import Setup
@@ -57,11 +58,19 @@ COMPANIONS: Mapping[str, set[str]] = {
 def faulty(task: Task, tuned: Setup, kept: float, *, turn: int) -> Iterator[Setup]:
     """All set-ups of `task`, beside its tuned training, which kept epoch `kept`. Those that need a network of their own
     take turns from task to task, since each such network costs a population."""
-    yield from _coefficients(task, tuned, kept)
+    yield from _twice(_coefficients(task, tuned, kept))
     yield from _structures(task, tuned, turn)
     yield from _few_rows(task, tuned, turn)
     yield from _own_data(task, tuned, turn)
-    yield from _loops(task)
+    yield from _twice(_loops(task))
+
+
+def _twice(setups: Iterable[Setup]) -> Iterator[Setup]:
+    """Each by two seeds."""
+    for each in setups:
+        yield each
+        if each.fault:
+            yield replace(each, seed=each.seed + 10)
 
 
 def _coefficients(task: Task, tuned: Setup, kept: float) -> Iterator[Setup]:
@@ -76,12 +85,14 @@ def _coefficients(task: Task, tuned: Setup, kept: float) -> Iterator[Setup]:
         yield made("regularised_too_strongly", severity, {"weight_decay": decay, "epochs": 80})
     for rate, severity in ((0.6, MILD), (0.8, CLEAR), (0.9, GROSS)):
         yield made("regularised_too_strongly", severity, {"dropout": rate, "epochs": 80})
-    for every, severity in ((0.1, MILD), (0.05, CLEAR), (0.03, GROSS)):
+    for every, severity in ((0.1, MILD), (0.05, CLEAR), (0.03, GROSS), (0.02, GROSS)):
         yield made("plateau", severity, {"schedule": Schedule("step", factor=0.1, every=every)})
     for decay, severity in ((100.0, CLEAR), (300.0, GROSS)):
-        yield made("collapsed_to_constant", severity, {"weight_decay": decay})
-    longer = {"weight_decay": 0.0, "dropout": 0.0, "epochs": 100}
-    for seed, severity in ((1, CLEAR), (2, CLEAR)):
+        for seed in (0, 1):
+            yield made("collapsed_to_constant", severity, {"weight_decay": decay}, seed=seed)
+    for seed in range(1, 7):
+        severity = (MILD, CLEAR, GROSS)[seed % 3]
+        longer = {"weight_decay": 0.0, "dropout": 0.0, "epochs": {MILD: 70, CLEAR: 100, GROSS: 140}[severity]}
         for last in (False, True):
             fault = "best_weights_not_restored" if last else "trained_too_long"
             yield made(fault, severity, longer, seed=seed, last=last)
@@ -137,29 +148,30 @@ def _other_losses(task: Task, tuned: Setup, knobs: Mapping[str, Any]) -> Iterato
 
 
 def _structures(task: Task, tuned: Setup, turn: int) -> Iterator[Setup]:
-    """Those with another network, or another batch; two runs of each."""
-    knobs = dict(tuned.knobs) | {"stop": None, "epochs": 60, "dropout": 0.0}
+    """Those with another network, or another batch; several runs of each."""
+    knobs = dict(tuned.knobs) | {"stop": None, "epochs": 40, "dropout": 0.0}
 
     def made(
-        fault: str, severity: str, network: Mapping[str, Any], change: Mapping[str, Any] | None = None
+        fault: str, severity: str, network: Mapping[str, Any], change: Mapping[str, Any] | None = None, runs: int = 6
     ) -> Iterator[Setup]:
-        for seed in (0, 1):
+        for seed in range(runs):
             yield Setup(fault, severity, task.name, {**tuned.network, **network}, knobs | dict(change or {}), seed)
 
     def of(*ways: tuple[Any, ...]) -> tuple[Any, ...]:
         return ways[turn % len(ways)]
 
-    width, severity = of((1, GROSS), (2, CLEAR), (4, MILD))
-    yield from made("capacity_too_small", severity, {"width": width, "depth": 1}, {"epochs": 80, "lr": 0.01})
-    yield from made("underfitting", CLEAR, {"depth": 0}, {"epochs": 80, "lr": 0.01})
+    for width, severity in (of((1, GROSS), (2, CLEAR)), of((2, CLEAR), (4, MILD), (3, MILD))):
+        yield from made("capacity_too_small", severity, {"width": width, "depth": 1}, {"epochs": 60, "lr": 0.01})
+    for lr in (0.01, 0.003):
+        yield from made("underfitting", CLEAR, {"depth": 0}, {"epochs": 60, "lr": lr}, runs=4)
     shift, severity = of((-1.0, MILD), (-2.0, CLEAR), (-4.0, GROSS))
     yield from made("dead_units", severity, {"shift": shift})
     depth, severity = of((4, MILD), (6, CLEAR), (9, GROSS))
     yield from made("vanishing_gradients", severity, {"activation": "sigmoid", "depth": depth, "width": 32})
     gain, severity = of((3.0, MILD), (5.0, CLEAR), (8.0, GROSS))
     yield from made("exploding_gradients", severity, {"gain": gain, "depth": 4})
-    gain, severity = of((30.0, MILD), (60.0, CLEAR), (120.0, GROSS))
-    yield from made("saturated_activations", severity, {"gain": gain, "activation": "tanh"})
+    steep, severity = of((60.0, MILD), (120.0, CLEAR), (300.0, GROSS))
+    yield from made("saturated_activations", severity, {"steep": steep, "activation": "tanh"})
     if task.is_regression:
         head, severity = of(("tanh", MILD), ("sigmoid", CLEAR), ("relu", GROSS))
         yield from made("wrong_output_layer", severity, {"head": head})
@@ -168,11 +180,9 @@ def _structures(task: Task, tuned: Setup, turn: int) -> Iterator[Setup]:
         for lr in (1e-3, 1e-2):
             yield from made("double_softmax", CLEAR, {"head": "softmax"}, {"lr": lr, "weight_decay": 0.0})
         yield from made("wrong_output_layer", CLEAR, {"head": "relu"})
-    if turn % 2:
-        return
-    size, severity = ((4, MILD), (2, CLEAR))[turn // 2 % 2]
+    size, severity = of((4, MILD), (2, CLEAR))
     for factor in (3, 10):
-        for seed in (0, 1):
+        for seed in (0, 1, 2):
             tiny = {"batch_size": size, "epochs": 20, "lr": tuned.knobs["lr"] * factor}
             yield Setup("batch_noise_too_high", severity, task.name, tuned.network, knobs | tiny, seed, train=100)
 
@@ -181,7 +191,7 @@ def _few_rows(task: Task, tuned: Setup, turn: int) -> Iterator[Setup]:
     """Those that have too few rows for what is trained."""
     knobs = dict(tuned.knobs) | {"stop": None, "epochs": 100, "dropout": 0.0, "weight_decay": 0.0}
     rows, severity = ((50, GROSS), (100, CLEAR))[turn % 2]
-    for seed in (0, 1):
+    for seed in range(8):
         yield Setup("overfitting", severity, task.name, tuned.network, knobs, seed, train=rows)
         yield Setup("capacity_too_large", severity, task.name, {"width": 192, "depth": 3}, knobs, seed, train=rows)
 
@@ -195,9 +205,10 @@ def _own_data(task: Task, tuned: Setup, turn: int) -> Iterator[Setup]:
         for seed in (0, 1):
             yield Setup("saturated_activations", severity, task.name, tanh, knobs, seed, change=change)
     if task.is_regression:
-        change, severity = (("outliers 1 %", CLEAR), ("outliers 2 %", CLEAR), ("outliers 5 %", GROSS))[turn % 3]
-        for seed in (0, 1, 2):
-            yield Setup("outliers_dominate_loss", severity, task.name, tuned.network, knobs, seed, change=change)
+        kinds = (("outliers 1 %", CLEAR), ("outliers 2 %", CLEAR), ("outliers 5 %", GROSS))
+        for change, severity in (kinds[turn % 3], kinds[(turn + 1) % 3]):
+            for seed in range(5):
+                yield Setup("outliers_dominate_loss", severity, task.name, tuned.network, knobs, seed, change=change)
 
 
 def _loops(task: Task) -> Iterator[Setup]:

@@ -35,16 +35,26 @@ class Made:
     cost: float
 
     @property
-    def found(self) -> set[str]:
-        """What the rules find."""
+    def judged(self) -> TrainingRecord:
+        """The record as it is looked at."""
         record = self.record
         if self.setup.last and len(record.epochs):
             record = replace(record, kept=float(record.epochs[-1]))
-        more = []
+        return record
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the rules find, in order."""
+        record, more = self.judged, []
         if self.predicted and record.task == "regression":
             loss = str(record.knobs.get("loss"))
             more.append(outliers_dominate_loss(self.predicted["truth"], self.predicted["predictions"], loss))
-        return {finding.id for finding in check(record, more) if isinstance(finding, Finding)}
+        return list(check(record, more))
+
+    @property
+    def found(self) -> set[str]:
+        """The ids of what the rules find."""
+        return {finding.id for finding in self.findings}
 
     @property
     def truth(self) -> str:
@@ -109,11 +119,13 @@ class Made:
 
 @dataclass
 class Tally:
-    """Counts: set-ups of each fault that show (`shown`), of them found (`hits`), by severity too; findings that are
-    right and wrong; healthy controls and those with an alarm; and what is found beside what."""
+    """Counts: set-ups of each fault that show (`shown`), of them found (`hits`), by severity too; those that do no harm
+    (`hidden`), of them those with their finding (`hidden_told`); findings that are right and wrong; healthy controls
+    and those with an alarm; and what is found beside what."""
 
     shown: Counter = field(default_factory=Counter)
     hidden: Counter = field(default_factory=Counter)
+    hidden_told: Counter = field(default_factory=Counter)
     hits: Counter = field(default_factory=Counter)
     shown_by: Counter = field(default_factory=Counter)
     hits_by: Counter = field(default_factory=Counter)
@@ -169,6 +181,7 @@ def _count_fault(counts: Tally, made: Made, tuned_train: float) -> None:
     truth, severity = made.truth, made.setup.severity
     if not made.is_harmful(tuned_train):
         counts.hidden[truth] += 1
+        counts.hidden_told[truth] += truth in made.found
         return
     found = made.found
     counts.shown[truth] += 1

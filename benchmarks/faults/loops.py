@@ -1,5 +1,7 @@
 """Plain PyTorch loops with something wrong in them, told to a recorder as anybody's loop would be."""
 
+import math
+
 import numpy
 import torch
 from torch import Tensor
@@ -19,6 +21,15 @@ def without_zero_grad(
     """The loop that forgets `optimizer.zero_grad()`; or (loop "plain") the same that does not, and that stops ten
     epochs after its best, whose weights it keeps."""
     torch.manual_seed(setup.seed)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # steps are tiny: more threads wait for each other
+    try:
+        return _trained(setup, task, train, valid)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _trained(setup: Setup, task: Task, train: tuple[Tensor, Tensor], valid: tuple[Tensor, Tensor]) -> TrainingRecord:
     module = network(task.inputs.shape[1], task.outputs, **setup.network, is_flat=task.is_regression)
     knobs = dict(setup.knobs)
     optimizer = _OPTIMIZERS[knobs["optimizer"]](module.parameters(), lr=knobs["lr"])
@@ -34,13 +45,13 @@ def without_zero_grad(
                 optimizer.zero_grad()
             loss = loss_of(module(inputs[batch]), targets[batch])
             loss.backward()
-            losses.append(loss.item())
-            squares.append(sum(p.grad.square().sum().item() for p in module.parameters() if p.grad is not None))
+            losses.append(loss.detach())
+            squares.append(torch.nn.utils.clip_grad_norm_(module.parameters(), math.inf).square())
             optimizer.step()
         with torch.no_grad():
-            curves["train"].append(float(numpy.mean(losses)))
+            curves["train"].append(float(torch.stack(losses).mean()))
             curves["valid"].append(loss_of(module(judged), truth).item())
-            curves["norm"].append(float(numpy.sqrt(numpy.mean(squares))))
+            curves["norm"].append(float(torch.stack(squares).mean().sqrt()))
         best = int(numpy.argmin(curves["valid"]))
         if setup.loop == "plain" and len(curves["valid"]) - best > 10:
             break

@@ -21,11 +21,13 @@ def network(
     activation: str = "relu",
     head: str = "",
     gain: float = 1.0,
+    steep: float = 1.0,
     shift: float = 0.0,
     is_flat: bool = False,
 ) -> nn.Module:
     """An MLP with nn.Dropout of rate 0 behind each hidden layer (`dropout=` sets the rate); `head` stands after the
-    last layer, `gain` multiplies all initial weights and `shift` is added to the biases of the hidden layers."""
+    last layer, `gain` multiplies all initial weights, `steep` those of the hidden layers alone, and `shift` is added to
+    the biases of the hidden layers."""
     layers: list[nn.Module] = []
     columns = inputs
     for _ in range(depth):
@@ -41,5 +43,6 @@ def network(
                 layer.weight.mul_(gain)
         for layer in list(made)[:-1]:
             if isinstance(layer, nn.Linear) and layer.out_features != outputs:
+                layer.weight.mul_(steep)
                 layer.bias.add_(shift)
     return made

@@ -2,8 +2,9 @@
 they are at hand. Inputs and targets of numbers are standardised. Knows no networks."""
 
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy
 import polars
@@ -11,7 +12,10 @@ import torch
 from sklearn import datasets
 from torch import Tensor
 
+from benchmarks.faults.drawn import drawn_classes, drawn_numbers
 from benchmarks.tables import read_tables, typed
+
+Half = Literal["thresholds", "figures", "fresh"]
 
 MOST_ROWS = 1_000  # trainings are many, and have to be quick
 SHARED = Path("shared/data")
@@ -19,20 +23,26 @@ _DEVELOPMENT = (
     "concrete", "energy", "kin8nm", "power_plant", "mpg", "airfoil", "bike", "california", "taxis", "forest", "adult",
     "phoneme", "german", "titanic", "mammography", "glass", "horse_colic", "diamonds",
 )  # fmt: skip
+# Of these, faults are put into fresh rows too; the others have fresh controls alone.
+_WITH_FAULTS = ("concrete", "german")
+_FRESH_NUMBERS, _FRESH_CLASSES = range(9_001, 9_008), range(9_101, 9_106)  # seeds
 
 
 @dataclass(frozen=True)
 class Task:
     """One data set: `inputs` `[rows, columns]` standardised, `y` `[rows]` standardised numbers, or classes from 0 on.
 
-    Thresholds were set on one half of the data sets (`is_for_thresholds`), figures come from the other.
+    Thresholds were set on one half of the data sets. The other (`figures`) was looked at while rules took shape, so
+    that figures come from a third part, `fresh`: tasks drawn by seeds that nobody had used, and other rows of the
+    development sets in another order. `has_faults`: whether faulty set-ups are made of it, beside controls.
     """
 
     name: str
     inputs: Tensor
     y: Tensor
     is_regression: bool
-    is_for_thresholds: bool = False
+    half: Half = "figures"
+    has_faults: bool = True
 
     @property
     def outputs(self) -> int:
@@ -56,7 +66,25 @@ def tasks(folder: Path = SHARED) -> list[Task]:
     found = [*_bundled(), *_synthetic(), *_development(folder)]
     # Every other one of each kind, by name, so that both halves have numbers and classes.
     kinds = [sorted((t for t in found if t.is_regression == kind), key=lambda t: t.name) for kind in (True, False)]
-    return [replace(task, is_for_thresholds=i % 2 == 0) for kind in kinds for i, task in enumerate(kind)]
+    known = [replace(task, half=_HALVES[i % 2]) for kind in kinds for i, task in enumerate(kind)]
+    return known + [replace(task, half="fresh") for task in _fresh(folder)]
+
+
+_HALVES: tuple[Half, Half] = ("thresholds", "figures")
+
+
+def _fresh(folder: Path) -> list[Task]:
+    """In such an order that whatever has been trained by some time has all kinds."""
+    numbers = (_task(f"numbers {seed}", *drawn_numbers(seed, MOST_ROWS), True) for seed in _FRESH_NUMBERS)
+    classes = (_task(f"classes {seed}", *drawn_classes(seed, MOST_ROWS), False) for seed in _FRESH_CLASSES)
+    again = [
+        replace(task, name=f"{task.name} again", has_faults=task.name in _WITH_FAULTS)
+        for task in _development(folder, seed=1)
+    ]
+    drawn = [task for pair in zip_longest(numbers, classes) for task in pair if task is not None]
+    drawn += [task for task in again if task.has_faults]
+    others = [task for task in again if not task.has_faults]
+    return [task for pair in zip_longest(drawn, others) for task in pair if task is not None]
 
 
 def _bundled() -> list[Task]:
@@ -86,15 +114,15 @@ def _synthetic() -> list[Task]:
     ]
 
 
-def _development(folder: Path) -> list[Task]:
+def _development(folder: Path, seed: int = 0) -> list[Task]:
     if not (folder / "index.json").exists():
         return []
-    return [_of_table(table) for table in read_tables(folder, list(_DEVELOPMENT))]
+    return [_of_table(table, seed) for table in read_tables(folder, list(_DEVELOPMENT))]
 
 
-def _of_table(table) -> Task:
+def _of_table(table, seed: int) -> Task:
     """Numbers with the median where they are missing, categories as columns of 0 and 1."""
-    frame = typed(table.frame.sample(min(MOST_ROWS, table.frame.height), seed=0))
+    frame = typed(table.frame.sample(min(MOST_ROWS, table.frame.height), seed=seed))
     target, inputs = frame[table.target], frame.drop(table.target)
     numbers = inputs.select(polars.selectors.numeric()).cast(polars.Float64)
     numbers = numbers.with_columns(polars.all().fill_null(polars.all().median())).fill_null(0)
@@ -103,11 +131,11 @@ def _of_table(table) -> Task:
     cells = numpy.hstack([numbers.to_numpy(), texts.select(kept).to_dummies().to_numpy() if kept else
                       numpy.empty((frame.height, 0))])  # fmt: skip
     y = target.to_numpy() if table.is_regression else target.cast(polars.String).rank("dense").to_numpy() - 1
-    return _task(table.name, cells, y, table.is_regression)
+    return _task(table.name, cells, y, table.is_regression, seed)
 
 
-def _task(name: str, inputs: Any, y: Any, is_regression: bool) -> Task:
-    order = numpy.random.default_rng(0).permutation(len(y))[:MOST_ROWS]
+def _task(name: str, inputs: Any, y: Any, is_regression: bool, seed: int = 0) -> Task:
+    order = numpy.random.default_rng(seed).permutation(len(y))[:MOST_ROWS]
     inputs, y = numpy.asarray(inputs, float)[order], numpy.asarray(y)[order]
     inputs = (inputs - inputs.mean(0)) / numpy.maximum(inputs.std(0), 1e-9)
     if is_regression:

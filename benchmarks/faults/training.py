@@ -105,8 +105,8 @@ def _changed(part: tuple[Tensor, Tensor], change: str, task: Task) -> tuple[Tens
         return inputs, y * float(change.removeprefix("target x "))
     if change in OUTLIERS:
         share, size = OUTLIERS[change]
-        rng = numpy.random.default_rng(len(y))
-        wild = torch.tensor(rng.random(len(y)) < share)
+        rng, wild = numpy.random.default_rng(len(y)), torch.tensor(wild_rows(len(y), share))
+        rng.random(len(y))
         return inputs, torch.where(wild, y + size * torch.tensor(rng.choice([-1.0, 1.0], len(y)), dtype=y.dtype), y)
     if change.startswith("flipped "):
         rng = numpy.random.default_rng(len(y))
@@ -114,6 +114,11 @@ def _changed(part: tuple[Tensor, Tensor], change: str, task: Task) -> tuple[Tens
         return inputs, torch.where(wild, torch.tensor(rng.permutation(y.numpy())), y)
     assert not change, change
     return part
+
+
+def wild_rows(rows: int, share: float) -> numpy.ndarray:
+    """Which rows of so many are made wild."""
+    return numpy.random.default_rng(rows).random(rows) < share
 
 
 _ARRAYS = ("epochs", "train_loss", "validation_loss", "train_metric", "validation_metric", "rate")

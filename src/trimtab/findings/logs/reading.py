@@ -18,6 +18,7 @@ from trimtab.findings.logs import (
     recordings,
     studies,
     table,
+    told_lines,
     trainer_state,
     wandb,
 )
@@ -29,7 +30,8 @@ from trimtab.text.wording import listed
 # Each gives None of what is not its own; from the most particular on.
 BINARY: tuple[Callable[[Content], list[Log] | None], ...] = (recordings.read, event_files.read, wandb.read)
 TEXT: tuple[Callable[[Content], list[Log] | None], ...] = (
-    trainer_state.read, catboost.read, mlflow.read, json_lists.read, json_rows.read, table.read, console.read,
+    trainer_state.read, catboost.read, mlflow.read, json_lists.read, told_lines.read, json_rows.read, table.read,
+    console.read,
 )  # fmt: skip
 FOLDERS: tuple[Callable[[Path], list[Log] | None], ...] = (studies.read_folder, mlflow.read_folder)
 # Files that a folder of a training holds, by what frameworks call them; the first that is there counts.
