@@ -9,7 +9,7 @@ import numpy
 
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Severity
 from trimtab.findings.judged import Course, course_of, errors_of, has_numbers, pair_of
-from trimtab.findings.remedies import by_knobs
+from trimtab.findings.remedies import by_knobs, lower_rate
 from trimtab.findings.shapes import (
     FEWEST,
     NOTHING,
@@ -178,7 +178,6 @@ def oscillating(record: TrainingRecord) -> Outcome:
         is_by_long_steps = jumps >= _SWINGS_OF_OTHERS and (longest_update(record) or 0.0) >= _LONG_STEPS
         if not is_by_long_steps and not (jumps >= _SWINGS and own >= _SWINGS_TOO) and not _kicks(record):
             return None
-    rate = rate_of(record)
     return Finding(
         "oscillating",
         "medium",
@@ -186,7 +185,7 @@ def oscillating(record: TrainingRecord) -> Outcome:
         {"jumps": jumps},
         Effect(f"Whichever epoch is last, its loss is off by some {percent(jumps)} (estimated from the curve)."),
         by_knobs("Let the learning rate fall to nothing in the course of training, and begin lower.", schedule="cosine",
-                 **({"lr": rate / 3} if rate else {})),
+                 **lower_rate(record, 3)),
     )  # fmt: skip
 
 
@@ -324,12 +323,11 @@ def _beside_a_constant(record: TrainingRecord) -> float:
 
 
 def _lost(record: TrainingRecord, statement: str, evidence: dict[str, Any]) -> Finding:
-    rate = rate_of(record)
     return Finding(
         "diverged", "high", statement, evidence,
         Effect("The training is worth nothing, or no more than its best epoch was."),
-        by_knobs("Lower the learning rate tenfold and bound the gradient.", gradient_clip=1.0,
-                 **({"lr": rate / 10} if rate else {})),
+        by_knobs("Lower the learning rate tenfold, or to what is usual, and bound the gradient.", gradient_clip=1.0,
+                 **lower_rate(record, 10)),
     )  # fmt: skip
 
 
@@ -338,5 +336,5 @@ def _too_large(record: TrainingRecord, words: str, evidence: dict[str, Any], sev
     return Finding(
         "learning_rate_too_large", severity, f"{words}.", evidence | ({"lr": rate} if rate else {}),
         Effect("How much a smaller rate gains is not known from the curves alone."),
-        by_knobs("Lower the learning rate tenfold.", **({"lr": rate / 10} if rate else {})),
+        by_knobs("Lower the learning rate tenfold, or to what is usual.", **lower_rate(record, 10)),
     )  # fmt: skip

@@ -1,13 +1,15 @@
 """Remedies: what to change, by knobs, in words, as flags of `trimtab fit` and as arguments of `tt.fit`.
 
-Knows the names of knobs; it knows no finding.
+Knows the names of knobs and the rates that are usual; it knows no finding.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from trimtab.findings.finding import Remedy
-from trimtab.knobs.table import TABLE_KNOBS
+from trimtab.findings.shapes import rate_of
+from trimtab.findings.training_record import TrainingRecord
+from trimtab.knobs.table import KNOBS, OPTIMIZERS, TABLE_KNOBS
 
 # `stop=20` of tt.fit is a patience, which tables have as a knob of its own.
 _FLAGS = {"stop": "patience"}
@@ -18,6 +20,16 @@ def by_knobs(text: str, **change: Any) -> Remedy:
     return Remedy(
         text, change, _flags(change), ", ".join(f"{name}={_plain(value)!r}" for name, value in change.items())
     )
+
+
+def lower_rate(record: TrainingRecord, by: float) -> dict[str, float]:
+    """The rate divided `by` so much, and no higher than is usual for the optimizer (see the table of knobs): one
+    that is a thousand times too large is not mended by a tenth of it. Nothing where it is not known."""
+    rate, optimizer = rate_of(record), record.knobs.get("optimizer")
+    if rate is None:
+        return {}
+    usual = dict(KNOBS["optimizer"].option(optimizer).in_tables)["lr"] if optimizer in OPTIMIZERS else rate
+    return {"lr": min(rate / by, float(usual))}
 
 
 def _flags(change: Mapping[str, Any]) -> str:
