@@ -30,12 +30,20 @@ BY_KNOBS = (
     "capacity_too_small", "capacity_too_large", "regularised_too_strongly", "learning_rate_too_large",
     "learning_rate_too_small", "diverged", "oscillating", "plateau", "batch_noise_too_high", "slow_optimizer",
     "outliers_dominate_loss", "loss_does_not_match_metric", "collapsed_to_constant", "dead_units",
-    "vanishing_gradients", "exploding_gradients", "saturated_activations",
+    "vanishing_gradients", "exploding_gradients",
 )  # fmt: skip
 BY_CODE: Mapping[str, Mapping[str, str]] = {
     "wrong_output_layer": {"head": ""}, "double_softmax": {"head": ""}, "missing_zero_grad": {"loop": "plain"},
+    "saturated_activations": {"change": "", "steep": ""},  # scaled inputs, weights as PyTorch draws them
 }  # fmt: skip
-_OF_LAST_WEIGHTS = ("overfitting", "trained_too_long", "best_weights_not_restored", "capacity_too_large")
+# Loops without zero_grad keep no other weights than the last ones.
+_OF_LAST_WEIGHTS = (
+    "missing_zero_grad",
+    "overfitting",
+    "trained_too_long",
+    "best_weights_not_restored",
+    "capacity_too_large",
+)
 _OF_NETWORK = ("width", "depth", "activation")
 
 
@@ -80,7 +88,10 @@ def remedied(setup: Setup, finding: Finding) -> Setup:
         change: Mapping[str, Any] = BY_CODE[finding.id]
         if "loop" in change:
             return replace(setup, loop=change["loop"])
-        return replace(setup, network={**setup.network, **change})
+        network = {
+            name: value for name, value in {**setup.network, **change}.items() if name in setup.network and value
+        }
+        return replace(setup, network=network, change=change.get("change", setup.change))
     change = finding.remedy.change
     network = {name: value for name, value in change.items() if name in _OF_NETWORK}
     knobs = {name: value for name, value in change.items() if name not in _OF_NETWORK}

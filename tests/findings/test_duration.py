@@ -14,7 +14,7 @@ def test_overfitting_is_a_rise_of_validation_while_training_falls():
     finding = found(duration.overfitting, record(noisy(learning(speed=30, floor=0.05)), noisy(RISING, seed=1)))
     assert "validation rows gets worse" in finding.statement and "estimated" in finding.effect.text
     assert 35 <= finding.evidence["best_epoch"] <= 55 and finding.evidence["rise"] > 0.5
-    assert finding.remedy.flag == "--weight-decay 0.1 --optimizer adamw"
+    assert finding.remedy.flag == "--weight-decay 0.1 --optimizer adamw --patience 20"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,12 @@ def test_stopped_too_early_where_validation_still_falls():
     assert found(duration.stopped_too_early, record([1, 0.8, 0.64, 0.5, 0.4], [1.1, 0.9, 0.7, 0.6, 0.5]))
 
 
+def test_validation_rows_that_hardly_show_it_are_believed_where_training_rows_surely_learn():
+    valid = numpy.array([0.53, 0.535, 0.52, 0.49, 0.47])
+    falls, stands = record([1.0, 0.8, 0.64, 0.5, 0.4], valid), record([1.0, 0.8, 0.84, 0.81, 0.82], valid)
+    assert found(duration.stopped_too_early, falls) and duration.stopped_too_early(stands) is None
+
+
 def test_no_stop_is_early_where_the_curve_is_flat_or_the_rate_is_spent():
     assert duration.stopped_too_early(healthy()) is None
     falling = record(noisy(learning(20, speed=15)), noisy(learning(20, speed=15), seed=1))
@@ -105,6 +111,17 @@ def test_underfitting_is_flat_bad_and_alike_on_both():
     assert finding.evidence["share"] == pytest.approx(0.83, abs=0.1)
     assert duration.underfitting(healthy()) is None
     assert duration.underfitting(record(noisy(learning(**FLAT)), noisy(1.3 * learning(**FLAT), seed=1))) is None
+
+
+def test_rows_may_differ_by_chance_where_parameters_are_few():
+    curves = record(noisy(learning(**FLAT)), noisy(1.15 * learning(**FLAT), seed=1))
+    facts = {"train_rows": 256.0, "validation_rows": 200.0, "inputs": 8.0, "outputs": 1.0}
+    assert duration.underfitting(curves) is None
+    for parameters, is_found in ((9.0, True), (5000.0, False)):
+        small = dataclasses.replace(curves, facts={**facts, "parameters": parameters})
+        assert (duration.underfitting(small) is not None) == is_found
+    many = dataclasses.replace(curves, facts={**facts, "parameters": 9.0, "train_rows": 5e4, "validation_rows": 5e4})
+    assert duration.underfitting(many) is None  # of so many rows a gap is none by chance
 
 
 def test_what_is_bad_is_told_beside_a_constant_where_that_is_known():
@@ -132,7 +149,7 @@ def test_capacity_needs_the_size_of_the_network():
 def test_a_large_network_is_one_that_overfits():
     curves = record(noisy(learning(speed=30, floor=0.05)), noisy(RISING, seed=1), knobs={"width": 512},
                     facts={"parameters": 500_000, "train_rows": 100})  # fmt: skip
-    assert found(duration.capacity_too_large, curves).remedy.change == {"width": 128}
+    assert found(duration.capacity_too_large, curves).remedy.change == {"width": 128, "stop": 20}
     assert (
         duration.capacity_too_large(dataclasses.replace(curves, facts={"parameters": 500, "train_rows": 100})) is None
     )

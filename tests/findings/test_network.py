@@ -34,6 +34,19 @@ def test_gradients_that_grow_by_powers_of_ten():
     assert network.exploding_gradients(record(learning(40), signals={"gradient_norm": noisy(norms[:40] ** 0)})) is None
 
 
+def test_a_first_loss_far_above_that_of_a_constant():
+    train, rmse = learning(40), numpy.sqrt(learning(40))
+    train[0] = 7.0  # the mean over the first epoch; the validation entry is of its end
+    curves = record(train, learning(40), validation_metric=rmse, greater_is_better=False, metric="rmse",
+                    signals={"gradient_norm": noisy(numpy.ones(40))}, knobs={"loss": "mse"},
+                    facts={"constant_error": 1.0})  # fmt: skip
+    assert "7.0 times that of a constant" in found(network.exploding_gradients, curves).statement
+    usual = dataclasses.replace(curves, train_loss=learning(40))
+    assert network.exploding_gradients(usual) is None
+    other = dataclasses.replace(curves, knobs={"loss": "huber"})  # in another unit than the metric
+    assert network.exploding_gradients(other) is None
+
+
 def predicted(task: str, **facts: float):
     return record(learning(40), facts=facts, task=task)
 

@@ -104,8 +104,8 @@ def _overfitting(record: TrainingRecord, words: str, evidence: dict[str, Any]) -
     return Finding(
         "overfitting", "high" if rise > 0.5 else "medium",
         f"The network learns the training rows by heart: {words}.", evidence, effect,
-        by_knobs("Hold the network back: more weight decay or dropout, a smaller network, or more rows.",
-                 weight_decay=_more_decay(record), optimizer="adamw"),
+        by_knobs("Hold the network back: weight decay, dropout, fewer units, more rows; and stop at the best epoch.",
+                 weight_decay=_more_decay(record), optimizer="adamw", stop=20),
     )  # fmt: skip
 
 
@@ -261,7 +261,7 @@ def capacity_too_large(record: TrainingRecord) -> Outcome:
         f"{counted(int(rows), 'training row')}, which it learns by heart.",
         {"parameters": int(parameters), "train_rows": int(rows), "rise": found.evidence["rise"]},
         found.effect,
-        by_knobs("Take a smaller network, or give more rows.", **change),
+        by_knobs("Take a smaller network, or give more rows, and stop at the best epoch.", **change, stop=20),
     )
 
 

@@ -49,7 +49,7 @@ def saturated_activations(record: TrainingRecord) -> Outcome:
     if layers is None:
         return NotChecked("saturated_activations", NO_SIGNALS)
     worst = int(numpy.argmax(layers))
-    if layers[worst] < _SATURATED:
+    if layers[worst] <= _SATURATED:
         return None
     return Finding(
         "saturated_activations",
@@ -58,9 +58,11 @@ def saturated_activations(record: TrainingRecord) -> Outcome:
         "activation in nearly all rows, where hardly any gradient passes.",
         {"layer": worst + 1, "share": float(layers[worst]), "by_layer": [float(share) for share in layers]},
         Effect("These units can hardly learn any more."),
-        Remedy("Scale the inputs to mean 0 and standard deviation 1; or take SiLU units, which have no bounds.",
-               {"activation": "silu"}, "--activation silu", "activation='silu'"),
-    )  # fmt: skip
+        Remedy(
+            "Scale the inputs to mean 0 and standard deviation 1, and start from smaller weights.",
+            code="(X - X.mean(0)) / X.std(0)",
+        ),
+    )
 
 
 def vanishing_gradients(record: TrainingRecord) -> Outcome:
