@@ -182,7 +182,8 @@ def stopped_too_early(record: TrainingRecord) -> Outcome:
     if record.ended not in ("", ALL_EPOCHS, STOPPED_EARLY):
         return None
     fall = still_gains(course, learning_of(record))
-    if fall is None or -fall.change < _STILL or rate_is_spent(record):
+    # What strong dropout or decay holds back creeps to the end; `regularised_too_strongly` looks at that.
+    if fall is None or -fall.change < _STILL or rate_is_spent(record) or _holds_back(record):
         return None
     last = float(course.epochs[-1])
     return Finding(
