@@ -46,7 +46,9 @@ def main() -> None:
     _print(counts, len(fits), verbose=asked.verbose)
     bare = bare_tally(made, fits)
     _print_bare(bare)
-    tried = remedies_tried(made, fits, by_name, asked.cache, turns) if asked.remedies else None
+    tried = None
+    if asked.remedies:
+        tried = remedies_tried(made, fits, by_name, asked.cache, turns, is_cached=asked.cached)
     if tried is not None:
         _print_remedies(tried, verbose=asked.verbose)
     if asked.gallery:

@@ -62,14 +62,17 @@ class RemedyTally:
 
 
 def remedies_tried(
-    trainings: Iterable[Made], fits: dict[str, float], tasks: dict[str, Task], cache: Path, turns: Mapping[str, int]
-) -> RemedyTally:
+    trainings: Iterable[Made], fits: dict[str, float], tasks: dict[str, Task], cache: Path, turns: Mapping[str, int],
+    *, is_cached: bool,
+) -> RemedyTally:  # fmt: skip
     """What came of the remedies of the faults that do harm and were found: of each data set and id one, of a severity
-    that changes from data set to data set (`turns`)."""
+    that changes from data set to data set (`turns`). `is_cached`: only what was trained before."""
     counts = RemedyTally()
     for name, own in _by_task(trainings).items():
         asked = [(made, finding) for made, finding in _chosen(own, fits, turns[name])]
         pairs = [(made, finding, remedied(made.setup, finding)) for made, finding in asked]
+        if is_cached:
+            pairs = [pair for pair in pairs if _is_at_hand(pair[0].setup, cache) and _is_at_hand(pair[2], cache)]
         before = [[_seeded(made.setup, i) for i in range(SEEDS)] for made, _, _ in pairs]
         after = [[_seeded(mended, i) for i in range(SEEDS)] for _, _, mended in pairs]
         records = trained([each for group in (*before, *after) for each in group], tasks, cache)
@@ -96,6 +99,10 @@ def remedied(setup: Setup, finding: Finding) -> Setup:
     network = {name: value for name, value in change.items() if name in _OF_NETWORK}
     knobs = {name: value for name, value in change.items() if name not in _OF_NETWORK}
     return replace(setup, network={**setup.network, **network}, knobs={**setup.knobs, **knobs})
+
+
+def _is_at_hand(setup: Setup, cache: Path) -> bool:
+    return all((cache / f"{_seeded(setup, i).key}.json").exists() for i in range(SEEDS))
 
 
 def _by_task(trainings: Iterable[Made]) -> dict[str, list[Made]]:
