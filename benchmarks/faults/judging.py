@@ -4,6 +4,7 @@ controls, and what is taken for what. Trains nothing."""
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy
 
@@ -42,7 +43,7 @@ class Made:
             record = replace(record, kept=float(record.epochs[-1]))
         return record
 
-    @property
+    @cached_property
     def findings(self) -> list[Finding]:
         """What the rules find, in order."""
         record, more = self.judged, []
