@@ -135,7 +135,7 @@ def _row(name: str, place: int, made: Made, found: Sequence[str]) -> str:
     own = {**setup.knobs, **setup.network}
     told = ("width", "depth", "activation", "head", "gain", "steep", "shift", "optimizer", "lr", "weight_decay",
             "dropout", "batch_size", "loss", "tau", "gamma", "label_smoothing", "epochs")  # fmt: skip
-    knobs = ", ".join(f"{knob} {_plain(own[knob])}" for knob in told if knob in own and own[knob] not in ("", 0.0))
+    knobs = ", ".join(f"{knob} {_plain(own[knob])}" for knob in told if knob in own and (own[knob] or knob == "depth"))
     more = [f"{setup.train} rows", *([setup.change] if setup.change else []), *([setup.loop] if setup.loop else []),
             *(["last weights kept"] if setup.last else [])]  # fmt: skip
     log = f"[{name}/{place}.jsonl]({name}/{place}.jsonl)"
