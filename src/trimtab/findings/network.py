@@ -58,11 +58,9 @@ def saturated_activations(record: TrainingRecord) -> Outcome:
         "activation in nearly all rows, where hardly any gradient passes.",
         {"layer": worst + 1, "share": float(layers[worst]), "by_layer": [float(share) for share in layers]},
         Effect("These units can hardly learn any more."),
-        Remedy(
-            "Scale the inputs to mean 0 and standard deviation 1, and start from smaller weights.",
-            code="(X - X.mean(0)) / X.std(0)",
-        ),
-    )
+        Remedy("Scale the inputs to mean 0 and standard deviation 1; or take SiLU units, which have no bounds.",
+               {"activation": "silu"}, "--activation silu", "activation='silu'"),
+    )  # fmt: skip
 
 
 def vanishing_gradients(record: TrainingRecord) -> Outcome:
