@@ -336,5 +336,5 @@ def _too_large(record: TrainingRecord, words: str, evidence: dict[str, Any], sev
     return Finding(
         "learning_rate_too_large", severity, f"{words}.", evidence | ({"lr": rate} if rate else {}),
         Effect("How much a smaller rate gains is not known from the curves alone."),
-        by_knobs("Lower the learning rate tenfold, or to what is usual.", **lower_rate(record, 10)),
+        by_knobs("Lower the learning rate tenfold.", **({"lr": rate / 10} if rate else {})),
     )  # fmt: skip
