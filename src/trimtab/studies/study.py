@@ -23,7 +23,7 @@ from trimtab.tuning.trial import TrialRecord
 from trimtab.tuning.words import trial_in_words
 
 Place = str | PathLike[str] | None
-PLOTS = ("search",)
+PLOTS = ("search", "knob", "waterfall", "stopping")
 
 if TYPE_CHECKING:
     import torch
@@ -206,12 +206,21 @@ class Study(ABC):
         """A matplotlib figure of the study.
 
         "search": the score of each trial in their order with the best so far, and what each knob that was turned
-        yielded: every trial's score by its value. Raises OptionError for another kind, and where matplotlib is missing.
+        yielded: every trial's score by its value. "knob": what each choice of the winner was worth, with intervals.
+        "waterfall": the way from the beginner's network to the result. "stopping": what stopping rules would have done.
+
+        Raises OptionError for another kind, where what is to be drawn was not measured yet, and where matplotlib is
+        missing.
         """
+        from trimtab.findings.worth.account import Account
         from trimtab.report.search_figure import search_figure
+        from trimtab.report.worth_figures import knob_figure, stopping_figure, waterfall_figure
 
         if kind not in PLOTS:
             raise unknown_choice("kind of plot", str(kind), PLOTS)
+        draw = {"knob": knob_figure, "waterfall": waterfall_figure, "stopping": stopping_figure}.get(kind)
+        if draw is not None:
+            return draw(Account.load(StudyFolder(self.out)))
         metric = self.result.get("metric") or "validation loss"
         greater = bool(StudyFolder(self.out).read("study.json")["asked"].get("greater_is_better"))
         return search_figure(self.trials, metric=metric, greater_is_better=greater, winner=self.winner.number)
