@@ -213,7 +213,7 @@ def underfitting(record: TrainingRecord) -> Outcome:
         f"The network fits neither training rows nor validation rows well: its error on training rows is still "
         f"{percent(misfit.share)} of {misfit.beside}, and it does not fall any more.",
         {"share": misfit.share, "gap": misfit.gap},
-        Effect("What a network that fits the training rows gains is not known from the curves alone."),
+        Effect("A larger network tells whether this one is too weak or the inputs tell no more: curves alone cannot."),
         by_knobs("Let the network fit more: a larger one, a larger learning rate, less dropout and weight decay.",
                  width=128, depth=2),
     )  # fmt: skip
@@ -237,7 +237,7 @@ def capacity_too_small(record: TrainingRecord) -> Outcome:
         f"The network is too small for these rows: with {counted(int(parameters), 'parameter')} its error on training "
         f"rows stays at {percent(misfit.share)} of {misfit.beside}.",
         {"parameters": int(parameters), "train_rows": int(rows), "share": misfit.share},
-        Effect("What a larger network gains is not known from the curves alone."),
+        Effect("A larger network tells whether this one is too weak or the inputs tell no more: curves alone cannot."),
         by_knobs("Take a wider and deeper network.", width=128, depth=2),
     )
 
