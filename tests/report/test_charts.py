@@ -12,10 +12,11 @@ from made_accounts import ROWS, account
 from made_curves import healthy
 from trimtab.evaluation.metrics import Figure
 from trimtab.evaluation.slices import Slice
-from trimtab.report.chart import Chart
+from trimtab.report.chart import NARROW, WIDE, Chart
 from trimtab.report.class_charts import calibration_chart, confusion_chart
 from trimtab.report.column_charts import dependence_chart, importance_chart, slices_chart
-from trimtab.report.columns import Dependence, Importance
+from trimtab.report.columns import Dependence, Importance, dependence, importances
+from trimtab.report.drawing import width_of
 from trimtab.report.duration_chart import Curves, curves_of, duration_chart, losses_chart_of
 from trimtab.report.record_report import curves_of_record
 from trimtab.report.residual_charts import losses_chart, predicted_chart, residuals_chart
@@ -185,7 +186,54 @@ def test_probabilities_that_are_right_are_hardly_off_and_wrong_ones_are():
     assert calibration_chart(probability[:20], is_so[:20], "yes") is None
 
 
+def test_what_is_off_by_chance_is_told_beside_what_is_off():
+    is_so = numpy.arange(60) % 2 == 0
+    chart = calibration_chart(numpy.full(60, 0.5), is_so, "yes")
+    assert chart is not None and "; 16.3 would be chance alone on 60 rows." in chart.takeaway
+
+
+def test_classes_without_room_above_their_columns_are_numbered():
+    labels = [f"class number {i}" for i in range(14)]
+    chart = confusion_chart(labels, labels, labels)
+    assert ">1: class num" in chart.pictures[0] and ">14<" in chart.pictures[1]
+
+
 # -- columns
+
+
+class Linear:
+    """A model of two columns of which one counts."""
+
+    def raw(self, frame):
+        return frame.select(polars.col("used").cast(polars.Float64)).to_numpy() / 1e6, ()
+
+
+def test_columns_that_are_worth_nothing_are_told_from_worthless_together():
+    generator = numpy.random.default_rng(0)
+    frame = polars.DataFrame({"used": generator.normal(size=200) * 1e6, "idle": generator.normal(size=200)})
+    truth = Linear().raw(frame)[0] + 0.1
+    one, _ = importances(Linear(), frame, truth, ["used"], is_classes=False)
+    both, _ = importances(Linear(), frame, truth, ["used", "idle"], is_classes=False)
+    assert both[0].column == "used" and both[0].low > 0 and both[1].low == both[1].high == 0
+    assert both[0].high - both[0].low > one[0].high - one[0].low, "more intervals that hold together are wider"
+
+
+def test_dates_are_looked_at_from_the_first_to_the_last():
+    days = polars.datetime_range(polars.datetime(2020, 1, 1), polars.datetime(2020, 12, 30), "1d", eager=True)
+    found = dependence(Linear(), polars.DataFrame({"used": days}), "used", 0)
+    assert found is not None and not found.is_number
+    assert (found.values[0], found.values[-1], len(found.values)) == ("2020-01-01", "2020-12-30", 8)
+    assert (numpy.diff(found.mean) > 0).all()
+
+
+def test_names_that_are_too_long_for_a_picture_are_cut_and_stand_whole_in_the_words_of_their_mark():
+    name = "a rather long name of a column " * 3
+    chart = slices_chart([Slice(name, "above 3", 40, Figure(9.0, 8.0, 10.0), is_worse=True)], 5.0, "rmse")
+    assert any(text.startswith(f"{name}: above 3") for text in marks_of(chart, "bad-dot"))
+    assert chart is not None
+    for picture, width in zip(chart.pictures, (WIDE, NARROW), strict=True):
+        written = [text.text or "" for text in ElementTree.fromstring(picture).iter(f"{SVG}text")]
+        assert max(map(width_of, written)) < width and any(text.endswith("…") for text in written)
 
 
 def test_columns_are_ranked_and_what_cannot_be_told_from_worthless_is_named():

@@ -21,6 +21,16 @@ def test_an_axis_of_powers_has_powers_of_ten_or_numbers_between_them():
     assert Logarithmic(0.01, 1.0, 0.0, 100.0).place(0.1) == pytest.approx(50)
 
 
+def test_figures_that_would_not_fit_before_an_axis_have_powers():
+    assert [name for _, name in Linear(0.0, 3e17, 0, 100).ticks()] == ["0", "1e17", "2e17", "3e17"]
+    assert [name for _, name in covering_powers([1.0, 1e30], 0, 100).ticks()][1:3] == ["1e6", "1e12"]
+    assert [name for _, name in Linear(2e-7, 6e-7, 0, 100, most=3).ticks()] == ["2e-7", "4e-7", "6e-7"]
+
+
+def test_what_is_counted_has_whole_numbers_only():
+    assert [name for _, name in covering([4.0, 6.0], 0, 100, room=0.0, is_count=True).ticks()] == ["4", "5", "6"]
+
+
 def test_names_stand_in_the_middle_of_their_bands():
     scale = Names(["adam", "sgd"], 0.0, 100.0)
     assert [(scale.place(at), name) for at, name in scale.ticks()] == [(25.0, "adam"), (75.0, "sgd")]

@@ -45,7 +45,7 @@ def test_columns_that_do_not_fit_go_on_below_with_the_first_one_again() -> None:
     [
         (1234.56, "1,235"), (9.99996, "10.00"), (123456.7, "123,457"), (0.0123456, "0.01235"), (0.00012345, "0.000123"),
         (-0.000045, "-4.500e-05"), (3.21e-8, "3.210e-08"), (-4e-12, "-4.000e-12"), (0.5, "0.5000"), (0.0, "0"),
-        (None, "-"), (float("nan"), "-"),
+        (3.2e17, "3.200e+17"), (None, "-"), (float("nan"), "-"),
     ],
 )  # fmt: skip
 def test_a_figure_has_digits_however_small_it_is(value: float | None, text: str) -> None:

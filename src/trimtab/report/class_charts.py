@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy
 
 from trimtab.report.chart import Chart, Table
-from trimtab.report.drawing import LETTER, Drawing
+from trimtab.report.drawing import LETTER, Drawing, cut
 from trimtab.report.scales import covering
 from trimtab.text.wording import counted, sentence
 
@@ -59,7 +59,10 @@ def calibration_chart(probability: numpy.ndarray, is_so: numpy.ndarray, label: s
     were = numpy.array([is_so[part].mean() for part in groups])
     sizes = numpy.array([len(part) for part in groups])
     off = float((sizes * numpy.abs(said - were)).sum() / sizes.sum())
-    text = f"Where it says so many per cent, it is off by {100 * off:.1f} percentage points in the mean"
+    # The mean distance of a share of so many rows from its probability, where that is right.
+    chance = float((sizes * numpy.sqrt(2 / numpy.pi * said * (1 - said) / sizes)).sum() / sizes.sum())
+    text = f"Its probabilities of {label} are off by {100 * off:.1f} percentage points in the mean"
+    text += f"; {100 * chance:.1f} would be chance alone on {counted(len(probability), 'row')}"
     rows = [
         [f"{100 * a:.1f} %", f"{100 * b:.1f} %", str(size)]
         for a, b, size in zip(said, were, sizes.tolist(), strict=True)
@@ -78,18 +81,20 @@ def calibration_chart(probability: numpy.ndarray, is_so: numpy.ndarray, label: s
 def _square(table: numpy.ndarray, labels: Sequence[str], width: float) -> Drawing:
     narrow = width < 500
     longest = max(len(label) for label in labels)
-    left = min(150.0, max(56.0, LETTER * longest + 16))
+    left = min(150.0, 0.33 * width, max(56.0, LETTER * longest + 16))
     size = min((width - left - 10) / len(labels), 74.0)
     top = 44.0
     drawing = Drawing(width, top + size * len(labels) + 12, "rows by true class (down) and predicted class (across)")
     drawing.text(left, 12, "predicted", class_="title")
     drawing.text(0, top - 10, "true", class_="title")
-    letters = max(2, int((left - 12) / LETTER))
-    across = max(2, int(size / LETTER) - 1)
+    # Where classes cannot be told apart in the room above their columns, numbers say which rows are meant.
+    is_numbered = len({cut(label, size - LETTER) for label in labels}) < len(labels)
+    down = [f"{i}: {label}" if is_numbered else label for i, label in enumerate(labels, 1)]
+    across = [str(i) if is_numbered else label for i, label in enumerate(labels, 1)]
     totals = numpy.maximum(table.sum(axis=1), 1)
     for i, label in enumerate(labels):
-        drawing.text(left - 10, top + size * (i + 0.5) + 4, _cut(label, letters), class_="label", anchor="end")
-        drawing.text(left + size * (i + 0.5), top - 10, _cut(label, across), class_="tick", anchor="middle")
+        drawing.text(left - 10, top + size * (i + 0.5) + 4, cut(down[i], left - 12), class_="label", anchor="end")
+        drawing.text(left + size * (i + 0.5), top - 10, cut(across[i], size - LETTER), class_="tick", anchor="middle")
         for j, other in enumerate(labels):
             share = table[i, j] / totals[i]
             shade = 0 if share < 0.02 else min(5, 1 + int(share * 5))
@@ -132,7 +137,3 @@ def _wilson(share: float, count: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * numpy.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
-
-
-def _cut(text: str, letters: int) -> str:
-    return text if len(text) <= letters else f"{text[: max(1, letters - 1)]}…"

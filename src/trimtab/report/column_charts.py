@@ -10,7 +10,7 @@ import numpy
 from trimtab.evaluation.slices import Slice
 from trimtab.report.chart import Chart, Table
 from trimtab.report.columns import Dependence, Importance
-from trimtab.report.drawing import Drawing, width_of
+from trimtab.report.drawing import Drawing, cut, room_for, width_of
 from trimtab.report.scales import Names, covering
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
@@ -37,7 +37,7 @@ def importance_chart(found: Sequence[Importance], left: Sequence[str], measure: 
         text += f". {counted(len(idle), 'column')} cannot be told from worthless: {named}"
     note = (
         f"By how much the error on {rows} grows when one column's values are dealt out anew among the rows; lines are "
-        "95 % intervals over rows. Columns that tell the same share their worth."
+        "intervals over rows that hold together in 95 % of tables. Columns that tell the same share their worth."
     )
     if left:
         note += f" No time for {counted(len(left), 'more column')}."
@@ -47,7 +47,7 @@ def importance_chart(found: Sequence[Importance], left: Sequence[str], measure: 
         "What is each column worth to the model?",
         sentence(text),
         lambda width: _bars(found[:SHOWN], measure, width),
-        Table(["column", f"{measure} grows by", "95 % interval"], table, frozenset({1, 2})),
+        Table(["column", f"{measure} grows by", "interval"], table, frozenset({1, 2})),
         note,
     )
 
@@ -121,12 +121,10 @@ def _bars(found: Sequence[Importance], measure: str, width: float) -> Drawing:
     drawing = Drawing(width, bottom + 44, f"growth of {measure} without each column")
     drawing.axis_below(scale, bottom, f"growth of {measure}", top=top)
     drawing.line(scale.place(0.0), top, scale.place(0.0), bottom, "zero")
-    letters = int((left - 14) / 6.6)
     for i, each in enumerate(found):
         y = top + ROW * (i + 0.5)
-        name = each.column if len(each.column) <= letters else f"{each.column[: letters - 1]}…"
-        drawing.text(left - 10, y + 4, name, class_="label", anchor="end")
-        ends = f"95 % interval {number(each.low)} to {number(each.high)}"
+        drawing.text(left - 10, y + 4, cut(each.column, left - 14), class_="label", anchor="end")
+        ends = f"interval {number(each.low)} to {number(each.high)}"
         said = f"{each.column}: {measure} grows by {number(each.grows)}, {ends}"
         drawing.bar(
             scale.place(0.0), y - 7, scale.place(each.grows), y + 7, "accent-bar" if each.low > 0 else "plain-bar", said
@@ -136,18 +134,19 @@ def _bars(found: Sequence[Importance], measure: str, width: float) -> Drawing:
 
 
 def _course(found: Dependence, unit: str, width: float) -> Drawing:
-    left, right, top, bottom = 62.0, width - 14, 26.0, 240.0
+    right, top, bottom = width - 14, 26.0, 240.0
     drawing = Drawing(width, bottom + 44, f"predicted {unit} by {found.column}")
     values = numpy.concatenate([found.courses.ravel(), found.mean])
     y = covering(values.tolist(), bottom, top)
+    left = max(44.0, room_for(y))
     if found.is_number:
         x = covering([float(value) for value in found.values], left, right, most=4 if width < NARROW_BELOW else 7)
         places = [x.place(float(value)) for value in found.values]
     else:
         x = Names([str(value) for value in found.values], left, right)
         places = [x.place(i) for i in range(len(found.values))]
-    drawing.axis_below(x, bottom, found.column)
-    drawing.axis_left(y, left, f"predicted {unit}", right=right)
+    drawing.axis_below(x, bottom, cut(found.column, right))
+    drawing.axis_left(y, left, cut(f"predicted {unit}", right), right=right)
     for line in found.courses:
         drawing.curve(zip(places, (y.place(value) for value in line.tolist()), strict=True), "faint")
     drawing.curve(zip(places, (y.place(value) for value in found.mean.tolist()), strict=True), "valid")
@@ -176,7 +175,7 @@ def _slices(slices: Sequence[Slice], whole: float, metric: str, width: float) ->
         drawing.text(
             left if narrow else left - 10,
             y - 12 if narrow else y + 4,
-            name,
+            cut(name, width - 16 if narrow else left - 14),
             class_="label",
             anchor="start" if narrow else "end",
         )

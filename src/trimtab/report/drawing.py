@@ -10,11 +10,24 @@ from trimtab.report.scales import Names, Scale
 
 # Pixels: what a letter of the pictures' text takes in the mean, and the height of a line of it (12 px of a sans serif).
 LETTER, LINE = 6.6, 16.0
+# Pixels that a name under an axis has at least: one that would lie over the name before it is left out.
+NAME = 130.0
 
 
 def width_of(text: str) -> float:
     """About how wide a text is, in pixels."""
     return LETTER * len(text)
+
+
+def cut(text: str, room: float) -> str:
+    """The text, or as much of it as has room in so many pixels; its whole stands in a mark's words and the table."""
+    letters = max(2, int(room / LETTER))
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"
+
+
+def room_for(scale: Scale) -> float:
+    """Pixels that the numbers of an axis at the left take, with the gap before the line."""
+    return max((width_of(name) for _, name in scale.ticks()), default=0.0) + 12
 
 
 def element(tag: str, text: str = "", **attributes: object) -> str:
@@ -86,11 +99,14 @@ class Drawing:
         """Numbers under the line at `y`, with faint lines up to `top`; the title stands at the right below them."""
         last = -1e9
         self.line(scale.start, y, scale.end, y, "axis")
-        for value, name in scale.ticks():
+        for value, whole in scale.ticks():
             x = scale.place(value)
-            if x - width_of(name) / 2 < last:
+            name = cut(whole, max(scale.band - LETTER, NAME)) if isinstance(scale, Names) else whole
+            half = width_of(name) / 2
+            x = min(x, scale.end + LETTER - half) if isinstance(scale, Names) else x
+            if x - half < last:
                 continue
-            last = x + width_of(name) / 2 + LETTER
+            last = x + half + LETTER
             if top is not None:
                 self.line(x, top, x, y, "grid")
             self.text(x, y + LINE, name, class_="tick", anchor="middle")

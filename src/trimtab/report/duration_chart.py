@@ -138,7 +138,7 @@ def _drawn(curves: Curves, width: float, counts: str = "epoch") -> Drawing:
     drawing = Drawing(
         width, bottom + 44, f"training and validation {curves.unit} by {counts}, with the best one marked"
     )
-    x = covering(curves.epochs.tolist(), left, right, most=4 if width < 500 else 7, room=0.0)
+    x = covering(curves.epochs.tolist(), left, right, most=4 if width < 500 else 7, room=0.0, is_count=True)
     y = _height(curves, bottom, top)
     drawing.axis_below(x, bottom, counts)
     drawing.axis_left(y, left, "", right=right)
@@ -166,7 +166,7 @@ def _drawn(curves: Curves, width: float, counts: str = "epoch") -> Drawing:
         ends[upper][1] -= 7
         ends[1 - upper][1] += 7
     for at, height, name in ends:
-        drawing.text(at + 6, height + 4, name, class_="small")
+        drawing.text(at + 9, height + 4, name, class_="small")
     best = curves.best
     at, height = x.place(curves.epochs[best]), y.place(curves.validation[best])
     drawing.line(at, top, at, bottom, "reference")

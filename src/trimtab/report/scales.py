@@ -10,6 +10,9 @@ from typing import Protocol
 
 from trimtab.text.layout import number
 
+# Figures of an axis beyond these have powers of ten: written out they would not fit before it.
+SMALLEST, LARGEST = 1e-4, 1e6
+
 
 class Scale(Protocol):
     """One axis: `place` gives the pixel of a value, `ticks` what is written where."""
@@ -27,13 +30,15 @@ class Scale(Protocol):
 
 @dataclass(frozen=True)
 class Linear:
-    """Numbers from `low` to `high` on the pixels from `start` to `end` (for what rises upwards, `start` is below)."""
+    """Numbers from `low` to `high` on the pixels from `start` to `end` (for what rises upwards, `start` is below);
+    where they count something (`is_count`) only whole ones are written."""
 
     low: float
     high: float
     start: float
     end: float
     most: int = 6
+    is_count: bool = False
 
     def place(self, value: float) -> float:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
@@ -43,7 +48,12 @@ class Linear:
         raw = (self.high - self.low) / max(self.most - 1, 1)
         size = 10.0 ** math.floor(math.log10(raw))
         step = next(size * nice for nice in (1, 2, 5, 10) if size * nice >= raw * 0.999)
+        step = max(step, 1.0) if self.is_count else step
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        most = max(abs(first), abs(last)) * step
+        if not SMALLEST <= most < LARGEST:
+            digits = max(0, math.floor(math.log10(most) + 1e-9) - math.floor(math.log10(step) + 1e-9)) if most else 0
+            return [(step * i, _power(step * i, digits)) for i in range(first, last + 1)]
         places = max(0, -math.floor(math.log10(step) + 1e-9))
         return [(step * i, f"{step * i + 0.0:,.{places}f}") for i in range(first, last + 1)]
 
@@ -95,14 +105,16 @@ class Names:
         return [(float(i), name) for i, name in enumerate(self.names)]
 
 
-def covering(values: Sequence[float], start: float, end: float, *, most: int = 6, room: float = 0.04) -> Linear:
+def covering(
+    values: Sequence[float], start: float, end: float, *, most: int = 6, room: float = 0.04, is_count: bool = False
+) -> Linear:
     """A linear scale that shows all finite values, with a little room at both ends."""
     finite = [value for value in values if math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     if high - low <= 1e-12 * max(abs(low), abs(high), 1e-300):
         low, high = low - max(0.5, abs(low) * 0.05), high + max(0.5, abs(high) * 0.05)
     beyond = room * (high - low)
-    return Linear(low - beyond, high + beyond, start, end, most)
+    return Linear(low - beyond, high + beyond, start, end, most, is_count)
 
 
 def covering_powers(values: Sequence[float], start: float, end: float, *, most: int = 6) -> Logarithmic:
@@ -116,4 +128,14 @@ def covering_powers(values: Sequence[float], start: float, end: float, *, most: 
 
 def short(value: float) -> str:
     """A round number as briefly as can be: "0.001", "1e-7", "10,000"."""
-    return f"{value:g}" if abs(value) < 1 else number(value).rstrip("0").rstrip(".") if value < 1e4 else f"{value:,.0f}"
+    if abs(value) < 1 or value >= LARGEST:
+        return _power(value, 0) if value >= LARGEST else f"{value:g}"
+    return number(value).rstrip("0").rstrip(".") if value < 1e4 else f"{value:,.0f}"
+
+
+def _power(value: float, digits: int) -> str:
+    """ "1.5e6", "2e-7": with so many digits behind the point."""
+    if value == 0:
+        return "0"
+    mantissa, power = f"{value:.{digits}e}".split("e")
+    return f"{mantissa}e{int(power)}"

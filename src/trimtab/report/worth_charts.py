@@ -10,7 +10,7 @@ from trimtab.findings.worth import words
 from trimtab.findings.worth.account import AT_WINNERS_RATE, Account, Row, Step
 from trimtab.findings.worth.intervals import ALIKE
 from trimtab.report.chart import Chart, Table
-from trimtab.report.drawing import Drawing, width_of
+from trimtab.report.drawing import Drawing, cut, width_of
 from trimtab.report.scales import covering
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
@@ -135,7 +135,7 @@ def _waterfall(account: Account, width: float) -> Drawing:
         drawing.text(
             left if narrow else left - 10,
             y - 4 if narrow else middle + 4,
-            names[i],
+            cut(names[i], width - 16 if narrow else left - 14),
             class_="label",
             anchor="start" if narrow else "end",
         )
@@ -179,7 +179,7 @@ def _forest(account: Account, rows: Sequence[Row], width: float) -> Drawing:
         drawing.text(
             left if narrow else left - 10,
             y - 14 if narrow else y + 4,
-            names[i],
+            cut(names[i], width - 16 if narrow else left - 14),
             class_="label",
             anchor="start" if narrow else "end",
         )
@@ -210,8 +210,11 @@ def _stopping(account: Account, width: float) -> Drawing:
         said = f"{stop.rule}: {stop.epochs:.0f} epochs, keeps {stop.kept:.0f}, {number(stop.score)} {unit}"
         drawing.dot(at, height, kind, said, 4.5)
         label, length = height + 4, width_of(stop.rule) + 16
-        # Labels that would lie over one another move down; those that find no place are read in the table.
-        while any(abs(label - other) < 13 and there - length < at < there + long for there, other, long in taken):
+        dots = [(x.place(other.epochs), y.place(other.score) + 4, 8.0) for other in stops if other is not stop]
+        # Labels that would lie over one another, or over a point, move down; those without a place are in the table.
+        while any(
+            abs(label - other) < 13 and there - length < at < there + long for there, other, long in (*taken, *dots)
+        ):
             label += 3
         if label < bottom - 2:
             taken.append((at, label, length))

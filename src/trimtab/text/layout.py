@@ -12,16 +12,18 @@ from rich.cells import cell_len
 GAP = 2
 # A column of words is not made narrower than this: two words a line are no text any more.
 NARROWEST = 16
+# From here on nobody counts the thousands any more.
+HUGE = 1e12
 
 
 def number(value: float | None) -> str:
-    """A figure for people: four significant digits, thousands separated; "3.000e-08" where it is tiny."""
+    """A figure for people: four significant digits, thousands separated; "3.000e-08" where it is tiny, or huge."""
     if value is None or not math.isfinite(value):
         return "-"
     rounded = abs(float(f"{value:.3e}"))  # 9.9999 has as many digits before the point as 10
     digits = 0 if rounded == 0 else max(0, 3 - math.floor(math.log10(rounded)))
     # Of what is smaller, 6 places behind the point would show less than three digits, or none.
-    return f"{value:,.{min(digits, 6)}f}" if digits <= 7 else f"{value:.3e}"
+    return f"{value:,.{min(digits, 6)}f}" if digits <= 7 and rounded < HUGE else f"{value:.3e}"
 
 
 def table_in_text(
