@@ -88,7 +88,7 @@ class Diagnosis:
         from trimtab.report.record_report import record_page
 
         page = record_page(
-            self.record, self.findings, kind="log", title=f"What {Path(self.name).name} tells of a training",
+            self.record, self.findings, kind="log", title=f"What {_called(self.name)} tells of a training",
             sentences=[sentence(f"{self.format}, {counted(self.epochs, 'epoch')}")], stop=self.stop,
             stopping=self.stopping, notices=self.notes,
         )  # fmt: skip
@@ -100,6 +100,11 @@ class Diagnosis:
     def __repr__(self) -> str:
         ids = ", ".join(finding.id for finding in self.findings.found) or "nothing found"
         return f"Diagnosis({self.name}, {self.epochs} epochs: {ids})"
+
+
+def _called(name: str) -> str:
+    """A log's file by its name; what was handed over in Python has none."""
+    return Path(name).name if Path(name).suffix else "the log"
 
 
 def diagnose(

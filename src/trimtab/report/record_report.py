@@ -59,6 +59,8 @@ def record_page(
 def stop_in_words(stop: Stop | None, record: TrainingRecord) -> list[str]:
     """Where training should have stopped, and what that would have gained."""
     if stop is None or not numpy.isfinite(stop.epoch):
+        if record.validation_loss is not None or record.validation_metric is not None:
+            return ["Where to stop nobody can say: no validation loss or metric is a number."]
         return ["Where to stop nobody can say without a validation loss or metric."]
     unit, what = record.counts, record.metric or "loss"
     text = f"The validation {what} is best at {unit} {stop.epoch:g}"
@@ -147,7 +149,7 @@ def _course(record: TrainingRecord, name: str, question: str, what: str, values:
 def _line(at: numpy.ndarray, line: numpy.ndarray, counts: str, what: str, width: float) -> Drawing:
     left, right, top, bottom = 66.0, width - 14, 26.0, 200.0
     drawing = Drawing(width, bottom + 44, f"{what} by {counts}")
-    x = covering(at.tolist(), left, right, most=4 if width < 500 else 7, room=0.0)
+    x = covering(at.tolist(), left, right, most=4 if width < 500 else 7, room=0.0, is_count=True)
     is_log = line.min() > 0 and line.max() > LOG_FROM * line.min()
     y = covering_powers(line.tolist(), bottom, top) if is_log else covering(line.tolist(), bottom, top, most=5)
     drawing.axis_below(x, bottom, counts)

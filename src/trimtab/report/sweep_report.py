@@ -9,7 +9,7 @@ import polars
 import trimtab
 from trimtab.findings.finding import Findings
 from trimtab.report.chart import Chart, Table
-from trimtab.report.drawing import LETTER, Drawing
+from trimtab.report.drawing import Drawing, cut, width_of
 from trimtab.report.page.page import Answer, Page, Section
 from trimtab.report.scales import Names, covering, covering_powers
 from trimtab.text.layout import number
@@ -53,7 +53,7 @@ def sweep_page(sweep: Swept, findings: Findings | None = None) -> Page:
             if best is None
             else number(best["best"])
             if len(sweep.knobs) > 1
-            else _text(best[next(iter(sweep.knobs))]),
+            else _text(sweep.knobs[0], best[sweep.knobs[0]]),
             figure_of="" if best is None else _figure_of(sweep, best, unit),
         ),
         [
@@ -67,14 +67,14 @@ def sweep_page(sweep: Swept, findings: Findings | None = None) -> Page:
 def _figure_of(sweep: Swept, best: dict[str, Any], unit: str) -> str:
     if len(sweep.knobs) == 1:
         return f"{sweep.knobs[0]}, with {unit} {number(best['best'])}"
-    return f"{unit}, with {listed(f'{name} {_text(best[name])}' for name in sweep.knobs)}"
+    return f"{unit}, with {listed(f'{name} {_text(name, best[name])}' for name in sweep.knobs)}"
 
 
 def _table_of(sweep: Swept, unit: str) -> Table:
     headings = [*sweep.knobs, unit, "over seeds", "at the last epoch", "best epoch", "diverged"]
     rows = [
         [
-            *(_text(row[name]) for name in sweep.knobs),
+            *(_text(name, row[name]) for name in sweep.knobs),
             number(row["best"]),
             f"{number(row['best_low'])} to {number(row['best_high'])}",
             number(row["final"]),
@@ -91,11 +91,15 @@ def _values(sweep: Swept, unit: str) -> Chart:
         "by-value",
         f"How does {unit} depend on {sweep.knobs[0]}?",
         sweep.words,
-        lambda width: _line(sweep, unit, width),
+        (lambda width: _line(sweep, unit, width)) if _has_scores(sweep) else None,
         _table_of(sweep, unit),
         "Dots: the mean over seeds at each run's best epoch, with the lowest and highest seed; coloured: the best, and "
-        "what cannot be told apart from it. Dashed: the score of the last epoch.",
+        "what cannot be told apart from it. Dashed, or a bar: the score of the last epoch.",
     )
+
+
+def _has_scores(sweep: Swept) -> bool:
+    return any(map(math.isfinite, sweep.table["best"]))
 
 
 def _line(sweep: Swept, unit: str, width: float) -> Drawing:
@@ -103,7 +107,7 @@ def _line(sweep: Swept, unit: str, width: float) -> Drawing:
     rows = list(sweep.table.iter_rows(named=True))
     values = [row[sweep.knobs[0]] for row in rows]
     drawing = Drawing(width, bottom + 44, f"{unit} by {sweep.knobs[0]}")
-    x, places = _axis(values, left, right, 4 if width < 500 else 7)
+    x, places = _axis(sweep.knobs[0], values, left, right, 4 if width < 500 else 7)
     finite = [row["best"] for row in rows if math.isfinite(row["best"])]
     middle = sorted(finite)[len(finite) // 2] if finite else 1.0
     best = rows[sweep.place]["best"] if sweep.place is not None else min(finite, default=0.0)
@@ -117,10 +121,15 @@ def _line(sweep: Swept, unit: str, width: float) -> Drawing:
         return min(max(y.place(value), top), bottom)
 
     pairs = [(place, row) for place, row in zip(places, rows, strict=True) if math.isfinite(row["best"])]
-    drawing.curve([(place, at(row["final"])) for place, row in pairs if math.isfinite(row["final"])], "train")
-    drawing.curve([(place, at(row["best"])) for place, row in pairs], "faint")
+    ends = [(place, at(row["final"])) for place, row in pairs if math.isfinite(row["final"])]
+    if isinstance(x, Names):  # between names there is nothing that a line could stand for
+        for place, height in ends:
+            drawing.bar(place - 9, height - 1, place + 9, height + 1, "unsure", "the last epoch")
+    else:
+        drawing.curve(sorted(ends), "train")
+        drawing.curve(sorted((place, at(row["best"])) for place, row in pairs), "faint")
     for i, (place, row) in enumerate(zip(places, rows, strict=True)):
-        name = f"{sweep.knobs[0]} {_text(row[sweep.knobs[0]])}"
+        name = f"{sweep.knobs[0]} {_text(sweep.knobs[0], row[sweep.knobs[0]])}"
         if not math.isfinite(row["best"]):
             drawing.text(place, top + 4, "diverged", class_="small", anchor="middle")
             continue
@@ -137,17 +146,18 @@ def _pairs(sweep: Swept, unit: str) -> Chart:
         "by-pair",
         f"How does {unit} depend on {listed(sweep.knobs)}?",
         sweep.words,
-        lambda width: _map(sweep, unit, width),
+        (lambda width: _map(sweep, unit, width)) if _has_scores(sweep) else None,
         _table_of(sweep, unit),
-        "The darker, the better; ringed: the best, and what cannot be told apart from it.",
+        "The darker, the better; ringed: the best, and what cannot be told apart from it; \N{MULTIPLICATION SIGN}: "
+        "diverged, or without a score.",
     )
 
 
 def _map(sweep: Swept, unit: str, width: float) -> Drawing:
     across, down = sweep.knobs
     rows = list(sweep.table.iter_rows(named=True))
-    columns, lines = (list(dict.fromkeys(_text(row[name]) for row in rows)) for name in (across, down))
-    left = max(len(name) for name in lines) * LETTER + 20
+    columns, lines = (list(dict.fromkeys(_text(name, row[name]) for row in rows)) for name in (across, down))
+    left = min(max(map(width_of, lines)) + 20, 0.45 * width)
     size = min((width - left - 10) / len(columns), 64.0)
     top, tall = 24.0, min(size, 40.0)
     drawing = Drawing(width, top + tall * len(lines) + 52, f"{unit} by {across} and {down}")
@@ -160,31 +170,36 @@ def _map(sweep: Swept, unit: str, width: float) -> Drawing:
     drawing.axis_below(x, top + tall * len(lines), across)
     drawing.text(0, 12, down, class_="title")
     for j, name in enumerate(lines):
-        drawing.text(left - 10, top + tall * (j + 0.5) + 4, name, class_="label", anchor="end")
+        drawing.text(left - 10, top + tall * (j + 0.5) + 4, cut(name, left - 14), class_="label", anchor="end")
     for i, row in enumerate(rows):
-        column, line = columns.index(_text(row[across])), lines.index(_text(row[down]))
+        column, line = columns.index(_text(across, row[across])), lines.index(_text(down, row[down]))
         said = (
             f"{across} {columns[column]}, {down} {lines[line]}: {unit} {number(row['best'])}"
             if i in rank
-            else "diverged"
+            else "diverged, or without a score"
         )
         shade = 5 - min(5, int(rank[i] * 6)) if i in rank else 0
         left_at, top_at = left + size * column, top + tall * line
         drawing.bar(left_at, top_at, left_at + size, top_at + tall, f"cell s{shade}", said)
+        if i not in rank:
+            drawing.text(left_at + size / 2, top_at + tall / 2 + 4, "\N{MULTIPLICATION SIGN}", anchor="middle")
         if i == sweep.place or i in sweep.alike:
             drawing.dot(left_at + size / 2, top_at + tall / 2, "hindsight", said, 7 if i == sweep.place else 4)
     return drawing
 
 
-def _axis(values: Sequence[Any], left: float, right: float, most: int) -> tuple[Any, list[float]]:
+def _axis(knob: str, values: Sequence[Any], left: float, right: float, most: int) -> tuple[Any, list[float]]:
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    if len(numbers) != len(values):
-        x: Any = Names([_text(value) for value in values], left, right)
+    # All rows, written as 0, are no small batch.
+    if len(numbers) != len(values) or (knob == "batch_size" and 0 in numbers):
+        x: Any = Names([_text(knob, value) for value in values], left, right)
         return x, [x.place(i) for i in range(len(values))]
     is_wide = min(numbers) > 0 and max(numbers) > WIDE * min(numbers)
     x = (covering_powers if is_wide else covering)([float(value) for value in numbers], left, right, most=most)
     return x, [x.place(float(value)) for value in numbers]
 
 
-def _text(value: Any) -> str:
+def _text(knob: str, value: Any) -> str:
+    if value == 0 and knob == "batch_size":
+        return "all rows"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,5 +1,6 @@
 """Run: one training, finished, as the user holds it. Trains nothing."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +21,7 @@ from trimtab.knobs.knob import Task
 from trimtab.networks.own_optimizer import arguments_of
 from trimtab.networks.recipe import Recipe
 from trimtab.text.layout import number
-from trimtab.text.wording import sentence
+from trimtab.text.wording import counted, sentence
 from trimtab.training.config import Config
 from trimtab.training.run import Curves
 from trimtab.tuning.curves import curves_frame
@@ -152,13 +153,21 @@ class Run:
             record, self.findings, kind="run",
             title=f"How the training {self.name} went" if self.name != "run" else "How the training went",
             sentences=[
-                sentence(f"Of {self.epochs} epochs number {self.best_epoch} gave the best weights ({self.ended})"),
+                self._course(),
                 sentence(config_in_words(self.config)),
             ],
-            figure=number(self.score), figure_of=f"{what} at its best epoch, {self.best_epoch}", stop=stop_of(record),
+            figure=number(self.score) if math.isfinite(self.score) else "",
+            figure_of=f"{what} at its best epoch, {self.best_epoch}" if math.isfinite(self.score) else "",
+            stop=stop_of(record),
             stopping=replayed(record), facts=[("seed", str(self.seed)), ("config", config_in_words(self.config))],
             code=[Code("Train it without trimtab", self.code(), is_long=True)] if self.reading is not None else [],
         )  # fmt: skip
+
+    def _course(self) -> str:
+        if not math.isfinite(self.score):
+            return f"Training diverged: after no epoch was the {self.metric or 'validation loss'} a number."
+        epochs = counted(self.epochs, "epoch")
+        return sentence(f"Of {epochs} number {self.best_epoch} gave the best weights ({self.ended})")
 
     def code(self) -> str:
         """A plain PyTorch script that trains as this run was trained, without trimtab; the data's place is marked."""
