@@ -37,6 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("networks",),
     ("studies",),
     ("sweeps", "checkups"),
+    ("report.made_section",),
     ("report.study_report",),
     ("report.studies_report",),
     ("fit", "tune", "estimators", "diagnose"),

@@ -1,6 +1,7 @@
 """The page of a study: what stands on it is what the study's files say, and it loads nothing."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 
 import polars as pl
@@ -78,7 +79,7 @@ def test_the_page_says_what_the_study_says(numbers):
     page = read(path.read_text(encoding="utf-8"))
     text = " ".join(" ".join(page.words).split())
     assert number(numbers.result["test"]["rmse"]) in text and "price & co" in text
-    assert "houses <new>.csv" in text, "names are text, never markup"
+    assert "predicts price & co from houses <new>.csv" in text, "names are text, never markup"
     assert {"answer", "duration", "findings", "search", "errors", "columns", "parts", "made"} <= set(page.ids)
     assert {"standing", "curves", "trials", "predicted", "residuals", "columns-worth"} <= set(page.ids)
     assert "trimtab explain" in text, "what each choice was worth was not measured, and the page says how it is"
@@ -127,6 +128,29 @@ def test_a_table_that_has_changed_is_not_looked_at(numbers):
     assert "columns-worth" not in page.ids and "other rows than those" in " ".join(page.words)
 
 
+def test_a_study_that_was_not_finished_shows_what_stands_of_it(numbers, tmp_path):
+    out = shutil.copytree(numbers.out, tmp_path / "killed")
+    shutil.rmtree(out / "model")
+    for name in ("findings.json", "predictions.parquet"):
+        (out / name).unlink()
+    folder = StudyFolder(out)
+    folder.write("study.json", folder.read("study.json") | {"result": None})
+    page = read(tt.load(out).report().read_text(encoding="utf-8"))
+    text = " ".join(" ".join(page.words).split())
+    assert "The search was not finished" in text and "rmse on validation rows, the best so far" in text
+    assert "Prepared(" not in text and "no model in the study's folder" in text and "model.predict" not in text
+    with pytest.raises(DataError, match="killed was not finished"):
+        studies_page(numbers, tt.load(out))
+
+
+def test_several_targets_have_their_own_pictures(tmp_path):
+    table = pl.DataFrame({"x": range(60)}).with_columns((pl.col("x") * 2.0).alias("a"), (pl.col("x") - 3.0).alias("b"))
+    study = tt.tune(table, target=["a", "b"], trials=1, out=tmp_path / "study")
+    page = read(study.report().read_text(encoding="utf-8"))
+    assert {"predicted-1", "predicted-2", "residuals-2", "losses-2"} <= set(page.ids)
+    assert "How well a network predicts a and b from study" in page.words
+
+
 def test_a_notebook_shows_the_study_in_a_frame_of_its_own(numbers):
     html = numbers._repr_html_()
     assert html.startswith("<iframe sandbox") and number(numbers.result["test"]["rmse"]) in html
@@ -148,6 +172,9 @@ def test_a_training_a_sweep_and_a_log_are_pages_too(tmp_path):
     page = read(run.report(tmp_path / "run.html").read_text(encoding="utf-8"))
     assert {"curves", "rules", "gradient-norm", "findings"} <= set(page.ids)
     assert number(run.score) in " ".join(page.words)
+    lost = tt.fit(module, lr=1e6, **{**given, "optimizer": "sgd"})
+    text = " ".join(read(lost.report(tmp_path / "lost.html").read_text(encoding="utf-8")).words)
+    assert "Training diverged: after no epoch was the validation loss a number." in text and "nobody can say" in text
     sweep = tt.sweep(module, lr=[1e-4, 1e-2, 0.1], **given)
     page = read(sweep.report(tmp_path / "sweep.html").read_text(encoding="utf-8"))
     assert "by-value" in page.ids and sweep.words in " ".join(page.words)

@@ -110,7 +110,7 @@ def test_parts_of_curves_are_merged_without_doubles(folder):
     folder.save_curves(part)
     folder.save_curves(part.with_columns(trial=2))
     folder.merge_curves()
-    assert folder.read_curves().height == 4
+    assert folder.read_curves().height == 4 and folder.read_curves(2)["trial"].to_list() == [2, 2]
     assert (folder.path / "curves.parquet").exists() and not list(folder.curves.glob("*.parquet"))
 
 

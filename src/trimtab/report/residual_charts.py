@@ -14,7 +14,7 @@ from trimtab.text.layout import number
 from trimtab.text.wording import counted, sentence
 
 # Rows that are drawn as points at most, drawn by chance; the file would be large with more, and no clearer.
-POINTS = 1500
+POINTS = 800
 BINS = 36
 # The share of rows whose part in a loss is told: the twentieth with the largest errors.
 WORST = 0.05

@@ -11,20 +11,20 @@ import polars
 
 from trimtab.knobs.domains import Value
 from trimtab.report.chart import Chart, Table
-from trimtab.report.drawing import Drawing
+from trimtab.report.drawing import Drawing, cut, room_for
 from trimtab.report.scales import Names, Scale, covering, covering_powers
 from trimtab.report.search_charts import Search, clipped
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
 from trimtab.tuning.trial import TrialRecord
-from trimtab.tuning.words import figure, trial_in_words
+from trimtab.tuning.words import figure
 
 # Points of a curve that are drawn at most: more lie closer than a pixel.
 POINTS = 60
 # Knobs whose yield is drawn, and from how many times its least value on a knob's axis has powers.
 MOST_KNOBS, LOG_FROM = 12, 20.0
 # Curves that are drawn at most: the best, and of the rest every so many-th, so that the file stays small.
-CURVES = 300
+CURVES = 200
 
 
 def knobs_chart(search: Search) -> Chart | None:
@@ -44,8 +44,8 @@ def knobs_chart(search: Search) -> Chart | None:
         sentence(text),
         lambda width: _knobs(search, knobs, width),
         Table(["trial", search.metric, *knobs], rows, frozenset({0, 1})),
-        "Each point is a trial. Drag over a stretch of a knob to see only the runs in it, also among the curves below; "
-        "click to see all again.",
+        f"Each point is a trial{_shares(search)}. Drag over a stretch of a knob to see only the runs in it, "
+        "also among the curves below; click to see all again.",
     )
 
 
@@ -57,35 +57,39 @@ def curves_chart(search: Search, curves: polars.DataFrame) -> Chart | None:
     lines = _lines(curves, [each.number for each in chosen], "validation_metric")
     if len(lines) < 2:
         return None
-    text = f"{counted(len(lines), 'trial')}; the winner's is drawn thick"
+    thick = "the winner's is drawn thick" if search.winner in lines else "the winner was solved, and has no curve"
+    text = f"{counted(len(lines), 'trial')}; {thick}"
     return Chart(
         "all-curves",
         "How did all runs go?",
         sentence(text),
         lambda width: _all_curves(search, lines, width),
         None,
-        "Each line is a trial's validation score, the mean over its folds, by epoch. Point at a line for its config.",
+        f"Each line is a trial's validation score, the mean over its folds, by epoch{_shares(search)}. Point at a line "
+        "to read which it is.",
     )
 
 
 def _knobs(search: Search, knobs: Sequence[str], width: float) -> Drawing:
     per_row = 2 if width < 500 else 4
-    size, height, gap = (width - 34) / per_row, 118.0, 40.0
+    height, gap = 118.0, 40.0
     rows = math.ceil(len(knobs) / per_row)
     chosen = _chosen(search)
     drawing = Drawing(width, rows * (height + gap), f"{search.metric} of each trial by the value of each knob")
     shown = [search.shown(each) for each in chosen]
     edge = numpy.quantile(shown, 0.75 if not search.greater_is_better else 0.25)
     ends = [min(shown), float(edge)] if not search.greater_is_better else [float(edge), max(shown)]
+    margin = room_for(covering(ends, 100.0, 0.0, most=3)) + 2
+    size = (width - margin) / per_row
     for i, knob in enumerate(knobs):
-        left, top = 34 + size * (i % per_row), 18 + (height + gap) * (i // per_row)
+        left, top = margin + size * (i % per_row), 18 + (height + gap) * (i // per_row)
         right, bottom = left + size - 18, top + height - 18
         y = covering(ends, bottom, top, most=3)
         with_it = [each for each in chosen if knob in each.values]
         values = [each.values[knob] for each in with_it]
         x, place = _axis_of(values, left, right)
         drawing.bar(left, top - 2, right, bottom, "plate", "")
-        drawing.text(left, top - 6, knob, class_="small strong")
+        drawing.text(left, top - 6, cut(knob, size - 18), class_="small strong")
         drawing.axis_below(x, bottom, "")
         if i % per_row == 0:
             drawing.axis_left(y, left, "")
@@ -136,14 +140,15 @@ def _all_curves(search: Search, lines: dict[int, tuple[list[int], list[float]]],
         if not search.greater_is_better
         else [numpy.quantile(last, 0.25), max(values)]
     )
-    x = covering([epoch for epochs, _ in lines.values() for epoch in (epochs[0], epochs[-1])], left, right, room=0.0)
+    epochs = [epoch for line, _ in lines.values() for epoch in (line[0], line[-1])]
+    x = covering(epochs, left, right, room=0.0, is_count=True)
     y = covering(ends.tolist(), bottom, top)
     drawing.axis_below(x, bottom, "epoch")
     drawing.axis_left(y, left, f"{search.metric} on validation rows", right=right)
-    words = {each.number: trial_in_words(each) for each in search.trials}
+    records = {each.number: each for each in search.trials}
     for trial, (epochs, line) in sorted(lines.items(), key=lambda pair: pair[0] == search.winner):
         points = [(x.place(epoch), y.place(value)) for epoch, value in zip(epochs, line, strict=True)]
-        said = f"trial {trial}: {words.get(trial, '')}"
+        said = search.said(records[trial])
         drawing.curve(points, "valid" if trial == search.winner else "faint", said, str(trial), (top, bottom))
     return drawing
 
@@ -165,6 +170,11 @@ def _lines(curves: polars.DataFrame, trials: list[int], column: str) -> dict[int
         if len(chosen) > 1:
             lines[trial] = (rows["epoch"].gather(chosen).to_list(), rows["mean"].gather(chosen).to_list())
     return lines
+
+
+def _shares(search: Search) -> str:
+    count = len(search.scored)
+    return "" if count <= CURVES else f" (of {count:,} the best {CURVES // 2}, and some of every part of the rest)"
 
 
 def _chosen(search: Search) -> list[TrialRecord]:

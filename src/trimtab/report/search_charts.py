@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy
 
@@ -13,6 +14,9 @@ from trimtab.text.layout import number
 from trimtab.text.wording import counted, sentence
 from trimtab.tuning.trial import COMPLETE, PRUNED, TrialRecord
 from trimtab.tuning.words import trial_in_words
+
+# Trials that are told in words: those of thousands would be half of the file, and of the time that it takes to write.
+TOLD = 200
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,17 @@ class Search:
     @property
     def scored(self) -> list[TrialRecord]:
         return [each for each in self.trials if math.isfinite(each.error)]
+
+    @cached_property
+    def words(self) -> dict[int, str]:
+        """The configs of the best `TOLD` trials in words, by the trials' numbers."""
+        best = sorted(self.scored, key=lambda each: each.error)[:TOLD]
+        return {each.number: trial_in_words(each) for each in best}
+
+    def said(self, record: TrialRecord) -> str:
+        """What a trial's mark says: its number and score, and its config where it is one of the best."""
+        words = self.words.get(record.number)
+        return f"trial {record.number}: {number(self.shown(record))}{f': {words}' if words else ''}"
 
     def shown(self, record: TrialRecord) -> float:
         return 1 - record.error if self.greater_is_better else record.error
@@ -49,9 +64,9 @@ def progress_chart(search: Search) -> Chart | None:
             str(each.number),
             number(search.shown(each)),
             "ended early" if each.state == PRUNED else "to the end",
-            trial_in_words(each),
+            search.words[each.number],
         ]
-        for each in sorted(scored, key=lambda each: each.error)[:200]
+        for each in sorted(scored, key=lambda each: each.error)[:TOLD]
     ]
     return Chart(
         "trials",
@@ -69,7 +84,8 @@ def rates_chart(search: Search) -> Chart | None:
     if len(trained) < 4 or not names:
         return None
     best = min(trained, key=lambda each: each.error)
-    text = f"The best ran {best.config.optimizer.name} at {best.config.optimizer.learning_rate:.2g}"
+    best_of = "The best" if best.number == search.winner else "The best of those that were trained"
+    text = f"{best_of} ran {best.config.optimizer.name} at {best.config.optimizer.learning_rate:.2g}"
     yields = {
         name: min((each for each in trained if each.config.optimizer.name == name), key=lambda each: each.error)
         for name in names
@@ -114,7 +130,8 @@ def structures_chart(search: Search) -> Chart | None:
         [_named(shape), number(search.shown(min(groups[shape], key=lambda each: each.error))), str(len(groups[shape]))]
         for shape in order
     ]
-    text = f"The best had {_named(order[0])}: {number(search.shown(best))} {search.metric}"
+    best_of = "The best" if best.number == search.winner else "The best of those that were trained"
+    text = f"{best_of} had {_named(order[0])}: {number(search.shown(best))} {search.metric}"
     return Chart(
         "structures",
         "What did each structure yield?",
@@ -129,7 +146,7 @@ def _progress(search: Search, width: float) -> Drawing:
     scored = search.scored
     shown = [search.shown(each) for each in scored]
     drawing = Drawing(width, bottom + 44, f"{search.metric} of each trial in their order, with the best so far")
-    x = covering([1.0, float(len(scored))], left, right, most=5, room=0.01)
+    x = covering([1.0, float(len(scored))], left, right, most=5, room=0.01, is_count=True)
     # A trial that ruined all would flatten the others: the axis ends at thrice the spread of the better half.
     middle, best = float(numpy.median(shown)), min(shown) if not search.greater_is_better else max(shown)
     limit = best + 3 * (middle - best)
@@ -149,7 +166,7 @@ def _progress(search: Search, width: float) -> Drawing:
             at,
             height,
             kind,
-            f"trial {each.number}: {number(search.shown(each))}: {trial_in_words(each)}",
+            search.said(each),
             6 if is_winner else 3.5,
         )
         if each.state == COMPLETE and each.error < so_far:
@@ -161,7 +178,7 @@ def _progress(search: Search, width: float) -> Drawing:
         drawing.curve([*steps, (right, steps[-1][1])], "best")
         drawing.text(
             right,
-            steps[-1][1] - 8 if steps[-1][1] > top + 20 else steps[-1][1] + 16,
+            steps[-1][1] - 10 if steps[-1][1] > top + 20 else steps[-1][1] + 16,
             "best so far",
             class_="small",
             anchor="end",

@@ -30,7 +30,14 @@ ASKED = ("data", "target", "split", "test", "seed", "fixed", "refit", "single")
 
 
 def studies_page(first: Study, second: Study) -> Page:
-    """The page of two studies that are judged by the same metric; raises DataError where they are not."""
+    """The page of two studies that are judged by the same metric; raises DataError where they are not, or where one
+    was not finished."""
+    for study in (first, second):
+        if "config" not in study.result:
+            raise DataError(
+                f"The search in {study.out} was not finished, so that there is no result to compare: go on with it by "
+                f"trimtab fit --resume {study.out}."
+            )
     metrics = {study.result.get("metric") for study in (first, second)}
     if len(metrics) > 1:
         named = " and ".join(str(study.result.get("metric")) for study in (first, second))

@@ -5,7 +5,7 @@ Reads what lies in the study's folder, and where they are still there the rows i
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,36 +18,40 @@ from trimtab.errors import TrimtabError
 from trimtab.evaluation.metrics import figures
 from trimtab.evaluation.slices import metric_of_slices, slices_of
 from trimtab.findings.worth.account import Account
+from trimtab.machine import lanes_in_threads
 from trimtab.model.model import Model
 from trimtab.report.chart import Chart
 from trimtab.report.class_charts import calibration_chart, confusion_chart
 from trimtab.report.column_charts import dependence_chart, importance_chart, slices_chart
 from trimtab.report.columns import dependence, importances
 from trimtab.report.duration_chart import curves_of, duration_chart, losses_chart_of
-from trimtab.report.page.page import Answer, Code, Page, Section
+from trimtab.report.made_section import made_section
+from trimtab.report.page.page import Answer, Page, Section
 from trimtab.report.residual_charts import losses_chart, predicted_chart, residuals_chart
 from trimtab.report.run_charts import curves_chart, knobs_chart
 from trimtab.report.search_charts import Search, progress_chart, rates_chart, structures_chart
 from trimtab.report.standing_chart import interval_of, of_metric, score_of, standing_chart
 from trimtab.report.worth_charts import choices_chart, path_chart, stopping_chart
+from trimtab.studies.rebuilt_findings import task_of
 from trimtab.studies.request import TableOptions
 from trimtab.studies.study import Study
 from trimtab.studies.table_study import TableStudy
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
-from trimtab.training.metrics import METRICS, metric_for
+from trimtab.training.metrics import METRICS, default_metric, metric_for
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.verdicts import effort_in_words, ensemble_in_words, rows_in_words, verdicts
+from trimtab.tuning.verdicts import rows_in_words, verdicts
 from trimtab.tuning.words import course_in_words
 
-# Columns whose course is drawn.
-STRONGEST = 3
+# Columns whose course is drawn, and targets whose errors are.
+STRONGEST, TARGETS = 3, 3
 
 
 def study_page(study: Study) -> Page:
     """The page of a study."""
-    return StudyReport(study).page()
+    with lanes_in_threads():  # slices are judged by hundreds of small products
+        return StudyReport(study).page()
 
 
 def study_in_brief(study: Study) -> str:
@@ -73,7 +77,7 @@ class StudyReport:
                 *self._errors(),
                 self._columns(),
                 self._parts(),
-                self._made(),
+                made_section(self.study, has_model=self.model is not None),
             ],
             version=trimtab.__version__,
             notices=self.study.notices,
@@ -94,12 +98,28 @@ class StudyReport:
         return self.folder.read("study.json")["asked"]
 
     @property
+    def is_finished(self) -> bool:
+        return "config" in self.result
+
+    @cached_property
+    def judged_by(self) -> str:
+        """The metric's name; "" where trials are judged by their loss."""
+        if self.is_finished:
+            return self.result.get("metric") or ""
+        task = task_of(self.study.winner) if isinstance(self.study, TableStudy) else None
+        return self.asked.get("metric") or (default_metric(task).name if task else "score")
+
+    @property
     def metric(self) -> str:
-        return self.result.get("metric") or "validation loss"
+        return self.judged_by or "validation loss"
 
     @property
     def is_greater_better(self) -> bool:
         return bool(self.asked.get("greater_is_better"))
+
+    @cached_property
+    def curves(self) -> polars.DataFrame:
+        return self.study.curves
 
     @cached_property
     def account(self) -> Account | None:
@@ -154,31 +174,32 @@ class StudyReport:
 
     @cached_property
     def answer(self) -> Answer:
-        result, metric = self.result, self.metric
-        score, (low, high) = score_of(result) if "metric" in result else None, interval_of(result)
-        target = listed(self.asked.get("target") or []) if isinstance(self.study, TableStudy) else ""
+        asked = self.asked.get("target") if isinstance(self.study, TableStudy) else None
+        target = asked if isinstance(asked, str) else listed(asked or [])
         name = Path(str(self.asked.get("data") or self.study.out)).name
-        title = (
-            f"How well a network predicts {target} from {name}"
-            if target
-            else f"How well your network does: {self.study.out.name}"
-        )
-        sentences = [sentence(f"The best config: {self.study.words}")]
+        title = f"How well a network predicts {target} from {name}" if target else f"How well your network does: {name}"
+        config = sentence(f"The best config: {self.study.words}")
+        if not self.is_finished:
+            figure = number(self._search.shown(self.study.winner))
+            count = counted(len(self.study.trials), "trial")
+            words = f"The search was not finished: this is what stands of it after {count}, unseen rows not yet asked."
+            figure_of = f"{self.metric} on validation rows, the best so far"
+            return Answer("study", title, [words, config], figure=figure, figure_of=figure_of)
+        result = self.result
+        score, (low, high) = score_of(result) if "metric" in result else None, interval_of(result)
         told = verdicts(of_metric(result, self.metric)) if result.get("gains") else []
-        sentences = [*told[-1:], *sentences]
         account = self.account
         # Who is looked at, where that is not the winner, goes with what mattered most.
         lines = 0 if account is None or not account.reached else 2 if account.winner.get("instead_of") else 1
-        worth = self.study.worth[:lines]
         return Answer(
             kind="study",
             title=title,
-            sentences=[text for text in (*sentences[:1], *worth, *sentences[1:]) if text][:3],
+            sentences=[text for text in (*told[-1:], *self.study.worth[:lines], config) if text][:3],
             figure=number(score) if score is not None else "",
             interval=f"[{number(low)}, {number(high)}]" if low is not None and high is not None else "",
-            figure_of=f"{metric} on {rows_in_words(result)}"
+            figure_of=f"{self.metric} on {rows_in_words(result)}"
             if "rows" in result and "test" in result and score is not None
-            else metric,
+            else self.metric,
             charts=_there(standing_chart(result) if "baselines" in result else None),
         )
 
@@ -187,7 +208,7 @@ class StudyReport:
         charts = () if account is None else _there(choices_chart(account), path_chart(account))
         words = (
             []
-            if charts
+            if charts or not self.is_finished
             else [
                 f"Nothing was measured of it yet: trimtab explain {shlex.quote(str(self.study.out))} --budget 2m "
                 "trains the winner again beside copies that differ in one knob."
@@ -196,13 +217,9 @@ class StudyReport:
         return Section("worth", "What every choice was worth", words, charts)
 
     def duration(self) -> Section:
-        runs = self.study.curves
+        runs = self.curves
         runs = runs.filter(polars.col("trial") == self.study.winner.number) if not runs.is_empty() else runs
-        curves = (
-            None
-            if runs.is_empty()
-            else curves_of(runs, self.result.get("metric") or "", greater_is_better=self.is_greater_better)
-        )
+        curves = None if runs.is_empty() else curves_of(runs, self.judged_by, greater_is_better=self.is_greater_better)
         drawn = None if curves is None else duration_chart(curves, course_in_words(self.study.winner).capitalize())
         losses = None if runs.is_empty() else curves_of(runs, "", greater_is_better=False)
         parting = None if losses is None or not numpy.isfinite(losses.train).any() else losses_chart_of(losses)
@@ -213,14 +230,18 @@ class StudyReport:
     def _findings(self) -> Section:
         return Section("findings", "What is wrong, and what to change", findings=self.study.findings)
 
+    @property
+    def _search(self) -> Search:
+        return Search(self.study.trials, self.metric, self.is_greater_better, self.study.winner.number)
+
     def search(self) -> Section:
-        search = Search(self.study.trials, self.metric, self.is_greater_better, self.study.winner.number)
+        search = self._search
         charts = _there(
             progress_chart(search),
             rates_chart(search),
             structures_chart(search),
             knobs_chart(search),
-            curves_chart(search, self.study.curves),
+            curves_chart(search, self.curves),
         )
         return Section("search", "All runs", charts=charts)
 
@@ -228,7 +249,9 @@ class StudyReport:
         rows = self.predictions
         if rows is None or rows.is_empty() or self.model is None:
             return []
-        return [Section("errors", f"The errors, on {self.part}", charts=self._error_charts(rows, self.model))]
+        several = len(self.model.target.names)
+        words = [f"Of {several} targets the first {TARGETS}."] if several > TARGETS else []
+        return [Section("errors", f"The errors, on {self.part}", words, self._error_charts(rows, self.model))]
 
     def _error_charts(self, rows: polars.DataFrame, model: Model) -> list[Chart]:
         if model.task == "classification":
@@ -236,16 +259,19 @@ class StudyReport:
         charts: list[Chart] = []
         names = model.target.names
         odd = frozenset(int(row) for finding in self.study.findings for row in _rows_named(finding.evidence))
-        for name in names[:3]:
+        for place, name in enumerate(names[:TARGETS], 1):
             truth, said = (f"{what}_{name}" if len(names) > 1 else what for what in ("truth", "prediction"))
             pair = rows.select(truth, said, "row").drop_nulls()
             true, predicted = (pair[column].cast(polars.Float64).to_numpy() for column in (truth, said))
             own = odd if self.part == "validation rows" else frozenset()
-            charts += _there(
+            drawn = _there(
                 predicted_chart(true, predicted, name, pair["row"].to_numpy(), own),
                 residuals_chart(true, predicted, name),
                 losses_chart(true, predicted),
             )
+            if len(names) > 1:
+                drawn = [replace(c, name=f"{c.name}-{place}", question=f"{name}: {c.question}") for c in drawn]
+            charts += drawn
         return charts
 
     def _class_charts(self, rows: polars.DataFrame, model: Model) -> list[Chart]:
@@ -260,10 +286,14 @@ class StudyReport:
         return charts
 
     def _columns(self) -> Section:
-        table, model = self.table if isinstance(self.study, TableStudy) else "", self.model
-        title = "What each column is worth"
-        if isinstance(table, str) or model is None:
-            words = [sentence(f"The rows cannot be read any more, so that this is left out: {table}")] if table else []
+        title, model = "What each column is worth", self.model
+        if not isinstance(self.study, TableStudy):
+            return Section("columns", title)
+        if model is None:
+            return Section("columns", title, ["There is no model in the study's folder that this could be asked."])
+        table = self.table
+        if isinstance(table, str):
+            words = [sentence(f"The rows cannot be read any more, so that this is left out: {table}")]
             return Section("columns", title, words)
         is_test = table.test is not None
         frame = table.test if table.test is not None else table.development
@@ -320,56 +350,6 @@ class StudyReport:
             text for text in self.study.findings.healthy if "part" in text or "split" in text or "represent" in text
         ]
         return Section("parts", "How representative the parts are", [*found, *healthy], facts=facts)
-
-    def _made(self) -> Section:
-        document = self.folder.read("study.json")
-        facts = [
-            (
-                "trials and runs",
-                effort_in_words(self.result) if "runs" in self.result else counted(len(self.study.trials), "trial"),
-            ),
-            ("trimtab", trimtab.__version__),
-            ("seed", str(self.asked.get("seed", 0))),
-            ("best config", self.study.words),
-        ]
-        if members := ensemble_in_words(self.result):
-            facts.append(("model", members))
-        engine = self.result.get("engine") or {}
-        if engine.get("lane_steps"):
-            facts.append(("training steps", f"{engine['lane_steps']:,}"))
-        facts += [("folder", str(self.study.out)), ("calls", counted(len(document.get("calls", [])) or 1, "call"))]
-        code = [Code("The same study again", _command(self.asked))] if isinstance(self.study, TableStudy) else []
-        code += self._python()
-        return Section("made", "How it was made", facts=facts, code=code)
-
-    def _python(self) -> list[Code]:
-        if not isinstance(self.study, TableStudy):
-            return []
-        here = repr(str(self.study.out))
-        use = f"import trimtab as tt\n\nstudy = tt.load({here})\nstudy.model.predict(new_rows)\n"
-        try:
-            return [
-                Code("Predict with its model", use),
-                Code("Train the best config without trimtab", self.study.code(), is_long=True),
-            ]
-        except (TrimtabError, OSError):
-            return [Code("Predict with its model", use)]
-
-
-def _command(asked: Mapping[str, Any]) -> str:
-    """The command line that makes the same study."""
-    words = ["trimtab", "fit", str(asked.get("data") or "DATA")]
-    for name in ("target", "split", "task", "metric", "weight", "test", "seed", "drop", "number", "category"):
-        value = asked.get(name)
-        usual = {"split": "random", "task": "auto", "test": 0.2, "seed": 0}.get(name)
-        if value in (None, [], usual):
-            continue
-        words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else str(value)]
-    for knob, value in (asked.get("fixed") or {}).items():
-        words += [f"--{knob.replace('_', '-')}", str(value)]
-    if asked.get("trials"):
-        words += ["--trials", str(asked["trials"])]
-    return " ".join(shlex.quote(word) for word in words)
 
 
 def _rows_named(evidence: Mapping[str, Any]) -> Sequence[int]:

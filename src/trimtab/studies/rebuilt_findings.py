@@ -52,7 +52,7 @@ def records_of_trial(
     asked, curves = folder.read("study.json")["asked"], folder.read_curves()
     if curves.is_empty():
         return []
-    task = _task(winner)
+    task = task_of(winner)
     metric = asked.get("metric") or (None if asked.get("kind") == KIND or not task else default_metric(task).name)
     of_winner = curves.filter(polars.col("trial") == winner.number)
     records = []
@@ -75,8 +75,8 @@ def curves_of(rows: polars.DataFrame) -> Curves:
     return curves
 
 
-def _task(winner: TrialRecord) -> Task | None:
-    """By the loss; None for one of the caller's own."""
+def task_of(winner: TrialRecord) -> Task | None:
+    """What was learnt, by the loss; None for one of the caller's own."""
     loss = winner.config.loss.name
     if loss in REGRESSION_LOSSES:
         return "regression"

@@ -156,14 +156,14 @@ class StudyFolder:
         for part in parts:
             part.unlink()
 
-    def read_curves(self) -> polars.DataFrame:
-        """Every run's curves so far: trial, fold, epoch and the signals."""
+    def read_curves(self, trial: int | None = None) -> polars.DataFrame:
+        """Every run's curves so far, or those of one trial: trial, fold, epoch and the signals."""
         for _ in range(_TRIES):
             try:
-                return _joined(self._files())
+                return _joined(self._files(), trial)
             except FileNotFoundError:
                 continue  # a search that goes on has just joined some of them
-        return _joined(self._files())
+        return _joined(self._files(), trial)
 
     def _files(self) -> list[Path]:
         whole = self.path / "curves.parquet"
@@ -267,12 +267,14 @@ def _written(rows: polars.DataFrame, target: Path) -> Path:
     return target
 
 
-def _joined(files: Sequence[Path]) -> polars.DataFrame:
-    """The rows of `files`, those of a trial from the last file that has some: it may have been trained again."""
+def _joined(files: Sequence[Path], trial: int | None = None) -> polars.DataFrame:
+    """The rows of `files`, or those of one `trial`; those of a trial from the last file that has some: it may have been
+    trained again."""
     frames: list[polars.DataFrame] = []
     seen = polars.Series([], dtype=polars.Int64)
     for file in reversed(files):
-        frame = polars.read_parquet(file)
+        is_asked = True if trial is None else polars.col("trial") == trial
+        frame = polars.scan_parquet(file).filter(is_asked).collect()
         frames.append(frame.filter(~polars.col("trial").is_in(seen.implode())))
         seen = polars.concat([seen, frame["trial"].cast(polars.Int64).unique()])
     if not frames:

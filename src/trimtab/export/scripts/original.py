@@ -131,10 +131,6 @@ def _networks(model: Model, trial: TrialRecord) -> int:
 
 
 def _epochs_between_evaluations(folder: StudyFolder, trial: TrialRecord) -> int:
-    curves = folder.read_curves()
-    own = (
-        curves.filter(polars.col("trial") == trial.number)["epoch"]
-        if curves.height
-        else polars.Series(dtype=polars.Int64)
-    )
+    curves = folder.read_curves(trial.number)
+    own = curves["epoch"] if curves.height else polars.Series(dtype=polars.Int64)
     return 1 if own.is_empty() else min(int(own.min()), trial.config.epochs)  # type: ignore[arg-type]
