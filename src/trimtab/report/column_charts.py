@@ -39,6 +39,8 @@ def importance_chart(found: Sequence[Importance], left: Sequence[str], measure: 
         f"By how much the error on {rows} grows when one column's values are dealt out anew among the rows; lines are "
         "intervals over rows that hold together in 95 % of tables. Columns that tell the same share their worth."
     )
+    if len(found) > SHOWN:
+        note += f" Drawn are {SHOWN} of {len(found)}; the table has all."
     if left:
         note += f" No time for {counted(len(left), 'more column')}."
     table = [[each.column, number(each.grows), f"{number(each.low)} to {number(each.high)}"] for each in found]

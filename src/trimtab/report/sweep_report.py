@@ -40,7 +40,7 @@ class Swept(Protocol):
 
 def sweep_page(sweep: Swept, findings: Findings | None = None) -> Page:
     """The page of a sweep."""
-    unit = sweep.metric or "validation loss"
+    unit, knob = sweep.metric or "validation loss", next(iter(sweep.knobs))
     rows = sweep.table
     best = None if sweep.place is None else rows.row(sweep.place, named=True)
     chart = _values(sweep, unit) if len(sweep.knobs) == 1 else _pairs(sweep, unit)
@@ -49,11 +49,7 @@ def sweep_page(sweep: Swept, findings: Findings | None = None) -> Page:
             "sweep",
             f"Which {listed(sweep.knobs)} is best?",
             [sweep.words],
-            figure=""
-            if best is None
-            else number(best["best"])
-            if len(sweep.knobs) > 1
-            else _text(sweep.knobs[0], best[sweep.knobs[0]]),
+            figure="" if best is None else number(best["best"]) if len(sweep.knobs) > 1 else _text(knob, best[knob]),
             figure_of="" if best is None else _figure_of(sweep, best, unit),
         ),
         [

@@ -87,6 +87,8 @@ def choices_chart(account: Account) -> Chart | None:
         "line is the interval that holds together with all others in 95 % of studies: where it crosses the middle, the "
         "two cannot be told apart."
     )
+    if len(rows) > SHOWN:
+        note += f" Drawn are {SHOWN} of {len(rows)}; the table has all."
     if lost:
         note += f" Not drawn, since training diverges: {listed(lost)}."
     if left:
@@ -164,7 +166,8 @@ def _forest(account: Account, rows: Sequence[Row], width: float) -> Drawing:
     bottom = top + row_height * len(rows)
     ends = [max(abs(row.low or 0.0), abs(row.high or 0.0)) for row in rows]
     reach = min(max(ends), REACH * statistics.median(ends)) or 1.0
-    right = width - (64 if narrow else 84)
+    values = [_signed(row.difference or 0.0) for row in rows]
+    right = width - max(64 if narrow else 84, max(map(width_of, values)) + 20)
     scale = covering([-reach, reach], left, right, most=5 if narrow else 7, room=0.02)
     drawing = Drawing(width, bottom + 48, f"difference in {words.measure(account)} of each choice from the winner")
     drawing.axis_below(scale, bottom + 4, f"difference in {words.measure(account)}", top=top - 4)
@@ -190,7 +193,7 @@ def _forest(account: Account, rows: Sequence[Row], width: float) -> Drawing:
                 size = -6 if end < 0 else 6
                 drawing.area([(edge + size, y), (edge, y - 4), (edge, y + 4)], f"{kind}-fill")
         drawing.dot(at, y, f"{kind}-dot {'open' if row.verdict == ALIKE else ''}", said, 4.5)
-        drawing.text(right + 12, y + 4, _signed(row.difference or 0.0), class_=f"value {kind}-text")
+        drawing.text(right + 12, y + 4, values[i], class_=f"value {kind}-text")
     return drawing
 
 
