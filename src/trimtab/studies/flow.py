@@ -97,6 +97,7 @@ class Work(Protocol):
 
     engine: Engine
     baselines: Sequence[str]
+    seconds_of_trees: float
 
     def progressed(self, progress: Progress) -> None: ...
 
@@ -176,7 +177,8 @@ def _is_explained(
         save(folder, joined(read(folder), found))
     tuned = sum(not record.name for record in trials)
     purse = purse_of(call, each=network.seconds, trials=tuned)
-    if purse.left < FEWEST_TRAININGS:
+    # One training of it says how long was right; where trials are counted, that alone is not worth a longer call.
+    if purse.left < (1.0 if call.budget.is_limited else FEWEST_TRAININGS):
         return False
     call.listeners.progress(Progress.of(EXPLAINING, call.budget, trials, winner, metric=subject.metric))
     ground = replace(work.ground(network), remedies=tuple(remedies(found, network.config)))
@@ -211,7 +213,11 @@ def _searched(
 
     def found_better(record: TrialRecord, weights: TrialWeights) -> None:
         if record.name not in FITTED_BASELINES:
-            call.budget.afterwards = time_to_explain(call, each=record.seconds)
+            trained = sum(record.epochs) / len(record.epochs) if record.epochs else record.config.epochs
+            call.budget.afterwards = time_to_explain(
+                call, each=record.seconds, to_its_end=record.config.epochs / max(1.0, trained),
+                spent=work.seconds_of_trees,
+            )  # fmt: skip
         work.found_better(record, weights)
 
     with closing(work.engine), writer:

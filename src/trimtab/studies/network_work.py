@@ -41,6 +41,7 @@ class NetworkWork:
     """The work of one call on `subject`, in its `folder`."""
 
     baselines: Sequence[str] = ()
+    seconds_of_trees: float = 0.0  # none are grown beside networks of one's own
 
     def __init__(self, subject: NetworkSubject, folder: StudyFolder, call: Call) -> None:
         self.subject, self.folder, self.call = subject, folder, call

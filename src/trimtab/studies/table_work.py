@@ -62,7 +62,7 @@ class TableWork:
         self._findings = self._before_training()
         began = time.monotonic()
         self._trees = self._trees_before_training()
-        self._seconds_of_trees = time.monotonic() - began
+        self.seconds_of_trees = time.monotonic() - began
         if call.is_lasting:
             folder.save_folds(folds_frame(self.prepared.folds, self.prepared.development_rows))
         request, finishing = subject.request, self._reserved()
@@ -137,8 +137,6 @@ class TableWork:
     def found_better(self, record: TrialRecord, weights: TrialWeights) -> None:
         """Keep a usable model in the folder while the search runs, so that a killed study can predict."""
         self.all_rows.reserve_for(record)
-        budget = self.call.budget
-        budget.afterwards = max(0.0, budget.afterwards - self._seconds_of_trees)
         if self._model_saved is not None and time.monotonic() - self._model_saved < MODEL_EVERY:
             return
         member = choice.scored_member(self.prepared, record, weights)

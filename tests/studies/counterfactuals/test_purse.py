@@ -48,4 +48,7 @@ def test_who_is_told_to_stop_begins_nothing():
 def test_time_is_kept_where_something_can_be_trained_in_it():
     call = Call(Budget(100.0), torch.device("cpu"), 1, explaining=0.15)
     assert time_to_explain(call, each=1.0) == pytest.approx(15.0)
-    assert time_to_explain(call, each=5.0) == 0.0
+    # Four trainings would not fit, one to its end does: stopping rules are read off it.
+    assert time_to_explain(call, each=5.0, to_its_end=2.0) == pytest.approx(1.15 * 10.0 + 0.3)
+    assert time_to_explain(call, each=5.0, to_its_end=2.0, spent=4.0) == 0.0
+    assert time_to_explain(call, each=15.0) == 0.0

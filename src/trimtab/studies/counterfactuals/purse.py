@@ -59,11 +59,18 @@ class Purse:
             self.each = seconds / cost
 
 
-def time_to_explain(call: Call, *, each: float) -> float:
-    """Seconds to keep of a budget while the best network so far took `each` to train: none where too little could be
-    trained beside it, since the search has more use for them then."""
-    kept = call.explaining * call.budget.seconds if call.budget.is_limited else 0.0
-    return kept if kept >= FEWEST_TRAININGS * MARGIN * each else 0.0
+def time_to_explain(call: Call, *, each: float, to_its_end: float = 1.0, spent: float = 0.0) -> float:
+    """Seconds to keep of a budget while the best network so far took `each` to train, and `to_its_end` times as long
+    without stopping; `spent` are those that went into it already.
+
+    All that is left of the share where something can be compared; where not, what one training to its end takes, off
+    which stopping rules are read; else none, since the search has more use for them then.
+    """
+    kept = max(0.0, call.explaining * call.budget.seconds - spent) if call.budget.is_limited else 0.0
+    if kept >= FEWEST_TRAININGS * MARGIN * each:
+        return kept
+    replay = MARGIN * each * max(1.0, to_its_end) + SECONDS_TO_SAVE
+    return replay if kept >= replay else 0.0
 
 
 def purse_of(call: Call, *, each: float, trials: int) -> Purse:
