@@ -18,6 +18,12 @@ def test_fewer_rows_are_no_choice_that_mattered_and_an_ensemble_is_judged_by_wha
     assert "half of the rows would cost 2" in words.mattered_most(account(HALF))
 
 
+def test_an_ensemble_that_nothing_was_trained_for_is_not_all_that_was_measured():
+    single = Row("ensemble", "single network", 0.1, -0.5, 0.7, "alike", 100)
+    assert words.mattered_most(account(single, Row("loss", "mae"))).startswith("Nothing was measured")
+    assert "1 other choice" in words.mattered_most(account(single)), "where nothing else is asked about"
+
+
 def test_what_does_better_says_how_to_fit_so():
     better = Row("loss", "huber (delta 0.3)", -0.5, -0.9, -0.1, "better", 10, change={"loss": "huber", "delta": 0.3})
     assert words.mattered_most(account(better, LOSS)).endswith("; fit with --loss huber --delta 0.3.")

@@ -80,7 +80,8 @@ def per_cent(account: Account, difference: float) -> str:
 def mattered_most(account: Account) -> str:
     """What mattered most, in one sentence: the choice that is surely worth most, or that none is."""
     reached = account.reached
-    if not reached:
+    is_trained = any(row.knob != ENSEMBLE for row in reached)
+    if not reached or (account.not_reached and not is_trained):
         return "Nothing was measured of what each choice was worth: there was no time for it."
     fair = [row for row in reached if row.knob not in _UNFAIR] or list(reached)
     surely = [row for row in fair if row.verdict in (BETTER, WORSE) and row.difference is not None]
