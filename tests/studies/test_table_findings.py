@@ -11,6 +11,7 @@ from trimtab.findings.data.before_training import before_training
 from trimtab.findings.finding import Finding, Findings
 from trimtab.listeners.listeners import Listeners
 from trimtab.studies.call import Call
+from trimtab.studies.counterfactuals.purse import time_to_explain
 from trimtab.studies.request import TableRequest
 from trimtab.studies.table_findings import (
     Searched,
@@ -97,7 +98,7 @@ def test_at_a_minute_trees_are_grown_on_tables_of_some_thousand_rows():
     assert boosted_tree_seconds(prepare(frame, target="y")) < seconds_after(60.0, 30.0, None, explaining=0.15)
 
 
-def test_trees_are_grown_before_the_search_where_its_counterfactuals_pay_for_them(study, table, tmp_path):
+def test_trees_are_grown_before_the_search_where_its_counterfactuals_pay_for_them(table, tmp_path):
     def work_of(place, **options):
         call = Call.checked(
             trials=None, threads=1, device="cpu", out=None, resume=None, stop=None, abort=None, started=None,
@@ -105,11 +106,10 @@ def test_trees_are_grown_before_the_search_where_its_counterfactuals_pay_for_the
         )  # fmt: skip
         subject = TableSubject.of(TableRequest(table, "y"), prepare(table, target="y"), call.device)
         work = TableWork(subject, StudyFolder.create(tmp_path / place, {"data": None}), call)
-        record = next(each for each in study.trials if not each.name)
-        call.budget.afterwards = 9.0
-        work.found_better(record, StudyFolder(study.out).load_weights(record.number))
         work.engine.close()
-        return call.budget.afterwards
+        kept = time_to_explain(call, each=0.1)
+        return kept, time_to_explain(call, each=0.1, spent=work.seconds_of_trees)
 
-    assert work_of("minute", budget=60) < 9.0, "what trees took is no longer there for others"
-    assert work_of("none", budget=60, counterfactuals=0) == pytest.approx(9.0, abs=0.01)
+    kept, left = work_of("minute", budget=60)
+    assert kept == pytest.approx(9.0) and left < kept, "what trees took is no longer there for others"
+    assert work_of("none", budget=60, counterfactuals=0) == (0.0, 0.0)
