@@ -196,7 +196,7 @@ def break_at(place: str, error: type[BaseException], monkeypatch: pytest.MonkeyP
 PLACES: dict[str, tuple[str, ...]] = {
     "tune": (
         "table.read:pl.read_csv",
-        "studies.table_subject:prepare",
+        "studies.request:prepare",
         "table.encode:Encoder.encode",
         "studies.table_subject:training_data",
         "studies.table_subject:space_for",

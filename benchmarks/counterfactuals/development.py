@@ -28,8 +28,9 @@ def measured(table: Table, budget: str, folder: Path) -> dict[str, Any]:
     """One `fit` as a user makes it, and what stands in its folder."""
     train, test = table.split(0)
     files = {name: folder / f"{table.name}-{name}.parquet" for name in ("train", "test")}
-    typed(polars.concat([train, test])).head(train.height).write_parquet(files["train"])
-    typed(polars.concat([train, test])).tail(test.height).write_parquet(files["test"])
+    rows = typed(polars.concat([train, test]))
+    rows.head(train.height).write_parquet(files["train"])
+    rows.tail(test.height).write_parquet(files["test"])
     out = folder / table.name
     command = [
         sys.executable,

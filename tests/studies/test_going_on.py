@@ -168,6 +168,7 @@ KILLS = (("save_weights", 2, "before"), ("save_curves", 2, "before"), ("add", 2,
 CHILD = """
 import os, shutil, signal, sys
 sys.path.insert(0, sys.argv[2])
+from dying import die_at
 from studies import test_going_on
 import trimtab.tuning.writer
 from trimtab.tuning.flight import Flight
@@ -177,23 +178,10 @@ from trimtab.tuning.store import TrialStore
 OWNERS = {"add": TrialStore, "stored": Flight}
 trimtab.tuning.writer.PARTS_AT_ONCE = 3
 
-def die_at(step, count, when):
-    owner, done = OWNERS.get(step, StudyFolder), []
-    real = getattr(owner, step)
-    def dying(*arguments, **options):
-        done.append(step)
-        if len(done) == count and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = real(*arguments, **options)
-        if len(done) == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    setattr(owner, step, dying)
-
 out = sys.argv[1]
 for number, (step, count, when) in enumerate(test_going_on.KILLS):
     if (child := os.fork()) == 0:
-        die_at(step, count, when)
+        die_at(OWNERS.get(step, StudyFolder), step, count, when)
         test_going_on.tune(**({"resume": out} if number else {"out": out}))
         os._exit(1)
     if os.waitpid(child, 0)[1] != signal.SIGKILL:

@@ -12,6 +12,11 @@ from trimtab.report.drawing import Drawing
 WIDE, NARROW = 760.0, 350.0
 
 
+def is_narrow(width: float) -> bool:
+    """Whether a picture is so narrow that labels stand above what they belong to, and fewer of them."""
+    return width < 500.0
+
+
 @dataclass(frozen=True)
 class Table:
     """Headings and rows, as text; columns of numbers stand to the right."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy
 
-from trimtab.report.chart import Chart, Table
+from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import LETTER, Drawing, cut
 from trimtab.report.scales import covering
 from trimtab.text.wording import counted, sentence
@@ -79,7 +79,7 @@ def calibration_chart(probability: numpy.ndarray, is_so: numpy.ndarray, label: s
 
 
 def _square(table: numpy.ndarray, labels: Sequence[str], width: float) -> Drawing:
-    narrow = width < 500
+    narrow = is_narrow(width)
     longest = max(len(label) for label in labels)
     left = min(150.0, 0.33 * width, max(56.0, LETTER * longest + 16))
     size = min((width - left - 10) / len(labels), 74.0)

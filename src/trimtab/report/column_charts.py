@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy
 
 from trimtab.evaluation.slices import Slice
-from trimtab.report.chart import Chart, Table
+from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.columns import Dependence, Importance
 from trimtab.report.drawing import Drawing, cut, room_for, width_of
 from trimtab.report.scales import Names, covering
@@ -16,7 +16,6 @@ from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
 
 ROW, SHOWN = 24.0, 20
-NARROW_BELOW = 500.0
 
 
 def importance_chart(found: Sequence[Importance], left: Sequence[str], measure: str, rows: str) -> Chart | None:
@@ -118,14 +117,14 @@ def _bars(found: Sequence[Importance], measure: str, width: float) -> Drawing:
         [0.0, *(end for each in found for end in (each.low, each.high))],
         left,
         width - 14,
-        most=4 if width < NARROW_BELOW else 7,
+        most=4 if is_narrow(width) else 7,
     )
     drawing = Drawing(width, bottom + 44, f"growth of {measure} without each column")
     drawing.axis_below(scale, bottom, f"growth of {measure}", top=top)
     drawing.line(scale.place(0.0), top, scale.place(0.0), bottom, "zero")
     for i, each in enumerate(found):
         y = top + ROW * (i + 0.5)
-        drawing.text(left - 10, y + 4, cut(each.column, left - 14), class_="label", anchor="end")
+        drawing.row_name(each.column, left, y + 4)
         ends = f"interval {number(each.low)} to {number(each.high)}"
         said = f"{each.column}: {measure} grows by {number(each.grows)}, {ends}"
         drawing.bar(
@@ -142,7 +141,7 @@ def _course(found: Dependence, unit: str, width: float) -> Drawing:
     y = covering(values.tolist(), bottom, top)
     left = max(44.0, room_for(y))
     if found.is_number:
-        x = covering([float(value) for value in found.values], left, right, most=4 if width < NARROW_BELOW else 7)
+        x = covering([float(value) for value in found.values], left, right, most=4 if is_narrow(width) else 7)
         places = [x.place(float(value)) for value in found.values]
     else:
         x = Names([str(value) for value in found.values], left, right)
@@ -160,7 +159,7 @@ def _course(found: Dependence, unit: str, width: float) -> Drawing:
 
 def _slices(slices: Sequence[Slice], whole: float, metric: str, width: float) -> Drawing:
     names = [f"{each.column}: {each.values}" for each in slices]
-    narrow = width < NARROW_BELOW
+    narrow = is_narrow(width)
     row = 40.0 if narrow else 26.0
     left = 8.0 if narrow else min(max(map(width_of, names)) + 16, 330.0)
     top = 18.0
@@ -174,13 +173,7 @@ def _slices(slices: Sequence[Slice], whole: float, metric: str, width: float) ->
     for i, (each, name) in enumerate(zip(slices, names, strict=True)):
         y = top + row * i + (28 if narrow else row / 2)
         kind = "bad" if each.is_worse else "unsure"
-        drawing.text(
-            left if narrow else left - 10,
-            y - 12 if narrow else y + 4,
-            cut(name, width - 16 if narrow else left - 14),
-            class_="label",
-            anchor="start" if narrow else "end",
-        )
+        drawing.row_name(name, left, y + 4, above=y - 12 if narrow else None)
         if each.figure.low == each.figure.low:
             drawing.line(scale.place(each.figure.low), y, scale.place(each.figure.high), y, f"whisker {kind}-line")
         drawing.dot(

@@ -58,6 +58,14 @@ class Drawing:
     def text(self, x: float, y: float, text: str, *, class_: str = "", anchor: str = "") -> None:
         self.add(element("text", escape(text), x=x, y=y, class_=class_, text_anchor=anchor))
 
+    def row_name(self, name: str, left: float, y: float, *, above: float | None = None) -> None:
+        """What a row is called: before it, or where there is little room `above` it; cut where it would leave the
+        picture."""
+        if above is None:
+            self.text(left - 10, y, cut(name, left - 14), class_="label", anchor="end")
+        else:
+            self.text(left, above, cut(name, self.width - 16), class_="label", anchor="start")
+
     def line(self, x1: float, y1: float, x2: float, y2: float, class_: str) -> None:
         self.add(element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_))
 

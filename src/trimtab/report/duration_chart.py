@@ -10,9 +10,9 @@ import numpy
 import polars
 
 from trimtab.findings.trends import smooth
-from trimtab.report.chart import Chart, Table
+from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing
-from trimtab.report.scales import Linear, Logarithmic, covering, covering_powers
+from trimtab.report.scales import Linear, Logarithmic, covering, covering_wide
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, sentence
 
@@ -138,7 +138,7 @@ def _drawn(curves: Curves, width: float, counts: str = "epoch") -> Drawing:
     drawing = Drawing(
         width, bottom + 44, f"training and validation {curves.unit} by {counts}, with the best one marked"
     )
-    x = covering(curves.epochs.tolist(), left, right, most=4 if width < 500 else 7, room=0.0, is_count=True)
+    x = covering(curves.epochs.tolist(), left, right, most=4 if is_narrow(width) else 7, room=0.0, is_count=True)
     y = _height(curves, bottom, top)
     drawing.axis_below(x, bottom, counts)
     drawing.axis_left(y, left, "", right=right)
@@ -187,10 +187,9 @@ def _height(curves: Curves, bottom: float, top: float) -> Linear | Logarithmic:
     values = numpy.concatenate(
         [curves.train[numpy.isfinite(curves.train)], curves.validation[numpy.isfinite(curves.validation)]]
     )
-    positive = values[values > 0]
-    if not curves.greater_is_better and len(positive) == len(values) and values.max() > LOG_FROM * values.min():
-        return covering_powers(values.tolist(), bottom, top)
-    return covering(values.tolist(), bottom, top)
+    if curves.greater_is_better:
+        return covering(values.tolist(), bottom, top)
+    return covering_wide(values.tolist(), bottom, top, wide=LOG_FROM)
 
 
 def _about_right(curves: Curves) -> tuple[int, int]:

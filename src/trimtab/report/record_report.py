@@ -8,11 +8,11 @@ import trimtab
 from trimtab.findings.finding import Findings
 from trimtab.findings.replays import Replay, Stop
 from trimtab.findings.training_record import TrainingRecord
-from trimtab.report.chart import Chart, Table
+from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing
 from trimtab.report.duration_chart import Curves, duration_chart, losses_chart_of
 from trimtab.report.page.page import Answer, Code, Kind, Page, Section
-from trimtab.report.scales import covering, covering_powers
+from trimtab.report.scales import covering, covering_wide
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, sentence
 
@@ -23,8 +23,6 @@ SIGNALS = {
     "dead_units": ("Do units fall silent?", "share of units that never answer"),
     "saturated_units": ("Are units saturated?", "share of saturated units"),
 }
-# From so many times the lowest value on, an axis has powers (a guess).
-LOG_FROM = 20.0
 
 
 def record_page(
@@ -149,9 +147,8 @@ def _course(record: TrainingRecord, name: str, question: str, what: str, values:
 def _line(at: numpy.ndarray, line: numpy.ndarray, counts: str, what: str, width: float) -> Drawing:
     left, right, top, bottom = 66.0, width - 14, 26.0, 200.0
     drawing = Drawing(width, bottom + 44, f"{what} by {counts}")
-    x = covering(at.tolist(), left, right, most=4 if width < 500 else 7, room=0.0, is_count=True)
-    is_log = line.min() > 0 and line.max() > LOG_FROM * line.min()
-    y = covering_powers(line.tolist(), bottom, top) if is_log else covering(line.tolist(), bottom, top, most=5)
+    x = covering(at.tolist(), left, right, most=4 if is_narrow(width) else 7, room=0.0, is_count=True)
+    y = covering_wide(line.tolist(), bottom, top, most=5)
     drawing.axis_below(x, bottom, counts)
     drawing.axis_left(y, left, what, right=right)
     drawing.curve(((x.place(a), y.place(b)) for a, b in zip(at.tolist(), line.tolist(), strict=True)), "valid")

@@ -7,7 +7,7 @@ import math
 
 import numpy
 
-from trimtab.report.chart import Chart, Table
+from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing
 from trimtab.report.scales import covering
 from trimtab.text.layout import number
@@ -123,7 +123,7 @@ def _histogram(error: numpy.ndarray, unit: str, width: float) -> Drawing:
     left, right, top, bottom = 52.0, width - 14, 26.0, 230.0
     counts, edges = numpy.histogram(error, bins=_bins(error))
     drawing = Drawing(width, bottom + 44, f"rows by their error in {unit}")
-    x = covering([float(edges[0]), float(edges[-1])], left, right, most=5 if width < 500 else 8, room=0.0)
+    x = covering([float(edges[0]), float(edges[-1])], left, right, most=5 if is_narrow(width) else 8, room=0.0)
     y = covering([0.0, float(counts.max())], bottom, top, most=5, room=0.0)
     drawing.axis_below(x, bottom, f"error: predicted less true {unit}")
     drawing.axis_left(y, left, "rows", right=right)

@@ -10,10 +10,10 @@ import numpy
 import polars
 
 from trimtab.knobs.domains import Value
-from trimtab.report.chart import Chart, Table
+from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing, cut, room_for
-from trimtab.report.scales import Names, Scale, covering, covering_powers
-from trimtab.report.search_charts import Search, clipped
+from trimtab.report.scales import Names, Scale, clipped, covering, covering_wide
+from trimtab.report.search_charts import Search
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
 from trimtab.tuning.trial import TrialRecord
@@ -21,8 +21,8 @@ from trimtab.tuning.words import figure
 
 # Points of a curve that are drawn at most: more lie closer than a pixel.
 POINTS = 60
-# Knobs whose yield is drawn, and from how many times its least value on a knob's axis has powers.
-MOST_KNOBS, LOG_FROM = 12, 20.0
+# Knobs whose yield is drawn.
+MOST_KNOBS = 12
 # Curves that are drawn at most: the best, and of the rest every so many-th, so that the file stays small.
 CURVES = 200
 
@@ -71,7 +71,7 @@ def curves_chart(search: Search, curves: polars.DataFrame) -> Chart | None:
 
 
 def _knobs(search: Search, knobs: Sequence[str], width: float) -> Drawing:
-    per_row = 2 if width < 500 else 4
+    per_row = 2 if is_narrow(width) else 4
     height, gap = 118.0, 40.0
     rows = math.ceil(len(knobs) / per_row)
     chosen = _chosen(search)
@@ -108,8 +108,7 @@ def _axis_of(values: Sequence[Value], left: float, right: float) -> tuple[Scale,
         names = sorted({str(value) for value in values})
         bands = Names(names, left, right)
         return bands, {value: bands.place(names.index(str(value))) for value in values}
-    is_wide = min(numbers) > 0 and max(numbers) > LOG_FROM * min(numbers)
-    scale = (covering_powers if is_wide else covering)(numbers, left, right, most=3)
+    scale = covering_wide(numbers, left, right, most=3)
     return scale, {value: scale.place(at) for value, at in zip(values, numbers, strict=True)}
 
 

@@ -105,6 +105,11 @@ class Names:
         return [(float(i), name) for i, name in enumerate(self.names)]
 
 
+def clipped(value: float, low: float, high: float) -> float:
+    """The value, or the end that it lies beyond."""
+    return min(max(value, low), high)
+
+
 def covering(
     values: Sequence[float], start: float, end: float, *, most: int = 6, room: float = 0.04, is_count: bool = False
 ) -> Linear:
@@ -124,6 +129,14 @@ def covering_powers(values: Sequence[float], start: float, end: float, *, most: 
     if high < low * 1.05:
         low, high = low / 2, high * 2
     return Logarithmic(low / (high / low) ** 0.03, high * (high / low) ** 0.03, start, end, most)
+
+
+def covering_wide(
+    values: Sequence[float], start: float, end: float, *, most: int = 6, wide: float = 20.0
+) -> Linear | Logarithmic:
+    """A scale of powers where positive values spread over more than a factor of `wide`, else a linear one."""
+    is_wide = min(values) > 0 and max(values) > wide * min(values)
+    return (covering_powers if is_wide else covering)(values, start, end, most=most)
 
 
 def short(value: float) -> str:

@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy
 
-from trimtab.report.chart import Chart, Table
+from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing
-from trimtab.report.scales import Names, covering, covering_powers
+from trimtab.report.scales import Names, clipped, covering, covering_powers
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, sentence
 from trimtab.tuning.trial import COMPLETE, PRUNED, TrialRecord
@@ -187,7 +187,7 @@ def _progress(search: Search, width: float) -> Drawing:
 
 
 def _rates(search: Search, trained: Sequence[TrialRecord], names: list[str], width: float) -> Drawing:
-    narrow = width < 500
+    narrow = is_narrow(width)
     left, right, top = (74.0 if narrow else 90.0), width - 14, 10.0
     row = 40.0
     bottom = top + row * len(names)
@@ -223,12 +223,12 @@ def _rates(search: Search, trained: Sequence[TrialRecord], names: list[str], wid
 
 def _structures(search: Search, groups: dict[tuple[int, int], list[TrialRecord]], width: float) -> Drawing:
     names = [_named(shape) for shape in groups]
-    left, top, row = (128.0 if width < 500 else 150.0), 8.0, 26.0
+    left, top, row = (128.0 if is_narrow(width) else 150.0), 8.0, 26.0
     bottom = top + row * len(names)
     shown = {shape: [search.shown(each) for each in group] for shape, group in groups.items()}
     best = [max(values) if search.greater_is_better else min(values) for values in shown.values()]
     middle = [float(numpy.median(values)) for values in shown.values()]
-    scale = covering([*best, *middle], left, width - 70, most=4 if width < 500 else 6, room=0.1)
+    scale = covering([*best, *middle], left, width - 70, most=4 if is_narrow(width) else 6, room=0.1)
     drawing = Drawing(width, bottom + 44, f"best and median {search.metric} of each structure")
     drawing.axis_below(scale, bottom, f"{search.metric}: best of its trials, and the middle one", top=top)
     for i, (name, one, half) in enumerate(zip(names, best, middle, strict=True)):
@@ -258,7 +258,3 @@ def _is_solved(record: TrialRecord) -> bool:
 def _named(shape: tuple[int, int]) -> str:
     depth, width = shape
     return "no hidden layer" if depth == 0 else f"{counted(depth, 'layer')} of {width}"
-
-
-def clipped(value: float, low: float, high: float) -> float:
-    return min(max(value, low), high)

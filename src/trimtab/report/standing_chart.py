@@ -6,7 +6,7 @@ Knows a study's result, the plain dict.
 from collections.abc import Mapping
 from typing import Any
 
-from trimtab.report.chart import Chart, Table
+from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing, width_of
 from trimtab.report.scales import covering
 from trimtab.text.layout import number
@@ -68,7 +68,7 @@ def _drawn(
         [0.0, own, *(value for _, value in figures), *(end for end in ends if end is not None)],
         left,
         width - 60,
-        most=4 if width < 500 else 6,
+        most=4 if is_narrow(width) else 6,
     )
     drawing.axis_below(scale, bottom, metric, top=top)
     for i, (name, value) in enumerate([(MODEL, own), *figures]):

@@ -1,7 +1,7 @@
 """The report of two studies side by side: which is better, what differs in them, and how each went. Trains nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -9,9 +9,8 @@ import polars
 
 import trimtab
 from trimtab.errors import DataError
-from trimtab.evaluation.metrics import figures
 from trimtab.knobs.table import KNOBS
-from trimtab.report.chart import Chart, Table
+from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing, width_of
 from trimtab.report.page.page import Answer, Page, Section
 from trimtab.report.scales import covering
@@ -22,9 +21,10 @@ from trimtab.text.layout import number
 from trimtab.text.wording import counted, sentence
 from trimtab.training.metrics import metric_for
 from trimtab.tuning.space import knobs_of
+from trimtab.tuning.standing import ALIKE, BETTER, Gain, JudgedRows, standing
 
-# Draws of the bootstrap over rows: a 95 % interval's ends are known to some per cent of its width.
-DRAWS = 250
+# What the first study is called where the second is held against it.
+FIRST = "first"
 # What was asked of a study and can make it another.
 ASKED = ("data", "target", "split", "test", "seed", "fixed", "refit", "single")
 
@@ -44,10 +44,8 @@ def studies_page(first: Study, second: Study) -> Page:
         raise DataError(f"The studies are judged by {named}: only studies with one metric can be compared.")
     reports = [StudyReport(first), StudyReport(second)]
     names = _names(first, second)
-    rows = _difference(reports)
-    answer = _answer(reports, names, rows)
     return Page(
-        answer,
+        _answer(reports, names, _gain(reports)),
         [
             Section("differ", "What differs in them", charts=[_knobs_chart(reports, names)]),
             *(
@@ -59,16 +57,6 @@ def studies_page(first: Study, second: Study) -> Page:
     )
 
 
-@dataclass(frozen=True)
-class Difference:
-    """The second's score less the first's on the same rows, with its 95 % interval over them."""
-
-    value: float
-    low: float
-    high: float
-    rows: int
-
-
 def _names(first: Study, second: Study) -> list[str]:
     """What the two are called: their folders, as far up as they differ."""
     ones, others = first.out.resolve().parts, second.out.resolve().parts
@@ -78,32 +66,27 @@ def _names(first: Study, second: Study) -> list[str]:
     return [str(first.out), f"{second.out} (again)"]
 
 
-def _answer(reports: list[StudyReport], names: list[str], found: Difference | None) -> Answer:
+def _answer(reports: list[StudyReport], names: list[str], found: tuple[Gain, int] | None) -> Answer:
     metric = reports[0].metric
     scores = [score_of(report.result) for report in reports]
     if found is None:
-        sentences = [
-            "The two were not judged by the same rows, so that nobody can say whether one is better by chance."
-        ]
+        text = "The two were not judged by the same rows, so that nobody can say whether one is better by chance"
     else:
-        greater = reports[0].is_greater_better
-        is_better = (found.value > 0) == greater
-        size, ends = number(abs(found.value)), f"[{number(found.low)}, {number(found.high)}]"
-        if found.low <= 0 <= found.high:
-            text = f"The two cannot be told apart on {counted(found.rows, 'row')}: {metric} differs by {size} {ends}"
+        gain, rows = found
+        by, (low, high) = gain.better_by or 0.0, gain.interval or (0.0, 0.0)
+        differs = f"{metric} differs by {number(abs(by))} [{number(min(low, high))}, {number(max(low, high))}]"
+        if gain.verdict == ALIKE:
+            text = f"The two cannot be told apart on {counted(rows, 'row')}: {differs}"
         else:
-            text = f"{names[1 if is_better else 0]} is better: {metric} differs by {size} {ends}"
-            text += f" on {counted(found.rows, 'row')}"
-        sentences = [sentence(text)]
-    return Answer(
-        "studies", f"{names[0]} beside {names[1]}", sentences, charts=[_scores_chart(reports, names, scores)],
-    )  # fmt: skip
+            text = f"{names[1 if gain.verdict == BETTER else 0]} is better: {differs} on {counted(rows, 'row')}"
+    chart = _scores_chart(reports, names, scores)
+    return Answer("studies", f"{names[0]} beside {names[1]}", [sentence(text)], charts=[chart])
 
 
-def _difference(reports: list[StudyReport]) -> Difference | None:
-    """What the same rows say of both; None where they were judged by others."""
-    models, frames = [report.model for report in reports], [report.predictions for report in reports]
-    one, other = models
+def _gain(reports: list[StudyReport]) -> tuple[Gain, int] | None:
+    """By how much the second is better on the rows that both are judged by, and how many these are; None where the two
+    were judged by others."""
+    (one, other), frames = [report.model for report in reports], [report.predictions for report in reports]
     if one is None or other is None or any(frame is None for frame in frames) or one.target.names != other.target.names:
         return None
     if reports[0].part != reports[1].part or len(one.target.names) > 1 or one.target.labels != other.target.labels:
@@ -119,26 +102,12 @@ def _difference(reports: list[StudyReport]) -> Difference | None:
         truth = numpy.array([place[label] for label in both["truth"].cast(polars.String)])
     else:
         truth = both["truth"].cast(polars.Float64).to_numpy()[:, None]
-    raw = [both.select([f"{name}{end}" for name in columns]).to_numpy().astype(float) for end in ("", "_other")]
-    (found,) = _paired(metric, raw, truth)
-    return Difference(*found, both.height)
-
-
-def _paired(metric: Any, raw: list[numpy.ndarray], truth: numpy.ndarray) -> list[tuple[float, float, float]]:
-    """The difference of a metric on the same draws of rows."""
-    generator = numpy.random.default_rng(0)
-    ones = numpy.ones(len(truth))
-
-    def score(of: numpy.ndarray, chosen: numpy.ndarray) -> float:
-        (figure,) = figures(metric, [of[chosen]], [truth[chosen]], ones[chosen], seed=0, repetitions=1)
-        return figure.value
-
-    whole = numpy.arange(len(truth))
-    value = score(raw[1], whole) - score(raw[0], whole)
-    drawn = [generator.integers(0, len(truth), len(truth)) for _ in range(DRAWS)]
-    spread = [score(raw[1], chosen) - score(raw[0], chosen) for chosen in drawn]
-    low, high = numpy.nanquantile(spread, [0.025, 0.975])
-    return [(value, float(low), float(high))]
+    first, second = (
+        both.select([f"{name}{end}" for name in columns]).to_numpy().astype(float) for end in ("", "_other")
+    )
+    rows = JudgedRows(truth, numpy.ones(both.height), numpy.arange(both.height))
+    gain = standing([second], {FIRST: first}, rows, metric, seed=0).gains[FIRST][metric.name]
+    return None if gain.interval is None else (gain, both.height)
 
 
 def _is_same(both: polars.DataFrame) -> bool:
@@ -169,7 +138,7 @@ def _scores(
     left, top, row = min(max(map(width_of, names)) + 18, 0.45 * width), 8.0, 34.0
     drawing = Drawing(width, top + 2 * row + 46, f"{metric} of both studies")
     known = [each for each in (*scores, *(end for pair in ends for end in pair)) if each is not None]
-    scale = covering(known, left, width - 60, most=4 if width < 500 else 6, room=0.15)
+    scale = covering(known, left, width - 60, most=4 if is_narrow(width) else 6, room=0.15)
     drawing.axis_below(scale, top + 2 * row, metric, top=top)
     for i, (name, score, (low, high)) in enumerate(zip(names, scores, ends, strict=True)):
         y = top + row * (i + 0.5)
@@ -198,9 +167,7 @@ def _shown(report: StudyReport) -> dict[str, str]:
     knobs: Mapping[str, Any] = knobs_of(report.study.winner.config)
     found = {KNOBS[name].called if name in KNOBS else name: f"{value:g}" if isinstance(value, float) else str(value)
              for name, value in knobs.items()}  # fmt: skip
-    asked = {
-        name: report.asked.get(name) for name in ("data", "target", "split", "test", "seed", "fixed", "refit", "single")
-    }
+    asked = {name: report.asked.get(name) for name in ASKED}
     return found | {f"asked: {name}": str(value) for name, value in asked.items() if value not in (None, [], {})}
 
 

@@ -18,6 +18,7 @@ from trimtab.errors import TrimtabError
 from trimtab.evaluation.metrics import figures
 from trimtab.evaluation.slices import metric_of_slices, slices_of
 from trimtab.findings.worth.account import Account
+from trimtab.findings.worth.words import worth_in_words
 from trimtab.machine import lanes_in_threads
 from trimtab.model.model import Model
 from trimtab.report.chart import Chart
@@ -32,14 +33,14 @@ from trimtab.report.run_charts import curves_chart, knobs_chart
 from trimtab.report.search_charts import Search, progress_chart, rates_chart, structures_chart
 from trimtab.report.standing_chart import interval_of, of_metric, score_of, standing_chart
 from trimtab.report.worth_charts import choices_chart, path_chart, stopping_chart
-from trimtab.studies.rebuilt_findings import task_of
+from trimtab.studies.rebuilt_findings import metric_of
 from trimtab.studies.request import TableOptions
 from trimtab.studies.study import Study
 from trimtab.studies.table_study import TableStudy
-from trimtab.table.prepare import Prepared, prepare
+from trimtab.table.prepare import Prepared
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
-from trimtab.training.metrics import METRICS, default_metric, metric_for
+from trimtab.training.metrics import METRICS, metric_for
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.verdicts import rows_in_words, verdicts
 from trimtab.tuning.words import course_in_words
@@ -106,8 +107,7 @@ class StudyReport:
         """The metric's name; "" where trials are judged by their loss."""
         if self.is_finished:
             return self.result.get("metric") or ""
-        task = task_of(self.study.winner) if isinstance(self.study, TableStudy) else None
-        return self.asked.get("metric") or (default_metric(task).name if task else "score")
+        return metric_of(self.asked, self.study.winner) or "score"
 
     @property
     def metric(self) -> str:
@@ -152,18 +152,7 @@ class StudyReport:
         """The rows that the study learnt from; where they cannot be read any more, why, in a sentence."""
         try:
             request, _ = TableOptions().request(self.folder)
-            prepared = prepare(
-                request.data,
-                target=request.target,
-                task=request.task,
-                split=request.split,
-                test=request.test,
-                drop=request.drop,
-                number=request.number,
-                category=request.category,
-                weight=request.weight,
-                seed=request.seed,
-            )
+            prepared = request.prepared()
         except (TrimtabError, OSError) as error:
             return str(error)
         if prepared.fingerprint != self.asked.get("fingerprint"):
@@ -189,12 +178,13 @@ class StudyReport:
         score, (low, high) = score_of(result) if "metric" in result else None, interval_of(result)
         told = verdicts(of_metric(result, self.metric)) if result.get("gains") else []
         account = self.account
+        worth = () if account is None or not account.reached else worth_in_words(account)
         # Who is looked at, where that is not the winner, goes with what mattered most.
-        lines = 0 if account is None or not account.reached else 2 if account.winner.get("instead_of") else 1
+        lines = 2 if account is not None and account.winner.get("instead_of") else 1
         return Answer(
             kind="study",
             title=title,
-            sentences=[text for text in (*told[-1:], *self.study.worth[:lines], config) if text][:3],
+            sentences=[text for text in (*told[-1:], *worth[:lines], config) if text][:3],
             figure=number(score) if score is not None else "",
             interval=f"[{number(low)}, {number(high)}]" if low is not None and high is not None else "",
             figure_of=f"{self.metric} on {rows_in_words(result)}"

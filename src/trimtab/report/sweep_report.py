@@ -8,15 +8,15 @@ import polars
 
 import trimtab
 from trimtab.findings.finding import Findings
-from trimtab.report.chart import Chart, Table
+from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing, cut, width_of
 from trimtab.report.page.page import Answer, Page, Section
-from trimtab.report.scales import Names, covering, covering_powers
+from trimtab.report.scales import Names, clipped, covering, covering_wide
 from trimtab.text.layout import number
 from trimtab.text.wording import listed
 
-# From so many times the smallest value on, a knob's axis has powers; and scores above so many times the best leave it.
-WIDE, BEYOND = 20.0, 3.0
+# Scores that lie further from the best than so many times the middle one does leave the axis.
+BEYOND = 3.0
 
 
 class Swept(Protocol):
@@ -103,7 +103,7 @@ def _line(sweep: Swept, unit: str, width: float) -> Drawing:
     rows = list(sweep.table.iter_rows(named=True))
     values = [row[sweep.knobs[0]] for row in rows]
     drawing = Drawing(width, bottom + 44, f"{unit} by {sweep.knobs[0]}")
-    x, places = _axis(sweep.knobs[0], values, left, right, 4 if width < 500 else 7)
+    x, places = _axis(sweep.knobs[0], values, left, right, 4 if is_narrow(width) else 7)
     finite = [row["best"] for row in rows if math.isfinite(row["best"])]
     middle = sorted(finite)[len(finite) // 2] if finite else 1.0
     best = rows[sweep.place]["best"] if sweep.place is not None else min(finite, default=0.0)
@@ -114,7 +114,7 @@ def _line(sweep: Swept, unit: str, width: float) -> Drawing:
     drawing.axis_left(y, left, unit, right=right)
 
     def at(value: float) -> float:
-        return min(max(y.place(value), top), bottom)
+        return clipped(y.place(value), top, bottom)
 
     pairs = [(place, row) for place, row in zip(places, rows, strict=True) if math.isfinite(row["best"])]
     ends = [(place, at(row["final"])) for place, row in pairs if math.isfinite(row["final"])]
@@ -190,8 +190,7 @@ def _axis(knob: str, values: Sequence[Any], left: float, right: float, most: int
     if len(numbers) != len(values) or (knob == "batch_size" and 0 in numbers):
         x: Any = Names([_text(knob, value) for value in values], left, right)
         return x, [x.place(i) for i in range(len(values))]
-    is_wide = min(numbers) > 0 and max(numbers) > WIDE * min(numbers)
-    x = (covering_powers if is_wide else covering)([float(value) for value in numbers], left, right, most=most)
+    x = covering_wide([float(value) for value in numbers], left, right, most=most)
     return x, [x.place(float(value)) for value in numbers]
 
 

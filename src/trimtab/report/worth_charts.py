@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from trimtab.findings.worth import words
 from trimtab.findings.worth.account import AT_WINNERS_RATE, Account, Row, Step
 from trimtab.findings.worth.intervals import ALIKE
-from trimtab.report.chart import Chart, Table
-from trimtab.report.drawing import Drawing, cut, width_of
-from trimtab.report.scales import covering
+from trimtab.report.chart import Chart, Table, is_narrow
+from trimtab.report.drawing import Drawing, width_of
+from trimtab.report.scales import clipped, covering
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
 
 # Pixels from one row to the next; rows have two lines where there is little room.
 ROW, NARROW_ROW = 26.0, 44.0
-# Below so many pixels labels stand above what they belong to.
-NARROW_BELOW = 500.0
 # How many medians of an interval's end the picture reaches: one choice that ruins all would flatten the rest.
 REACH = 3.0
 SHOWN = 24
@@ -123,7 +121,7 @@ def stopping_chart(account: Account) -> Chart | None:
 def _waterfall(account: Account, width: float) -> Drawing:
     steps, unit = account.path, account.metric or "validation loss"
     names = ["the default MLP", *(words.named(step.knob, step.value) for step in steps[1:])]
-    narrow = width < NARROW_BELOW
+    narrow = is_narrow(width)
     left = 8.0 if narrow else min(300.0, max(map(width_of, names)) + 16)
     row, top = (NARROW_ROW if narrow else ROW), 12.0
     height = top + row * len(steps) + 48
@@ -134,13 +132,7 @@ def _waterfall(account: Account, width: float) -> Drawing:
     for i, step in enumerate(steps):
         y = top + row * i + (18 if narrow else 3)
         middle = y + 9
-        drawing.text(
-            left if narrow else left - 10,
-            y - 4 if narrow else middle + 4,
-            cut(names[i], width - 16 if narrow else left - 14),
-            class_="label",
-            anchor="start" if narrow else "end",
-        )
+        drawing.row_name(names[i], left, middle + 4, above=y - 4 if narrow else None)
         at = scale.place(step.score)
         if i == 0:
             drawing.dot(at, middle, "start", f"the default MLP: {number(step.score)} {unit}", 5)
@@ -159,7 +151,7 @@ def _waterfall(account: Account, width: float) -> Drawing:
 
 
 def _forest(account: Account, rows: Sequence[Row], width: float) -> Drawing:
-    narrow = width < NARROW_BELOW
+    narrow = is_narrow(width)
     names = [f"{_knob(row)} {words.instead(row)}" for row in rows]
     left = 8.0 if narrow else min(300.0, max(map(width_of, names)) + 16)
     row_height, top = (NARROW_ROW if narrow else ROW), 26.0
@@ -179,14 +171,8 @@ def _forest(account: Account, rows: Sequence[Row], width: float) -> Drawing:
         y = top + row_height * i + (30 if narrow else row_height / 2)
         kind = {"better": "good", "worse": "bad"}.get(row.verdict, "unsure")
         said = f"{names[i]}: {words.by(account, row)}, {row.verdict}"
-        drawing.text(
-            left if narrow else left - 10,
-            y - 14 if narrow else y + 4,
-            cut(names[i], width - 16 if narrow else left - 14),
-            class_="label",
-            anchor="start" if narrow else "end",
-        )
-        low, high, at = (_within(scale.place(end or 0.0), left, right) for end in (row.low, row.high, row.difference))
+        drawing.row_name(names[i], left, y + 4, above=y - 14 if narrow else None)
+        low, high, at = (clipped(scale.place(end or 0.0), left, right) for end in (row.low, row.high, row.difference))
         drawing.line(low, y, high, y, f"whisker {kind}-line")
         for end, edge in ((row.low, low), (row.high, high)):
             if end is not None and abs(end) > reach * 1.02:
@@ -199,7 +185,7 @@ def _forest(account: Account, rows: Sequence[Row], width: float) -> Drawing:
 
 def _stopping(account: Account, width: float) -> Drawing:
     stops, unit = account.stopping, account.metric or "validation loss"
-    narrow = width < NARROW_BELOW
+    narrow = is_narrow(width)
     left, right, top, bottom = 56.0, width - (90 if narrow else 150), 28.0, 250.0
     drawing = Drawing(width, bottom + 44, f"{unit} of each stopping rule by the epochs that it spends")
     x = covering([0.0, *(stop.epochs for stop in stops)], left, right, most=4 if narrow else 6)
@@ -223,10 +209,6 @@ def _stopping(account: Account, width: float) -> Drawing:
             taken.append((at, label, length))
             drawing.text(at + 9, label, stop.rule, class_="small")
     return drawing
-
-
-def _within(value: float, low: float, high: float) -> float:
-    return min(max(value, low), high)
 
 
 def _is_sure(step: Step) -> bool:

@@ -49,12 +49,10 @@ def records_of_trial(
 ) -> list[TrainingRecord]:
     """The record of each run of a trial, from the curves that are kept; `facts` are those of its folds, where somebody
     noted them: without the targets they cannot be had again, except for how many rows there were."""
-    asked, curves = folder.read("study.json")["asked"], folder.read_curves()
-    if curves.is_empty():
+    asked, of_winner = folder.read("study.json")["asked"], folder.read_curves(winner.number)
+    if of_winner.is_empty():
         return []
-    task = task_of(winner)
-    metric = asked.get("metric") or (None if asked.get("kind") == KIND or not task else default_metric(task).name)
-    of_winner = curves.filter(polars.col("trial") == winner.number)
+    task, metric = task_of(winner), metric_of(asked, winner)
     records = []
     for fold, (best, ended) in enumerate(zip(winner.best_epochs, winner.ended, strict=False)):
         own = of_winner.filter(polars.col("fold") == fold).sort("epoch")
@@ -73,6 +71,13 @@ def curves_of(rows: polars.DataFrame) -> Curves:
     for row in rows.iter_rows(named=True):
         curves.append({name: row[name] for name in (*CURVES, *PARTS)})
     return curves
+
+
+def metric_of(asked: Mapping[str, Any], winner: TrialRecord) -> str | None:
+    """What trials are judged by in a search that was not finished, from what was `asked`; None where it is the loss, or
+    nobody can say."""
+    task = task_of(winner)
+    return asked.get("metric") or (None if asked.get("kind") == KIND or not task else default_metric(task).name)
 
 
 def task_of(winner: TrialRecord) -> Task | None:

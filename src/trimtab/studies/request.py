@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trimtab.errors import OptionError, StudyError, unknown_choice
-from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, is_usual, refuse_second_split
+from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, Prepared, is_usual, prepare, refuse_second_split
 from trimtab.training.config import whole
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.tuning.address import checked_address
@@ -137,6 +137,13 @@ class TableRequest:
             refit=said["refit"] or before["refit"], single=said["single"] or before["single"],
         )  # fmt: skip
         return request, words_of_held_knobs(before["fixed"], fixed) + words_of_precision(earlier, precision)
+
+    def prepared(self) -> Prepared:
+        """The table that is asked for, ready to train on; raises DataError and OptionError."""
+        return prepare(
+            self.data, target=self.target, task=self.task, split=self.split, test=self.test, drop=self.drop,
+            number=self.number, category=self.category, weight=self.weight, seed=self.seed,
+        )  # fmt: skip
 
     def document(self) -> dict[str, Any]:
         """All of it as it stands in the study's document; data and test rows by their paths, where they have one."""

@@ -19,7 +19,7 @@ from trimtab.model.tensors import training_data
 from trimtab.studies.call import Call
 from trimtab.studies.request import TableRequest
 from trimtab.studies.table_study import TableStudy
-from trimtab.table.prepare import Prepared, prepare
+from trimtab.table.prepare import Prepared
 from trimtab.training.data import TrainingData
 from trimtab.training.metrics import Metric, metric_for
 from trimtab.tuning.folder import StudyFolder
@@ -45,11 +45,7 @@ class TableSubject:
     def read(cls, request: TableRequest, call: Call) -> "TableSubject":
         """The table that is asked for; raises DataError and OptionError, and StudyError where the study that the call
         goes on with is of other rows."""
-        prepared = prepare(
-            request.data, target=request.target, task=request.task, split=request.split, test=request.test,
-            drop=request.drop, number=request.number, category=request.category, weight=request.weight,
-            seed=request.seed,
-        )  # fmt: skip
+        prepared = request.prepared()
         subject = cls.of(request, prepared, call.device)
         if call.resume is not None:
             subject.check_fingerprint(call.resume)

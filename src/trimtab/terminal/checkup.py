@@ -1,7 +1,6 @@
 """Checkup: a network before training, what was found, the remedies that were tried. Knows a check-up by its parts
 alone."""
 
-import io
 import math
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from trimtab.findings.finding import Findings
 from trimtab.findings.words import percent
-from trimtab.terminal.console import say
+from trimtab.terminal.console import printed, say
 from trimtab.terminal.findings import MOST_SHOWN, print_findings
 from trimtab.text.layout import number, table_in_text
 from trimtab.text.wording import counted, listed
@@ -57,10 +56,7 @@ class Examined(Protocol):
 
 def checkup_in_text(checkup: Examined, width: int = 80, *, everything: bool = False) -> str:
     """What `print_checkup` prints, as text."""
-    stream = io.StringIO()
-    console = Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
-    print_checkup(console, checkup, everything=everything)
-    return stream.getvalue().strip("\n")
+    return printed(width, lambda console: print_checkup(console, checkup, everything=everything))
 
 
 def print_checkup(console: Console, checkup: Examined, *, everything: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Console: where texts are printed, how they break, and a duration as a clock. Knows nothing of what is printed."""
 
+import io
 import math
 import os
 import re
@@ -25,6 +26,13 @@ def console_on(stream: TextIO) -> Console:
     is_told = stream.isatty() or (columns.isdecimal() and int(columns) > 0)
     width = None if is_told else PLAIN_WIDTH
     return Console(file=stream, markup=False, highlight=False, emoji=False, width=width, soft_wrap=not is_told)
+
+
+def printed(width: int, print_on: Callable[[Console], None]) -> str:
+    """What is printed on a console so wide, as text."""
+    stream = io.StringIO()
+    print_on(Console(file=stream, markup=False, highlight=False, emoji=False, width=width))
+    return stream.getvalue().strip("\n")
 
 
 def say(console: Console, text: str, *, indent: str = "") -> None:

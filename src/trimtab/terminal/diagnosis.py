@@ -1,7 +1,6 @@
 """Diagnosis: what a log was understood as, its curves drawn in letters, and what was found. Knows a diagnosis by its
 parts alone."""
 
-import io
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -12,7 +11,7 @@ from trimtab.findings.finding import Findings
 from trimtab.findings.logs.columns import Columns
 from trimtab.findings.replays import Replay, Stop
 from trimtab.findings.training_record import Curve, TrainingRecord
-from trimtab.terminal.console import say
+from trimtab.terminal.console import printed, say
 from trimtab.terminal.findings import MOST_SHOWN, print_findings
 from trimtab.text.chart import Chart, Line, Mark
 from trimtab.text.layout import number, table_in_text
@@ -56,10 +55,7 @@ class Diagnosed(Protocol):
 
 def diagnosis_in_text(diagnosis: Diagnosed, width: int = 80, *, everything: bool = False) -> str:
     """What `print_diagnosis` prints, as text."""
-    stream = io.StringIO()
-    console = Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
-    print_diagnosis(console, diagnosis, everything=everything)
-    return stream.getvalue().strip("\n")
+    return printed(width, lambda console: print_diagnosis(console, diagnosis, everything=everything))
 
 
 def print_diagnosis(console: Console, diagnosis: Diagnosed, *, everything: bool = False) -> None:

@@ -3,7 +3,6 @@
 Knows explanations; it trains nothing.
 """
 
-import io
 import statistics
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,7 +12,7 @@ from rich.console import Console
 from trimtab.findings.finding import Findings
 from trimtab.findings.worth import words
 from trimtab.findings.worth.account import Account, Row
-from trimtab.terminal.console import say
+from trimtab.terminal.console import printed, say
 from trimtab.terminal.findings import MOST_SHOWN, print_findings
 from trimtab.text.layout import number, table_in_text
 
@@ -35,9 +34,7 @@ class Explained(Protocol):
 
 def explanation_in_text(explanation: Explained, width: int = 118) -> str:
     """What `print_explanation` prints, as text."""
-    stream = io.StringIO()
-    print_explanation(Console(file=stream, markup=False, highlight=False, emoji=False, width=width), explanation)
-    return stream.getvalue().strip("\n")
+    return printed(width, lambda console: print_explanation(console, explanation))
 
 
 def print_explanation(console: Console, explanation: Explained, *, everything: bool = False) -> None:

@@ -1,12 +1,11 @@
 """Summary: what a study has found, its figures beside those of the baselines. Knows a study by its result alone."""
 
-import io
 from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
 
-from trimtab.terminal.console import say
+from trimtab.terminal.console import printed, say
 from trimtab.terminal.progress import MODELS
 from trimtab.text.layout import number, paragraph, table_in_text
 from trimtab.text.wording import counted
@@ -32,9 +31,7 @@ def summary_in_text(study: Summarised, width: int = 80) -> str:
     """What `print_summary` prints, as text."""
     if "baselines" not in study.summary():
         return _networks_in_text(study, width)
-    stream = io.StringIO()
-    print_summary(Console(file=stream, markup=False, highlight=False, emoji=False, width=width), study)
-    return stream.getvalue().strip("\n")
+    return printed(width, lambda console: print_summary(console, study))
 
 
 def _networks_in_text(study: Summarised, width: int) -> str:

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy
 import polars
@@ -16,29 +17,20 @@ from trimtab.tuning.folder import StudyFolder
 KNOBS = {"epochs": 3, "width": 8, "depth": 1, "batch_size": 32, "inputs": "scaled", "optimizer": "adam"}
 # Before anything is kept, between the files of one step, and behind a step.
 KILLS = (("save_counterfactuals", 3, "before"), ("save_counterfactuals", 4, "after"), ("write", 6, "after"))
+TESTS = str(Path(__file__).parents[2])
 # Each call is a fork of one process that has imported everything and started no thread.
 CHILD = """
 import os, shutil, signal, sys
+sys.path.insert(0, sys.argv[3])
 import trimtab as tt
+from dying import die_at
 import trimtab.studies.explaining
 from trimtab.tuning.folder import StudyFolder
-
-def die_at(step, count, when):
-    done, real = [], getattr(StudyFolder, step)
-    def dying(*arguments, **options):
-        done.append(step)
-        if len(done) == count and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = real(*arguments, **options)
-        if len(done) == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    setattr(StudyFolder, step, dying)
 
 out, kills = sys.argv[1], eval(sys.argv[2])
 for number, kill in enumerate(kills):
     if (child := os.fork()) == 0:
-        die_at(*kill)
+        die_at(StudyFolder, *kill)
         tt.load(out).explain("lr", budget="1h", threads=1)
         os._exit(1)
     if os.waitpid(child, 0)[1] != signal.SIGKILL:
@@ -70,7 +62,7 @@ def test_a_kill_loses_nothing_that_was_stored_and_changes_no_result(study, tmp_p
     for name in ("whole", "killed"):
         shutil.copytree(study.out, tmp_path / name)
     ended = subprocess.run(
-        [sys.executable, "-c", CHILD, str(tmp_path / "killed"), repr(KILLS)],
+        [sys.executable, "-c", CHILD, str(tmp_path / "killed"), repr(KILLS), TESTS],
         stderr=subprocess.PIPE, timeout=250, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr.decode()

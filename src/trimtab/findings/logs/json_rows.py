@@ -62,18 +62,19 @@ def _lines(text: str) -> list[dict[str, Any]]:
     if "{" not in text:
         return []
     lines = [line for line in text.splitlines() if line.lstrip().startswith("{")]
-    first = [_object(line) for line in lines[:_LOOKED_AT]]
+    first = [object_in(line) for line in lines[:_LOOKED_AT]]
     others = sum(bool(line.strip()) for line in text[: 1 << 16].splitlines()[: 2 * _LOOKED_AT]) - len(first)
     if not lines or sum(row is not None for row in first) < max(1, len(first) // 2) or others > 2 * len(first):
         return []
     try:
         rows = json.loads(f"[{','.join(lines)}]")  # one call is several times as fast as one a line
     except (ValueError, RecursionError):
-        rows = map(_object, lines)
+        rows = map(object_in, lines)
     return [row for row in rows if isinstance(row, dict)]
 
 
-def _object(line: str) -> dict[str, Any] | None:
+def object_in(line: str) -> dict[str, Any] | None:
+    """The object that a line of JSON is; None where it is something else, or cut off."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

@@ -6,12 +6,11 @@
 What the first line may say is what `TrainingRecord` has beside curves; lists in the others are an entry for each layer.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from trimtab.findings.logs.content import Content
-from trimtab.findings.logs.json_rows import number_in, rows_as_logs
+from trimtab.findings.logs.json_rows import number_in, object_in, rows_as_logs
 from trimtab.findings.logs.log import Log
 from trimtab.findings.logs.recordings import by_layer
 
@@ -23,10 +22,10 @@ _BY_LAYER = ("gradient_norms", "dead_by_layer", "saturated_by_layer")
 def read(content: Content) -> list[Log] | None:
     """The log, with what its first line says; None where the content is something else."""
     first, _, others = content.text.lstrip().partition("\n")
-    about = _object(first)
+    about = object_in(first)
     if about is None or set(about) != {MARK} or not isinstance(about[MARK], dict):
         return None
-    rows = [row for row in map(_object, others.splitlines()) if row is not None]
+    rows = [row for row in map(object_in, others.splitlines()) if row is not None]
     logs = rows_as_logs(rows, "JSON lines") if rows else None
     if not logs:
         return None
@@ -51,11 +50,3 @@ def _known(about: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, (int, float)) for each in value)
-
-
-def _object(line: str) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
