@@ -17,7 +17,7 @@ from trimtab.report.class_charts import calibration_chart, confusion_chart
 from trimtab.report.column_charts import dependence_chart, importance_chart, slices_chart
 from trimtab.report.columns import Dependence, Importance, dependence, importances
 from trimtab.report.drawing import width_of
-from trimtab.report.duration_chart import Curves, curves_of, duration_chart, losses_chart_of
+from trimtab.report.duration_chart import Curves, curves_by_epoch, duration_chart, losses_chart_of
 from trimtab.report.record_report import curves_of_record
 from trimtab.report.residual_charts import losses_chart, predicted_chart, residuals_chart
 from trimtab.report.standing_chart import standing_chart
@@ -109,7 +109,7 @@ def test_folds_are_drawn_apart_and_compared_as_far_as_all_go():
     frame = polars.DataFrame(rows, schema=["fold", "epoch", "validation_metric"], orient="row").with_columns(
         polars.lit(numpy.nan).alias("train_metric")
     )
-    found = curves_of(frame, "rmse", greater_is_better=False)
+    found = curves_by_epoch(frame, "rmse", greater_is_better=False)
     assert found is not None and found.validation_folds.shape == (2, 6)
     assert found.validation[:4] == pytest.approx([15, 7.5, 5, 3.75]) and numpy.isnan(found.validation[4:]).all()
     assert found.epochs[found.best] == 4
@@ -121,7 +121,7 @@ def test_where_nothing_was_evaluated_there_are_no_curves():
         {"fold": [0], "epoch": [1], "validation_metric": [None], "train_metric": [None]},
         schema_overrides={"validation_metric": polars.Float64, "train_metric": polars.Float64},
     )
-    assert curves_of(frame, "rmse", greater_is_better=False) is None
+    assert curves_by_epoch(frame, "rmse", greater_is_better=False) is None
 
 
 def test_what_is_learnt_by_heart_is_a_ratio():

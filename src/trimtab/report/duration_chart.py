@@ -43,7 +43,7 @@ class Curves:
         return int(numpy.nanargmax(values))
 
 
-def curves_of(runs: polars.DataFrame, unit: str, *, greater_is_better: bool) -> Curves | None:
+def curves_by_epoch(runs: polars.DataFrame, unit: str, *, greater_is_better: bool) -> Curves | None:
     """Curves from rows of epoch, fold, train_metric and validation_metric (or losses where there is no metric); None
     where nothing was evaluated."""
     train, valid = ("train_metric", "validation_metric") if unit else ("train_loss", "validation_loss")

@@ -25,7 +25,7 @@ from trimtab.report.chart import Chart
 from trimtab.report.class_charts import calibration_chart, confusion_chart
 from trimtab.report.column_charts import dependence_chart, importance_chart, slices_chart
 from trimtab.report.columns import dependence, importances
-from trimtab.report.duration_chart import curves_of, duration_chart, losses_chart_of
+from trimtab.report.duration_chart import curves_by_epoch, duration_chart, losses_chart_of
 from trimtab.report.made_section import made_section
 from trimtab.report.page.page import Answer, Page, Section
 from trimtab.report.residual_charts import losses_chart, predicted_chart, residuals_chart
@@ -209,9 +209,11 @@ class StudyReport:
     def duration(self) -> Section:
         runs = self.curves
         runs = runs.filter(polars.col("trial") == self.study.winner.number) if not runs.is_empty() else runs
-        curves = None if runs.is_empty() else curves_of(runs, self.judged_by, greater_is_better=self.is_greater_better)
+        curves = (
+            None if runs.is_empty() else curves_by_epoch(runs, self.judged_by, greater_is_better=self.is_greater_better)
+        )
         drawn = None if curves is None else duration_chart(curves, course_in_words(self.study.winner).capitalize())
-        losses = None if runs.is_empty() else curves_of(runs, "", greater_is_better=False)
+        losses = None if runs.is_empty() else curves_by_epoch(runs, "", greater_is_better=False)
         parting = None if losses is None or not numpy.isfinite(losses.train).any() else losses_chart_of(losses)
         stopping = None if self.account is None else stopping_chart(self.account)
         words = [] if drawn else ["The winner was solved and not trained: it has no curves."]

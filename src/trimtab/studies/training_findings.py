@@ -87,10 +87,9 @@ def _records(
     folder: StudyFolder, winner: TrialRecord, data: TrainingData, metric: Metric | None
 ) -> Sequence[TrainingRecord]:
     """The record of each of the winner's runs."""
-    weights, curves = folder.load_weights(winner.number), folder.read_curves()
-    if weights is None or curves.is_empty():
+    weights, of_winner = folder.load_weights(winner.number), folder.read_curves(winner.number)
+    if weights is None or of_winner.is_empty():
         return ()
-    of_winner = curves.filter(polars.col("trial") == winner.number)
     records = []
     for place, fold in enumerate(data.folds):
         own = of_winner.filter(polars.col("fold") == place).sort("epoch")
