@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import polars as pl
@@ -149,6 +151,19 @@ def test_several_targets_have_their_own_pictures(tmp_path):
     page = read(study.report().read_text(encoding="utf-8"))
     assert {"predicted-1", "predicted-2", "residuals-2", "losses-2"} <= set(page.ids)
     assert "How well a network predicts a and b from study" in page.words
+
+
+def test_columns_for_which_there_is_no_time_are_told(numbers, monkeypatch):
+    monkeypatch.setattr("trimtab.report.columns.SECONDS", -1.0)
+    page = read(numbers.report(numbers.out / "hurried.html").read_text(encoding="utf-8"))
+    assert "columns-worth" not in page.ids
+    assert "There was no time to look at any of 2 columns." in " ".join(page.words)
+
+
+def test_the_first_page_of_a_process_says_what_columns_are_worth(numbers):
+    command = f"import trimtab as tt; tt.load({str(numbers.out)!r}).report({str(numbers.out / 'first.html')!r})"
+    subprocess.run([sys.executable, "-c", command], check=True)
+    assert "columns-worth" in read((numbers.out / "first.html").read_text(encoding="utf-8")).ids
 
 
 def test_a_notebook_shows_the_study_in_a_frame_of_its_own(numbers):

@@ -65,11 +65,12 @@ def importances(
     `frame` has the model's columns, `truth` is float [rows, targets] or the numbers of classes [rows]. The error is the
     root of the mean square, or the log loss of classes.
     """
-    ends = time.process_time() + SECONDS
     generator = numpy.random.default_rng(seed)
     chosen = numpy.sort(generator.permutation(frame.height)[:ROWS])
     rows, truth = frame[chosen], truth[chosen]
     plain = _row_errors(model.raw(rows)[0], truth, is_classes=is_classes)
+    # The first prediction in a process loads much of torch, which would leave nothing for the columns.
+    ends = time.process_time() + SECONDS
     drawn = generator.integers(0, len(chosen), (DRAWS, len(chosen)))
     # Of sixty columns three would seem to be worth something by chance [Bonferroni 1936].
     beyond = NormalDist().inv_cdf(1 - 0.025 / max(1, len(columns)))

@@ -301,7 +301,8 @@ class StudyReport:
             moved = dependence(model, frame, each.column, output)
             charts += [] if moved is None else [dependence_chart(moved, unit, place)]
         charts += _there(self._slices(table, model))
-        return Section("columns", title, charts=charts)
+        words = [] if found else [f"There was no time to look at any of {counted(len(left), 'column')}."]
+        return Section("columns", title, words, charts)
 
     def _slices(self, table: Prepared, model: Model) -> Chart | None:
         """Where the model is bad: on test rows, or else by the predictions out of fold."""
