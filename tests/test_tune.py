@@ -211,7 +211,7 @@ class AfterTrials:
 
 
 def test_a_stop_finishes_with_the_best_so_far_and_an_abort_leaves_at_once(diabetes, tmp_path, monkeypatch):
-    monkeypatch.setattr("trimtab.tuning.pace.Pace.repays_compiling", lambda *arguments: False)  # nothing gets so far
+    monkeypatch.setattr("trimtab.tuning.pace.Pace.repays_compiling", lambda *_, **__: False)  # nothing gets so far
     stop, abort = threading.Event(), threading.Event()
     by_the_clock = {"trials": None, "budget": 300}
     stopped = tune(diabetes, tmp_path / "s", **by_the_clock, stop=stop, callbacks=[AfterTrials(2, stop.set)])

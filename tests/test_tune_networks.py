@@ -137,7 +137,7 @@ def test_a_loss_of_ones_own_is_what_trials_are_judged_by_where_outputs_are_sever
 
 
 def test_a_budget_is_kept_and_a_stop_finishes_with_the_best_so_far(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr("trimtab.tuning.pace.Pace.repays_compiling", lambda *arguments: False)  # it ends before that
+    monkeypatch.setattr("trimtab.tuning.pace.Pace.repays_compiling", lambda *_, **__: False)  # it ends before that
     stop, ended = threading.Event(), []
 
     class Stopper:

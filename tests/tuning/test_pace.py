@@ -1,14 +1,22 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
 from training.lanes.test_engine import config, engine_for, regression_data
+from trimtab.training.compiling import libraries
 from trimtab.training.data import Fold
 from trimtab.training.lanes.population import Structure
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.pace import Pace
 
 STRUCTURE, OTHER = Structure.of(config()), Structure.of(config(batch_size=64))
+
+
+@pytest.fixture(autouse=True)
+def a_machine_that_compiled_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv(libraries.CACHE_VARIABLE, str(tmp_path))
+    return tmp_path / "steps"
 
 
 def pace_of(**seconds):
@@ -22,6 +30,25 @@ def test_steps_are_compiled_in_a_search_of_minutes():
     pace = pace_of(ours=2.0)
     for seconds, pays in ((30, False), (120, True)):
         assert pace.repays_compiling(STRUCTURE, Budget(seconds)) == pays
+
+
+def test_what_compiling_took_on_this_machine_counts(a_machine_that_compiled_nothing):
+    pace = pace_of(ours=2.0)
+    assert pace.repays_compiling(STRUCTURE, Budget(120))
+    a_machine_that_compiled_nothing.mkdir()
+    for seconds in (20.0, 90.0, 95.0):
+        libraries.note_seconds(a_machine_that_compiled_nothing, seconds)
+    assert not pace.repays_compiling(STRUCTURE, Budget(120))
+    assert pace.repays_compiling(STRUCTURE, Budget(600))
+    (a_machine_that_compiled_nothing / "seconds.json").write_text("[nothing")
+    assert pace.repays_compiling(STRUCTURE, Budget(120))
+
+
+def test_the_time_in_which_the_best_is_explained_counts_for_its_step():
+    pace = pace_of(ours=2.0)
+    budget = Budget(72, afterwards=20.0)
+    assert not pace.repays_compiling(STRUCTURE, budget)
+    assert pace.repays_compiling(STRUCTURE, budget, is_best=True)
 
 
 def test_a_structure_that_gets_little_of_the_time_is_not_compiled():

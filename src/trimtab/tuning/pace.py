@@ -19,8 +19,9 @@ FEWEST_EPOCHS = 4
 # Lane-steps of a structure after which its own pace counts, and not what its size lets expect; and what remains, at
 # each round, of the weight of those before: some ten rounds count, for a step may become quicker. Guesses.
 STEPS_TO_TRUST, FADING = 500, 0.9
-# What compiling a step beside a search takes, and the share of the time that the step then saves (benchmarks/engine:
-# 24 to 29 s, and two to ten times less time a step, of which half is left for what is not compiled).
+# What compiling a step beside a search takes where nothing was compiled yet, and the share of the time that the step
+# then saves (benchmarks/engine: 24 to 29 s, on slower machines 60 to 90, and two to ten times less time a step, of
+# which half is left for what is not compiled).
 SECONDS_OF_COMPILING, SHARE_SAVED = 25.0, 0.5
 # A structure is to have had so much of the time before it is compiled: many are tried and pruned in less. A guess.
 SECONDS_BEFORE_COMPILING = 1.0
@@ -90,14 +91,19 @@ class Pace:
         seconds = sum(spent.recent_seconds for spent in self._spent.values())
         return self.cost(structure) * seconds / done if done else 1e-3
 
-    def repays_compiling(self, structure: Structure, budget: Budget) -> bool:
-        """Whether a compiled step would win back, in what is left of the search, the time that compiling takes."""
+    def repays_compiling(self, structure: Structure, budget: Budget, *, is_best: bool = False) -> bool:
+        """Whether a compiled step would win back, in what is left of the search, the time that compiling takes; where
+        the structure `is_best` so far, in what its choices are explained in, too."""
         spent = self._spent.get(structure, _Spent())
         everything = sum(each.seconds for each in self._spent.values())
         if spent.seconds < SECONDS_BEFORE_COMPILING or not everything:
             return False
-        to_come = spent.seconds / everything * max(0.0, budget.search_left - SECONDS_OF_COMPILING)
-        return SHARE_SAVED * to_come > SECONDS_OF_COMPILING / self.engine.threads
+        compiling = self.engine.compiler.usual_seconds(SECONDS_OF_COMPILING)
+        searching = budget.search_left - compiling
+        to_come = spent.seconds / everything * max(0.0, searching)
+        if is_best and searching > 0:
+            to_come += budget.afterwards
+        return SHARE_SAVED * to_come > compiling / self.engine.threads
 
     def repays_compiling_planned(self, structure: Structure, runs: int, epochs: int) -> bool:
         """The same for a search of a given number of runs, from what they hold and never from a clock."""

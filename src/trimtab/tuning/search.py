@@ -240,7 +240,9 @@ class Search:
 
     def _repays_compiling(self, structure: Structure) -> bool:
         if self.max_trials is None:
-            return self.pace.repays_compiling(structure, self.budget)
+            best = self.ledger.best
+            is_best = best is not None and Structure.of(best.config) == structure
+            return self.pace.repays_compiling(structure, self.budget, is_best=is_best)
         runs = self.max_trials * len(self.data.folds)
         return self.pace.repays_compiling_planned(structure, runs, self.space.natural_epochs)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trimtab.studies.call import Call
-from trimtab.studies.counterfactuals.purse import Purse, time_to_explain
+from trimtab.studies.counterfactuals.purse import Purse, fewest_trainings, purse_of, time_to_explain
 from trimtab.tuning.budget import Budget
 
 
@@ -19,9 +19,9 @@ def test_trainings_that_are_counted_are_spent():
 
 
 def test_of_what_is_left_half_is_begun_at_once():
-    purse = Purse(None, 10.0)
-    assert purse.may_begin(2.0, 2.0)
-    assert not purse.may_begin(2.0, 4.0)
+    purse = Purse(None, 20.0)
+    assert purse.may_begin(4.0, 4.0)
+    assert not purse.may_begin(4.0, 6.0)
 
 
 def test_what_was_measured_counts_and_not_what_was_expected():
@@ -47,8 +47,36 @@ def test_who_is_told_to_stop_begins_nothing():
 
 def test_time_is_kept_where_something_can_be_trained_in_it():
     call = Call(Budget(100.0), torch.device("cpu"), 1, explaining=0.15)
-    assert time_to_explain(call, each=1.0) == pytest.approx(15.0)
-    # Four trainings would not fit, one to its end does: stopping rules are read off it.
-    assert time_to_explain(call, each=5.0, to_its_end=2.0) == pytest.approx(1.15 * 10.0 + 0.3)
-    assert time_to_explain(call, each=5.0, to_its_end=2.0, spent=4.0) == 0.0
-    assert time_to_explain(call, each=15.0) == 0.0
+    assert time_to_explain(call, each=1.0, folds=5) == pytest.approx(15.0)
+    # Beside one training to its end, off which stopping rules are read, there is no time for two more.
+    replay = 1.15 * 4.0 * (2.0 + 4 / 5) + 0.3
+    assert time_to_explain(call, each=4.0, folds=5, to_its_end=2.0) == pytest.approx(replay)
+    assert time_to_explain(call, each=4.0, folds=5, to_its_end=2.0, spent=3.0) == 0.0
+    assert time_to_explain(call, each=15.0, folds=5) == 0.0
+
+
+def test_fewer_folds_want_more_trainings():
+    assert [fewest_trainings(folds) for folds in (1, 3, 5, 10)] == [8.0, 4.0, 2.0, 2.0]
+
+
+def test_a_pass_has_a_price_beside_that_of_its_trainings():
+    purse = Purse(60.0, None, each=10.0, pass_cost=1.0)
+    assert purse.left == pytest.approx(60 / 11.5 - 1, abs=0.01)
+    purse.spent(2.0, 6.0)
+    assert purse.each == pytest.approx(2.0)
+
+
+def test_the_last_few_trainings_are_begun_together():
+    assert Purse(None, 5.0).may_begin(1.0, 4.0)
+    assert not Purse(None, 50.0).may_begin(10.0, 20.0)
+
+
+def test_what_the_end_did_not_need_goes_into_it():
+    call = Call(Budget(100.0), torch.device("cpu"), 1, explaining=0.15)
+    call.budget.afterwards = 0.0
+    call.budget.started -= 80.0
+    purse = purse_of(call, each=1.0, folds=5, trials=10)
+    assert purse.seconds == pytest.approx(15.0)
+    call.budget.started -= 10.0
+    assert purse_of(call, each=1.0, folds=5, trials=10).seconds == pytest.approx(9.7, abs=0.1)
+    assert purse_of(call, each=1.0, folds=5, trials=10, spent=12.0).seconds == pytest.approx(3.0)

@@ -20,11 +20,19 @@ from trimtab.training.metrics import Metric
 # Repetitions at most. Of overlapping folds, more than four narrow an interval by a few per cent: what is left of its
 # width is the overlap of training parts. Seeds on one part are narrowed by each (a guess where they no longer pay).
 MOST_OF_FOLDS, MOST_SEEDS = 4, 10
+# Of so many folds one repetition tells how much a difference varies (measured: 5 pairs).
+FOLDS_ENOUGH = 5
 # Seeds of repetitions lie this far from the study's own, whose weights and orders chose the winner.
 FIRST_SEED = 1_000
 # Folds whose training parts tell the rate of an optimizer (a guess: rates differ by factors of three, which two show),
 # and the share of such a part that judges.
 FOLDS_FOR_RATES, SHARE_FOR_RATES = 2, 0.2
+
+
+def fewest_repetitions(folds: int) -> int:
+    """Below which little can be said: one of five folds, two of fewer, four seeds of one part. With three seeds too
+    many studies claimed something where nothing differed (benchmarks/RESULTS.md, which tried these)."""
+    return 4 if folds == 1 else 2 if folds < FOLDS_ENOUGH else 1
 
 
 @dataclass(frozen=True)
@@ -72,9 +80,7 @@ class Ground:
 
     @property
     def fewest_repetitions(self) -> int:
-        """Below which little can be said: two of several folds, four seeds of one part. With three too many studies
-        claimed something where nothing differed (benchmarks/RESULTS.md)."""
-        return 2 if self.folds > 1 else 4
+        return fewest_repetitions(self.folds)
 
     @property
     def most_repetitions(self) -> int:

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from trimtab.studies.call import Call
+from trimtab.studies.counterfactuals.ground import fewest_repetitions
 
 # Of what is left, the share that is begun at once: what is longer than expected is then still finished (a guess).
 SHARE_AT_ONCE = 0.45
 # What is begun near the end is not to be cut off by a training that takes a little longer than the last one (a guess).
 MARGIN = 1.15
-# Below these nothing can be compared: the winner and one other, each twice.
-FEWEST_TRAININGS = 4
+# Lanes' worth of time that a pass takes beside that of its lanes, since a step has its price however few take part:
+# 2 to 7 uncompiled and compiled, of three winners (benchmarks/RESULTS.md, "Counterfactuals in the time of a `fit`").
+LANES_OF_A_PASS = 4.0
+# Where so few trainings are left, one pass is to have them all: another would have its own price (a guess).
+FEW = 6.0
 # Kept for writing what was found (a guess).
 SECONDS_TO_SAVE = 0.3
 
@@ -21,13 +25,15 @@ SECONDS_TO_SAVE = 0.3
 class Purse:
     """Holds `seconds` of time from now on, or `trainings` of the winner, or both (None: of these as many as one likes).
 
-    `each` is what such a training is expected to take, in seconds; what was measured since counts instead.
-    `told_to_stop` ends it at any time.
+    `each` is what such a training is expected to take beside others, in seconds; what was measured since counts
+    instead. What is trained in one pass takes as long as `pass_cost` trainings more. `told_to_stop` ends it at any
+    time.
     """
 
     seconds: float | None
     trainings: float | None = None
     each: float = 0.0
+    pass_cost: float = 0.0
     told_to_stop: Callable[[], bool] = lambda: False
     _started: float = field(default_factory=time.monotonic)
 
@@ -37,48 +43,64 @@ class Purse:
 
     @property
     def left(self) -> float:
-        """Trainings of the winner that can still be paid for."""
+        """Trainings of the winner that can still be paid for, in one pass."""
         if self.told_to_stop():
             return 0.0
         left = math.inf if self.trainings is None else self.trainings
         if self.seconds is None:
             return left
         remaining = self.seconds - (time.monotonic() - self._started)
-        return min(left, remaining / (MARGIN * max(1e-6, self.each)))
+        return min(left, remaining / (MARGIN * max(1e-6, self.each)) - self.pass_cost)
 
     def may_begin(self, cost: float, already: float) -> bool:
         """Whether something of this cost may be begun beside what costs `already`."""
         left = self.left
-        return already + cost <= (max(SHARE_AT_ONCE * left, cost) if already else left)
+        at_once = max(SHARE_AT_ONCE * left, cost, min(left, FEW)) if already else left
+        return already + cost <= at_once
 
     def spent(self, cost: float, seconds: float) -> None:
         """What cost so many trainings took so many seconds."""
         if self.trainings is not None:
             self.trainings -= cost
         if cost > 0:
-            self.each = seconds / cost
+            self.each = seconds / (cost + self.pass_cost)
 
 
-def time_to_explain(call: Call, *, each: float, to_its_end: float = 1.0, spent: float = 0.0) -> float:
-    """Seconds to keep of a budget while the best network so far took `each` to train, and `to_its_end` times as long
-    without stopping; `spent` are those that went into it already.
+def fewest_trainings(folds: int) -> float:
+    """Below these nothing can be compared: the winner and one other, each as often as says something."""
+    return 2.0 * fewest_repetitions(folds)
 
-    All that is left of the share where something can be compared; where not, what one training to its end takes, off
-    which stopping rules are read; else none, since the search has more use for them then.
+
+def pass_cost(folds: int) -> float:
+    """What a pass costs beside its lanes, in trainings on all folds."""
+    return LANES_OF_A_PASS / folds
+
+
+def time_to_explain(call: Call, *, each: float, folds: int, to_its_end: float = 1.0, spent: float = 0.0) -> float:
+    """Seconds to keep of a budget while the best network so far took `each` to train on all `folds`, and `to_its_end`
+    times as long without stopping; `spent` are those that went into it already.
+
+    All that is left of the share where stopping rules can be read off one training to its end and something be compared
+    besides; where not, what that training takes; else none, since the search has more use for them then.
     """
-    kept = max(0.0, call.explaining * call.budget.seconds - spent) if call.budget.is_limited else 0.0
-    if kept >= FEWEST_TRAININGS * MARGIN * each:
+    kept, expected = _share(call, spent), MARGIN * each
+    replay = expected * (max(1.0, to_its_end) + pass_cost(folds)) + SECONDS_TO_SAVE
+    if kept >= replay + expected * (fewest_trainings(folds) + pass_cost(folds)):
         return kept
-    replay = MARGIN * each * max(1.0, to_its_end) + SECONDS_TO_SAVE
     return replay if kept >= replay else 0.0
 
 
-def purse_of(call: Call, *, each: float, trials: int) -> Purse:
-    """What a call may spend when its result is there: the time that was kept for it, and where trials are counted no
-    more than that share of as many trainings."""
+def _share(call: Call, spent: float) -> float:
+    """Seconds of a budget that are for what choices were worth, less what went into it already."""
+    return max(0.0, call.explaining * call.budget.seconds - spent) if call.budget.is_limited else 0.0
+
+
+def purse_of(call: Call, *, each: float, folds: int, trials: int, spent: float = 0.0) -> Purse:
+    """What a call may spend when its result is there: the share of its time, where that is left (what the end did not
+    need is), and where trials are counted no more than that share of as many trainings."""
     budget = call.budget
     seconds = max(0.0, budget.left + budget.afterwards - SECONDS_TO_SAVE) if budget.is_limited else None
     if seconds is not None:
-        seconds = min(seconds, budget.afterwards)
+        seconds = min(seconds, _share(call, spent))
     trainings = None if call.trials is None else call.explaining * trials
-    return Purse(seconds, trainings, each, budget.is_told_to_end)
+    return Purse(seconds, trainings, each, pass_cost(folds), budget.is_told_to_end)

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -71,6 +72,10 @@ class Compiler:
                 log.warning("A step could not be compiled and runs as it is: %s", attempt.exception())
                 self._loaded[name] = None
         return self._loaded.get(name)
+
+    def usual_seconds(self, otherwise: float) -> float:
+        """What compiling a step beside other work took on this machine lately, `otherwise` where none was compiled."""
+        return libraries.usual_seconds(self.folder, otherwise)
 
     def is_busy(self) -> bool:
         return any(not future.done() for future in self._pending.values())
@@ -133,8 +138,10 @@ class Compiler:
         return self.folder / f"{name}.so"
 
     def _attempt(self, program: Program, name: str, wanted: Wanted, attempt: Future) -> None:
+        began = time.monotonic()
         try:
             (self._in_child if program.key else self._send_in_child)(program, name, wanted)
+            libraries.note_seconds(self.folder, time.monotonic() - began)
             attempt.set_result(None)
         except BaseException as error:  # whoever waits must not wait for ever
             attempt.set_exception(error)

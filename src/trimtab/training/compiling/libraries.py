@@ -10,6 +10,7 @@ import logging
 import os
 import platform
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from trimtab.training.compiling.compiled import BoundStep, CompiledStep
 from trimtab.training.compiling.traced import Strides, TracedStep
 from trimtab.training.programs.operands import Signature
 from trimtab.training.programs.step import Features
+from trimtab.whole_file import replacing
 
 log = logging.getLogger(__name__)
 CACHE_VARIABLE = "TRIMTAB_CACHE"
@@ -32,6 +34,8 @@ CACHE_VARIABLE = "TRIMTAB_CACHE"
 KEPT_LIBRARIES = 512
 # What lies about for longer was left by a compiler that was stopped: one takes half a minute, minutes at worst.
 SECONDS_OF_AN_ATTEMPT = 3600
+# How long the last steps took to compile here, and how many of them: a machine changes (a guess).
+_SECONDS, KEPT_SECONDS = "seconds.json", 8
 # The wrapper around the kernels is long and runs once a step: compiling it without optimisation costs nothing there.
 _OPTIONS = {"aot_inductor.compile_wrapper_opt_level": "O0", "max_autotune": False}
 
@@ -116,6 +120,24 @@ def _drop_oldest(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > SECONDS_OF_AN_ATTEMPT:
                 shutil.rmtree(left)
+
+
+def note_seconds(folder: Path, seconds: float) -> None:
+    """Remember what compiling a step took here; where that cannot be written it is not remembered."""
+    with contextlib.suppress(OSError), replacing(folder / _SECONDS, is_shared=True) as part:
+        part.write_text(json.dumps([*_noted(folder), round(seconds, 1)][-KEPT_SECONDS:]))
+
+
+def usual_seconds(folder: Path, otherwise: float) -> float:
+    """The median of what the last steps took to compile into `folder`; `otherwise` where none was."""
+    noted = _noted(folder)
+    return statistics.median(noted) if noted else otherwise
+
+
+def _noted(folder: Path) -> list[float]:
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return [float(seconds) for seconds in json.loads((folder / _SECONDS).read_text())]
+    return []
 
 
 def cache_folder() -> Path:
