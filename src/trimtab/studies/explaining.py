@@ -97,7 +97,7 @@ def _explained(
     folder, clock = StudyFolder(study.out), call.budget
     with call.at_work():
         ground, ensemble = ground_in(call, folder)
-        cost = pass_cost(ground.folds)
+        cost = pass_cost(winner.config, ground.data.most_training_rows, winner.seconds)
         purse = Purse(max(0.0, clock.left - SECONDS_TO_SAVE), None, winner.seconds, cost, clock.is_told_to_end)
         found, before = read(folder), Account.load(folder)
         ground = replace(ground, remedies=tuple(remedies(found, winner.config)))
@@ -132,9 +132,8 @@ def explained_run(
     who = {"trial": None, "words": config_in_words(run.config), "config": run.config.to_json()}
     fitting.threads = threads or cores()
     with for_training(), lanes_in_threads(), TemporaryDirectory() as place:
-        purse = Purse(
-            max(0.0, clock.left - SECONDS_TO_SAVE), None, seconds, pass_cost(ground.folds), clock.is_told_to_end
-        )
+        cost = pass_cost(run.config, ground.data.most_training_rows, seconds)
+        purse = Purse(max(0.0, clock.left - SECONDS_TO_SAVE), None, seconds, cost, clock.is_told_to_end)
         account = Stage(ground, StudyFolder(Path(place)), purse, who, tuple(knobs)).account()
     return Explanation(account, with_account(run.findings, account))
 

@@ -19,7 +19,7 @@ from trimtab.listeners.listeners import Listeners
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.ensemble import Ensemble
 from trimtab.studies.counterfactuals.ground import Ground
-from trimtab.studies.counterfactuals.purse import fewest_trainings, purse_of, time_to_explain
+from trimtab.studies.counterfactuals.purse import fewest_trainings, pass_cost, purse_of, time_to_explain
 from trimtab.studies.counterfactuals.stage import Stage, looked_at, words_of_winner
 from trimtab.studies.study import Study
 from trimtab.studies.training_findings import findings_of_training, remedies, with_account
@@ -176,10 +176,12 @@ def _is_explained(
         found = findings_of_training(folder, winner, subject.data, subject.metric)
         save(folder, joined(read(folder), found))
     tuned = sum(not record.name for record in trials)
-    folds = len(subject.data.folds)
-    purse = purse_of(call, each=network.seconds, folds=folds, trials=tuned, spent=work.seconds_of_trees)
+    purse = purse_of(
+        call, each=network.seconds, beside=pass_cost(network.config, subject.data.most_training_rows, network.seconds),
+        trials=tuned, spent=work.seconds_of_trees,
+    )  # fmt: skip
     # One training of it says how long was right; where trials are counted, that alone is not worth a longer call.
-    if purse.left < (1.0 if call.budget.is_limited else fewest_trainings(folds)):
+    if purse.left < (1.0 if call.budget.is_limited else fewest_trainings(len(subject.data.folds))):
         return False
     call.listeners.progress(Progress.of(EXPLAINING, call.budget, trials, winner, metric=subject.metric))
     ground = replace(work.ground(network), remedies=tuple(remedies(found, network.config)))
@@ -217,8 +219,10 @@ def _searched(
             trained = sum(record.epochs) / len(record.epochs) if record.epochs else record.config.epochs
             longer = record.config.epochs / max(1.0, trained)
             call.budget.afterwards = time_to_explain(
-                call, each=record.seconds, folds=len(subject.data.folds), to_its_end=longer, spent=work.seconds_of_trees
-            )
+                call, each=record.seconds, folds=len(subject.data.folds), to_its_end=longer,
+                beside=pass_cost(record.config, subject.data.most_training_rows, record.seconds),
+                spent=work.seconds_of_trees,
+            )  # fmt: skip
         work.found_better(record, weights)
 
     with closing(work.engine), writer:

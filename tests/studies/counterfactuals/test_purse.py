@@ -1,12 +1,14 @@
 """The purse: what may be begun, and what is left of it."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
 
 from trimtab.studies.call import Call
-from trimtab.studies.counterfactuals.purse import Purse, fewest_trainings, purse_of, time_to_explain
+from trimtab.studies.counterfactuals.purse import Purse, fewest_trainings, pass_cost, purse_of, time_to_explain
+from trimtab.training.config import Config
 from trimtab.tuning.budget import Budget
 
 
@@ -47,12 +49,18 @@ def test_who_is_told_to_stop_begins_nothing():
 
 def test_time_is_kept_where_something_can_be_trained_in_it():
     call = Call(Budget(100.0), torch.device("cpu"), 1, explaining=0.15)
-    assert time_to_explain(call, each=1.0, folds=5) == pytest.approx(15.0)
+    assert time_to_explain(call, each=1.0, beside=0.8, folds=5) == pytest.approx(15.0)
     # Beside one training to its end, off which stopping rules are read, there is no time for two more.
-    replay = 1.15 * 4.0 * (2.0 + 4 / 5) + 0.3
-    assert time_to_explain(call, each=4.0, folds=5, to_its_end=2.0) == pytest.approx(replay)
-    assert time_to_explain(call, each=4.0, folds=5, to_its_end=2.0, spent=3.0) == 0.0
-    assert time_to_explain(call, each=15.0, folds=5) == 0.0
+    replay = 1.15 * 4.0 * (2.0 + 0.8) + 0.3
+    assert time_to_explain(call, each=4.0, beside=0.8, folds=5, to_its_end=2.0) == pytest.approx(replay)
+    assert time_to_explain(call, each=4.0, beside=0.8, folds=5, to_its_end=2.0, spent=3.0) == 0.0
+    assert time_to_explain(call, each=15.0, beside=0.8, folds=5) == 0.0
+
+
+def test_a_pass_costs_more_the_more_steps_it_makes():
+    config = Config(epochs=100, batch_size=32)
+    assert pass_cost(config, 320, each=2.5) == pytest.approx(1.0)
+    assert pass_cost(replace(config, batch_size=0), 320, each=2.5) == pytest.approx(0.1)
 
 
 def test_fewer_folds_want_more_trainings():
@@ -75,8 +83,8 @@ def test_what_the_end_did_not_need_goes_into_it():
     call = Call(Budget(100.0), torch.device("cpu"), 1, explaining=0.15)
     call.budget.afterwards = 0.0
     call.budget.started -= 80.0
-    purse = purse_of(call, each=1.0, folds=5, trials=10)
+    purse = purse_of(call, each=1.0, beside=0.8, trials=10)
     assert purse.seconds == pytest.approx(15.0)
     call.budget.started -= 10.0
-    assert purse_of(call, each=1.0, folds=5, trials=10).seconds == pytest.approx(9.7, abs=0.1)
-    assert purse_of(call, each=1.0, folds=5, trials=10, spent=12.0).seconds == pytest.approx(3.0)
+    assert purse_of(call, each=1.0, beside=0.8, trials=10).seconds == pytest.approx(9.7, abs=0.1)
+    assert purse_of(call, each=1.0, beside=0.8, trials=10, spent=12.0).seconds == pytest.approx(3.0)

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.ground import fewest_repetitions
+from trimtab.training.config import Config
 
 # Of what is left, the share that is begun at once: what is longer than expected is then still finished (a guess).
 SHARE_AT_ONCE = 0.45
 # What is begun near the end is not to be cut off by a training that takes a little longer than the last one (a guess).
 MARGIN = 1.15
-# Lanes' worth of time that a pass takes beside that of its lanes, since a step has its price however few take part:
-# 2 to 7 uncompiled and compiled, of three winners (benchmarks/RESULTS.md, "Counterfactuals in the time of a `fit`").
-LANES_OF_A_PASS = 4.0
+# What a step takes beside what its lanes take, however few take part: 2 to 4 ms uncompiled, 1 to 2 compiled, of three
+# winners (benchmarks/RESULTS.md, "Counterfactuals in the time of a `fit`").
+SECONDS_OF_A_STEP = 2.5e-3
 # Where so few trainings are left, one pass is to have them all: another would have its own price (a guess).
 FEW = 6.0
 # Kept for writing what was found (a guess).
@@ -71,21 +72,25 @@ def fewest_trainings(folds: int) -> float:
     return 2.0 * fewest_repetitions(folds)
 
 
-def pass_cost(folds: int) -> float:
-    """What a pass costs beside its lanes, in trainings on all folds."""
-    return LANES_OF_A_PASS / folds
+def pass_cost(config: Config, rows: int, each: float) -> float:
+    """What a pass of trainings by `config` on `rows` costs beside its lanes, in trainings that take `each` seconds."""
+    steps = config.epochs * -(-rows // (config.batch_size or rows))
+    return SECONDS_OF_A_STEP * steps / max(1e-6, each)
 
 
-def time_to_explain(call: Call, *, each: float, folds: int, to_its_end: float = 1.0, spent: float = 0.0) -> float:
+def time_to_explain(
+    call: Call, *, each: float, beside: float, folds: int, to_its_end: float = 1.0, spent: float = 0.0
+) -> float:
     """Seconds to keep of a budget while the best network so far took `each` to train on all `folds`, and `to_its_end`
-    times as long without stopping; `spent` are those that went into it already.
+    times as long without stopping, a pass costing as much as `beside` of it; `spent` are those that went into it
+    already.
 
     All that is left of the share where stopping rules can be read off one training to its end and something be compared
     besides; where not, what that training takes; else none, since the search has more use for them then.
     """
     kept, expected = _share(call, spent), MARGIN * each
-    replay = expected * (max(1.0, to_its_end) + pass_cost(folds)) + SECONDS_TO_SAVE
-    if kept >= replay + expected * (fewest_trainings(folds) + pass_cost(folds)):
+    replay = expected * (max(1.0, to_its_end) + beside) + SECONDS_TO_SAVE
+    if kept >= replay + expected * (fewest_trainings(folds) + beside):
         return kept
     return replay if kept >= replay else 0.0
 
@@ -95,12 +100,13 @@ def _share(call: Call, spent: float) -> float:
     return max(0.0, call.explaining * call.budget.seconds - spent) if call.budget.is_limited else 0.0
 
 
-def purse_of(call: Call, *, each: float, folds: int, trials: int, spent: float = 0.0) -> Purse:
-    """What a call may spend when its result is there: the share of its time, where that is left (what the end did not
-    need is), and where trials are counted no more than that share of as many trainings."""
+def purse_of(call: Call, *, each: float, beside: float, trials: int, spent: float = 0.0) -> Purse:
+    """What a call may spend when its result is there, a pass costing as much as `beside` trainings that take `each`: the
+    share of its time, where that is left (what the end did not need is), and where trials are counted no more than that
+    share of as many trainings."""
     budget = call.budget
     seconds = max(0.0, budget.left + budget.afterwards - SECONDS_TO_SAVE) if budget.is_limited else None
     if seconds is not None:
         seconds = min(seconds, _share(call, spent))
     trainings = None if call.trials is None else call.explaining * trials
-    return Purse(seconds, trainings, each, pass_cost(folds), budget.is_told_to_end)
+    return Purse(seconds, trainings, each, beside, budget.is_told_to_end)
