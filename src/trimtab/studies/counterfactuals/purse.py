@@ -101,9 +101,11 @@ def _share(call: Call, spent: float) -> float:
 
 
 def purse_of(call: Call, *, each: float, beside: float, trials: int, spent: float = 0.0) -> Purse:
-    """What a call may spend when its result is there, a pass costing as much as `beside` trainings that take `each`: the
-    share of its time, where that is left (what the end did not need is), and where trials are counted no more than that
-    share of as many trainings."""
+    """What a call may spend when its result is there; a pass costs as much as `beside` trainings that take `each`.
+
+    The share of its time, where that is left (what the end did not need is), and where trials are counted no more than
+    that share of as many trainings.
+    """
     budget = call.budget
     seconds = max(0.0, budget.left + budget.afterwards - SECONDS_TO_SAVE) if budget.is_limited else None
     if seconds is not None:
