@@ -19,7 +19,15 @@ from trimtab.listeners.listeners import Listeners
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.ensemble import Ensemble
 from trimtab.studies.counterfactuals.ground import Ground
-from trimtab.studies.counterfactuals.purse import fewest_trainings, pass_cost, purse_of, time_to_explain
+from trimtab.studies.counterfactuals.purse import (
+    fewest_to_replay,
+    fewest_trainings,
+    longer_to_its_end,
+    pass_cost,
+    purse_of,
+    replay_cost,
+    time_to_explain,
+)
 from trimtab.studies.counterfactuals.stage import Stage, looked_at, words_of_winner
 from trimtab.studies.study import Study
 from trimtab.studies.training_findings import findings_of_training, remedies, with_account
@@ -180,8 +188,10 @@ def _is_explained(
         call, each=network.seconds, beside=pass_cost(network.config, subject.data.most_training_rows, network.seconds),
         trials=tuned, spent=work.seconds_of_trees,
     )  # fmt: skip
-    # One training of it says how long was right; where trials are counted, that alone is not worth a longer call.
-    if purse.left < (1.0 if call.budget.is_limited else fewest_trainings(len(subject.data.folds))):
+    # A training of it says how long was right; where trials are counted, that alone is not worth a longer call.
+    folds = len(subject.data.folds)
+    replay = replay_cost(fewest_to_replay(folds), folds, longer_to_its_end(network))
+    if purse.left < (replay if call.budget.is_limited else fewest_trainings(folds)):
         return False
     call.listeners.progress(Progress.of(EXPLAINING, call.budget, trials, winner, metric=subject.metric))
     ground = replace(work.ground(network), remedies=tuple(remedies(found, network.config)))
@@ -216,10 +226,8 @@ def _searched(
 
     def found_better(record: TrialRecord, weights: TrialWeights) -> None:
         if record.name not in FITTED_BASELINES:
-            trained = sum(record.epochs) / len(record.epochs) if record.epochs else record.config.epochs
-            longer = record.config.epochs / max(1.0, trained)
             call.budget.afterwards = time_to_explain(
-                call, each=record.seconds, folds=len(subject.data.folds), to_its_end=longer,
+                call, each=record.seconds, folds=len(subject.data.folds), longer=longer_to_its_end(record),
                 beside=pass_cost(record.config, subject.data.most_training_rows, record.seconds),
                 spent=work.seconds_of_trees,
             )  # fmt: skip

@@ -52,8 +52,10 @@ def test_time_is_kept_where_something_can_be_trained_in_it():
     assert time_to_explain(call, each=1.0, beside=0.8, folds=5) == pytest.approx(15.0)
     # Beside one training to its end, off which stopping rules are read, there is no time for two more.
     replay = 1.15 * 4.0 * (2.0 + 0.8) + 0.3
-    assert time_to_explain(call, each=4.0, beside=0.8, folds=5, to_its_end=2.0) == pytest.approx(replay)
-    assert time_to_explain(call, each=4.0, beside=0.8, folds=5, to_its_end=2.0, spent=3.0) == 0.0
+    assert time_to_explain(call, each=4.0, beside=0.8, folds=5, longer=2.0) == pytest.approx(replay)
+    # And where that is too long, on fewer folds.
+    assert time_to_explain(call, each=4.0, beside=0.8, folds=5, longer=2.0, spent=3.0) == pytest.approx(12.0)
+    assert time_to_explain(call, each=4.0, beside=0.8, folds=5, longer=2.0, spent=8.0) == 0.0
     assert time_to_explain(call, each=15.0, beside=0.8, folds=5) == 0.0
 
 

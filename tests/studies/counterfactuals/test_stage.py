@@ -120,6 +120,15 @@ def test_stopping_rules_are_read_off_one_training(study):
     assert stops["patience 5"].kept <= stops["patience 5"].epochs
 
 
+def test_stopping_rules_are_read_off_fewer_folds_where_time_is_short_and_off_all_later(study):
+    few = stage(study, Purse(None, 0.5), only=("epochs",))
+    assert few.stopping and few.stopping_folds == 2
+    again = stage(study, Purse(None, 0.5), only=("epochs",))
+    assert again.stopping == few.stopping
+    every = stage(study, Purse(None, 5.0), only=("epochs",))
+    assert every.stopping_folds == 5 and every.stopping != few.stopping
+
+
 def test_a_later_call_goes_on_and_looks_once_more(study):
     first = stage(study, Purse(None, 12.0))
     later = stage(study, Purse(None, 12.0))

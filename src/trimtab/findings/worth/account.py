@@ -120,7 +120,8 @@ class Account:
         path: the way from the beginner's network; empty where it was not walked. Of its steps the first `best_steps`
             are each the best of all that were left, tried one by one. `lacks_path`: there is one, and no time was left.
         learning: what fewer rows come to; None where that was not reached.
-        stopping: what stopping rules would have done; empty where that was not looked at.
+        stopping: what stopping rules would have done, the mean over `stopping_folds` folds; empty where that was not
+            looked at.
         looks: how many calls have trained some of it; `path_look` is the one that walked the path.
         rates: the learning rates that were found for other optimizers, by name.
         seconds: the time all of it took.
@@ -132,6 +133,7 @@ class Account:
     rows: tuple[Row, ...] = ()
     path: tuple[Step, ...] = ()
     stopping: tuple[Stop, ...] = ()
+    stopping_folds: int = 0
     learning: LearningCurve | None = None
     looks: int = 0
     path_look: int = 0

@@ -17,6 +17,7 @@ from trimtab.networks.fitting import Fitting
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.alternatives import Variable
 from trimtab.studies.counterfactuals.ground import Ground
+from trimtab.studies.counterfactuals.purse import longer_to_its_end
 from trimtab.studies.network_subject import NetworkSubject
 from trimtab.studies.table_subject import TableSubject
 from trimtab.table.prepare import Prepared
@@ -57,7 +58,7 @@ def ground_of_table(subject: TableSubject, winner: TrialRecord, call: Call) -> G
         data, winner.config, subject.metric, subject.seed,
         Variable(task, constants_of, is_table=True, preparations=tuple(otherwise)), engine_for, drawn_again,
         beginner=default_mlp_config(task, rows=data.most_training_rows, epochs=subject.space.natural_epochs),
-        units=prepared.units, seconds=winner.seconds, otherwise=otherwise,
+        units=prepared.units, seconds=winner.seconds, longer=longer_to_its_end(winner), otherwise=otherwise,
     )  # fmt: skip
 
 
@@ -87,13 +88,14 @@ def ground_of_networks(subject: NetworkSubject, winner: TrialRecord) -> Ground:
     is_knob = "dropout" in {*space.domains, *space.fixed} - {*dict(winner.config.network)}
     return ground_of_fitting(
         subject.fitting, winner.config, seed=subject.seed, domains=space.domains, has_dropout=is_knob,
-        seconds=winner.seconds,
+        seconds=winner.seconds, longer=longer_to_its_end(winner),
     )  # fmt: skip
 
 
 def ground_of_fitting(
-    fitting: Fitting, config: Config, *, seed: int, domains: Mapping[str, Domain], has_dropout: bool, seconds: float
-) -> Ground:
+    fitting: Fitting, config: Config, *, seed: int, domains: Mapping[str, Domain], has_dropout: bool, seconds: float,
+    longer: float = 1.0,
+) -> Ground:  # fmt: skip
     """The same of any network of the caller's own that was trained by `config`."""
     named = LOGIT_LOSSES if fitting.one_output == "logit" else losses_for(fitting.task)
     losses = named if fitting.metric is not None and config.loss.name != CUSTOM else ()
@@ -104,7 +106,7 @@ def ground_of_fitting(
     return Ground(
         fitting.training_data, config, fitting.metric, seed, variable,
         lambda data, judging: fitting.engine(judging, over=data), lambda seed: None,
-        by_loss=fitting.judges_by_loss, seconds=seconds,
+        by_loss=fitting.judges_by_loss, seconds=seconds, longer=longer,
     )  # fmt: skip
 
 

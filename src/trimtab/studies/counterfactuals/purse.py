@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.ground import fewest_repetitions
 from trimtab.training.config import Config
+from trimtab.tuning.trial import TrialRecord
 
 # Of what is left, the share that is begun at once: what is longer than expected is then still finished (a guess).
 SHARE_AT_ONCE = 0.45
@@ -72,6 +73,23 @@ def fewest_trainings(folds: int) -> float:
     return 2.0 * fewest_repetitions(folds)
 
 
+def replay_cost(folds: int, all_folds: int, longer: float) -> float:
+    """What a training to its end on some of all folds costs, where that takes `longer` times as long as one with
+    stopping."""
+    return max(1.0, longer) * folds / all_folds
+
+
+def fewest_to_replay(folds: int) -> int:
+    """On fewer folds stopping rules are not compared: what one fold says is luck (a guess)."""
+    return min(2, folds)
+
+
+def longer_to_its_end(record: TrialRecord) -> float:
+    """How many times as long a trial would train without stopping."""
+    trained = sum(record.epochs) / len(record.epochs) if record.epochs else record.config.epochs
+    return max(1.0, record.config.epochs / max(1.0, trained))
+
+
 def pass_cost(config: Config, rows: int, each: float) -> float:
     """What a pass of trainings by `config` on `rows` costs beside its lanes, in trainings that take `each` seconds."""
     steps = config.epochs * -(-rows // (config.batch_size or rows))
@@ -79,20 +97,23 @@ def pass_cost(config: Config, rows: int, each: float) -> float:
 
 
 def time_to_explain(
-    call: Call, *, each: float, beside: float, folds: int, to_its_end: float = 1.0, spent: float = 0.0
+    call: Call, *, each: float, beside: float, folds: int, longer: float = 1.0, spent: float = 0.0
 ) -> float:
-    """Seconds to keep of a budget while the best network so far took `each` to train on all `folds`, and `to_its_end`
-    times as long without stopping, a pass costing as much as `beside` of it; `spent` are those that went into it
-    already.
+    """Seconds to keep of a budget while the best network so far took `each` to train on all `folds`, and `longer` times
+    as long without stopping, a pass costing as much as `beside` of it; `spent` are those that went into it already.
 
     All that is left of the share where stopping rules can be read off one training to its end and something be compared
-    besides; where not, what that training takes; else none, since the search has more use for them then.
+    besides; where not, what that training takes, on as many folds as there is time for; else none, since the search has
+    more use for them then.
     """
     kept, expected = _share(call, spent), MARGIN * each
-    replay = expected * (max(1.0, to_its_end) + beside) + SECONDS_TO_SAVE
-    if kept >= replay + expected * (fewest_trainings(folds) + beside):
+    whole, least = (
+        expected * (replay_cost(some, folds, longer) + beside) + SECONDS_TO_SAVE
+        for some in (folds, fewest_to_replay(folds))
+    )
+    if kept >= whole + expected * (fewest_trainings(folds) + beside):
         return kept
-    return replay if kept >= replay else 0.0
+    return min(whole, kept) if kept >= least else 0.0
 
 
 def _share(call: Call, spent: float) -> float:

@@ -14,7 +14,7 @@ from trimtab.studies.counterfactuals.comparing import Comparing, key_of
 from trimtab.studies.counterfactuals.ensemble import Ensemble
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.paired_runs import PairedRuns
-from trimtab.studies.counterfactuals.purse import Purse
+from trimtab.studies.counterfactuals.purse import Purse, fewest_to_replay, replay_cost
 from trimtab.studies.counterfactuals.run_book import COUNTERFACTUAL, Key, RunBook
 from trimtab.studies.counterfactuals.stopping import stops_of
 from trimtab.studies.counterfactuals.walking import Walking
@@ -94,12 +94,15 @@ class Stage:
         return {Key(COUNTERFACTUAL, ENSEMBLE, SINGLE): self.ensemble.beside}
 
     def _stopping(self, account: Account) -> Account:
-        if account.stopping or not self.purse.may_begin(1.0, 0.0):
+        ground = self.ground
+        each = replay_cost(1, ground.folds, ground.longer)
+        folds = min(ground.folds, int(self.purse.left / each))
+        if folds < fewest_to_replay(ground.folds) or (account.stopping and folds <= account.stopping_folds):
             return account
         began = time.monotonic()
-        stops = stops_of(self.ground, self.purse.is_over)
-        self.purse.spent(1.0, time.monotonic() - began)
-        return replace(account, stopping=stops)
+        stops = stops_of(ground, folds, self.purse.is_over)
+        self.purse.spent(folds * each, time.monotonic() - began)
+        return replace(account, stopping=stops, stopping_folds=folds) if stops else account
 
 
 def looked_at(winner: TrialRecord, trials: Iterable[TrialRecord]) -> TrialRecord | None:

@@ -24,27 +24,28 @@ from trimtab.training.run import Curves, Request
 FEWEST_ROWS = 10
 
 
-def stops_of(ground: Ground, is_over: Callable[[], bool]) -> tuple[Stop, ...]:
-    """What every rule would have done, the mean over folds; nothing where there is no metric, where validation rows are
+def stops_of(ground: Ground, folds: int, is_over: Callable[[], bool]) -> tuple[Stop, ...]:
+    """What every rule would have done, the mean over the first so many folds; nothing where there is no metric, where validation rows are
     too few, or where the time was over first.
 
     All of it is under the winner's own schedule: whether a shorter or longer plan were better, a replay cannot say.
     """
     if ground.metric is None or any(len(fold.validation) < 2 * FEWEST_ROWS for fold in ground.data.folds):
         return ()
-    halves = [_halves(ground, fold, place) for place, fold in enumerate(ground.data.folds)]
-    folds = tuple(Fold(fold.train, first) for fold, (first, _) in zip(ground.data.folds, halves, strict=True))
+    chosen = ground.data.folds[:folds]
+    halves = [_halves(ground, fold, place) for place, fold in enumerate(chosen)]
+    parts = tuple(Fold(fold.train, first) for fold, (first, _) in zip(chosen, halves, strict=True))
     judging = Judging(ground.metric, every=1, beside=tuple(second for _, second in halves))
-    engine = ground.engine_for(replace(ground.data, folds=folds), judging)
+    engine = ground.engine_for(replace(ground.data, folds=parts), judging)
     engine.should_stop = is_over
     config = replace(ground.winner, stopping=Stopping("none"))
     try:
-        population = engine.population(Structure.of(config), ground.folds)
-        requests = [Request(0, config, fold, ground.seed_of(0)) for fold in range(ground.folds)]
+        population = engine.population(Structure.of(config), folds)
+        requests = [Request(0, config, fold, ground.seed_of(0)) for fold in range(folds)]
         records = engine.whole_runs(population, requests)
     finally:
         engine.close()
-    if len(records) < ground.folds:
+    if len(records) < folds:
         return ()
     greater = greater_is_better(ground.metric)
     replays = [replayed_between(*_records(record.curves, greater)) for record in records]
