@@ -25,8 +25,8 @@ FEWEST_ROWS = 10
 
 
 def stops_of(ground: Ground, folds: int, is_over: Callable[[], bool]) -> tuple[Stop, ...]:
-    """What every rule would have done, the mean over the first so many folds; nothing where there is no metric, where validation rows are
-    too few, or where the time was over first.
+    """What every rule would have done, the mean over the first so many folds; nothing where there is no metric, where
+    validation rows are too few, or where the time was over first.
 
     All of it is under the winner's own schedule: whether a shorter or longer plan were better, a replay cannot say.
     """

@@ -1,0 +1,23 @@
+// Elements by tag, what they have and what they hold; text is always text.
+export function element(tag, given = {}, ...held) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(given)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value === true) made.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
+  }
+  made.append(...held.flat().filter(each => each !== null && each !== undefined));
+  return made;
+}
+
+export const figure = (title, body, caption = "", wide = false) => element(
+  "figure", { class: wide ? "wide" : null }, element("h2", {}, title), body, element("figcaption", {}, caption),
+);
+
+export const key = entries => element(
+  "ul", { class: "key" }, entries.map(([words, stroke]) => {
+    const mark = element("i", { "aria-hidden": "true" });
+    mark.style.background = stroke;
+    return element("li", {}, mark, words);
+  }),
+);

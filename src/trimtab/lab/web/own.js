@@ -1,0 +1,265 @@
+// My data: a table that is dropped, what its columns are for, the search over it, and the model tried on a row.
+import { Curves } from "./curves.js";
+import { element, figure, key } from "./element.js";
+import { colour, hue, short } from "./plane.js";
+import { asked, Stream } from "./stream.js";
+
+const MOST = 50e6;
+
+export function ownData(place, studies, query) {
+  const stream = new Stream(event => happened(event));
+  const given = new URLSearchParams(query).get("open");
+  const body = element("div");
+  let token = null, curve = null, target = null, metric = "", baselines = [], isWatching = false;
+  place.replaceChildren(
+    element("h1", {}, "My data"),
+    element("p", { class: "question" }, "A table of your own: what each column is for, what is wrong with it, and a network tuned on it while you watch."),
+    body,
+  );
+
+  // -- a table
+
+  function welcome(problem = "") {
+    const file = element("input", { type: "file", id: "file", class: "unseen", accept: ".csv,.tsv,.txt,.parquet,.xlsx" });
+    const zone = element("div", { class: "drop" },
+      element("p", {}, "Drop a table here (CSV, TSV, Parquet or Excel, up to 50 MB)."),
+      element("p", {}, element("label", { for: "file", class: "button" }, "Choose a file"), file),
+      element("p", { class: "error", role: "alert" }, problem));
+    file.addEventListener("change", () => { if (file.files[0]) send(file.files[0]); });
+    zone.addEventListener("dragover", event => { event.preventDefault(); zone.classList.add("over"); });
+    zone.addEventListener("dragleave", () => zone.classList.remove("over"));
+    zone.addEventListener("drop", event => { event.preventDefault(); if (event.dataTransfer.files[0]) send(event.dataTransfer.files[0]); });
+    const known = studies.map(each => element("li", {}, element("button", { type: "button", onclick: () => open(each) }, `Open ${each.name}${each.target ? ` (${each.target})` : ""}`)));
+    body.replaceChildren(zone, known.length ? element("ul", { class: "facts" }, known) : "",
+      element("p", { class: "hint" }, "It stays on this machine: the lab sends nothing anywhere."));
+  }
+
+  async function send(file) {
+    if (file.size > MOST) { welcome("The table is larger than 50 MB: use trimtab fit on it."); return; }
+    body.replaceChildren(element("p", {}, `${file.name} is being read.`));
+    try {
+      const answer = await fetch(`/own?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+      const told = await answer.json();
+      if (!answer.ok) throw new Error(told.sentence);
+      token = told.token;
+      chooseTarget(told);
+    } catch (error) { welcome(error.message); }
+  }
+
+  function chooseTarget({ columns, rows, name, target: usual }) {
+    const menu = element("select", { id: "target" }, columns.map(each => element("option", { value: each, selected: each === usual }, each)));
+    const about = element("div");
+    const look = async () => {
+      about.replaceChildren(element("p", {}, "Its columns are being looked at."));
+      try { about.replaceChildren(...looked(await (await asked(`/own/${token}/look?target=${encodeURIComponent(menu.value)}`)).json())); }
+      catch (error) { about.replaceChildren(element("p", { class: "error", role: "alert" }, error.message)); }
+    };
+    menu.addEventListener("change", look);
+    const budget = element("select", { id: "budget" }, ["30s", "60s", "2m", "5m", "15m"].map(each => element("option", { value: each, selected: each === "60s" }, each)));
+    body.replaceChildren(
+      element("p", {}, `${name}: ${rows.toLocaleString("en")} rows, ${columns.length} columns.`),
+      element("div", { class: "bench" },
+        element("div", { class: "controls" },
+          element("div", { class: "control" }, element("label", { for: "target" }, "What is to be predicted"), menu),
+          element("div", { class: "control" }, element("label", { for: "budget" }, "Time for it"), budget),
+          element("div", { class: "buttons" },
+            element("button", { type: "button", class: "main", onclick: () => begin(menu.value, budget.value, about) }, "Tune a network"),
+            element("button", { type: "button", onclick: () => welcome() }, "Another table"))),
+        about),
+    );
+    look();
+  }
+
+  function looked(found) {
+    const rows = found.columns.map(each => element("tr", {}, element("td", {}, each.name), element("td", {}, each.role), element("td", {}, each.reason)));
+    return [
+      element("h2", {}, "What each column will be used for"),
+      element("p", {}, `This is a ${found.task}: ${found.task_reason.split(";")[0]}. ${found.rows.train.toLocaleString("en")} rows to learn from, ${found.rows.test.toLocaleString("en")} put aside for the test.`),
+      element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Columns" }, element("table", {},
+        element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Column"), element("th", { scope: "col" }, "Used as"), element("th", { scope: "col" }, "Because"))),
+        element("tbody", {}, rows))),
+      element("h2", {}, "What is wrong with the rows"),
+      ...(found.findings.length ? findings(found.findings) : [element("p", {}, found.healthy.slice(0, 3).join(" ") || "Nothing was found.")]),
+      ...found.notices.map(text => element("p", { class: "hint" }, text)),
+    ];
+  }
+
+  const findings = found => found.map(each => element("div", { class: "finding" },
+    element("p", {}, element("strong", {}, each.statement)),
+    each.effect?.text ? element("p", {}, each.effect.text) : "",
+    each.remedy?.text ? element("p", {}, each.remedy.text) : ""));
+
+  async function begin(column, budget, about) {
+    try { await asked(`/own/${token}/tune`, { target: column, budget }); watch(column); }
+    catch (error) { about.replaceChildren(element("p", { class: "error", role: "alert" }, error.message)); }
+  }
+
+  // -- a search
+
+  async function open({ token: known, state, target: column, name }) {
+    token = known;
+    if (state === "table") {
+      try { chooseTarget({ ...(await (await asked(`/own/${token}/columns`)).json()), name }); }
+      catch (error) { welcome(error.message); }
+    } else watch(column);
+  }
+
+  const parts = {};
+  function watch(column) {
+    target = column; baselines = []; isWatching = true;
+    history.replaceState(null, "", `#data?open=${encodeURIComponent(token)}`);
+    curve = null;
+    parts.facts = element("ul", { class: "facts" });
+    parts.bar = element("i");
+    parts.curve = element("div");
+    parts.said = element("p", {}, "The search begins.");
+    parts.notes = element("div");
+    parts.buttons = element("div", { class: "buttons" });
+    parts.end = element("div");
+    parts.key = element("div");
+    body.replaceChildren(
+      element("p", {}, `Predicting ${target || "the target"}.`),
+      parts.facts, element("div", { class: "bar", "aria-hidden": "true" }, parts.bar),
+      element("div", { class: "said", role: "status" }, parts.said), parts.buttons,
+      element("div", { class: "stage" }, figure("How good is the best network so far?", [parts.key, parts.curve], "Baselines are dashed. Validation rows judge.", true)),
+      parts.end, parts.notes,
+    );
+    running(true);
+    stream.open(`/own/${token}/events`);
+  }
+
+  function running(is, elsewhere = false) {
+    const stop = element("button", { type: "button", onclick: async () => {
+      try { await asked(`/own/${token}/stop`, {}); parts.said.textContent = "It finishes with the best so far."; }
+      catch (error) { parts.said.textContent = error.message; }
+    } }, "Stop with the best so far");
+    const on = budget => element("button", { type: "button", onclick: async () => {
+      try { await asked(`/own/${token}/resume`, { budget }); watch(target); }
+      catch (error) { parts.said.textContent = error.message; }
+    } }, `Go on for ${budget}`);
+    parts.buttons.replaceChildren(...(elsewhere ? [] : is ? [stop] : [on("60s"), on("5m")]),
+      ...(is ? [] : [element("button", { type: "button", onclick: () => { stream.close(); welcome(); } }, "Another table")]));
+  }
+
+  const fact = (number, words) => element("li", {}, element("b", {}, number), element("span", {}, words));
+
+  function point(x, best) {
+    if (best === null || best === undefined) return;
+    if (!curve || parts.shown !== baselines.length) {
+      const before = curve?.data;
+      const dashed = baselines.map(each => [each.name, () => colour("soft"), 1.2, [6, 5]]);
+      curve = new Curves({ series: [["best so far", () => hue(0), 2.4], ...dashed], xName: parts.isTrials ? "trial" : "seconds", yName: metric || "score", height: 250, log: false, label: "The score of the best network so far" });
+      curve.add = (at, ys) => { curve.data[0].push(at); ys.forEach((y, i) => curve.data[i + 1].push(y)); curve.redraw(); };
+      parts.key.replaceChildren(key([["best so far", hue(0)], ...baselines.map(each => [`${each.name.replaceAll("_", " ")}: ${short(each.score)}`, colour("soft")])]));
+      parts.curve.replaceChildren(curve.box);
+      parts.shown = baselines.length;
+      if (before) curve.data = [before[0], before[1], ...baselines.map(each => before[0].map(() => each.score))];
+    }
+    curve.add(x, [best, ...baselines.slice(0, parts.shown).map(each => each.score)]);
+  }
+
+  function happened(event) {
+    if (!isWatching) return;
+    if (event.kind === "started") {
+      parts.isTrials = event.elsewhere || !parts.isLive;
+      if (event.elsewhere) { running(true, true); parts.said.textContent = `Another process searches in ${event.out}: it is only watched here.`; }
+      else parts.said.textContent = `It is kept in ${event.out}.`;
+    } else if (event.kind === "searching") {
+      parts.isLive = true; curve = null;
+    } else if (event.kind === "notice") {
+      parts.notes.append(element("p", { class: "hint" }, event.sentence));
+    } else if (event.kind === "findings") {
+      if (event.findings.length) parts.notes.append(element("h2", {}, "What is wrong with the rows"), ...findings(event.findings));
+    } else if (event.kind === "baseline") {
+      metric = event.metric;
+      baselines.push(event);
+    } else if (event.kind === "trial") {
+      metric = event.metric;
+      point(event.trial, event.best);
+      parts.facts.replaceChildren(fact(String(event.trial), "trials"), fact(short(event.best), `best ${event.metric}`));
+    } else if (event.kind === "progress") {
+      metric = event.metric;
+      parts.bar.style.width = `${Math.round(100 * event.share)}%`;
+      parts.facts.replaceChildren(
+        fact(String(event.trials), "trials"), fact(String(event.lanes), "networks train now"), fact(short(event.best), `best ${event.metric}`),
+        ...(event.left === null ? [] : [fact(`${Math.round(event.left)} s`, "left")]));
+      parts.said.textContent = { searching: "Searching: networks train side by side, the weak ones end early.", explaining: "The winner trains again beside copies that differ in one choice." }[event.phase] ?? `${event.phase[0].toUpperCase()}${event.phase.slice(1)}.`;
+      point(event.at, event.best);
+    } else if (event.kind === "ended") {
+      stream.over();
+      parts.bar.style.width = "100%";
+      running(false);
+      ended(event);
+    } else if (event.kind === "failed") {
+      stream.over();
+      running(false);
+      parts.said.textContent = event.sentence;
+    } else if (event.kind === "lost") {
+      parts.said.textContent = "The connection to the lab was lost. Load the page again to go on watching: the search goes on.";
+    }
+  }
+
+  function ended(event) {
+    const interval = event.interval ? ` (95 % interval ${short(event.interval[0])} to ${short(event.interval[1])})` : "";
+    parts.said.textContent = event.score === null || event.score === undefined
+      ? `${event.words}.` : `${event.metric} ${short(event.score)}${interval} on ${event.on}, after ${event.trials} trials.`;
+    const row = element("div");
+    parts.end.replaceChildren(
+      ...event.verdicts.map(text => element("p", {}, text)), element("p", {}, `The winner: ${event.words}.`),
+      ...event.worth.map(text => element("p", {}, text)),
+      ...(event.findings.length ? [element("h2", {}, "What to change"), ...findings(event.findings.slice(0, 5))] : []),
+      element("p", { class: "buttons" },
+        element("a", { class: "button", href: `/own/${token}/report`, target: "_blank", rel: "noopener" }, "Open the report"),
+        element("a", { class: "button", href: `/own/${token}/predictions.csv`, download: true }, "Download predictions"),
+        element("a", { class: "button", href: `/own/${token}/model.zip`, download: true }, "Download the model")),
+      element("h2", {}, "Try it on a row"), row,
+    );
+    tryRow(row);
+  }
+
+  // -- the model on a row
+
+  async function tryRow(into) {
+    let inputs;
+    try { inputs = await (await asked(`/own/${token}/inputs`)).json(); }
+    catch (error) { into.replaceChildren(element("p", { class: "hint" }, error.message)); return; }
+    const row = Object.fromEntries(inputs.map(each => [each.name, each.usual]));
+    const said = element("p", {}, "");
+    let soon = null;
+    const predict = () => {
+      clearTimeout(soon);
+      soon = setTimeout(async () => {
+        try {
+          const { prediction, notices } = await (await asked(`/own/${token}/predict`, row)).json();
+          const told = Object.entries(prediction).map(([name, value]) => `${name.replaceAll("_", " ")}: ${typeof value === "number" ? short(value) : value}`);
+          said.textContent = [told.join(", "), ...notices].join(". ");
+        } catch (error) { said.textContent = error.message; }
+      }, 60);
+    };
+    const controls = inputs.map((each, i) => {
+      const id = `row-${i}`, output = element("output", { for: id }, each.kind === "number" ? short(each.usual) : "");
+      let input;
+      if (each.kind === "number") {
+        const step = each.whole ? 1 : (each.high - each.low) / 200 || 1;
+        input = element("input", { type: "range", id, min: each.low, max: each.high, step, value: each.usual });
+        input.addEventListener("input", () => { row[each.name] = Number(input.value); output.textContent = short(row[each.name]); predict(); });
+      } else if (each.values.length) {
+        input = element("select", { id }, each.values.map(value => element("option", { value, selected: value === each.usual }, value)));
+        input.addEventListener("change", () => { row[each.name] = input.value; predict(); });
+      } else {
+        input = element("input", { type: "text", id, value: each.usual });
+        input.addEventListener("input", () => { row[each.name] = input.value; predict(); });
+      }
+      return element("div", { class: "control" }, element("label", { for: id }, each.name, output), input);
+    });
+    into.replaceChildren(element("div", { class: "said", role: "status" }, said), element("div", { class: "stage row" }, controls));
+    predict();
+  }
+
+  if (given) {
+    const known = studies.find(each => each.token === given);
+    open(known ?? { token: given, state: "searching", target: "" });
+  } else if (studies.length === 1 && studies[0].state !== "table") open(studies[0]);
+  else welcome();
+  return { close() { isWatching = false; stream.close(); } };
+}

@@ -1,0 +1,371 @@
+// What each chapter draws of its events.
+import { Curves } from "./curves.js";
+import { element, figure, key } from "./element.js";
+import { colour, hue, movable, Plane, shade, short } from "./plane.js";
+
+const evenly = ([low, high], count) => Array.from({ length: count }, (_, i) => low + (high - low) * i / (count - 1));
+const spread = values => {
+  const known = values.filter(value => value !== null && Number.isFinite(value));
+  const low = Math.min(...known), high = Math.max(...known);
+  return values.map(value => value === null ? 1 : (value - low) / (high - low || 1));
+};
+const middle = values => {
+  const known = values.filter(value => value !== null).sort((a, b) => a - b);
+  return known.length ? known[Math.floor(known.length / 2)] : null;
+};
+
+function line(stage, lab) {
+  const points = () => lab.values.points;
+  const data = new Plane({ x: [-1.5, 2.5], y: [-3, 7], xName: "x", yName: "y", square: true,
+    label: "Points and the line. n and p choose a point, arrow keys move it, a adds one, Delete takes it away." });
+  const bowl = new Plane({ x: [-2.5, 5], y: [-2.5, 4.5], xName: "weight", yName: "bias", square: true,
+    label: "The loss for each weight and bias, and the way that training takes over it" });
+  const losses = new Curves({ series: [["loss", () => hue(0), 2]], xName: "step", yName: "loss", height: 190, label: "The loss after each step" });
+  let path = [], begun = null;
+  data.draw = plane => {
+    if (begun?.exact) plane.line(plane.x, plane.x.map(x => begun.exact[0] * x + begun.exact[1]), colour("soft"), 1.5, [5, 4]);
+    const now = path.at(-1);
+    if (now) plane.line(plane.x, plane.x.map(x => now[0] * x + now[1]), hue(0), 2.6);
+    points().forEach(([x, y], i) => plane.dot(x, y, i === plane.chosen ? colour("gold") : colour("ink"), i === plane.chosen ? 7 : 5));
+  };
+  bowl.draw = plane => {
+    if (!begun) return;
+    plane.surface(begun.shares, begun.surface.cells);
+    plane.cross(...begun.exact, colour("ink"), 8);
+    plane.line(path.map(at => at[0]), path.map(at => at[1]), colour("bad"), 2.2);
+    path.forEach(at => { if (at[0] !== null) plane.dot(at[0], at[1], colour("bad"), 2.2, colour("bad")); });
+  };
+  movable(data, points, now => { lab.changed("points", now); data.redraw(); });
+  stage.append(
+    figure("What does the network say?", [key([["the network", hue(0)], ["the exact answer", colour("soft")]]), data.canvas],
+      "Drag a point; press on an empty place to add one, twice on a point to take it away."),
+    figure("Where on the loss is it?", [key([["the way so far", colour("bad")], ["+ the exact answer", colour("ink")]]), bowl.canvas], "Blue is low: each place is one line, as wrong as its colour."),
+    figure("How wrong is it after each step?", losses.box, "", true),
+  );
+  return {
+    begin(event) {
+      event.shares = spread(event.surface.values);
+      begun = event;
+      path = [event.first];
+      losses.clear();
+      losses.add(0, [event.first[2]]);
+      data.redraw(); bowl.redraw();
+    },
+    frame(event) {
+      path.push(event.at);
+      losses.add(event.step, [event.at[2]]);
+      data.redraw(); bowl.redraw();
+    },
+  };
+}
+
+function duration(stage, lab) {
+  let begun = null, frames = [], looked = -1;
+  const data = new Plane({ x: [-1.1, 1.1], y: [-3, 3], xName: "x", yName: "y", label: "The rows, the truth, and what one network has made of them" });
+  let curves = null;
+  const holder = element("div"), about = element("figcaption", {}, "");
+  const slider = element("input", { type: "range", min: 0, max: 0, value: 0, id: "look", "aria-label": "Epoch whose fit is drawn" });
+  const shown = () => frames[looked < 0 ? frames.length - 1 : Math.min(looked, frames.length - 1)];
+  data.draw = plane => {
+    if (!begun) return;
+    plane.line(begun.grid, begun.truth, colour("soft"), 1.5, [5, 4]);
+    begun.x.forEach((x, i) => plane.dot(x, begun.y[i], colour("ink"), 4));
+    const now = shown();
+    if (now) plane.line(begun.grid, now.fit, hue(0), 2.6);
+  };
+  // Where patience would have stopped a network: the first epoch that comes so long after its best one.
+  function stopped(place) {
+    let best = Infinity, at = 0;
+    for (const frame of frames) {
+      const score = frame.valid[place];
+      if (score !== null && score < best) { best = score; at = frame.epoch; }
+      if (frame.epoch - at >= lab.values.patience) return { stop: frame.epoch, kept: best };
+    }
+    return { stop: frames.at(-1)?.epoch ?? 0, kept: best };
+  }
+  function tell() {
+    if (!frames.length || !begun) return;
+    const all = Array.from({ length: begun.seeds }, (_, place) => stopped(place));
+    const stop = middle(all.map(each => each.stop)), kept = middle(all.map(each => each.kept));
+    about.textContent = `Patience of ${lab.values.patience} epochs stops the middle network after ${stop} and keeps a validation error of ${short(kept)}.`;
+    curves?.plot.redraw();
+    const now = shown();
+    data.canvas.setAttribute("aria-label", `The rows, the truth, and what network ${lab.values.shown} has made of them after ${now.epoch} epochs`);
+  }
+  slider.addEventListener("input", () => { looked = Number(slider.value); tell(); data.redraw(); });
+  stage.append(
+    figure("How wrong are 32 networks after each epoch?", [holder, element("label", { for: "look", class: "hint" }, "Drag to see the fit of an earlier epoch"), slider], "", true),
+    figure("What has one of them learnt?", [key([["the network", hue(0)], ["the truth, which nobody knows", colour("soft")], ["rows it learns from", colour("ink")]]), data.canvas], "Late in training it goes through the noise.", true),
+  );
+  stage.firstChild.querySelector("figcaption").replaceWith(about);
+  function marks(plot) {
+    const pen = plot.ctx;
+    const vertical = (epoch, stroke, dash) => {
+      const x = Math.round(plot.valToPos(epoch, "x", true));
+      pen.save();
+      pen.strokeStyle = stroke; pen.lineWidth = 2 * devicePixelRatio; pen.setLineDash(dash);
+      pen.beginPath(); pen.moveTo(x, plot.bbox.top); pen.lineTo(x, plot.bbox.top + plot.bbox.height); pen.stroke();
+      pen.restore();
+    };
+    if (!frames.length || !begun) return;
+    pen.save();
+    for (let place = 0; place < begun.seeds; place += 1) {
+      let best = null;
+      for (const frame of frames) if (frame.valid[place] !== null && (best === null || frame.valid[place] < best[1])) best = [frame.epoch, frame.valid[place]];
+      if (!best) continue;
+      pen.fillStyle = colour("bad");
+      pen.beginPath();
+      pen.arc(plot.valToPos(best[0], "x", true), plot.valToPos(best[1], "y", true), 3 * devicePixelRatio, 0, 7);
+      pen.fill();
+    }
+    pen.restore();
+    vertical(middle(Array.from({ length: begun.seeds }, (_, place) => stopped(place).stop)), colour("gold"), [6, 5]);
+    vertical(shown().epoch, hue(0), []);
+  }
+  return {
+    begin(event) {
+      begun = event; frames = []; looked = -1;
+      if (!curves) {
+        const series = [
+          ...Array.from({ length: event.seeds }, (_, i) => [`validation ${i + 1}`, () => `${colour("bad")}66`, 1]),
+          ...Array.from({ length: event.seeds }, (_, i) => [`training ${i + 1}`, () => `${colour("soft")}44`, 1]),
+        ];
+        curves = new Curves({ series, xName: "epoch", yName: "error (rmse)", height: 280, hooks: { draw: [marks] },
+          label: "Training and validation error of 32 networks by epoch, with the lowest validation error of each" });
+        holder.append(key([["validation", colour("bad")], ["training", colour("soft")], ["where patience stops", colour("gold")], ["epoch drawn below", hue(0)]]), curves.box);
+      }
+      curves.clear();
+      data.redraw();
+    },
+    frame(event) {
+      frames.push(event);
+      slider.max = frames.length - 1;
+      if (looked < 0) slider.value = frames.length - 1;
+      curves.add(event.epoch, [...event.valid, ...event.train]);
+      tell(); data.redraw();
+    },
+    instant(name) { if (name === "shown") looked = -1; tell(); },
+  };
+}
+
+function sampling(stage) {
+  let begun = null, fits = [], errors = null;
+  const data = new Plane({ x: [-1.1, 1.1], y: [-3, 3], xName: "x", yName: "y", height: 340, label: "The sampled part, its rows, and what eight networks predict everywhere" });
+  const bars = new Plane({ x: [0, 1], y: [0, 4], height: 190, label: "The error that validation promises beside the errors there are" });
+  const names = [["validation", "promised by validation"], ["inside", "inside the part"], ["outside", "outside of it"], ["everywhere", "over the population"]];
+  data.draw = plane => {
+    if (!begun) return;
+    const [low, high] = begun.part.map(x => plane.px(x));
+    plane.pen.fillStyle = `${colour("gold")}22`;
+    plane.pen.fillRect(low, plane.box.top, high - low, plane.box.bottom - plane.box.top);
+    plane.line(begun.grid, begun.truth, colour("soft"), 1.5, [5, 4]);
+    fits.forEach(fit => plane.line(begun.grid, fit, `${hue(0)}aa`, 1.4));
+    begun.x.forEach((x, i) => plane.dot(x, begun.y[i], begun.judges[i] ? colour("bad") : colour("ink"), 3));
+  };
+  bars.axes = () => {};
+  bars.draw = plane => {
+    if (!errors) return;
+    const most = Math.max(...names.map(([name]) => errors[name] ?? 0), 0.01);
+    names.forEach(([name, words], i) => {
+      const y = plane.box.top + 6 + i * 38, long = (errors[name] ?? 0) / most * (plane.box.right - plane.box.left - 70);
+      plane.pen.fillStyle = name === "validation" ? colour("bad") : name === "everywhere" ? hue(0) : colour("soft");
+      plane.pen.fillRect(plane.box.left, y + 12, long, 14);
+      plane.pen.fillStyle = colour("ink");
+      plane.pen.textAlign = "left";
+      plane.pen.font = "12.5px system-ui, sans-serif";
+      plane.pen.fillText(words, plane.box.left, y + 8);
+      plane.pen.fillText(short(errors[name]), plane.box.left + long + 6, y + 24);
+    });
+  };
+  stage.append(
+    figure("What do networks say where nobody has sampled?", [key([["8 networks", hue(0)], ["the truth", colour("soft")], ["rows that train", colour("ink")], ["rows that judge", colour("bad")]]), data.canvas],
+      "The painted part is all that was sampled.", true),
+    figure("Does the validation error tell?", bars.canvas, "Root mean squared errors, medians of the eight networks.", true),
+  );
+  return {
+    begin(event) { begun = event; fits = []; errors = null; data.redraw(); bars.redraw(); },
+    frame(event) { fits = event.fits; errors = event.errors; data.redraw(); bars.redraw(); },
+  };
+}
+
+function losses(stage, lab) {
+  const points = () => lab.values.points;
+  let begun = null, now = null;
+  const data = new Plane({ x: [-1.1, 1.1], y: [-2, 3.2], xName: "x", yName: "y", height: 360,
+    label: "Points and four fits. n and p choose a point, arrow keys move it, a adds one, Delete takes it away." });
+  const shares = new Plane({ x: [-1.1, 1.1], y: [0, 1], xName: "x of the point", yName: "share of the loss", height: 240, label: "What each point adds to each loss" });
+  const legend = element("div"), dashes = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
+  data.draw = plane => {
+    if (begun && now) now.lines.forEach((ys, i) => plane.line(begun.grid, ys, hue(i), 2.4, dashes[i % dashes.length]));
+    points().forEach(([x, y], i) => plane.dot(x, y, i === plane.chosen ? colour("gold") : colour("ink"), i === plane.chosen ? 7 : 4.5));
+  };
+  shares.draw = plane => {
+    if (!now) return;
+    now.added.forEach((each, i) => each.forEach((share, place) => {
+      const point = points()[place];
+      if (!point || share === null) return;
+      const x = plane.px(point[0]) + (i - 1.5) * 3;
+      plane.pen.fillStyle = hue(i);
+      plane.pen.fillRect(x - 1.3, plane.py(share), 2.6, plane.box.bottom - plane.py(share));
+    }));
+  };
+  movable(data, points, moved => { lab.changed("points", moved); data.redraw(); });
+  stage.append(
+    figure("Who is listened to?", [legend, data.canvas], "Press on an empty place to add a point, drag one, press twice to take it away.", true),
+    figure("What does each point add to each loss?", shares.canvas, "Bars of one colour add up to the whole loss.", true),
+  );
+  return {
+    begin(event) { begun = event; legend.replaceChildren(key(event.names.map((name, i) => [name, hue(i)]))); data.redraw(); },
+    frame(event) { now = event; data.redraw(); shares.redraw(); },
+  };
+}
+
+function optimizers(stage) {
+  let begun = null, paths = [], cells = null, shares = null;
+  const surface = new Plane({ x: [-2, 2], y: [-2, 2], xName: "first weight", yName: "second weight", square: true, label: "The loss for each pair of weights, and the ways of six optimizers over it" });
+  const map = new Plane({ x: [0, 1], y: [0, 1], height: 300, label: "The loss in the end for each optimizer and each learning rate" });
+  const legend = element("div"), edge = element("figcaption");
+  let curves = null;
+  const holder = element("div");
+  surface.draw = plane => {
+    if (!begun) return;
+    plane.surface(shares, begun.surface.cells);
+    plane.cross(...begun.lowest, colour("ink"), 8);
+    paths.forEach((path, i) => {
+      plane.line(path.map(at => at[0]), path.map(at => at[1]), hue(i), 2.2);
+      const last = path.at(-1);
+      if (last && last[0] !== null) plane.dot(last[0], last[1], hue(i), 5);
+    });
+  };
+  map.axes = () => {};
+  map.draw = plane => {
+    if (!begun || !cells) return;
+    const rows = begun.names.length, columns = begun.rates.length, left = 148, bottom = plane.box.bottom;
+    const wide = (plane.box.right - left) / columns, high = (bottom - plane.box.top) / rows;
+    const logs = cells.map(value => value === null || value > 1e6 ? null : Math.log10(Math.max(value, 1e-6)));
+    const known = logs.filter(value => value !== null), low = Math.min(...known), most = Math.min(Math.max(...known), Math.log10(begun.first[2]) + 0.5);
+    plane.pen.font = "12px system-ui, sans-serif";
+    begun.names.forEach((name, row) => {
+      plane.pen.fillStyle = colour("ink");
+      plane.pen.textAlign = "right";
+      plane.pen.fillText(name.replace("SGD with ", ""), left - 6, plane.box.top + (row + 0.6) * high);
+      begun.rates.forEach((rate, column) => {
+        const value = logs[row * columns + column];
+        const [r, g, b] = value === null ? [120, 120, 120] : shade((value - low) / (most - low || 1));
+        plane.pen.fillStyle = `rgb(${r} ${g} ${b})`;
+        plane.pen.fillRect(left + column * wide + 1, plane.box.top + row * high + 1, wide - 2, high - 2);
+      });
+    });
+  };
+  map.paint = (original => function () {
+    original.call(this);
+    if (!begun || !this.pen || !this.box) return;
+    this.pen.font = "11.5px system-ui, sans-serif";
+    this.pen.fillStyle = colour("soft");
+    const left = 148, wide = (this.box.right - left) / begun.rates.length;
+    this.pen.textAlign = "center";
+    begun.rates.forEach((rate, column) => { if (column % 3 === 0 || column === begun.rates.length - 1) this.pen.fillText(short(Number(rate.toPrecision(1))), left + (column + 0.5) * wide, this.box.bottom + 14); });
+    this.pen.fillText("learning rate (grey: diverged)", (left + this.box.right) / 2, this.box.bottom + 29);
+  })(map.paint);
+  stage.append(
+    figure("Which way do they go?", [legend, surface.canvas], "Blue is low; + is the lowest place."),
+    figure("Which rate suits whom?", map.canvas, "Every cell is a training of its own, all at once."),
+    figure("How fast do they come down?", holder, "", true),
+  );
+  stage.children[0].querySelector("figcaption").replaceWith(edge);
+  return {
+    begin(event) {
+      begun = event; paths = event.names.map(() => [event.first]); cells = null;
+      shares = spread(event.surface.values);
+      surface.x = event.surface.x; surface.y = event.surface.y;
+      legend.replaceChildren(key(event.names.map((name, i) => [name, hue(i)])));
+      edge.textContent = event.edge === null ? "Blue is low; + is the lowest place." : `Blue is low; + is the lowest place. SGD on all rows diverges from a rate of ${short(event.edge)} on: two over the steepest curvature.`;
+      if (!curves) {
+        curves = new Curves({ series: event.names.map((name, i) => [name, () => hue(i), 2]), xName: "step", yName: "loss", height: 220, label: "The loss of each optimizer after each step" });
+        holder.append(curves.box);
+      }
+      curves.clear();
+      curves.add(0, event.names.map(() => event.first[2]));
+      surface.redraw(); map.redraw();
+    },
+    frame(event) {
+      if (event.map) { cells = event.map; map.redraw(); return; }
+      curves.add(event.step, begun.names.map((_, i) => event.at[i] ? Math.min(event.at[i][2] ?? Infinity, 100 * begun.first[2]) : null));
+      for (const [place, at] of Object.entries(event.at)) paths[place].push(at);
+      surface.redraw();
+    },
+  };
+}
+
+function network(stage) {
+  let begun = null, valid = null, best = 0, chosen = null, surfaces = null, live = null, dead = null;
+  const read = text => Array.from(atob(text), letter => letter.charCodeAt(0) / 255);
+  const data = new Plane({ x: [-1.3, 1.3], y: [-1.3, 1.3], xName: "first input", yName: "second input", square: true, label: "Points of two classes, and what a network says of every place" });
+  const tries = new Plane({ x: [Math.log10(3e-4), Math.log10(0.3)], y: [-2, 1], xName: "learning rate", yName: "validation log loss", square: true, powers: true, label: "The validation loss of 64 networks by learning rate" });
+  const about = element("figcaption"), holder = element("div");
+  const pick = element("input", { type: "range", min: 0, max: 63, value: 0, id: "pick", "aria-label": "Network whose surface is drawn" });
+  let curves = null;
+  const paint = share => {
+    const [a, b] = [[0, 114, 178], [213, 94, 0]], back = colour("card") === "#ffffff" ? 255 : 27;
+    const strength = Math.abs(share - 0.5) * 1.5, hueOf = share > 0.5 ? b : a;
+    return hueOf.map(each => Math.round(back + strength * (each - back)));
+  };
+  data.draw = plane => {
+    if (!begun) return;
+    const shares = chosen !== null && surfaces ? surfaces[chosen] : live;
+    if (shares) plane.surface(shares, begun.cells, paint);
+    begun.x.forEach(([x, y], i) => plane.dot(x, y, begun.y[i] ? "#d55e00" : "#0072b2", begun.judges[i] ? 2.4 : 3.6));
+  };
+  tries.draw = plane => {
+    if (!valid) return;
+    valid.forEach((loss, i) => {
+      if (loss === null) return;
+      const is = i === (chosen ?? best);
+      plane.dot(Math.log10(begun.rates[i]), Math.max(-2, Math.min(1, Math.log10(Math.max(loss, 1e-2)))), is ? colour("gold") : hue(0), is ? 7 : 4.5);
+    });
+    plane.line(plane.x, plane.x.map(() => Math.log10(Math.log(2))), colour("soft"), 1.2, [5, 4]);
+  };
+  function tell() {
+    const at = chosen ?? best;
+    if (!begun || !valid) return;
+    const units = dead && dead[at] ? ` ${Math.round(100 * dead[at])} % of its units are dead.` : "";
+    about.textContent = `Network ${at + 1} of ${begun.rates.length}: rate ${short(begun.rates[at])}, weight decay ${short(begun.decays[at])}, validation log loss ${short(valid[at])}.${units}`;
+    data.redraw(); tries.redraw();
+  }
+  pick.addEventListener("input", () => { chosen = Number(pick.value); tell(); });
+  tries.canvas.addEventListener("pointerdown", event => {
+    if (!valid) return;
+    const [x, y] = tries.at(event);
+    const far = valid.map((loss, i) => loss === null ? Infinity : Math.hypot(tries.px(x) - tries.px(Math.log10(begun.rates[i])), tries.py(y) - tries.py(Math.log10(Math.max(loss, 1e-2)))));
+    chosen = far.indexOf(Math.min(...far));
+    pick.value = chosen;
+    tell();
+  });
+  stage.append(
+    figure("What does it say of every place?", data.canvas, ""),
+    figure("Which of the 64 learnt it?", [tries.canvas, element("label", { for: "pick", class: "hint" }, "Press on one, or drag, to see its surface"), pick], "The dashed line is guessing."),
+    figure("How do they get there?", holder, "", true),
+  );
+  stage.children[0].querySelector("figcaption").replaceWith(about);
+  return {
+    begin(event) {
+      begun = event; valid = null; chosen = null; surfaces = null; live = null; dead = null;
+      if (!curves) {
+        curves = new Curves({ series: event.rates.map((_, i) => [`network ${i + 1}`, () => i === best ? colour("gold") : `${hue(0)}66`, 1]), xName: "epoch", yName: "validation log loss", height: 220, label: "The validation loss of 64 networks by epoch" });
+        holder.append(curves.box);
+      }
+      curves.clear();
+      data.redraw(); tries.redraw();
+    },
+    frame(event) {
+      if (event.surfaces) { surfaces = event.surfaces.map(read); dead = event.dead; tell(); return; }
+      valid = event.valid; best = event.best;
+      if (event.surface) live = read(event.surface);
+      if (chosen === null) pick.value = best;
+      curves.add(event.epoch, event.valid);
+      tell();
+    },
+  };
+}
+
+export const views = { line, duration, sampling, losses, optimizers, network };

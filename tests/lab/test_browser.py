@@ -1,0 +1,178 @@
+"""The lab in a browser: every chapter opened and turned, at every width, light and dark, by pointer and by keyboard."""
+
+import re
+import shutil
+import threading
+
+import numpy
+import pytest
+import uvicorn
+
+sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+
+from trimtab import data  # noqa: E402 - nothing is looked up where there is no browser
+from trimtab.lab import server  # noqa: E402
+from trimtab.lab.app import application  # noqa: E402
+from trimtab.lab.experiments import EXPERIMENTS  # noqa: E402
+from trimtab.lab.own_data import OwnData  # noqa: E402
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"), pytest.mark.slow]
+OVER = "() => !document.querySelector('.said.waiting')"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """The lab in this process, on fewer epochs and networks."""
+    with pytest.MonkeyPatch.context() as patch, server._listening(0) as listener:
+        for name, epochs in (("duration", 120), ("sampling", 60), ("losses", 120), ("network", 20)):
+            patch.setattr(f"trimtab.lab.experiments.{name}.EPOCHS", epochs)
+        patch.setattr("trimtab.lab.experiments.network.CONFIGS", 16)
+        patch.setattr("trimtab.lab.experiments.optimizers.RATES", numpy.geomspace(1e-3, 1.0, 4))
+        patch.chdir(tmp_path_factory.mktemp("lab"))
+        own, port = OwnData(), listener.getsockname()[1]
+        app = application(token="a-token", port=lambda: port, own=own)
+        lab = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=lab.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"http://127.0.0.1:{port}/?token=a-token"
+        lab.should_exit = True
+        thread.join()
+        own.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def opened(browser, address):
+    """A page of the lab at a chapter, with all that went to its console."""
+    pages = []
+
+    def open_page(chapter, **options):
+        page = browser.new_page(**({"viewport": {"width": 1280, "height": 900}} | options))
+        page.problems = []
+        page.on("console", lambda message: page.problems.append(message.text))
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.goto(address)
+        page.wait_for_selector("#chapters a")
+        page.goto(address.partition("?")[0] + f"#{chapter}")
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+
+
+def ended(page):
+    page.wait_for_function(OVER, timeout=120_000)
+    return page.locator(".said").first.inner_text()
+
+
+@pytest.mark.parametrize("chapter", EXPERIMENTS)
+def test_a_chapter_is_clean_light_and_dark_and_on_a_phone(opened, chapter):
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        page = opened(chapter, color_scheme=scheme, viewport={"width": width, "height": 900})
+        said = ended(page)
+        assert re.search(r"\d", said) and said.endswith(".")
+        found = axe.Axe().run(page).response["violations"]
+        assert [(each["id"], each["nodes"][0]["html"][:120]) for each in found] == []
+        assert page.problems == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("chapter", EXPERIMENTS)
+def test_every_control_moves_and_stands_in_the_address(opened, chapter):
+    page = opened(chapter)
+    ended(page)
+    for control in EXPERIMENTS[chapter].controls:
+        place = page.locator(f"#control-{control.name}")
+        if control.kind == "slider":
+            place.focus()
+            page.keyboard.press("Home")
+            page.keyboard.press("ArrowRight")
+        elif control.kind == "menu":
+            place.select_option(control.options[-1][0])
+    assert all(
+        f"{control.name}=" in page.url for control in EXPERIMENTS[chapter].controls
+        if control.kind == "menu" and control.options[-1][0] != control.usual
+    )  # fmt: skip
+    page.wait_for_timeout(100)
+    ended(page)
+    again = opened(page.url.partition("#")[2])
+    for control in EXPERIMENTS[chapter].controls:
+        if control.kind != "points":
+            place = f"label[for=control-{control.name}] output, select#control-{control.name}"
+            shown = [each.locator(place).last.evaluate("each => each.value") for each in (page, again)]
+            assert shown[0] == shown[1], control.name
+    assert page.problems == []
+
+
+def test_a_point_is_moved_added_and_taken_away_by_the_keyboard(opened):
+    page = opened("line")
+    ended(page)
+    page.locator("canvas[role=application]").focus()
+    page.keyboard.press("n")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("a")
+    page.wait_for_timeout(100)
+    moved = page.url
+    assert moved.count("%3B") == 16, "seventeen points"
+    ended(page)
+    page.keyboard.press("Delete")
+    assert page.url.count("%3B") == 15
+    assert page.problems == []
+
+
+def test_a_rate_beyond_the_edge_is_said_to_diverge(opened):
+    page = opened("line?rate=0.9")
+    assert "beyond all bounds" in ended(page)
+
+
+def test_patience_is_read_off_at_once_and_nothing_is_trained_again(opened):
+    page = opened("duration")
+    ended(page)
+    before = page.locator("figcaption").first.inner_text()
+    page.locator("#control-patience").focus()
+    page.keyboard.press("Home")
+    assert page.locator("figcaption").first.inner_text() != before
+    assert page.locator(".said.waiting").count() == 0
+
+
+def test_the_code_is_shown_and_the_weights_go_home(opened):
+    page = opened("line")
+    ended(page)
+    page.locator("summary").click()
+    page.wait_for_function("() => document.querySelector('pre').textContent.includes('optim.SGD')")
+    with page.expect_download() as download:
+        page.locator("text=Take the weights home").click()
+    assert download.value.suggested_filename == "weights.safetensors"
+
+
+def test_a_table_of_my_own_is_tuned_while_one_watches(opened):
+    page = opened("data")
+    page.set_input_files("#file", str(data.path("concrete")))
+    page.wait_for_selector("table")
+    page.select_option("#budget", "30s")
+    page.locator("text=Tune a network").click()
+    page.wait_for_selector("text=trials", timeout=60_000)
+    page.wait_for_timeout(3_000)
+    page.locator("text=Stop with the best so far").click()
+    page.wait_for_selector("text=Try it on a row", timeout=90_000)
+    said = page.locator(".said").first.inner_text()
+    assert said.startswith("rmse") and "test rows" in said
+    page.wait_for_selector("text=prediction:")
+    before = page.locator("text=prediction:").inner_text()
+    page.locator("#row-0").focus()
+    page.keyboard.press("End")
+    page.wait_for_function(f"() => !document.body.innerText.includes({before!r})")
+    found = axe.Axe().run(page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"][:120]) for each in found] == []
+    assert page.problems == []

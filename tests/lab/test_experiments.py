@@ -1,0 +1,190 @@
+"""Each experiment: what its sentence says is what the engine's numbers are, and it ends when it is told to."""
+
+import json
+import re
+from itertools import islice
+
+import numpy
+import pytest
+import torch
+from torch import nn
+
+from trimtab.lab.controls import Menu, Slider, read
+from trimtab.lab.experiment import Outcome
+from trimtab.lab.experiments import EXPERIMENTS
+from trimtab.lab.experiments.duration import rows_of
+from trimtab.lab.experiments.line import Line
+from trimtab.lab.experiments.losses import NAMES, Losses, contributions
+from trimtab.lab.experiments.network import points
+from trimtab.training.config import Loss
+from trimtab.training.rules.losses import LossCoefficients
+from trimtab.training.rules.objective import FormulaLoss
+
+
+@pytest.fixture(autouse=True)
+def shorter(monkeypatch):
+    """The same experiments on fewer epochs and networks."""
+    for name, epochs in (("duration", 60), ("sampling", 60), ("network", 10)):
+        monkeypatch.setattr(f"trimtab.lab.experiments.{name}.EPOCHS", epochs)
+    monkeypatch.setattr("trimtab.lab.experiments.network.CONFIGS", 8)
+    monkeypatch.setattr("trimtab.lab.experiments.optimizers.RATES", numpy.geomspace(1e-3, 1.0, 4))
+
+
+def run(name, **given):
+    experiment = EXPERIMENTS[name]
+    values = read(experiment.controls, json.dumps(given))
+    events = list(experiment.run(values, lambda: False))
+    assert events[0]["kind"] == "begin" and isinstance(events[-1], Outcome)
+    assert all(event["kind"] == "frame" for event in events[1:-1])
+    json.dumps(events[:-1], allow_nan=False)
+    return events[0], events[1:-1], events[-1]
+
+
+def numbers_in(text):
+    return [float(each) for each in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", text)]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_it_says_one_measured_sentence_and_has_weights_to_take_home(name):
+    _, frames, outcome = run(name)
+    assert frames and outcome.sentence.endswith(".") and "nan" not in outcome.sentence
+    assert all(torch.isfinite(value).all() for value in outcome.weights.values()) and outcome.weights
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_it_ends_when_it_is_told_to(name):
+    experiment, asked, seen = EXPERIMENTS[name], [], []
+
+    def stop():
+        asked.append(1)
+        return len(asked) > 40
+
+    seen.extend(islice(experiment.run(read(experiment.controls, "{}"), stop), 200))
+    assert len(seen) < 60 and isinstance(seen[0], dict)
+
+
+def test_no_name_of_a_control_is_explained_nowhere():
+    for experiment in EXPERIMENTS.values():
+        assert experiment.question and experiment.guess and len(experiment.words) >= 3
+        names = [control.name for control in experiment.controls]
+        assert len(set(names)) == len(names)
+        for control in experiment.controls:
+            assert isinstance(control, Slider | Menu) or control.hint
+
+
+def test_the_line_is_trained_as_a_plain_loop_trains_it():
+    begin, frames, outcome = run("line", rate=0.05, steps=30)
+    x, y = (torch.tensor([point[i] for point in Line.controls[-1].usual]).unsqueeze(1) for i in (0, 1))
+    neuron = nn.Linear(1, 1)
+    nn.init.constant_(neuron.weight, begin["first"][0])
+    nn.init.constant_(neuron.bias, begin["first"][1])
+    optimizer = torch.optim.SGD(neuron.parameters(), lr=0.05)
+    for frame in frames:
+        optimizer.zero_grad()
+        nn.functional.mse_loss(neuron(x), y).backward()
+        optimizer.step()
+        assert frame["at"][:2] == pytest.approx([neuron.weight.item(), neuron.bias.item()], abs=1e-4)
+    assert numbers_in(outcome.sentence)[1:3] == pytest.approx(frames[-1]["at"][:2], abs=1e-3)
+
+
+def test_gradient_descent_holds_below_the_edge_and_diverges_beyond():
+    edge = run("line")[0]["edge"]
+    assert "beyond all bounds" in run("line", rate=1.3 * edge, steps=300)[2].sentence
+    assert abs(run("line", rate=0.9 * edge, steps=300)[2].figures["loss"]) < 1
+
+
+def test_the_lowest_validation_error_is_that_of_the_curves():
+    _, frames, outcome = run("duration", rows=12)
+    valid = numpy.array([frame["valid"] for frame in frames])
+    epochs = numpy.array([frame["epoch"] for frame in frames])
+    assert outcome.figures["lowest"] == pytest.approx(numpy.median(valid.min(0)), rel=1e-3)
+    assert outcome.figures["best_epoch"] == numpy.median(epochs[valid.argmin(0)])
+    x, y = rows_of(12, 0.4)
+    assert len(x) == len(y) == 12
+
+
+def test_what_was_not_sampled_is_not_known():
+    _, _, part = run("sampling", low=-1, high=0)
+    _, _, whole = run("sampling", low=-1, high=1)
+    assert part.figures["everywhere"] > 2 * part.figures["validation"]
+    assert whole.figures["everywhere"] < 2 * whole.figures["validation"]
+    assert "times as much" in part.sentence and "much as promised" in whole.sentence
+
+
+def test_rows_at_the_edge_judge_more_sternly_than_rows_by_chance():
+    by_chance, at_the_edge = (run("sampling", split=split)[2].figures["validation"] for split in ("shuffled", "edge"))
+    assert at_the_edge > by_chance
+
+
+def test_what_each_row_adds_is_the_loss_that_is_trained():
+    misses = numpy.linspace(-2, 2, 21)
+    for name in NAMES:
+        parameter = {"huber": 0.5, "quantile": 0.3}.get(name, 1.0)
+        losses = LossCoefficients.stack([Loss(name, parameter)], 0, torch.device("cpu"), torch.float32)
+        truth = torch.tensor(misses, dtype=torch.float32).view(1, -1, 1)
+        trained, _ = FormulaLoss("regression")(torch.zeros_like(truth), truth, torch.ones(1, 21), losses)
+        assert contributions(name, misses, parameter).mean() == pytest.approx(trained.item(), rel=1e-4)
+
+
+def test_an_outlier_pulls_the_squared_loss_most():
+    _, _, outcome = run("losses")
+    lines, row = outcome.figures["lines"], outcome.figures["row"]
+    assert lines["mse"] > lines["huber"] > lines["mae"]
+    assert Losses.controls[-1].usual[row][1] > 2
+    assert f"{number_of(outcome.figures['shares']['mse'])} % of the squared loss" in outcome.sentence
+
+
+def number_of(share):
+    return f"{100 * share:.0f}"
+
+
+def test_the_edge_of_the_bowl_parts_what_settles_from_what_diverges():
+    edge = run("optimizers")[2].figures["edge"]
+    for rate, is_lost in ((0.9 * edge, False), (1.2 * edge, True)):
+        losses = run("optimizers", rate=rate, steps=120)[2].figures["losses"]
+        assert (losses["sgd"] == numpy.inf or losses["sgd"] > 1e3) == is_lost
+
+
+@pytest.mark.parametrize("surface", ["valley", "saddle"])
+def test_a_surface_by_formula_is_walked_downhill(surface):
+    begin, frames, _ = run("optimizers", surface=surface, steps=60)
+    last = [frame for frame in frames if "at" in frame][-1]["at"]
+    assert min(at[2] for at in last.values()) < begin["first"][2]
+
+
+def test_all_rates_of_all_optimizers_fill_the_map():
+    begin, frames, outcome = run("optimizers")
+    cells = [frame["map"] for frame in frames if "map" in frame][-1]
+    assert len(cells) == len(begin["names"]) * len(begin["rates"])
+    table = numpy.array([numpy.inf if cell is None else cell for cell in cells]).reshape(len(begin["names"]), -1)
+    for row, rate in zip(table, outcome.figures["own"].values(), strict=True):
+        place = int(numpy.abs(numpy.log(numpy.array(begin["rates"]) / rate)).argmin())
+        assert row[place] == pytest.approx(row.min(), rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["circle", "corners", "spiral", "blobs"])
+def test_points_of_two_classes_are_as_many_of_each(kind):
+    x, y = points(kind, 300, 0.2)
+    assert x.shape == (300, 2) and (y == 0).sum() == (y == 1).sum() == 150 and numpy.abs(x).max() < 3
+
+
+def test_the_best_network_is_that_of_the_curves():
+    _, frames, outcome = run("network")
+    errors = outcome.figures["errors"]
+    assert outcome.figures["best"] == int(numpy.argmin(errors))
+    told = numpy.array([frame["valid"] for frame in frames if "valid" in frame], dtype=float)
+    assert numpy.nanmin(told, axis=0) == pytest.approx(errors, rel=1e-3)
+    assert len([frame for frame in frames if "surfaces" in frame][-1]["surfaces"]) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [*((name, {}) for name in EXPERIMENTS), ("optimizers", {"surface": "saddle"}), ("sampling", {"split": "edge"})],
+)
+def test_the_code_that_is_shown_runs(name, given, capsys):
+    experiment = EXPERIMENTS[name]
+    code = experiment.code(read(experiment.controls, json.dumps(given)))
+    with torch.random.fork_rng():
+        exec(compile(code, name, "exec"), {})  # noqa: S102 - our own
+    assert capsys.readouterr().out.strip()
