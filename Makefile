@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # A process of tests, and each that a test starts, would compile all of this anew where Python is told to keep nothing.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo docs walkthrough test test-engine test-rest check bench speed rates faults
+.PHONY: venv demo docs images walkthrough test test-engine test-rest check bench speed rates faults
 
 venv: $(STAMP)
 
@@ -20,6 +20,9 @@ demo: venv
 
 docs: venv
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+images: venv
+	$(BIN)/python mkdocs_images.py
 
 walkthrough: venv
 	$(BIN)/python -m trimtab.walkthrough.build

@@ -54,6 +54,9 @@ def run_page(page: Path, *, is_short: bool = True) -> dict:
     `is_short` makes searches and trainings as short as they can be, and shorter than a user may ask for.
     """
     with pytest.MonkeyPatch.context() as patch:
+        # The lab is served until somebody ends it: here that is at once.
+        patch.setattr("uvicorn.Server.run", lambda self, sockets: None)
+        patch.setattr("webbrowser.open", lambda address: True)
         if is_short:
             patch.setattr("trimtab.tuning.budget.SHORTEST", 1.0)
             patch.setattr("trimtab.tuning.space.natural_epochs", lambda rows: FEW_EPOCHS)

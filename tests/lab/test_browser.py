@@ -25,7 +25,7 @@ OVER = "() => !document.querySelector('.said.waiting')"
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """The lab in this process, on fewer epochs and networks."""
-    with pytest.MonkeyPatch.context() as patch, server._listening(0) as listener:
+    with pytest.MonkeyPatch.context() as patch, server.listening(0) as listener:
         for name, epochs in (("duration", 120), ("sampling", 60), ("losses", 120), ("network", 20)):
             patch.setattr(f"trimtab.lab.experiments.{name}.EPOCHS", epochs)
         patch.setattr("trimtab.lab.experiments.network.CONFIGS", 16)

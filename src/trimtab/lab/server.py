@@ -27,7 +27,7 @@ def serve(run: str | None, *, port: int, opens_browser: bool, told: Callable[[st
     """
     own = OwnData(None if run is None else Path(run))
     token = secrets.token_urlsafe(24)
-    with _listening(port) as listener, lanes_in_threads():
+    with listening(port) as listener, lanes_in_threads():
         taken = listener.getsockname()[1]
         app = application(token=token, port=lambda: taken, own=own)
         address = f"http://{HOST}:{taken}/?token={token}"
@@ -58,7 +58,8 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def _listening(port: int) -> socket.socket:
+def listening(port: int) -> socket.socket:
+    """A socket on a port of this machine, 0 for any that is free; raises OptionError where it is taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

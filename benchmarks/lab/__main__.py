@@ -1,0 +1,140 @@
+"""How quick the lab is, and what it leaves behind.
+
+python -m benchmarks.lab
+python -m benchmarks.lab --moves 10 --actions 200
+"""
+
+import argparse
+import gc
+import shutil
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import uvicorn
+from playwright.sync_api import Page, sync_playwright
+
+from trimtab.lab.app import application
+from trimtab.lab.experiments import EXPERIMENTS
+from trimtab.lab.own_data import OwnData
+from trimtab.lab.server import listening
+from trimtab.lab.streams import Streams
+from trimtab.machine import lanes_in_threads
+
+FIRST_FRAME = "() => Number(document.body.dataset.firstFrame ?? -1)"
+# A page notes every task of its main thread that took longer than 50 ms [W3C Long Tasks].
+NOTE_TASKS = """
+window.longTasks = [];
+new PerformanceObserver(list => { for (const each of list.getEntries()) window.longTasks.push(each.duration); })
+  .observe({ type: "longtask", buffered: true });
+"""
+
+
+@contextmanager
+def lab() -> Iterator[tuple[str, Streams]]:
+    """The lab in this process: its address, and what trains in it."""
+    with listening(0) as listener, lanes_in_threads():
+        own, port = OwnData(), listener.getsockname()[1]
+        app = application(token="token", port=lambda: port, own=own)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{port}/", app.state.streams
+        finally:
+            server.should_exit = True
+            thread.join()
+            own.close()
+
+
+def moved(page: Page, name: str) -> float:
+    """Milliseconds from a move of a slider to the first new curve, what is waited for before it is sent included."""
+    page.evaluate("() => { document.body.dataset.firstFrame = -1; }")
+    control = next(each for each in EXPERIMENTS[name].controls if each.kind == "slider" and not each.instant)
+    began = time.perf_counter()
+    page.locator(f"#control-{control.name}").press("PageDown")
+    page.wait_for_function("() => Number(document.body.dataset.firstFrame) >= 0", polling=5, timeout=60_000)
+    return 1000 * (time.perf_counter() - began)
+
+
+def open_chapter(page: Page, address: str, name: str) -> None:
+    page.goto(f"{address}#{name}")
+    page.wait_for_function("() => !document.querySelector('.said.waiting')", timeout=120_000)
+
+
+def measured(moves: int, actions: int) -> list[tuple[str, str, str]]:
+    """What was measured, how it came out, and what is asked."""
+    rows: list[tuple[str, str, str]] = []
+    with lab() as (address, streams), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.add_init_script(NOTE_TASKS)
+        began = time.perf_counter()
+        page.goto(f"{address}?token=token")
+        page.wait_for_selector("#chapters a")
+        rows.append(("first page, seconds", f"{time.perf_counter() - began:.2f}", "1"))
+        for name in EXPERIMENTS:
+            open_chapter(page, address, name)
+            taken = [moved(page, name) for _ in range(moves)]
+            page.wait_for_function("() => !document.querySelector('.said.waiting')", timeout=120_000)
+            tasks = sorted(page.evaluate("() => window.longTasks.splice(0)"))
+            rows.append((f"{name}: a moved slider, ms (median)", f"{statistics.median(taken):.0f}", "300"))
+            rows.append(
+                (f"{name}: tasks beyond 50 ms, the longest", f"{len(tasks)}, {max(tasks, default=0):.0f} ms", "")
+            )
+        rows += remains(page, address, actions)
+        page.goto(f"{address}#network")
+        page.wait_for_function(f"({FIRST_FRAME})() >= 0", timeout=60_000)
+        page.close()
+        began = time.perf_counter()
+        while streams.training and time.perf_counter() - began < 60:
+            time.sleep(0.02)
+        rows.append(("a closed tab's training ends after, seconds", f"{time.perf_counter() - began:.2f}", "2"))
+        browser.close()
+    return rows
+
+
+def remains(page: Page, address: str, actions: int) -> list[tuple[str, str, str]]:
+    """Memory after so many moves, beside that after a tenth of them."""
+    open_chapter(page, address, "line")
+    session = page.context.new_cdp_session(page)
+
+    def held() -> tuple[float, float]:
+        session.send("HeapProfiler.collectGarbage")
+        gc.collect()
+        metrics: dict[str, Any] = {
+            each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]
+        }
+        return psutil.Process().memory_info().rss / 2**20, metrics["JSHeapUsedSize"] / 2**20
+
+    session.send("Performance.enable")
+    before = (0.0, 0.0)
+    for place in range(actions):
+        page.locator("#control-rate").press("ArrowRight" if place % 2 else "ArrowLeft")
+        page.wait_for_timeout(50)
+        if place == actions // 10:
+            before = held()
+    page.wait_for_function("() => !document.querySelector('.said.waiting')", timeout=60_000)
+    after = held()
+    return [
+        (f"server's memory after {actions} moves, MB", f"{before[0]:.0f} -> {after[0]:.0f}", "within 5 %"),
+        (f"page's memory after {actions} moves, MB", f"{before[1]:.1f} -> {after[1]:.1f}", "within 5 %"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--moves", type=int, default=20, help="of a slider in each chapter")
+    parser.add_argument("--actions", type=int, default=2_000)
+    asked = parser.parse_args()
+    print("| what | measured | asked |\n| --- | --- | --- |")
+    for row in measured(asked.moves, asked.actions):
+        print("| " + " | ".join(row) + " |")
+
+
+if __name__ == "__main__":
+    main()
