@@ -111,9 +111,13 @@ def test_what_was_not_sampled_is_not_known():
     assert "times as much" in part.sentence and "much as promised" in whole.sentence
 
 
-def test_rows_at_the_edge_judge_more_sternly_than_rows_by_chance():
-    by_chance, at_the_edge = (run("sampling", split=split)[2].figures["validation"] for split in ("shuffled", "edge"))
-    assert at_the_edge > by_chance
+def test_the_latest_rows_and_a_whole_group_judge_more_sternly_than_rows_by_chance():
+    said = {split: run("sampling", split=split) for split in ("shuffled", "time", "group")}
+    errors = {split: outcome.figures["validation"] for split, (_, _, outcome) in said.items()}
+    assert errors["time"] > errors["shuffled"] and errors["group"] > errors["shuffled"]
+    for split, (begin, _, _) in said.items():
+        judging = numpy.flatnonzero(begin["judges"])
+        assert len(judging) == 30 and (numpy.ptp(judging) == 29) == (split != "shuffled")
 
 
 def test_what_each_row_adds_is_the_loss_that_is_trained():
@@ -180,7 +184,7 @@ def test_the_best_network_is_that_of_the_curves():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "given"),
-    [*((name, {}) for name in EXPERIMENTS), ("optimizers", {"surface": "saddle"}), ("sampling", {"split": "edge"})],
+    [*((name, {}) for name in EXPERIMENTS), ("optimizers", {"surface": "saddle"}), ("sampling", {"split": "group"})],
 )
 def test_the_code_that_is_shown_runs(name, given, capsys):
     experiment = EXPERIMENTS[name]

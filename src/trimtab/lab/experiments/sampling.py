@@ -34,9 +34,10 @@ class Sampling:
         Slider("low", "Sampled from", -1.0, 0.8, -1.0, hint="The left end of the painted part."),
         Slider("high", "Sampled up to", -0.8, 1.0, 0.0, hint="The right end of it."),
         Menu(
-            "split", "Validation rows", (("shuffled", "By chance"), ("edge", "The part nearest the right end")),
+            "split", "Validation rows",
+            (("shuffled", "By chance"), ("time", "The latest, if x is time"), ("group", "A whole group of neighbours")),
             "shuffled",
-            "Rows by chance look like those that train; a block at the edge is as strange as what is to come.",
+            "Rows by chance look like those that train; the latest, or a whole group, are as strange as what is to come.",
         ),
     )  # fmt: skip
 
@@ -47,7 +48,8 @@ class Sampling:
         x = numpy.sort(rng.uniform(low, high, ROWS))
         y = wave(x) + NOISE * rng.normal(size=ROWS)
         count = round(JUDGED * ROWS)
-        chosen = rng.permutation(ROWS)[:count] if values["split"] == "shuffled" else numpy.arange(ROWS - count, ROWS)
+        first = self.first_judged(values["split"])
+        chosen = rng.permutation(ROWS)[:count] if first is None else numpy.arange(first, first + count)
         judges = numpy.isin(numpy.arange(ROWS), chosen)
         all_x = numpy.linspace(-1, 1, POPULATION)
         all_y = wave(all_x) + NOISE * rng.normal(size=POPULATION)
@@ -78,6 +80,12 @@ class Sampling:
             yield Outcome(self._sentence(errors), errors, live.named_weights(0))
 
     @staticmethod
+    def first_judged(split: str) -> int | None:
+        """The first of the rows in a row that judge, these being sorted by x; None where they are drawn by chance."""
+        count = round(JUDGED * ROWS)
+        return {"shuffled": None, "time": ROWS - count, "group": (ROWS - count) // 2}[split]
+
+    @staticmethod
     def _errors(misses: numpy.ndarray, inside: numpy.ndarray) -> dict[str, float]:
         """Medians over networks of their root mean squares over the population, and inside and outside of the part."""
         parts = {"everywhere": numpy.ones_like(inside), "inside": inside, "outside": ~inside}
@@ -104,8 +112,8 @@ class Sampling:
     def code(self, values: Values) -> str:
         low, high = sorted((values["low"], values["high"]))
         network = chain_code(1, 1, width=WIDTH, depth=DEPTH)
-        split = "rng.permutation" if values["split"] == "shuffled" else "-numpy.sort(-numpy.arange"
-        chosen = f"{split}({ROWS})" + ("" if values["split"] == "shuffled" else ")")
+        first = self.first_judged(values["split"])
+        chosen = f"rng.permutation({ROWS})" if first is None else f"numpy.roll(numpy.arange({ROWS}), -{first})"
         return f"""import numpy
 import torch
 import trimtab as tt

@@ -248,7 +248,7 @@ function optimizers(stage) {
     begun.names.forEach((name, row) => {
       plane.pen.fillStyle = colour("ink");
       plane.pen.textAlign = "right";
-      plane.pen.fillText(name.replace("SGD with ", ""), left - 6, plane.box.top + (row + 0.6) * high);
+      plane.pen.fillText(name.replace("SGD with ", "").replace("Nesterov momentum", "Nesterov"), left - 6, plane.box.top + (row + 0.6) * high);
       begun.rates.forEach((rate, column) => {
         const value = logs[row * columns + column];
         const [r, g, b] = value === null ? [120, 120, 120] : shade((value - low) / (most - low || 1));
