@@ -37,7 +37,7 @@ class Sampling:
             "split", "Validation rows",
             (("shuffled", "By chance"), ("time", "The latest, if x is time"), ("group", "A whole group of neighbours")),
             "shuffled",
-            "Rows by chance look like those that train; the latest, or a whole group, are as strange as what is to come.",
+            "Rows by chance look like those that train; the latest, or a whole group, are as strange as what comes.",
         ),
     )  # fmt: skip
 
