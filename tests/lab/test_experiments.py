@@ -143,10 +143,15 @@ def number_of(share):
 
 
 def test_the_edge_of_the_bowl_parts_what_settles_from_what_diverges():
-    edge = run("optimizers")[2].figures["edge"]
-    for rate, is_lost in ((0.9 * edge, False), (1.2 * edge, True)):
-        losses = run("optimizers", rate=rate, steps=120)[2].figures["losses"]
-        assert (losses["sgd"] == numpy.inf or losses["sgd"] > 1e3) == is_lost
+    experiment = EXPERIMENTS["optimizers"]
+    for factor, is_lost in ((0.9, False), (1.2, True)):
+        edge = experiment.edge(experiment.surface(read(experiment.controls, "{}"))[1])
+        values = read(experiment.controls, json.dumps({"rate": factor * edge, "steps": 120}))
+        paths = [
+            event["at"] for event in experiment.run(values, lambda: False) if isinstance(event, dict) and "at" in event
+        ]
+        last = paths[-1].get("0", [None])
+        assert (last[-1] is None or last[-1] > 1e3) == is_lost
 
 
 @pytest.mark.parametrize("surface", ["valley", "saddle"])
@@ -157,7 +162,7 @@ def test_a_surface_by_formula_is_walked_downhill(surface):
 
 
 def test_all_rates_of_all_optimizers_fill_the_map():
-    begin, frames, outcome = run("optimizers")
+    begin, frames, outcome = run("optimizers", steps=30)
     cells = [frame["map"] for frame in frames if "map" in frame][-1]
     assert len(cells) == len(begin["names"]) * len(begin["rates"])
     table = numpy.array([numpy.inf if cell is None else cell for cell in cells]).reshape(len(begin["names"]), -1)
@@ -186,7 +191,9 @@ def test_the_best_network_is_that_of_the_curves():
     ("name", "given"),
     [*((name, {}) for name in EXPERIMENTS), ("optimizers", {"surface": "saddle"}), ("sampling", {"split": "group"})],
 )
-def test_the_code_that_is_shown_runs(name, given, capsys):
+def test_the_code_that_is_shown_runs(name, given, capsys, monkeypatch):
+    for chapter in ("duration", "sampling", "losses", "network"):
+        monkeypatch.setattr(f"trimtab.lab.experiments.{chapter}.EPOCHS", 8)
     experiment = EXPERIMENTS[name]
     code = experiment.code(read(experiment.controls, json.dumps(given)))
     with torch.random.fork_rng():

@@ -37,7 +37,8 @@ def own():
 
 
 @pytest.fixture
-def stranger(own):
+def stranger(own, monkeypatch):
+    monkeypatch.setattr("trimtab.lab.app._warm_up", lambda: None)
     with TestClient(application(token=TOKEN, port=lambda: PORT, own=own), base_url=HERE) as client:
         yield client
 
@@ -284,8 +285,9 @@ def test_nothing_that_is_asked_breaks_it(client):
 # -- the real server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served():
+    """The lab in a process of its own, which the last test of it ends."""
     with subprocess.Popen(
         [sys.executable, "-m", "trimtab", "lab", "--no-browser"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
@@ -294,22 +296,6 @@ def served():
         assert address.startswith("http://127.0.0.1:") and "?token=" in address
         yield process, address
         process.kill()
-
-
-@pytest.mark.slow
-def test_it_ends_on_ctrl_c_with_all_that_trains(served):
-    process, address = served
-    base, _, token = address.partition("/?token=")
-    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-    assert opener.open(address).status == 200
-    stream = opener.open(f"{base}/experiments/duration/events")
-    assert stream.readline().startswith(b"data: ")
-    told = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0 and token
-    # Two seconds where it is alone; the machine may have more to do than this.
-    assert time.monotonic() - told < 8
-    assert "Traceback" not in process.stderr.read()
 
 
 @pytest.mark.slow
@@ -330,6 +316,22 @@ def test_two_hundred_pages_are_served_at_once(served):
     for thread in threads:
         thread.join()
     assert ends == ["end"] * 200
+
+
+@pytest.mark.slow
+def test_it_ends_on_ctrl_c_with_all_that_trains(served):
+    process, address = served
+    base, _, token = address.partition("/?token=")
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    assert opener.open(address).status == 200
+    stream = opener.open(f"{base}/experiments/duration/events")
+    assert stream.readline().startswith(b"data: ")
+    told = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0 and token
+    # Two seconds where it is alone; the machine may have more to do than this.
+    assert time.monotonic() - told < 8
+    assert "Traceback" not in process.stderr.read()
 
 
 def test_a_port_that_is_taken_is_said():
