@@ -1,24 +1,20 @@
 """The lab in a browser: every chapter opened and turned, at every width, light and dark, by pointer and by keyboard."""
 
 import re
-import shutil
 import threading
 
 import numpy
 import pytest
 import uvicorn
 
-sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+from in_browser import IS_THERE, launched, violations, watched
+from trimtab import data
+from trimtab.lab import server
+from trimtab.lab.app import application
+from trimtab.lab.experiments import EXPERIMENTS
+from trimtab.lab.own_data import OwnData
 
-from trimtab import data  # noqa: E402 - nothing is looked up where there is no browser
-from trimtab.lab import server  # noqa: E402
-from trimtab.lab.app import application  # noqa: E402
-from trimtab.lab.experiments import EXPERIMENTS  # noqa: E402
-from trimtab.lab.own_data import OwnData  # noqa: E402
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"), pytest.mark.slow]
+pytestmark = [IS_THERE, pytest.mark.slow]
 FEW_STEPS = {"line": "steps=20", "optimizers": "steps=30"}
 OVER = "() => !document.querySelector('.said.waiting')"
 
@@ -45,10 +41,8 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -57,10 +51,7 @@ def opened(browser, address):
     pages = []
 
     def open_page(chapter, **options):
-        page = browser.new_page(**({"viewport": {"width": 1280, "height": 900}} | options))
-        page.problems = []
-        page.on("console", lambda message: page.problems.append(message.text))
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page = watched(browser.new_page(**({"viewport": {"width": 1280, "height": 900}} | options)))
         page.goto(address)
         page.wait_for_selector("#chapters a")
         page.goto(address.partition("?")[0] + f"#{chapter}")
@@ -78,8 +69,7 @@ def ended(page):
 
 
 def is_clean(page):
-    found = axe.Axe().run(page).response["violations"]
-    assert [(each["id"], each["nodes"][0]["html"][:120]) for each in found] == []
+    assert violations(page) == []
     assert page.problems == []
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 

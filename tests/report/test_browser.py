@@ -1,28 +1,21 @@
 """The page in a browser: nothing on its console, nothing that axe-core finds, and what a pointer and a keyboard do."""
 
-import shutil
-
 import pytest
 
-sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+import trimtab as tt
+from in_browser import IS_THERE, launched, violations, watched
+from made_accounts import account
+from trimtab import data
+from trimtab.report.page.page import Answer, Page, Section
+from trimtab.report.worth_charts import choices_chart, path_chart, stopping_chart
 
-import trimtab as tt  # noqa: E402 - the page is made only where there is a browser to look at it
-from made_accounts import account  # noqa: E402
-from trimtab import data  # noqa: E402
-from trimtab.report.page.page import Answer, Page, Section  # noqa: E402
-from trimtab.report.worth_charts import choices_chart, path_chart, stopping_chart  # noqa: E402
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+pytestmark = IS_THERE
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +37,7 @@ def opened(browser, request):
     pages = []
 
     def open_page(path, **options):
-        page = browser.new_page(**({"viewport": {"width": 1000, "height": 900}} | options))
-        page.problems = []
-        page.on("console", lambda message: page.problems.append(message.text))
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page = watched(browser.new_page(**({"viewport": {"width": 1000, "height": 900}} | options)))
         page.goto(path.resolve().as_uri())
         pages.append(page)
         return page
@@ -62,8 +52,7 @@ def opened(browser, request):
 def test_nothing_is_found_and_nothing_sticks_out(opened, study, choices, scheme, width):
     for path in (study, choices)[: 2 if (width, scheme) in ((1280, "light"), (390, "dark")) else 1]:
         page = opened(path, color_scheme=scheme, viewport={"width": width, "height": 900})
-        found = axe.Axe().run(page).response["violations"]
-        assert [(each["id"], each["nodes"][0]["html"][:120]) for each in found] == []
+        assert violations(page) == []
         assert page.problems == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 

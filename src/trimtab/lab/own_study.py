@@ -28,6 +28,7 @@ from trimtab.studies.study import Study
 from trimtab.table.prepare import Prepared
 from trimtab.table.read import read_table
 from trimtab.tune import look, tune
+from trimtab.tuning.budget import parse_duration
 from trimtab.tuning.folder import StudyFolder, locked
 from trimtab.tuning.progress import Progress
 
@@ -48,12 +49,12 @@ class OwnStudy(Listener):
         self.target = ""
         self.stop, self.abort = threading.Event(), threading.Event()
         self._events: list[dict[str, Any]] = []
-        self._news = threading.Condition()
+        self._news, self._beginning = threading.Condition(), threading.Lock()
         self._thread: threading.Thread | None = None
         self._began = time.monotonic()
         if out is not None:
             asked = StudyFolder.open(out).read("study.json")["asked"]
-            self.target = str(asked.get("target") or "")
+            self.target = _named(asked.get("target"))
             self.path = Path(str(asked["data"])) if asked.get("data") else None
 
     # -- the table
@@ -101,20 +102,22 @@ class OwnStudy(Listener):
 
     def begin(self, *, target: str, budget: str, seconds_on_top: bool = False) -> None:
         """Search, in a thread of its own; with `seconds_on_top` go on with what is there."""
-        if self.state not in ("table", "ended"):
-            raise StudyError("A search is at work already: stop it, or wait for it.")
-        if seconds_on_top:
-            asked: dict[str, Any] = {"resume": self.out}
-        else:
-            look(self._table(), target=target)
-            self.target, asked = target, {"source": self._table(), "target": target}
-        self.stop, self.abort = threading.Event(), threading.Event()
-        self._began = time.monotonic()
-        self._thread = threading.Thread(
-            target=self._search, args=(asked | {"budget": budget},), name="trimtab-lab-search", daemon=True
-        )
-        self._tell({"kind": "searching", "target": self.target, "budget": budget})
-        self._thread.start()
+        with self._beginning:
+            if self.state not in ("table", "ended"):
+                raise StudyError("A search is at work already: stop it, or wait for it.")
+            parse_duration(budget)
+            if seconds_on_top:
+                asked: dict[str, Any] = {"resume": self.out}
+            else:
+                look(self._table(), target=target)
+                self.target, asked = target, {"source": self._table(), "target": target}
+            self.stop, self.abort = threading.Event(), threading.Event()
+            self._began, self._events = time.monotonic(), []
+            self._thread = threading.Thread(
+                target=self._search, args=(asked | {"budget": budget},), name="trimtab-lab-search", daemon=True
+            )
+            self._tell({"kind": "searching", "target": self.target, "budget": budget})
+            self._thread.start()
 
     def _search(self, asked: dict[str, Any]) -> None:
         be_a_thread_of_lanes()
@@ -258,6 +261,11 @@ class OwnStudy(Listener):
                 if file.is_file():
                     into.write(file, str(Path("model") / file.relative_to(study.out / "model")))
         return content.getvalue()
+
+
+def _named(target: Any) -> str:
+    """The column that is predicted, or several of them, in words."""
+    return ", ".join(map(str, target)) if isinstance(target, list | tuple) else str(target or "")
 
 
 def plain(document: Any) -> Any:
