@@ -51,18 +51,19 @@ def lab() -> Iterator[tuple[str, Streams]]:
             own.close()
 
 
-def moved(page: Page, name: str) -> float:
+def moved(page: Page, name: str, key: str) -> float:
     """Milliseconds from a move of a slider to the first new curve, what is waited for before it is sent included."""
     page.evaluate("() => { document.body.dataset.firstFrame = -1; }")
     control = next(each for each in EXPERIMENTS[name].controls if each.kind == "slider" and not each.instant)
     began = time.perf_counter()
-    page.locator(f"#control-{control.name}").press("PageDown")
+    page.locator(f"#control-{control.name}").press(key)
     page.wait_for_function("() => Number(document.body.dataset.firstFrame) >= 0", polling=5, timeout=60_000)
     return 1000 * (time.perf_counter() - began)
 
 
 def open_chapter(page: Page, address: str, name: str) -> None:
     page.goto(f"{address}#{name}")
+    page.wait_for_selector(f"#chapters a[href='#{name}'][aria-current]")
     page.wait_for_function("() => !document.querySelector('.said.waiting')", timeout=120_000)
 
 
@@ -79,7 +80,7 @@ def measured(moves: int, actions: int) -> list[tuple[str, str, str]]:
         rows.append(("first page, seconds", f"{time.perf_counter() - began:.2f}", "1"))
         for name in EXPERIMENTS:
             open_chapter(page, address, name)
-            taken = [moved(page, name) for _ in range(moves)]
+            taken = [moved(page, name, "PageDown" if place % 2 else "PageUp") for place in range(moves)]
             page.wait_for_function("() => !document.querySelector('.said.waiting')", timeout=120_000)
             tasks = sorted(page.evaluate("() => window.longTasks.splice(0)"))
             rows.append((f"{name}: a moved slider, ms (median)", f"{statistics.median(taken):.0f}", "300"))
