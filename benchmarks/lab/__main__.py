@@ -8,21 +8,15 @@ import argparse
 import gc
 import shutil
 import statistics
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psutil
-import uvicorn
 from playwright.sync_api import Page, sync_playwright
 
-from trimtab.lab.app import application
 from trimtab.lab.experiments import EXPERIMENTS
 from trimtab.lab.own_data import OwnData
-from trimtab.lab.server import listening
-from trimtab.lab.streams import Streams
+from trimtab.lab.server import serving
 from trimtab.machine import lanes_in_threads
 
 FIRST_FRAME = "() => Number(document.body.dataset.firstFrame ?? -1)"
@@ -32,23 +26,6 @@ window.longTasks = [];
 new PerformanceObserver(list => { for (const each of list.getEntries()) window.longTasks.push(each.duration); })
   .observe({ type: "longtask", buffered: true });
 """
-
-
-@contextmanager
-def lab() -> Iterator[tuple[str, Streams]]:
-    """The lab in this process: its address, and what trains in it."""
-    with listening(0) as listener, lanes_in_threads():
-        own, port = OwnData(), listener.getsockname()[1]
-        app = application(token="token", port=lambda: port, own=own)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{port}/", app.state.streams
-        finally:
-            server.should_exit = True
-            thread.join()
-            own.close()
 
 
 def moved(page: Page, name: str, key: str) -> float:
@@ -70,12 +47,13 @@ def open_chapter(page: Page, address: str, name: str) -> None:
 def measured(moves: int, actions: int) -> list[tuple[str, str, str]]:
     """What was measured, how it came out, and what is asked."""
     rows: list[tuple[str, str, str]] = []
-    with lab() as (address, streams), sync_playwright() as playwright:
+    with lanes_in_threads(), serving(OwnData(), token="token") as (opened, app), sync_playwright() as playwright:
+        address, streams = opened.partition("?")[0], app.state.streams
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page()
         page.add_init_script(NOTE_TASKS)
         began = time.perf_counter()
-        page.goto(f"{address}?token=token")
+        page.goto(opened)
         page.wait_for_selector("#chapters a")
         rows.append(("first page, seconds", f"{time.perf_counter() - began:.2f}", "1"))
         for name in EXPERIMENTS:

@@ -1,18 +1,15 @@
 """The lab in a browser: every chapter opened and turned, at every width, light and dark, by pointer and by keyboard."""
 
 import re
-import threading
 
 import numpy
 import pytest
-import uvicorn
 
 from in_browser import IS_THERE, launched, violations, watched
 from trimtab import data
-from trimtab.lab import server
-from trimtab.lab.app import application
 from trimtab.lab.experiments import EXPERIMENTS
 from trimtab.lab.own_data import OwnData
+from trimtab.lab.server import serving
 
 pytestmark = [IS_THERE, pytest.mark.slow]
 FEW_STEPS = {"line": "steps=20", "optimizers": "steps=30"}
@@ -22,21 +19,14 @@ OVER = "() => !document.querySelector('.said.waiting')"
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """The lab in this process, on fewer epochs and networks."""
-    with pytest.MonkeyPatch.context() as patch, server.listening(0) as listener:
+    with pytest.MonkeyPatch.context() as patch:
         for name, epochs in (("duration", 60), ("sampling", 30), ("losses", 64), ("network", 10)):
             patch.setattr(f"trimtab.lab.experiments.{name}.EPOCHS", epochs)
         patch.setattr("trimtab.lab.experiments.network.CONFIGS", 16)
         patch.setattr("trimtab.lab.experiments.optimizers.RATES", numpy.geomspace(1e-3, 1.0, 4))
         patch.chdir(tmp_path_factory.mktemp("lab"))
-        own, port = OwnData(), listener.getsockname()[1]
-        app = application(token="a-token", port=lambda: port, own=own)
-        lab = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=lab.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{port}/?token=a-token"
-        lab.should_exit = True
-        thread.join()
-        own.close()
+        with serving(OwnData(), token="a-token") as (address, _):
+            yield address
 
 
 @pytest.fixture(scope="module")

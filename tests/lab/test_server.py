@@ -11,9 +11,9 @@ import time
 import urllib.request
 import zipfile
 from io import BytesIO
+from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 from safetensors.torch import load as load_weights
 from starlette.testclient import TestClient
 
@@ -24,7 +24,7 @@ from trimtab.lab.app import application
 from trimtab.lab.experiments import EXPERIMENTS
 from trimtab.lab.own_data import OwnData
 from trimtab.lab.own_study import OwnStudy
-from trimtab.lab.server import listening, serve
+from trimtab.lab.server import serve, serving
 
 TOKEN, PORT = "a-token-of-our-own", 8123
 HERE = f"http://127.0.0.1:{PORT}"
@@ -309,18 +309,12 @@ def test_two_hundred_pages_are_served_at_once(own, monkeypatch):
     monkeypatch.setattr(
         EXPERIMENTS["line"], "run", lambda values, stop: ({"kind": n} for n in range(20)), raising=False
     )
-    with listening(0) as listener:
-        port = listener.getsockname()[1]
-        app = application(token=TOKEN, port=lambda: port, own=own)
-        lab = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        serving = threading.Thread(target=lab.run, kwargs={"sockets": [listener]})
-        serving.start()
+    with serving(own, token=TOKEN) as (address, app):
+        base, cookie = address.partition("/?")[0], f"trimtab_lab_{urlsplit(address).port}={TOKEN}"
         heard = []
 
         def watch():
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{port}/experiments/line/events", headers={"cookie": f"trimtab_lab_{port}={TOKEN}"}
-            )
+            request = urllib.request.Request(f"{base}/experiments/line/events", headers={"cookie": cookie})
             with urllib.request.urlopen(request, timeout=60) as stream:
                 heard.append(len(events_of(stream.read().decode())))
 
@@ -329,8 +323,6 @@ def test_two_hundred_pages_are_served_at_once(own, monkeypatch):
             thread.start()
         for thread in threads:
             thread.join()
-        lab.should_exit = True
-        serving.join()
     assert heard == [20] * 200
     assert app.state.streams.training == 0
 

@@ -25,6 +25,7 @@ from trimtab.lab.experiment import Experiment
 from trimtab.lab.experiments import EXPERIMENTS
 from trimtab.lab.gate import Gate
 from trimtab.lab.own_data import OwnData, own_routes
+from trimtab.lab.refused import RefusedError
 from trimtab.lab.streams import Streams
 from trimtab.machine import be_a_thread_of_lanes
 
@@ -43,7 +44,6 @@ def application(*, token: str, port: Callable[[], int], own: OwnData) -> Starlet
         try:
             yield
         finally:
-            own.close()
             streams.close()
 
     app = Starlette(
@@ -113,19 +113,11 @@ async def _weights(streams: Streams, request: Request) -> Response:
 def _asked(request: Request) -> tuple[Experiment, dict[str, Any]]:
     name, text = request.path_params["name"], request.query_params.get("values", "")
     if name not in EXPERIMENTS:
-        raise LabError(f'There is no experiment "{name[:40]}".', status=404)
+        raise RefusedError(f'There is no experiment "{name[:40]}".', status=404)
     if len(text) > MOST_CHARACTERS:
-        raise LabError("The values are too long: place fewer points.")
+        raise RefusedError("The values are too long: place fewer points.")
     experiment = EXPERIMENTS[name]
     return experiment, read(experiment.controls, text)
-
-
-class LabError(TrimtabError):
-    """Something a page asked for that cannot be, with the status that says so."""
-
-    def __init__(self, sentence: str, *, status: int = 400) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 async def _sentence(request: Request, error: Exception) -> Response:

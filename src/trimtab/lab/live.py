@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trimtab.nets.mlp import ACTIVATIONS
-from trimtab.training.config import Config
+from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
@@ -57,12 +57,24 @@ def _data(
     )
 
 
+def plain(
+    optimizer: str, rate: float, epochs: int, *, loss: Loss | str = "mse", schedule: str = "constant", batch: int = 0,
+    decay: float = 0.0, dropout: float = 0.0,
+) -> Config:  # fmt: skip
+    """A config as an experiment has it: all epochs, without stopping; `batch` 0 is all rows."""
+    return Config(
+        loss=loss if isinstance(loss, Loss) else Loss(loss),
+        optimizer=Optimizer(optimizer, learning_rate=rate, weight_decay=decay),
+        schedule=Schedule(schedule), stopping=Stopping("none"), batch_size=batch, epochs=epochs, dropout=dropout,
+    )  # fmt: skip
+
+
 @dataclass
 class Live:
     """The networks of `factory`, one for each of `configs`, trained on `data` until `stop` says so.
 
-    They begin with weights that follow from their places and `seed` (all with those of `start`, where that is given),
-    and are looked at every `every` epochs. All configs share one structure.
+    They begin with weights that follow from their places (with `one_start` all with the same, where `start` is given
+    with those of its module), and are looked at every `every` epochs. All configs share one structure.
     """
 
     data: TrainingData
@@ -70,7 +82,6 @@ class Live:
     configs: Sequence[Config]
     every: int = 1
     metric: str | None = "rmse"
-    seed: int = 0
     one_start: bool = False
     start: Callable[[Request], nn.Module] | None = None
     stop: Callable[[], bool] = lambda: False
@@ -86,7 +97,7 @@ class Live:
     def rounds(self) -> Iterator[dict[int, Lane]]:
         """The networks that still train by their places among the configs, after each round."""
         population = self.population
-        seeds = [self.seed + (0 if self.one_start else place) for place in range(len(self.configs))]
+        seeds = [0 if self.one_start else place for place in range(len(self.configs))]
         self.engine.admit(
             population,
             [Request(n, each, 0, seed) for n, (each, seed) in enumerate(zip(self.configs, seeds, strict=True))],

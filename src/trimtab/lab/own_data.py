@@ -17,8 +17,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from trimtab.errors import DataError, OptionError, TrimtabError
+from trimtab.errors import DataError, OptionError
 from trimtab.lab.own_study import OwnStudy
+from trimtab.lab.refused import RefusedError
 from trimtab.tuning.folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class OwnData:
 
     def study(self, token: str) -> OwnStudy:
         if token not in self._known:
-            raise UnknownError("This table or study is no longer here: drop it again.")
+            raise RefusedError("This table or study is no longer here: drop it again.", status=404)
         return self._known[token]
 
     def described(self) -> list[dict[str, str]]:
@@ -79,14 +80,6 @@ class OwnData:
         for each in self._known.values():
             each.close()
         self._place.cleanup()
-
-
-class UnknownError(TrimtabError):
-    status = 404
-
-
-class TooLargeError(TrimtabError):
-    status = 413
 
 
 def own_routes(own: OwnData, streams: "Streams") -> list[Route]:
@@ -110,9 +103,8 @@ def own_routes(own: OwnData, streams: "Streams") -> list[Route]:
                 if size > MOST_BYTES:
                     file.close()
                     path.unlink()
-                    raise TooLargeError(
-                        f"The table is larger than {MOST_BYTES // 1_000_000} MB: use `trimtab fit` on it."
-                    )
+                    most = MOST_BYTES // 1_000_000
+                    raise RefusedError(f"The table is larger than {most} MB: use `trimtab fit` on it.", status=413)
                 file.write(piece)
         study = OwnStudy(path.stem, path=path)
         columns = await to_thread.run_sync(study.columns)
@@ -145,7 +137,7 @@ async def _asked(request: Request) -> dict[str, Any]:
         async for piece in request.stream():
             body += piece
             if len(body) > MOST_BYTES_ASKED:
-                raise TooLargeError("That is more than can be asked at once.")
+                raise RefusedError("That is more than can be asked at once.", status=413)
     except ClientDisconnect:
         raise OptionError("The page has gone.") from None
     try:

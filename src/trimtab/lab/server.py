@@ -2,12 +2,15 @@
 
 import secrets
 import socket
+import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from starlette.applications import Starlette
 
 from trimtab.errors import OptionError
 from trimtab.lab.app import application
@@ -45,6 +48,23 @@ def serve(run: str | None, *, port: int, opens_browser: bool, told: Callable[[st
         except KeyboardInterrupt:
             pass  # uvicorn raises the signal again when it has ended
         finally:
+            own.close()
+
+
+@contextmanager
+def serving(own: OwnData, *, token: str) -> Iterator[tuple[str, Starlette]]:
+    """The lab served by a thread of this process, on any port: its address, with the token, and the application."""
+    with listening(0) as listener:
+        port = listener.getsockname()[1]
+        app = application(token=token, port=lambda: port, own=own)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SECONDS_TO_LEAVE))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://{HOST}:{port}/?token={token}", app
+        finally:
+            server.should_exit = True
+            thread.join()
             own.close()
 
 

@@ -6,9 +6,8 @@ import numpy
 
 from trimtab.lab.controls import Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
-from trimtab.lab.live import Live, chain, chain_code, finite, regression
+from trimtab.lab.live import Live, chain, chain_code, finite, plain, regression
 from trimtab.text.layout import number
-from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 
 SEEDS, EPOCHS, EVERY = 32, 600, 6
 WIDTH, DEPTH, RATE = 48, 2, 0.01
@@ -56,10 +55,7 @@ class Duration:
             "kind": "begin", "x": finite(x), "y": finite(y), "grid": finite(GRID), "truth": finite(wave(GRID)),
             "seeds": SEEDS, "epochs": EPOCHS, "floor": values["noise"],
         }  # fmt: skip
-        config = Config(
-            loss=Loss("mse"), optimizer=Optimizer("adam", learning_rate=RATE), schedule=Schedule("constant"),
-            stopping=Stopping("none"), batch_size=0, epochs=EPOCHS,
-        )  # fmt: skip
+        config = plain("adam", RATE, EPOCHS)
         factory = chain(1, 1, width=WIDTH, depth=DEPTH)
         live = Live(regression(all_x[:, None], all_y, judges), factory, [config] * SEEDS, every=EVERY, stop=stop)
         epochs: list[int] = []

@@ -7,9 +7,8 @@ from torch import nn
 
 from trimtab.lab.controls import Menu, Points, Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
-from trimtab.lab.live import Live, finite, regression
+from trimtab.lab.live import Live, finite, plain, regression
 from trimtab.text.layout import number
-from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.randomness import initialised
 from trimtab.training.run import NOT_FINITE, Request
 
@@ -50,10 +49,7 @@ class Line:
             "surface": {"x": SLOPES, "y": SHIFTS, "cells": CELLS, "values": finite(self._surface(x, y).ravel())},
             "first": [FIRST_SLOPE, FIRST_SHIFT, *finite([self.loss(x, y, FIRST_SLOPE, FIRST_SHIFT)])],
         }  # fmt: skip
-        config = Config(
-            loss=Loss("mse"), optimizer=Optimizer(values["optimizer"], learning_rate=values["rate"]),
-            schedule=Schedule("constant"), stopping=Stopping("none"), batch_size=0, epochs=values["steps"],
-        )  # fmt: skip
+        config = plain(values["optimizer"], values["rate"], values["steps"])
         live = Live(regression(x[:, None], y), lambda: nn.Linear(1, 1), [config], start=self._start, stop=stop)
         at = (FIRST_SLOPE, FIRST_SHIFT)
         for lanes in live.rounds():

@@ -8,9 +8,9 @@ from trimtab.knobs.table import losses_for
 from trimtab.lab.controls import Menu, Points, Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
 from trimtab.lab.experiments.duration import GRID
-from trimtab.lab.live import Live, chain, chain_code, finite, regression
+from trimtab.lab.live import Live, chain, chain_code, finite, plain, regression
 from trimtab.text.layout import number
-from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
+from trimtab.training.config import Loss
 
 # A loss that is nearly Huber's would hide behind its curve.
 NAMES = tuple(name for name in losses_for("regression") if name != "log_cosh")
@@ -61,10 +61,7 @@ class Losses:
         x, y = points[:, 0], points[:, 1]
         yield {"kind": "begin", "names": [self.called(name) for name in NAMES], "grid": finite(GRID), "epochs": EPOCHS}
         configs = [
-            Config(
-                loss=Loss(name, self.parameter(name, values)), optimizer=Optimizer("adam", learning_rate=RATE),
-                schedule=Schedule("cosine"), stopping=Stopping("none"), batch_size=0, epochs=EPOCHS,
-            )
+            plain("adam", RATE, EPOCHS, loss=Loss(name, self.parameter(name, values)), schedule="cosine")
             for name in NAMES
         ]  # fmt: skip
         factory = chain(1, 1, width=WIDTH, depth=DEPTHS[values["model"]])

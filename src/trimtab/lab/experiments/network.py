@@ -7,11 +7,11 @@ import numpy
 
 from trimtab.lab.controls import Menu, Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
-from trimtab.lab.live import Live, chain, chain_code, classes, finite
+from trimtab.lab.live import Live, chain, chain_code, classes, finite, plain
 from trimtab.nets.mlp import ACTIVATIONS
 from trimtab.text.layout import number
 from trimtab.text.wording import counted
-from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
+from trimtab.training.config import Config
 
 CONFIGS, EPOCHS, EVERY, BATCH = 64, 120, 2, 32
 CELLS = 36
@@ -123,13 +123,10 @@ class Network:
         made = []
         for _ in range(CONFIGS):
             rate, decay = (float(numpy.exp(rng.uniform(*numpy.log(ends)))) for ends in (RATES, DECAYS))
+            rate, decay = (float(f"{each:.3g}") for each in (rate, decay))
             made.append(
-                Config(
-                    loss=Loss("cross_entropy"),
-                    optimizer=Optimizer(
-                        "adamw", learning_rate=float(f"{rate:.3g}"), weight_decay=float(f"{decay:.3g}")
-                    ),
-                    schedule=Schedule("cosine"), stopping=Stopping("none"), batch_size=BATCH, epochs=EPOCHS,
+                plain(
+                    "adamw", rate, EPOCHS, loss="cross_entropy", schedule="cosine", batch=BATCH, decay=decay,
                     dropout=values["dropout"],
                 )
             )  # fmt: skip

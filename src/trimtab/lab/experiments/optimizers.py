@@ -12,9 +12,8 @@ from torch import nn
 from trimtab.knobs.table import KNOBS, OPTIMIZERS
 from trimtab.lab.controls import Menu, Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
-from trimtab.lab.live import Live, finite, regression
+from trimtab.lab.live import Live, finite, plain, regression
 from trimtab.text.layout import number
-from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.randomness import initialised
 from trimtab.training.run import Request
 
@@ -22,8 +21,6 @@ from trimtab.training.run import Request
 NAMES = tuple(name for name in OPTIMIZERS if name not in ("gd", "lion") and name != "adamw")
 RATES = numpy.geomspace(1e-3, 1.0, 12)
 ROWS, CELLS = 64, 45
-# What lies below this share of the first loss has arrived.
-ARRIVED = 0.01
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ class Optimizers:
         live = self._live(values, [(name, values["rate"]) for name in NAMES], surface, x, y, stop)
         losses: dict[str, float] = {}
         for lanes in live.rounds():
-            at = {place: self._at(values, live, place) for place in lanes}
+            at = {place: self._at(live, place) for place in lanes}
             losses |= {NAMES[place]: float(surface.value(*weights)) for place, weights in at.items()}
             yield {
                 "kind": "frame", "step": max(lane.step for lane in lanes.values()),
@@ -114,7 +111,7 @@ class Optimizers:
         for count, lanes in enumerate(others.rounds()):
             for place in range(len(several)):
                 cells[place] = (
-                    float(surface.value(*self._at(values, others, place))) if place in lanes or place in others.records
+                    float(surface.value(*self._at(others, place))) if place in lanes or place in others.records
                     else cells[place]
                 )  # fmt: skip
             if count % 5 == 0:
@@ -182,10 +179,7 @@ class Optimizers:
         batch = int(values["batch"]) if is_bowl else 0
         epochs = self.epochs(values)
         configs = [
-            Config(
-                loss=Loss("mse" if is_bowl else "mae"), optimizer=Optimizer(name, learning_rate=rate),
-                schedule=Schedule("constant"), stopping=Stopping("none"), batch_size=batch, epochs=epochs,
-            )
+            plain(name, rate, epochs, loss="mse" if is_bowl else "mae", batch=batch)
             for name, rate in several
         ]  # fmt: skip
 
@@ -207,7 +201,7 @@ class Optimizers:
         return -(-values["steps"] // (1 if batch == 0 else ROWS // batch))
 
     @staticmethod
-    def _at(values: Values, live: Live, place: int) -> tuple[float, float]:
+    def _at(live: Live, place: int) -> tuple[float, float]:
         weights = live.weights(place).tolist()
         return weights[0], weights[1]
 

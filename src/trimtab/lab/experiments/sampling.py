@@ -7,9 +7,8 @@ import numpy
 from trimtab.lab.controls import Menu, Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
 from trimtab.lab.experiments.duration import GRID, wave
-from trimtab.lab.live import Live, chain, chain_code, finite, regression
+from trimtab.lab.live import Live, chain, chain_code, finite, plain, regression
 from trimtab.text.layout import number
-from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 
 SEEDS, EPOCHS, EVERY = 8, 300, 6
 WIDTH, DEPTH, RATE = 32, 2, 0.01
@@ -57,10 +56,7 @@ class Sampling:
             "kind": "begin", "x": finite(x), "y": finite(y), "judges": judges.tolist(), "grid": finite(GRID),
             "truth": finite(wave(GRID)), "part": [low, high], "seeds": SEEDS, "epochs": EPOCHS,
         }  # fmt: skip
-        config = Config(
-            loss=Loss("mse"), optimizer=Optimizer("adam", learning_rate=RATE), schedule=Schedule("cosine"),
-            stopping=Stopping("none"), batch_size=0, epochs=EPOCHS,
-        )  # fmt: skip
+        config = plain("adam", RATE, EPOCHS, schedule="cosine")
         factory = chain(1, 1, width=WIDTH, depth=DEPTH)
         live = Live(regression(x[:, None], y, judges), factory, [config] * SEEDS, every=EVERY, stop=stop)
         inside = (all_x >= low) & (all_x <= high)

@@ -27,6 +27,7 @@ export class Curves {
     new ResizeObserver(() => this.sized()).observe(this.box);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.plot.redraw());
     this.height = height;
+    this.isLog = log;
     this.wanted = false;
   }
 
@@ -37,7 +38,7 @@ export class Curves {
 
   add(x, ys) {
     this.data[0].push(x);
-    ys.forEach((y, place) => this.data[place + 1].push(y !== null && y > 0 ? y : null));
+    ys.forEach((y, place) => this.data[place + 1].push(y !== null && (y > 0 || !this.isLog) ? y : null));
     this.redraw();
   }
 

@@ -149,7 +149,6 @@ export function ownData(place, studies, query) {
       const before = curve?.data;
       const dashed = baselines.map(each => [each.name, () => colour("soft"), 1.2, [6, 5]]);
       curve = new Curves({ series: [["best so far", () => hue(0), 2.4], ...dashed], xName: parts.isTrials ? "trial" : "seconds", yName: metric || "score", height: 250, log: false, label: "The score of the best network so far" });
-      curve.add = (at, ys) => { curve.data[0].push(at); ys.forEach((y, i) => curve.data[i + 1].push(y)); curve.redraw(); };
       parts.key.replaceChildren(key([["best so far", hue(0)], ...baselines.map(each => [`${each.name.replaceAll("_", " ")}: ${short(each.score)}`, colour("soft")])]));
       parts.curve.replaceChildren(curve.box);
       parts.shown = baselines.length;

@@ -237,36 +237,35 @@ function optimizers(stage) {
       if (last && last[0] !== null) plane.dot(last[0], last[1], hue(i), 5);
     });
   };
-  map.axes = () => {};
+  const LEFT = 148;
+  map.axes = () => {
+    if (!begun) return;
+    const { pen, box } = map, wide = (box.right - LEFT) / begun.rates.length, high = (box.bottom - box.top) / begun.names.length;
+    pen.font = "12px system-ui, sans-serif";
+    pen.fillStyle = colour("ink");
+    pen.textAlign = "right";
+    begun.names.forEach((name, row) => pen.fillText(name.replace("SGD with ", "").replace("Nesterov momentum", "Nesterov"), LEFT - 6, box.top + (row + 0.6) * high));
+    pen.font = "11.5px system-ui, sans-serif";
+    pen.fillStyle = colour("soft");
+    pen.textAlign = "center";
+    begun.rates.forEach((rate, column) => { if (column % 3 === 0 || column === begun.rates.length - 1) pen.fillText(short(Number(rate.toPrecision(1))), LEFT + (column + 0.5) * wide, box.bottom + 14); });
+    pen.fillText("learning rate (grey: diverged)", (LEFT + box.right) / 2, box.bottom + 29);
+  };
   map.draw = plane => {
     if (!begun || !cells) return;
-    const rows = begun.names.length, columns = begun.rates.length, left = 148, bottom = plane.box.bottom;
-    const wide = (plane.box.right - left) / columns, high = (bottom - plane.box.top) / rows;
+    const rows = begun.names.length, columns = begun.rates.length;
+    const wide = (plane.box.right - LEFT) / columns, high = (plane.box.bottom - plane.box.top) / rows;
     const logs = cells.map(value => value === null || value > 1e6 ? null : Math.log10(Math.max(value, 1e-6)));
     const known = logs.filter(value => value !== null), low = Math.min(...known), most = Math.min(Math.max(...known), Math.log10(begun.first[2]) + 0.5);
-    plane.pen.font = "12px system-ui, sans-serif";
-    begun.names.forEach((name, row) => {
-      plane.pen.fillStyle = colour("ink");
-      plane.pen.textAlign = "right";
-      plane.pen.fillText(name.replace("SGD with ", "").replace("Nesterov momentum", "Nesterov"), left - 6, plane.box.top + (row + 0.6) * high);
+    begun.names.forEach((_, row) => {
       begun.rates.forEach((rate, column) => {
         const value = logs[row * columns + column];
         const [r, g, b] = value === null ? [120, 120, 120] : shade((value - low) / (most - low || 1));
         plane.pen.fillStyle = `rgb(${r} ${g} ${b})`;
-        plane.pen.fillRect(left + column * wide + 1, plane.box.top + row * high + 1, wide - 2, high - 2);
+        plane.pen.fillRect(LEFT + column * wide + 1, plane.box.top + row * high + 1, wide - 2, high - 2);
       });
     });
   };
-  map.paint = (original => function () {
-    original.call(this);
-    if (!begun || !this.pen || !this.box) return;
-    this.pen.font = "11.5px system-ui, sans-serif";
-    this.pen.fillStyle = colour("soft");
-    const left = 148, wide = (this.box.right - left) / begun.rates.length;
-    this.pen.textAlign = "center";
-    begun.rates.forEach((rate, column) => { if (column % 3 === 0 || column === begun.rates.length - 1) this.pen.fillText(short(Number(rate.toPrecision(1))), left + (column + 0.5) * wide, this.box.bottom + 14); });
-    this.pen.fillText("learning rate (grey: diverged)", (left + this.box.right) / 2, this.box.bottom + 29);
-  })(map.paint);
   stage.append(
     figure("Which way do they go?", [legend, surface.canvas], "Blue is low; + is the lowest place."),
     figure("Which rate suits whom?", map.canvas, "Every cell is a training of its own, all at once."),

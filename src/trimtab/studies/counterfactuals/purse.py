@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.ground import fewest_repetitions
 from trimtab.training.config import Config
+from trimtab.tuning.budget import Budget
 from trimtab.tuning.trial import TrialRecord
 
 # Of what is left, the share that is begun at once: what is longer than expected is then still finished (a guess).
@@ -119,6 +120,12 @@ def time_to_explain(
 def _share(call: Call, spent: float) -> float:
     """Seconds of a budget that are for what choices were worth, less what went into it already."""
     return max(0.0, call.explaining * call.budget.seconds - spent) if call.budget.is_limited else 0.0
+
+
+def purse_within(clock: Budget, config: Config, rows: int, each: float) -> Purse:
+    """All that is left of a clock, for trainings by `config` on `rows` that take `each` seconds."""
+    seconds = max(0.0, clock.left - SECONDS_TO_SAVE)
+    return Purse(seconds, None, each, pass_cost(config, rows, each), clock.is_told_to_end)
 
 
 def purse_of(call: Call, *, each: float, beside: float, trials: int, spent: float = 0.0) -> Purse:
