@@ -181,6 +181,9 @@ def test_closing_ends_what_compiles_and_the_thread_that_waits_for_it(tmp_path, m
 def test_what_was_compiled_once_is_found_by_the_next_process(steps_on_disk, monkeypatch):
     data, requests = regression_data(), requests_of([config(epochs=2, dropout=0.3)] * 3)
     train(engine_for(data, compiling="wait", always=Features(dropout=True)), requests, lanes=3)
+    libraries_there = list((steps_on_disk / "steps").glob("*.so"))
+    # What the long way of lowering would have put into each.
+    assert libraries_there and not any(b"unmatched dtype" in path.read_bytes() for path in libraries_there)
     monkeypatch.setattr(compiler.subprocess, "Popen", lambda *a, **k: pytest.fail("compiled again"))
     for compiling in ("found", "wait"):
         engine = engine_for(data, compiling=compiling, always=Features(dropout=True))

@@ -36,8 +36,6 @@ KEPT_LIBRARIES = 512
 SECONDS_OF_AN_ATTEMPT = 3600
 # How long the last steps took to compile here, and how many of them: a machine changes (a guess).
 _SECONDS, KEPT_SECONDS = "seconds.json", 8
-# The wrapper around the kernels is long and runs once a step: compiling it without optimisation costs nothing there.
-_OPTIONS = {"aot_inductor.compile_wrapper_opt_level": "O0", "max_autotune": False}
 
 
 @dataclass(frozen=True)
@@ -95,14 +93,13 @@ def load(path: Path, signature: Signature, *, threads: int) -> Compiled | None:
 
 def compile_into(out: Path, step: TracedStep) -> None:
     """Compile into `out`, which appears when it is whole, the names of its inputs before it."""
-    import torch._inductor
+    from trimtab.training.compiling.lowering import lower
 
     out.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         part = Path(folder) / "step.so"
-        options = {**_OPTIONS, "aot_inductor.output_path": str(part)}
         with as_before_compiling():
-            torch._inductor.aot_compile(step.module, step.fakes, options=options)
+            lower(step, part)
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         document = {"names": step.names, "strides": step.strides, "sha256": digest}
         (Path(folder) / "step.json").write_text(json.dumps(document))

@@ -5,10 +5,12 @@ Imports torch's compiler, which takes a second: import it where it is needed. Kn
 
 from torch import SymInt, Tensor, fx
 from torch._dynamo.source import ConstantSource
+from torch._inductor.decomposition import select_decomp_table
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
+from trimtab.training.compiling.functional import Functional, NotFunctionalError
 from trimtab.training.compiling.traced import TracedStep
 from trimtab.training.programs.operands import Signature, example
 from trimtab.training.programs.program import Program
@@ -34,6 +36,13 @@ def traced(program: Program, signature: Signature) -> TracedStep:
 
     Raises RuntimeError where the module takes other sizes only than those of `signature`.
     """
+    try:
+        return _traced(program, signature, is_functional=True)
+    except NotFunctionalError:
+        return _traced(program, signature, is_functional=False)
+
+
+def _traced(program: Program, signature: Signature, *, is_functional: bool) -> TracedStep:
     program = program.for_another_thread()
     if isinstance(program, VmapProgram):
         program.falls_back = False
@@ -50,12 +59,23 @@ def traced(program: Program, signature: Signature) -> TracedStep:
         now.place.add_(1)
         return ()
 
-    module = make_fx(run, tracing_mode="symbolic")(*fakes.values())
+    def run_functional(*tensors: Tensor) -> tuple:
+        with Functional() as changes:
+            run(*tensors)
+        changes.write_back(tensors)
+        return ()
+
+    if is_functional:
+        table = select_decomp_table()
+        module = make_fx(run_functional, tracing_mode="symbolic", decomposition_table=table)(*fakes.values())
+        module.graph.eliminate_dead_code()
+    else:
+        module = make_fx(run, tracing_mode="symbolic")(*fakes.values())
     _check_any_size(fakes, dynamic)
     used = _without_unused_inputs(module)
     kept = {name: fake for (name, fake), is_used in zip(fakes.items(), used, strict=True) if is_used}
     strides = tuple(tuple(_known(stride) for stride in fake.stride()) for fake in kept.values())
-    return TracedStep(module, tuple(kept.values()), tuple(kept), strides)
+    return TracedStep(module, tuple(kept.values()), tuple(kept), strides, is_functional)
 
 
 def _known(stride: int | SymInt) -> int | None:

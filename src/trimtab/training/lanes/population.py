@@ -190,7 +190,7 @@ class Population:
         def own(tensor: Tensor) -> tuple[Tensor, ...]:
             # `.data` has a version counter of its own: autograd would take another thread's step for a change of ours.
             rows = tensor.data[first:last]
-            return (rows,) if is_flat else layout.pieces(rows)
+            return (rows,) if is_flat else layout.in_blocks(rows)
 
         return State(
             own(self.parameters),

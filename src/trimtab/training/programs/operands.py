@@ -132,7 +132,7 @@ def example(program: Program, signature: Signature) -> Operands:
     sizes = sizes_for_any(signature)
     lanes, rows, steps = sizes.lanes, sizes.rows, sizes.steps
     flat = torch.zeros(lanes, layout.size, dtype=torch.float32)
-    state = [tuple(apart(piece) for piece in layout.pieces(flat)) for _ in range(4)]
+    state = [tuple(apart(piece) for piece in layout.in_blocks(flat)) for _ in range(4)]
     config = Config(optimizer=Optimizer("adam"))
     numbers, labels = (rows, signature.outputs), (rows,)
     targets = torch.zeros(numbers if is_regression else labels, dtype=torch.float32 if is_regression else torch.int64)

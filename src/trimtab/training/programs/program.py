@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
+from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy
@@ -16,6 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trimtab.training.randomness import mask_keys, threshold_of
+
+# The update of each parameter takes its share of compiling, however small it is; joining the gradients of small ones
+# costs a copy of them at each step, which is not seen below this many numbers (RESULTS.md, "What compiling takes").
+SMALL_NUMBERS = 256
 
 Buffers = dict[str, Tensor]
 
@@ -106,9 +111,21 @@ class Layout:
     def sizes(self) -> tuple[int, ...]:
         return tuple(math.prod(shape) for shape in self.shapes)
 
+    @cached_property
+    def blocks(self) -> tuple[slice, ...]:
+        """Neighbours that a compiled step updates as one: a run of small parameters, or one that is not small."""
+        if not self.sizes:
+            return ()
+        ends = [i for i, (a, b) in enumerate(pairwise(self.sizes), 1) if max(a, b) > SMALL_NUMBERS]
+        return tuple(slice(first, last) for first, last in pairwise([0, *ends, len(self.sizes)]))
+
     def pieces(self, flat: Float[Tensor, "*lanes size"]) -> tuple[Tensor, ...]:
         """Each parameter as a view `[lanes, numbers]` into `flat`."""
         return torch.split(flat, list(self.sizes), dim=-1)
+
+    def in_blocks(self, flat: Float[Tensor, "*lanes size"]) -> tuple[Tensor, ...]:
+        """Each of the `blocks` as a view `[lanes, numbers]` into `flat`."""
+        return torch.split(flat, [sum(self.sizes[block]) for block in self.blocks], dim=-1)
 
     def views(self, flat: Float[Tensor, "*lanes size"]) -> dict[str, Tensor]:
         """The parameters as views into `flat`, a leading lane dimension in front; copies where the module has them in
@@ -120,8 +137,13 @@ class Layout:
         lanes = tuple(flat.shape[:-1])
         return {n: p.view((*lanes, *s)) for n, p, s in zip(self.names, self.pieces(flat), self.shapes, strict=True)}
 
-    def shaped(self, pieces: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """`pieces` `[lanes, numbers]` in the shapes of their parameters."""
+    def shaped(self, blocks: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """The parameters as views into their `blocks` `[lanes, numbers]`."""
+        pieces = [
+            piece
+            for block, tensor in zip(self.blocks, blocks, strict=True)
+            for piece in torch.split(tensor, list(self.sizes[block]), dim=-1)
+        ]
         return {n: p.view((p.shape[0], *s)) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
 
     def flatten(self, parameters: dict[str, Tensor]) -> Float[Tensor, " size"]:

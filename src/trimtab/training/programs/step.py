@@ -46,7 +46,7 @@ class Features:
 
 @dataclass(frozen=True)
 class State:
-    """What a step changes: parameters, moments and average as one flat tensor each, or as one piece per parameter.
+    """What a step changes: parameters, moments and average as one flat tensor each, or in the blocks of their `layout`.
 
     `totals` `[lanes, 2 + tensors]` grow by each step's weighted loss, its weight, and, where it is noted, the squared
     gradient norm of each parameter tensor.
@@ -182,7 +182,8 @@ class Step:
         """Advance every lane by the batch at `place` of its plan, in place."""
         rates = _at(plan.rates, place)
         totals, pieces = self.gradients(state, c, data, plan, place)
-        state.totals[:, : totals.shape[1]].add_(totals)
+        is_whole = totals.shape[1] == state.totals.shape[1]  # a compiler reads no change through a view
+        (state.totals if is_whole else state.totals[:, : totals.shape[1]]).add_(totals)
         self._update(state, pieces, c, rates)
 
     def gradients(
@@ -229,7 +230,9 @@ class Step:
             pieces = [torch.cat(pieces, dim=1, out=state.room)]
             groups = [c.groups.over_flat(sizes) if c.groups.any_groups else None]
         else:
-            groups = [c.groups.of_tensor(i) if c.groups.any_groups else None for i in range(len(pieces))]
+            sizes, blocks = state.layout.sizes, state.layout.blocks
+            pieces = [_joined(pieces[block]) for block in blocks]
+            groups = [c.groups.over_block(block, sizes) if c.groups.any_groups else None for block in blocks]
         moved = zip(state.parameters, pieces, state.first, state.second, groups, strict=True)
         for parameters, gradient, first, second, group in moved:
             self.rule.update(parameters, gradient, first, second, c.optimizers, step_rates, group)
@@ -270,6 +273,10 @@ def _without_padding(rows: Int[Tensor, "lanes batch"], data: Batches) -> Int[Ten
     """A short batch at its own length: its padding, which stands at the end, is cut off."""
     is_real = rows != data.targets.shape[0]
     return rows[:, : int(is_real.sum(1).max())]
+
+
+def _joined(pieces: Sequence[Tensor]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces), dim=1)
 
 
 def _at(planned: Tensor, place: int | Tensor) -> Tensor:

@@ -39,9 +39,15 @@ class GroupCoefficients(Coefficients):
             any_groups=any(config.groups for config in configs),
         )
 
-    def of_tensor(self, place: int) -> "GroupCoefficients":
-        """The column of the parameter tensor number `place`, [lanes, 1]."""
-        return self.mapped(lambda value: value[:, place : place + 1])
+    def over_block(self, block: slice, sizes: Sequence[int]) -> "GroupCoefficients":
+        """For neighbouring tensors of these `sizes` as one: a column for each number, [lanes, 1] for one tensor."""
+        if block.stop - block.start == 1:
+            return self.mapped(lambda value: value[:, block])
+        return self.mapped(
+            lambda value: torch.cat(
+                [value[:, i : i + 1].expand(-1, sizes[i]) for i in range(block.start, block.stop)], 1
+            )
+        )
 
     def over_flat(self, sizes: Sequence[int]) -> "GroupCoefficients":
         """For flat rows of parameters: one column per parameter; laid out once, for it takes longer than a step."""
