@@ -1,5 +1,6 @@
 import math
 import re
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -125,3 +126,14 @@ def test_nothing_is_called_healthy_of_what_is_too_short_to_be_judged(length):
 def test_what_is_lost_at_once_is_found_in_any_length():
     findings = check(made([1.0, math.inf], [1.0, math.inf], ended="not finite"))
     assert "diverged" in {finding.id for finding in findings} and not findings.healthy
+
+
+def test_a_log_that_counts_steps_is_told_in_steps():
+    falling = 10.0 ** numpy.linspace(1, 0, 30)
+    by_epochs, by_steps = (
+        check(replace(made(falling, falling, counts=counts), epochs=100.0 * numpy.arange(1, 31))).found
+        for counts in ("epoch", "step")
+    )
+    assert [each.id for each in by_epochs] == [each.id for each in by_steps] and by_steps
+    assert "3,000 epochs" in by_epochs[0].statement
+    assert "3,000 steps" in by_steps[0].statement and "epoch" not in by_steps[0].statement + by_steps[0].effect.text

@@ -90,6 +90,12 @@ def test_stopped_too_early_where_validation_still_falls():
     assert found(duration.stopped_too_early, record([1, 0.8, 0.64, 0.5, 0.4], [1.1, 0.9, 0.7, 0.6, 0.5]))
 
 
+def test_a_fall_is_told_beside_where_it_began_so_that_it_is_never_of_more_than_all_there_is():
+    steep = 10.0 ** numpy.linspace(3, 0, 30)
+    finding = found(duration.stopped_too_early, record(noisy(steep, 1e-3), noisy(steep, 1e-3, seed=1)))
+    assert 0.5 < finding.effect.share < 1 and finding.evidence["fall"] == finding.effect.share
+
+
 def test_validation_rows_that_hardly_show_it_are_believed_where_training_rows_surely_learn():
     valid = numpy.array([0.53, 0.535, 0.52, 0.49, 0.47])
     falls, stands = record([1.0, 0.8, 0.64, 0.5, 0.4], valid), record([1.0, 0.8, 0.84, 0.81, 0.82], valid)

@@ -55,6 +55,8 @@ def test_a_search_without_gain_over_the_default_is_told():
     alike, worse = (gain_within_noise(record(**GOOD | {"default_mlp": by})) for by in (0.02, -0.2))
     assert isinstance(alike, Finding) and "1.0 % [-0.5 %, 2.5 %] on 200 rows" in alike.statement
     assert isinstance(worse, Finding) and worse.severity == "medium"
+    assert worse.effect.text.startswith("The default network would have been the better choice")
+    assert alike.effect.text.startswith("The default network does as well")
     itself = gain_within_noise(record(is_itself="linear", mean=0.9, linear=0.0))
     assert isinstance(itself, Finding) and "a linear model" in itself.statement
     nothing = Compared(Gain(None, None, UNKNOWN), 2.0, 200)

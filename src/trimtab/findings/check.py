@@ -10,6 +10,7 @@ from trimtab.findings.finding import IDS, Finding, Findings, NotChecked, Outcome
 from trimtab.findings.judged import course_of, errors_of, pair_of
 from trimtab.findings.shapes import FEWEST
 from trimtab.findings.training_record import TrainingRecord
+from trimtab.findings.words import in_steps
 
 Rule = Callable[[TrainingRecord], Outcome]
 
@@ -118,7 +119,15 @@ def check(record: TrainingRecord, more: Iterable[Outcome] = ()) -> Findings:
 def _of_rule(name: str, record: TrainingRecord) -> Outcome:
     """What a rule comes to. To have found nothing in fewer evaluations than tell a trend says nothing."""
     outcome = RULES[name](record)
+    if isinstance(outcome, Finding) and record.counts == "step":
+        outcome = _told_in_steps(outcome)
     return NotChecked(name, TOO_SHORT) if outcome is None and len(record.epochs) < FEWEST else outcome
+
+
+def _told_in_steps(finding: Finding) -> Finding:
+    """The same of a log that counts steps: what the rules call epochs are those; flags keep their names."""
+    told = replace(finding.effect, text=in_steps(finding.effect.text))
+    return replace(finding, statement=in_steps(finding.statement), effect=told)
 
 
 def one_of_each_fact(findings: Iterable[Finding]) -> list[Finding]:

@@ -186,14 +186,16 @@ def stopped_too_early(record: TrainingRecord) -> Outcome:
     if fall is None or -fall.change < _STILL or rate_is_spent(record) or _holds_back(record):
         return None
     last = float(course.epochs[-1])
+    # Of what it was when that third began: a fall beside the level it ends at may be of more than all there is.
+    fallen = -fall.change / (1 - fall.change)
     return Finding(
         "stopped_too_early",
         "high" if fall.change < -0.2 else "medium",
         f"Training ended after {epochs_of(last)} although the {error_of(record)} on validation rows was still "
-        f"falling, by {percent(-fall.change)} over the last third of them.",
-        {"last_epoch": last, "fall": -fall.change, "p": fall.p},
-        Effect(f"As much training again lowers the error by some {percent(-fall.change)} (estimated from the slope).",
-               -fall.change),
+        f"falling, by {percent(fallen)} over the last third of them.",
+        {"last_epoch": last, "fall": fallen, "p": fall.p},
+        Effect(f"Half as much training again lowers the error by some {percent(fallen)} (estimated from the slope).",
+               fallen),
         by_knobs("Train longer.", epochs=max(round(last) * 4, 20)),
     )  # fmt: skip
 

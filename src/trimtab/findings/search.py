@@ -168,7 +168,12 @@ def _nothing_gained(record: SearchRecord, statement: str, beside: Compared | Non
         "medium" if is_worse else "low",
         statement,
         _evidence(record, {} if beside is None else {DEFAULT_MLP: beside}) | {"trials": record.trials},
-        Effect("The default network does as well: the time of the search is lost, nothing else.", None, True),
+        Effect(
+            "The default network would have been the better choice."
+            if is_worse
+            else "The default network does as well: the time of the search is lost, nothing else.",
+            None, True,
+        ),
         Remedy(
             "Give the search a longer budget, or judge by more rows, if a gain this small matters.",
             flag="--budget 30m", code='budget="30m"',

@@ -1,6 +1,7 @@
 """How findings put numbers: every one with its unit, none that is no number. Knows no rule."""
 
 import math
+import re
 
 
 def percent(share: float) -> str:
@@ -14,6 +15,11 @@ def percent(share: float) -> str:
 def epochs_of(number: float) -> str:
     """ "1 epoch", "40 epochs"."""
     return f"{number:,.0f} epoch" if round(number) == 1 else f"{number:,.0f} epochs"
+
+
+def in_steps(text: str) -> str:
+    """A sentence about epochs as one about steps."""
+    return re.sub(r"(?<![-\w])epoch", "step", text)
 
 
 def times(factor: float) -> str:

@@ -69,6 +69,9 @@ def test_a_rule_that_saves_next_to_nothing_is_not_praised():
     late, early = (Stop("patience 10", spent, 30.0, 5.0) for spent in (39.0, 20.0))
     assert "next to nothing" in words.stopping_in_words(account(stopping=(whole, late)))
     assert "patience 10 would have spent 20" in words.stopping_in_words(account(stopping=(whole, early)))
+    assert words.stopping_in_words(account(stopping=(whole, early), stopping_folds=5)).startswith("How long: of 40")
+    few = words.stopping_in_words(account(stopping=(whole, early), stopping_folds=2))
+    assert few.startswith("How long (by 2 folds): of 40")
 
 
 def test_what_was_not_reached_is_said():

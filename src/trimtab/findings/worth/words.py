@@ -27,6 +27,8 @@ from trimtab.tuning.words import figure
 HINDSIGHT = "best of hindsight"
 # A rule that spends more than this share of all epochs saves nothing worth a word (a guess).
 LITTLE_SAVED = 0.9
+# Stopping rules that were read off fewer folds than this say so.
+FEWEST_FOLDS = 5
 
 
 # Another optimizer at a rate that is not its own says how far rates lie apart, and little of the choice; nobody chooses
@@ -130,18 +132,24 @@ def stopping_in_words(account: Account) -> str:
     enough = next((stop for stop in _patient(account.stopping) if _is_as_good(account, stop, whole)), None)
     if enough is None or enough.epochs >= whole.epochs:
         return sentence(
-            f"How long: of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}; stopping earlier would have "
+            f"{_how_long(account)} of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}; stopping earlier would have "
             "cost something"
         )
     if enough.epochs > LITTLE_SAVED * whole.epochs:
         return (
-            f"How long: of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}; stopping earlier would have "
+            f"{_how_long(account)} of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}; stopping earlier would have "
             "saved next to nothing."
         )
     return sentence(
-        f"How long: of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}, and {enough.rule} would have "
+        f"{_how_long(account)} of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}, and {enough.rule} would have "
         f"spent {enough.epochs:.0f} for a score as good"
     )
+
+
+def _how_long(account: Account) -> str:
+    """The words before the answer; with the number of folds where they are fewer than a comparison takes."""
+    few = 1 < account.stopping_folds < FEWEST_FOLDS
+    return f"How long (by {counted(account.stopping_folds, 'fold')}):" if few else "How long:"
 
 
 def _patient(stops: Sequence[Stop]) -> list[Stop]:
