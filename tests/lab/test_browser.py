@@ -8,11 +8,14 @@ import pytest
 from in_browser import IS_THERE, launched, violations, watched
 from trimtab import data
 from trimtab.lab.experiments import EXPERIMENTS
+from trimtab.lab.experiments.network import OWN
 from trimtab.lab.own_data import OwnData
 from trimtab.lab.server import serving
 
 pytestmark = [IS_THERE, pytest.mark.slow]
 FEW_STEPS = {"line": "steps=20", "optimizers": "steps=30"}
+# A move is in the address after so many milliseconds, and has been asked for.
+UNTIL_TOLD = 250
 OVER = "() => !document.querySelector('.said.waiting')"
 
 
@@ -78,15 +81,17 @@ def test_a_chapter_is_clean_and_what_was_moved_in_it_is_found_again_by_its_addre
             page.keyboard.press("Home")
             page.keyboard.press("ArrowRight")
         elif control.kind == "menu":
-            place.select_option(control.options[-1][0])
-            assert control.options[-1][0] == control.usual or f"{control.name}=" in page.url
-    page.wait_for_timeout(100)
+            last = [name for name, _ in control.options if name != OWN][-1]
+            place.select_option(last)
+            page.wait_for_timeout(UNTIL_TOLD)
+            assert last == control.usual or f"{control.name}=" in page.url
+    page.wait_for_timeout(UNTIL_TOLD)
     ended(page)
     again = opened(page.url.partition("#")[2], color_scheme="dark", viewport={"width": 390, "height": 844})
     ended(again)
     is_clean(again)
     for control in EXPERIMENTS[chapter].controls:
-        if control.kind != "points":
+        if control.kind in ("slider", "menu"):
             place = f"label[for=control-{control.name}] output, select#control-{control.name}"
             shown = [each.locator(place).last.evaluate("each => each.value") for each in (page, again)]
             assert shown[0] == shown[1], control.name
@@ -99,13 +104,48 @@ def test_a_point_is_moved_added_and_taken_away_by_the_keyboard(opened):
     page.keyboard.press("n")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("a")
-    page.wait_for_timeout(100)
+    page.wait_for_timeout(UNTIL_TOLD)
     moved = page.url
     assert moved.count("%3B") == 16, "seventeen points"
     ended(page)
     page.keyboard.press("Delete")
+    page.wait_for_timeout(UNTIL_TOLD)
     assert page.url.count("%3B") == 15
     assert page.problems == []
+
+
+def test_a_part_is_painted_with_the_pointer_and_its_sliders_follow(opened):
+    page = opened("sampling")
+    ended(page)
+    box = page.locator("canvas.paint").bounding_box()
+    # From the left edge of the axis on, x = -1.1, to the right one, 1.1.
+    left, wide = box["x"] + 44, box["width"] - 52
+    page.mouse.move(left + wide * (0.5 + 1.1) / 2.2, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(left + wide * (-0.5 + 1.1) / 2.2, box["y"] + 120, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(UNTIL_TOLD)
+    shown = [float(page.locator(f"label[for=control-{name}] output").inner_text()) for name in ("low", "high")]
+    assert shown == pytest.approx([-0.5, 0.5], abs=0.02)
+    assert "outside" in ended(page) and f"low={shown[0]:g}" in page.url
+    assert page.problems == []
+
+
+def test_a_network_learns_points_of_a_table_of_my_own(opened, tmp_path):
+    path = tmp_path / "mine.csv"
+    rows = [f"{100 + i % 7},{i % 5},x,{'yes' if i % 7 > 3 else 'no'}" for i in range(70)]
+    path.write_text("\n".join(["weight,size,kind,answer", *rows]))
+    page = opened("network?data=own")
+    assert "no table yet" in ended(page)
+    page.locator("#control-own").set_input_files(path)
+    page.wait_for_function('() => document.body.innerText.includes(\'70 rows: across "weight", up "size"\')')
+    page.wait_for_timeout(UNTIL_TOLD)
+    assert "of 16" in ended(page)
+    is_clean(page)
+    again = opened(page.url.partition("#")[2])
+    assert "of 16" in ended(again) and "70 rows" in again.locator(".controls").inner_text()
+    page.locator("#control-own").set_input_files({"name": "a.exe", "mimeType": "", "buffer": b"MZ"})
+    page.wait_for_function("() => document.body.innerText.includes('is no table')")
 
 
 def test_a_rate_beyond_the_edge_is_said_to_diverge(opened):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from trimtab.errors import OptionError
 from trimtab.lab.controls import Menu, Slider, read
 from trimtab.lab.experiment import Outcome
 from trimtab.lab.experiments import EXPERIMENTS
@@ -70,6 +71,19 @@ def test_no_name_of_a_control_is_explained_nowhere():
         assert len(set(names)) == len(names)
         for control in experiment.controls:
             assert isinstance(control, Slider | Menu) or control.hint
+
+
+def test_a_network_of_my_own_points_is_the_one_that_its_code_trains():
+    experiment, rows = EXPERIMENTS["network"], [(round(0.01 * i, 2), -0.5 if i % 2 else 0.5, i % 2) for i in range(60)]
+    begin, _, outcome = run("network", data="own", own=rows, depth=1, width=4)
+    assert begin["x"] == [[a, b] for a, b, _ in rows] and begin["y"] == [label for *_, label in rows]
+    assert "validation log loss" in outcome.sentence
+    code = experiment.code(read(experiment.controls, json.dumps({"data": "own", "own": rows})))
+    scope: dict = {}
+    exec(code.partition("study =")[0], scope)  # noqa: S102 - our own
+    assert scope["x"].shape == (60, 2) and scope["y"].tolist() == begin["y"]
+    with pytest.raises(OptionError, match="no table yet"):
+        run("network", data="own")
 
 
 def test_the_line_is_trained_as_a_plain_loop_trains_it():
@@ -183,7 +197,9 @@ def test_the_best_network_is_that_of_the_curves():
     assert outcome.figures["best"] == int(numpy.argmin(errors))
     told = numpy.array([frame["valid"] for frame in frames if "valid" in frame], dtype=float)
     assert numpy.nanmin(told, axis=0) == pytest.approx(errors, rel=1e-3)
-    assert len([frame for frame in frames if "surfaces" in frame][-1]["surfaces"]) == 8
+    last = frames[-1]
+    assert len(last["surfaces"]) == 8 and last["best"] == outcome.figures["best"]
+    assert last["valid"][last["best"]] == pytest.approx(min(outcome.figures["errors"]), rel=1e-4)
 
 
 @pytest.mark.slow

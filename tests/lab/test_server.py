@@ -11,6 +11,7 @@ import time
 import urllib.request
 import zipfile
 from io import BytesIO
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -191,9 +192,20 @@ def test_what_is_no_table_is_refused_in_a_sentence(client, name, content, said):
     assert answer.status_code == 400 and said in answer.json()["sentence"] and "Traceback" not in answer.text
 
 
-def test_a_table_that_is_too_large_is_refused(client, monkeypatch):
+def test_a_table_becomes_points_and_is_not_kept(client, own):
+    rows = "\n".join(f"{i},{i * i},{'ab'[i % 2]}" for i in range(20))
+    answer = client.post("/points?name=a.csv", content=f"u,v,class\n{rows}").json()
+    assert len(answer["points"]) == 20 and [-1.0, -1.0, 0] in answer["points"] and [1.0, 1.0, 1] in answer["points"]
+    assert answer["said"].startswith('20 rows: across "u", up "v"')
+    assert not list(Path(own._place.name).rglob("*.csv"))
+    answer = client.post("/points?name=a.csv", content=b"u,v\n1,2\n3,4\n5,6")
+    assert answer.status_code == 400 and "two values" in answer.json()["sentence"]
+
+
+@pytest.mark.parametrize("address", ["/own", "/points"])
+def test_a_table_that_is_too_large_is_refused(client, monkeypatch, address):
     monkeypatch.setattr("trimtab.lab.own_data.MOST_BYTES", 1_000)
-    answer = client.post("/own?name=a.csv", content=b"x\n" * 2_000)
+    answer = client.post(f"{address}?name=a.csv", content=b"x\n" * 2_000)
     assert answer.status_code == 413 and "larger" in answer.json()["sentence"]
 
 

@@ -76,15 +76,39 @@ class Points:
 
     def _point(self, each: Any) -> tuple[float, float]:
         is_pair = isinstance(each, list | tuple) and len(each) == 2
-        if not is_pair or not all(
-            isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= FARTHEST
-            for number in each
-        ):
+        if not is_pair or not all(_is_near(number) for number in each):
             raise OptionError(f"{self.label} has {each!r}: a point is two numbers of up to {FARTHEST:g} either way.")
         return float(each[0]), float(each[1])
 
 
-Control = Slider | Menu | Points
+@dataclass(frozen=True)
+class Cloud:
+    """Points of two classes out of a table of one's own, each an x, a y and 0 or 1; none until one is read."""
+
+    name: str
+    label: str
+    usual: Sequence[tuple[float, float, int]] = ()
+    hint: str = ""
+    instant: bool = False
+    kind: str = "cloud"
+
+    def read(self, given: Any) -> list[tuple[float, float, int]]:
+        if not isinstance(given, list | tuple) or len(given) > MOST_POINTS:
+            raise OptionError(f"{self.label} must be a list of at most {MOST_POINTS} points.")
+        return [self._point(each) for each in given]
+
+    def _point(self, each: Any) -> tuple[float, float, int]:
+        is_triple = isinstance(each, list | tuple) and len(each) == 3
+        if not is_triple or not all(_is_near(number) for number in each[:2]) or each[2] not in (0, 1):
+            raise OptionError(f"{self.label} has {each!r}: a point is two numbers of up to {FARTHEST:g}, and 0 or 1.")
+        return float(each[0]), float(each[1]), int(each[2])
+
+
+def _is_near(number: Any) -> bool:
+    return isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= FARTHEST
+
+
+Control = Slider | Menu | Points | Cloud
 
 
 def read(controls: Sequence[Control], text: str) -> dict[str, Any]:
@@ -107,7 +131,7 @@ def read(controls: Sequence[Control], text: str) -> dict[str, Any]:
 
 def usual(control: Control) -> Any:
     """The value that a control begins with, as JSON has it."""
-    return [list(point) for point in control.usual] if isinstance(control, Points) else control.usual
+    return [list(point) for point in control.usual] if isinstance(control, Points | Cloud) else control.usual
 
 
 def described(control: Control) -> dict[str, Any]:

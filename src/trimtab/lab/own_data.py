@@ -18,8 +18,10 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from trimtab.errors import DataError, OptionError
+from trimtab.lab.own_points import points_of
 from trimtab.lab.own_study import OwnStudy
 from trimtab.lab.refused import RefusedError
+from trimtab.table.read import read_table
 from trimtab.tuning.folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -93,9 +95,9 @@ def own_routes(own: OwnData, streams: "Streams") -> list[Route]:
 
         return answered
 
-    async def dropped(request: Request) -> Response:
-        name = request.query_params.get("name", "")
-        path = own.new_file(name)
+    async def received(request: Request) -> Path:
+        """The table that was sent, under a name of our own."""
+        path = own.new_file(request.query_params.get("name", ""))
         with path.open("wb") as file:
             size = 0
             async for piece in request.stream():
@@ -106,6 +108,18 @@ def own_routes(own: OwnData, streams: "Streams") -> list[Route]:
                     most = MOST_BYTES // 1_000_000
                     raise RefusedError(f"The table is larger than {most} MB: use `trimtab fit` on it.", status=413)
                 file.write(piece)
+        return path
+
+    async def points(request: Request) -> Response:
+        path = await received(request)
+        try:
+            found = await to_thread.run_sync(lambda: points_of(read_table(path).frame))
+        finally:
+            path.unlink()
+        return JSONResponse({"points": found.points, "said": found.said})
+
+    async def dropped(request: Request) -> Response:
+        path = await received(request)
         study = OwnStudy(path.stem, path=path)
         columns = await to_thread.run_sync(study.columns)
         return JSONResponse({"token": own.add(study), "name": study.name, **columns})
@@ -116,6 +130,7 @@ def own_routes(own: OwnData, streams: "Streams") -> list[Route]:
 
     return [
         Route("/own", dropped, methods=["POST"]),
+        Route("/points", points, methods=["POST"]),
         Route("/own/{token}/columns", of_study(lambda study, _: JSONResponse(study.columns()))),
         Route("/own/{token}/look", of_study(_looked)),
         Route("/own/{token}/tune", of_study(_tuned, asks=True), methods=["POST"]),

@@ -125,23 +125,22 @@ def stopping_in_words(account: Account) -> str:
     whole = rules.get("no stopping")
     if whole is None or whole.epochs <= 0:
         return ""
+    begin = _how_long(account)
     if whole.kept >= 0.97 * whole.epochs:
-        return (
-            f"How long: the best of {whole.epochs:.0f} epochs is one of the last, so that more of them may do better."
-        )
+        return f"{begin} the best of {whole.epochs:.0f} epochs is one of the last, so that more of them may do better."
     enough = next((stop for stop in _patient(account.stopping) if _is_as_good(account, stop, whole)), None)
     if enough is None or enough.epochs >= whole.epochs:
         return sentence(
-            f"{_how_long(account)} of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}; stopping earlier would have "
+            f"{begin} of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}; stopping earlier would have "
             "cost something"
         )
     if enough.epochs > LITTLE_SAVED * whole.epochs:
         return (
-            f"{_how_long(account)} of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}; stopping earlier would have "
+            f"{begin} of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}; stopping earlier would have "
             "saved next to nothing."
         )
     return sentence(
-        f"{_how_long(account)} of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}, and {enough.rule} would have "
+        f"{begin} of {whole.epochs:.0f} epochs the best is number {whole.kept:.0f}, and {enough.rule} would have "
         f"spent {enough.epochs:.0f} for a score as good"
     )
 

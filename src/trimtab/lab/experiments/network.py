@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import numpy
 
-from trimtab.lab.controls import Menu, Slider, Values
+from trimtab.errors import OptionError
+from trimtab.lab.controls import Cloud, Menu, Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
 from trimtab.lab.live import Live, chain, chain_code, classes, finite, plain
 from trimtab.nets.mlp import ACTIVATIONS
@@ -13,8 +14,9 @@ from trimtab.text.layout import number
 from trimtab.text.wording import counted
 from trimtab.training.config import Config
 
-CONFIGS, EPOCHS, EVERY, BATCH = 64, 120, 2, 32
+CONFIGS, EPOCHS, EVERY, BATCH, ROWS = 64, 120, 2, 32, 300
 CELLS = 36
+OWN = "own"
 SIDE = 1.3
 # Drawn from these, evenly in their logarithms.
 RATES, DECAYS = (3e-4, 0.3), (1e-5, 0.1)
@@ -40,6 +42,16 @@ def points(kind: str, rows: int, noise: float, seed: int = 0) -> tuple[numpy.nda
     return x + 0.25 * noise * rng.normal(size=(rows, 2)), y
 
 
+def points_for(values: Values) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """The points that are asked for; OptionError where they are of a table that nobody has given."""
+    if values["data"] != OWN:
+        return points(values["data"], ROWS, values["noise"])
+    if not values[OWN]:
+        raise OptionError('There is no table yet: choose a file under "A table of my own".')
+    rows = numpy.array(values[OWN], dtype=float)
+    return rows[:, :2], rows[:, 2].astype(int)
+
+
 class Network:
     name = "network"
     title = "A network of my own"
@@ -56,10 +68,17 @@ class Network:
     controls = (
         Menu(
             "data", "Points",
-            (("circle", "A circle"), ("corners", "Four corners"), ("spiral", "Two spirals"), ("blobs", "Two heaps")),
+            (
+                ("circle", "A circle"), ("corners", "Four corners"), ("spiral", "Two spirals"), ("blobs", "Two heaps"),
+                (OWN, "My own"),
+            ),
             "spiral",
         ),
-        Slider("noise", "Noise", 0.0, 1.0, 0.2),
+        Cloud(
+            "own", "A table of my own",
+            hint="CSV, Parquet or Excel: its first two columns of numbers, and its last one with two values.",
+        ),
+        Slider("noise", "Noise", 0.0, 1.0, 0.2, hint="Not for a table of my own."),
         Slider("width", "Units of a layer", 1, 64, 24, scale="log", whole=True),
         Slider("depth", "Hidden layers", 0, 4, 2, whole=True),
         Menu("activation", "Activation", tuple((name, name) for name in ACTIVATIONS), "tanh"),
@@ -67,7 +86,7 @@ class Network:
     )  # fmt: skip
 
     def run(self, values: Values, stop: Stop) -> Iterator[Event | Outcome]:
-        x, y = points(values["data"], 300, values["noise"])
+        x, y = points_for(values)
         judges = numpy.arange(len(x)) % 3 == 0
         configs = self.configs(values)
         yield {
@@ -94,8 +113,15 @@ class Network:
                 frame["surface"] = self._surfaces(live, [best])[0]
             yield frame
         if live.records and not stop():
-            yield {"kind": "frame", "surfaces": self._surfaces(live, list(range(CONFIGS))), "dead": finite(dead)}
-            yield self._outcome(values, live, configs, dead)
+            # From here on each network is what it was at its best epoch.
+            errors = numpy.array([live.records[place].error for place in range(CONFIGS)])
+            surfaces = self._surfaces(live, list(range(CONFIGS)))
+            outcome = self._outcome(values, live, configs, dead)
+            yield {
+                "kind": "frame", "surfaces": surfaces, "dead": finite(dead), "valid": finite(errors),
+                "best": outcome.figures["best"],
+            }  # fmt: skip
+            yield outcome
 
     def _outcome(self, values: Values, live: Live, configs: list[Config], dead: numpy.ndarray) -> Outcome:
         errors = numpy.array([live.records[place].error for place in range(CONFIGS)])
@@ -150,14 +176,20 @@ class Network:
             activation=values["activation"],
             dropout=values["dropout"],
         )
+        if values["data"] == OWN:
+            rows = ", ".join(f"({a:g}, {b:g}, {label})" for a, b, label in values[OWN])
+            begin = f"""rows = torch.tensor([{rows}])
+x, y = rows[:, :2], rows[:, 2].long()"""
+        else:
+            begin = f"""from trimtab.lab.experiments.network import points
+
+x, y = points("{values["data"]}", {ROWS}, {values["noise"]:g})
+x, y = torch.tensor(x).float(), torch.tensor(y)"""
         return f"""import torch
 import trimtab as tt
 from torch import nn
-from trimtab.lab.experiments.network import points
-
-x, y = points("{values["data"]}", 300, {values["noise"]:g})
-x, y = torch.tensor(x).float(), torch.tensor(y)
-judges = torch.arange(300) % 3 == 0
+{begin}
+judges = torch.arange(len(x)) % 3 == 0
 
 study = tt.tune(
     lambda: {network},

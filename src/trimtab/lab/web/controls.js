@@ -15,28 +15,34 @@ const toPlace = (control, value) => Math.round(PARTS * (control.scale === "log"
   ? Math.log(value / control.low) / Math.log(control.high / control.low)
   : (value - control.low) / (control.high - control.low)));
 
-// Controls of a chapter; `changed(name)` is told of every move.
+// Controls of a chapter; `changed(name)` is told of every move. `show(name)` has one show a value that something else
+// has set.
 export function drawn(chapter, values, changed) {
-  const made = element("div", { class: "controls", role: "group", "aria-label": "Controls" });
+  const box = element("div", { class: "controls", role: "group", "aria-label": "Controls" }), shows = {};
+  const show = name => shows[name]?.();
   for (const control of chapter.controls) {
     if (control.kind === "points") continue;
+    if (control.kind === "cloud") {
+      box.append(table(control, values, name => { show("data"); changed(name); }));
+      continue;
+    }
     const id = `control-${control.name}`;
     const output = element("output", { for: id });
     const hint = element("p", { class: "hint", id: `${id}-hint` }, control.hint);
     let input;
     if (control.kind === "slider") {
       input = element("input", { type: "range", id, min: 0, max: PARTS, step: 1, "aria-describedby": `${id}-hint` });
-      const show = () => {
+      const told = () => {
         output.textContent = short(values[control.name]);
         input.setAttribute("aria-valuetext", short(values[control.name]));
       };
-      input.value = toPlace(control, values[control.name]);
-      show();
+      shows[control.name] = () => { input.value = toPlace(control, values[control.name]); told(); };
+      show(control.name);
       input.addEventListener("input", () => {
         const now = toValue(control, Number(input.value));
         if (now === values[control.name]) return;
         values[control.name] = now;
-        show();
+        told();
         changed(control.name);
       });
     } else {
@@ -44,18 +50,46 @@ export function drawn(chapter, values, changed) {
         "select", { id, "aria-describedby": `${id}-hint` },
         control.options.map(([name, words]) => element("option", { value: name, selected: name === values[control.name] }, words)),
       );
+      shows[control.name] = () => { input.value = values[control.name]; };
       input.addEventListener("change", () => { values[control.name] = input.value; changed(control.name); });
     }
-    made.append(element("div", { class: "control" }, element("label", { for: id }, control.label, output), input, hint));
+    box.append(element("div", { class: "control" }, element("label", { for: id }, control.label, output), input, hint));
   }
-  return made;
+  return { box, show };
+}
+
+// A table of one's own, of which the lab makes points: its menu is then set to them.
+function table(control, values, changed) {
+  const id = `control-${control.name}`;
+  const file = element("input", { type: "file", id, class: "unseen", accept: ".csv,.tsv,.txt,.parquet,.xlsx", "aria-describedby": `${id}-hint` });
+  const told = element("p", { class: "hint", role: "status" }, values[control.name].length ? `${values[control.name].length} rows.` : "");
+  file.addEventListener("change", async () => {
+    const given = file.files[0];
+    file.value = "";  // the same file may be chosen again
+    if (!given) return;
+    told.className = "hint";
+    told.textContent = `${given.name} is being read.`;
+    try {
+      const answer = await fetch(`/points?name=${encodeURIComponent(given.name)}`, { method: "POST", body: given });
+      const found = await answer.json();
+      if (!answer.ok) throw new Error(found.sentence);
+      values[control.name] = found.points;
+      values.data = control.name;
+      told.textContent = found.said;
+      changed(control.name);
+    } catch (error) { told.className = "error"; told.textContent = error.message; }
+  });
+  return element("div", { class: "control" }, element("span", { class: "called" }, control.label),
+    element("label", { for: id, class: "button" }, "Choose a file"), file,
+    element("p", { class: "hint", id: `${id}-hint` }, control.hint), told);
 }
 
 // The values of a chapter as the address has them, and the usual ones in the place of what it has not.
 export function fromAddress(chapter, query) {
   const given = new URLSearchParams(query), values = {};
   for (const control of chapter.controls) {
-    values[control.name] = control.kind === "points" ? control.usual.map(point => [...point]) : control.usual;
+    const isOfPoints = control.kind === "points" || control.kind === "cloud";
+    values[control.name] = isOfPoints ? control.usual.map(point => [...point]) : control.usual;
     const text = given.get(control.name);
     if (text === null) continue;
     if (control.kind === "menu") {
@@ -64,8 +98,8 @@ export function fromAddress(chapter, query) {
       const number = Number(text);
       if (text !== "" && number >= control.low && number <= control.high) values[control.name] = number;
     } else {
-      const points = text.split(";").map(point => point.split(",").map(Number));
-      if (points.length > 1 && points.every(each => each.length === 2 && each.every(Number.isFinite))) values[control.name] = points;
+      const points = text.split(";").map(point => point.split(",").map(Number)), numbers = control.kind === "points" ? 2 : 3;
+      if (points.length > 1 && points.every(each => each.length === numbers && each.every(Number.isFinite))) values[control.name] = points;
     }
   }
   return values;
@@ -76,7 +110,7 @@ export function toAddress(chapter, values) {
   for (const control of chapter.controls) {
     if (JSON.stringify(values[control.name]) === JSON.stringify(control.usual)) continue;
     const value = values[control.name];
-    told.set(control.name, control.kind === "points" ? value.map(point => point.join(",")).join(";") : value);
+    told.set(control.name, Array.isArray(value) ? value.map(point => point.join(",")).join(";") : value);
   }
   const text = told.toString();
   return `#${chapter.name}${text ? `?${text}` : ""}`;

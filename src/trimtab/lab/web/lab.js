@@ -11,6 +11,8 @@ let lab, open = null;
 
 // Moves of a slider within this time are one: a stream for each would only be closed again.
 const MILLISECONDS = 40;
+// Browsers let a page change its address some two hundred times in ten seconds, and a drag moves a hundred times in one.
+const MILLISECONDS_TO_ADDRESS = 100;
 
 class Chapter {
   constructor(chapter, query) {
@@ -23,8 +25,10 @@ class Chapter {
     this.home = element("span");
     this.stage = element("div", { class: "stage" });
     this.view = views[chapter.name](this.stage, {
-      values: this.values, changed: (name, value) => { this.values[name] = value; this.changed(name); },
+      values: this.values,
+      changed: (name, value) => { this.values[name] = value; this.controls.show(name); this.changed(name); },
     });
+    this.controls = drawn(chapter, this.values, name => this.changed(name));
     const details = element("details", {}, element("summary", {}, "Show the code"), this.code,
       element("button", { type: "button", onclick: () => this.copied(this.code.textContent) }, "Copy the code"));
     details.addEventListener("toggle", () => this.showCode());
@@ -33,13 +37,13 @@ class Chapter {
       element("h1", {}, chapter.title), element("p", { class: "question" }, chapter.question),
       element("p", { class: "guess" }, element("strong", {}, "Before you look: "), chapter.guess),
       element("div", { class: "bench" },
-        drawn(chapter, this.values, name => this.changed(name)),
+        this.controls.box,
         element("dl", { class: "words" }, chapter.words.flatMap(([word, words]) => [element("dt", {}, word), element("dd", {}, words)])),
         element("div", { class: "seen" }, this.stage, this.box,
           element("div", { class: "buttons" },
             element("button", { type: "button", onclick: () => this.run() }, "Run again"),
             element("button", { type: "button", onclick: () => this.reset() }, "As it was"),
-            element("button", { type: "button", onclick: () => this.copied(location.href) }, "Copy the link"), this.home),
+            element("button", { type: "button", onclick: () => { this.remember(); this.copied(location.href); } }, "Copy the link"), this.home),
           details)),
     );
     this.run();
@@ -47,11 +51,17 @@ class Chapter {
 
   changed(name) {
     const control = this.chapter.controls.find(each => each.name === name);
-    history.replaceState(null, "", toAddress(this.chapter, this.values));
+    clearTimeout(this.later);
+    this.later = setTimeout(() => this.remember(), MILLISECONDS_TO_ADDRESS);
     if (this.details.open) this.showCode();
     if (control?.instant) { this.view.instant?.(name); return; }
     clearTimeout(this.soon);
     this.soon = setTimeout(() => this.run(), MILLISECONDS);
+  }
+
+  remember() {
+    clearTimeout(this.later);
+    history.replaceState(null, "", toAddress(this.chapter, this.values));
   }
 
   address(what) {
@@ -66,8 +76,8 @@ class Chapter {
   }
 
   reset() {
-    history.replaceState(null, "", `#${this.chapter.name}`);
     this.close();
+    history.replaceState(null, "", `#${this.chapter.name}`);
     open = new Chapter(this.chapter, "");
   }
 
@@ -103,7 +113,7 @@ class Chapter {
 
   tell(text) { this.home.replaceChildren(text); }
 
-  close() { clearTimeout(this.soon); this.stream.close(); }
+  close() { clearTimeout(this.soon); clearTimeout(this.later); this.stream.close(); }
 }
 
 function show() {

@@ -219,3 +219,21 @@ export function movable(plane, read, changed) {
     event.preventDefault();
   });
 }
+
+// Let a part of the x axis be painted with the pointer; `changed` is told its ends, the lower first. Who has none turns
+// the same by sliders.
+export function painted(plane, changed, [low, high] = [-1, 1]) {
+  let from = null;
+  const at = event => Number(Math.max(low, Math.min(high, plane.at(event)[0])).toFixed(2));
+  plane.canvas.classList.add("paint");
+  plane.canvas.addEventListener("pointerdown", event => {
+    from = at(event);
+    plane.canvas.setPointerCapture(event.pointerId);
+  });
+  plane.canvas.addEventListener("pointermove", event => {
+    if (from === null) return;
+    const to = at(event);
+    if (Math.abs(to - from) >= 0.1) changed([Math.min(from, to), Math.max(from, to)]);
+  });
+  for (const end of ["pointerup", "pointercancel"]) plane.canvas.addEventListener(end, () => { from = null; });
+}

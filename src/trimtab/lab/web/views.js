@@ -1,7 +1,7 @@
 // What each chapter draws of its events.
 import { Curves } from "./curves.js";
 import { element, figure, key } from "./element.js";
-import { colour, hue, movable, Plane, shade, short } from "./plane.js";
+import { colour, hue, movable, painted, Plane, shade, short } from "./plane.js";
 
 const evenly = ([low, high], count) => Array.from({ length: count }, (_, i) => low + (high - low) * i / (count - 1));
 const spread = values => {
@@ -148,7 +148,7 @@ function duration(stage, lab) {
   };
 }
 
-function sampling(stage) {
+function sampling(stage, lab) {
   let begun = null, fits = [], errors = null;
   const data = new Plane({ x: [-1.1, 1.1], y: [-3, 3], xName: "x", yName: "y", height: 340, label: "The sampled part, its rows, and what eight networks predict everywhere" });
   const bars = new Plane({ x: [0, 1], y: [0, 4], height: 190, label: "The error that validation promises beside the errors there are" });
@@ -179,9 +179,15 @@ function sampling(stage) {
   };
   stage.append(
     figure("What do networks say where nobody has sampled?", [key([["8 networks", hue(0)], ["the truth", colour("soft")], ["rows that train", colour("ink")], ["rows that judge", colour("bad")]]), data.canvas],
-      "The painted part is all that was sampled.", true),
+      "The painted part is all that was sampled: drag across the picture to paint another.", true),
     figure("Does the validation error tell?", bars.canvas, "Root mean squared errors, medians of the eight networks.", true),
   );
+  painted(data, ends => {
+    if (begun) begun.part = ends;
+    data.redraw();
+    lab.changed("low", Math.min(ends[0], 0.8));
+    lab.changed("high", Math.max(ends[1], -0.8));
+  });
   return {
     begin(event) { begun = event; fits = []; errors = null; data.redraw(); bars.redraw(); },
     frame(event) { fits = event.fits; errors = event.errors; data.redraw(); bars.redraw(); },
@@ -357,8 +363,13 @@ function network(stage) {
       data.redraw(); tries.redraw();
     },
     frame(event) {
-      if (event.surfaces) { surfaces = event.surfaces.map(read); dead = event.dead; tell(); return; }
       valid = event.valid; best = event.best;
+      if (event.surfaces) {
+        surfaces = event.surfaces.map(read); dead = event.dead;
+        if (chosen === null) { pick.value = best; live = surfaces[best]; }
+        tell();
+        return;
+      }
       if (event.surface) live = read(event.surface);
       if (chosen === null) pick.value = best;
       curves.add(event.epoch, event.valid);

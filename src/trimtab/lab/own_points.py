@@ -1,0 +1,66 @@
+"""Points of two classes out of a table of one's own, for the network with two inputs.
+
+Knows tables; it knows no experiment and no addresses.
+"""
+
+from dataclasses import dataclass
+
+import numpy
+import polars
+
+from trimtab.errors import DataError
+from trimtab.text.wording import sentence
+
+# As many as a chapter's own points: they travel in an address, and are drawn one by one.
+MOST_ROWS = 300
+# Columns of which less than this share is a number are no numbers (a guess).
+_MOSTLY = 0.95
+
+
+@dataclass(frozen=True)
+class OwnPoints:
+    """`points` as x, y and class (0 or 1), both columns from -1 to 1, and a sentence on what they are."""
+
+    points: list[tuple[float, float, int]]
+    said: str
+
+
+def points_of(frame: polars.DataFrame) -> OwnPoints:
+    """The first two columns of numbers and the last one with two values; at most 300 rows, by chance.
+
+    Raises DataError where there are no such columns, or too few rows in which all three are filled.
+    """
+    classes = [name for name in frame.columns if frame[name].drop_nulls().n_unique() == 2]
+    if not classes:
+        raise DataError("No column has just two values: one has to say the class of each row, as yes or no do.")
+    target = classes[-1]
+    numbers = {name: _numbers(frame[name]) for name in frame.columns if name != target and name not in classes}
+    inputs = [name for name, values in numbers.items() if values is not None][:2]
+    if len(inputs) < 2:
+        raise DataError(f'Beside "{target}", which has two values, there must be two columns of numbers.')
+    x = numpy.stack([numbers[name] for name in inputs], 1)
+    names = sorted(map(str, frame[target].drop_nulls().unique().to_list()))
+    labels = frame[target].cast(polars.String).to_numpy()
+    whole = numpy.flatnonzero(numpy.isfinite(x).all(1) & numpy.isin(labels.astype(str), names))
+    if len(whole) < 10 or any((labels[whole] == name).sum() < 2 for name in names):
+        raise DataError(
+            f'Too few rows have "{inputs[0]}", "{inputs[1]}" and "{target}": ten are needed, two of each class.'
+        )
+    low, high = x[whole].min(0), x[whole].max(0)
+    if not (high > low).all():
+        raise DataError("One of the two columns of numbers is the same in all rows.")
+    drawn = numpy.random.default_rng(0).permutation(whole)[:MOST_ROWS]
+    scaled = (2 * (x[drawn] - low) / (high - low) - 1).round(3)
+    points = [(float(a), float(b), names.index(str(each))) for (a, b), each in zip(scaled, labels[drawn], strict=True)]
+    some = f"{len(drawn):,} of {len(whole):,} rows" if len(drawn) < len(whole) else f"{len(drawn):,} rows"
+    told = f'{some}: across "{inputs[0]}", up "{inputs[1]}", each from its lowest to its highest'
+    return OwnPoints(points, sentence(f'{told}; blue is {target} "{names[0]}", orange "{names[1]}"'))
+
+
+def _numbers(column: polars.Series) -> numpy.ndarray | None:
+    """The column as numbers, NaN where it has none; None where most of it is something else."""
+    values = column.cast(polars.Float64, strict=False)
+    filled = column.len() - column.null_count()
+    return (
+        values.fill_null(float("nan")).to_numpy() if filled and values.is_not_null().sum() > _MOSTLY * filled else None
+    )
