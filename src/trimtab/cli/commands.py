@@ -362,8 +362,11 @@ def demo(
     print_summary(console, study)
     console.print()
     print_findings(console, study.findings, what="this study", more="study.findings has them")
+    if _has_time_for_a_page(budget, None):
+        console.print()
+        _say_page(study.report(), is_opened=False)
     print_next(console, (
-        ("predict", folder, os.path.relpath(table), "-o", "predictions.csv"),
+        ("report", folder, "--open"), ("predict", folder, os.path.relpath(table), "-o", "predictions.csv"),
         ("fit", "--resume", folder, "--budget", "1m"), ("fit", "YOUR.csv", "--target", "COLUMN", "--budget", "5m"),
     ))  # fmt: skip
 

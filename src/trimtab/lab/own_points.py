@@ -34,8 +34,9 @@ def points_of(frame: polars.DataFrame) -> OwnPoints:
     if not classes:
         raise DataError("No column has just two values: one has to say the class of each row, as yes or no do.")
     target = classes[-1]
-    numbers = {name: _numbers(frame[name]) for name in frame.columns if name != target and name not in classes}
-    inputs = [name for name, values in numbers.items() if values is not None][:2]
+    others = ((name, _numbers(frame[name])) for name in frame.columns if name not in classes)
+    numbers = {name: values for name, values in others if values is not None}
+    inputs = list(numbers)[:2]
     if len(inputs) < 2:
         raise DataError(f'Beside "{target}", which has two values, there must be two columns of numbers.')
     x = numpy.stack([numbers[name] for name in inputs], 1)
