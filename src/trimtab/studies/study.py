@@ -170,12 +170,19 @@ class Study(ABC):
     @property
     def worth(self) -> tuple[str, ...]:
         """What mattered most of the winner's choices, how long was right, and how much was measured, in sentences;
-        nothing where nothing was measured."""
-        from trimtab.findings.worth.account import Account
-        from trimtab.findings.worth.words import worth_in_words
+        where there was too little time, how much it takes; nothing where nobody asked."""
+        from trimtab.findings.worth.account import UNEXPLAINED, Account
+        from trimtab.findings.worth.words import unexplained_in_words, worth_in_words
 
         account = Account.load(StudyFolder(self.out))
-        return () if account is None else worth_in_words(account)
+        if account is not None:
+            return worth_in_words(account)
+        needed = self.result.get(UNEXPLAINED)
+        return () if needed is None else (unexplained_in_words(needed, self._how_to_explain),)
+
+    def _how_to_explain(self, budget: str) -> str:
+        """How more is measured of what each choice was worth."""
+        return f'study.explain(budget="{budget}")'
 
     @abstractmethod
     def _explained(self, budget: str | float, **options: Any) -> "Account":

@@ -46,6 +46,9 @@ class TableStudy(Study):
             raise StudyError(f"{self.out} has no {path.name}: it is written when a search of a table ends.")
         return polars.read_parquet(path)
 
+    def _how_to_explain(self, budget: str) -> str:
+        return f"trimtab explain {self.out} --budget {budget}"
+
     def _explained(self, budget: str | float, **options: Any) -> "Account":
         from trimtab.studies.explaining import explained_table
 

@@ -80,3 +80,10 @@ def test_what_was_not_reached_is_said():
         "not reached yet: 1 choice, and the path from the default MLP. Explain with a --budget goes on."
     )
     assert words.reach_in_words(account(LOSS)) == "1 choice was tried beside the winner, 1 of them decided."
+
+
+def test_where_nothing_was_measured_it_is_said_what_time_it_takes():
+    said = words.unexplained_in_words(31.2, lambda budget: f"trimtab explain RUN --budget {budget}")
+    assert "about 31 s" in said and said.endswith("trimtab explain RUN --budget 1m makes them.")
+    assert "--budget 5m" in words.unexplained_in_words(200.0, lambda budget: f"--budget {budget}")
+    assert "--budget 1h" in words.unexplained_in_words(1e5, lambda budget: f"--budget {budget}")

@@ -29,6 +29,7 @@ from trimtab.studies.counterfactuals.walking import Walking, key_of_way
 from trimtab.studies.request import TableOptions
 from trimtab.studies.table_subject import TableSubject
 from trimtab.studies.table_work import TableWork
+from trimtab.terminal.summary import summary_in_text
 from trimtab.tuning.folder import StudyFolder
 
 KNOBS = {"epochs": 4, "width": 8, "depth": 1, "batch_size": 32, "inputs": "scaled", "optimizer": "adam"}
@@ -372,6 +373,20 @@ def test_trials_that_are_counted_have_their_share_counted(table, tmp_path):
 def test_a_share_that_cannot_be_is_refused(table, share):
     with pytest.raises(OptionError, match="counterfactuals= is"):
         tt.tune(table, "y", trials=1, counterfactuals=share)
+
+
+def test_where_there_is_too_little_time_it_is_said_how_much_it_takes(table, tmp_path, monkeypatch):
+    monkeypatch.setattr("trimtab.studies.call.LEAST_TO_EXPLAIN", 1.0)
+    monkeypatch.setattr("trimtab.studies.counterfactuals.purse.SECONDS_OF_A_STEP", 1.0)
+    study = tt.tune(table, "y", budget=20, trials=2, threads=1, out=tmp_path / "study", quiet=True, **KNOBS)
+    assert study.result["unexplained_seconds"] > 10
+    (said,) = study.worth
+    assert "was not measured" in said and f"trimtab explain {study.out} --budget" in said
+    assert said in " ".join(summary_in_text(study, 1000).split("\n"))
+    assert tt.load(study.out).worth == study.worth
+    monkeypatch.undo()
+    study.explain(budget="6s", threads=1)
+    assert "was not measured" not in study.worth[0]
 
 
 def test_networks_of_ones_own_are_explained_too(tmp_path):

@@ -16,6 +16,8 @@ from trimtab.findings.worth.intervals import NOT_REACHED, Difference, Verdict
 from trimtab.tuning.folder import StudyFolder
 
 PART = "counterfactuals"
+# In a study's result: the seconds that the first comparisons take, where there was too little time for them.
+UNEXPLAINED = "unexplained_seconds"
 # What is no knob by itself: another optimizer with the rate that was the winner's; fewer rows to train on; rows without
 # a step of their preparation; and one network where the result is a mean of several.
 AT_WINNERS_RATE = "optimizer at the winner's rate"

@@ -1,6 +1,6 @@
 """What an account comes to, in sentences. Knows accounts alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from trimtab.findings.worth.account import (
     AT_WINNERS_RATE,
@@ -27,6 +27,8 @@ from trimtab.tuning.words import figure
 HINDSIGHT = "best of hindsight"
 # A rule that spends more than this share of all epochs saves nothing worth a word (a guess).
 LITTLE_SAVED = 0.9
+# What is proposed to who has none yet: a round budget, and the seconds of training that it surely has.
+_BUDGETS = (("1m", 45), ("2m", 100), ("5m", 270), ("15m", 850), ("1h", 3500))
 # Stopping rules that were read off fewer folds than this say so.
 FEWEST_FOLDS = 5
 
@@ -195,6 +197,16 @@ def amount_in_words(account: Account) -> str:
     if more.low <= 0:
         brings = f"whether twice the most would spare anything cannot be told: {gain} of the error [{low}, {high}]"
     return sentence(f"How many rows: {measure(account)} is {listed(steps)} to train on; {brings}")
+
+
+def unexplained_in_words(needed: float, how: Callable[[str], str]) -> str:
+    """That nothing was compared for want of time, and in what time the first comparisons are there; `how` says how to
+    ask for a budget."""
+    enough = next((text for text, seconds in _BUDGETS if seconds >= needed), _BUDGETS[-1][0])
+    return sentence(
+        f"What each choice was worth was not measured: the first comparisons take about {needed:,.0f} s of training "
+        f"beside this winner, more than was kept for them; {how(enough)} makes them"
+    )
 
 
 def worth_in_words(account: Account) -> tuple[str, ...]:

@@ -55,6 +55,10 @@ class Purse:
         remaining = self.seconds - (time.monotonic() - self._started)
         return min(left, remaining / (MARGIN * max(1e-6, self.each)) - self.pass_cost)
 
+    def seconds_for(self, cost: float) -> float:
+        """What trainings of this cost are expected to take in two passes: one to the end, and one of others beside."""
+        return MARGIN * max(1e-6, self.each) * (cost + 2 * self.pass_cost) + SECONDS_TO_SAVE
+
     def may_begin(self, cost: float, already: float) -> bool:
         """Whether something of this cost may be begun beside what costs `already`."""
         left = self.left
