@@ -6,6 +6,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import numpy
 import polars as pl
 import pytest
 from sklearn.datasets import load_iris
@@ -211,3 +212,20 @@ def test_two_studies_stand_side_by_side(numbers, classes, tmp_path):
     assert number(numbers.result["test"]["rmse"]) in text and number(other.result["test"]["rmse"]) in text
     with pytest.raises(DataError, match="only studies with one metric"):
         studies_page(numbers, classes)
+
+
+def test_a_column_that_drifts_between_the_parts_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("trimtab.studies.table_findings.FEW_SECONDS", 60.0)
+    rng = numpy.random.default_rng(0)
+    for name, rows, age in (("rows", 300, 40), ("new", 200, 60)):
+        frame = pl.DataFrame({"age": rng.normal(age, 9, rows).round(), "b": rng.normal(size=rows)})
+        frame.with_columns(y=pl.col("b") * 2 + rng.normal(size=rows)).write_csv(tmp_path / f"{name}.csv")
+    study = tt.tune(tmp_path / "rows.csv", target="y", test=tmp_path / "new.csv", trials=1, out=tmp_path / "study")
+    (found,) = [each for each in study.findings if each.id == "not_representative"]
+    assert found.evidence["part"] == "test" and "age" in found.evidence["columns"]
+    page = read(study.report().read_text(encoding="utf-8"))
+    assert "drift-1" in page.ids and "drift-2" not in page.ids
+    text = " ".join(" ".join(page.words).split())
+    assert "Is age the same on both parts?" in text and "of the test rows would have to have another age" in text
+    (tmp_path / "rows.csv").unlink()
+    assert "drift-1" not in read(study.report().read_text(encoding="utf-8")).ids, "the rows are no longer there"

@@ -26,6 +26,7 @@ from trimtab.report.class_charts import calibration_chart, confusion_chart
 from trimtab.report.column_charts import dependence_chart, importance_chart, slices_chart
 from trimtab.report.columns import dependence, importances
 from trimtab.report.duration_chart import curves_by_epoch, duration_chart, losses_chart_of
+from trimtab.report.evidence_charts import COLUMNS, drift_chart, layers_chart
 from trimtab.report.made_section import made_section
 from trimtab.report.page.page import Answer, Page, Section
 from trimtab.report.residual_charts import losses_chart, predicted_chart, residuals_chart
@@ -220,7 +221,34 @@ class StudyReport:
         return Section("duration", "How long was right", words, _there(drawn, stopping, parting))
 
     def _findings(self) -> Section:
-        return Section("findings", "What is wrong, and what to change", findings=self.study.findings)
+        found = self.study.findings
+        charts = [*self._drifts(), *_there(*map(layers_chart, found))]
+        return Section("findings", "What is wrong, and what to change", charts=charts, findings=found)
+
+    def _drifts(self) -> list[Chart]:
+        """The columns that differ most between the parts, where that was found and the rows can still be read."""
+        drawn: list[Chart] = []
+        for finding in self.study.findings:
+            columns, part = finding.evidence.get("columns"), finding.evidence.get("part")
+            if finding.id != "not_representative" or not columns or isinstance(self.table, str):
+                continue
+            here, there = self._sides(self.table, str(part))
+            names = [name for name in columns if name in here.columns and name in there.columns][:COLUMNS]
+            drawn += _there(
+                *(
+                    drift_chart(each, here[each], there[each], str(part), len(drawn) + i)
+                    for i, each in enumerate(names, 1)
+                )
+            )
+        return drawn
+
+    @staticmethod
+    def _sides(table: Prepared, part: str) -> tuple[polars.DataFrame, polars.DataFrame]:
+        """The rows that train and those of the other part, as the finding compared them."""
+        if part == "test":
+            return table.development, table.development.clear() if table.test is None else table.test
+        train, valid = (numpy.asarray(rows) for rows in table.folds[-1])
+        return table.development[train], table.development[valid]
 
     @property
     def _search(self) -> Search:

@@ -91,6 +91,9 @@ def test_only_the_features_of_test_rows_are_compared():
     part = polars.Series(["train"] * 300 + ["valid"] * 100 + ["test"] * 200)
     moved = table.with_columns(part=part, y=polars.col("y") + polars.Series([0.0] * 400 + [50.0] * 200))
     assert "cannot tell test" in str(representative.differs_from_others(record(moved, split="part", with_test=True)))
+    other = table.with_columns(part=part, a=polars.col("a") + polars.Series([0.0] * 400 + [1.5] * 200))
+    beside = representative.differs_from_others(record(other, split="part", with_test=True))
+    assert found(beside, "not_representative").remedy.flag == '--drop "a"' and beside.remedy.code == "drop=['a']"
     none = representative.differs_from_others(record(table))
     assert isinstance(none, NotChecked)
 

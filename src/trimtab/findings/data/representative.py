@@ -104,17 +104,21 @@ def _compared(here: Sequence[Column], there: Sequence[Column], *, name: str, why
             "part": name, "area_under_roc": area, "p": chance, "rows": counts, "columns": dict(moved),
         },
         Effect(f"The score on {name} rows is not that of rows like the training rows."),
-        _remedy(name),
+        _remedy(name, [column for column, _ in moved]),
     )  # fmt: skip
 
 
-def _remedy(name: str) -> Remedy:
+def _remedy(name: str, moved: Sequence[str]) -> Remedy:
     if name == "validation":
         return Remedy(
             "Draw training and validation rows from the same rows, unless rows to come differ just like these.",
             flag="--split random", code='split="random"',
         )  # fmt: skip
-    return Remedy(f"Train on rows like the {name} rows too, or leave out the columns that differ.", flag="--drop COL")
+    text = f"Train on rows like the {name} rows too"
+    if not moved:
+        return Remedy(f"{text}.")
+    flags = " ".join(f'--drop "{column}"' for column in moved)
+    return Remedy(f"{text}, or leave out the columns that differ.", flag=flags, code=f"drop={list(moved)!r}")
 
 
 def _severity(size: float) -> Severity:

@@ -203,8 +203,9 @@ def unexplained_in_words(needed: float, how: Callable[[str], str]) -> str:
     """That nothing was compared for want of time, and in what time the first comparisons are there; `how` says how to
     ask for a budget."""
     enough = next((text for text, seconds in _BUDGETS if seconds >= needed), _BUDGETS[-1][0])
+    about = f"about {max(1.0, needed):,.0f} s"
     return sentence(
-        f"What each choice was worth was not measured: the first comparisons take about {needed:,.0f} s of training "
+        f"What each choice was worth was not measured: the first comparisons take {about} of training "
         f"beside this winner, more than was kept for them; {how(enough)} makes them"
     )
 
