@@ -64,16 +64,23 @@ def ended(page):
 def is_clean(page):
     assert violations(page) == []
     assert page.problems == []
+    is_as_wide_as_its_window(page)
+
+
+def is_as_wide_as_its_window(page):
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 @pytest.mark.parametrize("chapter", EXPERIMENTS)
 def test_a_chapter_is_clean_and_what_was_moved_in_it_is_found_again_by_its_address(opened, chapter):
-    """In light on a wide screen, and then, by the link, in the dark on a phone."""
+    """In light on a wide screen and a tablet, and then, by the link, in the dark on a phone."""
     page = opened(f"{chapter}?{FEW_STEPS.get(chapter, '')}")
     said = ended(page)
     assert re.search(r"\d", said) and said.endswith(".")
     is_clean(page)
+    page.set_viewport_size({"width": 768, "height": 1024})
+    is_as_wide_as_its_window(page)
+    page.set_viewport_size({"width": 1280, "height": 900})
     for control in EXPERIMENTS[chapter].controls:
         place = page.locator(f"#control-{control.name}")
         if control.kind == "slider" and control.name != "steps":
