@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy
 import polars
@@ -30,6 +31,7 @@ from trimtab.studies.request import TableOptions
 from trimtab.studies.table_subject import TableSubject
 from trimtab.studies.table_work import TableWork
 from trimtab.terminal.summary import summary_in_text
+from trimtab.training.lanes.population import Structure
 from trimtab.tuning.folder import StudyFolder
 
 KNOBS = {"epochs": 4, "width": 8, "depth": 1, "batch_size": 32, "inputs": "scaled", "optimizer": "adam"}
@@ -373,6 +375,26 @@ def test_trials_that_are_counted_have_their_share_counted(table, tmp_path):
 def test_a_share_that_cannot_be_is_refused(table, share):
     with pytest.raises(OptionError, match="counterfactuals= is"):
         tt.tune(table, "y", trials=1, counterfactuals=share)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "threads", "width", "how"),
+    [(100.0, 2, 8, "beside"), (50.0, 2, 8, "found"), (100.0, 1, 8, "found"), (100.0, 2, 16, "found")],
+    ids=["the winner's", "little time", "one core", "another network"],
+)
+def test_the_winners_step_is_compiled_beside_where_there_is_time_to_use_it(study, seconds, threads, width, how):
+    ground, _, _ = ground_of(study)
+    runs = PairedRuns(ground, lambda: False, lambda: seconds)
+    engine, config = runs.engine, ground.winner
+    try:
+        engine.threads, engine.compiler.usual_seconds = threads, lambda otherwise: 40.0
+        other = replace(config, network=tuple((k, width if k == "width" else v) for k, v in config.network))
+        population = SimpleNamespace(structure=Structure.of(replace(other, batch_size=7)))
+        assert engine.compilation.how(population) == how
+    finally:
+        runs.close()
+    purse = Purse(100.0, None)
+    assert 99 < purse.seconds_left <= 100 and Purse(None, 5.0).seconds_left == 0.0
 
 
 def test_where_there_is_too_little_time_it_is_said_how_much_it_takes(table, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ Knows the ground and its engine; it draws no conclusions.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy
 from torch import Tensor
@@ -13,11 +14,17 @@ from trimtab.studies.counterfactuals.alternatives import Alternative, Rows, with
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
+from trimtab.training.lanes.compilation import How
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
-from trimtab.training.lanes.population import Structure
+from trimtab.training.lanes.population import Population, Structure
 from trimtab.training.lanes.widths import lanes_of_a_population
 from trimtab.training.run import Curves, Request, RunRecord
+from trimtab.tuning.pace import SECONDS_OF_COMPILING
+
+# So many times as long as compiling takes must be left for it: compiled passes take half of the time and less, and few
+# lanes keep little more than one core busy without (benchmarks/RESULTS.md).
+WORTH_COMPILING = 1.5
 
 
 @dataclass(frozen=True)
@@ -48,10 +55,16 @@ class Trained:
 
 
 class PairedRuns:
-    """Trains what is wanted, structure by structure, until `is_over` says that the time is."""
+    """Trains what is wanted, structure by structure, until `is_over` says that the time is.
 
-    def __init__(self, ground: Ground, is_over: Callable[[], bool]) -> None:
-        self.ground, self.is_over = ground, is_over
+    The winner's step, which most of its copies share, is compiled beside where there are `seconds_left` to make use of
+    it.
+    """
+
+    def __init__(
+        self, ground: Ground, is_over: Callable[[], bool], seconds_left: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        self.ground, self.is_over, self.seconds_left = ground, is_over, seconds_left
         self._engines: dict[str, Engine] = {}
 
     @property
@@ -112,8 +125,17 @@ class PairedRuns:
                 ground.laid_out_otherwise(preparation), Judging(ground.metric, by_loss=ground.by_loss)
             )
             engine.should_stop = self.is_over
+            if not preparation and engine.compilation.how == "found":
+                engine.compilation.how = partial(self._compiled, engine)
             self._engines[preparation] = engine
         return self._engines[preparation]
+
+    def _compiled(self, engine: Engine, population: Population) -> How:
+        """How the step of a population is compiled: the winner's beside, by the core that others leave idle."""
+        is_winners = population.structure.network == Structure.of(self.ground.winner).network
+        compiling = engine.compiler.usual_seconds(SECONDS_OF_COMPILING)
+        is_worth_it = engine.threads > 1 and self.seconds_left() > WORTH_COMPILING * compiling
+        return "beside" if is_winners and is_worth_it else "found"
 
     def _run(self, requests: Sequence[Request], preparation: str = "") -> list[RunRecord]:
         """Every run that ended by itself; one structure after the other, as they are asked for."""

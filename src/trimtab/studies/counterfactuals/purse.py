@@ -45,6 +45,13 @@ class Purse:
         return is_late or self.told_to_stop()
 
     @property
+    def seconds_left(self) -> float:
+        """Of a time that is limited; 0 where trainings are counted, or it is over."""
+        if self.seconds is None or self.told_to_stop():
+            return 0.0
+        return max(0.0, self.seconds - (time.monotonic() - self._started))
+
+    @property
     def left(self) -> float:
         """Trainings of the winner that can still be paid for, in one pass."""
         if self.told_to_stop():

@@ -53,7 +53,7 @@ class Stage:
             now.save(self.folder, book.frame(), book.curves_frame())
             return now
 
-        runs = PairedRuns(self.ground, self.purse.is_over)
+        runs = PairedRuns(self.ground, self.purse.is_over, lambda: self.purse.seconds_left)
         comparing = Comparing(self.ground, runs, book, self.purse, keep, self.only, self._beside())
         walking = Walking(self.ground, runs, book, self.purse, keep, self.ensemble)
         steps: list[tuple[bool, Callable[[Account], Account]]] = [
