@@ -68,7 +68,8 @@ def is_clean(page):
 
 
 def is_as_wide_as_its_window(page):
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    """At once, or when its curves have followed a window that was made narrower."""
+    page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth", timeout=10_000)
 
 
 @pytest.mark.parametrize("chapter", EXPERIMENTS)
