@@ -49,6 +49,19 @@ def test_a_view_may_be_read_before_what_it_looks_at_is_changed():
     assert after.tolist() == [[4.0, 4.0], [4.0, 4.0]]
 
 
+def test_a_change_leaves_a_tensor_in_its_dtype():
+    def function(x, y):
+        x.add_(y)
+        y.copy_(x * 3)
+
+    x, y = torch.tensor([1.0, 2.0]), torch.tensor([0.1, 0.2], dtype=torch.float64)
+    module = traced(function, x, y)
+    after_x, after_y = x.clone(), y.clone()
+    module(after_x, after_y)
+    function(x, y)
+    assert torch.equal(after_x, x) and torch.equal(after_y, y)
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -57,8 +70,10 @@ def test_a_view_may_be_read_before_what_it_looks_at_is_changed():
         lambda x: (view := x[0], x.add_(1), view.sum()),
         lambda x: torch.add(x, 1, out=torch.empty_like(x)),
         lambda x: x.fill_diagonal_(3.0).sum(),
+        lambda x: x.detach().add_(1),
+        lambda x: (x.add_(1), view := x[0], x.add_(1), view.sum()),
     ],
-    ids=["a row", "another shape", "read after", "out", "no counterpart"],
+    ids=["a row", "another shape", "read after", "out", "no counterpart", "another name", "read between and after"],
 )
 def test_what_cannot_be_followed_is_refused(function):
     with pytest.raises(NotFunctionalError):

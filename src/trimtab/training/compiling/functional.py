@@ -26,27 +26,30 @@ class Functional(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        # By identity, and kept alive, so that no other tensor takes the number over.
+        # By identity and by memory, and kept alive, so that no other tensor takes the number over.
         self._latest: dict[int, tuple[Tensor, Tensor]] = {}
-        self._changed: set[int] = set()
+        self._changed: dict[int, Tensor] = {}
 
     def __torch_dispatch__(self, function: OpOverload, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Run `function`, or what makes a new tensor in its place."""
         given, named = tree_map_only(Tensor, self._now, (args, kwargs or {}))
         if not function._schema.is_mutable:
             return function(*given, **named)
-        changed = args[0]
+        changed, before = args[0], given[0]
         if changed._is_view():
             raise NotFunctionalError(f"{function} changes a view")
-        self._latest[id(changed)] = changed, _without_change(function)(*given, **named)
-        self._changed.add(_memory(changed))
+        # A change in place leaves a tensor in its dtype, whatever it is changed by.
+        self._latest[id(changed)] = changed, _without_change(function)(*given, **named).to(changed.dtype)
+        # Whatever else looks at the memory of what it was saw that change, and sees none of it in the new tensor.
+        self._changed[_memory(before)] = before
         return changed
 
     def write_back(self, tensors: tuple[Tensor, ...]) -> None:
         """Have those of `tensors` that were changed take over what they should hold; outside of the mode."""
         for tensor in tensors:
-            if id(tensor) in self._latest:
-                tensor.copy_(self._latest[id(tensor)][1])
+            now = self._now(tensor)
+            if now is not tensor:
+                tensor.copy_(now)
 
     def _now(self, tensor: Tensor) -> Tensor:
         if id(tensor) in self._latest:
