@@ -14,7 +14,7 @@ CONTROLS = (
     Slider("steps", "Steps", 5, 300, 80, whole=True),
     Menu("optimizer", "Optimizer", (("gd", "Gradient descent"), ("adam", "Adam")), "gd"),
     Points("points", "Points", ((0.0, 1.0), (1.0, 3.0))),
-    Cloud("own", "A table"),
+    Cloud("own", "A table", "optimizer"),
 )
 
 

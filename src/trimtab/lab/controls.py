@@ -83,10 +83,12 @@ class Points:
 
 @dataclass(frozen=True)
 class Cloud:
-    """Points of two classes out of a table of one's own, each an x, a y and 0 or 1; none until one is read."""
+    """Points of two classes out of a table of one's own, each an x, a y and 0 or 1; none until one is read, which then
+    is chosen in the control called `menu`."""
 
     name: str
     label: str
+    menu: str
     usual: Sequence[tuple[float, float, int]] = ()
     hint: str = ""
     instant: bool = False

@@ -9,12 +9,11 @@ import numpy
 import polars
 
 from trimtab.errors import DataError
+from trimtab.table.cells import as_text, settle_types
 from trimtab.text.wording import sentence
 
 # As many as a chapter's own points: they travel in an address, and are drawn one by one.
 MOST_ROWS = 300
-# Columns of which less than this share is a number are no numbers (a guess).
-_MOSTLY = 0.95
 
 
 @dataclass(frozen=True)
@@ -30,19 +29,18 @@ def points_of(frame: polars.DataFrame) -> OwnPoints:
 
     Raises DataError where there are no such columns, or too few rows in which all three are filled.
     """
+    frame, _ = settle_types(frame)
     classes = [name for name in frame.columns if frame[name].drop_nulls().n_unique() == 2]
     if not classes:
         raise DataError("No column has just two values: one has to say the class of each row, as yes or no do.")
     target = classes[-1]
-    others = ((name, _numbers(frame[name])) for name in frame.columns if name not in classes)
-    numbers = {name: values for name, values in others if values is not None}
-    inputs = list(numbers)[:2]
+    inputs = [name for name in frame.columns if name not in classes and frame[name].dtype.is_numeric()][:2]
     if len(inputs) < 2:
         raise DataError(f'Beside "{target}", which has two values, there must be two columns of numbers.')
-    x = numpy.stack([numbers[name] for name in inputs], 1)
-    names = sorted(map(str, frame[target].drop_nulls().unique().to_list()))
-    labels = frame[target].cast(polars.String).to_numpy()
-    whole = numpy.flatnonzero(numpy.isfinite(x).all(1) & numpy.isin(labels.astype(str), names))
+    x = frame.select(polars.col(inputs).cast(polars.Float64).fill_null(float("nan"))).to_numpy()
+    text = as_text(frame[target])
+    names, labels = text.drop_nulls().unique().sort().to_list(), text.to_numpy()
+    whole = numpy.flatnonzero(numpy.isfinite(x).all(1) & text.is_not_null().to_numpy())
     if len(whole) < 10 or any((labels[whole] == name).sum() < 2 for name in names):
         raise DataError(
             f'Too few rows have "{inputs[0]}", "{inputs[1]}" and "{target}": ten are needed, two of each class.'
@@ -52,16 +50,7 @@ def points_of(frame: polars.DataFrame) -> OwnPoints:
         raise DataError("One of the two columns of numbers is the same in all rows.")
     drawn = numpy.random.default_rng(0).permutation(whole)[:MOST_ROWS]
     scaled = (2 * (x[drawn] - low) / (high - low) - 1).round(3)
-    points = [(float(a), float(b), names.index(str(each))) for (a, b), each in zip(scaled, labels[drawn], strict=True)]
+    points = [(float(a), float(b), names.index(each)) for (a, b), each in zip(scaled, labels[drawn], strict=True)]
     some = f"{len(drawn):,} of {len(whole):,} rows" if len(drawn) < len(whole) else f"{len(drawn):,} rows"
     told = f'{some}: across "{inputs[0]}", up "{inputs[1]}", each from its lowest to its highest'
     return OwnPoints(points, sentence(f'{told}; blue is {target} "{names[0]}", orange "{names[1]}"'))
-
-
-def _numbers(column: polars.Series) -> numpy.ndarray | None:
-    """The column as numbers, NaN where it has none; None where most of it is something else."""
-    values = column.cast(polars.Float64, strict=False)
-    filled = column.len() - column.null_count()
-    return (
-        values.fill_null(float("nan")).to_numpy() if filled and values.is_not_null().sum() > _MOSTLY * filled else None
-    )

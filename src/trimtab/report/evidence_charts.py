@@ -3,7 +3,7 @@
 Knows findings, and columns of values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -39,6 +39,11 @@ class Shares:
     def apart(self) -> float:
         """The share of one part's rows that would have to change for the two to be alike."""
         return float(numpy.abs(self.here - self.there).sum() / 2)
+
+
+def layers_charts(findings: Iterable[Finding]) -> list[Chart]:
+    """The layers of all findings that are about some."""
+    return [chart for chart in map(layers_chart, findings) if chart is not None]
 
 
 def layers_chart(finding: Finding) -> Chart | None:
@@ -90,12 +95,10 @@ def drift_chart(column: str, here: polars.Series, there: polars.Series, part: st
 
 def shares_of(here: polars.Series, there: polars.Series) -> Shares:
     """How two parts are shared out over the values of a column: ranges of numbers, or the most frequent labels."""
-    sides = [side.cast(polars.Float64, strict=False) for side in (here, there)]
-    both = polars.concat(sides)
-    filled = len(here) + len(there) - here.null_count() - there.null_count()
-    if both.is_not_null().sum() <= 0.95 * filled:
+    if not (here.dtype.is_numeric() and there.dtype.is_numeric()):
         return _of_labels(*(side.cast(polars.String) for side in (here, there)))
-    if both.n_unique() > _FEW:
+    sides = [side.cast(polars.Float64) for side in (here, there)]
+    if polars.concat(sides).n_unique() > _FEW:
         return _of_numbers(*sides)
     # Of one type, or 1 of one part and 1.0 of the other would be two values.
     return _of_labels(*(side.map_elements(lambda value: f"{value:g}", polars.String) for side in sides))

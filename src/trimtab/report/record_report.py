@@ -11,7 +11,7 @@ from trimtab.findings.training_record import TrainingRecord
 from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing
 from trimtab.report.duration_chart import Curves, duration_chart, losses_chart_of
-from trimtab.report.evidence_charts import layers_chart
+from trimtab.report.evidence_charts import layers_charts
 from trimtab.report.page.page import Answer, Code, Kind, Page, Section
 from trimtab.report.scales import covering, covering_wide
 from trimtab.text.layout import number
@@ -42,12 +42,11 @@ def record_page(
     notices: Sequence[str] = (),
 ) -> Page:
     """The page of one training."""
-    evidence = [chart for chart in map(layers_chart, findings) if chart is not None]
     return Page(
         Answer(kind, title, list(sentences), figure=figure, figure_of=figure_of),
         [
             Section("duration", "How long was right", stop_in_words(stop, record), _durations(record, stopping)),
-            Section("findings", "What is wrong, and what to change", charts=evidence, findings=findings),
+            Section("findings", "What is wrong, and what to change", charts=layers_charts(findings), findings=findings),
             Section("signals", "What went on inside", charts=_signals(record)),
             Section("made", "How it was made", facts=list(facts), code=list(code)),
         ],

@@ -3,7 +3,6 @@
 Reads what lies in the study's folder, and where they are still there the rows it learnt from; it trains nothing.
 """
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,7 +25,7 @@ from trimtab.report.class_charts import calibration_chart, confusion_chart
 from trimtab.report.column_charts import dependence_chart, importance_chart, slices_chart
 from trimtab.report.columns import dependence, importances
 from trimtab.report.duration_chart import curves_by_epoch, duration_chart, losses_chart_of
-from trimtab.report.evidence_charts import COLUMNS, drift_chart, layers_chart
+from trimtab.report.evidence_charts import COLUMNS, drift_chart, layers_charts
 from trimtab.report.made_section import made_section
 from trimtab.report.page.page import Answer, Page, Section
 from trimtab.report.residual_charts import losses_chart, predicted_chart, residuals_chart
@@ -201,8 +200,8 @@ class StudyReport:
             []
             if charts or not self.is_finished
             else [
-                f"Nothing was measured of it yet: trimtab explain {shlex.quote(str(self.study.out))} --budget 2m "
-                "trains the winner again beside copies that differ in one knob."
+                f"Nothing was measured of it yet: {self.study.how_to_explain('2m')} trains the winner again beside "
+                "copies that differ in one knob."
             ]
         )
         return Section("worth", "What every choice was worth", words, charts)
@@ -222,7 +221,7 @@ class StudyReport:
 
     def _findings(self) -> Section:
         found = self.study.findings
-        charts = [*self._drifts(), *_there(*map(layers_chart, found))]
+        charts = [*self._drifts(), *layers_charts(found)]
         return Section("findings", "What is wrong, and what to change", charts=charts, findings=found)
 
     def _drifts(self) -> list[Chart]:

@@ -157,7 +157,7 @@ def _in_folder(
     outcome = work.outcome(trials, unscored)
     folder.merge_curves()
     result = _written(call, folder, outcome)
-    if _is_explained(subject, call, outcome.winner, trials, work, folder, outcome.result):
+    if _is_explained(subject, call, outcome, trials, work, folder):
         result = _written(call, folder, outcome)
     return subject.study(folder.path, result, outcome.winner, trials, call.listeners.notices)
 
@@ -173,17 +173,12 @@ def _written(call: Call, folder: StudyFolder, outcome: SearchResult) -> dict[str
 
 
 def _is_explained(
-    subject: Subject,
-    call: Call,
-    winner: TrialRecord,
-    trials: Sequence[TrialRecord],
-    work: Work,
-    folder: StudyFolder,
-    result: dict[str, Any],
+    subject: Subject, call: Call, outcome: SearchResult, trials: Sequence[TrialRecord], work: Work, folder: StudyFolder
 ) -> bool:
     """Say what is wrong with the training of the winner, and measure what each of its choices was worth, or each of the
     best network's where the winner is solved, where there is time for that; where there is too little, the result says
     how much it would take. Whether the result has to be written again."""
+    winner = outcome.winner
     network = looked_at(winner, trials) if call.is_lasting else None
     if network is None:
         return False
@@ -202,7 +197,7 @@ def _is_explained(
     if purse.left < (replay if call.budget.is_limited else fewest_trainings(folds)):
         # Where nothing was kept for it (few trials, a short budget, a share of 0) nobody expects it.
         if purse.seconds is not None and call.explaining:
-            result[UNEXPLAINED] = round(purse.seconds_for(replay + fewest_trainings(folds)), 1)
+            outcome.result[UNEXPLAINED] = round(purse.seconds_for(replay + fewest_trainings(folds)), 1)
             return True
         return False
     call.listeners.progress(Progress.of(EXPLAINING, call.budget, trials, winner, metric=subject.metric))

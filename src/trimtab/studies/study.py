@@ -178,10 +178,10 @@ class Study(ABC):
         if account is not None:
             return worth_in_words(account)
         needed = self.result.get(UNEXPLAINED)
-        return () if needed is None else (unexplained_in_words(needed, self._how_to_explain),)
+        return () if needed is None else (unexplained_in_words(needed, self.how_to_explain),)
 
-    def _how_to_explain(self, budget: str) -> str:
-        """How more is measured of what each choice was worth."""
+    def how_to_explain(self, budget: str) -> str:
+        """What measures more of what each choice was worth, as it is typed."""
         return f'study.explain(budget="{budget}")'
 
     @abstractmethod

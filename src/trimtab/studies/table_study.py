@@ -1,5 +1,6 @@
 """TableStudy: the study of a table, with the model that predicts its rows. Trains nothing."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -46,8 +47,8 @@ class TableStudy(Study):
             raise StudyError(f"{self.out} has no {path.name}: it is written when a search of a table ends.")
         return polars.read_parquet(path)
 
-    def _how_to_explain(self, budget: str) -> str:
-        return f"trimtab explain {self.out} --budget {budget}"
+    def how_to_explain(self, budget: str) -> str:
+        return f"trimtab explain {shlex.quote(str(self.out))} --budget {budget}"
 
     def _explained(self, budget: str | float, **options: Any) -> "Account":
         from trimtab.studies.explaining import explained_table

@@ -75,7 +75,7 @@ class Network:
             "spiral",
         ),
         Cloud(
-            "own", "A table of my own",
+            OWN, "A table of my own", menu="data",
             hint="CSV, Parquet or Excel: its first two columns of numbers, and its last one with two values.",
         ),
         Slider("noise", "Noise", 0.0, 1.0, 0.2, hint="Not for a table of my own."),
@@ -114,12 +114,10 @@ class Network:
             yield frame
         if live.records and not stop():
             # From here on each network is what it was at its best epoch.
-            errors = numpy.array([live.records[place].error for place in range(CONFIGS)])
-            surfaces = self._surfaces(live, list(range(CONFIGS)))
             outcome = self._outcome(values, live, configs, dead)
             yield {
-                "kind": "frame", "surfaces": surfaces, "dead": finite(dead), "valid": finite(errors),
-                "best": outcome.figures["best"],
+                "kind": "frame", "surfaces": self._surfaces(live, list(range(CONFIGS))), "dead": finite(dead),
+                "valid": finite(outcome.figures["errors"]), "best": outcome.figures["best"],
             }  # fmt: skip
             yield outcome
 

@@ -1,6 +1,7 @@
 // What can be turned: sliders and menus with their values beside them, and the state of all in the address.
 import { element } from "./element.js";
 import { short } from "./plane.js";
+import { asked } from "./stream.js";
 
 const PARTS = 1000;
 
@@ -23,7 +24,7 @@ export function drawn(chapter, values, changed) {
   for (const control of chapter.controls) {
     if (control.kind === "points") continue;
     if (control.kind === "cloud") {
-      box.append(table(control, values, name => { show("data"); changed(name); }));
+      box.append(table(control, values, name => { show(control.menu); changed(name); }));
       continue;
     }
     const id = `control-${control.name}`;
@@ -70,11 +71,9 @@ function table(control, values, changed) {
     told.className = "hint";
     told.textContent = `${given.name} is being read.`;
     try {
-      const answer = await fetch(`/points?name=${encodeURIComponent(given.name)}`, { method: "POST", body: given });
-      const found = await answer.json();
-      if (!answer.ok) throw new Error(found.sentence);
+      const found = await (await asked(`/points?name=${encodeURIComponent(given.name)}`, given)).json();
       values[control.name] = found.points;
-      values.data = control.name;
+      values[control.menu] = control.name;
       told.textContent = found.said;
       changed(control.name);
     } catch (error) { told.className = "error"; told.textContent = error.message; }

@@ -38,9 +38,7 @@ export function ownData(place, studies, query) {
     if (file.size > MOST) { welcome("The table is larger than 50 MB: use trimtab fit on it."); return; }
     body.replaceChildren(element("p", {}, `${file.name} is being read.`));
     try {
-      const answer = await fetch(`/own?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
-      const told = await answer.json();
-      if (!answer.ok) throw new Error(told.sentence);
+      const told = await (await asked(`/own?name=${encodeURIComponent(file.name)}`, file)).json();
       token = told.token;
       chooseTarget(told);
     } catch (error) { welcome(error.message); }

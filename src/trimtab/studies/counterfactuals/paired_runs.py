@@ -5,7 +5,7 @@ Knows the ground and its engine; it draws no conclusions.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 
 import numpy
 from torch import Tensor
@@ -126,15 +126,19 @@ class PairedRuns:
             )
             engine.should_stop = self.is_over
             if not preparation and engine.compilation.how == "found":
-                engine.compilation.how = partial(self._compiled, engine)
+                engine.compilation.how = self._compiled
             self._engines[preparation] = engine
         return self._engines[preparation]
 
-    def _compiled(self, engine: Engine, population: Population) -> How:
+    @cached_property
+    def _compiling(self) -> float:
+        """What compiling a step usually takes here; read once, for it is asked for in every round."""
+        return self.engine.compiler.usual_seconds(SECONDS_OF_COMPILING)
+
+    def _compiled(self, population: Population) -> How:
         """How the step of a population is compiled: the winner's beside, by the core that others leave idle."""
-        is_winners = population.structure.network == Structure.of(self.ground.winner).network
-        compiling = engine.compiler.usual_seconds(SECONDS_OF_COMPILING)
-        is_worth_it = engine.threads > 1 and self.seconds_left() > WORTH_COMPILING * compiling
+        is_winners = population.structure.network == self.ground.winner.network
+        is_worth_it = self.engine.threads > 1 and self.seconds_left() > WORTH_COMPILING * self._compiling
         return "beside" if is_winners and is_worth_it else "found"
 
     def _run(self, requests: Sequence[Request], preparation: str = "") -> list[RunRecord]:

@@ -41,8 +41,7 @@ class Purse:
     _started: float = field(default_factory=time.monotonic)
 
     def is_over(self) -> bool:
-        is_late = self.seconds is not None and time.monotonic() - self._started >= self.seconds
-        return is_late or self.told_to_stop()
+        return self.told_to_stop() or (self.seconds is not None and self.seconds_left <= 0)
 
     @property
     def seconds_left(self) -> float:
@@ -59,8 +58,7 @@ class Purse:
         left = math.inf if self.trainings is None else self.trainings
         if self.seconds is None:
             return left
-        remaining = self.seconds - (time.monotonic() - self._started)
-        return min(left, remaining / (MARGIN * max(1e-6, self.each)) - self.pass_cost)
+        return min(left, self.seconds_left / (MARGIN * max(1e-6, self.each)) - self.pass_cost)
 
     def seconds_for(self, cost: float) -> float:
         """What trainings of this cost are expected to take in two passes: one to the end, and one of others beside."""

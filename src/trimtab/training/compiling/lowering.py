@@ -5,15 +5,17 @@ Imports torch's compiler, which takes a second: import it where it is needed. Kn
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import sympy
 import torch
 import torch._inductor
 from torch._guards import detect_fake_mode
 from torch._inductor import compile_fx, config, sizevars
+from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
 from torch._inductor.virtualized import V
 from torch.utils._sympy.functions import FloorDiv, ModularIndexing
 
@@ -28,6 +30,8 @@ _OPTIONS = {"aot_inductor.compile_wrapper_opt_level": "O0", "max_autotune": Fals
 # (10 and 290 MB for each installation, 2 less for each step), names of source lines for debuggers (1).
 _SHORT = {"cpp.vec_isa_ok": True, "aot_inductor.precompile_headers": False, "aot_inductor.enable_line_tables": False,
           "size_asserts": False, "cpp_wrapper": True}  # fmt: skip
+
+INDICES = "simplify_index_in_vec_range"
 
 
 def lower(step: TracedStep, library: Path) -> None:
@@ -56,8 +60,8 @@ def lower_directly(step: TracedStep, options: dict) -> None:
         config.patch(compile_fx.get_cpp_wrapper_config()),
         V.set_fake_mode(detect_fake_mode(step.fakes)),
         V.set_real_inputs(step.fakes),
-        _inputs_unchecked(),
-        _plain_indices_as_they_are(),
+        _replaced(CppWrapperCpu, "generate_input_output_runtime_checks", _without_checks),
+        _replaced(sizevars, INDICES, _if_need_be(getattr(sizevars, INDICES))),
     ):
         module = compile_fx._recursive_joint_graph_passes(step.module, input_device=torch.device("cpu"))
         (output,) = module.graph.find_nodes(op="output")
@@ -66,35 +70,28 @@ def lower_directly(step: TracedStep, options: dict) -> None:
 
 
 @contextlib.contextmanager
-def _plain_indices_as_they_are() -> Iterator[None]:
-    """Without simplifying what is plain: torch has sympy simplify each index before it asks for its stride, which takes
-    a tenth of compiling; of a sum of products, as nearly all are, there is nothing to simplify."""
-    simplified = sizevars.simplify_index_in_vec_range
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def _if_need_be(simplified: Callable[..., sympy.Expr]) -> Callable[..., sympy.Expr]:
+    """`simplified` without simplifying what is plain: torch has sympy simplify each index before it asks for its
+    stride, which takes a tenth of compiling; of a sum of products, as nearly all are, there is nothing to simplify."""
 
     @cache
     def simplified_if_need_be(index: sympy.Expr, variable: sympy.Symbol, length: int) -> sympy.Expr:
         is_plain = not index.has(FloorDiv, ModularIndexing, sympy.Rel) and index.is_polynomial(*index.free_symbols)
         return index if is_plain else simplified(index, variable, length)
 
-    sizevars.simplify_index_in_vec_range = simplified_if_need_be
-    try:
-        yield
-    finally:
-        sizevars.simplify_index_in_vec_range = simplified
+    return simplified_if_need_be
 
 
-@contextlib.contextmanager
-def _inputs_unchecked() -> Iterator[None]:
-    """Without the code that would look at each input at each call, most of the wrapper, which torch leaves switched
-    off; who binds a step to tensors looks at them once."""
-    from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
-
-    def nothing(self: CppWrapperCpu) -> None:
-        self.prefix.splice_aot("static void __check_inputs_outputs(AtenTensorHandle*, AtenTensorHandle*) {}\n")
-
-    checks = CppWrapperCpu.generate_input_output_runtime_checks
-    CppWrapperCpu.generate_input_output_runtime_checks = nothing
-    try:
-        yield
-    finally:
-        CppWrapperCpu.generate_input_output_runtime_checks = checks
+def _without_checks(wrapper: CppWrapperCpu) -> None:
+    """No code that would look at each input at each call, most of the wrapper, which torch leaves switched off; who
+    binds a step to tensors looks at them once."""
+    wrapper.prefix.splice_aot("static void __check_inputs_outputs(AtenTensorHandle*, AtenTensorHandle*) {}\n")

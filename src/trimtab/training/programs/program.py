@@ -107,7 +107,7 @@ class Layout:
         """Whether every parameter is a plain view into the flat row."""
         return all(dtype == self.dtype for dtype in self.dtypes)
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         return tuple(math.prod(shape) for shape in self.shapes)
 
