@@ -162,6 +162,7 @@ class Engine:
         if population.is_changed or (at_once, threads) != population.tiled_for:
             population.tiles = tiles_of(population, at_once, 0 if is_exact else threads)
             population.is_changed, population.tiled_for = False, (at_once, threads)
+            population.optimizers = population.coefficients(0, len(population.lanes)).optimizers
         if self.modules.draw:
             for tile, lane in zip(population.tiles, population.lanes, strict=True):
                 tile.generators = own_draws(lane.request.seed, lane.epoch)
@@ -171,11 +172,16 @@ class Engine:
         population.totals.zero_()
         epochs, lanes = population.epochs_per_round, population.lanes
         own = numpy.array([lane.steps_of(epochs) for lane in lanes])
-        optimizers = population.coefficients(0, len(lanes)).optimizers
         population.place_steps += population.capacity * int(own.max())
         for window in plans.windows(lanes, epochs):
             plan = plans.plan(
-                lanes, optimizers, population.orders, epochs, window, self.data.device, population.program.dropouts
+                lanes,
+                population.optimizers,
+                population.orders,
+                epochs,
+                window,
+                self.data.device,
+                population.program.dropouts,
             )
             steps = numpy.clip(own - window[0], 0, window[1] - window[0])
             stretch = Stretch(plan, steps, self.rows, compiled, features, self._stops)

@@ -5,9 +5,11 @@ Knows its config, its schedule and its stopping rule; its tensors lie in the pop
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from trimtab.training.rules import schedules, stopping
+from trimtab.training.rules.optimizers import terms_of
 from trimtab.training.rules.schedules import RateSchedule
 from trimtab.training.rules.stopping import StoppingRule, why_ended
 from trimtab.training.run import Curves, Request
@@ -41,6 +43,12 @@ class Lane:
         config = request.config
         schedule = schedules.make(config.schedule, batches * config.epochs, batches, request.factors)
         return cls(request, batches, size, schedule, stopping.make(config.stopping), flags)
+
+    @cached_property
+    def momentum(self) -> float:
+        """The weight of the past in the running mean of gradients that its optimizer keeps, 0 where it keeps none."""
+        terms = terms_of(self.request.config.optimizer)
+        return terms.first_decay if terms.averages_gradients else 0.0
 
     def steps_of(self, epochs: int) -> int:
         """Steps of this lane's next `epochs` epochs, or of those that it has left."""

@@ -101,11 +101,12 @@ class Population:
         self.orders = RowOrders(data)
         self.epochs_per_round = epochs_per_round or self._epochs_per_round()
         # How the lanes are stepped at present: by which compiled step, in which tiles (each Tile for so many lanes and
-        # threads at most), by which Worker of each thread.
+        # threads at most), by which optimizers, by which Worker of each thread.
         self.is_changed = True
         self.compiled: Compiled | None = None
         self.tiles: list = []
         self.tiled_for: tuple[int, int] = (0, 0)
+        self.optimizers = self.table.optimizers
         self.workers: list = []
         self.lane_steps = self.place_steps = self.compiled_steps = self.bfloat16_steps = 0
 

@@ -12,11 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab.training.config import Config
 from trimtab.training.lanes.lane import Lane
 from trimtab.training.programs.program import Activity
 from trimtab.training.programs.step import FIRST_TENSOR, LOSS, NOTED_EVERY, WEIGHT, Features
-from trimtab.training.rules.optimizers import terms_of
 
 # A unit that moves less than this over all validation rows says nothing about them. A guess: some ten times the
 # rounding of a float32 near 1.
@@ -63,7 +61,7 @@ class Signals:
         rows = torch.tensor([lane.size for lane in lanes], dtype=torch.float32)
         made = torch.tensor([lane.step for lane in lanes])
         mean = torch.linalg.vector_norm(first, dim=1).cpu()
-        noise = noise_scale([lane.request.config for lane in lanes], squares.sum(1), mean, made, rows)
+        noise = noise_scale([lane.momentum for lane in lanes], squares.sum(1), mean, made, rows)
         dead, saturated, units = of_layers(activities, count)
         return noted | {
             "gradient_norm": squares.sum(1).sqrt().tolist(),
@@ -91,7 +89,7 @@ def squared_norms(totals: Tensor, steps: Float[Tensor, " lanes"]) -> Float[Tenso
 
 
 def noise_scale(
-    configs: list[Config],
+    momenta: list[float],
     squared: Float[Tensor, " lanes"],
     first: Float[Tensor, " lanes"],
     steps: Tensor,
@@ -100,12 +98,10 @@ def noise_scale(
     """The batch size beyond which averaging more rows hardly steadies the gradient, tr(S) / |G|^2 [McCandlish 2018].
 
     From the mean squared norm of single gradients and `first`, the norm of their running mean m of weight 1 - b: with
-    S/B the covariance of one batch, E|g|^2 = |G|^2 + tr(S)/B and E|m|^2 = |G|^2 + (1 - b)/(1 + b) tr(S)/B. NaN for a
-    rule that keeps no running mean, and where noise hides the gradient altogether.
+    S/B the covariance of one batch, E|g|^2 = |G|^2 + tr(S)/B and E|m|^2 = |G|^2 + (1 - b)/(1 + b) tr(S)/B. `momenta`
+    are each lane's b, 0 for a rule that keeps no running mean: NaN then, and where noise hides the gradient altogether.
     """
-    terms = [terms_of(config.optimizer) for config in configs]
-    decay = [each.first_decay if each.averages_gradients else 0.0 for each in terms]
-    b = torch.tensor(decay, dtype=torch.float64, device=first.device)
+    b = torch.tensor(momenta, dtype=torch.float64, device=first.device)
     mean = first.double().square() / (1 - b ** steps.double()).square()
     share = (1 - b) / (1 + b)
     spread = (squared.double() - mean) / (1 - share)
