@@ -130,6 +130,17 @@ def test_rows_may_differ_by_chance_where_parameters_are_few():
     assert duration.underfitting(many) is None  # of so many rows a gap is none by chance
 
 
+def test_a_network_that_could_learn_every_row_by_heart_does_not_underfit_because_rows_are_noisy():
+    curves = record(noisy(learning(**FLAT)), noisy(learning(**FLAT), seed=1))
+    able = dataclasses.replace(curves, facts={"train_rows": 256.0, "parameters": 5000.0})
+    assert duration.underfitting(able) is None
+    assert found(duration.underfitting, dataclasses.replace(able, facts={"train_rows": 9e3, "parameters": 5000.0}))
+    assert found(duration.underfitting, dataclasses.replace(able, knobs={"dropout": 0.8}))  # it is held back
+    nothing = noisy(learning(floor=0.99, speed=5), 0.002)
+    stuck = dataclasses.replace(able, train_loss=nothing, validation_loss=nothing)
+    assert found(duration.underfitting, stuck)
+
+
 def test_what_is_bad_is_told_beside_a_constant_where_that_is_known():
     curves = {"train_metric": noisy(learning(**FLAT)), "validation_metric": noisy(learning(**FLAT), seed=1)}
     judged = record(learning(**FLAT), **curves, greater_is_better=False, metric="rmse", facts={"constant_error": 5.0})

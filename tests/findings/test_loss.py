@@ -31,6 +31,18 @@ def test_no_outliers_where_errors_are_even_or_the_loss_is_not_swayed():
     assert isinstance(loss.outliers_dominate_loss(TRUTH[:5], TRUTH[:5], "mse"), NotChecked)
 
 
+def test_residuals_that_grow_with_what_is_predicted_are_no_outliers():
+    rng = numpy.random.default_rng(1)
+    price = numpy.exp(rng.normal(0, 1.5, size=400))
+    told = price * numpy.exp(0.3 * rng.normal(size=400))
+    assert numpy.sort((told - price) ** 2)[-20:].sum() > 0.8 * ((told - price) ** 2).sum()
+    assert loss.outliers_dominate_loss(price, told, "mse") is None
+    cheap = numpy.argsort(told)[:3]  # a wrong label among rows that are told well
+    price[cheap] += 100
+    finding = loss.outliers_dominate_loss(price, told, "mse")
+    assert isinstance(finding, Finding) and sorted(finding.evidence["rows"]) == sorted(cheap.tolist())
+
+
 def judged(metric: str, **knobs) -> object:
     curve = noisy(learning(), seed=2)
     return record(learning(), learning(), validation_metric=curve, greater_is_better=False, metric=metric, knobs=knobs)

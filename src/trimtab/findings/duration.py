@@ -47,6 +47,7 @@ _EARLY = 0.6  # of all epochs: the best lies before
 _STILL = 0.02  # what the last third of an unfinished training still takes off
 _RESTS = 0.08  # what the last third of a finished one takes off at most
 _BAD, _NO_GAP, _GAP_HELD_BACK = 0.4, 1.1, 1.3  # of a constant's error; validation beside training error
+_LEARNT_NOTHING = 0.95  # of a constant's error. A guess: what chance alone takes off it is a few per cent
 _REGULARISED = 0.15
 _BY_HEART, _POOR = 50.0, 0.5  # times; of a constant's error
 
@@ -203,11 +204,12 @@ def stopped_too_early(record: TrainingRecord) -> Outcome:
 def underfitting(record: TrainingRecord) -> Outcome:
     """Training and validation rows are judged alike (see `_gap_by_chance`), and badly, and the training error does not
     fall any more: it is at least `_BAD` of what a constant prediction comes to (of the first epoch's, where that is not
-    known)."""
+    known). Not of a network that learns, is not held back, and has a parameter for every training row: it could learn
+    them by heart, whatever they were [Zhang et al. 2017], so that what is left is noise which it had no time to."""
     misfit = _misfit(record)
     if not isinstance(misfit, Misfit):
         return None if misfit is None else NotChecked("underfitting", misfit)
-    if misfit.share < _BAD:
+    if misfit.share < _BAD or (misfit.share < _LEARNT_NOTHING and _could_learn_by_heart(record)):
         return None
     return Finding(
         "underfitting",
@@ -314,6 +316,12 @@ def _of_few_units(record: TrainingRecord) -> float:
     """The parameters of a network with one hidden layer of `_FEW_UNITS` units; 0 where its ends are not known."""
     inputs, outputs = record.facts.get("inputs", 0.0), record.facts.get("outputs", 0.0)
     return _FEW_UNITS * (inputs + outputs + 1) + outputs if inputs and outputs else 0.0
+
+
+def _could_learn_by_heart(record: TrainingRecord) -> bool:
+    """Whether the network is known to have a parameter for every training row, and nothing that holds it back."""
+    parameters, rows = record.facts.get("parameters"), record.facts.get("train_rows")
+    return parameters is not None and rows is not None and parameters >= rows and _holds_back(record) is None
 
 
 def _gap_by_chance(record: TrainingRecord) -> float:

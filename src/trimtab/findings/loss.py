@@ -33,7 +33,9 @@ def outliers_dominate_loss(truth: Numbers, predictions: Numbers, loss: str) -> O
 
     `truth` and `predictions` are `[rows]` or `[rows, outputs]`, of validation rows by the weights that were kept; the
     evidence names the rows, furthest first. The cut is the usual one for outliers, 3.5 median absolute deviations made
-    standard [Iglewicz and Hoaglin 1993], widened so that the tails of a Laplace distribution stay within.
+    standard [Iglewicz and Hoaglin 1993], widened so that the tails of a Laplace distribution stay within. Residuals that
+    grow with what is predicted, as those of prices do, are no outliers: a row is measured by the spread of rows with
+    predictions near its own too, where that is the larger.
     """
     if loss not in SQUARED:
         return None
@@ -45,7 +47,8 @@ def outliers_dominate_loss(truth: Numbers, predictions: Numbers, loss: str) -> O
     spread = 1.4826 * numpy.median(numpy.abs(centred), axis=0)
     if not (spread > 0).all():
         return None
-    far = numpy.abs(centred / spread).max(1)
+    nearby = _spread_nearby(numpy.asarray(predictions, dtype=float).reshape(len(residuals), -1), centred)
+    far = numpy.abs(centred / numpy.maximum(spread, nearby)).max(1)
     squares = (residuals / spread) ** 2
     is_far = far > _FAR_OUT
     share = float(squares[is_far].sum() / squares.sum())
@@ -62,6 +65,21 @@ def outliers_dominate_loss(truth: Numbers, predictions: Numbers, loss: str) -> O
         by_knobs("Take a loss, and a metric, in which large errors do not count squared, or look at these rows.",
                  loss="huber", delta=1.0),
     )  # fmt: skip
+
+
+def _spread_nearby(predictions: Numbers, centred: Numbers) -> Numbers:
+    """The robust standard deviation of centred residuals `[rows, outputs]` among rows whose predictions are near; where
+    it has grown towards an end, it is taken to go on growing with the distance from the middle."""
+    spread = numpy.empty_like(centred)
+    usual = 1.4826 * numpy.median(numpy.abs(centred), axis=0)
+    for column, values in enumerate(predictions.T):
+        distance = numpy.abs(values - numpy.median(values))
+        for rows in numpy.array_split(numpy.argsort(values, kind="stable"), max(1, min(_PARTS, len(values) // _NEAR))):
+            near = 1.4826 * float(numpy.median(numpy.abs(centred[rows, column])))
+            middle = float(numpy.median(distance[rows]))
+            grows = near > _GROWN * usual[column] and middle > 0
+            spread[rows, column] = near * numpy.maximum(1, distance[rows] / middle) if grows else near
+    return spread
 
 
 def loss_does_not_match_metric(record: TrainingRecord) -> Outcome:
@@ -120,6 +138,10 @@ def collapsed_to_constant(record: TrainingRecord) -> Outcome:
 
 _FEWEST, _FEWEST_ROWS = 8, 50
 _FAR_OUT, _FEW, _MOST = 10.0, 0.1, 0.5
+# Rows of a part of near predictions at least, whose median is then known to a fifth; and parts at most. A guess.
+_NEAR, _PARTS = 25, 8
+# Times the usual spread, beyond what the median of a part comes to by chance.
+_GROWN = 2.0
 _AGAINST = 0.05
 _ALIKE, _NO_BETTER, _UNDER_WAY, _STUCK, _LEFT = 0.1, 0.97, 0.02, 8, 0.01
 
