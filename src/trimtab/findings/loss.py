@@ -33,9 +33,9 @@ def outliers_dominate_loss(truth: Numbers, predictions: Numbers, loss: str) -> O
 
     `truth` and `predictions` are `[rows]` or `[rows, outputs]`, of validation rows by the weights that were kept; the
     evidence names the rows, furthest first. The cut is the usual one for outliers, 3.5 median absolute deviations made
-    standard [Iglewicz and Hoaglin 1993], widened so that the tails of a Laplace distribution stay within. Residuals that
-    grow with what is predicted, as those of prices do, are no outliers: a row is measured by the spread of rows with
-    predictions near its own too, where that is the larger.
+    standard [Iglewicz and Hoaglin 1993], widened so that the tails of a Laplace distribution stay within. Residuals
+    that grow with what is predicted, as those of prices do, are no outliers: a row is measured by the spread of rows
+    with predictions near its own too, where that is the larger.
     """
     if loss not in SQUARED:
         return None

@@ -3,6 +3,7 @@
 Knows the names of knobs and the rates that are usual; it knows no finding.
 """
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,22 @@ def lower_rate(record: TrainingRecord, by: float) -> dict[str, float]:
         return {}
     usual = dict(KNOBS["optimizer"].option(optimizer).in_tables)["lr"] if optimizer in OPTIMIZERS else rate
     return {"lr": min(rate / by, float(usual))}
+
+
+def without(*columns: str) -> str:
+    """The flags that leave columns out, each name as `--drop` and a shell read it."""
+    return " ".join(f"--drop {in_shell(_in_csv(column))}" for column in columns)
+
+
+def in_shell(text: str) -> str:
+    """Text as one word of a command: in double quotes, unless a shell reads something else into it there."""
+    return shlex.quote(text) if set(text) & set('"$`!\\') else f'"{text}"'
+
+
+def _in_csv(name: str) -> str:
+    """A name as one of several with commas between them."""
+    is_plain = name == name.strip() and not set(name) & set(',"\n\r')
+    return name if is_plain else '"' + name.replace('"', '""') + '"'
 
 
 def _flags(change: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from trimtab.findings.data.boosted_trees import (
 from trimtab.findings.data.relation import most_telling
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, Remedy
+from trimtab.findings.remedies import in_shell
 
 # Rows that the trees look at, and the parts that are held out in turn.
 MOST_ROWS, FOLDS = 2_000, 4
@@ -209,5 +210,7 @@ def _optimistic(belonging: Belonging, growth: float, chance: float) -> Finding:
         f"loss of boosted trees is {share} larger than with rows held out by chance.",
         {"column": belonging.column, "by": belonging.by, "loss_grows_by": growth, "p": chance},
         Effect(f"If {when}, the error is about {share} larger than the score says, by boosted trees.", growth),
-        Remedy(f"If {when}, split the rows in the same way.", flag=f'--split "{split}"', code=f"split={split!r}"),
+        Remedy(
+            f"If {when}, split the rows in the same way.", flag=f"--split {in_shell(split)}", code=f"split={split!r}"
+        ),
     )

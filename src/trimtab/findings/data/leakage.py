@@ -16,6 +16,7 @@ from trimtab.findings.data.boosted_trees import Floats, design_of, in_own_thread
 from trimtab.findings.data.relation import BINS, chance_of, most_telling, parts_of
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
+from trimtab.findings.remedies import without
 from trimtab.table.roles import NEAR_UNIQUE_SHARE
 from trimtab.text.wording import counted
 
@@ -65,7 +66,7 @@ def tells_the_target(record: TableRecord, *, seed: int = 0) -> Checked:
         Effect(
             f"Without it {100 * rest:.0f} % of the target is explained, by boosted trees.",
         ),
-        Remedy(f'Leave "{name}" out, unless it is known whenever a prediction is made.', flag=f'--drop "{name}"',
+        Remedy(f'Leave "{name}" out, unless it is known whenever a prediction is made.', flag=without(name),
                code=f"drop={[each for each, _ in suspected]!r}"),
     )  # fmt: skip
 
@@ -199,7 +200,7 @@ def _of_the_future(name: str, target: str, time: str) -> Finding:
         f'{WINDOW} rows after it in "{time}".',
         {"columns": [name], "rows_around": WINDOW},
         Effect("When rows to come are predicted, it is not there: the score says nothing."),
-        Remedy(f'Leave "{name}" out, or make it from earlier rows alone.', flag=f'--drop "{name}"',
+        Remedy(f'Leave "{name}" out, or make it from earlier rows alone.', flag=without(name),
                code=f"drop={[name]!r}"),
     )  # fmt: skip
 
@@ -224,7 +225,7 @@ def learns_identifiers(record: TableRecord) -> Checked:
         f"{goes}: rows to come have other names.",
         {"columns": [each.name for each in named], "p": chance, "distinct": column.distinct},
         Effect("What is learnt from it is of no use for rows to come."),
-        Remedy(f'Leave "{column.name}" out.', flag=f'--drop "{column.name}"', code=f"drop={[column.name]!r}"),
+        Remedy(f'Leave "{column.name}" out.', flag=without(column.name), code=f"drop={[column.name]!r}"),
     )  # fmt: skip
 
 

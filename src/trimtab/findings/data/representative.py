@@ -16,6 +16,7 @@ from trimtab.findings.data.boosted_trees import MOST_COLUMNS, Floats, design_of,
 from trimtab.findings.data.relation import adjusted, chi_squared, contingency
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy, Severity
+from trimtab.findings.remedies import without
 from trimtab.text.wording import counted, listed
 
 # Rows of each side that the trees look at, and the fewest that a test makes sense of.
@@ -117,7 +118,7 @@ def _remedy(name: str, moved: Sequence[str]) -> Remedy:
     text = f"Train on rows like the {name} rows too"
     if not moved:
         return Remedy(f"{text}.")
-    flags = " ".join(f'--drop "{column}"' for column in moved)
+    flags = without(*moved)
     return Remedy(f"{text}, or leave out the columns that differ.", flag=flags, code=f"drop={list(moved)!r}")
 
 
