@@ -151,6 +151,20 @@ def test_predictions_are_told_by_their_middle_and_their_worst():
     assert chart.table is not None and chart.table.rows[0] == ["11", "5.000", "9.000", "4.000"]
 
 
+def test_intervals_are_drawn_and_what_they_hold_of_new_rows_is_told():
+    truth = numpy.linspace(0, 10, 50)
+    prediction = truth + numpy.where(numpy.arange(50) < 4, 3.0, 0.5)
+
+    def bounds(told):
+        return told - 1, told + 1
+
+    chart = predicted_chart(truth, prediction, "price", numpy.arange(50), frozenset(), bounds, are_new=True)
+    assert "Intervals that are to hold the truth in 90 % of rows hold it in 92 % of these" in chart.takeaway
+    assert len(marks_of(chart, "bound")) == 2 and "90 % of rows" in chart.note
+    own = predicted_chart(truth, prediction, "price", numpy.arange(50), frozenset(), bounds)
+    assert "Intervals" not in own.takeaway and len(marks_of(own, "bound")) == 2
+
+
 def test_the_distribution_counts_every_row():
     generator = numpy.random.default_rng(0)
     chart = residuals_chart(numpy.zeros(500), generator.normal(2.0, 1.0, 500), "price")

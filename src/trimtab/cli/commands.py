@@ -169,6 +169,12 @@ def predict(
     data: Annotated[str, typer.Argument(help="The rows to predict, in any format that fit reads.")],
     out: Annotated[Text, typer.Option("-o", "--out", help="A .csv or .parquet file; left out: CSV on stdout.")] = None,
     keep: Annotated[list[str] | None, typer.Option(help="Columns to copy from DATA, such as an id; as a,b.")] = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            help="Also the bounds (or classes) that hold the truth in such a share of rows: 0.9.", show_default=False
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no notes.")] = False,
 ) -> None:
@@ -181,9 +187,9 @@ def predict(
     if out is None:
         if force:
             raise OptionError("--force has no effect without -o: predictions go to standard output. Leave it out.")
-        predict_stream(model, data, sys.stdout.buffer, notice=notice, keep=_columns(keep))
+        predict_stream(model, data, sys.stdout.buffer, notice=notice, keep=_columns(keep), interval=interval)
     else:
-        rows = predict_file(model, data, out, notice=notice, keep=_columns(keep), may_replace=force)
+        rows = predict_file(model, data, out, notice=notice, keep=_columns(keep), interval=interval, may_replace=force)
         notice(f"{counted(rows, 'prediction is', 'predictions are')} in {out}.")
 
 
@@ -288,12 +294,18 @@ def export(
     python: Annotated[Text, typer.Option(help="Plain PyTorch script that trains the best configuration.")] = None,
     onnx: Annotated[Text, typer.Option(help="ONNX graph that takes the raw columns.")] = None,
     pt2: Annotated[Text, typer.Option(help="PT2 program that takes numbers and category codes.")] = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            help="In the ONNX graph, the bounds that hold the truth in such a share of rows: 0.9.", show_default=False
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the files as one JSON object.")] = False,
 ) -> None:
     """Write the result as files that need no trimtab: script, ONNX graph, PT2 program."""
     from trimtab.studies.loading import export_run
 
-    files = export_run(run, python=python, onnx=onnx, pt2=pt2)
+    files = export_run(run, python=python, onnx=onnx, pt2=pt2, interval=interval)
     if as_json:
         typer.echo(json.dumps({kind: str(file) for kind, file in files.items()}))
         return

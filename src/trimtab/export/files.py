@@ -1,6 +1,7 @@
 """Exports as files: everything is made before anything is written, and each file appears whole or not at all."""
 
 from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -22,9 +23,10 @@ def export_files(
     python: Place = None,
     onnx: Place = None,
     pt2: Place = None,
+    interval: float | None = None,
 ) -> dict[str, Path]:
     """Write what is asked for; files that are there are replaced. `script` makes a script, and what it reads, for a
-    place (None: nobody can).
+    place (None: nobody can); `interval` is that of the ONNX graph.
 
     Returns the files by kind. Raises OptionError where nothing is asked for, two files are one, or onnx is not
     installed; DataError where a file cannot be written.
@@ -33,11 +35,13 @@ def export_files(
     places = {kind: Path(place) for kind, place in asked.items() if place is not None}
     if not places:
         raise OptionError("Name what to write: --python FILE, --onnx FILE or --pt2 FILE (or several of them).")
+    if interval is not None and "onnx" not in places:
+        raise OptionError("--interval has an effect on ONNX graphs alone: give --onnx FILE, or leave it out.")
     if len({place.resolve() for place in places.values()}) < len(places):
         raise OptionError("Two exports cannot share one file: give each its own.")
     files: Files = {}
     if model is not None:
-        makers = {"onnx": as_onnx, "pt2": as_pt2}
+        makers = {"onnx": partial(as_onnx, interval=interval), "pt2": as_pt2}
         files |= {kind: (places[kind], make(model)) for kind, make in makers.items() if kind in places}
     if script is not None and "python" in places:
         files = script(places["python"]) | files

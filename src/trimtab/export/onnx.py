@@ -15,6 +15,7 @@ from trimtab.export.onnx_graph import Graph, Value, concatenated
 from trimtab.export.onnx_network import network_outputs
 from trimtab.export.predictor import CLIP, LARGEST, SMALLEST
 from trimtab.export.vocabulary import Scalings, cell_type, code_of_missing, codes_of_cells, rounded_codes, vocabulary
+from trimtab.model.calibration import TIE, Calibration, TargetErrors
 from trimtab.model.model import Model, build
 from trimtab.table.categories import Labels
 from trimtab.table.cells import FloatKind
@@ -22,7 +23,7 @@ from trimtab.table.encode import CellType, Encoder, Feature
 from trimtab.table.target import TargetEncoder, array_of
 from trimtab.training.randomness import initialised
 
-PREDICTION, PROBABILITIES = "prediction", "probabilities"
+PREDICTION, PROBABILITIES, LOW, HIGH, IN_SET = OUTPUTS = "prediction", "probabilities", "low", "high", "in_set"
 NO_TIME = -(2**63)  # numpy's NaT
 _ABOUT = (
     "Each input is a column [rows] of the type it had in training: float64 (NaN: missing), int64 (-2^63: missing), "
@@ -31,19 +32,23 @@ _ABOUT = (
 _ELEMENTS = {"string": "STRING", "integer": "INT64", "number": "DOUBLE", "boolean": "BOOL"}
 
 
-def as_onnx(model: Model) -> bytes:
+def as_onnx(model: Model, interval: float | None = None) -> bytes:
     """The content of an `.onnx` file; raises OptionError where onnx is not installed.
 
     Outputs: `prediction` [rows] (several targets: [rows, targets]) in original units or labels, and for classes
-    `probabilities` float64 [rows, classes]. A column of that name moves the output to `prediction_`.
+    `probabilities` float64 [rows, classes]; with an `interval` also its ends `low` and `high`, shaped as `prediction`,
+    or `in_set` bool [rows, classes] (see `Model.predict`). A column of that name moves the output to `prediction_`.
     """
     names = model.encoder.names
+    calibration = None if interval is None else model.calibrated(interval)
     if "" in names:
         raise ModelError("A column without a name cannot be an input of an ONNX graph: name it and train again.")
-    graph = Graph(taken=(*names, *(_free(name, names) for name in (PREDICTION, PROBABILITIES))))
+    graph = Graph(taken=(*names, *(_free(name, names) for name in OUTPUTS)))
     numbers, codes = _Encoding(graph, model.encoder).encoded()
     raw = _predicted(graph, model, numbers, codes)
     _hand_out(graph, model, raw, names)
+    if calibration is not None and interval is not None:
+        _hand_out_interval(graph, calibration, raw, calibration.level(interval), names, model.target.outputs)
     notes = {"trimtab": json.dumps(vocabulary(model), ensure_ascii=False)}
     return graph.model("trimtab", _ABOUT, notes).SerializeToString()
 
@@ -184,6 +189,42 @@ def _hand_out(graph: Graph, model: Model, raw: Value, names: tuple[str, ...]) ->
         graph.output(graph.node("Squeeze", raw, graph.constant([1], numpy.int64)), name, "DOUBLE")
     else:
         graph.output(raw, name, "DOUBLE", len(model.target.names))
+
+
+def _hand_out_interval(
+    graph: Graph, calibration: Calibration, raw: Value, level: float, names: tuple[str, ...], outputs: int
+) -> None:
+    if calibration.classes is not None:
+        least = 1 - calibration.classes.above(level) - TIE
+        is_likely = graph.node("GreaterOrEqual", raw, graph.constant(least, numpy.float64))
+        best = graph.node("ReduceMax", raw, graph.constant([1], numpy.int64), keepdims=1)
+        belongs = graph.node("Or", is_likely, graph.node("Equal", raw, best))
+        graph.output(belongs, _free(IN_SET, names), "BOOL", outputs)
+        return
+    lows, highs = [], []
+    for place, errors in enumerate(calibration.targets):
+        value = graph.node("Gather", raw, graph.constant([place], numpy.int64), axis=1)
+        size = _size_of_errors(graph, errors, value)
+        lows.append(value + size * errors.scores.below(level))
+        highs.append(value + size * errors.scores.above(level))
+    for name, ends in ((LOW, lows), (HIGH, highs)):
+        if len(ends) == 1:
+            graph.output(graph.node("Squeeze", ends[0], graph.constant([1], numpy.int64)), _free(name, names), "DOUBLE")
+        else:
+            graph.output(concatenated(ends, axis=1), _free(name, names), "DOUBLE", len(ends))
+
+
+def _size_of_errors(graph: Graph, errors: TargetErrors, value: Value) -> Value:
+    """`TargetErrors.size` of predictions [rows, 1]: what each piece of the line between knots adds."""
+    at, sizes = numpy.array(errors.at), numpy.array(errors.sizes)
+    if len(at) == 1:
+        return value * 0.0 + float(sizes[0])
+    into = value - graph.constant(at[:-1].reshape(1, -1))
+    into = graph.node(
+        "Min", graph.node("Max", into, graph.constant(0.0)), graph.constant(numpy.diff(at).reshape(1, -1))
+    )
+    rises = into * graph.constant((numpy.diff(sizes) / numpy.diff(at)).reshape(1, -1))
+    return graph.node("ReduceSum", rises, graph.constant([1], numpy.int64), keepdims=1) + float(sizes[0])
 
 
 def _classes(target: TargetEncoder) -> tuple[numpy.ndarray, str]:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy
 import polars
@@ -22,6 +22,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from trimtab.errors import ModelError
+from trimtab.model.calibration import Calibration, ClassSet, Interval, check_share
 from trimtab.nets.mlp import MLP
 from trimtab.table.encode import Encoded, Encoder
 from trimtab.table.frames import to_frame
@@ -51,11 +52,15 @@ class Member:
 
 @dataclass(frozen=True, repr=False)
 class Model:
-    """A trained model for a table: give it rows, get predictions in original units or labels."""
+    """A trained model for a table: give it rows, get predictions in original units or labels.
+
+    `calibration` knows how far predictions are off; a model that was saved before there was one has none.
+    """
 
     encoder: Encoder
     target: TargetEncoder
     members: tuple[Member, ...]
+    calibration: Calibration | None = None
 
     @property
     def task(self) -> str:
@@ -65,9 +70,39 @@ class Model:
     def networks(self) -> int:
         return sum(member.parameters.shape[0] for member in self.members)
 
-    def predict(self, data: object) -> numpy.ndarray:
-        """Predictions for a frame or array of rows: values in original units [rows] or [rows, targets], or labels."""
-        return self.target.decode(self.raw(to_frame(data))[0])
+    @overload
+    def predict(self, data: object) -> numpy.ndarray: ...
+
+    @overload
+    def predict(self, data: object, interval: float) -> Interval | ClassSet: ...
+
+    def predict(self, data: object, interval: float | None = None) -> numpy.ndarray | Interval | ClassSet:
+        """Predictions for a frame or array of rows: values in original units [rows] or [rows, targets], or labels.
+
+        With `interval`, say 0.9: also the bounds between which the truth lies in that share of rows like those of
+        training (`prediction, low, high`), or the classes among which it is (`prediction, classes`). They come from the
+        errors on rows that a network had not seen [Vovk 2015], each target by itself; raises ModelError for a model
+        that does not know them, OptionError where they are too few.
+        """
+        if interval is not None:
+            self.calibrated(interval)
+        raw = self.raw(to_frame(data))[0]
+        if interval is None:
+            return self.target.decode(raw)
+        if self.task == "classification":
+            return ClassSet(self.target.decode(raw), self.calibrated(interval).sets(raw, interval))
+        low, high = self.calibrated(interval).bounds(raw, interval)
+        return Interval(*(self.target.decode(values) for values in (raw, low, high)))
+
+    def calibrated(self, interval: float) -> Calibration:
+        """What intervals are told by; raises OptionError for a share that is none, ModelError without it."""
+        check_share(interval)
+        if self.calibration is None:
+            raise ModelError(
+                "This model does not know how far its predictions are off, as models that were trained before "
+                "intervals were told: train it again."
+            )
+        return self.calibration
 
     def predict_proba(self, data: object) -> numpy.ndarray:
         """Class probabilities `[rows, classes]` in the order of `model.target.classes`; raises ModelError otherwise."""
@@ -98,10 +133,30 @@ class Model:
             pieces.append(torch.stack(parts).sum(0).numpy())
         return numpy.concatenate(pieces)
 
-    def predict_frame(self, frame: polars.DataFrame) -> tuple[polars.DataFrame, tuple[str, ...]]:
-        """`prediction` (one column per target if there are several) and `probability_<class>` columns; notices."""
+    def predict_frame(
+        self, frame: polars.DataFrame, interval: float | None = None
+    ) -> tuple[polars.DataFrame, tuple[str, ...]]:
+        """`prediction` (one column per target if there are several) and `probability_<class>` columns; notices.
+
+        With `interval` also `low` and `high` of each target, or whether each class is in the set (`in_set_<class>`).
+        """
+        if interval is not None:
+            self.calibrated(interval)
         raw, notices = self.raw(frame)
-        return self.as_frame(raw), notices
+        told = self.as_frame(raw)
+        return told if interval is None else told.hstack(self._interval_frame(raw, interval)), notices
+
+    def _interval_frame(self, raw: numpy.ndarray, interval: float) -> polars.DataFrame:
+        calibration = self.calibrated(interval)
+        if self.task == "classification":
+            sets = calibration.sets(raw, interval)
+            return polars.DataFrame({f"in_set_{label}": sets[:, i] for i, label in enumerate(self.target.classes)})
+        ends = dict(zip(("low", "high"), calibration.bounds(raw, interval), strict=True))
+        if len(self.target.names) == 1:
+            return polars.DataFrame({name: values[:, 0] for name, values in ends.items()})
+        return polars.DataFrame(
+            {f"{end}_{name}": ends[end][:, i] for i, name in enumerate(self.target.names) for end in ends}
+        )
 
     def as_frame(self, raw: numpy.ndarray) -> polars.DataFrame:
         """What `raw` [rows, outputs], values in original units or probabilities, predicts, as `predict_frame` tells."""
@@ -164,6 +219,7 @@ class Model:
             "encoder": self.encoder.to_json(),
             "target": self.target.to_json(),
             "members": [{"network": dict(m.network), "share": m.share} for m in self.members],
+            **({} if self.calibration is None else {"calibration": self.calibration.model_dump(mode="json")}),
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
         }
         body["digest"] = _digest(body)
@@ -218,7 +274,10 @@ def _assembled(body: dict, weights: bytes, path: str) -> Model:
             Member(entry["network"], tensors[f"member.{i}"], float(entry["share"]))
             for i, entry in enumerate(body["members"])
         )
-        return Model(Encoder.from_json(body["encoder"]), TargetEncoder.from_json(body["target"]), members)
+        known = body.get("calibration")
+        calibration = None if known is None else Calibration.model_validate(known)
+        encoder, target = Encoder.from_json(body["encoder"]), TargetEncoder.from_json(body["target"])
+        return Model(encoder, target, members, calibration)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(sentence(f"{path} and its model.json cannot be read as a model: {error}")) from None
 

@@ -27,10 +27,11 @@ def predict_file(
     *,
     notice: Callable[[str], None],
     keep: Sequence[str] = (),
+    interval: float | None = None,
     may_replace: bool = False,
 ) -> int:
     """Predict every row of the file `data` into `out` (.csv or .parquet), after its columns `keep`; returns the number
-    of rows.
+    of rows. `interval` as in `Model.predict`.
 
     `out` appears only when it is whole, and takes an older file's place only if it `may_replace` it. Raises DataError
     for rows the model cannot take, OptionError for a bad `out` and for columns that cannot be kept.
@@ -42,7 +43,7 @@ def predict_file(
         raise OptionError(f"{out} is the table to predict for: write the predictions to another file.")
     if out.exists() and not may_replace:
         raise OptionError(f"{out} exists already: choose another file, or replace it with --force.")
-    batches = _batches(model, data, keep, notice)
+    batches = _batches(model, data, keep, notice, interval)
     write = _write_parquet if out.suffix.lower() == ".parquet" else _write_csv_file
     with beside(out) as part:
         return write(batches, part)
@@ -55,13 +56,15 @@ def predict_stream(
     *,
     notice: Callable[[str], None],
     keep: Sequence[str] = (),
+    interval: float | None = None,
 ) -> int:
-    """Predict every row of the file `data` as CSV into an open binary stream; returns the number of rows."""
-    return _write_csv(_batches(model, Path(data), keep, notice), stream)
+    """Predict every row of the file `data` as CSV into an open binary stream; returns the number of rows. `interval` as
+    in `Model.predict`."""
+    return _write_csv(_batches(model, Path(data), keep, notice, interval), stream)
 
 
 def _batches(
-    model: Model, data: Path, keep: Sequence[str], notice: Callable[[str], None]
+    model: Model, data: Path, keep: Sequence[str], notice: Callable[[str], None], interval: float | None
 ) -> Iterator[polars.DataFrame]:
     reading: list[str] = []
     first = 0
@@ -69,7 +72,7 @@ def _batches(
         while reading:
             notice(reading.pop(0))
         kept = _kept(frame, keep)
-        predictions, notices = model.predict_frame(frame)
+        predictions, notices = model.predict_frame(frame, interval)
         twice = next((name for name in keep if name in predictions.columns), None)
         if twice is not None:
             raise OptionError(

@@ -4,6 +4,7 @@ Knows truths and predictions.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy
 
@@ -16,14 +17,22 @@ from trimtab.text.wording import counted, sentence
 # Rows that are drawn as points at most, drawn by chance; the file would be large with more, and no clearer.
 POINTS = 800
 BINS = 36
+# Of rows whose truth lies in the intervals that are drawn.
+SHARE = 0.9
 # The share of rows whose part in a loss is told: the twentieth with the largest errors.
 WORST = 0.05
 
 
+Bounds = Callable[[numpy.ndarray], tuple[numpy.ndarray, numpy.ndarray]]
+
+
 def predicted_chart(
-    truth: numpy.ndarray, prediction: numpy.ndarray, unit: str, rows: numpy.ndarray, odd: frozenset[int]
-) -> Chart:
-    """Predictions [rows] against truths [rows] with numbers `rows` [rows]; those in `odd` are marked."""
+    truth: numpy.ndarray, prediction: numpy.ndarray, unit: str, rows: numpy.ndarray, odd: frozenset[int],
+    bounds: Bounds | None = None, *, are_new: bool = False,
+) -> Chart:  # fmt: skip
+    """Predictions [rows] against truths [rows] with numbers `rows` [rows]; those in `odd` are marked. `bounds` gives
+    the ends of the intervals, of the share `SHARE`, around predictions [n], each [n]; what they hold of rows that
+    `are_new` to them is told."""
     error: numpy.ndarray = prediction - truth
     r = numpy.corrcoef(truth, prediction)[0, 1] if numpy.ptp(truth) > 0 and numpy.ptp(prediction) > 0 else math.nan
     worst = int(numpy.argmax(numpy.abs(error)))
@@ -31,6 +40,11 @@ def predicted_chart(
     text = f"Half of the rows are predicted within {number(half)} of the truth"
     pair = f"true {number(truth[worst])}, predicted {number(prediction[worst])}"
     text += f"; the largest error is {number(abs(error[worst]))}, in row {rows[worst]} ({pair})"
+    if bounds is not None and are_new:
+        low, high = bounds(prediction)
+        held = float(((low <= truth) & (truth <= high)).mean())
+        text += f". Intervals that are to hold the truth in {SHARE:.0%} of rows hold it in {held:.0%} of these"
+        text = text.replace("%", " %")
     order = numpy.argsort(-numpy.abs(error))[:100]
     cells = [[str(rows[i]), *(number(float(each[i])) for each in (truth, prediction, error))] for i in order.tolist()]
     note = (
@@ -38,13 +52,19 @@ def predicted_chart(
         if math.isfinite(r)
         else "Each point is a row; on the line they would be exact."
     )
+    if bounds is not None:
+        note += (
+            f" Between the dotted lines lies the truth of {SHARE:.0%} of rows, by errors on rows kept aside.".replace(
+                "%", " %"
+            )
+        )
     if odd:
         note += f" Marked: {counted(len(odd), 'row')} named by a finding."
     return Chart(
         "predicted",
         "How near are predictions to the truth?",
         sentence(text),
-        lambda width: _scatter(truth, prediction, unit, rows, odd, width),
+        lambda width: _scatter(truth, prediction, unit, rows, odd, bounds, width),
         Table(["row", "true", "predicted", "error"], cells, frozenset({0, 1, 2, 3})),
         note,
     )
@@ -103,8 +123,9 @@ def losses_chart(truth: numpy.ndarray, prediction: numpy.ndarray) -> Chart | Non
 
 
 def _scatter(
-    truth: numpy.ndarray, prediction: numpy.ndarray, unit: str, rows: numpy.ndarray, odd: frozenset[int], width: float
-) -> Drawing:
+    truth: numpy.ndarray, prediction: numpy.ndarray, unit: str, rows: numpy.ndarray, odd: frozenset[int],
+    bounds: Bounds | None, width: float,
+) -> Drawing:  # fmt: skip
     left, right, top = 62.0, width - 14, 26.0
     bottom = top + min(420.0, right - left)
     drawing = Drawing(width, bottom + 44, f"predicted against true {unit}")
@@ -113,6 +134,12 @@ def _scatter(
     drawing.axis_below(x, bottom, f"true {unit}", top=top)
     drawing.axis_left(y, left, f"predicted {unit}", right=right)
     drawing.line(x.place(low), y.place(low), x.place(high), y.place(high), "reference")
+    if bounds is not None:
+        told = numpy.linspace(float(prediction.min()), float(prediction.max()), 60)
+        for ends in bounds(told):
+            inside = (ends >= low) & (ends <= high)
+            points = [(x.place(a), y.place(b)) for a, b in zip(ends[inside], told[inside], strict=True)]
+            drawing.curve(points, "bound")
     for i in _some(len(truth)):
         said = f"row {rows[i]}: true {number(truth[i])}, predicted {number(prediction[i])}"
         drawing.dot(x.place(truth[i]), y.place(prediction[i]), "odd" if int(rows[i]) in odd else "point", said, 3)

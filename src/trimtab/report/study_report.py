@@ -13,7 +13,7 @@ import numpy
 import polars
 
 import trimtab
-from trimtab.errors import TrimtabError
+from trimtab.errors import OptionError, TrimtabError
 from trimtab.evaluation.metrics import figures
 from trimtab.evaluation.slices import metric_of_slices, slices_of
 from trimtab.findings.worth.account import Account
@@ -28,7 +28,7 @@ from trimtab.report.duration_chart import curves_by_epoch, duration_chart, losse
 from trimtab.report.evidence_charts import COLUMNS, drift_chart, layers_charts
 from trimtab.report.made_section import made_section
 from trimtab.report.page.page import Answer, Page, Section
-from trimtab.report.residual_charts import losses_chart, predicted_chart, residuals_chart
+from trimtab.report.residual_charts import SHARE, Bounds, losses_chart, predicted_chart, residuals_chart
 from trimtab.report.run_charts import curves_chart, knobs_chart
 from trimtab.report.search_charts import Search, progress_chart, rates_chart, structures_chart
 from trimtab.report.standing_chart import interval_of, of_metric, score_of, standing_chart
@@ -284,7 +284,15 @@ class StudyReport:
             true, predicted = (pair[column].cast(polars.Float64).to_numpy() for column in (truth, said))
             own = odd if self.part == "validation rows" else frozenset()
             drawn = _there(
-                predicted_chart(true, predicted, name, pair["row"].to_numpy(), own),
+                predicted_chart(
+                    true,
+                    predicted,
+                    name,
+                    pair["row"].to_numpy(),
+                    own,
+                    _bounds_of(model, place - 1),
+                    are_new=self.part == "test rows",
+                ),
                 residuals_chart(true, predicted, name),
                 losses_chart(true, predicted),
             )
@@ -376,6 +384,24 @@ def _rows_named(evidence: Mapping[str, Any]) -> Sequence[int]:
     """The rows that a finding names."""
     rows = evidence.get("rows")
     return [int(row) for row in rows] if isinstance(rows, list | tuple) else []
+
+
+def _bounds_of(model: Model, place: int) -> Bounds | None:
+    """The intervals around predictions of one target; None where the model knows none, or too few rows told of them."""
+    known = model.calibration
+    if known is None or len(known.targets) <= place:
+        return None
+    target = known.model_copy(update={"targets": (known.targets[place],)})
+    try:
+        target.level(SHARE)
+    except OptionError:
+        return None
+
+    def bounds(predictions: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+        low, high = target.bounds(predictions.reshape(-1, 1).astype(float), SHARE)
+        return low[:, 0], high[:, 0]
+
+    return bounds
 
 
 def _there(*charts: Chart | None) -> list[Chart]:

@@ -81,16 +81,21 @@ class AllRows:
             self._train(chosen, self.data, f"{whose} is kept", yardsticks, then=self.finishing)
         if self.single and chosen.winner.number not in self.members:
             self.members[chosen.winner.number] = choice.best_network(self.prepared, self.folder, chosen.winner, trials)
-        return self.model_of(chosen.members)
+        return self.chosen_model(chosen)
 
     def refit(self, chosen: choice.Chosen, data: TrainingData) -> bool:
         """Train the model once more on all rows of `data` and save it; whether anything came of it."""
         made = self._train(chosen, data, "what was scored is kept")
         if not made:
             return False
-        self.model_of(chosen.members).save(self.folder.model)
+        self.chosen_model(chosen).save(self.folder.model)
         self.say(refit.words_of_all_rows(made, chosen.members, is_tested=self.prepared.test is not None))
         return True
+
+    def chosen_model(self, chosen: choice.Chosen) -> Model:
+        """The model of what was chosen, which knows how far it is off."""
+        known = choice.calibration_of(self.prepared, chosen)
+        return choice.as_model(self.prepared, self.folder, chosen.members, self.members, known)
 
     def model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
         """The model of these trials, each with its share."""

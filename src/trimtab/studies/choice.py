@@ -11,6 +11,7 @@ import numpy
 import torch
 
 from trimtab.errors import DataError
+from trimtab.model.calibration import Calibration
 from trimtab.model.model import Member, Model
 from trimtab.table.prepare import Prepared
 from trimtab.training.data import TrainingData
@@ -95,11 +96,21 @@ def _nested(predictions: Sequence[numpy.ndarray], halves: Sequence[Half]) -> tup
     return tuple(result)
 
 
+def calibration_of(prepared: Prepared, chosen: Chosen) -> Calibration | None:
+    """How far predictions are off on rows that neither trained their networks nor, where that is known, chose among
+    trials."""
+    raw = chosen.nested[0] if chosen.nested else chosen.predictions
+    truth = prepared.target_encoder.truth(prepared.development)
+    from_ = Calibration.of_classes if prepared.schema.task == "classification" else Calibration.of_numbers
+    return from_(raw, truth, prepared.weights, prepared.units)
+
+
 def as_model(
     prepared: Prepared,
     folder: StudyFolder,
     members: Sequence[tuple[TrialRecord, float]],
     refitted: Mapping[int, Member] = MappingProxyType({}),
+    calibration: Calibration | None = None,
 ) -> Model:
     """The model of these trials, each with its share: its networks of `refitted`, or else those that were scored."""
     parts = []
@@ -110,7 +121,7 @@ def as_model(
             parts.append(scored_member(prepared, record, weights, share))
     total = sum(part.share for part in parts)
     parts = [replace(part, share=part.share / total) for part in parts]
-    return Model(prepared.encoder, prepared.target_encoder, tuple(parts))
+    return Model(prepared.encoder, prepared.target_encoder, tuple(parts), calibration)
 
 
 def scored_member(prepared: Prepared, record: TrialRecord, weights: TrialWeights, share: float = 1.0) -> Member:

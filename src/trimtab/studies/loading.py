@@ -62,15 +62,17 @@ def load(
     return TableStudy(*parts)
 
 
-def export_run(path: str | Path, *, python: Place = None, onnx: Place = None, pt2: Place = None) -> dict[str, Path]:
+def export_run(
+    path: str | Path, *, python: Place = None, onnx: Place = None, pt2: Place = None, interval: float | None = None
+) -> dict[str, Path]:
     """Export what lies in a study folder; for ONNX and PT2 the `model` folder inside one will do. See Study.export."""
     if python is not None:
         if (Path(path) / "model.json").exists():
             raise StudyError(f"{path} is a model without its study: a script needs the study's folder.")
-        return load(path).export(python=python, onnx=onnx, pt2=pt2)
+        return load(path).export(python=python, onnx=onnx, pt2=pt2, interval=interval)
     from trimtab.export.files import export_files
 
-    return export_files(load_model(path), onnx=onnx, pt2=pt2)
+    return export_files(load_model(path), onnx=onnx, pt2=pt2, interval=interval)
 
 
 def evaluate_run(path: str | Path, data: Any, *, weight: str | None = None, threshold: Any = None) -> "Evaluation":

@@ -73,7 +73,9 @@ class NetworkStudy(Study):
     def code(self) -> str:
         return _script(self, StudyFolder(self.out))
 
-    def export(self, *, python: Place = None, onnx: Place = None, pt2: Place = None) -> dict[str, Path]:
+    def export(
+        self, *, python: Place = None, onnx: Place = None, pt2: Place = None, interval: float | None = None
+    ) -> dict[str, Path]:
         from trimtab.export.files import export_files
 
         if onnx is not None or pt2 is not None:
@@ -81,7 +83,9 @@ class NetworkStudy(Study):
                 "These networks are of your own kind, without a table's columns: torch.onnx.export and "
                 "torch.export.export take study.module as it is."
             )
-        return export_files(None, lambda place: {"python": (place, self.code().encode())}, python=python)
+        return export_files(
+            None, lambda place: {"python": (place, self.code().encode())}, python=python, interval=interval
+        )
 
     def evaluate(
         self, data: Any, target: str | Sequence[str] | None = None, *, weight: str | None = None,

@@ -78,9 +78,12 @@ class Study(ABC):
         """
 
     @abstractmethod
-    def export(self, *, python: Place = None, onnx: Place = None, pt2: Place = None) -> dict[str, Path]:
+    def export(
+        self, *, python: Place = None, onnx: Place = None, pt2: Place = None, interval: float | None = None
+    ) -> dict[str, Path]:
         """Write files that need no trimtab: `code()` (of a table with the folds in a file beside it), the model as an
-        ONNX graph or as a PT2 program (see the guide).
+        ONNX graph (with the ends of intervals that hold the truth in such a share of rows: `interval`) or as a PT2
+        program (see the guide).
 
         Returns the files by kind. Raises OptionError where nothing is asked for or onnx is not installed, DataError
         where a file cannot be written, StudyError for a kind that networks of your own do not have.

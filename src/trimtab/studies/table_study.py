@@ -60,12 +60,14 @@ class TableStudy(Study):
 
         return study_script(StudyFolder(self.out), self.winner, self.model)
 
-    def export(self, *, python: Place = None, onnx: Place = None, pt2: Place = None) -> dict[str, Path]:
+    def export(
+        self, *, python: Place = None, onnx: Place = None, pt2: Place = None, interval: float | None = None
+    ) -> dict[str, Path]:
         from trimtab.export.files import export_files
         from trimtab.export.scripts.table_script import study_files
 
         script = partial(study_files, StudyFolder(self.out), self.winner, self.model)
-        return export_files(self.model, script, python=python, onnx=onnx, pt2=pt2)
+        return export_files(self.model, script, python=python, onnx=onnx, pt2=pt2, interval=interval)
 
     def evaluate(
         self, data: Any, target: str | Sequence[str] | None = None, *, weight: str | None = None,
