@@ -6,6 +6,7 @@ import pytest
 from made_curves import epochs, found, healthy, learning, noisy, record
 from trimtab.findings import duration
 from trimtab.findings.finding import NotChecked
+from trimtab.training.run import ALL_EPOCHS, STOPPED_EARLY
 
 RISING = learning(100, floor=0.3) + 0.006 * numpy.maximum(0, epochs(100) - 40)
 
@@ -102,6 +103,13 @@ def test_validation_rows_that_hardly_show_it_are_believed_where_training_rows_su
     assert found(duration.stopped_too_early, falls) and duration.stopped_too_early(stands) is None
 
 
+def test_no_stop_is_early_after_many_epochs_without_a_better_one():
+    falls = noisy(numpy.r_[learning(60, speed=30), numpy.full(20, 1.02 * learning(60, speed=30)[-1])], 0.002)
+    curves = record(falls, falls, ended=STOPPED_EARLY)
+    shorter = record(falls[:61], falls[:61], ended=STOPPED_EARLY)
+    assert duration.stopped_too_early(curves) is None and found(duration.stopped_too_early, shorter)
+
+
 def test_no_stop_is_early_where_the_curve_is_flat_or_the_rate_is_spent():
     assert duration.stopped_too_early(healthy()) is None
     falling = record(noisy(learning(20, speed=15)), noisy(learning(20, speed=15), seed=1))
@@ -136,9 +144,8 @@ def test_a_network_that_could_learn_every_row_by_heart_does_not_underfit_because
     assert duration.underfitting(able) is None
     assert found(duration.underfitting, dataclasses.replace(able, facts={"train_rows": 9e3, "parameters": 5000.0}))
     assert found(duration.underfitting, dataclasses.replace(able, knobs={"dropout": 0.8}))  # it is held back
-    nothing = noisy(learning(floor=0.99, speed=5), 0.002)
-    stuck = dataclasses.replace(able, train_loss=nothing, validation_loss=nothing)
-    assert found(duration.underfitting, stuck)
+    assert found(duration.underfitting, dataclasses.replace(curves, ended=ALL_EPOCHS))
+    assert duration.underfitting(dataclasses.replace(curves, ended=STOPPED_EARLY)) is None  # they may part yet
 
 
 def test_what_is_bad_is_told_beside_a_constant_where_that_is_known():

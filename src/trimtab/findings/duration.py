@@ -25,6 +25,8 @@ from trimtab.findings.shapes import (
     rate_of,
     rise_of,
     still_gains,
+    waited_in_vain,
+    was_stopped_early,
 )
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.trends import level_at_end, noise, smooth
@@ -47,7 +49,6 @@ _EARLY = 0.6  # of all epochs: the best lies before
 _STILL = 0.02  # what the last third of an unfinished training still takes off
 _RESTS = 0.08  # what the last third of a finished one takes off at most
 _BAD, _NO_GAP, _GAP_HELD_BACK = 0.4, 1.1, 1.3  # of a constant's error; validation beside training error
-_LEARNT_NOTHING = 0.95  # of a constant's error. A guess: what chance alone takes off it is a few per cent
 _REGULARISED = 0.15
 _BY_HEART, _POOR = 50.0, 0.5  # times; of a constant's error
 
@@ -61,7 +62,7 @@ def overfitting(record: TrainingRecord) -> Outcome:
     pair, why = _pair(record)
     if pair is None:
         return NotChecked("overfitting", why)
-    if _was_stopped_early(record, Course(pair.epochs, pair.validation)):
+    if was_stopped_early(record, Course(pair.epochs, pair.validation)):
         return None
     rise, gap = rise_of(Course(pair.epochs, pair.validation)), gap_of(pair)
     if rise is not None and rise.share >= _RISE and _falls_after(pair, rise):
@@ -117,7 +118,7 @@ def trained_too_long(record: TrainingRecord) -> Outcome:
     course = course_of(record, errors_of(record))
     if not len(course):
         return NotChecked("trained_too_long", NO_VALIDATION)
-    if _was_stopped_early(record, course):
+    if was_stopped_early(record, course):
         return None
     rise, last = rise_of(course), float(course.epochs[-1])
     if rise is None or rise.epoch > _EARLY * last or rise.share < _LONG_RISE:
@@ -173,16 +174,17 @@ def best_weights_not_restored(record: TrainingRecord) -> Outcome:
 
 def stopped_too_early(record: TrainingRecord) -> Outcome:
     """The error on validation rows still falls when training ends: over the last third it has a falling trend
-    (Kendall's tau, p < 0.01; p < 0.05 where that of training rows falls surely) of more than `_STILL` of its level and
-    twice its noise, its best lies in the last twentieth, and the learning rate is not spent."""
+    (Kendall's tau, p < 0.01; less sure beside that of training rows, see `shapes.still_gains`) of more than `_STILL` of
+    its level and twice its noise, its best lies near the end, and the learning rate is not spent. Not where early
+    stopping has waited `WAITED` epochs in vain."""
     course = course_of(record, errors_of(record))
     if not len(course):
         return NotChecked("stopped_too_early", NO_VALIDATION)
     if len(course) < FEWEST:
         return NotChecked("stopped_too_early", TOO_SHORT)
-    if record.ended not in ("", ALL_EPOCHS, STOPPED_EARLY):
+    if record.ended not in ("", ALL_EPOCHS, STOPPED_EARLY) or waited_in_vain(record, course):
         return None
-    fall = still_gains(course, learning_of(record))
+    fall = still_gains(course, learning_of(record), has_a_plan=record.ended == ALL_EPOCHS)
     # What strong dropout or decay holds back creeps to the end; `regularised_too_strongly` looks at that.
     if fall is None or -fall.change < _STILL or rate_is_spent(record) or _holds_back(record):
         return None
@@ -204,12 +206,16 @@ def stopped_too_early(record: TrainingRecord) -> Outcome:
 def underfitting(record: TrainingRecord) -> Outcome:
     """Training and validation rows are judged alike (see `_gap_by_chance`), and badly, and the training error does not
     fall any more: it is at least `_BAD` of what a constant prediction comes to (of the first epoch's, where that is not
-    known). Not of a network that learns, is not held back, and has a parameter for every training row: it could learn
-    them by heart, whatever they were [Zhang et al. 2017], so that what is left is noise which it had no time to."""
+    known). Not of a network that is not held back and has a parameter for every training row: it could learn them by
+    heart, whatever they were [Zhang et al. 2017], so that what is left is noise which it had no time to; nor, where its
+    parameters are not known, where early stopping ended it, before the two could part."""
     misfit = _misfit(record)
     if not isinstance(misfit, Misfit):
         return None if misfit is None else NotChecked("underfitting", misfit)
-    if misfit.share < _BAD or (misfit.share < _LEARNT_NOTHING and _could_learn_by_heart(record)):
+    if misfit.share < _BAD or _could_learn_by_heart(record):
+        return None
+    errors = course_of(record, errors_of(record))
+    if "parameters" not in record.facts and len(errors) and was_stopped_early(record, errors):
         return None
     return Finding(
         "underfitting",
@@ -358,17 +364,6 @@ def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float | Non
         return None
     beside = "that of a constant prediction" if constant and pair.is_evaluated else "what it began with"
     return Misfit(share, own_gap, beside)
-
-
-def _was_stopped_early(record: TrainingRecord, course: Course) -> bool:
-    """Whether early stopping ended it; where nobody says what did, whether the best epoch lies as many epochs before
-    the last as a patience usually has, and the number of epochs is no round one, as plans are."""
-    if record.ended or len(course) % _ROUND == 0:
-        return record.ended == STOPPED_EARLY
-    return len(course) - 1 - int(numpy.argmin(course.values)) in _PATIENCES
-
-
-_PATIENCES, _ROUND = (5, 10, 15, 20, 25, 30, 50, 100), 10
 
 
 def _keeps_best(record: TrainingRecord, rise: Rise) -> bool:

@@ -29,6 +29,7 @@ from trimtab.findings.shapes import (
     signal_of,
     start_beside_constant,
     still_gains,
+    waited_in_vain,
 )
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.trends import level_at_end, smooth
@@ -140,7 +141,8 @@ def _overshoots(record: TrainingRecord) -> tuple[str, dict[str, Any]] | None:
 def learning_rate_too_small(record: TrainingRecord) -> Outcome:
     """Training creeps: in its last half the training loss still falls significantly (Kendall's tau, p < 0.01), at
     nearly the pace at which it began (`_CREEPS`); or at a good part of it (`_STILL_CREEPS`), or by updates that are
-    tiny against the weights (`_TINY`), where validation rows still gain as well."""
+    tiny against the weights (`_TINY`), where validation rows still gain as well. Not where early stopping has waited in
+    vain: those rows have had what there is for them."""
     course = course_of(record, record.train_loss)
     if not len(course):
         return NotChecked("learning_rate_too_small", NO_TRAINING)
@@ -151,6 +153,8 @@ def learning_rate_too_small(record: TrainingRecord) -> Outcome:
     gains = not len(validation) or still_gains(validation) is not None
     creeps = pace > _CREEPS or (gains and (pace > _STILL_CREEPS or (ratio is not None and ratio < _TINY and pace > 0)))
     if rate_is_spent(record) or not creeps or (len(validation) and not gains) or isinstance(diverged(record), Finding):
+        return None
+    if len(validation) and waited_in_vain(record, validation):
         return None
     rate = rate_of(record)
     return Finding(

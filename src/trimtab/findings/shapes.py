@@ -13,6 +13,7 @@ from trimtab.findings.judged import Course, Pair, course_of, errors_of, has_numb
 from trimtab.findings.ranks import sign_p
 from trimtab.findings.training_record import Curve, TrainingRecord
 from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
+from trimtab.training.run import STOPPED_EARLY
 
 # A trend counts below this p; rules look at some tens of stretches, so that 0.05 would find one in many healthy runs.
 SURE = 0.01
@@ -20,6 +21,8 @@ SURE = 0.01
 FEWEST = 5
 # The same of a curve beside another that is sure of it.
 _ALSO = 0.05
+# And beside one that falls by so much of its level over the last third of training, as one does that has just begun.
+_LIKELY, _STEEPLY = 0.2, 0.1
 # Of where a loss began: below, it has come to next to nothing, and what it jumps by is no matter.
 NOTHING = 0.1
 _BEYOND_NOISE, _END, _STEPS, _NOISE_TOLD, _STRETCH = 3.0, 7, 8.0, 12, 8
@@ -70,14 +73,17 @@ def fall_at_end(course: Course, sure: float = SURE) -> Trend | None:
     return Trend(found.change / level, found.p)
 
 
-def still_gains(course: Course, learning: Course | None = None) -> Trend | None:
+def still_gains(course: Course, learning: Course | None = None, *, has_a_plan: bool = False) -> Trend | None:
     """The fall of an error that goes on to the end: significant over the last third, with the best among the last
     entries, a twentieth of all, so that a patience that ran out is none. Where training rows (`learning`) surely still
-    get better, it takes less to believe that these rows do (`_ALSO`): their noise is what hides it."""
-    is_learning = learning is not None and fall_at_end(learning) is not None
-    fall = fall_at_end(course, _ALSO if is_learning else SURE)
+    get better, it takes less to believe that these rows do (`_ALSO`): their noise is what hides it; and less again
+    (`_LIKELY`) where they get better by `_STEEPLY`, and a plan of epochs is known to have ended it."""
+    learns = None if learning is None else fall_at_end(learning)
+    is_steep = has_a_plan and learns is not None and -learns.change >= _STEEPLY
+    fall = fall_at_end(course, _LIKELY if is_steep else _ALSO if learns is not None else SURE)
     since_best = len(course) - 1 - int(numpy.argmin(smooth(course.values, 3))) if len(course) else 0
-    return None if fall is None or since_best > max(2, 0.05 * len(course)) else fall
+    recent = max(3, 0.15 * len(course)) if is_steep else max(2, 0.05 * len(course))
+    return None if fall is None or since_best > recent else fall
 
 
 def jumps_of(course: Course, beside: float = 0.0) -> float:
@@ -271,3 +277,24 @@ def signal_of(record: TrainingRecord, name: str) -> float | None:
     """The median of a signal over the second half of training; None where it was not recorded."""
     values = course_of(record, record.signals.get(name)).values
     return float(numpy.median(values[len(values) // 2 :])) if len(values) else None
+
+
+def waited_in_vain(record: TrainingRecord, course: Course) -> bool:
+    """Whether early stopping ended it after `WAITED` epochs or more without a better one."""
+    waited = float(course.epochs[-1] - course.epochs[int(numpy.argmin(course.values))])
+    return waited >= WAITED and was_stopped_early(record, course)
+
+
+# Epochs: as many as a usual patience, and the 20 that remedies name, with some room for a best one that is smoothed.
+WAITED = 15.0
+
+
+def was_stopped_early(record: TrainingRecord, course: Course) -> bool:
+    """Whether early stopping ended it; where nobody says what did, whether the best epoch lies as many epochs before
+    the last as a patience usually has, and the number of epochs is no round one, as plans are."""
+    if record.ended or len(course) % _ROUND == 0:
+        return record.ended == STOPPED_EARLY
+    return len(course) - 1 - int(numpy.argmin(course.values)) in _PATIENCES
+
+
+_PATIENCES, _ROUND = (5, 10, 15, 20, 25, 30, 50, 100), 10
