@@ -147,8 +147,8 @@ def test_a_table_is_dropped_looked_at_tuned_and_tried(client, few_epochs, monkey
     place = f"/own/{told['token']}"
     looked = client.get(f"{place}/look", params={"target": "strength_mpa"}).json()
     assert {"name": "cement", "role": "number"}.items() <= looked["columns"][0].items()
-    assert client.post(f"{place}/tune", json={"target": "strength_mpa", "budget": "8s"}).json()["state"] == "searching"
-    again = client.post(f"{place}/tune", json={"target": "strength_mpa", "budget": "8s"})
+    assert client.post(f"{place}/tune", json={"target": "strength_mpa", "budget": "5s"}).json()["state"] == "searching"
+    again = client.post(f"{place}/tune", json={"target": "strength_mpa", "budget": "5s"})
     assert again.status_code == 400 and "at work already" in again.json()["sentence"]
     events = events_of(client.get(f"{place}/events").text)
     kinds = [event["kind"] for event in events]

@@ -232,6 +232,21 @@ def test_columns_that_are_worth_nothing_are_told_from_worthless_together():
     assert both[0].high - both[0].low > one[0].high - one[0].low, "more intervals that hold together are wider"
 
 
+def test_what_a_column_is_worth_is_told_by_the_rows_that_count():
+    generator = numpy.random.default_rng(0)
+    used = generator.normal(size=300) * 1e6
+    frame = polars.DataFrame({"used": used})
+    truth = Linear().raw(frame)[0]
+    truth[100:] = 0  # two thirds of the rows have nothing to do with it
+    weights = (numpy.arange(300) < 100).astype(float)
+    some, _ = importances(Linear(), frame, truth, ["used"], is_classes=False, weights=weights)
+    own, _ = importances(Linear(), frame.head(100), truth[:100], ["used"], is_classes=False)
+    every, _ = importances(Linear(), frame, truth, ["used"], is_classes=False)
+    assert some[0].grows == pytest.approx(own[0].grows, rel=0.2) and some[0].grows > 3 * abs(every[0].grows)
+    nothing, left = importances(Linear(), frame, truth, ["used"], is_classes=False, weights=numpy.zeros(300))
+    assert nothing == [] and left == ["used"]
+
+
 def test_dates_are_looked_at_from_the_first_to_the_last():
     days = polars.datetime_range(polars.datetime(2020, 1, 1), polars.datetime(2020, 12, 30), "1d", eager=True)
     found = dependence(Linear(), polars.DataFrame({"used": days}), "used", 0)

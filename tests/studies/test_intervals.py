@@ -36,7 +36,8 @@ def studies(tmp_path_factory, few_epochs):
     for target in ("price", "price,size", "kind"):
         names = target.split(",")
         frame = table(ROWS, 0).select("a", "b", *names)
-        made[target] = tt.tune(frame, target=names, out=folder / names[-1], trials=3, test="none", batch_size=32)
+        knobs = {"batch_size": 32, "width": 32, "depth": 1, "lr": 0.01}
+        made[target] = tt.tune(frame, target=names, out=folder / names[-1], trials=1, test="none", **knobs)
     return made
 
 

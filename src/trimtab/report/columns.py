@@ -58,16 +58,20 @@ def importances(
     columns: Sequence[str],
     *,
     is_classes: bool,
+    weights: numpy.ndarray | None = None,
     seed: int = 0,
 ) -> tuple[list[Importance], list[str]]:
     """Those of `columns`, the greatest first, and the columns that there was no time for.
 
     `frame` has the model's columns, `truth` is float [rows, targets] or the numbers of classes [rows]. The error is the
-    root of the mean square, or the log loss of classes.
+    root of the mean square, or the log loss of classes; `weights` [rows] count like repeated rows.
     """
+    mass = numpy.ones(frame.height) if weights is None else weights.astype(float)
     generator = numpy.random.default_rng(seed)
-    chosen = numpy.sort(generator.permutation(frame.height)[:ROWS])
-    rows, truth = frame[chosen], truth[chosen]
+    chosen = numpy.sort(generator.permutation(numpy.flatnonzero(mass > 0))[:ROWS])
+    if not len(chosen):
+        return [], list(columns)
+    rows, truth, mass = frame[chosen], truth[chosen], mass[chosen]
     plain = _row_errors(model.raw(rows)[0], truth, is_classes=is_classes)
     # The first prediction in a process loads much of torch, which would leave nothing for the columns.
     ends = time.process_time() + SECONDS
@@ -82,8 +86,8 @@ def importances(
         deals = [rows.with_columns(rows[column].gather(generator.permutation(len(chosen)))) for _ in range(DEALS)]
         dealt = model.raw(polars.concat(deals))[0].reshape(DEALS, len(chosen), -1)
         errors = numpy.mean([_row_errors(each, truth, is_classes=is_classes) for each in dealt], axis=0)
-        grows = _error(errors, is_classes) - _error(plain, is_classes)
-        spread = _error(errors[drawn], is_classes) - _error(plain[drawn], is_classes)
+        grows = _error(errors, mass, is_classes) - _error(plain, mass, is_classes)
+        spread = _error(errors[drawn], mass[drawn], is_classes) - _error(plain[drawn], mass[drawn], is_classes)
         half = beyond * float(spread.std())
         found.append(Importance(column, float(grows), float(grows - half), float(grows + half)))
     return sorted(found, key=lambda each: -each.grows), left
@@ -121,6 +125,7 @@ def _row_errors(raw: numpy.ndarray, truth: numpy.ndarray, *, is_classes: bool) -
     return ((raw - truth.reshape(len(raw), -1)) ** 2).mean(axis=1)
 
 
-def _error(rows: numpy.ndarray, is_classes: bool) -> numpy.ndarray:
-    mean = rows.mean(axis=-1)
+def _error(rows: numpy.ndarray, weights: numpy.ndarray, is_classes: bool) -> numpy.ndarray:
+    # Of few rows, chance may draw those alone that count for next to nothing.
+    mean = (rows * weights).sum(axis=-1) / numpy.maximum(weights.sum(axis=-1), 1e-300)
     return mean if is_classes else numpy.sqrt(mean)

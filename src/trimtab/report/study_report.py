@@ -327,7 +327,8 @@ class StudyReport:
         truth = model.target.truth(frame)
         is_classes = model.task == "classification"
         names = model.encoder.names
-        found, left = importances(model, frame, truth, names, is_classes=is_classes)
+        weights = table.test_weights if is_test else table.weights
+        found, left = importances(model, frame, truth, names, is_classes=is_classes, weights=weights)
         measure = "log loss" if is_classes else "rmse" if len(model.target.names) == 1 else "root mean square error"
         charts = _there(importance_chart(found, left, measure, "test rows" if is_test else "the rows it learnt from"))
         output = len(model.target.labels) - 1 if is_classes else 0
