@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -163,7 +164,10 @@ def test_a_table_is_dropped_looked_at_tuned_and_tried(client, few_epochs, monkey
     inputs = client.get(f"{place}/inputs").json()
     assert inputs[0]["name"] == "cement" and inputs[0]["low"] < inputs[0]["usual"] < inputs[0]["high"]
     row = {each["name"]: each["usual"] for each in inputs}
-    first = client.post(f"{place}/predict", json=row).json()["prediction"]["prediction"]
+    told = client.post(f"{place}/predict", json=row).json()
+    first, (low, high) = told["prediction"]["prediction"], re.findall(r"-?[\d.]+", told["bounds"])
+    assert told["bounds"].startswith("In nine of ten rows like it the truth lies between ")
+    assert float(low) < first < float(high)
     other = client.post(f"{place}/predict", json=row | {"cement": inputs[0]["high"]}).json()["prediction"]["prediction"]
     assert first > 0 and first != other
     assert "prediction" in client.get(f"{place}/predictions.csv").text.splitlines()[0]

@@ -16,17 +16,20 @@ from typing import Any
 import numpy
 import polars
 
-from trimtab.errors import OptionError, StudyError, TrimtabError
+from trimtab.errors import ModelError, OptionError, StudyError, TrimtabError
 from trimtab.findings.data.before_training import before_training
 from trimtab.findings.document import to_json
 from trimtab.findings.finding import Findings
 from trimtab.listeners.listener import Listener
 from trimtab.machine import be_a_thread_of_lanes
+from trimtab.model.model import Model
 from trimtab.report.study_report import study_page
 from trimtab.studies.loading import load
 from trimtab.studies.study import Study
 from trimtab.table.prepare import Prepared
 from trimtab.table.read import read_table
+from trimtab.text.layout import number
+from trimtab.text.wording import listed
 from trimtab.tune import look, tune
 from trimtab.tuning.budget import parse_duration
 from trimtab.tuning.folder import StudyFolder, locked
@@ -39,6 +42,8 @@ BETWEEN_LOOKS = 1.0
 MOST_OFFERED = 60
 # Between two waits for news, in which a page that has gone is noticed.
 SECONDS_TO_WAIT = 0.2
+# Of rows whose truth the bounds hold that are told.
+SHARE = 0.9
 
 
 class OwnStudy(Listener):
@@ -245,7 +250,8 @@ class OwnStudy(Listener):
             raise OptionError("A row is an object of columns and their values.")
         frame = polars.DataFrame({name: [value] for name, value in row.items()})
         told, notices = model.predict_frame(frame)
-        return {"prediction": json.loads(told.write_json())[0], "notices": list(notices)}
+        bounds = bounds_in_words(model, frame)
+        return {"prediction": json.loads(told.write_json())[0], "bounds": bounds, "notices": list(notices)}
 
     def predictions(self) -> str:
         """What the model predicts for the rows of the table, beside its columns, as CSV."""
@@ -261,6 +267,25 @@ class OwnStudy(Listener):
                 if file.is_file():
                     into.write(file, str(Path("model") / file.relative_to(study.out / "model")))
         return content.getvalue()
+
+
+def bounds_in_words(model: Model, frame: polars.DataFrame) -> str:
+    """Where the truth of a single row lies, as far as the model knows; "" where it does not."""
+    try:
+        known = model.calibrated(SHARE)
+        raw, _ = model.raw(frame)
+        ends = known.sets(raw, SHARE) if model.task == "classification" else known.bounds(raw, SHARE)
+    except (ModelError, OptionError):
+        return ""
+    if model.task == "classification":
+        labels = [label for label, belongs in zip(model.target.labels, ends[0], strict=True) if belongs]
+        return f"In nine of ten rows like it the true class is {listed(labels, 'or')}"
+    names = [f"{name} " if len(model.target.names) > 1 else "" for name in model.target.names]
+    told = [
+        f"{name}between {number(float(low))} and {number(float(high))}"
+        for name, low, high in zip(names, ends[0][0], ends[1][0], strict=True)
+    ]
+    return f"In nine of ten rows like it the truth lies {listed(told)}"
 
 
 def _named(target: Any) -> str:

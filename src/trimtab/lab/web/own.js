@@ -227,9 +227,9 @@ export function ownData(place, studies, query) {
       clearTimeout(soon);
       soon = setTimeout(async () => {
         try {
-          const { prediction, notices } = await (await asked(`/own/${token}/predict`, row)).json();
+          const { prediction, bounds, notices } = await (await asked(`/own/${token}/predict`, row)).json();
           const told = Object.entries(prediction).map(([name, value]) => `${name.replaceAll("_", " ")}: ${typeof value === "number" ? short(value) : value}`);
-          said.textContent = [told.join(", "), ...notices].join(". ");
+          said.textContent = [told.join(", "), bounds, ...notices].filter(Boolean).join(". ");
         } catch (error) { said.textContent = error.message; }
       }, 60);
     };
