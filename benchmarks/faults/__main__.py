@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--verbose", action="store_true", help="name what was missed and mistaken")
     asked = parser.parse_args()
+    if not (asked.data / "index.json").exists():
+        print(f"There are no development sets in {asked.data}: only what is bundled and drawn is judged.", flush=True)
     made: list[Made] = []
     fits: dict[str, float] = {}
     known = [task for task in tasks(asked.data) if task.half == asked.half]

@@ -18,7 +18,7 @@ from benchmarks.tables import read_tables, typed
 Half = Literal["thresholds", "figures", "fresh"]
 
 MOST_ROWS = 1_000  # trainings are many, and have to be quick
-SHARED = Path("shared/data")
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 _DEVELOPMENT = (
     "concrete", "energy", "kin8nm", "power_plant", "mpg", "airfoil", "bike", "california", "taxis", "forest", "adult",
     "phoneme", "german", "titanic", "mammography", "glass", "horse_colic", "diamonds",
