@@ -16,12 +16,10 @@ from typing import Any
 import polars
 
 from benchmarks.page import table as markdown
-from benchmarks.tables import Table, read_tables, typed
+from benchmarks.tables import SHARED, Table, read_tables, typed
 from trimtab.findings.worth.account import Account
 from trimtab.findings.worth.intervals import ALIKE
 from trimtab.tuning.folder import StudyFolder
-
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
 def measured(table: Table, budget: str, folder: Path) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from benchmarks.faults.healthy import candidates, controls
 from benchmarks.faults.judging import Made, Tally, tally
 from benchmarks.faults.remedied import RemedyTally, remedies_tried
 from benchmarks.faults.setup import Setup
-from benchmarks.faults.tasks import SHARED, Task, tasks
+from benchmarks.faults.tasks import Task, tasks
 from benchmarks.faults.training import error_of, predicted, trained
+from benchmarks.tables import SHARED
 
 CACHE = Path("~/.cache/trimtab-benchmarks/faults").expanduser()
 

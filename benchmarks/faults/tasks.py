@@ -13,12 +13,11 @@ from sklearn import datasets
 from torch import Tensor
 
 from benchmarks.faults.drawn import drawn_classes, drawn_numbers
-from benchmarks.tables import read_tables, typed
+from benchmarks.tables import SHARED, read_tables, typed
 
 Half = Literal["thresholds", "figures", "fresh"]
 
 MOST_ROWS = 1_000  # trainings are many, and have to be quick
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 _DEVELOPMENT = (
     "concrete", "energy", "kin8nm", "power_plant", "mpg", "airfoil", "bike", "california", "taxis", "forest", "adult",
     "phoneme", "german", "titanic", "mammography", "glass", "horse_colic", "diamonds",

@@ -17,9 +17,7 @@ from benchmarks.quality.measure import Fit, fit, outputs_of
 from benchmarks.quality.peers import REFITTED, predict_as, read_peers
 from benchmarks.quality.scores import losses, relative_difference, scores
 from benchmarks.quality.verdict import markdown, standings
-from benchmarks.tables import Table, read_tables
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
+from benchmarks.tables import SHARED, Table, read_tables
 
 
 def measure_split(table: Table, split: int, options: argparse.Namespace) -> dict:
@@ -82,7 +80,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="file that each finished split is appended to")
     parser.add_argument("--again", action="store_true", help="measure also what the JSON file already holds")
     parser.add_argument("--fit-options", default="", help="more options for trimtab fit, in one string")
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the tables")
+    parser.add_argument("--data", type=Path, default=SHARED, help="folder of the tables")
     parser.add_argument("--markdown", type=Path, help="file for the page (it is always printed)")
     return parser.parse_args()
 

@@ -15,7 +15,7 @@ import numpy
 import torch
 
 from benchmarks.page import machine, table
-from benchmarks.tables import Table, read_tables
+from benchmarks.tables import SHARED, Table, read_tables
 from trimtab.knobs.knob import Task
 from trimtab.machine import cores, keep_freed_memory, lanes_in_threads
 from trimtab.model.model import build
@@ -127,7 +127,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[3] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=SHARED)
     return parser.parse_args()
 
 

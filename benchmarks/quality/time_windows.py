@@ -20,6 +20,7 @@ import polars
 import torch
 
 import trimtab as tt
+from benchmarks.tables import SHARED
 from trimtab.model.model import Member, Model, build
 from trimtab.model.tensors import training_data
 from trimtab.studies.refit import Refit
@@ -31,7 +32,6 @@ from trimtab.training.metrics import metric_for
 from trimtab.tuning.folder import StudyFolder
 
 ROWS, COLUMNS = 500, 5
-DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def noise_of(rng: numpy.random.Generator, rows: int) -> numpy.ndarray:
@@ -77,7 +77,7 @@ def made(name: str, seed: int, rows: int = ROWS) -> polars.DataFrame:
 
 def real(name: str, target: str, time: str | None, seed: int, rows: int) -> polars.DataFrame:
     """So many rows in their order from a place that the seed draws; `t` is their time, or their number."""
-    frame = polars.read_csv(DATA / f"{name}.csv.gz", infer_schema_length=10_000)
+    frame = polars.read_csv(SHARED / f"{name}.csv.gz", infer_schema_length=10_000)
     frame = frame.sort(time) if time else frame
     start = int(numpy.random.default_rng(seed).integers(0, max(1, frame.height - rows)))
     frame = frame.slice(start, rows).rename({target: "y"})

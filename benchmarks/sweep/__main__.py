@@ -19,12 +19,11 @@ from benchmarks.sweep.document import Document
 from benchmarks.sweep.rows import Rows
 from benchmarks.sweep.standing import Standing, standing_of
 from benchmarks.sweep.terms import Terms
-from benchmarks.tables import read_tables
+from benchmarks.tables import SHARED, read_tables
 from trimtab.machine import cores
 
 PARTS = ("time", "finder")
 QUICK_TABLES = ["concrete", "energy", "mpg"]
-DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def main() -> None:
@@ -69,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="fewer rates, epochs, tables and turns")
     parser.add_argument("--parts", default="all", help=f"all (default), or a list of: {', '.join(PARTS)}")
     parser.add_argument("--names", default="", help="tables: a,b (default: every regression table)")
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the tables")
+    parser.add_argument("--data", type=Path, default=SHARED, help="folder of the tables")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, each table's as it is done")
     parser.add_argument("--again", action="store_true", help="measure also the tables that the JSON file already holds")
     parser.add_argument("--threads", type=int, default=cores(), help="for the sweep; the most for the loop")

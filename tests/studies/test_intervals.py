@@ -5,12 +5,11 @@ import json
 import numpy
 import polars
 import pytest
-from typer.testing import CliRunner
 
 import trimtab as tt
 from export.test_parity import run_onnx
 from exported import feeds
-from trimtab.cli.commands import app
+from trimtab import cli
 from trimtab.errors import ModelError, OptionError
 from trimtab.export.onnx import as_onnx
 from trimtab.model.model import Model
@@ -97,7 +96,7 @@ def test_the_command_writes_them_beside_predictions(studies, tmp_path):
     ):
         out = tmp_path / f"{target}.csv"
         command = ["predict", str(studies[target].out), str(rows), "-o", str(out), "--interval", "0.9"]
-        assert CliRunner().invoke(app, command).exit_code == 0
+        assert cli.main(command) == 0
         written = polars.read_csv(out)
         assert written.columns == columns and written.height == 20
         if target == "price":

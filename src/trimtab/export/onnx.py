@@ -185,10 +185,16 @@ def _hand_out(graph: Graph, model: Model, raw: Value, names: tuple[str, ...]) ->
         best = graph.node("ArgMax", raw, axis=1, keepdims=0)
         graph.output(graph.node("Gather", graph.constant(classes), best, axis=0), name, element)
         graph.output(raw, _free(PROBABILITIES, names), "DOUBLE", len(model.target.classes))
-    elif len(model.target.names) == 1:
-        graph.output(graph.node("Squeeze", raw, graph.constant([1], numpy.int64)), name, "DOUBLE")
     else:
-        graph.output(raw, name, "DOUBLE", len(model.target.names))
+        _hand_out_numbers(graph, raw, name, len(model.target.names))
+
+
+def _hand_out_numbers(graph: Graph, values: Value, name: str, targets: int) -> None:
+    """Numbers [rows, targets], of a single target [rows]."""
+    if targets == 1:
+        graph.output(graph.node("Squeeze", values, graph.constant([1], numpy.int64)), name, "DOUBLE")
+    else:
+        graph.output(values, name, "DOUBLE", targets)
 
 
 def _hand_out_interval(
@@ -208,10 +214,7 @@ def _hand_out_interval(
         lows.append(value + size * errors.scores.below(level))
         highs.append(value + size * errors.scores.above(level))
     for name, ends in ((LOW, lows), (HIGH, highs)):
-        if len(ends) == 1:
-            graph.output(graph.node("Squeeze", ends[0], graph.constant([1], numpy.int64)), _free(name, names), "DOUBLE")
-        else:
-            graph.output(concatenated(ends, axis=1), _free(name, names), "DOUBLE", len(ends))
+        _hand_out_numbers(graph, concatenated(ends, axis=1), _free(name, names), outputs)
 
 
 def _size_of_errors(graph: Graph, errors: TargetErrors, value: Value) -> Value:

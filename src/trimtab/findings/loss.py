@@ -44,10 +44,10 @@ def outliers_dominate_loss(truth: Numbers, predictions: Numbers, loss: str) -> O
     if len(residuals) < _FEWEST_ROWS or not numpy.isfinite(residuals).all():
         return NotChecked("outliers_dominate_loss", f"fewer than {counted(_FEWEST_ROWS, 'row')} with a prediction")
     centred = residuals - numpy.median(residuals, axis=0)
-    spread = 1.4826 * numpy.median(numpy.abs(centred), axis=0)
+    spread = _robust_spread(centred)
     if not (spread > 0).all():
         return None
-    nearby = _spread_nearby(numpy.asarray(predictions, dtype=float).reshape(len(residuals), -1), centred)
+    nearby = _spread_nearby(numpy.asarray(predictions, dtype=float).reshape(len(residuals), -1), centred, spread)
     far = numpy.abs(centred / numpy.maximum(spread, nearby)).max(1)
     squares = (residuals / spread) ** 2
     is_far = far > _FAR_OUT
@@ -67,15 +67,20 @@ def outliers_dominate_loss(truth: Numbers, predictions: Numbers, loss: str) -> O
     )  # fmt: skip
 
 
-def _spread_nearby(predictions: Numbers, centred: Numbers) -> Numbers:
+def _robust_spread(centred: Numbers) -> Numbers:
+    """The standard deviation of normal residuals around 0 `[rows, ...]`, by their median size."""
+    return 1.4826 * numpy.median(numpy.abs(centred), axis=0)
+
+
+def _spread_nearby(predictions: Numbers, centred: Numbers, usual: Numbers) -> Numbers:
     """The robust standard deviation of centred residuals `[rows, outputs]` among rows whose predictions are near; where
-    it has grown towards an end, it is taken to go on growing with the distance from the middle."""
+    it has grown towards an end beyond what is `usual` `[outputs]`, it is taken to go on growing with the distance from
+    the middle."""
     spread = numpy.empty_like(centred)
-    usual = 1.4826 * numpy.median(numpy.abs(centred), axis=0)
     for column, values in enumerate(predictions.T):
         distance = numpy.abs(values - numpy.median(values))
         for rows in numpy.array_split(numpy.argsort(values, kind="stable"), max(1, min(_PARTS, len(values) // _NEAR))):
-            near = 1.4826 * float(numpy.median(numpy.abs(centred[rows, column])))
+            near = float(_robust_spread(centred[rows, column]))
             middle = float(numpy.median(distance[rows]))
             grows = near > _GROWN * usual[column] and middle > 0
             spread[rows, column] = near * numpy.maximum(1, distance[rows] / middle) if grows else near

@@ -103,6 +103,11 @@ class TargetErrors(Document):
         """The usual size of an error at these predictions [rows]."""
         return numpy.interp(predictions, self.at, self.sizes)
 
+    def bounds(self, predictions: Numbers, level: float) -> tuple[Numbers, Numbers]:
+        """Both ends [rows] around predictions [rows], each of which holds this share of scores."""
+        size = self.size(predictions)
+        return predictions + self.scores.below(level) * size, predictions + self.scores.above(level) * size
+
 
 class Calibration(Document):
     """What a model's errors on `rows` rows were that count, each by its own: of every target, or of classes, where a
@@ -146,11 +151,8 @@ class Calibration(Document):
         """The lower and upper ends [rows, targets] of intervals around predictions [rows, targets] that hold the truth
         in this share of rows like those of training."""
         level = self.level(share)
-        low, high = numpy.empty_like(predictions), numpy.empty_like(predictions)
-        for i, errors in enumerate(self.targets):
-            size = errors.size(predictions[:, i])
-            low[:, i] = predictions[:, i] + errors.scores.below(level) * size
-            high[:, i] = predictions[:, i] + errors.scores.above(level) * size
+        ends = [errors.bounds(predictions[:, i], level) for i, errors in enumerate(self.targets)]
+        low, high = (numpy.stack(columns, axis=1) for columns in zip(*ends, strict=True))
         return low, high
 
     def sets(self, probabilities: Numbers, share: float) -> NDArray[numpy.bool_]:

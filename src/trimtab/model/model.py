@@ -84,24 +84,24 @@ class Model:
         errors on rows that a network had not seen [Vovk 2015], each target by itself; raises ModelError for a model
         that does not know them, OptionError where they are too few.
         """
-        if interval is not None:
-            self.calibrated(interval)
+        known = None if interval is None else self.calibrated(interval)
         raw = self.raw(to_frame(data))[0]
-        if interval is None:
+        if interval is None or known is None:
             return self.target.decode(raw)
         if self.task == "classification":
-            return ClassSet(self.target.decode(raw), self.calibrated(interval).sets(raw, interval))
-        low, high = self.calibrated(interval).bounds(raw, interval)
-        return Interval(*(self.target.decode(values) for values in (raw, low, high)))
+            return ClassSet(self.target.decode(raw), known.sets(raw, interval))
+        return Interval(*(self.target.decode(values) for values in (raw, *known.bounds(raw, interval))))
 
     def calibrated(self, interval: float) -> Calibration:
-        """What intervals are told by; raises OptionError for a share that is none, ModelError without it."""
+        """What intervals of this share are told by; raises OptionError for one that is none or too much, ModelError
+        without it."""
         check_share(interval)
         if self.calibration is None:
             raise ModelError(
                 "This model does not know how far its predictions are off, as models that were trained before "
                 "intervals were told: train it again."
             )
+        self.calibration.level(interval)
         return self.calibration
 
     def predict_proba(self, data: object) -> numpy.ndarray:
@@ -140,14 +140,14 @@ class Model:
 
         With `interval` also `low` and `high` of each target, or whether each class is in the set (`in_set_<class>`).
         """
-        if interval is not None:
-            self.calibrated(interval)
+        known = None if interval is None else self.calibrated(interval)
         raw, notices = self.raw(frame)
         told = self.as_frame(raw)
-        return told if interval is None else told.hstack(self._interval_frame(raw, interval)), notices
+        if interval is not None and known is not None:
+            told = told.hstack(self._interval_frame(known, raw, interval))
+        return told, notices
 
-    def _interval_frame(self, raw: numpy.ndarray, interval: float) -> polars.DataFrame:
-        calibration = self.calibrated(interval)
+    def _interval_frame(self, calibration: Calibration, raw: numpy.ndarray, interval: float) -> polars.DataFrame:
         if self.task == "classification":
             sets = calibration.sets(raw, interval)
             return polars.DataFrame({f"in_set_{label}": sets[:, i] for i, label in enumerate(self.target.classes)})

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy
 
+from trimtab.findings.words import percent
 from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing
 from trimtab.report.scales import covering
@@ -16,14 +17,13 @@ from trimtab.text.wording import counted, sentence
 
 # Rows that are drawn as points at most, drawn by chance; the file would be large with more, and no clearer.
 POINTS = 800
+# The ends [rows] around predictions [rows].
+Bounds = Callable[[numpy.ndarray], tuple[numpy.ndarray, numpy.ndarray]]
 BINS = 36
 # Of rows whose truth lies in the intervals that are drawn.
 SHARE = 0.9
 # The share of rows whose part in a loss is told: the twentieth with the largest errors.
 WORST = 0.05
-
-
-Bounds = Callable[[numpy.ndarray], tuple[numpy.ndarray, numpy.ndarray]]
 
 
 def predicted_chart(
@@ -43,8 +43,9 @@ def predicted_chart(
     if bounds is not None and are_new:
         low, high = bounds(prediction)
         held = float(((low <= truth) & (truth <= high)).mean())
-        text += f". Intervals that are to hold the truth in {SHARE:.0%} of rows hold it in {held:.0%} of these"
-        text = text.replace("%", " %")
+        text += (
+            f". Intervals that are to hold the truth in {percent(SHARE)} of rows hold it in {percent(held)} of these"
+        )
     order = numpy.argsort(-numpy.abs(error))[:100]
     cells = [[str(rows[i]), *(number(float(each[i])) for each in (truth, prediction, error))] for i in order.tolist()]
     note = (
@@ -53,11 +54,7 @@ def predicted_chart(
         else "Each point is a row; on the line they would be exact."
     )
     if bounds is not None:
-        note += (
-            f" Between the dotted lines lies the truth of {SHARE:.0%} of rows, by errors on rows kept aside.".replace(
-                "%", " %"
-            )
-        )
+        note += f" Between the dotted lines lies the truth of {percent(SHARE)} of rows, by errors on rows kept aside."
     if odd:
         note += f" Marked: {counted(len(odd), 'row')} named by a finding."
     return Chart(
@@ -107,9 +104,9 @@ def losses_chart(truth: numpy.ndarray, prediction: numpy.ndarray) -> Chart | Non
     text = "The twentieth of the rows with the largest errors makes up "
     text += ", ".join(f"{value:.0%} of the {name.split(' ')[0]}".replace("%", " %") for name, value in at.items())
     rows = []
-    for percent in (1, 2, 5, 10, 20, 50):
-        count = max(1, math.ceil(percent / 100 * len(error)))
-        rows.append([f"{percent} %", *(f"{share[count - 1]:.0%}".replace("%", " %") for share in shares.values())])
+    for hundredths in (1, 2, 5, 10, 20, 50):
+        count = max(1, math.ceil(hundredths / 100 * len(error)))
+        rows.append([f"{hundredths} %", *(f"{share[count - 1]:.0%}".replace("%", " %") for share in shares.values())])
     return Chart(
         "losses",
         "Which rows does each loss listen to?",

@@ -5,7 +5,7 @@ Reads what lies in the study's folder, and where they are still there the rows i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy
 import polars
 
 import trimtab
-from trimtab.errors import OptionError, TrimtabError
+from trimtab.errors import ModelError, OptionError, TrimtabError
 from trimtab.evaluation.metrics import figures
 from trimtab.evaluation.slices import metric_of_slices, slices_of
 from trimtab.findings.worth.account import Account
@@ -282,17 +282,10 @@ class StudyReport:
             truth, said = (f"{what}_{name}" if len(names) > 1 else what for what in ("truth", "prediction"))
             pair = rows.select(truth, said, "row").drop_nulls()
             true, predicted = (pair[column].cast(polars.Float64).to_numpy() for column in (truth, said))
-            own = odd if self.part == "validation rows" else frozenset()
+            is_new, bounds = self.part == "test rows", _bounds_of(model, place - 1)
+            own = frozenset() if is_new else odd
             drawn = _there(
-                predicted_chart(
-                    true,
-                    predicted,
-                    name,
-                    pair["row"].to_numpy(),
-                    own,
-                    _bounds_of(model, place - 1),
-                    are_new=self.part == "test rows",
-                ),
+                predicted_chart(true, predicted, name, pair["row"].to_numpy(), own, bounds, are_new=is_new),
                 residuals_chart(true, predicted, name),
                 losses_chart(true, predicted),
             )
@@ -389,20 +382,11 @@ def _rows_named(evidence: Mapping[str, Any]) -> Sequence[int]:
 
 def _bounds_of(model: Model, place: int) -> Bounds | None:
     """The intervals around predictions of one target; None where the model knows none, or too few rows told of them."""
-    known = model.calibration
-    if known is None or len(known.targets) <= place:
-        return None
-    target = known.model_copy(update={"targets": (known.targets[place],)})
     try:
-        target.level(SHARE)
-    except OptionError:
+        known = model.calibrated(SHARE)
+    except (ModelError, OptionError):
         return None
-
-    def bounds(predictions: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
-        low, high = target.bounds(predictions.reshape(-1, 1).astype(float), SHARE)
-        return low[:, 0], high[:, 0]
-
-    return bounds
+    return partial(known.targets[place].bounds, level=known.level(SHARE))
 
 
 def _there(*charts: Chart | None) -> list[Chart]:

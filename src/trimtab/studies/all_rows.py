@@ -94,7 +94,7 @@ class AllRows:
 
     def chosen_model(self, chosen: choice.Chosen) -> Model:
         """The model of what was chosen, which knows how far it is off."""
-        known = choice.calibration_of(self.prepared, chosen)
+        known = choice.calibration_of(self.prepared, chosen.unseen)
         return choice.as_model(self.prepared, self.folder, chosen.members, self.members, known)
 
     def model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:

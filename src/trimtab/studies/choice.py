@@ -40,6 +40,11 @@ class Chosen:
     predictions: numpy.ndarray
     nested: tuple[numpy.ndarray, ...] = ()
 
+    @property
+    def unseen(self) -> numpy.ndarray:
+        """Predictions of rows that neither trained the networks nor, where that is known, chose among trials."""
+        return self.nested[0] if self.nested else self.predictions
+
 
 def choose(
     trials: Sequence[TrialRecord],
@@ -96,13 +101,11 @@ def _nested(predictions: Sequence[numpy.ndarray], halves: Sequence[Half]) -> tup
     return tuple(result)
 
 
-def calibration_of(prepared: Prepared, chosen: Chosen) -> Calibration | None:
-    """How far predictions are off on rows that neither trained their networks nor, where that is known, chose among
-    trials."""
-    raw = chosen.nested[0] if chosen.nested else chosen.predictions
+def calibration_of(prepared: Prepared, unseen: numpy.ndarray) -> Calibration | None:
+    """How far predictions [rows, outputs] of rows that trained no network of them are off."""
     truth = prepared.target_encoder.truth(prepared.development)
-    from_ = Calibration.of_classes if prepared.schema.task == "classification" else Calibration.of_numbers
-    return from_(raw, truth, prepared.weights, prepared.units)
+    learn = Calibration.of_classes if prepared.schema.task == "classification" else Calibration.of_numbers
+    return learn(unseen, truth, prepared.weights, prepared.units)
 
 
 def as_model(

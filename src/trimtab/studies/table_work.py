@@ -140,7 +140,7 @@ class TableWork:
         if self._model_saved is not None and time.monotonic() - self._model_saved < MODEL_EVERY:
             return
         member = choice.scored_member(self.prepared, record, weights)
-        known = choice.calibration_of(self.prepared, choice.Chosen(record, ((record, 1.0),), weights.predictions))
+        known = choice.calibration_of(self.prepared, weights.predictions)
         Model(self.prepared.encoder, self.prepared.target_encoder, (member,), known).save(self.folder.model)
         self._model_saved = time.monotonic()
 

@@ -175,14 +175,9 @@ class Engine:
         population.place_steps += population.capacity * int(own.max())
         for window in plans.windows(lanes, epochs):
             plan = plans.plan(
-                lanes,
-                population.optimizers,
-                population.orders,
-                epochs,
-                window,
-                self.data.device,
+                lanes, population.optimizers, population.orders, epochs, window, self.data.device,
                 population.program.dropouts,
-            )
+            )  # fmt: skip
             steps = numpy.clip(own - window[0], 0, window[1] - window[0])
             stretch = Stretch(plan, steps, self.rows, compiled, features, self._stops)
             made = self.crew.over(population.tiles, population.workers, partial(Tile.train, stretch=stretch))
