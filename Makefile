@@ -44,7 +44,7 @@ test-rest: venv
 check: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyrefly check --min-severity error
 	$(BIN)/python -m pytest -qq tests/test_import_order.py
 
 bench: venv

@@ -53,8 +53,8 @@ def short(made: Made) -> TrainingRecord:
     record = _if_it_says(found, replace(record, knobs=knobs), record)
     for field in ("by_layer", "signals"):
         for name in tuple(getattr(record, field)):
-            others = {key: each for key, each in getattr(record, field).items() if key != name}
-            record = _if_it_says(found, replace(record, **{field: others}), record)
+            others: dict[str, Any] = {field: {k: each for k, each in getattr(record, field).items() if k != name}}
+            record = _if_it_says(found, replace(record, **others), record)
     return record
 
 

@@ -100,17 +100,18 @@ def _synthetic() -> list[Task]:
     noisy = linear @ rng.normal(size=10) + 2.0 * rng.normal(size=rows)
     four = datasets.make_classification(rows, 20, n_informative=8, n_classes=4, flip_y=0.05, random_state=0)
     two = datasets.make_classification(rows, 15, n_informative=5, flip_y=0.1, random_state=1)
-    return [
-        _task("friedman1", *datasets.make_friedman1(rows, noise=1.0, random_state=0), True),
-        _task("friedman2", *datasets.make_friedman2(rows, noise=50.0, random_state=0), True),
-        _task("friedman3", *datasets.make_friedman3(rows, noise=0.1, random_state=0), True),
-        _task("wave", x, wave, True),
-        _task("linear", linear, noisy, True),
-        _task("moons", *datasets.make_moons(rows, noise=0.25, random_state=0), False),
-        _task("circles", *datasets.make_circles(rows, noise=0.15, factor=0.5, random_state=0), False),
-        _task("blobs", four[0], four[1], False),
-        _task("two", two[0], two[1], False),
+    made: list[tuple[str, Any, bool]] = [
+        ("friedman1", datasets.make_friedman1(rows, noise=1.0, random_state=0), True),
+        ("friedman2", datasets.make_friedman2(rows, noise=50.0, random_state=0), True),
+        ("friedman3", datasets.make_friedman3(rows, noise=0.1, random_state=0), True),
+        ("wave", (x, wave), True),
+        ("linear", (linear, noisy), True),
+        ("moons", datasets.make_moons(rows, noise=0.25, random_state=0), False),
+        ("circles", datasets.make_circles(rows, noise=0.15, factor=0.5, random_state=0), False),
+        ("blobs", four[:2], False),
+        ("two", two[:2], False),
     ]
+    return [_task(name, inputs, targets, is_regression) for name, (inputs, targets), is_regression in made]
 
 
 def _development(folder: Path, seed: int = 0) -> list[Task]:

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.quality.measure import Fit, fit, outputs_of
 from benchmarks.quality.peers import REFITTED, predict_as, read_peers
@@ -30,7 +31,7 @@ def measure_split(table: Table, split: int, options: argparse.Namespace) -> dict
     truth = test[table.target].to_numpy()
     outputs = outputs_of(fitted.predictions, labels)
     ours = losses(outputs, truth, labels)
-    line = {
+    line: dict[str, Any] = {
         "ds": table.name,
         "split": split,
         "model": "trimtab",

@@ -79,7 +79,8 @@ def _finding(document: Mapping[str, Any]) -> Finding:
     remedy = dict(document["remedy"])
     tried = remedy.pop("tried", None)
     remedy = Remedy(**remedy, tried=None if tried is None else Trial(**tried))
-    return Finding(**{**document, "effect": Effect(**document["effect"]), "remedy": remedy})
+    parts: dict[str, Any] = {**document, "effect": Effect(**document["effect"]), "remedy": remedy}
+    return Finding(**parts)
 
 
 def _plain(value: Any) -> Any:

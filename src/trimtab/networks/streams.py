@@ -216,7 +216,8 @@ def _from_dataset(
         pieces = [whole, *(piece.arranged_as(whole) for piece in pieces[1:])]
         for field in ("inputs", "targets"):
             parts = zip(*(getattr(piece, field) for piece in pieces), strict=True)
-            whole = replace(whole, **{field: tuple(torch.cat(part) for part in parts)})
+            joined: dict[str, Any] = {field: tuple(torch.cat(part) for part in parts)}
+            whole = replace(whole, **joined)
         weights = torch.cat([piece.weights for piece in pieces])
     except DataError:
         raise

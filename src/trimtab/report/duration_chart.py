@@ -160,13 +160,11 @@ def _drawn(curves: Curves, width: float, counts: str = "epoch") -> Drawing:
         points = _points(curves.epochs, line, x, y)
         drawing.curve(points, kind)
         if points:
-            ends.append([*points[-1], name])
-    if len(ends) == 2 and abs(ends[0][1] - ends[1][1]) < 14:
-        upper = 0 if ends[0][1] < ends[1][1] else 1
-        ends[upper][1] -= 7
-        ends[1 - upper][1] += 7
-    for at, height, name in ends:
-        drawing.text(at + 9, height + 4, name, class_="small")
+            ends.append((*points[-1], name))
+    ends.sort(key=lambda end: end[1])
+    apart = 7 if len(ends) == 2 and ends[1][1] - ends[0][1] < 14 else 0
+    for (at, height, name), moved in zip(ends, (-apart, apart), strict=False):
+        drawing.text(at + 9, height + moved + 4, name, class_="small")
     best = curves.best
     at, height = x.place(curves.epochs[best]), y.place(curves.validation[best])
     drawing.line(at, top, at, bottom, "reference")

@@ -259,7 +259,10 @@ def _within(rule: SplitRule, observed: Observations) -> SplitRule:
     """The rule with its given folds as places among the usable rows."""
     if rule.kind != "given":
         return rule
-    folds = tuple(tuple(np.flatnonzero(np.isin(observed.rows, part)) for part in fold) for fold in rule.folds)
+    folds = tuple(
+        (np.flatnonzero(np.isin(observed.rows, train)), np.flatnonzero(np.isin(observed.rows, valid)))
+        for train, valid in rule.folds
+    )
     for number, (train, valid) in enumerate(folds):
         if not len(train) or not len(valid):
             what = "to train on" if not len(train) else "to validate on"

@@ -32,7 +32,9 @@ class Quiet:
         self._before: list[Any] | None = None
         try:
             import termios
-
+        except ImportError:
+            return  # another system, whose terminal is left as it is
+        try:
             self._terminal = stream.fileno()
             # To set a terminal from the background would stop the process.
             if os.tcgetpgrp(self._terminal) != os.getpgrp():
@@ -42,7 +44,7 @@ class Quiet:
             silent[3] &= ~termios.ECHO
             termios.tcsetattr(self._terminal, termios.TCSANOW, silent)
             self._before = before
-        except (ImportError, OSError, ValueError, termios.error):
+        except (OSError, ValueError, termios.error):
             return  # nobody types here
 
     def end(self) -> None:

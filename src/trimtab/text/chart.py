@@ -18,6 +18,7 @@ def _numbers(values: Any) -> numpy.ndarray:
     return numpy.asarray(values, dtype=float).reshape(-1)
 
 
+@dataclass(frozen=True)
 class _Series:
     """What lies at x and y and may have a name."""
 
@@ -36,8 +37,6 @@ class _Series:
 class Points(_Series):
     """Separate points."""
 
-    x: Any
-    y: Any
     label: str = ""
 
 
@@ -45,8 +44,6 @@ class Points(_Series):
 class Line(_Series):
     """Points joined in their order."""
 
-    x: Any
-    y: Any
     label: str = ""
 
 
@@ -54,8 +51,6 @@ class Line(_Series):
 class Mark(_Series):
     """One place to look at, with its name at the upper right of it, or at the lower left."""
 
-    x: Any
-    y: Any
     label: str
     side: Literal["above", "below"] = "above"
 

@@ -4,6 +4,7 @@ Knows nothing of where the text goes.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy
@@ -81,7 +82,7 @@ def _chart(picture: Chart, width: int, y_range: tuple[float, float] | None) -> l
     styles = numpy.full((height, x_axis.places), "", dtype=object)
     keys = _keys(picture)
     # Points over lines, marks over both.
-    depth = {Line: 0, Points: 1, Mark: 2}
+    depth: dict[type, int] = {Line: 0, Points: 1, Mark: 2}
     drawn = sorted(zip(picture.layers, keys, strict=True), key=lambda pair: depth[type(pair[0])])
     for layer, (letter, style) in drawn:
         for row, column in _places(layer, x_axis, y_axis):
@@ -129,7 +130,9 @@ def _names(picture: Chart, axis: Axis) -> dict[int, str]:
 
 def _keys(picture: Chart) -> list[tuple[str, str]]:
     """Letter and colour of each layer."""
-    letters = {Line: iter(LINE_LETTERS * 9), Points: iter(POINT_LETTERS * 9), Mark: iter(MARK_LETTERS * 9)}
+    letters: dict[type, Iterator[str]] = {
+        Line: iter(LINE_LETTERS * 9), Points: iter(POINT_LETTERS * 9), Mark: iter(MARK_LETTERS * 9)
+    }  # fmt: skip
     colours = iter(STYLES * 9)
     return [
         (next(letters[type(layer)]), "" if isinstance(layer, Points) else next(colours)) for layer in picture.layers

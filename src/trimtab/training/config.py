@@ -239,8 +239,8 @@ class Config:
 
     @classmethod
     def from_json(cls, document: dict) -> "Config":
-        values = dict(document)
-        loss = {**values["loss"], "class_weights": tuple(values["loss"]["class_weights"])}
+        values: dict[str, Any] = dict(document)
+        loss: dict[str, Any] = {**values["loss"], "class_weights": tuple(values["loss"]["class_weights"])}
         parts = {"optimizer": Optimizer, "schedule": Schedule, "stopping": Stopping}
         values |= {name: part(**values[name]) for name, part in parts.items()} | {"loss": Loss(**loss)}
         values |= {name: tuple((n, Listed.of(v)) for n, v in values[name].items()) for name in ("network", "initial")}

@@ -201,6 +201,7 @@ def opened(url: str) -> Any:
     is_file = url.startswith("sqlite")
     # A server may close connections that were idle for long.
     options: dict[str, Any] = {} if is_file else {"pool_pre_ping": True}
+    storage: Any = None
     for left in reversed(range(1 if is_file else TRIES)):
         try:
             # Optuna takes braces for a template.
@@ -250,7 +251,8 @@ def record_of(document: Mapping[str, Any]) -> TrialRecord:
     }
     lists["epochs"] = tuple(document.get("epochs", ()))
     lists["cuts"] = tuple(tuple(epochs) for epochs in document.get("cuts", ()))
-    return TrialRecord(**{**known, **lists, "config": Config.from_json(document["config"])})
+    parts: dict[str, Any] = {**known, **lists, "config": Config.from_json(document["config"])}
+    return TrialRecord(**parts)
 
 
 def _mean_curve(runs: Sequence[RunRecord]) -> dict[int, float]:

@@ -62,8 +62,10 @@ def module_script(
     pieces = [f"SEED = {seed}\n{constants(config)}", *_definitions(network, *sources.values())]
     pieces += functions(config, task, metric, sources, reading, has_weights=has_weights)
     own = own_optimizer(sources["optimizer"], optimizer_arguments or {})
-    how = {"every": every, "keeps_dropout": keeps_dropout, "has_weights": has_weights, "drops_last": drops_last}
-    how["needs_closure"] = callable(optimizer) and needs_closure(optimizer, module)
+    how = {
+        "every": every, "keeps_dropout": keeps_dropout, "has_weights": has_weights, "drops_last": drops_last,
+        "needs_closure": callable(optimizer) and needs_closure(optimizer, module),
+    }  # fmt: skip
     pieces.append(_train(config, task, module, metric, sources, own, reading, **how))
     pieces += [
         taken_function(taken_apart(reading, loss, is_split=share is not None, has_weights=has_weights)),

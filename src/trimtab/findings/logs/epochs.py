@@ -276,10 +276,10 @@ def _made(
     signals = {signal: curves[signal] for signal in columns.signals or {} if signal in curves}
     by_layer = {name: part for name, part in known.get("by_layer", {}).items() if len(part) == len(at)}
     fields = {"planned", "kept", "ended", "knobs", "facts", "task"}
+    told: dict[str, Any] = {**losses, **metrics, **{field: known[field] for field in fields & known.keys()}}
     return TrainingRecord(
-        at, **losses, **metrics, greater_is_better=greater, metric=name, rate=curves.get("rate"), signals=signals,
+        at, **told, greater_is_better=greater, metric=name, rate=curves.get("rate"), signals=signals,
         by_layer=by_layer, counts="step" if counts == "step" else "epoch",
-        **{field: value for field, value in known.items() if field in fields},
     )  # fmt: skip
 
 

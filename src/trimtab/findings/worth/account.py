@@ -185,10 +185,11 @@ class Account:
         kept = document_of(folder).get(PART)
         if kept is None:
             return None
-        parts = {"rows": Row, "path": Step, "stopping": Stop}
-        several = {name: tuple(kind(**each) for each in kept[name]) for name, kind in parts.items()}
+        kinds = {"rows": Row, "path": Step, "stopping": Stop}
+        several: dict[str, Any] = {name: tuple(kind(**each) for each in kept[name]) for name, kind in kinds.items()}
         learning = kept.get("learning")
-        return cls(**{**kept, **several, "learning": None if learning is None else LearningCurve.of_json(learning)})
+        several["learning"] = None if learning is None else LearningCurve.of_json(learning)
+        return cls(**{**kept, **several})
 
 
 def ranked(rows: Iterable[Row]) -> tuple[Row, ...]:

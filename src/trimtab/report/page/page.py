@@ -124,5 +124,6 @@ def _environment() -> Environment:
         loader=PackageLoader("trimtab.report", "page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals |= {"evidence": value_in_words, "tried": trial_in_words}
+    words: dict[str, Any] = {"evidence": value_in_words, "tried": trial_in_words}
+    environment.globals |= words
     return environment

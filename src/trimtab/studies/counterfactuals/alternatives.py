@@ -131,9 +131,10 @@ def _with_knob(config: Config, name: str, value: Any) -> Config:
     if name in network:
         return replace(config, network=tuple((network | {name: value}).items()))
     part, _, field = KNOBS[name].place.rpartition(".")
-    own = getattr(config, part) if part else config
-    changed = replace(own, **{field: value})
-    return replace(config, **{part: changed}) if part else changed
+    change: dict[str, Any] = {field: value}
+    if part:
+        change = {part: replace(getattr(config, part), **change)}
+    return replace(config, **change)
 
 
 # -- knob by knob

@@ -30,16 +30,16 @@ class Functional(TorchDispatchMode):
         self._latest: dict[int, tuple[Tensor, Tensor]] = {}
         self._changed: dict[int, Tensor] = {}
 
-    def __torch_dispatch__(self, function: OpOverload, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        """Run `function`, or what makes a new tensor in its place."""
+    def __torch_dispatch__(self, func: OpOverload, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """Run `func`, or what makes a new tensor in its place."""
         given, named = tree_map_only(Tensor, self._now, (args, kwargs or {}))
-        if not function._schema.is_mutable:
-            return function(*given, **named)
+        if not func._schema.is_mutable:
+            return func(*given, **named)
         changed, before = args[0], given[0]
         if changed._is_view():
-            raise NotFunctionalError(f"{function} changes a view")
+            raise NotFunctionalError(f"{func} changes a view")
         # A change in place leaves a tensor in its dtype, whatever it is changed by.
-        self._latest[id(changed)] = changed, _without_change(function)(*given, **named).to(changed.dtype)
+        self._latest[id(changed)] = changed, _without_change(func)(*given, **named).to(changed.dtype)
         # Whatever else looks at the memory of what it was saw that change, and sees none of it in the new tensor.
         self._changed[_memory(before)] = before
         return changed

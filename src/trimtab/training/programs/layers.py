@@ -24,8 +24,9 @@ class _StillPadding(nn.Embedding):
     but the first would be trained.
     """
 
-    def forward(self, codes: Tensor) -> Tensor:
-        is_padding = torch.arange(self.num_embeddings, device=self.weight.device).view(-1, 1) == self.padding_idx
+    def forward(self, codes: Tensor) -> Tensor:  # pyrefly: ignore[bad-override-param-name]
+        assert self.padding_idx is not None  # see hold_padding_still
+        is_padding = torch.arange(self.num_embeddings, device=self.weight.device).view(-1, 1).eq(self.padding_idx)
         weight = torch.where(is_padding, self.weight.detach(), self.weight)
         return functional.embedding(codes, weight, None, self.max_norm, self.norm_type, self.scale_grad_by_freq)
 

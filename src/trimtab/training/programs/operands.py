@@ -5,6 +5,7 @@ Knows the parts of a step; it knows no compiler.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +52,8 @@ class Signature:
     @classmethod
     def from_json(cls, document: dict) -> "Signature":
         inputs = tuple((dtype, tuple(shape)) for dtype, shape in document["inputs"])
-        return cls(**{**document, "inputs": inputs, "features": Features(**document["features"])})
+        parts: dict[str, Any] = {**document, "inputs": inputs, "features": Features(**document["features"])}
+        return cls(**parts)
 
     def example_inputs(self, rows: int) -> tuple[Tensor, ...]:
         return tuple(torch.zeros(rows, *shape, dtype=getattr(torch, dtype)) for dtype, shape in self.inputs)
@@ -97,7 +99,7 @@ class Operands:
     def replaced(self, tensors: dict[str, Tensor]) -> "Operands":
         """The same over other tensors, given by name."""
         state = self.state
-        pieces = {
+        pieces: dict[str, Any] = {
             part: tuple(tensors[f"{part}.{i}"] for i in range(len(getattr(state, part))))
             for part in ("parameters", "first", "second", "average")
         }
