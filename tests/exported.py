@@ -30,11 +30,12 @@ DATA_SETS = (
 )  # fmt: skip
 NO_TIME = -(2**63)
 WAVES = {"width": 24, "depth": 2, "activation": "silu", "inputs": "periodic", "sigma": 0.2}
+BINNED = {"width": 32, "depth": 1, "activation": "relu", "inputs": "piecewise"}
 PLAIN = {"width": 32, "depth": 1, "activation": "relu", "inputs": "scaled"}
 LINEAR = {"width": 1, "depth": 0, "activation": "relu", "inputs": "scaled"}
 
 
-def trained(prepared: Prepared, networks: Sequence[Mapping[str, Any]] = (WAVES, PLAIN), *, epochs: int = 2) -> Model:
+def trained(prepared: Prepared, networks: Sequence[Mapping[str, Any]] = (WAVES, BINNED), *, epochs: int = 2) -> Model:
     """An ensemble of `networks`, each trained for a few epochs on two halves of the first rows."""
     data = training_data(prepared, torch.device("cpu"))
     rows = torch.arange(min(data.rows, 3_000))

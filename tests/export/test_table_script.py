@@ -387,6 +387,7 @@ ELABORATE = Config(
     epochs=3,
     batch_size=64,
 )
+BINNED = tuple({**dict(NETWORK), "inputs": "piecewise"}.items())
 PLAIN = Config(network=NETWORK, optimizer=Optimizer("adam"), schedule=Schedule("constant"), stopping=Stopping("none"))
 
 
@@ -411,8 +412,11 @@ def test_scripts_are_clean(tmp_path, table):
     """No unused names, no undefined ones, no overlong lines: as ruff sees it."""
     scripts = tmp_path / "scripts"
     scripts.mkdir()
-    for kind, target, weight in product(["plain", "elaborate", "mean", "linear"], ["price", "grade"], [None, "w"]):
+    for kind, target, weight in product(
+        ["plain", "binned", "elaborate", "mean", "linear"], ["price", "grade"], [None, "w"]
+    ):
         config = PLAIN if kind != "elaborate" or target == "price" else ELABORATE
+        config = replace(config, network=BINNED) if kind == "binned" else config
         name = kind if kind in ("mean", "linear") else ""
         made = written(tmp_path / f"{kind} {target} {weight}", table, target, config=config, weight=weight, name=name)
         (scripts / f"{kind}_{target}_{weight}.py").write_text(made.script)
@@ -486,7 +490,7 @@ def test_folds_and_columns_of_the_real_tables(name, shared_data, index, tmp_path
     [
         ("mpg", {"epochs": 40, "inputs": "periodic", "optimizer": "adamw", "lr": 3e-3}, 0.12),
         ("glass", {"epochs": 40, "inputs": "scaled", "optimizer": "nesterov", "lr": 0.03, "loss": "focal"}, 0.15),
-        ("titanic", {"epochs": 30, "inputs": "periodic", "schedule": "one_cycle", "lr": 3e-3}, 0.1),
+        ("titanic", {"epochs": 30, "inputs": "piecewise", "schedule": "one_cycle", "lr": 3e-3}, 0.1),
     ],
 )
 def test_the_script_reaches_the_studys_score(name, knobs, tolerance, shared_data, index, tmp_path, monkeypatch):

@@ -49,6 +49,16 @@ def with_column(name, values, rows=4):
     return FRAME.head(rows).with_columns(pl.Series(name, values, strict=False))
 
 
+def test_every_continuous_column_has_the_edges_of_its_bins_where_its_rows_lie():
+    encoded = ENCODER.encode(FRAME).numbers
+    assert len(ENCODER.edges) == ENCODER.n_continuous == 4
+    for place, edges in enumerate(ENCODER.edges):
+        own = encoded[:, place][FRAME["gaps"].is_not_null().to_numpy()] if place == 1 else encoded[:, place]
+        assert (edges[0], edges[-1]) == pytest.approx((own.min(), own.max()))
+    assert len(ENCODER.edges[2]) == 5  # rooms
+    assert Encoder.from_json(json.loads(json.dumps(ENCODER.to_json()))).edges == ENCODER.edges
+
+
 def test_shapes_and_types():
     encoded = ENCODER.encode(FRAME)
     assert encoded.numbers.shape == (ROWS, ENCODER.n_numbers)

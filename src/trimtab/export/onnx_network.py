@@ -33,7 +33,9 @@ def network_outputs(graph: Graph, module: MLP, flat: Tensor, numbers: Value, cod
             result = result + table
         return result
     if module.periodic is not None:
-        numbers = _with_waves(graph, module, parameters, numbers)
+        numbers = _with_features(graph, module, parameters, "periodic", numbers)
+    if module.piecewise is not None:
+        numbers = _with_features(graph, module, parameters, "piecewise", numbers)
     if module.scale is not None:
         numbers = numbers * graph.constant(parameters["scale.weight"][:, None, :])
     features = concatenated([*([numbers] if module.numbers else []), *embedded], axis=2)
@@ -49,17 +51,15 @@ def _linear(graph: Graph, parameters: Parameters, name: str, x: Value) -> Value:
     return graph.node("MatMul", x, graph.constant(weight)) + graph.constant(parameters[f"{name}.bias"][:, None, :])
 
 
-def _with_waves(graph: Graph, module: MLP, parameters: Parameters, numbers: Value) -> Value:
-    """The continuous columns, each with its periodic features behind it, then the other columns."""
-    names = ("frequency", "phase", "weight", "bias")
-    frequency, phase, weight, bias = (parameters[f"periodic.{name}"] for name in names)
-    networks, columns = frequency.shape[0], module.continuous
+def _with_features(graph: Graph, module: MLP, parameters: Parameters, kind: str, numbers: Value) -> Value:
+    """The continuous columns, each with its features of this kind behind it, then the other columns."""
+    weight, bias = parameters[f"{kind}.weight"], parameters[f"{kind}.bias"]
+    networks, columns = weight.shape[0], module.continuous
     continuous, others = _split(graph, numbers, columns, module.numbers - columns)
     # [1, rows, columns] -> [1, columns, rows, 1], beside [networks, columns, 1, frequencies]
     by_column = graph.node("Transpose", continuous, perm=[0, 2, 1]).unsqueezed(3)
-    turns = by_column * graph.constant(frequency[:, :, None, :]) + graph.constant(phase[:, :, None, :])
-    waves = graph.node("Cos", turns * graph.constant(2 * math.pi, numpy.float32))
-    features = graph.node("MatMul", waves, graph.constant(weight)) + graph.constant(bias[:, :, None, :])
+    made = _waves(graph, parameters, by_column) if kind == "periodic" else _shares(graph, module, by_column)
+    features = graph.node("MatMul", made, graph.constant(weight)) + graph.constant(bias[:, :, None, :])
     repeated = by_column + graph.constant(numpy.zeros((networks, 1, 1, 1)), numpy.float32)
     features = graph.node("Transpose", concatenated([repeated, features], axis=3), perm=[0, 2, 1, 3])
     width = columns * (1 + weight.shape[3])
@@ -67,6 +67,20 @@ def _with_waves(graph: Graph, module: MLP, parameters: Parameters, numbers: Valu
     if others is None:
         return features
     return concatenated([features, others + graph.constant(numpy.zeros((networks, 1, 1)), numpy.float32)], axis=2)
+
+
+def _waves(graph: Graph, parameters: Parameters, by_column: Value) -> Value:
+    frequency, phase = parameters["periodic.frequency"], parameters["periodic.phase"]
+    turns = by_column * graph.constant(frequency[:, :, None, :]) + graph.constant(phase[:, :, None, :])
+    return graph.node("Cos", turns * graph.constant(2 * math.pi, numpy.float32))
+
+
+def _shares(graph: Graph, module: MLP, by_column: Value) -> Value:
+    """How far each number is through each bin of its column."""
+    assert module.piecewise is not None
+    start, slope = (edges.numpy()[None, :, None, :] for edges in (module.piecewise.start, module.piecewise.slope))
+    through = (by_column - graph.constant(start)) * graph.constant(slope)
+    return graph.node("Clip", through, *(graph.constant(end, numpy.float32) for end in (0.0, 1.0)))
 
 
 def _split(graph: Graph, numbers: Value, first: int, rest: int) -> tuple[Value, Value | None]:

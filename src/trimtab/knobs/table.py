@@ -12,6 +12,10 @@ from trimtab.knobs.knob import Case, Knob, Option, Reader, Task
 
 # -- what a search of a table tries. Weights, centers and spreads are guesses where nothing else is said of them.
 
+# From so many training rows on piecewise inputs are what a search begins with: of one network they were better on all
+# tables above but one, and on few below (benchmarks/RESULTS.md, "Inputs").
+MANY_ROWS = 2_000
+
 
 def _losses(case: Case) -> Choice:
     if case.task == "classification":
@@ -46,8 +50,11 @@ def _epochs(case: Case) -> Range:
 
 
 def _inputs(case: Case) -> Choice:
-    """Periodic inputs make four columns of each: with many of them a step costs more than they bring."""
-    return Choice(("scaled", "periodic"), (0.35, 0.65) if case.columns <= 200 else (0.9, 0.1))
+    """All but scaled ones make four or five columns of each: with many of them a step costs more than they bring. What
+    piecewise ones learn takes rows (benchmarks/RESULTS.md, "Inputs")."""
+    if case.columns > 200:
+        return Choice(("scaled", "periodic", "piecewise"), (0.9, 0.05, 0.05))
+    return Choice(("scaled", "periodic", "piecewise"), (0.3, 0.5, 0.2) if case.rows < MANY_ROWS else (0.15, 0.35, 0.5))
 
 
 # -- the table
@@ -164,9 +171,10 @@ _ALL = (
          options=tuple(Option(name) for name in ("relu", "silu", "gelu", "mish", "selu", "tanh")),
          prior=Choice(("silu", "relu", "selu", "tanh", "mish"), (0.4, 0.3, 0.13, 0.1, 0.07)), readers=(_OF_DEEP,),
          of_networks=False, is_structural=True),
-    Knob("inputs", "how numbers enter the network: scaled, or with learned sine and cosine features as well (periodic)",
-         "network.inputs", options=(Option("scaled"), Option("periodic")), prior=_inputs, readers=(_OF_DEEP,),
-         of_networks=False, is_structural=True),
+    Knob("inputs",
+         "how numbers enter the network: scaled, also as cosine waves (periodic), or also by their bin (piecewise)",
+         "network.inputs", options=(Option("scaled"), Option("periodic"), Option("piecewise")), prior=_inputs,
+         readers=(_OF_DEEP,), of_networks=False, is_structural=True),
     # RealMLP starts at 0.1; its tuned spaces reach from 0.01 to 50 [Holzmüller et al. 2024].
     Knob("sigma", "for periodic inputs: how high their frequencies are at the start", "network.sigma",
          bounds=Bounds(is_open=True), prior=Range(0.02, 1.0, log=True, center=0.15, spread=0.7),

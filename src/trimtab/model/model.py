@@ -35,7 +35,8 @@ from trimtab.training.programs.program import outputs_of
 if TYPE_CHECKING:
     from trimtab.evaluation.result import Evaluation
 
-FORMAT = 1
+# 2: columns have the edges of their bins.
+FORMAT = 2
 _KIND = "trimtab model"
 # That are predicted: what passes between layers stays in the cache, and the calls cost next to nothing. A guess.
 ROWS_AT_ONCE = 4_096
@@ -289,6 +290,7 @@ def build(encoder: Encoder, target: TargetEncoder, network: Mapping[str, str | i
         numbers=encoder.n_numbers,
         cardinalities=tuple(encoder.cardinalities),
         outputs=target.outputs,
+        edges=encoder.edges if network.get("inputs") == "piecewise" else (),
         **network,  # type: ignore[arg-type]
     )
 

@@ -1,10 +1,12 @@
-"""What stands between the columns of a table and the first hidden layer: scales, periodic features, embeddings.
+"""What stands between the columns of a table and the first hidden layer: scales, features of numbers, embeddings.
 
 Knows no training; each module is an ordinary torch module over `[batch, columns]`.
 """
 
 import math
+from collections.abc import Sequence
 
+import numpy
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -40,6 +42,38 @@ class PeriodicEmbedding(nn.Module):
         by_column = x.transpose(0, 1).unsqueeze(-1)
         waves = torch.cos(2 * math.pi * (by_column * self.frequency.unsqueeze(1) + self.phase.unsqueeze(1)))
         features = torch.baddbmm(self.bias.unsqueeze(1), waves, self.weight)
+        return torch.cat([by_column, features], dim=-1).transpose(0, 1).flatten(1)
+
+
+class PiecewiseEmbedding(nn.Module):
+    """Turns each number x into (x, linear(how far x is through each of its bins)): what is learnt of it is linear
+    between the edges of bins, and may bend at each [piecewise-linear encoding, Gorishniy et al. 2022, 2203.05556].
+
+    `edges` are those of each column, rising, one more than it has bins; they are not trained. Columns of fewer bins
+    than others have bins without width behind theirs, which are never entered.
+    """
+
+    start: Tensor
+    slope: Tensor
+
+    def __init__(self, edges: Sequence[Sequence[float]], *, size: int = 5) -> None:
+        super().__init__()
+        bins = max(len(column) - 1 for column in edges)
+        starts, slopes = numpy.zeros((2, len(edges), bins), dtype=numpy.float32)
+        for column, own in enumerate(edges):
+            starts[column, : len(own) - 1] = own[:-1]
+            slopes[column, : len(own) - 1] = 1 / numpy.diff(own)
+        # From numpy: they are numbers also where parameters are laid out without storage.
+        self.register_buffer("start", torch.from_numpy(starts))
+        self.register_buffer("slope", torch.from_numpy(slopes))
+        bound = 1 / math.sqrt(bins)
+        self.weight = nn.Parameter((torch.rand(len(edges), bins, size - 1) * 2 - 1) * bound)
+        self.bias = nn.Parameter((torch.rand(len(edges), size - 1) * 2 - 1) * bound)
+
+    def forward(self, x: Float[Tensor, "batch columns"]) -> Float[Tensor, "batch features"]:
+        by_column = x.transpose(0, 1).unsqueeze(-1)
+        shares = ((by_column - self.start.unsqueeze(1)) * self.slope.unsqueeze(1)).clamp(0, 1)
+        features = torch.baddbmm(self.bias.unsqueeze(1), shares, self.weight)
         return torch.cat([by_column, features], dim=-1).transpose(0, 1).flatten(1)
 
 

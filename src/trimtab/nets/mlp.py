@@ -3,13 +3,15 @@
 Knows tensors alone: which columns stand where is decided in `table`, how it is trained in `training`.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trimtab.errors import OptionError, unknown_choice
 from trimtab.knobs import table as knobs
-from trimtab.nets.embeddings import CategoryEmbedding, ElementwiseScale, PeriodicEmbedding
+from trimtab.nets.embeddings import CategoryEmbedding, ElementwiseScale, PeriodicEmbedding, PiecewiseEmbedding
 
 # Activations have the names of torch's layers, in small letters.
 _OF_TORCH = {layer.lower(): getattr(nn, layer) for layer in dir(nn) if not layer.startswith("_")}
@@ -25,14 +27,16 @@ class MLP(nn.Module):
     """A multi-layer perceptron over numbers and category codes.
 
     Arguments:
-        continuous: the first `continuous` of the number columns may get periodic features.
+        continuous: the first `continuous` of the number columns may get features of their own.
         numbers: number columns in all, one-hot and indicator columns included.
         cardinalities: entries of each embedded categorical column.
         outputs: targets of a regression, or classes.
         depth: hidden layers; 0 is a linear model (over one-hot categories).
-        inputs: "scaled" (a learned factor per column) or "periodic" (periodic features of the continuous ones).
+        inputs: "scaled" (a learned factor per column); of the continuous ones also "periodic" features, or those of the
+            bins between the `edges` of each ("piecewise").
 
-    Raises OptionError for a width or depth below what is possible, an unknown activation or unknown `inputs`.
+    Raises OptionError for a width or depth below what is possible, an unknown activation or unknown `inputs`, and where
+    edges are lacking.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class MLP(nn.Module):
         activation: str = "silu",
         inputs: str = "scaled",
         sigma: float = 0.1,
+        edges: Sequence[Sequence[float]] = (),
     ) -> None:
         super().__init__()
         if width < 1 or depth < 0:
@@ -55,18 +60,25 @@ class MLP(nn.Module):
             raise unknown_choice("activation", activation, ACTIVATIONS)
         if inputs not in knobs.INPUTS:
             raise unknown_choice("inputs", inputs, knobs.INPUTS)
+        is_piecewise = depth > 0 and inputs == "piecewise" and continuous > 0
+        if is_piecewise and len(edges) != continuous:
+            raise OptionError(f"Piecewise inputs need the edges of {continuous} columns; there are {len(edges)}.")
         self.continuous, self.numbers, self.depth = continuous, numbers, depth
         self.arguments = {
             "continuous": continuous, "numbers": numbers, "cardinalities": cardinalities, "outputs": outputs,
             "width": width, "depth": depth, "activation": activation, "inputs": inputs,
+            **({"edges": tuple(map(tuple, edges))} if is_piecewise else {}),
         }  # fmt: skip
         sizes = tuple(outputs if depth == 0 else embedding_size(count) for count in cardinalities)
         self.categories = CategoryEmbedding(cardinalities, sizes) if cardinalities else None
-        self.periodic = None
+        self.periodic, self.piecewise = None, None
         features = numbers
         if depth and inputs == "periodic" and continuous:
             self.periodic = PeriodicEmbedding(continuous, sigma=sigma)
             features += 3 * continuous
+        if is_piecewise:
+            self.piecewise = PiecewiseEmbedding(edges)
+            features += 4 * continuous
         self.scale = ElementwiseScale(features) if depth and features else None
         if depth:
             features += sum(sizes)
@@ -91,8 +103,9 @@ class MLP(nn.Module):
     ) -> Float[Tensor, "batch outputs"]:
         if self.depth == 0:
             return self._linear(numbers, codes)
-        if self.periodic is not None:
-            numbers = torch.cat([self.periodic(numbers[:, : self.continuous]), numbers[:, self.continuous :]], dim=1)
+        embedding = self.periodic or self.piecewise
+        if embedding is not None:
+            numbers = torch.cat([embedding(numbers[:, : self.continuous]), numbers[:, self.continuous :]], dim=1)
         features = self.scale(numbers) if self.scale is not None else numbers
         if self.categories is not None:
             features = torch.cat([features, self.categories(codes)], dim=1)

@@ -11,6 +11,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from trimtab.errors import DataError, ModelError
+from trimtab.table.bins import edges_of
 from trimtab.table.categories import Labels
 from trimtab.table.cells import as_moments, as_numbers, precision_of
 from trimtab.table.frames import called_as, to_frame
@@ -33,7 +34,9 @@ class Encoded:
 
 
 class Feature(Document):
-    """One column and its encoding: exactly one of `scaling`, `labels` and `moments`. `type` is that of its cells."""
+    """One column and its encoding: exactly one of `scaling`, `labels` and `moments`. `type` is that of its cells;
+    `edges` are those of the bins of a continuous column, as it is encoded.
+    """
 
     name: str
     type: CellType = "string"
@@ -43,6 +46,7 @@ class Feature(Document):
     format: str | None = None
     time_zone: str | None = None
     has_indicator: bool = False
+    edges: tuple[float, ...] = ()
 
     @property
     def is_continuous(self) -> bool:
@@ -87,6 +91,11 @@ class Encoder(Document):
     def n_continuous(self) -> int:
         """How many columns of `Encoded.numbers`, its first, are scaled numbers and times."""
         return sum(feature.is_continuous for feature in self.features)
+
+    @property
+    def edges(self) -> tuple[tuple[float, ...], ...]:
+        """Those of the bins of each continuous column; none where the encoder is of an older trimtab."""
+        return tuple(feature.edges for feature in self.features if feature.is_continuous and feature.edges)
 
     @property
     def n_numbers(self) -> int:
@@ -155,17 +164,24 @@ def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -
         moments, _ = as_moments(column, about.format, zone)
         absent = moments.is_null().to_numpy()
         fitted = Moments.fit(moments, weights)
-        indicator = _counts(absent, weights)
-        return Feature(name=about.name, moments=fitted, format=about.format, time_zone=zone, has_indicator=indicator)
+        return Feature(
+            name=about.name, moments=fitted, format=about.format, time_zone=zone,
+            has_indicator=_counts(absent, weights), edges=_edges(fitted.apply(moments)[0], absent, weights),
+        )  # fmt: skip
     numbers, _ = as_numbers(column)
-    absent = ~np.isfinite(numbers)
+    absent, scaling = ~np.isfinite(numbers), Scaling.fit(numbers, weights)
     return Feature(
         name=about.name,
         # Durations and times of day are numbers here, of seconds; a column that is to be read as numbers too.
         type="integer" if _cell_type(about.dtype) == "integer" else "number",
-        scaling=Scaling.fit(numbers, weights),
+        scaling=scaling,
         has_indicator=_counts(absent, weights),
+        edges=_edges(scaling.apply(numbers), absent, weights),
     )
+
+
+def _edges(encoded: np.ndarray, absent: np.ndarray, weights: np.ndarray | None) -> tuple[float, ...]:
+    return edges_of(encoded[~absent], None if weights is None else weights[~absent])
 
 
 def _cell_type_of_labels(dtype: str, column: pl.Series) -> CellType:

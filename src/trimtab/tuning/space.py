@@ -15,7 +15,7 @@ from trimtab.errors import unknown_choice
 from trimtab.knobs.domains import Choice, Domain, Range, Value
 from trimtab.knobs.effects import asked_for, flag, is_read, parameter_of, refuse_unread
 from trimtab.knobs.knob import Case, Task
-from trimtab.knobs.table import KNOBS, TABLE_KNOBS, fields_of, placed_in
+from trimtab.knobs.table import KNOBS, MANY_ROWS, TABLE_KNOBS, fields_of, placed_in
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 
 # The standard deviation of the logarithm of rates around the optimizer's typical one (a guess): two in three lie within
@@ -37,6 +37,15 @@ FIRST_GUESSES = (
      "inputs": "periodic", "sigma": 0.1, "dropout": 0.15, "weight_decay": 0.02, "label_smoothing": 0.05,
      "loss": "mse", "delta": 1.0, "gamma": 1.0},
 )  # fmt: skip
+
+
+def first_guesses(rows: int) -> tuple[Mapping[str, Value], ...]:
+    """Those of a table with so many training rows per fold: where they are many, the first and the last have piecewise
+    inputs."""
+    if rows < MANY_ROWS:
+        return FIRST_GUESSES
+    first, *others, last = FIRST_GUESSES
+    return {**first, "inputs": "piecewise"}, *others, {**last, "inputs": "piecewise"}
 
 
 def check_fixed(fixed: Mapping[str, Value], task: Task) -> dict[str, Value]:
@@ -103,14 +112,11 @@ class Space:
     domains: Mapping[str, Domain]
     natural_epochs: int
     fixed: Mapping[str, Value] = field(default_factory=dict)
+    guesses: Sequence[Mapping[str, Value]] = FIRST_GUESSES
 
     @property
     def structural(self) -> tuple[str, ...]:
         return tuple(name for name in TABLE_KNOBS if KNOBS[name].is_structural)
-
-    @property
-    def guesses(self) -> Sequence[Mapping[str, Value]]:
-        return FIRST_GUESSES
 
     def draw(self, rng: numpy.random.Generator) -> dict[str, Value]:
         """Values for all knobs before anything is learnt; the rate is drawn around the optimizer's typical one."""
@@ -176,7 +182,7 @@ def space_for(task: Task, metric: str, *, rows: int, columns: int, fixed: Mappin
     domains = {name: KNOBS[name].domain(case) for name in TABLE_KNOBS}
     free = {name: domain for name, domain in domains.items() if domain is not None and name not in fixed}
     refuse_idle(fixed, {name: domain.values for name, domain in free.items() if isinstance(domain, Choice)})
-    return Space(task, free, case.epochs, dict(fixed))
+    return Space(task, free, case.epochs, dict(fixed), first_guesses(rows))
 
 
 def refuse_idle(fixed: Mapping[str, Value], tried: Mapping[str, Sequence[Value]]) -> None:

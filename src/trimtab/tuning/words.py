@@ -48,7 +48,8 @@ def network_in_words(config: Config) -> str:
     if network.get("depth") == 0:
         return "no hidden layer"
     layers = "layer" if network["depth"] == 1 else "layers"
-    inputs = " behind periodic inputs" if network.get("inputs") == "periodic" else ""
+    kind = network.get("inputs", "scaled")
+    inputs = "" if kind == "scaled" else f" behind {kind} inputs"
     return f"{network['depth']} hidden {layers} of {network['width']} ({network['activation']}){inputs}"
 
 

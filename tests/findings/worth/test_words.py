@@ -31,7 +31,7 @@ def test_what_does_better_says_how_to_fit_so():
 
 def test_each_value_has_a_name_that_a_reader_knows():
     assert words.instead(Row("inputs", "scaled")) == "scaled, no embedding"
-    assert words.named("inputs", "scaled") == "inputs without periodic features"
+    assert words.named("inputs", "scaled") == "inputs that are only scaled"
     assert words.named("rows", "quarter") == "a quarter of the rows"
     assert words.named("ensemble", "single network") == "one network alone"
     assert words.named("preparation", "target unscaled") == "the target in its own units"

@@ -26,6 +26,7 @@ pytestmark = [
 ]
 # Compiled in two thirds of the time that two layers take, for what does not depend on them.
 ONE_LAYER = (("activation", "relu"), ("depth", 1), ("inputs", "scaled"), ("width", 16))
+BINNED = (("activation", "relu"), ("depth", 1), ("inputs", "piecewise"), ("width", 16))
 SIGNALS = ("train_loss", "validation_loss", "gradient_norm", "update_ratio", "dead_units", "saturated_units")
 
 
@@ -117,7 +118,7 @@ def test_classes_and_averages_train_compiled_as_they_do_uncompiled(loss):
     labels = (regression.targets[:, 0] > 0).long() + (regression.targets[:, 0] > 1).long()
     data = TrainingData(**{**vars(regression), "task": "classification", "targets": labels, "outputs": 3})
     runs = [
-        replace(config(epochs=20, dropout=0.1 * k), network=ONE_LAYER, loss=loss, averaging=average)
+        replace(config(epochs=20, dropout=0.1 * k), network=BINNED, loss=loss, averaging=average)
         for k, average in enumerate((0.0, 0.5, 0.99))
     ]
     everything = Features(dropout=True, averaging=True)
@@ -130,7 +131,8 @@ def test_classes_and_averages_train_compiled_as_they_do_uncompiled(loss):
 
 
 def _classifier(**network):
-    return MLP(continuous=4, numbers=4, cardinalities=(), outputs=3, **network)
+    edges = ((-1.0, -0.1, 0.4, 1.5), (-2.0, 2.0), (-0.5, 0.0, 0.5), (0.0, 1.0))
+    return MLP(continuous=4, numbers=4, cardinalities=(), outputs=3, edges=edges, **network)
 
 
 def test_forty_structures_in_one_process_all_run_compiled():

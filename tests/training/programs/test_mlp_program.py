@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from trimtab.knobs.table import INPUTS
 from trimtab.nets.mlp import ACTIVATIONS, MLP
 from trimtab.training.programs.mlp_program import MLPProgram, program_for
 from trimtab.training.programs.program import Masks, outputs_of
@@ -9,10 +10,13 @@ from trimtab.training.programs.step import backward
 from trimtab.training.programs.vmap_program import VmapProgram
 
 LANES, BATCH, NUMBERS = 4, 16, 7
+EDGES = ((-2.0, -0.5, 0.0, 1.0), (-1.0, 1.0), (-0.1, 0.0, 3.0))
 
 
 def example(cardinalities, **network):
-    module = MLP(continuous=3, numbers=NUMBERS, cardinalities=cardinalities, outputs=2, **network)
+    module = MLP(
+        continuous=3, numbers=NUMBERS, cardinalities=cardinalities, outputs=2, edges=EDGES, **network
+    )  # fmt: skip
     generator = torch.Generator().manual_seed(0)
     inputs = (
         torch.randn(LANES, BATCH, NUMBERS, generator=generator),
@@ -34,7 +38,7 @@ def masks(rate):
     return Masks.of(rates, torch.arange(LANES) + 5, torch.arange(LANES) * 3, layers=3)
 
 
-@pytest.mark.parametrize("inputs", ["scaled", "periodic"])
+@pytest.mark.parametrize("inputs", INPUTS)
 @pytest.mark.parametrize("depth", [0, 1, 3])
 @pytest.mark.parametrize("cardinalities", [(), (5, 30)])
 @pytest.mark.parametrize("rate", [0.0, 0.5])

@@ -54,6 +54,12 @@ class Columns:
         return {name: scaling for name, scaling in found.items() if scaling.scale}
 
     @property
+    def edges(self) -> dict[str, list[float]]:
+        """Those of the bins of each of these, in as many digits as float32 has."""
+        found = {feature.name: feature.edges for feature in (*self.numbers, *self.moments)}
+        return {name: [float(f"{edge:.7g}") for edge in found[name]] for name in self.scalings}
+
+    @property
     def gaps(self) -> tuple[str, ...]:
         return tuple(feature.name for feature in (*self.numbers, *self.moments) if feature.has_indicator)
 

@@ -21,6 +21,20 @@ _WAVES_FORWARD = """\
         waves = torch.cat([x, waves], dim=2).transpose(0, 1).flatten(1)
         {name} = torch.cat([waves, numbers[:, CONTINUOUS:]], dim=1)
 """
+_PIECES = """\
+        # Each number also enters as how far it is through each of its bins, mixed into four features.
+        self.mix = nn.Parameter((torch.rand(CONTINUOUS, BINS, 4) * 2 - 1) / BINS**0.5)
+        self.shift = nn.Parameter((torch.rand(CONTINUOUS, 4) * 2 - 1) / BINS**0.5)
+"""
+_PIECES_FORWARD = """\
+        x = numbers[:, :CONTINUOUS].T.unsqueeze(2)
+        shares = ((x - starts.unsqueeze(1)) * slopes.unsqueeze(1)).clamp(0, 1)
+        pieces = torch.baddbmm(self.shift.unsqueeze(1), shares, self.mix)
+        pieces = torch.cat([x, pieces], dim=2).transpose(0, 1).flatten(1)
+        {name} = torch.cat([pieces, numbers[:, CONTINUOUS:]], dim=1)
+"""
+# What stands in `__init__`, in `forward`, and how many features it makes of each continuous column beside itself.
+_FEATURES = {"periodic": (_WAVES, _WAVES_FORWARD, 3), "piecewise": (_PIECES, _PIECES_FORWARD, 4), "": ("", "", 0)}
 
 
 @dataclass(frozen=True)
@@ -40,13 +54,15 @@ class Inputs:
         return f"{network}({', '.join(f'{name}[{rows}]' for name in self.names)})"
 
 
-def has_waves(config: Config, inputs: Inputs) -> bool:
+def features_of_numbers(config: Config, inputs: Inputs) -> str:
+    """Which features the continuous columns have in the network beside themselves: "periodic", "piecewise" or none."""
     network = dict(config.network)
-    return bool(network["depth"] and network["inputs"] == "periodic" and inputs.continuous)
+    has_some = network["depth"] and inputs.continuous and network["inputs"] in _FEATURES
+    return str(network["inputs"]) if has_some else ""
 
 
 def network_class(config: Config, inputs: Inputs, outputs: int) -> str:
-    """`class Network(nn.Module)` for these inputs; the names `CONTINUOUS` and `math` stand for themselves."""
+    """`class Network(nn.Module)` for these inputs; the names `CONTINUOUS`, `BINS` and `math` stand for themselves."""
     body = _linear(inputs, outputs) if dict(config.network)["depth"] == 0 else _hidden(config, inputs, outputs)
     return f"class Network(nn.Module):\n{body}"
 
@@ -77,15 +93,16 @@ def _linear(inputs: Inputs, outputs: int) -> str:
 
 def _hidden(config: Config, inputs: Inputs, outputs: int) -> str:
     network = config.module_arguments
-    width, depth, waves = int(network["width"]), int(network["depth"]), has_waves(config, inputs)
-    scaled = inputs.numbers + (3 * inputs.continuous if waves else 0)
+    width, depth = int(network["width"]), int(network["depth"])
+    start, forward, size = _FEATURES[features_of_numbers(config, inputs)]
+    scaled = inputs.numbers + size * inputs.continuous
     sizes = [embedding_size(count) for count in inputs.cardinalities]
-    start = _WAVES.format(sigma=literal(network.get("sigma", KNOBS["sigma"].default))) if waves else ""
-    forward = _WAVES_FORWARD.format(name="features" if inputs.cardinalities else "x") if waves else ""
+    start = start.format(sigma=literal(network.get("sigma", KNOBS["sigma"].default)))
+    name = "numbers" if not forward else "features" if inputs.cardinalities else "x"
+    forward = forward.format(name=name)
     parts = []
     if inputs.numbers:
         start += f"        self.scale = nn.Parameter(torch.ones({scaled}))  # a learned factor for each column\n"
-        name = "numbers" if not waves else "features" if inputs.cardinalities else "x"
         parts.append(f"{name} * self.scale")
     if sizes:
         tables = ", ".join(f"nn.Embedding({c}, {s})" for c, s in zip(inputs.cardinalities, sizes, strict=True))

@@ -12,7 +12,7 @@ from trimtab.export.scripts import fitted
 from trimtab.export.scripts.columns import columns_code
 from trimtab.export.scripts.literals import center_of, comment, indented, literal, table
 from trimtab.export.scripts.losses import GREATER_IS_BETTER, error_function, loss_call, loss_function
-from trimtab.export.scripts.network import has_waves, network_class
+from trimtab.export.scripts.network import features_of_numbers, network_class
 from trimtab.export.scripts.optimizers import LION, groups_function, schedule_function
 from trimtab.export.scripts.original import Original
 from trimtab.export.scripts.reading import durations, label_function, number_function
@@ -149,12 +149,26 @@ folds = [
 
 # -- network and training
 
+_BINS = """\
+CONTINUOUS = len(EDGES)  # these columns come first
+BINS = max(map(len, EDGES.values())) - 1
+starts, slopes = torch.zeros(2, CONTINUOUS, BINS)
+for column, edges in enumerate(map(torch.tensor, EDGES.values())):
+    starts[column, : len(edges) - 1] = edges[:-1]
+    slopes[column, : len(edges) - 1] = 1 / edges.diff()
+"""
+
 
 def _network(original: Original) -> str:
     inputs, config = original.columns.inputs, original.trial.config
     lines = []
-    if has_waves(config, inputs):
+    kind = features_of_numbers(config, inputs)
+    if kind == "periodic":
         lines.append("CONTINUOUS = len(NUMBERS)  # these come first, and enter as waves too\n")
+    if kind == "piecewise":
+        lines.append("# The edges of the bins of each column of numbers, scaled as above, as the study found them.")
+        lines.append(table("EDGES", original.columns.edges))
+        lines.append(_BINS)
     return "\n".join([*lines, "", network_class(config, inputs, original.target.outputs), ""])
 
 

@@ -59,7 +59,7 @@ def named(knob: str, value: object) -> str:
     if knob == PREPARATION:
         return _UNPREPARED.get(text, text)
     if knob == "inputs" and value == _NO_EMBEDDING:
-        return "inputs without periodic features"
+        return "inputs that are only scaled"
     if knob == AT_WINNERS_RATE:
         return f"{text} at the same learning rate"
     title = KNOBS[knob].called if knob in KNOBS else knob

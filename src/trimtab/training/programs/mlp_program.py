@@ -8,8 +8,10 @@ import math
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from trimtab.nets.embeddings import PiecewiseEmbedding
 from trimtab.nets.mlp import MLP
 from trimtab.training.programs.chain_program import ChainProgram, is_chain
 from trimtab.training.programs.lane_layers import LaneDropout, linear
@@ -75,26 +77,26 @@ class MLPProgram:
         return self.forward(parameters, inputs, None, buffers, note), tuple(layers)
 
     def _features(self, parameters: Buffers, numbers: Tensor, codes: Tensor) -> Tensor:
+        continuous = self.module.continuous
         if self.module.periodic is not None:
-            continuous = self.module.continuous
             periodic = self._periodic(parameters, numbers[:, :continuous])
             numbers = torch.cat([periodic, numbers[:, continuous:]], dim=1)
+        if self.module.piecewise is not None:
+            piecewise = self._piecewise(self.module.piecewise, parameters, numbers[:, :continuous])
+            numbers = torch.cat([piecewise, numbers[:, continuous:]], dim=1)
         return torch.cat([numbers, *self._embedded(parameters, codes)], dim=1) if self.tables else numbers
 
     def _periodic(self, parameters: Buffers, x: Tensor) -> Tensor:
-        frequency, phase, weight, bias = (
-            parameters[f"periodic.{name}"] for name in ("frequency", "phase", "weight", "bias")
-        )
-        lanes, columns, batch = x.shape
-        by_column = x.unsqueeze(2)
-        turns = torch.addcmul(phase.unsqueeze(3), frequency.unsqueeze(3), by_column)
+        frequency, phase = parameters["periodic.frequency"], parameters["periodic.phase"]
+        turns = torch.addcmul(phase.unsqueeze(3), frequency.unsqueeze(3), x.unsqueeze(2))
         waves = torch.cos(turns.mul(2 * math.pi))
-        features = torch.baddbmm(
-            bias.reshape(lanes * columns, -1, 1),
-            weight.flatten(0, 1).transpose(1, 2),
-            waves.flatten(0, 1),
-        ).view(lanes, columns, weight.shape[3], batch)
-        return torch.cat([by_column, features], dim=2).flatten(1, 2)
+        return _beside(x, waves, parameters["periodic.weight"], parameters["periodic.bias"])
+
+    @staticmethod
+    def _piecewise(embedding: PiecewiseEmbedding, parameters: Buffers, x: Tensor) -> Tensor:
+        start, slope = (edges.view(1, *edges.shape, 1) for edges in (embedding.start, embedding.slope))
+        shares = torch.mul(x.unsqueeze(2) - start, slope).clamp(0, 1)
+        return _beside(x, shares, parameters["piecewise.weight"], parameters["piecewise.bias"])
 
     def _embedded(self, parameters: Buffers, codes: Tensor) -> list[Tensor]:
         result = []
@@ -105,6 +107,18 @@ class MLPProgram:
             rows = nn.functional.embedding(codes[:, :, i] + first, table.reshape(lanes * count, size))
             result.append(rows.transpose(1, 2))
         return result
+
+
+def _beside(
+    x: Float[Tensor, "lanes columns batch"], features: Float[Tensor, "lanes columns features batch"],
+    weight: Float[Tensor, "lanes columns features size"], bias: Float[Tensor, "lanes columns size"],
+) -> Float[Tensor, "lanes all_features batch"]:  # fmt: skip
+    """Each column and, behind it, what a linear layer of its own makes of its features."""
+    lanes, columns, batch = x.shape
+    mixed = torch.baddbmm(
+        bias.reshape(lanes * columns, -1, 1), weight.flatten(0, 1).transpose(1, 2), features.flatten(0, 1)
+    ).view(lanes, columns, weight.shape[3], batch)
+    return torch.cat([x.unsqueeze(2), mixed], dim=2).flatten(1, 2)
 
 
 def _with_scaled_columns(weight: Tensor, scale: Tensor) -> Tensor:

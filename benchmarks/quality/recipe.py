@@ -1,0 +1,105 @@
+"""What one part of the recipe is worth: the same network with and without it, one training on a table's first fold.
+
+No search and no ensemble: the first guess of a search, its epochs those that suit the rows, several seeds, judged on
+the test rows of split 0.
+
+python -m benchmarks.quality.recipe --knob inputs --values periodic,scaled,piecewise
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import polars
+import torch
+
+from benchmarks.page import table as markdown
+from benchmarks.tables import SHARED, Table, read_tables, typed
+from trimtab.machine import cores, lanes_in_threads
+from trimtab.model.model import Member, Model, build
+from trimtab.model.tensors import training_data
+from trimtab.table.prepare import Prepared, prepare
+from trimtab.training.config import Config
+from trimtab.training.lanes.engine import Engine
+from trimtab.training.lanes.judging import Judging
+from trimtab.training.lanes.modules import Modules
+from trimtab.training.lanes.population import Structure
+from trimtab.training.lanes.signals import Signals
+from trimtab.training.metrics import default_metric
+from trimtab.training.run import Request
+from trimtab.tuning.space import FIRST_GUESSES, natural_epochs, space_for
+
+FOLDS = 5  # each training has four fifths of the rows
+
+
+def errors_of(table: Table, knob: str, values: list[str], seeds: int) -> dict[str, float]:
+    """The mean test error of each value of the knob over `seeds` trainings."""
+    train, test = table.split(0)
+    rows = typed(polars.concat([train, test]))
+    prepared = prepare(
+        rows.head(train.height), target=table.target, test=rows.tail(test.height), split=FOLDS, seed=0
+    )  # fmt: skip
+    data = training_data(prepared, torch.device("cpu"))
+    metric = default_metric(data.task)
+    modules = Modules(lambda **network: build(prepared.encoder, prepared.target_encoder, network))
+    found: dict[str, float] = {}
+    with lanes_in_threads():
+        for value in values:
+            engine = Engine(data, modules, Judging(metric), threads=cores(), signals=Signals(only_losses=True))
+            config = config_with(prepared, knob, value)
+            requests = [Request(0, config, 0, seed) for seed in range(seeds)]
+            runs = engine.whole_runs(engine.population(Structure.of(config), seeds), requests)
+            engine.close()
+            found[value] = float(numpy.mean([_test_error(prepared, config, run.weights) for run in runs]))
+    return found
+
+
+def config_with(prepared: Prepared, knob: str, value: Any) -> Config:
+    """The first guess of a search of this table with another value of one knob."""
+    rows = max(len(train) for train, _ in prepared.folds)
+    task, columns = prepared.schema.task, prepared.encoder.n_numbers
+    metric = default_metric(task).name  # type: ignore[arg-type]
+    space = space_for(task, metric, rows=rows, columns=columns, fixed={})  # type: ignore[arg-type]
+    is_classes = task == "classification"
+    guess: dict[str, Any] = {**FIRST_GUESSES[0], "loss": "cross_entropy" if is_classes else "mse"}
+    guess |= {"epochs": natural_epochs(rows), "batch_size": 64 if rows <= 2_000 else 128 if rows <= 12_000 else 256}
+    config = space.config({**guess, knob: value})
+    return replace(config, stopping=replace(config.stopping, patience=config.epochs))
+
+
+def _test_error(prepared: Prepared, config: Config, weights: torch.Tensor) -> float:
+    assert prepared.test is not None
+    member = Member(config.module_arguments, weights.unsqueeze(0), 1.0)
+    raw, _ = Model(prepared.encoder, prepared.target_encoder, (member,)).raw(prepared.test)
+    metric = default_metric(prepared.schema.task)  # type: ignore[arg-type]
+    truth = torch.tensor(prepared.target_encoder.truth(prepared.test)).unsqueeze(0)
+    ones = torch.ones(1, len(raw), dtype=torch.float64)
+    return float(metric.error(torch.from_numpy(raw).unsqueeze(0), truth, ones)[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--data", type=Path, default=SHARED, help="folder of the development sets")
+    parser.add_argument("--tables", help="only these, as a,b")
+    parser.add_argument("--knob", default="inputs")
+    parser.add_argument(
+        "--values", default="periodic,scaled,piecewise", help="the first is what others are compared with"
+    )
+    parser.add_argument("--seeds", type=int, default=2)
+    asked = parser.parse_args()
+    values, lines, ratios = asked.values.split(","), [], []
+    for table in read_tables(asked.data, asked.tables.split(",") if asked.tables else None):
+        errors = errors_of(table, asked.knob, values, asked.seeds)
+        relative = [errors[value] / errors[values[0]] for value in values]
+        ratios.append(relative)
+        shown = [f"{errors[value]:.4g} ({ratio - 1:+.1%})" for value, ratio in zip(values, relative, strict=True)]
+        lines.append([table.name, *shown])
+        print(*lines[-1], flush=True)
+    means = numpy.exp(numpy.log(ratios).mean(0)).tolist()
+    print(markdown(["table", *values], [*lines, ["geometric mean", *(f"{mean - 1:+.1%}" for mean in means)]]))
+
+
+if __name__ == "__main__":
+    main()
