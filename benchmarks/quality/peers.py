@@ -21,7 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from benchmarks.tables import Table, typed
 
 REFITTED = ("linear", "sklearn_mlp")
-SHOWN = ("sklearn_mlp", "linear", "realmlp", "catboost")
+SHOWN = ("sklearn_mlp", "linear", "realmlp", "catboost", "autogluon_best_quality_60s")
 
 
 def read_peers(file: Path) -> dict[tuple[str, str], dict[int, dict[str, float]]]:

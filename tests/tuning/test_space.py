@@ -95,3 +95,14 @@ def test_auto_leaves_a_knob_to_the_search():
 def test_more_rows_mean_fewer_epochs():
     epochs = [natural_epochs(rows) for rows in (10, 500, 5_000, 50_000, 10**7)]
     assert epochs == sorted(epochs, reverse=True) and epochs[-1] >= 10
+
+
+def test_searches_of_many_rows_begin_with_piecewise_inputs_and_wide_tables_do_not():
+    def begins_with(**case):
+        return [guess["inputs"] for guess in space_for("regression", "rmse", fixed={}, **case).guesses]
+
+    assert begins_with(rows=1_000, columns=10) == ["periodic", "periodic", "scaled", "periodic"]
+    assert begins_with(rows=5_000, columns=10) == ["piecewise", "periodic", "scaled", "piecewise"]
+    assert "piecewise" not in begins_with(rows=5_000, columns=150)
+    wide = space_for("regression", "rmse", rows=5_000, columns=500, fixed={}).domains["inputs"]
+    assert isinstance(wide, Choice) and wide.weights[wide.values.index("scaled")] > 0.8

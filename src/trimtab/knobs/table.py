@@ -12,9 +12,10 @@ from trimtab.knobs.knob import Case, Knob, Option, Reader, Task
 
 # -- what a search of a table tries. Weights, centers and spreads are guesses where nothing else is said of them.
 
-# From so many training rows on piecewise inputs are what a search begins with: of one network they were better on all
-# tables above but one, and on few below (benchmarks/RESULTS.md, "Inputs").
-MANY_ROWS = 2_000
+# From so many training rows on piecewise inputs are what a search begins with: one network was better with them on
+# seven of nine tables of 5,000 rows and more, and worse on eight of nine of 1,500 and fewer (benchmarks/RESULTS.md,
+# "Inputs"). And of so many columns of numbers at most: each is one of up to 48 for as long as a batch lasts (a guess).
+MANY_ROWS, FEW_COLUMNS = 2_000, 100
 
 
 def _losses(case: Case) -> Choice:
@@ -52,9 +53,12 @@ def _epochs(case: Case) -> Range:
 def _inputs(case: Case) -> Choice:
     """All but scaled ones make four or five columns of each: with many of them a step costs more than they bring. What
     piecewise ones learn takes rows (benchmarks/RESULTS.md, "Inputs")."""
+    kinds = ("scaled", "periodic", "piecewise")
     if case.columns > 200:
-        return Choice(("scaled", "periodic", "piecewise"), (0.9, 0.05, 0.05))
-    return Choice(("scaled", "periodic", "piecewise"), (0.3, 0.5, 0.2) if case.rows < MANY_ROWS else (0.15, 0.35, 0.5))
+        return Choice(kinds, (0.9, 0.08, 0.02))
+    if case.columns > FEW_COLUMNS:
+        return Choice(kinds, (0.35, 0.6, 0.05))
+    return Choice(kinds, (0.3, 0.5, 0.2) if case.rows < MANY_ROWS else (0.15, 0.35, 0.5))
 
 
 # -- the table

@@ -15,7 +15,7 @@ from trimtab.errors import unknown_choice
 from trimtab.knobs.domains import Choice, Domain, Range, Value
 from trimtab.knobs.effects import asked_for, flag, is_read, parameter_of, refuse_unread
 from trimtab.knobs.knob import Case, Task
-from trimtab.knobs.table import KNOBS, MANY_ROWS, TABLE_KNOBS, fields_of, placed_in
+from trimtab.knobs.table import FEW_COLUMNS, KNOBS, MANY_ROWS, TABLE_KNOBS, fields_of, placed_in
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 
 # The standard deviation of the logarithm of rates around the optimizer's typical one (a guess): two in three lie within
@@ -39,10 +39,10 @@ FIRST_GUESSES = (
 )  # fmt: skip
 
 
-def first_guesses(rows: int) -> tuple[Mapping[str, Value], ...]:
-    """Those of a table with so many training rows per fold: where they are many, the first and the last have piecewise
-    inputs."""
-    if rows < MANY_ROWS:
+def first_guesses(rows: int, columns: int) -> tuple[Mapping[str, Value], ...]:
+    """Those of a table with so many training rows per fold and columns of numbers: where rows are many and columns few,
+    the first and the last have piecewise inputs."""
+    if rows < MANY_ROWS or columns > FEW_COLUMNS:
         return FIRST_GUESSES
     first, *others, last = FIRST_GUESSES
     return {**first, "inputs": "piecewise"}, *others, {**last, "inputs": "piecewise"}
@@ -182,7 +182,7 @@ def space_for(task: Task, metric: str, *, rows: int, columns: int, fixed: Mappin
     domains = {name: KNOBS[name].domain(case) for name in TABLE_KNOBS}
     free = {name: domain for name, domain in domains.items() if domain is not None and name not in fixed}
     refuse_idle(fixed, {name: domain.values for name, domain in free.items() if isinstance(domain, Choice)})
-    return Space(task, free, case.epochs, dict(fixed), first_guesses(rows))
+    return Space(task, free, case.epochs, dict(fixed), first_guesses(rows, columns))
 
 
 def refuse_idle(fixed: Mapping[str, Value], tried: Mapping[str, Sequence[Value]]) -> None:

@@ -95,7 +95,7 @@ class MLPProgram:
     @staticmethod
     def _piecewise(embedding: PiecewiseEmbedding, parameters: Buffers, x: Tensor) -> Tensor:
         start, slope = (edges.view(1, *edges.shape, 1) for edges in (embedding.start, embedding.slope))
-        shares = torch.mul(x.unsqueeze(2) - start, slope).clamp(0, 1)
+        shares = (x.unsqueeze(2) - start).mul_(slope).clamp_(0, 1)  # in place: with its bins a batch is large
         return _beside(x, shares, parameters["piecewise.weight"], parameters["piecewise.bias"])
 
     def _embedded(self, parameters: Buffers, codes: Tensor) -> list[Tensor]:
