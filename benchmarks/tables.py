@@ -36,6 +36,12 @@ class Table:
         train, test = self.rows(i)
         return self.frame[train], self.frame[test]
 
+    def typed_split(self, i: int) -> tuple[polars.DataFrame, polars.DataFrame]:
+        """The same rows with columns of numbers as such, by what stands in both parts."""
+        train, test = self.split(i)
+        rows = typed(polars.concat([train, test]))
+        return rows.head(train.height), rows.tail(test.height)
+
     def rows(self, i: int) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Their numbers."""
         official = self.folder / f"{self.name}.splits.npz"

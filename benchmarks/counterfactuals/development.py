@@ -13,10 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import polars
-
 from benchmarks.page import table as markdown
-from benchmarks.tables import SHARED, Table, read_tables, typed
+from benchmarks.tables import SHARED, Table, read_tables
 from trimtab.findings.worth.account import Account
 from trimtab.findings.worth.intervals import ALIKE
 from trimtab.tuning.folder import StudyFolder
@@ -24,11 +22,10 @@ from trimtab.tuning.folder import StudyFolder
 
 def measured(table: Table, budget: str, folder: Path) -> dict[str, Any]:
     """One `fit` as a user makes it, and what stands in its folder."""
-    train, test = table.split(0)
+    train, test = table.typed_split(0)
     files = {name: folder / f"{table.name}-{name}.parquet" for name in ("train", "test")}
-    rows = typed(polars.concat([train, test]))
-    rows.head(train.height).write_parquet(files["train"])
-    rows.tail(test.height).write_parquet(files["test"])
+    train.write_parquet(files["train"])
+    test.write_parquet(files["test"])
     out = folder / table.name
     command = [
         sys.executable,

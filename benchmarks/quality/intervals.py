@@ -20,7 +20,7 @@ import numpy
 import trimtab as tt
 from benchmarks.page import table as markdown
 from benchmarks.page import verdict
-from benchmarks.tables import SHARED, SMALL, Table, read_tables, typed
+from benchmarks.tables import SHARED, SMALL, Table, read_tables
 from trimtab.model.calibration import Calibration
 
 SHARES = (0.5, 0.8, 0.9, 0.95)
@@ -30,7 +30,7 @@ OFF = 0.02
 
 def measured(table: Table, split: int, budget: str, folder: Path) -> dict[str, Any]:
     """Coverage of each share on the test rows of one split."""
-    train, test = (typed(part) for part in table.split(split))
+    train, test = table.typed_split(split)
     study = tt.tune(train, target=table.target, budget=budget, test="none", out=folder / f"{table.name}-{split}")
     model = study.model
     raw, _ = model.raw(test)

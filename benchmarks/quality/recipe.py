@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-import polars
 import torch
 
 from benchmarks.page import table as markdown
-from benchmarks.tables import SHARED, Table, read_tables, typed
+from benchmarks.tables import SHARED, Table, read_tables
 from trimtab.machine import cores, lanes_in_threads
 from trimtab.model.model import Member, Model, build
 from trimtab.model.tensors import training_data
@@ -36,11 +35,8 @@ FOLDS = 5  # each training has four fifths of the rows
 
 def errors_of(table: Table, knob: str, values: list[str], seeds: int) -> dict[str, float]:
     """The mean test error of each value of the knob over `seeds` trainings."""
-    train, test = table.split(0)
-    rows = typed(polars.concat([train, test]))
-    prepared = prepare(
-        rows.head(train.height), target=table.target, test=rows.tail(test.height), split=FOLDS, seed=0
-    )  # fmt: skip
+    train, test = table.typed_split(0)
+    prepared = prepare(train, target=table.target, test=test, split=FOLDS, seed=0)
     data = training_data(prepared, torch.device("cpu"))
     metric = default_metric(data.task)
     modules = Modules(lambda **network: build(prepared.encoder, prepared.target_encoder, network))

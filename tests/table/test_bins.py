@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trimtab.table.bins import MOST_BINS, edges_of
+from trimtab.table.bins import MOST_BINS, ROWS_LOOKED_AT, edges_of, looked_at
 
 NORMAL = np.random.default_rng(0).normal(size=6_000)
 
@@ -37,7 +37,11 @@ def test_a_value_that_fills_a_bin_leaves_the_others_to_the_other_values():
 
 
 def test_of_many_rows_some_tell():
-    assert np.allclose(edges_of(np.repeat(NORMAL, 10)), edges_of(NORMAL), atol=0.2)
+    many = np.repeat(NORMAL, 10)
+    rows = looked_at(np.arange(len(many)))
+    assert ROWS_LOOKED_AT / 2 < len(rows) <= ROWS_LOOKED_AT
+    assert np.allclose(edges_of(many[rows]), edges_of(NORMAL), atol=0.2)
+    assert len(looked_at(np.arange(7))) == 7 and len(looked_at(np.arange(0))) == 0
 
 
 def test_weights_count_like_repeated_rows():

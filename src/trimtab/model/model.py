@@ -290,7 +290,7 @@ def build(encoder: Encoder, target: TargetEncoder, network: Mapping[str, str | i
         numbers=encoder.n_numbers,
         cardinalities=tuple(encoder.cardinalities),
         outputs=target.outputs,
-        edges=encoder.edges if network.get("inputs") == "piecewise" else (),
+        edges=encoder.edges,
         **network,  # type: ignore[arg-type]
     )
 

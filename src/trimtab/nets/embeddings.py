@@ -23,7 +23,31 @@ class ElementwiseScale(nn.Module):
         return x * self.weight
 
 
-class PeriodicEmbedding(nn.Module):
+class ColumnEmbedding(nn.Module):
+    """Numbers x, each of which becomes (x, a linear layer of its own over features of it)."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def _mix(self, columns: int, features: int, size: int) -> None:
+        """Lay out the linear layers: `size` outputs of so many features for each column."""
+        bound = 1 / math.sqrt(features)
+        self.weight = nn.Parameter((torch.rand(columns, features, size) * 2 - 1) * bound)
+        self.bias = nn.Parameter((torch.rand(columns, size) * 2 - 1) * bound)
+
+    @property
+    def added(self) -> int:
+        """Outputs beside the numbers themselves."""
+        return self.bias.numel()
+
+    def _mixed(
+        self, by_column: Float[Tensor, "columns batch 1"], features: Float[Tensor, "columns batch features"]
+    ) -> Float[Tensor, "batch outputs"]:
+        mixed = torch.baddbmm(self.bias.unsqueeze(1), features, self.weight)
+        return torch.cat([by_column, mixed], dim=-1).transpose(0, 1).flatten(1)
+
+
+class PeriodicEmbedding(ColumnEmbedding):
     """Turns each number x into (x, linear(cos(2 pi (w x + b)))) with learned w, b [Gorishniy et al. 2022, 2203.05556].
 
     The variant with phases and the number itself beside its features is PBLD [Holzmüller et al. 2024, 2407.04491].
@@ -34,18 +58,15 @@ class PeriodicEmbedding(nn.Module):
         super().__init__()
         self.frequency = nn.Parameter(torch.randn(columns, frequencies) * sigma)
         self.phase = nn.Parameter(torch.rand(columns, frequencies) * 2 - 1)
-        bound = 1 / math.sqrt(frequencies)
-        self.weight = nn.Parameter((torch.rand(columns, frequencies, size - 1) * 2 - 1) * bound)
-        self.bias = nn.Parameter((torch.rand(columns, size - 1) * 2 - 1) * bound)
+        self._mix(columns, frequencies, size - 1)
 
     def forward(self, x: Float[Tensor, "batch columns"]) -> Float[Tensor, "batch features"]:
         by_column = x.transpose(0, 1).unsqueeze(-1)
         waves = torch.cos(2 * math.pi * (by_column * self.frequency.unsqueeze(1) + self.phase.unsqueeze(1)))
-        features = torch.baddbmm(self.bias.unsqueeze(1), waves, self.weight)
-        return torch.cat([by_column, features], dim=-1).transpose(0, 1).flatten(1)
+        return self._mixed(by_column, waves)
 
 
-class PiecewiseEmbedding(nn.Module):
+class PiecewiseEmbedding(ColumnEmbedding):
     """Turns each number x into (x, linear(how far x is through each of its bins)): what is learnt of it is linear
     between the edges of bins, and may bend at each [piecewise-linear encoding, Gorishniy et al. 2022, 2203.05556].
 
@@ -66,15 +87,12 @@ class PiecewiseEmbedding(nn.Module):
         # From numpy: they are numbers also where parameters are laid out without storage.
         self.register_buffer("start", torch.from_numpy(starts))
         self.register_buffer("slope", torch.from_numpy(slopes))
-        bound = 1 / math.sqrt(bins)
-        self.weight = nn.Parameter((torch.rand(len(edges), bins, size - 1) * 2 - 1) * bound)
-        self.bias = nn.Parameter((torch.rand(len(edges), size - 1) * 2 - 1) * bound)
+        self._mix(len(edges), bins, size - 1)
 
     def forward(self, x: Float[Tensor, "batch columns"]) -> Float[Tensor, "batch features"]:
         by_column = x.transpose(0, 1).unsqueeze(-1)
         shares = ((by_column - self.start.unsqueeze(1)) * self.slope.unsqueeze(1)).clamp(0, 1)
-        features = torch.baddbmm(self.bias.unsqueeze(1), shares, self.weight)
-        return torch.cat([by_column, features], dim=-1).transpose(0, 1).flatten(1)
+        return self._mixed(by_column, shares)
 
 
 class CategoryEmbedding(nn.Module):

@@ -75,10 +75,10 @@ class MLP(nn.Module):
         features = numbers
         if depth and inputs == "periodic" and continuous:
             self.periodic = PeriodicEmbedding(continuous, sigma=sigma)
-            features += 3 * continuous
+            features += self.periodic.added
         if is_piecewise:
             self.piecewise = PiecewiseEmbedding(edges)
-            features += 4 * continuous
+            features += self.piecewise.added
         self.scale = ElementwiseScale(features) if depth and features else None
         if depth:
             features += sum(sizes)

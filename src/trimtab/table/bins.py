@@ -14,14 +14,17 @@ MOST_BINS, FEWEST_BINS, ROWS_OF_A_BIN = 48, 12, 30
 ROWS_LOOKED_AT = 20_000
 
 
+def looked_at(rows: np.ndarray) -> np.ndarray:
+    """Those of row numbers that edges are drawn from."""
+    return rows[:: max(1, -(-len(rows) // ROWS_LOOKED_AT))]
+
+
 def edges_of(values: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, ...]:
     """The edges of the bins of `values` [rows], finite ones: rising, at least two, exact as float32. Weights count like
     repeated rows."""
     most = max(FEWEST_BINS, min(MOST_BINS, len(values) // ROWS_OF_A_BIN))
-    step = max(1, -(-len(values) // ROWS_LOOKED_AT))
-    values = values[::step].astype(np.float32)
-    weights = np.ones(len(values)) if weights is None else weights[::step].astype(np.float64)
-    distinct, place = np.unique(values[weights > 0], return_inverse=True)
+    weights = np.ones(len(values)) if weights is None else weights.astype(np.float64)
+    distinct, place = np.unique(values[weights > 0].astype(np.float32), return_inverse=True)
     counts = np.bincount(place, weights=weights[weights > 0])
     if len(distinct) > most:
         distinct = _chosen(distinct, counts, most)

@@ -11,11 +11,11 @@ import polars as pl
 from pydantic import ValidationError
 
 from trimtab.errors import DataError, ModelError
-from trimtab.table.bins import edges_of
+from trimtab.table.bins import edges_of, looked_at
 from trimtab.table.categories import Labels
 from trimtab.table.cells import as_moments, as_numbers, precision_of
 from trimtab.table.frames import called_as, to_frame
-from trimtab.table.moments import Moments
+from trimtab.table.moments import Moments, days
 from trimtab.table.numbers import Document, Scaling
 from trimtab.table.schema import Column, Schema
 from trimtab.table.spelling import as_labels
@@ -166,7 +166,7 @@ def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -
         fitted = Moments.fit(moments, weights)
         return Feature(
             name=about.name, moments=fitted, format=about.format, time_zone=zone,
-            has_indicator=_counts(absent, weights), edges=_edges(fitted.apply(moments)[0], absent, weights),
+            has_indicator=_counts(absent, weights), edges=_edges(fitted.elapsed, days(moments), weights),
         )  # fmt: skip
     numbers, _ = as_numbers(column)
     absent, scaling = ~np.isfinite(numbers), Scaling.fit(numbers, weights)
@@ -176,12 +176,14 @@ def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -
         type="integer" if _cell_type(about.dtype) == "integer" else "number",
         scaling=scaling,
         has_indicator=_counts(absent, weights),
-        edges=_edges(scaling.apply(numbers), absent, weights),
+        edges=_edges(scaling, numbers, weights),
     )
 
 
-def _edges(encoded: np.ndarray, absent: np.ndarray, weights: np.ndarray | None) -> tuple[float, ...]:
-    return edges_of(encoded[~absent], None if weights is None else weights[~absent])
+def _edges(scaling: Scaling, values: np.ndarray, weights: np.ndarray | None) -> tuple[float, ...]:
+    """Those of the bins of `values` [rows] as they are encoded; NaN and infinities are missing."""
+    rows = looked_at(np.flatnonzero(np.isfinite(values)))
+    return edges_of(scaling.apply(values[rows]), None if weights is None else weights[rows])
 
 
 def _cell_type_of_labels(dtype: str, column: pl.Series) -> CellType:

@@ -77,13 +77,11 @@ class MLPProgram:
         return self.forward(parameters, inputs, None, buffers, note), tuple(layers)
 
     def _features(self, parameters: Buffers, numbers: Tensor, codes: Tensor) -> Tensor:
-        continuous = self.module.continuous
-        if self.module.periodic is not None:
-            periodic = self._periodic(parameters, numbers[:, :continuous])
-            numbers = torch.cat([periodic, numbers[:, continuous:]], dim=1)
-        if self.module.piecewise is not None:
-            piecewise = self._piecewise(self.module.piecewise, parameters, numbers[:, :continuous])
-            numbers = torch.cat([piecewise, numbers[:, continuous:]], dim=1)
+        continuous, piecewise = self.module.continuous, self.module.piecewise
+        if self.module.periodic is not None or piecewise is not None:
+            x, others = numbers[:, :continuous], numbers[:, continuous:]
+            made = self._periodic(parameters, x) if piecewise is None else self._piecewise(piecewise, parameters, x)
+            numbers = torch.cat([made, others], dim=1)
         return torch.cat([numbers, *self._embedded(parameters, codes)], dim=1) if self.tables else numbers
 
     def _periodic(self, parameters: Buffers, x: Tensor) -> Tensor:
