@@ -353,6 +353,7 @@ def test_the_first_comment_says_that_an_ensemble_won(tmp_path, table):
         ({"split": "time:size"}, "development"),
         ({"single": True}, "development"),
         ({"refit": True}, "all"),
+        ({"result": {"of_all_rows": [7]}}, "development"),
         ({}, None),
     ],
     ids=str,

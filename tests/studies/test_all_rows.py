@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from trimtab.studies import refit
-from trimtab.studies.all_rows import MOST_RESERVED, AllRows
+from trimtab.studies.all_rows import MOST_RESERVED, MOST_UNASKED, AllRows
 from trimtab.training.config import Config
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.trial import COMPLETE, TrialRecord
@@ -17,12 +17,15 @@ def record(number=3, name="", seconds=2.0):
     return TrialRecord(number, name, {}, Config(), COMPLETE, 1.0, seconds=seconds, **ended)
 
 
-def all_rows(budget, *, latest=4, finishing=2.0, **options):
+def all_rows(budget, *, latest=4, finishing=2.0, kind="time", folds=5, **options):
     data = SimpleNamespace(rows=100, folds=[SimpleNamespace(train=range(100))])
     engine = SimpleNamespace(data=data, populations={})
-    prepared = SimpleNamespace(split=SimpleNamespace(latest=latest))
+    prepared = SimpleNamespace(split=SimpleNamespace(latest=latest, kind=kind), folds=[None] * folds)
     options = {"single": False, "refits": False, "is_timed": True, **options}
     return AllRows(prepared, engine, None, budget, seed=0, finishing=finishing, say=print, **options)  # type: ignore[arg-type]
+
+
+ONE_PART = {"latest": None, "kind": "random", "folds": 1}
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,9 @@ def test_each_trial_has_as_many_networks_as_there_is_time_for(left, options, net
         ({"latest": None, "refits": True}, record(seconds=0.5), 2.0 + 4 * 1.0),
         ({"latest": None, "refits": True}, record(1, "linear", 0.5), 2.0 + 0.5),
         ({}, record(seconds=50.0), MOST_RESERVED * 60), ({"finishing": 30.0}, record(), 30.0),
+        (ONE_PART, record(seconds=0.5), 2.0 + 4 * 1.0), (ONE_PART, record(), 2.0 + MOST_UNASKED * 60),
+        ({**ONE_PART, "kind": "column"}, record(), 2.0), ({**ONE_PART, "folds": 5}, record(), 2.0),
+        ({**ONE_PART, "refits": True}, record(), 2.0 + 4 * 4.0),
     ],
 )  # fmt: skip
 def test_the_time_for_it_is_kept_while_the_search_runs(options, trial, seconds):
@@ -57,3 +63,21 @@ def test_without_a_limit_nothing_is_kept():
     budget = Budget(float("inf"), reserve=1.5)
     all_rows(budget).reserve_for(record())
     assert budget.reserve == 1.5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "trained"), [(100, [4, 3, 5]), (58, [4, 5]), (53, []), (None, [4, 3, 5])]
+)  # fmt: skip
+def test_of_one_part_that_has_judged_those_are_trained_that_there_is_time_for(seconds, trained, monkeypatch):
+    """Twice what they took in the search: 4 s, 20 s and 1 s; the heaviest comes first."""
+    taken = {3: 10.0, 4: 2.0, 5: 0.5}
+    budget = Budget(float("inf") if seconds is None else seconds, started=time.monotonic() - 50)
+    told, each = [], all_rows(budget, **ONE_PART)
+    monkeypatch.setattr(each, "_trained", lambda members, data, networks, until: told.extend(members))
+    monkeypatch.setattr(each, "chosen_model", lambda chosen: "model")
+    members = tuple((record(n, seconds=s), share) for (n, s), share in zip(taken.items(), (0.3, 0.5, 0.2), strict=True))
+    assert each.scored_model(SimpleNamespace(members=members), []) == "model"
+    assert [one.number for one, _ in told] == trained
+    budget.stop.set()
+    each.scored_model(SimpleNamespace(members=members), [])
+    assert len(told) == len(trained), "somebody waits for the end"

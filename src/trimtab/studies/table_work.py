@@ -233,6 +233,7 @@ class TableWork:
                 {"trial": record.number, "name": record.name, "share": share} for record, share in chosen.members
             ],
             "networks": model.networks,
+            "of_all_rows": sorted(self.all_rows.members),
             "cut": {record.name: cut for record in trials if record.name and (cut := cut_of(record))},
             "figures_of": FOLDS if prepared.test is None and self.all_rows.is_trained else "model",
             "finished": sum(not record.name and record.state == COMPLETE for record in trials),

@@ -91,7 +91,7 @@ class Original:
             has_changed=prepared is not None and prepared.fingerprint != asked.get("fingerprint"),
             fold_rows=tuple(folds.filter(part="train").group_by("fold").len().sort("fold")["len"]),
             networks=_networks(model, trial),
-            is_of_all_rows=_is_of_all_rows(asked, trial),
+            is_of_all_rows=_is_of_all_rows(asked, result, trial),
             trains_on_test_rows=bool(asked.get("refit")),
         )
 
@@ -107,9 +107,10 @@ def _prepared(asked: Mapping[str, Any]) -> Prepared | None:
     return prepare(path, target=asked["target"], test=test, **{name: asked[name] for name in _PREPARED})
 
 
-def _is_of_all_rows(asked: Mapping[str, Any], trial: TrialRecord) -> bool:
+def _is_of_all_rows(asked: Mapping[str, Any], result: Mapping[str, Any], trial: TrialRecord) -> bool:
     goes_forward = SplitRule.parse(asked["split"]).kind == "time"
-    return is_replayable(trial) and bool(asked.get("single") or asked.get("refit") or goes_forward)
+    was_asked = bool(asked.get("single") or asked.get("refit") or goes_forward)
+    return is_replayable(trial) and (was_asked or trial.number in result.get("of_all_rows", ()))
 
 
 def _folds(folder: StudyFolder, prepared: Prepared | None) -> polars.DataFrame:
