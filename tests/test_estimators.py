@@ -399,7 +399,7 @@ def test_weights_are_routed_where_they_are_asked_for():
 def test_a_pickle_holds_the_saved_form_and_works_in_another_process(fitted, tmp_path):
     model, x, _ = fitted
     content = pickle.dumps(model)
-    assert b"torch" not in content and b'"format": 2' in content
+    assert b"torch" not in content and b'"format": 3' in content
     (tmp_path / "model.pickle").write_bytes(content)
     numpy.save(tmp_path / "x.npy", x)
     code = (

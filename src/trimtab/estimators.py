@@ -70,6 +70,7 @@ class _Tuned(BaseEstimator):
         metric: str | None = None,
         cv: Any = None,
         single: bool = False,
+        neighbours: bool = True,
         loss: str | None = None,
         delta: float | None = None,
         tau: float | None = None,
@@ -97,6 +98,7 @@ class _Tuned(BaseEstimator):
         self.metric = metric
         self.cv = cv
         self.single = single
+        self.neighbours = neighbours
         self.loss = loss
         self.delta = delta
         self.tau = tau
@@ -185,7 +187,9 @@ class _Tuned(BaseEstimator):
     def _study(self, prepared: Prepared, clock: Budget, seed: int) -> tuple[Study, Model]:
         knobs = {name: getattr(self, name) for name in TABLE_KNOBS}
         fixed = {name: value.item() if isinstance(value, np.generic) else value for name, value in knobs.items()}
-        request = TableRequest(metric=self.metric, fixed=fixed, seed=seed, single=bool(self.single))
+        request = TableRequest(
+            metric=self.metric, fixed=fixed, seed=seed, single=bool(self.single), neighbours=bool(self.neighbours)
+        )
         trials = None if self.trials is None else int(self.trials)
         threads = cores() if self.threads is None else int(self.threads)
         with TemporaryDirectory(prefix="trimtab-") as folder:
@@ -225,6 +229,7 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
         cv: what configurations are compared on. None: five folds, or one validation part of a fifth above 5,000 rows;
             a number of folds; a splitter of scikit-learn or pairs (train, valid) of row numbers, for rows as given.
         single: one network, trained on all rows, instead of an ensemble.
+        neighbours: whether the nearest training rows may predict, too, where that is better; the model then holds them.
         device: "auto", "cpu", "cuda", ...
         threads: how many to use; None: one for each core.
         random_state: the seed, as everywhere in scikit-learn.

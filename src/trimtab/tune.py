@@ -48,6 +48,7 @@ def tune(
     device: str = "auto",
     precision: str | None = None,
     single: bool = False,
+    neighbours: bool = True,
     counterfactuals: str | float | None = None,
     resume: str | Path | None = None,
     drop: str | Sequence[str] = (),
@@ -99,6 +100,8 @@ def tune(
         precision: "high" (the default) multiplies in float32; "auto" in bfloat16 where that is quicker: in compiled
             steps of wide networks, on a processor that has units for it. With `resume` that of the study.
         single: one network instead of an ensemble, trained on all rows but the test's.
+        neighbours: whether the training rows that lie nearest in the last hidden layer of a network may predict, too,
+            where that is better out of fold. The model then holds training rows as that network sees them.
         counterfactuals: the share of the time that is spent on what each choice was worth, when the result is there:
             the winner is trained again beside copies that differ in one knob (default: "15%", none of budgets below
             30 s; 0 for none, at most "50%"). Where trials are counted, that share of them.
@@ -138,7 +141,7 @@ def tune(
             rows, columns = _rows_and_columns(target, data, train)
             _refuse_of_tables(
                 target=columns, task=task, split=split, refit=refit, single=single, drop=drop, number=number,
-                category=category, weight=weight, precision=precision,
+                category=category, weight=weight, precision=precision, neighbours=neighbours,
             )  # fmt: skip
             request = NetworksRequest.checked(
                 make=source, data=rows, valid=valid, test=test, space=space, metric=metric, seed=seed, storage=storage,
@@ -148,7 +151,7 @@ def tune(
         options = TableOptions(
             data=_one_table(source, data, train), target=target, task=task, split=split, test=test, drop=drop,
             number=number, category=category, weight=weight, seed=seed, metric=metric, fixed=fixed, storage=storage,
-            refit=refit, single=single, precision=precision, space=space, valid=valid,
+            refit=refit, single=single, neighbours=neighbours, precision=precision, space=space, valid=valid,
         )  # fmt: skip
         return _tune_table(options, call)
 
@@ -216,6 +219,7 @@ def _rows_and_columns(target: Any, data: Any, train: Any) -> tuple[Any, Any]:
 
 def _refuse_of_tables(**options: Any) -> None:
     """Raise OptionError where an option was given that only tables have."""
-    given = next((name for name, value in options.items() if value and value != getattr(TableRequest, name)), None)
+    said = {name: value for name, value in options.items() if value is False or value}
+    given = next((name for name, value in said.items() if value != getattr(TableRequest, name)), None)
     if given is not None:
         raise OptionError(f"{given}= belongs to tables: leave it out for networks of your own.")

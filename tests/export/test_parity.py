@@ -18,10 +18,13 @@ from trimtab.export.onnx import as_onnx
 from trimtab.export.predictor import Predictor
 from trimtab.export.pt2 import VOCABULARY_FILE, as_pt2
 from trimtab.export.vocabulary import vocabulary
-from trimtab.model.model import Model
+from trimtab.model.model import Model, build
+from trimtab.model.tensors import training_data
 from trimtab.nets.mlp import ACTIVATIONS
+from trimtab.studies.remembering import member_that_remembers
 from trimtab.table.encode import Encoder
 from trimtab.table.prepare import prepare
+from trimtab.training.programs.mlp_program import MLPProgram
 
 TOLERANCE = 1e-5
 ROWS = 240
@@ -131,6 +134,23 @@ def test_a_table_with_everything_in_it(kind):
     assert kinds == {"binary", "one-hot", "embedding"}
     assert any(feature.scaling is not None and feature.scaling.is_log for feature in model.encoder.features)
     assert_parity(model, spoiled(frame, model), saved=False)  # two of the kinds are read back below
+
+
+@pytest.mark.parametrize(("kind", "is_alone"), [("number", False), ("two numbers", True), ("strings", False)])
+def test_a_model_that_asks_the_nearest_training_rows(kind, is_alone):
+    frame, target = with_target(everything(), kind)
+    prepared = prepare(
+        frame, target=target, test="none", task="classification" if target == "label" else "auto",
+        category=["place", "rooms"],
+    )  # fmt: skip
+    model = trained(prepared, networks=(WAVES, PLAIN), epochs=5)
+    first, data = model.members[0], training_data(prepared, torch.device("cpu"))
+    program = MLPProgram(build(model.encoder, model.target, first.network))
+    rows = torch.arange(data.rows)
+    own = member_that_remembers(replace(first, share=0.4), data, program, (rows[::2], rows[1::2]), 0.1)
+    others = () if is_alone else tuple(replace(member, share=0.3) for member in model.members)
+    model = replace(model, members=(*others, replace(own, share=1.0) if is_alone else own))
+    assert_parity(model, spoiled(frame, model), saved=kind == "number")
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -105,6 +105,22 @@ def test_a_gain_within_noise_is_not_beyond_it():
     assert not ensemble.gain_is_beyond_noise
 
 
+def test_what_may_not_stand_alone_is_in_an_ensemble_or_nowhere():
+    predictions, target, weights = regression_case(candidates=3, noise=1.0)
+    close = target[None] + 0.05 * numpy.random.default_rng(1).normal(size=(1, ROWS, 1))
+    pool = numpy.concatenate([predictions, close]).astype(numpy.float32)
+    found = select(pool, target, weights, METRICS["rmse"], alone=3)
+    # It is nearly all of the ensemble, or the whole of it; alone only the others count.
+    assert found.members[0][0] == 3 and found.gain_is_beyond_noise
+    assert found.best_single == int(select(predictions, target, weights, METRICS["rmse"]).best_single)
+    assert all(half.single < 3 for half in found.halves)
+    assert found.error < 0.5 * found.best_single_error
+    with pytest.raises(StudyError):
+        select(
+            numpy.where(numpy.arange(4)[:, None, None] < 3, numpy.nan, pool), target, weights, METRICS["rmse"], alone=3
+        )
+
+
 def test_rows_never_predicted_and_rows_without_weight_are_left_out():
     predictions, target, weight = regression_case()
     expected = select(predictions[:, 100:], target[100:], weight[100:], METRICS["rmse"])

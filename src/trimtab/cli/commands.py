@@ -94,6 +94,7 @@ def fit(
     device: Annotated[Text, _search("auto, cpu or cuda.", "auto")] = None,
     precision: Annotated[Text, _search("high; or auto: bfloat16 where it is faster.", "high")] = None,
     single: Annotated[bool, _search("Save one network instead of an ensemble.", name="--single")] = False,
+    neighbours: Annotated[bool, _search("Let the nearest training rows predict, too, where that is better.")] = True,
     refit: Annotated[bool, _search("Train once more on all rows after the test.", name="--refit")] = False,
     counterfactuals: Annotated[Text, _search("Share of the time for what each choice was worth.", "15%")] = None,
     resume: Annotated[Text, _search("Folder of a study to continue; the budget is additional time.")] = None,

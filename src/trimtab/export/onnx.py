@@ -12,7 +12,7 @@ import numpy
 from trimtab.errors import ModelError
 from trimtab.export.calendar import DAY_SECONDS, share_of_cycle
 from trimtab.export.onnx_graph import Graph, Value, concatenated
-from trimtab.export.onnx_network import network_outputs
+from trimtab.export.onnx_network import neighbours_outputs, network_outputs
 from trimtab.export.predictor import CLIP, LARGEST, SMALLEST
 from trimtab.export.vocabulary import Scalings, cell_type, code_of_missing, codes_of_cells, rounded_codes, vocabulary
 from trimtab.model.calibration import TIE, Calibration, TargetErrors
@@ -163,19 +163,28 @@ class _Encoding:
 def _predicted(graph: Graph, model: Model, numbers: Value, codes: list[Value]) -> Value:
     """Probabilities or values in original units, float64 [rows, outputs]."""
     axis = graph.constant([0], numpy.int64)
-    parts = []
+    parts: list[Value] = []
+    remembered: list[Value] = []
     for member in model.members:
         module = initialised(partial(build, model.encoder, model.target, member.network), seed=0)
+        if member.neighbours:
+            said = neighbours_outputs(graph, module, member.parameters, member.neighbours, numbers, codes)
+            remembered += [value * (member.share / len(said)) for value in said]
+            continue
         outputs = network_outputs(graph, module, member.parameters, numbers, codes).as_type("DOUBLE")
         if model.task == "classification":
             outputs = graph.node("Softmax", outputs, axis=-1)
         parts.append(graph.node("ReduceMean", outputs, axis, keepdims=0) * member.share)
-    total = parts[0] if len(parts) == 1 else graph.node("Sum", *parts)
     if model.task == "classification":
-        return total
-    shares = sum(member.share for member in model.members)
+        return _sum(graph, [*parts, *remembered])
+    shares = sum(member.share for member in model.members if not member.neighbours)
     mean, scale = (numpy.array(values, dtype=numpy.float64) for values in (model.target.mean, model.target.scale))
-    return total * graph.constant(scale) + graph.constant(shares * mean)
+    in_units = [_sum(graph, parts) * graph.constant(scale) + graph.constant(shares * mean)] if parts else []
+    return _sum(graph, [*in_units, *remembered])
+
+
+def _sum(graph: Graph, parts: list[Value]) -> Value:
+    return parts[0] if len(parts) == 1 else graph.node("Sum", *parts)
 
 
 def _hand_out(graph: Graph, model: Model, raw: Value, names: tuple[str, ...]) -> None:

@@ -50,13 +50,13 @@ class Graph:
             self._known[key] = value
         return value
 
-    def node(self, operator: str, *inputs: "Value", domain: str = "", **attributes: Any) -> "Value":
-        """The result of one operation."""
-        result = Value(self, self._new_name(operator))
-        names = [value.name for value in inputs]
-        made = self.onnx.helper.make_node(operator, names, [result.name], name=result.name, domain=domain, **attributes)
-        self.nodes.append(made)
-        return result
+    def node(self, operator: str, *inputs: "Value", domain: str = "", outputs: int = 1, **attributes: Any) -> "Value":
+        """The result of one operation, the last where it has several `outputs`."""
+        results = [Value(self, self._new_name(operator)) for _ in range(outputs)]
+        names, made = [value.name for value in inputs], [value.name for value in results]
+        node = self.onnx.helper.make_node(operator, names, made, name=made[-1], domain=domain, **attributes)
+        self.nodes.append(node)
+        return results[-1]
 
     def codes(self, cells: "Value", known: Mapping[Any, int]) -> "Value":
         """The code (int64) of each cell by the table `known`, whose keys are all text, whole numbers (or truths, given

@@ -4,12 +4,13 @@ Knows the built-in MLP; it knows no columns and no targets.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy
 from torch import Tensor
 
 from trimtab.export.onnx_graph import Graph, Value, concatenated
+from trimtab.model.neighbours import NEAREST, Neighbours
 from trimtab.nets.mlp import MLP
 from trimtab.training.programs.program import Layout
 
@@ -21,17 +22,56 @@ def network_outputs(graph: Graph, module: MLP, flat: Tensor, numbers: Value, cod
 
     `numbers` is float32 [rows, columns], `codes` int64 [rows] for each embedded column.
     """
-    parameters = {name: value.numpy(force=True) for name, value in Layout.of(module).views(flat).items()}
-    embedded = [
+    parameters = _parameters(module, flat)
+    if module.depth == 0:
+        result = _linear(graph, parameters, "output", numbers.unsqueezed(0))
+        for table in _embedded(graph, parameters, codes):
+            result = result + table
+        return result
+    return _linear(graph, parameters, "output", _last_hidden(graph, module, parameters, numbers, codes))
+
+
+def neighbours_outputs(
+    graph: Graph, module: MLP, flat: Tensor, remembered: Sequence[Neighbours], numbers: Value, codes: list[Value]
+) -> list[Value]:
+    """float64 [rows, outputs] of each network: what the nearest of the rows that it remembers say."""
+    hidden = _last_hidden(graph, module, _parameters(module, flat), numbers, codes)
+    return [
+        _by_neighbours(graph, each, graph.node("Gather", hidden, graph.constant(place, numpy.int64), axis=0))
+        for place, each in enumerate(remembered)
+    ]
+
+
+def _by_neighbours(graph: Graph, remembered: Neighbours, hidden: Value) -> Value:
+    kept = remembered.hidden.numpy(force=True)
+    rows = graph.constant(kept)
+    product = graph.node("MatMul", hidden, graph.constant(numpy.ascontiguousarray(-2 * kept.T)))
+    beyond = product + graph.constant((kept**2).sum(1)[None])
+    number = graph.constant([min(NEAREST, len(kept))], numpy.int64)
+    places = graph.node("TopK", beyond, number, outputs=2, axis=1, largest=0, sorted=1)
+    apart = graph.node("Gather", rows, places, axis=0) - hidden.unsqueezed(1)
+    distances = graph.node("ReduceL2", apart, graph.constant([2], numpy.int64), keepdims=0).as_type("DOUBLE")
+    weights = graph.constant(remembered.weights.double().log().numpy(force=True))
+    nearness = graph.node("Gather", weights, places, axis=0) - distances / remembered.reach
+    shares = graph.node("Softmax", nearness, axis=1).unsqueezed(1)
+    said = graph.node("Gather", graph.constant(remembered.targets.double().numpy(force=True)), places, axis=0)
+    return graph.node("Squeeze", graph.node("MatMul", shares, said), graph.constant([1], numpy.int64))
+
+
+def _parameters(module: MLP, flat: Tensor) -> Parameters:
+    return {name: value.numpy(force=True) for name, value in Layout.of(module).views(flat).items()}
+
+
+def _embedded(graph: Graph, parameters: Parameters, codes: list[Value]) -> list[Value]:
+    return [
         graph.node("Gather", graph.constant(parameters[f"categories.tables.{i}.weight"]), column, axis=1)
         for i, column in enumerate(codes)
     ]
-    numbers = numbers.unsqueezed(0)
-    if module.depth == 0:
-        result = _linear(graph, parameters, "output", numbers)
-        for table in embedded:
-            result = result + table
-        return result
+
+
+def _last_hidden(graph: Graph, module: MLP, parameters: Parameters, numbers: Value, codes: list[Value]) -> Value:
+    """float32 [networks, rows, units] of networks with a hidden layer."""
+    embedded, numbers = _embedded(graph, parameters, codes), numbers.unsqueezed(0)
     if module.periodic is not None:
         numbers = _with_features(graph, module, parameters, "periodic", numbers)
     if module.piecewise is not None:
@@ -43,7 +83,7 @@ def network_outputs(graph: Graph, module: MLP, flat: Tensor, numbers: Value, cod
         features = _ACTIVATIONS[module.arguments["activation"]](
             graph, _linear(graph, parameters, f"hidden.{layer}", features)
         )
-    return _linear(graph, parameters, "output", features)
+    return features
 
 
 def _linear(graph: Graph, parameters: Parameters, name: str, x: Value) -> Value:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trimtab.export.calendar import DAY_SECONDS, share_of_cycle
 from trimtab.export.vocabulary import Scalings
 from trimtab.model.model import Model, build
+from trimtab.model.neighbours import Neighbours, nearest
 from trimtab.table.encode import Feature
 from trimtab.training.programs.mlp_program import MLPProgram
 from trimtab.training.randomness import initialised
@@ -106,6 +107,7 @@ class _Member(nn.Module):
         self.program = [MLPProgram(module)]
         self.share, self.is_classification = member.share, model.task == "classification"
         self.register_buffer("parameters_by_network", member.parameters)
+        self.remembered = nn.ModuleList(_Remembered(each) for each in member.neighbours)
         _keep(self, "scale", torch.tensor(model.target.scale, dtype=torch.float64))
         _keep(self, "mean", torch.tensor(model.target.mean, dtype=torch.float64))
 
@@ -113,10 +115,28 @@ class _Member(nn.Module):
         (program,) = self.program
         flat = self.get_buffer("parameters_by_network")
         inputs = tuple(x.unsqueeze(0).expand(flat.shape[0], *x.shape) for x in (numbers, codes))
+        if len(self.remembered):
+            hidden = program.last_hidden(program.layout.views(flat), inputs)
+            said = [each(seen) for each, seen in zip(self.remembered, hidden.unbind(0), strict=True)]
+            return self.share * torch.stack(said).mean(0)
         outputs = program.forward(program.layout.views(flat), inputs, None, {}).double()
         if self.is_classification:
             return self.share * outputs.softmax(-1).mean(0)
         return self.share * (outputs.mean(0) * self.get_buffer("scale") + self.get_buffer("mean"))
+
+
+class _Remembered(nn.Module):
+    """`Neighbours.predict`, for all rows at once."""
+
+    def __init__(self, remembered: Neighbours) -> None:
+        super().__init__()
+        self.reach = remembered.reach
+        for name in ("hidden", "targets", "weights"):
+            self.register_buffer(name, getattr(remembered, name))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        kept = Neighbours(*(self.get_buffer(name) for name in ("hidden", "targets", "weights")), reach=self.reach)
+        return kept.mean(*nearest(hidden, kept.hidden), self.reach)
 
 
 def _keep(module: nn.Module, name: str, value: Tensor) -> None:

@@ -1,4 +1,5 @@
-"""Model: what is saved and predicts. Columns, encoding, the networks of the ensemble, target scaling; no training row.
+"""Model: what is saved and predicts. Columns, encoding, the networks of the ensemble, target scaling; and training rows
+as a network sees them, where it asks the nearest of these.
 
 `model/` holds `model.json` and `weights.safetensors`: readable without pickle, versioned, with digests that are checked
 on load. Knows no search.
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from trimtab.errors import ModelError
 from trimtab.model.calibration import Calibration, ClassSet, Interval, check_share
+from trimtab.model.neighbours import Neighbours, of_tensors, to_tensors
 from trimtab.nets.mlp import MLP
 from trimtab.table.encode import Encoded, Encoder
 from trimtab.table.frames import to_frame
@@ -35,8 +37,8 @@ from trimtab.training.programs.program import outputs_of
 if TYPE_CHECKING:
     from trimtab.evaluation.result import Evaluation
 
-# 2: columns have the edges of their bins.
-FORMAT = 2
+# 2: columns have the edges of their bins. 3: members may ask neighbours.
+FORMAT = 3
 _KIND = "trimtab model"
 # That are predicted: what passes between layers stays in the cache, and the calls cost next to nothing. A guess.
 ROWS_AT_ONCE = 4_096
@@ -44,11 +46,15 @@ ROWS_AT_ONCE = 4_096
 
 @dataclass(frozen=True)
 class Member:
-    """Networks of one structure and their share of the prediction; `parameters` is float32 [networks, parameters]."""
+    """Networks of one structure and their share of the prediction; `parameters` is float32 [networks, parameters].
+
+    With `neighbours`, for each network what it remembers, these predict in the place of its output layer.
+    """
 
     network: Mapping[str, str | int | float]
     parameters: Tensor
     share: float
+    neighbours: tuple[Neighbours, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,7 +75,18 @@ class Model:
 
     @property
     def networks(self) -> int:
-        return sum(member.parameters.shape[0] for member in self.members)
+        """How many different networks predict; one that predicts by what it remembers, too, counts once."""
+        different: list[Member] = []
+        for member in self.members:
+            alike = (one for one in different if one.network == member.network)
+            if not any(torch.equal(one.parameters, member.parameters) for one in alike):
+                different.append(member)
+        return sum(member.parameters.shape[0] for member in different)
+
+    @property
+    def rows_remembered(self) -> int:
+        """How many training rows it holds, as a network sees them."""
+        return max((len(each.hidden) for member in self.members for each in member.neighbours), default=0)
 
     @overload
     def predict(self, data: object) -> numpy.ndarray: ...
@@ -122,14 +139,14 @@ class Model:
         The networks multiply in `dtype`: in float64 a row's prediction does not depend on the rows beside it.
         """
         numbers, codes = torch.from_numpy(encoded.numbers).to(dtype), torch.from_numpy(encoded.codes)
-        networks = [(self._program(each, dtype), each.parameters.to(dtype), each.share) for each in self.members]
+        networks = [(self._program(each, dtype), each, each.parameters.to(dtype)) for each in self.members]
         pieces = [numpy.zeros((0, self.target.outputs))]
         for start in range(0, len(numbers), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
             with multiplying("high"):
                 parts = [
-                    share * self._mean_of(program, parameters, numbers[rows], codes[rows])
-                    for program, parameters, share in networks
+                    member.share * self._mean_of(program, member.neighbours, parameters, numbers[rows], codes[rows])
+                    for program, member, parameters in networks
                 ]
             pieces.append(torch.stack(parts).sum(0).numpy())
         return numpy.concatenate(pieces)
@@ -200,10 +217,16 @@ class Model:
         with torch.device("meta"):
             return MLPProgram(build(self.encoder, self.target, member.network).to(dtype))
 
-    def _mean_of(self, program: MLPProgram, parameters: Tensor, numbers: Tensor, codes: Tensor) -> Tensor:
-        """The mean prediction of networks of one structure, float64 [rows, outputs]."""
+    def _mean_of(
+        self, program: MLPProgram, remembered: Sequence[Neighbours], parameters: Tensor, numbers: Tensor, codes: Tensor
+    ) -> Tensor:
+        """The mean prediction of networks of one structure, or of what they remember, float64 [rows, outputs]."""
         networks = parameters.shape[0]
         inputs = tuple(x.unsqueeze(0).expand(networks, *x.shape) for x in (numbers, codes))
+        if remembered:
+            hidden = program.last_hidden(program.layout.views(parameters), inputs)
+            each = [one.predict(seen) for one, seen in zip(remembered, hidden, strict=True)]
+            return torch.stack(each).mean(0)
         outputs = outputs_of(program, parameters, inputs).double()
         if self.task == "classification":
             return outputs.softmax(-1).mean(0)
@@ -213,13 +236,20 @@ class Model:
 
     def pack(self) -> tuple[str, bytes]:
         """The model as it is saved: the text of `model.json` and the bytes of `weights.safetensors`."""
-        weights = save_tensors({f"member.{i}": m.parameters.contiguous() for i, m in enumerate(self.members)})
+        # Copies: a network that predicts by what it remembers, too, is there twice.
+        tensors = {f"member.{i}": m.parameters.contiguous().clone() for i, m in enumerate(self.members)}
+        for i, member in enumerate(self.members):
+            tensors |= to_tensors(member.neighbours, f"member.{i}.neighbours")
+        weights = save_tensors(tensors)
         body = {
             "kind": _KIND,
             "format": FORMAT,
             "encoder": self.encoder.to_json(),
             "target": self.target.to_json(),
-            "members": [{"network": dict(m.network), "share": m.share} for m in self.members],
+            "members": [
+                {"network": dict(m.network), "share": m.share, "reaches": [each.reach for each in m.neighbours]}
+                for m in self.members
+            ],
             **({} if self.calibration is None else {"calibration": self.calibration.model_dump(mode="json")}),
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
         }
@@ -272,7 +302,12 @@ def _assembled(body: dict, weights: bytes, path: str) -> Model:
     try:
         tensors = load_tensors(weights)
         members = tuple(
-            Member(entry["network"], tensors[f"member.{i}"], float(entry["share"]))
+            Member(
+                entry["network"],
+                tensors[f"member.{i}"],
+                float(entry["share"]),
+                of_tensors(tensors, entry.get("reaches", ()), f"member.{i}.neighbours"),
+            )
             for i, entry in enumerate(body["members"])
         )
         known = body.get("calibration")

@@ -4,10 +4,14 @@ Knows the study's rows, its clock and its trials; how one is trained on all rows
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
 
 from trimtab.model.model import Member, Model
 from trimtab.studies import choice, refit
 from trimtab.studies.refit import Refitted
+from trimtab.studies.remembering import Recalled, member_that_remembers
 from trimtab.studies.reserve import training_seconds
 from trimtab.table.prepare import Prepared
 from trimtab.table.redrawing import DRAWN
@@ -57,8 +61,9 @@ class AllRows:
         self.goes_forward = prepared.split.latest is not None
         # One part that chance drew has judged, and not one that a caller keeps apart.
         self.is_of_one_part = prepared.split.kind in DRAWN and len(prepared.folds) == 1
-        # By trial, what stands in for its folds' networks; whether there is any that was trained on all rows.
+        # By trial, what stands in for its folds' networks; the rows of these; whether there are any.
         self.members: dict[int, Member] = {}
+        self.trained_on = self.data
         self.is_trained = False
 
     def reserve_for(self, best: TrialRecord) -> None:
@@ -102,7 +107,7 @@ class AllRows:
             return
         left = self.budget.left - self.finishing if self.budget.is_limited else float("inf")
         affordable: list[tuple[TrialRecord, float]] = []
-        for record, share in sorted(chosen.members, key=lambda member: -member[1]):
+        for record, share in chosen.trials:
             seconds = self._training_seconds(record)
             if seconds <= left:
                 affordable.append((record, share))
@@ -116,13 +121,28 @@ class AllRows:
         if not made:
             return False
         self.chosen_model(chosen).save(self.folder.model)
-        self.say(refit.words_of_all_rows(made, chosen.members, is_tested=self.prepared.test is not None))
+        self.say(refit.words_of_all_rows(made, chosen.trials, is_tested=self.prepared.test is not None))
         return True
 
     def chosen_model(self, chosen: choice.Chosen) -> Model:
         """The model of what was chosen, which knows how far it is off."""
         known = choice.calibration_of(self.prepared, chosen.unseen)
-        return choice.as_model(self.prepared, self.folder, chosen.members, self.members, known)
+        remembering = [self._remembering(each, share) for each, share in chosen.recalled]
+        return choice.as_model(self.prepared, self.folder, chosen.members, self.members, known, remembering)
+
+    def _remembering(self, recalled: Recalled, share: float) -> Member:
+        """The networks that predict by the rows that they were trained on."""
+        record = recalled.record
+        program = self.engine.program(record.config.network)
+        if record.number in self.members:
+            member, data = replace(self.members[record.number], share=share), self.trained_on
+            rows = [torch.arange(data.rows, device=data.device)] * len(member.parameters)
+        else:
+            weights, data = self.folder.load_weights(record.number), self.data
+            assert weights is not None  # it was chosen by what they predict
+            member = choice.scored_member(self.prepared, record, weights, share)
+            rows = [fold.train for fold in data.folds]
+        return member_that_remembers(member, data, program, rows, recalled.reach)
 
     def model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
         """The model of these trials, each with its share."""
@@ -140,7 +160,7 @@ class AllRows:
         """Train the chosen trials (and `yardsticks`) on all rows of `data`, say what failed, and give how many of the
         chosen ones have new networks. `then`: the seconds that what comes after it takes."""
         until = then - OVERTIME * self.budget.seconds
-        members = {record.number: (record, share) for record, share in chosen.members}
+        members = {record.number: (record, share) for record, share in chosen.trials}
         others = [(record, 0.0) for record in yardsticks if record.number not in members]
         asked = [*members.values(), *others]
         outcomes = self._trained(
@@ -164,6 +184,7 @@ class AllRows:
         outcomes = trainer.of(members)
         made = {each.record.number: each.member for each in outcomes if each.member is not None}
         self.members |= made
+        self.trained_on = data
         self.is_trained = self.is_trained or bool(made)
         return outcomes
 

@@ -3,7 +3,7 @@
 Knows trials, models and what chooses among them; it proposes and searches nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -13,6 +13,7 @@ import torch
 from trimtab.errors import DataError
 from trimtab.model.calibration import Calibration
 from trimtab.model.model import Member, Model
+from trimtab.studies.remembering import Recalled
 from trimtab.table.prepare import Prepared
 from trimtab.training.data import TrainingData
 from trimtab.training.metrics import Metric
@@ -29,7 +30,8 @@ CANDIDATE_BYTES = 512 << 20
 
 @dataclass(frozen=True)
 class Chosen:
-    """What will predict: trials with their shares, the best single one, and their out-of-fold predictions.
+    """What will predict: trials with their shares, the best single one, and their out-of-fold predictions; `recalled`
+    with their shares is what training rows say that some of them remember.
 
     `nested` are predictions of what would have been chosen without the rows predicted, once for each division of the
     rows in halves; empty where there was nothing to choose from.
@@ -39,6 +41,16 @@ class Chosen:
     members: tuple[tuple[TrialRecord, float], ...]
     predictions: numpy.ndarray
     nested: tuple[numpy.ndarray, ...] = ()
+    recalled: tuple[tuple[Recalled, float], ...] = ()
+
+    @property
+    def trials(self) -> tuple[tuple[TrialRecord, float], ...]:
+        """Every trial that has a part in it, with all of its share; the heaviest first."""
+        shares: dict[int, tuple[TrialRecord, float]] = {}
+        for record, share in (*self.members, *((each.record, share) for each, share in self.recalled)):
+            _, before = shares.get(record.number, (record, 0.0))
+            shares[record.number] = (record, before + share)
+        return tuple(sorted(shares.values(), key=lambda one: -one[1]))
 
     @property
     def unseen(self) -> numpy.ndarray:
@@ -53,12 +65,14 @@ def choose(
     metric: Metric,
     *,
     single: bool,
+    recall: Callable[[Sequence[tuple[TrialRecord, TrialWeights]]], list[Recalled]] = lambda candidates: [],
     units: numpy.ndarray | None = None,
     seed: int = 0,
 ) -> Chosen:
     """The best trial, or the ensemble of the best where it is better by more than noise (never with `single`).
 
-    `units` int64 [rows]: rows of one number are no evidence of their own.
+    `recall` gives what training rows say as the best of the candidates remember them. `units` int64 [rows]: rows of one
+    number are no evidence of their own.
     """
     ranked = sorted((r for r in trials if numpy.isfinite(r.error) and r.state != "failed"), key=lambda r: r.error)
     winner = next((record for record in ranked if record.state == COMPLETE), None)
@@ -73,17 +87,23 @@ def choose(
     records = [record for record, _ in loaded]
     predictions = [weights.predictions for _, weights in loaded]
     winner = records[0]
-    if len(records) == 1:
+    remembering = [] if single else recall(sorted(loaded, key=lambda one: one[0].error))
+    predictions += [each.predictions for each in remembering]
+    if len(predictions) == 1:
         return Chosen(winner, ((winner, 1.0),), predictions[0])
     truth = data.truth(torch.arange(data.rows, device=data.device)).numpy(force=True)
     weights, rounds = data.weights.numpy(force=True), 1 if single else ROUNDS
-    ensemble = select(predictions, truth, weights, metric, units=units, rounds=rounds, seed=seed)
+    ensemble = select(
+        predictions, truth, weights, metric, units=units, rounds=rounds, alone=len(records), seed=seed
+    )  # fmt: skip
     if single or not ensemble.gain_is_beyond_noise:
         alone = [replace(half, members=((half.single, 1.0),)) for half in ensemble.halves]
         return Chosen(winner, ((winner, 1.0),), predictions[0], _nested(predictions, alone))
-    members = tuple((records[i], share) for i, share in ensemble.members)
+    number = len(records)
+    members = tuple((records[i], share) for i, share in ensemble.members if i < number)
+    asked = tuple((remembering[i - number], share) for i, share in ensemble.members if i >= number)
     mixed = _mixed(predictions, ensemble.members)
-    return Chosen(winner, members, mixed, _nested(predictions, ensemble.halves))
+    return Chosen(winner, members, mixed, _nested(predictions, ensemble.halves), asked)
 
 
 def _mixed(predictions: Sequence[numpy.ndarray], members: Sequence[tuple[int, float]]) -> numpy.ndarray:
@@ -114,14 +134,17 @@ def as_model(
     members: Sequence[tuple[TrialRecord, float]],
     refitted: Mapping[int, Member] = MappingProxyType({}),
     calibration: Calibration | None = None,
+    remembering: Sequence[Member] = (),
 ) -> Model:
-    """The model of these trials, each with its share: its networks of `refitted`, or else those that were scored."""
-    parts = []
+    """The model of these trials, each with its share: its networks of `refitted`, or else those that were scored; and
+    of those that are `remembering`."""
+    parts = list(remembering)
     for record, share in members:
         if record.number in refitted:
             parts.append(replace(refitted[record.number], share=share))
         elif (weights := folder.load_weights(record.number)) is not None:
             parts.append(scored_member(prepared, record, weights, share))
+    parts.sort(key=lambda part: bool(part.neighbours))
     total = sum(part.share for part in parts)
     parts = [replace(part, share=part.share / total) for part in parts]
     return Model(prepared.encoder, prepared.target_encoder, tuple(parts), calibration)

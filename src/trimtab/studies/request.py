@@ -44,6 +44,7 @@ class TableOptions:
     storage: str | None = None
     refit: bool = False
     single: bool = False
+    neighbours: bool = True
     precision: str | None = None
     space: Any = None
     valid: Any = USUAL
@@ -105,6 +106,7 @@ class TableRequest:
     storage: str | None = None
     refit: bool = False
     single: bool = False
+    neighbours: bool = True
     precision: Literal["high", "auto"] = "high"
 
     @classmethod
@@ -135,6 +137,7 @@ class TableRequest:
             **{name: before[name] for name in KEPT if name in before and name != "test"},
             storage=address_of(folder, before.get("storage"), said.get("storage")),
             refit=said["refit"] or before["refit"], single=said["single"] or before["single"],
+            neighbours=said["neighbours"] and before.get("neighbours", True),
         )  # fmt: skip
         return request, words_of_held_knobs(before["fixed"], fixed) + words_of_precision(earlier, precision)
 
@@ -156,7 +159,7 @@ class TableRequest:
         """What of its document may be another when a study is gone on with."""
         return {
             "fixed": dict(self.fixed), "storage": self.storage, "refit": self.refit, "single": self.single,
-            "precision": self.precision,
+            "neighbours": self.neighbours, "precision": self.precision,
         }  # fmt: skip
 
 

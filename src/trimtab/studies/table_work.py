@@ -25,6 +25,7 @@ from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.grounds import ground_of_table
 from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
+from trimtab.studies.remembering import Recalled, recalled
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.studies.table_findings import Searched, after_search, boosted_tree, boosted_tree_seconds, seconds_after
 from trimtab.studies.table_subject import TableSubject
@@ -43,11 +44,15 @@ from trimtab.tuning.held import best_of, may_be_model, words_of_better, words_of
 from trimtab.tuning.notices import Edge, edges
 from trimtab.tuning.progress import Progress
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
-from trimtab.tuning.verdicts import EARLIER, FOLDS
+from trimtab.tuning.verdicts import EARLIER, FOLDS, NEIGHBOURS
 from trimtab.tuning.words import cut_of
 
 # A guess: saved so often (seconds), the model in the folder is nearly the best there is, and saving takes no time.
 MODEL_EVERY = 8.0
+WORDS_OF_REMEMBERED = (
+    "The model holds training rows, as a network sees them, with their targets, and asks those that are nearest: that "
+    "was better out of fold. Where no row may leave this machine, give --no-neighbours."
+)
 
 
 class TableWork:
@@ -151,9 +156,10 @@ class TableWork:
         subject, request, folder = self.subject, self.subject.request, self.folder
         self._tell_finishing(trials)
         chosen = choice.choose(
-            self._candidates(trials), folder, subject.data, self.metric, single=request.single,
+            self._candidates(trials), folder, subject.data, self.metric, single=request.single, recall=self._recalled,
             units=self.prepared.units, seed=request.seed,
         )  # fmt: skip
+        folder.save_recalled({each.record.number: each.predictions for each, _ in chosen.recalled})
         model = self.all_rows.scored_model(chosen, trials)
         model.save(folder.model)
         model = Model.load(folder.model)
@@ -168,7 +174,7 @@ class TableWork:
         if request.refit:
             if self.all_rows.refit(chosen, with_test_rows(subject.data, self.prepared)):
                 result["figures_of"] = FOLDS if self.prepared.test is None else EARLIER
-            result["networks"] = self.all_rows.model_of(chosen.members).networks
+            result["networks"] = Model.load(folder.model).networks
         found_edges = edges(chosen.winner, subject.space, trials=result["finished"])
         for edge in found_edges:
             self.call.listeners.notice(edge.words)
@@ -181,6 +187,16 @@ class TableWork:
 
     def ensemble(self, winner: TrialRecord) -> Ensemble | None:
         return ensemble_of_table(self.subject, self.folder, winner, self._members)
+
+    def _recalled(self, candidates: Sequence[tuple[TrialRecord, TrialWeights]]) -> list[Recalled]:
+        """What training rows say as the best networks remember them; nothing where it is to be left out, or where the
+        rows to come are later ones, to which no row that is remembered is near in time."""
+        if not self.subject.request.neighbours or self.prepared.split.latest is not None:
+            return []
+        return recalled(
+            candidates, self.subject.data, lambda record: self.engine.program(record.config.network), self.metric,
+            is_over=lambda: self.call.budget.is_limited and self.call.budget.left < 0,
+        )  # fmt: skip
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
         """The trials that may be the model: a baseline that does not keep the knobs that are held still is a yardstick.
@@ -199,8 +215,10 @@ class TableWork:
         """Say which baselines are better and could not be the model, and which members keep less than was asked for."""
         score = judged.validation[self.metric.name]
         yardsticks = [record for record in trials if not may_be_model(record, self.held)]
-        members = [record for record, _ in chosen.members]
+        members = [record for record, _ in chosen.trials]
         texts = words_of_better(yardsticks, self.held, self.metric, score)
+        if chosen.recalled:
+            texts.append(WORDS_OF_REMEMBERED)
         for text in [*texts, *words_of_less_than_held(members, self.held)]:
             self.call.listeners.notice(text)
 
@@ -230,8 +248,10 @@ class TableWork:
             "config": chosen.winner.config.to_json(),
             "winner": chosen.winner.number,
             "ensemble": [
-                {"trial": record.number, "name": record.name, "share": share} for record, share in chosen.members
+                *({"trial": each.number, "name": each.name, "share": share} for each, share in chosen.members),
+                *({"trial": each.record.number, "name": NEIGHBOURS, "share": share} for each, share in chosen.recalled),
             ],
+            "rows_remembered": model.rows_remembered,
             "networks": model.networks,
             "of_all_rows": sorted(self.all_rows.members),
             "cut": {record.name: cut for record in trials if record.name and (cut := cut_of(record))},

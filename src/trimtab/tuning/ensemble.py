@@ -72,13 +72,16 @@ def select(
     units: Int[Array, " rows"] | None = None,
     rounds: int = 25,
     start_best: int = 1,
+    alone: int | None = None,
     seed: int = 0,
 ) -> Ensemble:
     """Greedy selection with replacement [Caruana et al. 2004], from the `start_best` best candidates on.
 
     `predictions` are in original units or class probabilities; a row that no candidate predicted is NaN and left out,
-    as are candidates that are not finite on the others. Of all sizes up to `rounds` the best is kept, the smaller of
-    equals. Rows of one number in `units` are no evidence of their own: they stay in one half, and are drawn together.
+    as are candidates that are not finite on the others. Only the first `alone` of them may be the best single one, all
+    where that is None: the others are part of an ensemble or nothing. Of all sizes up to `rounds` the best is kept, the
+    smaller of equals. Rows of one number in `units` are no evidence of their own: they stay in one half, and are drawn
+    together.
     Raises StudyError where no candidate can be used.
     """
     pool, target, weight, numbers, rows = _usable(predictions, target, weight)
@@ -87,7 +90,10 @@ def select(
     if metric.name == "log_loss":
         # Only the label's probability counts, and it averages like any other: the rest need not be carried along.
         pool, target = pool.gather(2, target.expand(len(pool), -1).unsqueeze(2)), torch.zeros_like(target)
-    members, single = _chosen(metric, pool, target, weight, rounds=rounds, start=start_best)
+    can_be_alone = numbers < (len(predictions) if alone is None else alone)
+    if not bool(can_be_alone.any()):
+        raise StudyError("No trial has finite predictions for all validation rows: give the search more time.")
+    members, single = _chosen(metric, pool, target, weight, can_be_alone, rounds=rounds, start=start_best)
     blend = _blended(pool, members)
     pair = torch.stack([blend, pool[single].double()])
     targets, weights = target.expand(2, *target.shape), weight.expand(2, -1)
@@ -98,13 +104,13 @@ def select(
         for first in halves(unit, strata, times=divisions(pool.numel()), seed=seed):
             for half in (torch.from_numpy(first), torch.from_numpy(~first)):
                 part = pool[:, half], target[half], weight[half]
-                chosen.append((~half, *_chosen(metric, *part, rounds=rounds, start=start_best)))
+                chosen.append((~half, *_chosen(metric, *part, can_be_alone, rounds=rounds, start=start_best)))
     return Ensemble(
         members=_numbered(members, numbers),
         error=error,
         best_single=int(numbers[single]),
         best_single_error=best_single_error,
-        gain_is_beyond_noise=len(members) > 1
+        gain_is_beyond_noise=(len(members) > 1 or not bool(can_be_alone[members[0][0]]))
         and bool(chosen)
         and _is_beyond_noise(metric, pool, target, weight, chosen, best=single, units=unit, seed=seed),
         halves=tuple(Half(rows[half.numpy()], _numbered(m, numbers), int(numbers[s])) for half, m, s in chosen),
@@ -135,16 +141,17 @@ def _usable(
 
 
 def _chosen(
-    metric: Metric, pool: Tensor, target: Tensor, weight: Tensor, *, rounds: int, start: int
+    metric: Metric, pool: Tensor, target: Tensor, weight: Tensor, can_be_alone: Tensor, *, rounds: int, start: int
 ) -> tuple[Members, int]:
     """The ensemble's members, the heaviest first, and the best single candidate: places in `pool`."""
-    singles = _errors(metric, pool, 1, target, weight)
-    order = singles.nan_to_num(torch.inf).argsort(stable=True)
+    singles = _errors(metric, pool, 1, target, weight).nan_to_num(torch.inf)
+    order = singles.argsort(stable=True)
+    single = int(order[can_be_alone[order]][0])
     order = order[: max(_SMALLEST_POOL, _LARGEST_POOL // pool[0].numel())]
     chosen = _grow(metric, pool[order], target, weight, rounds=rounds, start=min(start, len(order)))
     counts = Counter(chosen)
     members = sorted(((place, count / len(chosen)) for place, count in counts.items()), key=lambda m: (-m[1], m[0]))
-    return tuple((int(order[place]), share) for place, share in members), int(order[0])
+    return tuple((int(order[place]), share) for place, share in members), single
 
 
 def _grow(metric: Metric, pool: Tensor, target: Tensor, weight: Tensor, *, rounds: int, start: int) -> list[int]:

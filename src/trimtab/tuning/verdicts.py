@@ -14,6 +14,8 @@ BASELINES = {"mean": "the mean", "linear": "the linear model", "default_mlp": "t
 # Whose figures a result's are, where they are not those of the model as it is saved.
 WITHOUT_FIGURE, _FEW = "without figure", "<few>"
 FOLDS, EARLIER = "folds", "before refit"
+# What an entry of a result's ensemble is called that is no network, but what one remembers of its training rows.
+NEIGHBOURS = "neighbours"
 _SINGULAR = {"groups": "group", "stretches": "stretch"}
 Gains = Mapping[str, Mapping[str, Any]]
 
@@ -29,14 +31,17 @@ def verdicts(result: Mapping[str, Any]) -> list[str]:
 def ensemble_in_words(result: Mapping[str, Any]) -> str:
     """Who is in the ensemble, and with which weight; "" where the model is one trial alone."""
     members = result.get("ensemble", ())
-    if len(members) < 2:
+    by_neighbours = [member for member in members if member.get("name") == NEIGHBOURS]
+    if len(members) < 2 and not by_neighbours:
         return ""
     named = [f"{_named(member)} ({member['share']:.0%})".replace("%", " %") for member in members]
-    text = f"The model is a weighted mean of {counted(len(members), 'trial')}: {listed(named)}."
+    who = counted(len({member["trial"] for member in members}), "trial")
+    also = " and of the training rows that are nearest to a row" if by_neighbours else ""
+    text = f"The model is a weighted mean of {who}{also}: {listed(named)}."
     best = next((member for member in members if member["trial"] == result["winner"]), None)
     if best is None:
         return f"{text} The best config, trial {result['winner']}, is not among them."
-    return f"{text} The best config is {_named(best)}."
+    return f"{text} The best config is {_named({**best, 'name': best.get('name', '').replace(NEIGHBOURS, '')})}."
 
 
 def rows_in_words(result: Mapping[str, Any]) -> str:
@@ -83,6 +88,8 @@ def effort_in_words(result: Mapping[str, Any]) -> str:
 
 
 def _named(member: Mapping[str, Any]) -> str:
+    if member.get("name") == NEIGHBOURS:
+        return f"the neighbours in the last hidden layer of trial {member['trial']}"
     return BASELINES.get(member.get("name", ""), f"trial {member['trial']}")
 
 

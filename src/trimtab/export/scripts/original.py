@@ -23,6 +23,7 @@ from trimtab.training.metrics import Metric, metric_for
 from trimtab.tuning.course import is_replayable
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
+from trimtab.tuning.verdicts import NEIGHBOURS
 
 _PREPARED = ("task", "split", "drop", "number", "category", "weight", "seed")
 
@@ -30,8 +31,9 @@ _PREPARED = ("task", "split", "drop", "number", "category", "weight", "seed")
 @dataclass(frozen=True)
 class Original:
     """`score` and `ensemble_score` are the metric out of fold, as users read it: of this configuration and, where the
-    model is an ensemble of `ensemble` of them, of that. `every`: epochs between evaluations. `folds` are the rows of
-    each fold, as `folds_frame` has them, and `fold_rows` how many train in each.
+    model is an ensemble of `ensemble` of them, of that; it `has_neighbours` where training rows predict, too. `every`:
+    epochs between evaluations. `folds` are the rows of each fold, as `folds_frame` has them, and `fold_rows` how many
+    train in each.
 
     `is_of_all_rows`: the study's model is none of the folds' networks, but was trained once more, on all rows, those of
     the test too if it `trains_on_test_rows`, in so many `networks`.
@@ -48,6 +50,7 @@ class Original:
     weight: str | None
     every: int
     ensemble: int
+    has_neighbours: bool
     ensemble_score: float | None
     has_changed: bool
     fold_rows: tuple[int, ...]
@@ -86,7 +89,8 @@ class Original:
             seed=asked["seed"],
             weight=asked["weight"],
             every=_epochs_between_evaluations(folder, trial),
-            ensemble=len(ensemble),
+            ensemble=len({member["trial"] for member in ensemble}),
+            has_neighbours=any(member.get("name") == NEIGHBOURS for member in ensemble),
             ensemble_score=(result.get("validation") or {}).get(metric.name) if len(ensemble) > 1 else None,
             has_changed=prepared is not None and prepared.fingerprint != asked.get("fingerprint"),
             fold_rows=tuple(folds.filter(part="train").group_by("fold").len().sort("fold")["len"]),

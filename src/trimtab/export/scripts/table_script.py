@@ -70,11 +70,12 @@ def _about(original: Original) -> str:
     words = trial_in_words(original.trial)
     found = f"The best single configuration that trimtab {trimtab.__version__} found for {data}, in plain PyTorch"
     paragraphs, metric = [f"{found}: {words}."], original.metric.name
-    if original.ensemble > 1:
+    if original.ensemble > 1 or original.has_neighbours:
         scores = f" ({metric} {_shown(original.ensemble_score)} on validation rows)" if original.ensemble_score else ""
+        also = " and of the nearest training rows" if original.has_neighbours else ""
         paragraphs.append(
-            f"The study's model is an ensemble of {counted(original.ensemble, 'configuration')}{scores}; this script "
-            f"trains the best one alone ({metric} {_shown(original.score)})."
+            f"The study's model is an ensemble of {counted(original.ensemble, 'configuration')}{also}{scores}; this "
+            f"script trains the best one alone ({metric} {_shown(original.score)})."
         )
     paragraphs.append(
         f"Needs torch, polars and numpy, no trimtab. Prints the {metric} on validation rows beside the study's."

@@ -12,19 +12,20 @@ from trimtab.studies.table_subject import TableSubject
 from trimtab.training.metrics import bootstrap_errors
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
+from trimtab.tuning.verdicts import NEIGHBOURS
 
 
 @dataclass(frozen=True)
 class Ensemble:
     """How many trials it is the mean of, and by how much the winner's error alone is larger, on the same rows out of
-    fold."""
+    fold; of a single trial the mean of its networks and of what they remember."""
 
     trials: int
     beside: OnRows
 
     @property
     def words(self) -> str:
-        return f"{self.trials} trials"
+        return f"{self.trials} trials" if self.trials > 1 else "a trial and its nearest training rows"
 
 
 def ensemble_of_table(
@@ -34,10 +35,12 @@ def ensemble_of_table(
     the winner alone."""
     metric, data = subject.metric, subject.data
     alone = folder.load_weights(winner.number)
-    kept = [(folder.load_weights(member["trial"]), member["share"]) for member in members]
-    if len(members) < 2 or alone is None or any(weights is None for weights, _ in kept):
+    kept = [_predictions(folder, member) for member in members]
+    shares = [member["share"] for member in members]
+    known_ones = [predictions for predictions in kept if predictions is not None]
+    if len(members) < 2 or alone is None or len(known_ones) < len(kept):
         return None
-    mixed = numpy.sum([share * weights.predictions.astype(numpy.float64) for weights, share in kept if weights], axis=0)
+    mixed = numpy.sum([s * p.astype(numpy.float64) for s, p in zip(shares, known_ones, strict=True)], axis=0)
     known = ~numpy.isnan(mixed).any(1) & ~numpy.isnan(alone.predictions).any(1)
     rows = torch.from_numpy(numpy.flatnonzero(known)).to(data.device)
     lanes = torch.from_numpy(numpy.stack([mixed[known], alone.predictions[known]]).astype(numpy.float64))
@@ -48,4 +51,13 @@ def ensemble_of_table(
     drawn = bootstrap_errors(metric, lanes, *many, seed=subject.seed, units=units)
     gains = (drawn[1] - drawn[0])[~(drawn[1] - drawn[0]).isnan()]
     variance = float(gains.var(correction=1)) if len(gains) > 1 else numpy.nan
-    return Ensemble(len(members), OnRows(single - mean, variance, len(numpy.unique(units))))
+    trials = len({member["trial"] for member in members})
+    return Ensemble(trials, OnRows(single - mean, variance, len(numpy.unique(units))))
+
+
+def _predictions(folder: StudyFolder, member: Mapping[str, Any]) -> numpy.ndarray | None:
+    """What one entry of the result's ensemble predicts out of fold; None where it was not kept."""
+    if member.get("name") == NEIGHBOURS:
+        return folder.load_recalled(member["trial"])
+    weights = folder.load_weights(member["trial"])
+    return None if weights is None else weights.predictions

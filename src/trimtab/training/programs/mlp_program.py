@@ -76,6 +76,13 @@ class MLPProgram:
 
         return self.forward(parameters, inputs, None, buffers, note), tuple(layers)
 
+    @torch.no_grad()
+    def last_hidden(self, parameters: Buffers, inputs: tuple[Tensor, ...]) -> Float[Tensor, "lanes batch units"]:
+        """What the output layer is given; of networks with a hidden layer."""
+        layers: list[Tensor] = []
+        self.forward(parameters, inputs, None, {}, layers.append)
+        return layers[-1].transpose(1, 2)
+
     def _features(self, parameters: Buffers, numbers: Tensor, codes: Tensor) -> Tensor:
         continuous, piecewise = self.module.continuous, self.module.piecewise
         if self.module.periodic is not None or piecewise is not None:

@@ -1,0 +1,123 @@
+"""Remembering: what the nearest training rows say, in the last hidden layer of a study's best networks; as candidates
+for its model, and as members of it.
+
+Knows trials, programs and rows; it chooses nothing but how far a network looks.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy
+import torch
+from torch import Tensor
+
+from trimtab.model.model import Member
+from trimtab.model.neighbours import ROWS_AT_ONCE, Neighbours, nearest, spread
+from trimtab.training.data import TrainingData
+from trimtab.training.lanes.precision import multiplying
+from trimtab.training.metrics import Metric
+from trimtab.training.programs.mlp_program import MLPProgram
+from trimtab.training.programs.program import Program
+from trimtab.tuning.trial import TrialRecord, TrialWeights, out_of_fold
+
+# The best networks of a search, in whose hidden layers is looked (a guess: they are much alike).
+NETWORKS = 2
+# Beyond as many rows a model is large and slow, and networks alone have learnt what rows can tell (guesses).
+MOST_ROWS = 40_000
+# How far a network looks, in the spread of the rows as it sees them.
+REACHES = (0.02, 0.05, 0.1, 0.2)
+# Rows that go through a network at once.
+ROWS_SEEN_AT_ONCE = 4_096
+
+ProgramOf = Callable[[TrialRecord], Program]
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What the neighbours of validation rows say, as a network of `record` sees them: float64 [rows, outputs], out of
+    fold. `reach` is in the spread of its rows."""
+
+    record: TrialRecord
+    reach: float
+    predictions: numpy.ndarray
+
+
+def recalled(
+    candidates: Sequence[tuple[TrialRecord, TrialWeights]],
+    data: TrainingData,
+    program_of: ProgramOf,
+    metric: Metric,
+    *,
+    is_over: Callable[[], bool] = lambda: False,
+) -> list[Recalled]:
+    """Of the first networks among the `candidates` (best first), each with the reach that serves it best; as far as
+    there is time before it `is_over`."""
+    found: list[Recalled] = []
+    if data.most_training_rows > MOST_ROWS:
+        return found
+    for record, weights in candidates:
+        program = program_of(record)
+        if len(found) == NETWORKS or is_over():
+            break
+        if isinstance(program, MLPProgram) and program.module.depth and weights.parameters.shape[0] == len(data.folds):
+            found.append(_with_best_reach(record, weights, data, program, metric))
+    return found
+
+
+def seconds_to_recall(rows: int, judged: int, units: int = 256) -> float:
+    """A high estimate of what `recalled` takes for so many training rows of all folds together and rows judged."""
+    return 0.0 if rows > MOST_ROWS else NETWORKS * (2.0 * rows * judged * units / 1e11 + 1e-5 * (rows + judged))
+
+
+def member_that_remembers(
+    member: Member, data: TrainingData, program: Program, rows: Sequence[Tensor], reach: float
+) -> Member:
+    """The networks of `member` as they remember the rows that each of them trained on."""
+    assert isinstance(program, MLPProgram)
+    remembered = [
+        _remembered(program, flat, data, own, reach) for flat, own in zip(member.parameters, rows, strict=True)
+    ]
+    return replace(member, neighbours=tuple(remembered))
+
+
+def _remembered(program: MLPProgram, flat: Tensor, data: TrainingData, rows: Tensor, reach: float) -> Neighbours:
+    rows = rows[data.weights[rows] > 0]
+    hidden, truth = _seen(program, flat, data, rows), data.truth(rows)
+    is_classes = data.task == "classification"
+    targets = torch.nn.functional.one_hot(truth, data.outputs) if is_classes else truth.reshape(len(rows), -1)
+    return Neighbours(hidden, targets.float().cpu(), data.weights[rows].float().cpu(), reach * spread(hidden))
+
+
+def _seen(program: MLPProgram, flat: Tensor, data: TrainingData, rows: Tensor) -> Tensor:
+    """float32 [rows, units]: the activations of the last hidden layer, on the processor."""
+    parameters = program.layout.views(flat.to(data.device).unsqueeze(0))
+    with multiplying("high"):
+        pieces = [
+            program.last_hidden(parameters, data.gather(some.unsqueeze(0)))[0].cpu()
+            for some in rows.split(ROWS_SEEN_AT_ONCE)
+        ]
+    return torch.cat(pieces).contiguous()
+
+
+def _with_best_reach(
+    record: TrialRecord, weights: TrialWeights, data: TrainingData, program: MLPProgram, metric: Metric
+) -> Recalled:
+    by_reach: list[list[numpy.ndarray]] = [[] for _ in REACHES]
+    for flat, fold in zip(weights.parameters, data.folds, strict=True):
+        kept = _remembered(program, flat, data, fold.train, 1.0)
+        hidden = _seen(program, flat, data, fold.validation)
+        found = [nearest(piece, kept.hidden) for piece in hidden.split(ROWS_AT_ONCE)]
+        distances, places = (torch.cat(each) for each in zip(*found, strict=True))
+        for own, reach in zip(by_reach, REACHES, strict=True):
+            own.append(kept.mean(distances, places, reach * kept.reach).numpy())
+    every = [out_of_fold(data, own) for own in by_reach]
+    # Beside the network itself: alone, neighbours give what none of them is no probability at all.
+    blends = [(each + weights.predictions) / 2 for each in every]
+    known = torch.from_numpy(~numpy.isnan(blends[0]).any(axis=1))
+    truth = data.truth(torch.arange(data.rows, device=data.device)).cpu()[known]
+    counts = data.weights.cpu().double()[known]
+    lanes = torch.stack([torch.from_numpy(each).double()[known] for each in blends])
+    many = len(REACHES)
+    errors = metric.error(lanes, truth.expand(many, *truth.shape), counts.expand(many, -1)).nan_to_num(torch.inf)
+    best = int(errors.argmin())
+    return Recalled(record, REACHES[best], every[best])
