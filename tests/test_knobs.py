@@ -184,13 +184,13 @@ def test_every_setting_of_a_rule_belongs_to_some_rule() -> None:
 
 
 def test_smoothed_labels_held_still_count_for_focal_loss_too() -> None:
-    from trimtab.tuning.space import FIRST_GUESSES, space_for
+    from trimtab.tuning.space import MIDDLE, space_for
 
     fixed = {"loss": "focal", "label_smoothing": 0.1}
     space = space_for("classification", "log_loss", rows=100, columns=3, fixed=fixed)
-    assert space.config({**FIRST_GUESSES[0], "batch_size": 32, "epochs": 5}).loss.label_smoothing == 0.1
+    assert space.config({**MIDDLE, "batch_size": 32, "epochs": 5}).loss.label_smoothing == 0.1
     searched = space_for("classification", "log_loss", rows=100, columns=3, fixed={"loss": "focal"})
-    values = {**FIRST_GUESSES[0], "batch_size": 32, "epochs": 5, "label_smoothing": 0.1}
+    values = {**MIDDLE, "batch_size": 32, "epochs": 5, "label_smoothing": 0.1}
     assert searched.config(values).loss.label_smoothing == 0
 
 

@@ -1,6 +1,6 @@
 """What one part of the recipe is worth: the same network with and without it, one training on a table's first fold.
 
-No search and no ensemble: the first guess of a search, its epochs those that suit the rows, several seeds, judged on
+No search and no ensemble: a network of the middle, its epochs those that suit the rows, several seeds, judged on
 the test rows of split 0.
 
 python -m benchmarks.quality.recipe --knob inputs --values periodic,scaled,piecewise
@@ -28,7 +28,7 @@ from trimtab.training.lanes.population import Structure
 from trimtab.training.lanes.signals import Signals
 from trimtab.training.metrics import default_metric
 from trimtab.training.run import Request
-from trimtab.tuning.space import FIRST_GUESSES, natural_epochs, space_for
+from trimtab.tuning.space import MIDDLE, natural_epochs, space_for
 
 FOLDS = 5  # each training has four fifths of the rows
 
@@ -53,13 +53,13 @@ def errors_of(table: Table, knob: str, values: list[str], seeds: int) -> dict[st
 
 
 def config_with(prepared: Prepared, knob: str, value: Any) -> Config:
-    """The first guess of a search of this table with another value of one knob."""
+    """A network of the middle for this table with another value of one knob."""
     rows = max(len(train) for train, _ in prepared.folds)
     task, columns = prepared.schema.task, prepared.encoder.n_numbers
     metric = default_metric(task).name  # type: ignore[arg-type]
     space = space_for(task, metric, rows=rows, columns=columns, fixed={})  # type: ignore[arg-type]
     is_classes = task == "classification"
-    guess: dict[str, Any] = {**FIRST_GUESSES[0], "loss": "cross_entropy" if is_classes else "mse"}
+    guess: dict[str, Any] = {**MIDDLE, "loss": "cross_entropy" if is_classes else "mse"}
     guess |= {"epochs": natural_epochs(rows), "batch_size": 64 if rows <= 2_000 else 128 if rows <= 12_000 else 256}
     config = space.config({**guess, knob: value})
     return replace(config, stopping=replace(config.stopping, patience=config.epochs))

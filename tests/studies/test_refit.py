@@ -28,7 +28,7 @@ from trimtab.training.run import ALL_EPOCHS, Request
 from trimtab.tuning.baselines import FITTED_BASELINES, LINEAR
 from trimtab.tuning.course import factors, until
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.space import FIRST_GUESSES
+from trimtab.tuning.space import MIDDLE
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights, out_of_fold, rate_cuts
 
 ROWS = 80
@@ -216,7 +216,8 @@ def test_the_penalty_of_a_logistic_regression_is_that_of_its_folds(tmp_path, mon
 
     frame = table("two")
     # Of what is held the linear model has all, and the one trial beside it learns next to nothing.
-    monkeypatch.setattr("trimtab.tuning.space.FIRST_GUESSES", ({**FIRST_GUESSES[0], "lr": 1e-5, "epochs": 84},))
+    guesses = ({**MIDDLE, "lr": 1e-5, "epochs": 84},)
+    monkeypatch.setattr("trimtab.tuning.space.first_guesses", lambda case: guesses)
     options = {"single": True, "trials": 1, "test": "none", "depth": 0, "loss": "cross_entropy"}
     study = tt.tune(frame, "y", out=tmp_path / "study", threads=1, **options)
     assert study.winner.name == LINEAR
@@ -231,6 +232,33 @@ def test_the_penalty_of_a_logistic_regression_is_that_of_its_folds(tmp_path, mon
         scores[penalty] = -numpy.log(found[numpy.arange(ROWS), data.targets]).mean()
     best = LogisticRegression(C=min(scores, key=scores.get), max_iter=200).fit(data.inputs[0], data.targets)
     numpy.testing.assert_allclose(study.model.predict_proba(frame), best.predict_proba(data.inputs[0]), atol=1e-3)
+
+
+# -- of rows of which one part has judged
+
+
+def test_where_one_part_has_judged_the_model_has_learnt_from_it_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("trimtab.table.folds.MOST_ROWS_FOR_FOLDS", 40)
+    frame = table(rows=200)
+    study = tune(frame, tmp_path, epochs=40, lr=0.02)
+    weights = StudyFolder(study.out).load_weights(study.winner.number)
+    (member,) = study.model.members
+    assert member.parameters.shape == weights.parameters.shape
+    assert not torch.equal(member.parameters, weights.parameters)
+    assert study.result["figures_of"] == "model" and not any("all rows" in notice for notice in study.notices)
+    # What was tested is what is saved; the validation score and the predictions are of the network that was scored.
+    prepared = prepare(frame, target="y")
+    predicted = study.model.predict(prepared.test)
+    rmse = float(numpy.sqrt(numpy.mean((predicted - prepared.target_encoder.truth(prepared.test)[:, 0]) ** 2)))
+    assert study.result["test"]["rmse"] == pytest.approx(rmse, rel=1e-4)
+    kept = polars.read_parquet(study.out / "predictions.parquet").filter(polars.col("part") == "validation")
+    own = weights.predictions[~numpy.isnan(weights.predictions[:, 0]), 0]
+    numpy.testing.assert_allclose(kept["prediction"], own, rtol=1e-5)
+
+
+def test_without_a_test_part_it_is_said_whose_figures_these_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("trimtab.table.folds.MOST_ROWS_FOR_FOLDS", 40)
+    assert tune(table(), tmp_path, test="none").result["figures_of"] == "folds"
 
 
 # -- along the course of the runs that were scored

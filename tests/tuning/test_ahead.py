@@ -1,14 +1,17 @@
 import threading
+from dataclasses import replace
 
 import numpy
 import pytest
 
 from trimtab.tuning.ahead import Ahead, InOrder, Waves
 from trimtab.tuning.proposer import MOST_REMEMBERED, Proposer
-from trimtab.tuning.space import FIRST_GUESSES, space_for
+from trimtab.tuning.space import space_for
 from trimtab.tuning.trial import COMPLETE, PRUNED, TrialRecord
 
 SPACE = space_for("regression", "rmse", rows=500, columns=8, fixed={})
+# Where nothing is known of what is good, everything is drawn or learnt.
+UNKNOWN = replace(SPACE, guesses=())
 
 
 def record(number, values, error=1.0, state=COMPLETE):
@@ -33,11 +36,11 @@ def test_the_first_trials_are_the_proposers_own():
     ahead = Ahead(Waves(Proposer(SPACE, seed=0), lambda values: 1), seed=0)
     first = ahead.next(7)
     ahead.close()
-    assert first["lr"] == FIRST_GUESSES[0]["lr"] and first["width"] == FIRST_GUESSES[0]["width"]
+    assert first["lr"] == SPACE.guesses[0]["lr"] and first["width"] == SPACE.guesses[0]["width"]
 
 
 def test_nobody_waits_for_a_slow_proposer():
-    ahead = Ahead(waves := Held(Proposer(SPACE, seed=0)), seed=0)
+    ahead = Ahead(waves := Held(Proposer(UNKNOWN, seed=0)), seed=0)
     values = [ahead.next(number) for number in range(12)]
     waves.go.set()
     ahead.close()
@@ -46,7 +49,7 @@ def test_nobody_waits_for_a_slow_proposer():
 
 
 def test_what_became_of_every_trial_is_told_to_the_proposer_drawn_ones_too():
-    proposer, all_told = Proposer(SPACE, seed=0), threading.Event()
+    proposer, all_told = Proposer(UNKNOWN, seed=0), threading.Event()
 
     class Listening(Held):
         def tell(self, record):
@@ -66,10 +69,29 @@ def test_what_became_of_every_trial_is_told_to_the_proposer_drawn_ones_too():
 
 
 def test_a_wave_keeps_to_one_structure():
-    waves = Waves(Proposer(SPACE, seed=0), lambda values: 4)
+    waves = Waves(Proposer(UNKNOWN, seed=0), lambda values: 4)
     structures = [waves.proposer.structure_of(waves.next(number)) for number in range(9)]
     assert all(structure == structures[0] for structure in structures[:8])
     assert waves.proposer.structure_of(waves.drawn(waves.proposer.rng)) == structures[8]
+
+
+def test_the_guesses_come_first_in_their_order_and_are_waited_for():
+    proposer = Proposer(SPACE, seed=0)
+    expected = [dict(guess) for guess in proposer.guesses]
+    ahead = Ahead(Waves(proposer, lambda values: 4), seed=0)
+    values = [ahead.next(number) for number in range(len(expected) + 4)]
+    ahead.close()
+    assert values[: len(expected)] == expected
+    # What follows is no wave of the last one's structure, which happens to stand there.
+    assert all(each not in expected for each in values[len(expected) :])
+
+
+def test_guesses_that_are_the_same_where_knobs_are_held_are_tried_once():
+    fixed = {name: SPACE.guesses[0][name] for name in ("loss", "width", "depth", "inputs", "epochs")}
+    space = space_for("regression", "rmse", rows=500, columns=8, fixed=fixed)
+    waves = Waves(Proposer(space, seed=0), lambda _: 1)
+    values = [tuple(waves.next(number).items()) for number in range(30)]
+    assert len(set(values)) == 30
 
 
 def test_an_error_of_the_proposer_reaches_whoever_asks():
@@ -137,7 +159,7 @@ def test_a_source_that_goes_on_proposes_what_one_without_a_break_proposes():
 
 
 def test_guesses_are_tried_once_in_however_many_calls():
-    held = {name: value for name, value in FIRST_GUESSES[0].items() if name in SPACE.domains}
+    held = {name: value for name, value in SPACE.guesses[0].items() if name in SPACE.domains}
     first = in_order().next(0)
     assert held.items() <= first.items()
     # An older trimtab has completed the same guess by other draws.

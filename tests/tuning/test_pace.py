@@ -7,6 +7,7 @@ from training.lanes.test_engine import config, engine_for, regression_data
 from trimtab.training.compiling import libraries
 from trimtab.training.data import Fold
 from trimtab.training.lanes.population import Structure
+from trimtab.training.run import Request
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.pace import Pace
 
@@ -75,3 +76,14 @@ def test_folds_that_grow_cost_what_they_cost_together():
     assert growing == even < 10_000
     planned = [[pace.repays_compiling_planned(STRUCTURE, 60, 10**k) for k in range(1, 9)] for pace in paces]
     assert planned[0] == planned[1]
+
+
+def test_trials_in_order_have_their_turns_before_others_and_the_first_of_them_first():
+    pace = pace_of()
+    ours, others = (pace.engine.population(structure, lanes=4) for structure in (STRUCTURE, OTHER))
+    pace.engine.admit(ours, [Request(7, config(), 0, 0), Request(5, config(), 0, 0)])
+    pace.engine.admit(others, [Request(6, config(batch_size=64), 0, 0)])
+    assert pace.next_turn(None) in (ours, others)
+    assert pace.next_turn(None, {6, 7}) is others and pace.next_turn(OTHER, {5, 6, 7}) is ours
+    ours.lane_steps += 10**9
+    assert pace.next_turn(None) is others and pace.next_turn(None, {5, 6}) is ours

@@ -4,6 +4,7 @@ import pytest
 from trimtab.errors import OptionError
 from trimtab.knobs.domains import Choice
 from trimtab.knobs.table import ACTIVATIONS, KNOBS
+from trimtab.tuning.proposer import Proposer
 from trimtab.tuning.space import check_fixed, natural_epochs, space_for
 
 TASKS = {"regression": "rmse", "classification": "log_loss"}
@@ -97,12 +98,35 @@ def test_more_rows_mean_fewer_epochs():
     assert epochs == sorted(epochs, reverse=True) and epochs[-1] >= 10
 
 
-def test_searches_of_many_rows_begin_with_piecewise_inputs_and_wide_tables_do_not():
+def test_searches_begin_with_what_was_learnt_for_as_many_rows_and_wide_tables_without_bins():
     def begins_with(**case):
-        return [guess["inputs"] for guess in space_for("regression", "rmse", fixed={}, **case).guesses]
+        return space_for("regression", "rmse", fixed={}, **case).guesses
 
-    assert begins_with(rows=1_000, columns=10) == ["periodic", "periodic", "scaled", "periodic"]
-    assert begins_with(rows=5_000, columns=10) == ["piecewise", "periodic", "scaled", "piecewise"]
-    assert "piecewise" not in begins_with(rows=5_000, columns=150)
+    few, many, wide = (begins_with(rows=r, columns=c) for r, c in ((500, 9), (5_000, 9), (5_000, 150)))
+    assert few != many and all(len(guesses) >= 8 for guesses in (few, many, wide))
+    assert "piecewise" in {guess["inputs"] for guess in many} - {guess["inputs"] for guess in wide}
+    assert {guess["batch_size"] for guess in many} <= {64, 128, 256}
+    assert {guess["epochs"] / natural_epochs(5_000) for guess in many} != {1.0}
+
+
+def test_what_is_tried_first_lies_within_what_is_searched():
+    for task, metric in (("regression", "rmse"), ("regression", "mae"), ("classification", "log_loss")):
+        for rows in (100, 1_999, 20_000, 300_000):
+            space = space_for(task, metric, rows=rows, columns=10, fixed={})
+            kept = Proposer(space, seed=0).guesses
+            for guess, given in zip(kept, space.guesses, strict=True):
+                differing = {name for name in guess if name in given and guess[name] != given[name]}
+                assert differing <= ({"loss"} if task == "classification" else set()), (task, rows, differing)
+
+
+def test_wide_tables_are_seldom_given_more_than_scaled_inputs():
     wide = space_for("regression", "rmse", rows=5_000, columns=500, fixed={}).domains["inputs"]
     assert isinstance(wide, Choice) and wide.weights[wide.values.index("scaled")] > 0.8
+
+
+def test_what_is_tried_first_is_known_again_also_where_knobs_are_held_still():
+    for fixed in ({}, {"inputs": "scaled", "lr": 0.01}):
+        space = space_for("regression", "rmse", rows=500, columns=8, fixed=fixed)
+        assert all(space.is_guess(guess) for guess in Proposer(space, seed=0).guesses)
+        rng = numpy.random.default_rng(0)
+        assert not any(space.is_guess(space.draw(rng)) for _ in range(20))

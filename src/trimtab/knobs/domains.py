@@ -87,3 +87,10 @@ class Range:
 
 
 Domain = Choice | Range
+
+
+def holds(domain: "Choice | Range", value: Value) -> bool:
+    """Whether the domain has this value."""
+    if isinstance(domain, Choice):
+        return value in domain.values
+    return isinstance(value, (int, float)) and domain.low <= value <= domain.high

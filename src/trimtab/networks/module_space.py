@@ -131,6 +131,9 @@ class ModuleSpace:
     def guesses(self) -> Sequence[Mapping[str, Value]]:
         return ()
 
+    def is_guess(self, values: Mapping[str, Value]) -> bool:
+        return False
+
     @property
     def natural_epochs(self) -> int:
         return whole("epochs", self.fixed.get("epochs", natural_epochs(self.rows)), least=1)

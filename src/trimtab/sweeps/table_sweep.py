@@ -43,7 +43,7 @@ from trimtab.training.randomness import initialised, number_from
 from trimtab.training.rules.losses import LossCoefficients
 from trimtab.training.run import NOT_FINITE, Request, RunRecord
 from trimtab.training.untrained import untrained_loss
-from trimtab.tuning.space import FIRST_GUESSES, Space, check_fixed, space_for
+from trimtab.tuning.space import MIDDLE, Space, check_fixed, space_for
 
 
 def sweep_table(
@@ -180,7 +180,7 @@ def _config(space: Space, given: Mapping[str, Value]) -> Config:
 
 def _usual(space: Space) -> dict[str, Value]:
     """What a search would begin with."""
-    usual: dict[str, Value] = {**FIRST_GUESSES[0], "epochs": space.natural_epochs, "tau": KNOBS["tau"].default}
+    usual: dict[str, Value] = {**MIDDLE, "epochs": space.natural_epochs, "tau": KNOBS["tau"].default}
     usual["loss"] = "mse" if space.task == "regression" else "cross_entropy"
     sizes = space.domains["batch_size"]
     assert isinstance(sizes, Choice)

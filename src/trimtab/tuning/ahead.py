@@ -51,8 +51,9 @@ class Proposals(Protocol):
 class Waves:
     """The proposer asked in waves: a structure that is opened gets a whole population of trials, never one alone.
 
-    Waves that `grow` are short at first, so that of few trials, too, several structures get their share, however many
-    are to come. Nothing that is in `repeats` is proposed again.
+    The guesses of the space come first, one after the other as they stand: whoever put them in their order has seen to
+    which of them train side by side. Waves that `grow` are short at first, so that of few trials, too, several
+    structures get their share, however many are to come. Nothing that is in `repeats` is proposed again.
     """
 
     def __init__(
@@ -74,6 +75,10 @@ class Waves:
         if self.repeats.is_exhausted:
             return None
         self.proposer.begin(number)
+        guess = self._untried_guess(number)
+        if guess is not None:
+            self._note(guess, is_guess=True)
+            return guess
         is_within = self._left > 0
         new = None if is_within else self._new_structure()
         if new is not None:
@@ -86,12 +91,28 @@ class Waves:
     def again(self, number: int, values: Mapping[str, Value]) -> None:
         """Take `values` as those of trial `number`, which an earlier call has proposed."""
         if self.proposer.fits(values):
+            guesses = len(self.proposer.guesses)
             self.proposer.again(number, values)
-            self._note(values)
+            self._note(values, is_guess=len(self.proposer.guesses) < guesses)
 
-    def _note(self, values: Mapping[str, Value]) -> None:
+    @property
+    def has_guesses(self) -> bool:
+        """Whether what comes next is known already, so that it is worth waiting for."""
+        return bool(self.proposer.guesses)
+
+    def _untried_guess(self, number: int) -> dict[str, Value] | None:
+        while self.has_guesses:
+            values = self.proposer.propose(number)
+            if values not in self.repeats:
+                return values
+            self.proposer.forget(number)
+        return None
+
+    def _note(self, values: Mapping[str, Value], *, is_guess: bool = False) -> None:
         is_within = self._left > 0
-        if is_within and self.proposer.structure_of(values) == self._structure:
+        if is_guess:
+            self._opened.add(tuple(self.proposer.structure_of(values).items()))
+        elif is_within and self.proposer.structure_of(values) == self._structure:
             self._left -= 1
         else:
             self._structure = self.proposer.structure_of(values)
@@ -218,9 +239,11 @@ class Ahead:
         started = time.perf_counter()
         self._start()
         with self._changed:
-            # The first one is worth waiting for: a search begins with the configs that are known to be good. And where
-            # configurations are few, drawing would repeat them.
-            patience = None if self.waves.repeats.is_finite or not (self._tokens or self.drawn) else PATIENCE
+            # The first ones are worth waiting for: a search begins with the configs that are known to be good. And
+            # where configurations are few, drawing would repeat them.
+            is_first = not (self._tokens or self.drawn)
+            is_worth_it = is_first or self.waves.has_guesses or self.waves.repeats.is_finite
+            patience = None if is_worth_it else PATIENCE
             self._changed.wait_for(lambda: self._ready or self._error, timeout=patience)
             if self._error is not None:
                 raise self._error

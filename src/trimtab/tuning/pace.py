@@ -3,7 +3,8 @@
 Knows populations and clocks; it proposes nothing.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from trimtab.training.config import Config
@@ -58,16 +59,20 @@ class Pace:
         """Operations of one step of everything that trains at present."""
         return sum(self.cost(s) * len(p.lanes) for s, p in self.engine.populations.items())
 
-    def next_turn(self, favoured: Structure | None) -> Population | None:
-        """The population with lanes that has had the least work so far, the `favoured` one's counting half.
+    def next_turn(self, favoured: Structure | None, in_order: Collection[int] = ()) -> Population | None:
+        """The population with lanes that has had the least work so far, the `favoured` one's counting half; before them
+        those that train trials `in_order`, the first of these first.
 
         Work is counted, not timed, so that the order repeats.
         """
-        return min(
-            (population for population in self.engine.populations.values() if population.lanes),
-            key=lambda p: p.lane_steps * self.cost(p.structure) / (FAVOUR if p.structure == favoured else 1.0),
-            default=None,
-        )
+
+        def rank(population: Population) -> tuple[float, float]:
+            numbers = (lane.request.trial for lane in population.lanes)
+            first = min((float(number) for number in numbers if number in in_order), default=math.inf)
+            work = population.lane_steps * self.cost(population.structure)
+            return first, work / (FAVOUR if population.structure == favoured else 1.0)
+
+        return min((each for each in self.engine.populations.values() if each.lanes), key=rank, default=None)
 
     def affordable_epochs(self, config: Config, budget: Budget) -> int:
         """Epochs this config may have: what a fifth of the search pays for, and what fits in the time that is left.

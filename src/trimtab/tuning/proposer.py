@@ -17,7 +17,7 @@ with quietly():
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from trimtab.knobs.domains import Choice, Domain, Range, Value
+from trimtab.knobs.domains import Choice, Domain, Range, Value, holds
 from trimtab.training.randomness import number_from
 from trimtab.tuning.partly_fixed import PartlyFixed
 from trimtab.tuning.space import SearchSpace
@@ -92,7 +92,7 @@ class Proposer:
             return True
         domains = self.space.domains
         for given in self.space.guesses:
-            held = {name: value for name, value in given.items() if name in domains and _holds(domains[name], value)}
+            held = {name: value for name, value in given.items() if name in domains and holds(domains[name], value)}
             is_this = held.items() <= guess.items() and any(isinstance(domains[name], Range) for name in held)
             if is_this and held.items() <= values.items():
                 return True
@@ -101,7 +101,7 @@ class Proposer:
     def fits(self, values: Mapping[str, Value]) -> bool:
         """Whether `values` are of this space: those of a call that held other knobs still are not."""
         return values.keys() == self.distributions.keys() and all(
-            _holds(self.space.domains[name], value) for name, value in values.items()
+            holds(self.space.domains[name], value) for name, value in values.items()
         )
 
     def _sampler(self) -> "optuna.samplers.TPESampler":
@@ -156,7 +156,7 @@ class Proposer:
         values = self.space.draw(self.rng)
         for name, value in guess.items():
             domain = self.space.domains.get(name)
-            if domain is not None and _holds(domain, value):
+            if domain is not None and holds(domain, value):
                 values[name] = value
         return values
 
@@ -204,9 +204,3 @@ def distribution(domain: Domain) -> BaseDistribution:
     if domain.integer:
         return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
     return FloatDistribution(domain.low, domain.high, log=domain.log)
-
-
-def _holds(domain: Domain, value: Value) -> bool:
-    if isinstance(domain, Choice):
-        return value in domain.values
-    return isinstance(value, (int, float)) and domain.low <= value <= domain.high

@@ -97,6 +97,9 @@ class Search:
         ]
         self.lag = None if max_trials is None else _trials_in_flight(len(data.folds))
         self.active: dict[int, ActiveTrial] = {}
+        # What a new search tries first is finished in the order in which it is tried, so that something good is there
+        # soon; what comes later has its turns side by side.
+        self._guessed: set[int] = set()
         halving = Halving(lag=self.lag)
         self.judge = Judge(halving)
         self.queue.proposals = proposals_after(
@@ -126,7 +129,9 @@ class Search:
             while not self.budget.is_over():
                 self._refill()
                 best = self.ledger.best
-                population = self.pace.next_turn(None if best is None else Structure.of(best.config))
+                population = self.pace.next_turn(
+                    None if best is None else Structure.of(best.config), self._guessed
+                )  # fmt: skip
                 if population is None:
                     break
                 self._advance(population)
@@ -229,6 +234,8 @@ class Search:
         self.reports.admitted(requests, _names_of_runs(trial))
         if not trial.name:
             self.flight.add(trial.number, trial.values)
+            if self.space.is_guess(trial.values):
+                self._guessed.add(trial.number)
 
     def _how_to_compile(self, population: Population) -> How:
         """Beside a search against the clock, where it pays; before the first step, or not at all, where the number of

@@ -12,40 +12,22 @@ from typing import Any, Protocol
 import numpy
 
 from trimtab.errors import unknown_choice
-from trimtab.knobs.domains import Choice, Domain, Range, Value
+from trimtab.knobs.domains import Choice, Domain, Range, Value, holds
 from trimtab.knobs.effects import asked_for, flag, is_read, parameter_of, refuse_unread
 from trimtab.knobs.knob import Case, Task
-from trimtab.knobs.table import FEW_COLUMNS, KNOBS, MANY_ROWS, TABLE_KNOBS, fields_of, placed_in
+from trimtab.knobs.table import KNOBS, TABLE_KNOBS, fields_of, placed_in
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
+from trimtab.tuning.portfolio import first_guesses
 
 # The standard deviation of the logarithm of rates around the optimizer's typical one (a guess): two in three lie within
 # a factor of 2.2.
 RATE_SPREAD = 0.8
-# What a search tries first, chosen by hand: a network of the middle, a deeper one that is regularised, a small one for
-# few rows, and a large one for many.
-FIRST_GUESSES = (
-    {"optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "width": 128, "depth": 2, "activation": "silu",
-     "inputs": "periodic", "sigma": 0.15, "dropout": 0.0, "weight_decay": 0.02, "label_smoothing": 0.0,
-     "loss": "mse", "delta": 1.0, "gamma": 1.0},
-    {"optimizer": "adamw", "lr": 3e-3, "schedule": "one_cycle", "width": 128, "depth": 3, "activation": "silu",
-     "inputs": "periodic", "sigma": 0.3, "dropout": 0.1, "weight_decay": 0.02, "label_smoothing": 0.05,
-     "loss": "huber", "delta": 0.8, "gamma": 1.0},
-    {"optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "width": 64, "depth": 2, "activation": "silu",
-     "inputs": "scaled", "sigma": 0.1, "dropout": 0.3, "weight_decay": 0.1, "label_smoothing": 0.1,
-     "loss": "mse", "delta": 1.0, "gamma": 1.0},
-    {"optimizer": "adamw", "lr": 2e-3, "schedule": "cosine", "width": 256, "depth": 3, "activation": "silu",
-     "inputs": "periodic", "sigma": 0.1, "dropout": 0.15, "weight_decay": 0.02, "label_smoothing": 0.05,
-     "loss": "mse", "delta": 1.0, "gamma": 1.0},
-)  # fmt: skip
-
-
-def first_guesses(rows: int, columns: int) -> tuple[Mapping[str, Value], ...]:
-    """Those of a table with so many training rows per fold and columns of numbers: where rows are many and columns few,
-    the first and the last have piecewise inputs."""
-    if rows < MANY_ROWS or columns > FEW_COLUMNS:
-        return FIRST_GUESSES
-    first, *others, last = FIRST_GUESSES
-    return {**first, "inputs": "piecewise"}, *others, {**last, "inputs": "piecewise"}
+# A network of the middle, from which sweeps start.
+MIDDLE: Mapping[str, Value] = {
+    "optimizer": "adamw", "lr": 4e-3, "schedule": "cosine", "width": 128, "depth": 2, "activation": "silu",
+    "inputs": "periodic", "sigma": 0.15, "dropout": 0.0, "weight_decay": 0.02, "label_smoothing": 0.0,
+    "loss": "mse", "delta": 1.0, "gamma": 1.0,
+}  # fmt: skip
 
 
 def check_fixed(fixed: Mapping[str, Value], task: Task) -> dict[str, Value]:
@@ -103,6 +85,8 @@ class SearchSpace(Protocol):
 
     def config(self, values: Mapping[str, Value], *, may_shorten: bool = False) -> Config: ...
 
+    def is_guess(self, values: Mapping[str, Value]) -> bool: ...
+
 
 @dataclass(frozen=True)
 class Space:
@@ -112,7 +96,7 @@ class Space:
     domains: Mapping[str, Domain]
     natural_epochs: int
     fixed: Mapping[str, Value] = field(default_factory=dict)
-    guesses: Sequence[Mapping[str, Value]] = FIRST_GUESSES
+    guesses: Sequence[Mapping[str, Value]] = ()
 
     @property
     def structural(self) -> tuple[str, ...]:
@@ -127,6 +111,17 @@ class Space:
             rate = constants_of(optimizer)["lr"] * math.exp(rng.normal(0.0, RATE_SPREAD))
             values["lr"] = float(min(domain.high, max(domain.low, rate)))
         return values
+
+    def is_guess(self, values: Mapping[str, Value]) -> bool:
+        """Whether these are what is tried first, as far as the knobs are turned and hold it."""
+        return any(
+            all(values.get(name) == value for name, value in guess.items() if self._turns_to(name, value))
+            for guess in self.guesses
+        )
+
+    def _turns_to(self, name: str, value: Value) -> bool:
+        domain = self.domains.get(name)
+        return domain is not None and holds(domain, value)
 
     def config(self, values: Mapping[str, Value], *, may_shorten: bool = False) -> Config:
         """The training configuration that `values` and the fixed knobs make.
@@ -182,7 +177,7 @@ def space_for(task: Task, metric: str, *, rows: int, columns: int, fixed: Mappin
     domains = {name: KNOBS[name].domain(case) for name in TABLE_KNOBS}
     free = {name: domain for name, domain in domains.items() if domain is not None and name not in fixed}
     refuse_idle(fixed, {name: domain.values for name, domain in free.items() if isinstance(domain, Choice)})
-    return Space(task, free, case.epochs, dict(fixed), first_guesses(rows, columns))
+    return Space(task, free, case.epochs, dict(fixed), first_guesses(case))
 
 
 def refuse_idle(fixed: Mapping[str, Value], tried: Mapping[str, Sequence[Value]]) -> None:

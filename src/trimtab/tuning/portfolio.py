@@ -1,0 +1,43 @@
+"""The portfolio: what a search of a table tries first, learnt on other tables; `portfolio.toml` says how.
+
+Knows names and values alone.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from trimtab.knobs.domains import Choice, Value
+from trimtab.knobs.knob import Case
+from trimtab.knobs.table import FEW_COLUMNS, KNOBS, MANY_ROWS
+
+# What stands in the file for another table's own: which of the usual batch sizes, and a share of the usual epochs.
+BATCHES = ("small", "middle", "large")
+
+
+@cache
+def portfolio() -> Mapping[str, tuple[Mapping[str, Any], ...]]:
+    """The lists of the file, "few_rows" and "many_rows", in the order in which they are tried."""
+    lists = tomllib.loads(files("trimtab.tuning").joinpath("portfolio.toml").read_text(encoding="utf-8"))
+    return {name: tuple(entries) for name, entries in lists.items()}
+
+
+def first_guesses(case: Case) -> tuple[dict[str, Value], ...]:
+    """What a search of such a table tries first, in order."""
+    entries = portfolio()["few_rows" if case.rows < MANY_ROWS else "many_rows"]
+    return tuple(_of_case(entry, case) for entry in entries)
+
+
+def _of_case(entry: Mapping[str, Any], case: Case) -> dict[str, Value]:
+    values = dict(entry)
+    sizes = KNOBS["batch_size"].domain(case)
+    assert isinstance(sizes, Choice)
+    values["batch_size"] = sizes.values[BATCHES.index(values.pop("batch"))]
+    values["epochs"] = max(2, round(values["epochs"] * case.epochs))
+    if values["inputs"] == "piecewise" and case.columns > FEW_COLUMNS:
+        values["inputs"] = "periodic"  # of so many columns they cost more than they bring
+    if case.metric == "mae" and values["loss"] == "mse":
+        values["loss"] = "mae"
+    return values
