@@ -101,7 +101,10 @@ class Line:
         ended = next(iter(live.records.values()), None)
         if (ended is not None and ended.ended == NOT_FINITE) or not loss < BEYOND * max(1.0, first):
             taken = counted(step, "step")
-            said = f"The loss has grown beyond all bounds: after {taken} of {values['steps']} it was {number(loss)}."
+            lost = ", and with the next one too large to be counted" if step < values["steps"] else ""
+            said = (
+                f"The loss has grown beyond all bounds: after {taken} of {values['steps']} it was {number(loss)}{lost}."
+            )
         else:
             said = (
                 f"After {counted(values['steps'], 'step')} the weight is {number(at[0])} and the bias {number(at[1])}; "
