@@ -40,20 +40,16 @@ def browser():
 
 @pytest.fixture
 def opened(browser, address):
-    """A page of the lab at a chapter, with all that went to its console; one that asks for a guess is shown without it,
-    unless it is not to be looked at yet."""
+    """A page of the lab at a chapter, with all that went to its console."""
     pages = []
 
-    def open_page(chapter, *, looks=True, **options):
+    def open_page(chapter, **options):
         page = watched(browser.new_page(**({"viewport": {"width": 1280, "height": 900}} | options)))
         page.goto(address)
         page.wait_for_selector("#chapters a")
         page.goto(address.partition("?")[0] + f"#{chapter}")
         pages.append(page)
         page.wait_for_selector(f"#chapters a[href='#{chapter.partition('?')[0]}'][aria-current]")
-        uncover = page.get_by_role("button", name="Show me")
-        if looks and uncover.is_visible():
-            uncover.click()
         return page
 
     yield open_page
@@ -62,6 +58,10 @@ def opened(browser, address):
 
 
 def ended(page):
+    """What is said in the end; a chapter that asks for a guess first is shown without one."""
+    uncover = page.get_by_role("button", name="Show me")
+    if uncover.is_visible():
+        uncover.click()
     page.wait_for_function(OVER, timeout=120_000)
     return page.locator(".said").first.inner_text()
 
@@ -162,7 +162,7 @@ def test_a_network_learns_points_of_a_table_of_my_own(opened, tmp_path):
 
 
 def test_a_guess_is_made_by_the_keyboard_before_anything_is_shown_and_then_set_beside_what_came(opened):
-    page = opened("line", looks=False)
+    page = opened("line")
     choice = page.get_by_role("button", name="0.1 to 0.4")
     choice.focus()
     assert not page.locator(".stage").is_visible() and not page.locator(".said").is_visible()
@@ -180,12 +180,12 @@ def test_a_guess_is_made_by_the_keyboard_before_anything_is_shown_and_then_set_b
     page.locator("#chapters a").nth(1).click()
     page.locator("#chapters a").first.click()
     assert "You guessed" not in ended(page) and not page.get_by_role("button", name="Show me").is_visible()
-    shared = opened("line?rate=0.3", looks=False)
+    shared = opened("line?rate=0.3")
     assert "0.3 is below" in ended(shared) and not shared.get_by_role("button", name="Show me").is_visible()
 
 
 def test_who_moves_a_control_before_a_guess_is_shown_what_happens(opened):
-    page = opened("sampling", looks=False)
+    page = opened("sampling")
     page.locator("#control-split").select_option("time")
     assert "promise" in ended(page)
     assert page.problems == []

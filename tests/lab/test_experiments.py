@@ -12,12 +12,11 @@ from torch import nn
 from trimtab.errors import OptionError
 from trimtab.lab.controls import Menu, Slider, read
 from trimtab.lab.experiment import Outcome
-from trimtab.lab.experiments import EXPERIMENTS
+from trimtab.lab.experiments import EXPERIMENTS, sampling
 from trimtab.lab.experiments.duration import Duration, rows_of
 from trimtab.lab.experiments.line import Line
 from trimtab.lab.experiments.losses import NAMES, Losses, contributions
 from trimtab.lab.experiments.network import points
-from trimtab.lab.experiments.sampling import ALIKE, NEARLY_ALL, Sampling
 from trimtab.training.config import Loss
 from trimtab.training.rules.losses import LossCoefficients
 from trimtab.training.rules.objective import FormulaLoss
@@ -208,11 +207,11 @@ def test_what_is_said_of_the_sample_is_what_was_measured(low, high, split):
     others, judging = x[~judges], x[judges]
     assert (judging.min() > others.max()) == (split == "time") and (judging.max() < others.min()) == (split == "group")
     found, said = outcome.figures, outcome.sentence
-    agree = 1 / ALIKE <= found["everywhere"] / found["validation"] <= ALIKE
+    agree = 1 / sampling.ALIKE <= found["everywhere"] / found["validation"] <= sampling.ALIKE
     assert ("much as promised" in said) == agree
     assert ("The sampled part goes from -0.8 to 0.8." in said) == (low > high)
     if "like the population" in said:
-        assert found["covered"] >= NEARLY_ALL and not found["outside"] > ALIKE * found["inside"]
+        assert found["covered"] >= sampling.NEARLY_ALL and not found["outside"] > sampling.ALIKE * found["inside"]
     if "easier" in said or "harder" in said:
         assert ("easier" in said) == (found["validation"] < found["everywhere"])
 
@@ -235,7 +234,7 @@ def test_a_promise_that_is_kept_by_luck_is_not_called_a_good_sample(
     validation, everywhere, inside, outside, covered, said
 ):
     errors = {"validation": validation, "everywhere": everywhere, "inside": inside, "outside": outside}
-    sentence = Sampling._sentence({"low": -1, "high": 1}, errors, covered)
+    sentence = sampling.Sampling._sentence({"low": -1, "high": 1}, errors, covered)
     assert said in sentence and sentence.endswith(".") and "outside -" not in sentence
 
 

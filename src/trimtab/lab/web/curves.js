@@ -33,7 +33,7 @@ export class Curves {
       width: 400, height, cursor: { drag: { x: false, y: false }, points: { show: false } }, legend: { show: false },
       scales: { x: { time: false }, y: log ? { distr: 3, range: (_, low, high) => low === null ? [null, null] : uPlot.rangeLog(low, high > HIGHEST && low < HIGHEST ? HIGHEST : high, 10, false) } : {} },
       axes: [{ ...axis(), label: xName, size: 26 }, {
-        ...axis(), ...(log ? { splits: (plot, _, low, high) => factors(plot, low, high), filter: (_, ticks) => ticks } : {}), label: yName, size: 54, values: (_, ticks) => ticks.map(tick => tick === null ? "" : short(tick)),
+        ...axis(), ...(log ? { splits: (plot, _, low, high) => factors(plot, low, high), filter: (_, ticks) => ticks } : {}), label: yName, size: 54, values: (_, ticks) => ticks.map(tick => tick === null ? "" : short(tick).replace(/\.00e\+?/, "e")),
       }],
       series: [{}, ...series.map(([name, stroke, width = 1.5, dash]) => ({
         label: name, stroke, width, dash, points: { show: false }, spanGaps: false,

@@ -15,11 +15,11 @@ export const figure = (title, body, caption = "", wide = false) => element(
 );
 
 // What is drawn how: each entry is [words, colour, shape], where the shape is that of the drawing: "line" (unless another
-// is given), "dashed", "dot", "plus" or "bar".
+// is given), "dashed", "dot" or "plus".
 export const key = entries => element(
   "ul", { class: "key" }, entries.map(([words, stroke, shape = "line"]) => {
     const mark = element("i", { "aria-hidden": "true", class: shape });
-    mark.style.color = stroke;
+    mark.style[shape === "line" ? "background" : "color"] = stroke;
     return element("li", {}, mark, words);
   }),
 );

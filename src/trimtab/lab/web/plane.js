@@ -27,7 +27,7 @@ export const short = number => {
   if (number === null || number === undefined || !Number.isFinite(number)) return "none";
   if (number === 0) return "0";
   const size = Math.abs(number);
-  return size >= 1e5 || size < 1e-3 ? number.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e") : String(Number(number.toPrecision(4)));
+  return size >= 1e5 || size < 1e-3 ? number.toExponential(2) : String(Number(number.toPrecision(4)));
 };
 
 export class Plane {
