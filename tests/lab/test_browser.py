@@ -69,7 +69,15 @@ def ended(page):
 def is_clean(page):
     assert violations(page) == []
     assert page.problems == []
+    assert page.evaluate(UNSEEN) == []
     is_as_wide_as_its_window(page)
+
+
+# Of a legend's entries, those whose mark has no colour.
+UNSEEN = """() => [...document.querySelectorAll(".key i")].filter(each => {
+    const { backgroundColor, backgroundImage } = getComputedStyle(each);
+    return backgroundColor === "rgba(0, 0, 0, 0)" && backgroundImage === "none";
+}).map(each => each.parentElement.innerText)"""
 
 
 def is_as_wide_as_its_window(page):
