@@ -53,6 +53,9 @@ def tasks_of(trace: bytes) -> list[float]:
 def open_chapter(page: Page, address: str, name: str) -> None:
     page.goto(f"{address}#{name}")
     page.wait_for_selector(f"#chapters a[href='#{name}'][aria-current]")
+    uncover = page.get_by_role("button", name="Show me")
+    if uncover.is_visible():
+        uncover.click()
     page.wait_for_function("() => !document.querySelector('.said.waiting')", timeout=120_000)
 
 

@@ -49,6 +49,7 @@ def opened(browser, address):
         page.wait_for_selector("#chapters a")
         page.goto(address.partition("?")[0] + f"#{chapter}")
         pages.append(page)
+        page.wait_for_selector(f"#chapters a[href='#{chapter.partition('?')[0]}'][aria-current]")
         return page
 
     yield open_page
@@ -57,6 +58,10 @@ def opened(browser, address):
 
 
 def ended(page):
+    """What is said in the end; a chapter that asks for a guess first is shown without one."""
+    uncover = page.get_by_role("button", name="Show me")
+    if uncover.is_visible():
+        uncover.click()
     page.wait_for_function(OVER, timeout=120_000)
     return page.locator(".said").first.inner_text()
 
@@ -64,7 +69,15 @@ def ended(page):
 def is_clean(page):
     assert violations(page) == []
     assert page.problems == []
+    assert page.evaluate(UNSEEN) == []
     is_as_wide_as_its_window(page)
+
+
+# Of a legend's entries, those whose mark has no colour.
+UNSEEN = """() => [...document.querySelectorAll(".key i")].filter(each => {
+    const { backgroundColor, backgroundImage } = getComputedStyle(each);
+    return backgroundColor === "rgba(0, 0, 0, 0)" && backgroundImage === "none";
+}).map(each => each.parentElement.innerText)"""
 
 
 def is_as_wide_as_its_window(page):
@@ -156,6 +169,61 @@ def test_a_network_learns_points_of_a_table_of_my_own(opened, tmp_path):
     page.wait_for_function("() => document.body.innerText.includes('is no table')")
 
 
+def test_a_guess_is_made_by_the_keyboard_before_anything_is_shown_and_then_set_beside_what_came(opened):
+    page = opened("line")
+    choice = page.get_by_role("button", name="0.1 to 0.4")
+    choice.focus()
+    assert not page.locator(".stage").is_visible() and not page.locator(".said").is_visible()
+    is_clean(page)
+    page.keyboard.press("Enter")
+    said = ended(page)
+    assert said.startswith("You guessed 0.1 to 0.4; ") and "0.6441: more than you thought." in said
+    assert page.evaluate("() => document.activeElement.className") == "seen"
+    page.locator("#control-rate").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "() => document.querySelector('.said').innerText.includes('Before, with Learning rate 0.1: weight')"
+    )
+    assert page.locator(".said").inner_text().startswith(said.partition(".\n")[0]), "what was guessed stays"
+    page.locator("#chapters a").nth(1).click()
+    page.locator("#chapters a").first.click()
+    assert "You guessed" not in ended(page) and not page.get_by_role("button", name="Show me").is_visible()
+    shared = opened("line?rate=0.3")
+    assert "0.3 is below" in ended(shared) and not shared.get_by_role("button", name="Show me").is_visible()
+
+
+def test_who_moves_a_control_before_a_guess_is_shown_what_happens(opened):
+    page = opened("sampling")
+    page.locator("#control-split").select_option("time")
+    assert "promise" in ended(page)
+    assert page.problems == []
+
+
+def test_the_steps_of_a_training_can_be_watched_one_by_one(opened):
+    page = opened("line?steps=20")
+    ended(page)
+    told = page.locator("output[for=look]")
+    assert told.inner_text().startswith("step 20: weight")
+    page.locator("#look").focus()
+    page.keyboard.press("ArrowLeft")
+    assert told.inner_text().startswith("step 19: weight")
+    assert page.locator("#look").get_attribute("aria-valuetext") == told.inner_text()
+    page.get_by_role("button", name="Watch the steps").click()
+    assert told.inner_text().startswith("step 0: weight -1, bias 3.5")
+    page.wait_for_function("() => document.querySelector('output[for=look]').innerText.startsWith('step 2:')")
+    page.get_by_role("button", name="Stop").click()
+    assert page.problems == []
+
+
+def test_copying_leaves_the_weights_where_they_are_and_is_told_for_a_moment(opened):
+    page = opened("line?steps=20")
+    ended(page)
+    page.get_by_role("button", name="Copy the link").click()
+    page.wait_for_function("() => document.querySelector('.copied').innerText")
+    assert page.get_by_role("link", name="Take the weights home").is_visible()
+    page.wait_for_function("() => !document.querySelector('.copied').innerText", timeout=5_000)
+
+
 def test_a_rate_beyond_the_edge_is_said_to_diverge(opened):
     page = opened("line?rate=0.9")
     assert "beyond all bounds" in ended(page)
@@ -169,6 +237,29 @@ def test_patience_is_read_off_at_once_and_nothing_is_trained_again(opened):
     page.keyboard.press("Home")
     assert page.locator("figcaption").first.inner_text() != before
     assert page.locator(".said.waiting").count() == 0
+    page.locator("#control-patience").focus()
+    page.keyboard.press("End")
+    kept = re.search(r"error of ([\d.]+)", page.locator("figcaption").first.inner_text())
+    assert f": {kept[1]} there" in page.locator(".said").inner_text(), "one number, written in one way"
+
+
+def test_the_fit_is_told_of_the_epoch_that_is_drawn(opened):
+    page = opened("duration")
+    ended(page)
+    page.locator("#look").focus()
+    page.keyboard.press("Home")
+    assert page.locator("#look").get_attribute("aria-valuetext") == "epoch 6"
+    assert "After 6 epochs network 1" in page.locator("figcaption").last.inner_text()
+    assert "has not learnt the truth yet" in page.locator("figcaption").last.inner_text()
+    noise = page.locator("#control-noise")
+    noise.focus()
+    page.keyboard.press("ArrowLeft")
+    assert noise.get_attribute("aria-valuetext") == "0.38"
+    page.keyboard.press("Home")
+    page.wait_for_timeout(UNTIL_TOLD)
+    ended(page)
+    assert "They have no noise" in page.locator("figcaption").last.inner_text()
+    assert page.problems == []
 
 
 def test_the_code_is_shown_and_the_weights_go_home(opened):

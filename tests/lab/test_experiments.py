@@ -12,8 +12,8 @@ from torch import nn
 from trimtab.errors import OptionError
 from trimtab.lab.controls import Menu, Slider, read
 from trimtab.lab.experiment import Outcome
-from trimtab.lab.experiments import EXPERIMENTS
-from trimtab.lab.experiments.duration import rows_of
+from trimtab.lab.experiments import EXPERIMENTS, sampling
+from trimtab.lab.experiments.duration import Duration, rows_of
 from trimtab.lab.experiments.line import Line
 from trimtab.lab.experiments.losses import NAMES, Losses, contributions
 from trimtab.lab.experiments.network import points
@@ -48,6 +48,9 @@ def numbers_in(text):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_it_says_one_measured_sentence_and_has_weights_to_take_home(name):
     _, frames, outcome = run(name)
+    choices = EXPERIMENTS[name].choices
+    assert list(outcome.compared) == [choice.name for choice in choices] and bool(outcome.brief) == bool(choices)
+    assert sum("you were right" in each for each in outcome.compared.values()) == bool(choices)
     assert frames and outcome.sentence.endswith(".") and "nan" not in outcome.sentence
     assert all(torch.isfinite(value).all() for value in outcome.weights.values()) and outcome.weights
 
@@ -101,6 +104,39 @@ def test_the_line_is_trained_as_a_plain_loop_trains_it():
     assert numbers_in(outcome.sentence)[1:3] == pytest.approx(frames[-1]["at"][:2], abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rate": 0.1}, "below half of it: no step goes past the valley"),
+        ({"rate": 0.4}, "below it: each step goes past the valley, but less far"),
+        ({"rate": 0.661}, "beyond it: each step goes further"),
+        ({"rate": 1, "steps": 5}, "beyond it: each step goes further"),
+        ({"rate": 1}, "beyond it: each step goes further"),
+    ],
+)
+def test_the_rate_is_set_beside_the_limit_of_gradient_descent_whatever_the_steps(given, said):
+    begin, frames, outcome = run("line", **given)
+    assert f"up to a rate of {begin['edge']:.4f}" in outcome.sentence and said in outcome.sentence
+    # By the weights themselves: the way from the valley, along the steepest direction.
+    x = numpy.array([point[0] for point in Line.controls[-1].usual])
+    columns = numpy.stack([x, numpy.ones_like(x)], axis=1)
+    steepest = numpy.linalg.eigh(columns.T @ columns)[1][:, -1]
+    away = [
+        (numpy.array(at[:2]) - begin["exact"]) @ steepest for at in [begin["first"], *(f["at"] for f in frames[:5])]
+    ]
+    ratio = away[1] / away[0]
+    assert ("no step goes past" in said) == (ratio > 0) and ("further" in said) == (abs(ratio) > 1)
+
+
+def test_adam_is_not_set_beside_the_limit_of_another():
+    assert "Gradient descent" not in run("line", optimizer="adam", rate=1)[2].sentence
+
+
+def test_a_loss_that_was_large_at_first_has_not_diverged():
+    _, _, outcome = run("line", points=[[0, 900], [0.1, 900]], steps=20)
+    assert "beyond all bounds" not in outcome.sentence and "it began at 80" in outcome.sentence
+
+
 def test_gradient_descent_holds_below_the_edge_and_diverges_beyond():
     edge = run("line")[0]["edge"]
     assert "beyond all bounds" in run("line", rate=1.3 * edge, steps=300)[2].sentence
@@ -117,6 +153,42 @@ def test_the_lowest_validation_error_is_that_of_the_curves():
     assert len(x) == len(y) == 12
 
 
+FIGURES = {"lowest": 0.49, "last": 0.61, "train_then": 0.32, "train_last": 0.08, "noise": 0.4, "spread": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("rows", "noise", "figures", "said"),
+    [
+        # As the engine finds them after 600 epochs.
+        (20, 0.4, {}, "24 % worse, while the training error went from 0.3200 to 0.08000: that is overfitting."),
+        (8, 0.0, {"lowest": 0.444, "last": 0.445, "noise": 0}, "next to nothing here: there is no noise to learn"),
+        (20, 0.0, {"lowest": 0.028, "last": 0.034, "noise": 0}, "Both are small beside the spread of y, 0.7000"),
+        (200, 0.0, {"lowest": 0.0056, "last": 0.0058, "noise": 0}, "Both are small"),
+        (200, 0.4, {"lowest": 0.4019, "last": 0.406, "train_last": 0.368}, "200 rows are too many"),
+        # As they might be.
+        (8, 0.02, {"lowest": 0.44, "last": 0.441, "noise": 0.02}, "the noise is small beside"),
+        (8, 0.0, {"lowest": 0.44, "last": 0.5, "noise": 0}, "to few rows, for there is no noise to learn"),
+        (20, 0.4, {"train_last": 0.4}, "the steps are too long"),
+        (20, 0.4, {"lowest": 0.49, "last": 0.491}, "though the network has learnt most of the noise"),
+    ],
+)
+def test_the_reason_is_that_of_noise_and_rows(rows, noise, figures, said):
+    verdict = Duration.verdict({"rows": rows, "noise": noise}, FIGURES | figures)
+    assert said in verdict and verdict.endswith(".")
+
+
+@pytest.mark.parametrize(("rows", "noise"), [(8, 0.0), (20, 1.0)])
+def test_the_reason_rests_on_errors_of_the_curves(rows, noise):
+    begin, frames, outcome = run("duration", rows=rows, noise=noise)
+    train, valid = (numpy.array([frame[part] for frame in frames]) for part in ("train", "valid"))
+    then = numpy.median(train[valid.argmin(0), range(32)])
+    found = outcome.figures
+    assert [found["train_then"], found["train_last"]] == pytest.approx([then, numpy.median(train[-1])], rel=1e-3)
+    assert begin["noise"] == pytest.approx(found["noise"], rel=1e-3) and (found["noise"] > 0) == (noise > 0)
+    assert Duration.verdict({"rows": rows, "noise": noise}, found) in outcome.sentence
+    assert noise > 0 or "little noise" not in outcome.sentence
+
+
 def test_what_was_not_sampled_is_not_known():
     _, _, part = run("sampling", low=-1, high=0)
     _, _, whole = run("sampling", low=-1, high=1)
@@ -125,13 +197,45 @@ def test_what_was_not_sampled_is_not_known():
     assert "times as much" in part.sentence and "much as promised" in whole.sentence
 
 
-def test_the_latest_rows_and_a_whole_group_judge_more_sternly_than_rows_by_chance():
-    said = {split: run("sampling", split=split) for split in ("shuffled", "time", "group")}
-    errors = {split: outcome.figures["validation"] for split, (_, _, outcome) in said.items()}
-    assert errors["time"] > errors["shuffled"] and errors["group"] > errors["shuffled"]
-    for split, (begin, _, _) in said.items():
-        judging = numpy.flatnonzero(begin["judges"])
-        assert len(judging) == 30 and (numpy.ptp(judging) == 29) == (split != "shuffled")
+@pytest.mark.parametrize(("low", "high"), [(-1, 0), (-0.8, 0.8), (-1, 1), (0.8, -0.8)])
+@pytest.mark.parametrize("split", ["shuffled", "time", "group"])
+def test_what_is_said_of_the_sample_is_what_was_measured(low, high, split):
+    begin, _, outcome = run("sampling", low=low, high=high, split=split)
+    x, judges = numpy.array(begin["x"]), numpy.array(begin["judges"])
+    assert judges.sum() == 30
+    # As its control says: among the others, or beyond them all.
+    others, judging = x[~judges], x[judges]
+    assert (judging.min() > others.max()) == (split == "time") and (judging.max() < others.min()) == (split == "group")
+    found, said = outcome.figures, outcome.sentence
+    agree = 1 / sampling.ALIKE <= found["everywhere"] / found["validation"] <= sampling.ALIKE
+    assert ("much as promised" in said) == agree
+    assert ("The sampled part goes from -0.8 to 0.8." in said) == (low > high)
+    if "like the population" in said:
+        assert found["covered"] >= sampling.NEARLY_ALL and not found["outside"] > sampling.ALIKE * found["inside"]
+    if "easier" in said or "harder" in said:
+        assert ("easier" in said) == (found["validation"] < found["everywhere"])
+
+
+@pytest.mark.parametrize(
+    ("validation", "everywhere", "inside", "outside", "covered", "said"),
+    [
+        (0.7763, 0.7531, 0.4165, 1.461, 0.8, "but by luck: inside the sampled part 0.4165, outside 1.461"),
+        (0.1546, 0.1931, 0.1617, 0.2858, 0.8, "but by luck"),
+        (0.15, 0.15, 0.15, 0.15, 0.5, "but by luck"),
+        (0.1577, 0.1596, 0.1596, numpy.nan, 1.0, "the sample is like the population."),
+        (0.1566, 0.1605, 0.1585, 0.1882, 0.95, "the sample is like the population."),
+        (0.1744, 0.1730, 0.1686, 0.2488, 0.95, "where only 5 % of the population lie"),
+        (0.1494, 0.5273, 0.1564, 0.7291, 0.5, "outside 0.7291. No validation row came from there."),
+        (0.1, 0.2, 0.2, numpy.nan, 1.0, "the validation rows are easier than the whole population."),
+        (1.491, 0.795, 0.795, numpy.nan, 1.0, "less than promised: the validation rows are harder"),
+    ],
+)
+def test_a_promise_that_is_kept_by_luck_is_not_called_a_good_sample(
+    validation, everywhere, inside, outside, covered, said
+):
+    errors = {"validation": validation, "everywhere": everywhere, "inside": inside, "outside": outside}
+    sentence = sampling.Sampling._sentence({"low": -1, "high": 1}, errors, covered)
+    assert said in sentence and sentence.endswith(".") and "outside -" not in sentence
 
 
 def test_what_each_row_adds_is_the_loss_that_is_trained():

@@ -4,12 +4,13 @@ Knows controls; it knows no server.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from trimtab.lab.controls import Control, Values
+from trimtab.lab.guess import Bracket
 
 Event = dict[str, Any]
 Stop = Callable[[], bool]
@@ -17,18 +18,24 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an experiment ended: one measured sentence, the figures for the page, and the weights to take home."""
+    """How an experiment ended: one measured sentence, the figures for the page, and the weights to take home.
+
+    `brief` is the same in a few words, which stay on the page beside the next sentence; `compared` has for the name of
+    each choice of the guess the sentence that sets it beside what came.
+    """
 
     sentence: str
     figures: Mapping[str, Any]
     weights: Mapping[str, Tensor]
+    brief: str = ""
+    compared: Mapping[str, str] = field(default_factory=dict)
 
 
 class Experiment(Protocol):
     """One chapter.
 
     `name` is its place in addresses, `question` what it answers, `guess` asks for a prediction before anything is seen,
-    `words` explain its terms in place.
+    `choices` are the answers to it (without any the chapter opens at once), `words` explain its terms in place.
     """
 
     @property
@@ -39,6 +46,8 @@ class Experiment(Protocol):
     def question(self) -> str: ...
     @property
     def guess(self) -> str: ...
+    @property
+    def choices(self) -> Sequence[Bracket]: ...
     @property
     def words(self) -> Sequence[tuple[str, str]]: ...
     @property

@@ -110,7 +110,10 @@ class Streams:
             self._weights[token] = outcome.weights
             while len(self._weights) > MOST_KEPT:
                 self._weights.popitem(last=False)
-        return {"kind": "end", "sentence": outcome.sentence, "weights": token}
+        return {
+            "kind": "end", "sentence": outcome.sentence, "weights": token, "brief": outcome.brief,
+            "compared": dict(outcome.compared),
+        }  # fmt: skip
 
     def weights(self, token: str) -> Mapping[str, Tensor] | None:
         with self._changing:

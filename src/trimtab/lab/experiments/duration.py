@@ -1,17 +1,22 @@
 """How long: thirty-two trainings on the same few rows, each with a validation loss that falls, and then rises."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy
 
 from trimtab.lab.controls import Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
+from trimtab.lab.guess import Bracket, beside
 from trimtab.lab.live import Live, chain, chain_code, finite, plain, regression
 from trimtab.text.layout import number
+from trimtab.text.wording import counted
 
 SEEDS, EPOCHS, EVERY = 32, 600, 6
 WIDTH, DEPTH, RATE = 48, 2, 0.01
 JUDGED = 200
+# By less than this share of an error it may differ after chance alone, and errors of less than this share of the spread
+# of y leave next to nothing to be learnt: guesses, both.
+NEXT_TO_NOTHING, SMALL = 0.02, 0.1
 GRID = numpy.linspace(-1.1, 1.1, 61)
 
 
@@ -26,21 +31,35 @@ def rows_of(count: int, noise: float, seed: int = 3) -> tuple[numpy.ndarray, num
     return x, wave(x) + noise * rng.normal(size=count)
 
 
+def _rms(misses: numpy.ndarray) -> float:
+    return float(numpy.sqrt(numpy.mean(misses**2)))
+
+
 class Duration:
     name = "duration"
     title = "How long"
     question = (
         "How long should a network train? Too short and it has learnt too little; too long and it learns the noise."
     )
-    guess = "With 20 noisy rows: after how many of 600 epochs will it predict new rows best? Now halve the noise."
+    guess = "With 20 noisy rows: after how many of 600 epochs will it predict new rows best? And with half the noise?"
+    choices = (
+        Bracket("soon", "fewer than 50", 0, 50),
+        Bracket("early", "50 to 150", 50, 150),
+        Bracket("late", "150 to 400", 150, 400),
+        Bracket("end", "400 or more", 400),
+    )
     words = (
+        ("network", "a formula with many adjustable numbers, its weights, that are learnt from rows."),
         ("epoch", "one pass over all rows that are trained on."),
-        ("training loss", "how wrong the network is on the rows it learns from."),
-        ("validation loss", "how wrong it is on rows it has not seen: what counts."),
-        ("patience", "for how many epochs without a better validation loss one goes on before giving up."),
+        ("training error", "how wrong the network is on the rows it learns from; this is what falls in training."),
+        ("validation error", "how wrong it is on rows it has not seen: what counts."),
+        ("rmse", "root mean squared error, how both are measured: square each miss, take the mean, then its root."),
+        ("overfitting", "the training error goes on falling while the validation error rises."),
+        ("patience", "for how many epochs without a lower validation error one goes on before giving up."),
+        ("median", "the middle one of sorted numbers: as many of the 32 networks are above it as below it."),
     )
     controls = (
-        Slider("rows", "Rows to learn from", 8, 200, 20, scale="log", whole=True, hint="More rows, less to overfit."),
+        Slider("rows", "Rows to learn from", 8, 200, 20, scale="log", whole=True, hint="Each is a pair of x and y."),
         Slider("noise", "Noise", 0.0, 1.0, 0.4, hint="How much of each y is chance."),
         Slider("patience", "Patience", 6, 300, 60, whole=True, instant=True, hint="Read off the curves at once."),
         Slider("shown", "Network shown", 1, SEEDS, 1, whole=True, hint="Whose fit is drawn."),
@@ -53,43 +72,83 @@ class Duration:
         judges = numpy.arange(len(all_x)) >= len(x)
         yield {
             "kind": "begin", "x": finite(x), "y": finite(y), "grid": finite(GRID), "truth": finite(wave(GRID)),
-            "seeds": SEEDS, "epochs": EPOCHS, "floor": values["noise"],
+            "seeds": SEEDS, "epochs": EPOCHS, "every": EVERY, "noise": finite([_rms(y - wave(x))])[0],
         }  # fmt: skip
         config = plain("adam", RATE, EPOCHS)
         factory = chain(1, 1, width=WIDTH, depth=DEPTH)
         live = Live(regression(all_x[:, None], all_y, judges), factory, [config] * SEEDS, every=EVERY, stop=stop)
         epochs: list[int] = []
+        training: list[list[float]] = []
         validation: list[list[float]] = []
         for lanes in live.rounds():
             if len(lanes) < SEEDS:
                 break
             told = [lanes[place].curves for place in range(SEEDS)]
             epochs.append(told[0].epoch[-1])
+            training.append([curves.train_metric[-1] for curves in told])
             validation.append([curves.validation_metric[-1] for curves in told])
             fit = live.predicted([values["shown"] - 1], GRID[:, None])[0, :, 0]
             yield {
-                "kind": "frame", "epoch": epochs[-1], "train": finite([curves.train_metric[-1] for curves in told]),
+                "kind": "frame", "epoch": epochs[-1], "train": finite(training[-1]),
                 "valid": finite(validation[-1]), "fit": finite(fit),
             }  # fmt: skip
         if epochs:
-            yield self._outcome(values, live, numpy.array(epochs), numpy.array(validation))
+            curves = numpy.array(epochs), numpy.array(training), numpy.array(validation)
+            yield self._outcome(values, live, *curves, noise=_rms(y - wave(x)), spread=float(new_y.std()))
 
-    def _outcome(self, values: Values, live: Live, epochs: numpy.ndarray, validation: numpy.ndarray) -> Outcome:
-        best = epochs[validation.argmin(0)]
+    def _outcome(
+        self, values: Values, live: Live, epochs: numpy.ndarray, training: numpy.ndarray, validation: numpy.ndarray, *,
+        noise: float, spread: float,
+    ) -> Outcome:  # fmt: skip
+        places, every = validation.argmin(0), numpy.arange(SEEDS)
+        best = epochs[places]
         low, middle, high = numpy.quantile(best, [0.25, 0.5, 0.75])
-        lowest, last = numpy.median(validation.min(0)), numpy.median(validation[-1])
-        figures = {"best_epoch": middle, "lowest": lowest, "last": last, "low": low, "high": high}
+        figures = {
+            "best_epoch": middle, "low": low, "high": high,
+            "lowest": numpy.median(validation.min(0)), "last": numpy.median(validation[-1]),
+            "train_then": numpy.median(training[places, every]), "train_last": numpy.median(training[-1]),
+            "noise": noise, "spread": spread,
+        }  # fmt: skip
+        lowest, last = number(figures["lowest"]), number(figures["last"])
         said = (
-            f"The validation error was lowest after {middle:.0f} epochs ({low:.0f} to {high:.0f} for half of the "
-            f"{SEEDS} networks): {number(lowest)} there, {number(last)} after {epochs[-1]}. "
+            f"The validation error was lowest after {middle:.0f} epochs (the median of {SEEDS} networks; half of them "
+            f"had theirs between {low:.0f} and {high:.0f}): {lowest} there, {last} after {epochs[-1]}. "
+            f"{self.verdict(values, figures)}"
         )
-        dearer = last / lowest - 1
-        said += (
-            f"Going on to the end made it {100 * dearer:.0f} % worse: that is overfitting."
-            if dearer > 0.02
-            else "Going on to the end cost nothing here: with so many rows there is little noise to learn by heart."
-        )
-        return Outcome(said, figures, live.named_weights(values["shown"] - 1))
+        rows = f"with {values['rows']} rows and noise {values['noise']:g}"
+        return Outcome(
+            said, figures, live.named_weights(values["shown"] - 1),
+            brief=f"lowest after {middle:.0f} epochs, {lowest} there and {last} after {epochs[-1]}",
+            compared=beside(self.choices, float(middle), f"{rows} the median was {counted(round(middle), 'epoch')}"),
+        )  # fmt: skip
+
+    @staticmethod
+    def verdict(values: Values, figures: Mapping[str, float]) -> str:
+        """What going on to the end did, and why: by the noise there is to learn, and by what was learnt of it."""
+        last, lowest, noise, rows = figures["last"], figures["lowest"], figures["noise"], values["rows"]
+        worse = last / lowest - 1
+        has_noise = values["noise"] > 0
+        there_is = "little noise" if has_noise else "no noise"
+        if last < SMALL * figures["spread"]:
+            return (
+                f"Both are small beside the spread of y, {number(figures['spread'])}: there is {there_is} to learn by "
+                "heart, and going on does next to no harm."
+            )
+        if worse > NEXT_TO_NOTHING:
+            then, now = figures["train_then"], figures["train_last"]
+            moved = f"while the training error went from {number(then)} to {number(now)}"
+            if now >= then:
+                return f"It was {100 * worse:.0f} % worse in the end, {moved}: the steps are too long to settle."
+            why = "" if has_noise else " to few rows, for there is no noise to learn by heart"
+            return f"Going on to the end made it {100 * worse:.0f} % worse, {moved}: that is overfitting{why}."
+        begin = "Going on to the end cost next to nothing here"
+        if not has_noise:
+            return f"{begin}: there is no noise to learn by heart."
+        if lowest**2 > 2 * values["noise"] ** 2:
+            return f"{begin}: the noise is small beside what the network does not know of places between the rows."
+        if figures["train_last"] > noise / 2:
+            return f"{begin}: {rows} rows are too many for the network to learn most of their noise by heart."
+        return f"{begin}, though the network has learnt most of the noise by heart."
 
     def code(self, values: Values) -> str:
         network = chain_code(1, 1, width=WIDTH, depth=DEPTH)

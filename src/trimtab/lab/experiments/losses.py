@@ -40,6 +40,7 @@ def contributions(name: str, misses: numpy.ndarray, parameter: float) -> numpy.n
 
 class Losses:
     name = "losses"
+    choices = ()
     title = "Loss functions"
     question = "What should training minimise? A loss says how bad each miss is, and so who is listened to."
     guess = "Two of the points were measured wrongly. Which of the four lines will they pull up most, and which least?"

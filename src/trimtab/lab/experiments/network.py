@@ -54,6 +54,7 @@ def points_for(values: Values) -> tuple[numpy.ndarray, numpy.ndarray]:
 
 class Network:
     name = "network"
+    choices = ()
     title = "A network of my own"
     question = (
         "How large should a network be, and how is it best trained? Sixty-four tries at once, on points of two classes."

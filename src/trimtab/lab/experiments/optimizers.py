@@ -58,6 +58,7 @@ class Walker(nn.Module):
 
 class Optimizers:
     name = "optimizers"
+    choices = ()
     title = "Optimizers"
     question = "Who decides how far and where each step goes, and what does the learning rate do to it?"
     guess = "In the stretched bowl: which of the six will go straight to the middle, and which will zigzag?"

@@ -16,6 +16,23 @@ const toPlace = (control, value) => Math.round(PARTS * (control.scale === "log"
   ? Math.log(value / control.low) / Math.log(control.high / control.low)
   : (value - control.low) / (control.high - control.low)));
 
+// The value one press of an arrow away: the next whole number, a fiftieth of the span as a round number, or, by factors, a
+// fiftieth of the way. A mouse moves more finely.
+const PRESSES = 50;
+const pressed = (control, value, way) => {
+  const span = control.high - control.low;
+  if (control.scale === "log") {
+    const by = value * ((control.high / control.low) ** (way / PRESSES) - 1);
+    value += control.whole ? way * Math.max(1, Math.round(Math.abs(by))) : by;
+  } else {
+    const step = control.whole ? Math.max(1, Math.round(span / 100)) : [1, 2, 5, 10].map(part => part * 10 ** Math.floor(Math.log10(span / PRESSES))).find(part => part >= span / PRESSES * 0.999);
+    value = Math.round((value + way * step) / step) * step;
+  }
+  value = Math.max(control.low, Math.min(control.high, value));
+  return control.whole ? Math.round(value) : Number(value.toPrecision(3));
+};
+const WAYS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
+
 // Controls of a chapter; `changed(name)` is told of every move. `show(name)` has one show a value that something else
 // has set.
 export function drawn(chapter, values, changed) {
@@ -39,12 +56,18 @@ export function drawn(chapter, values, changed) {
       };
       shows[control.name] = () => { input.value = toPlace(control, values[control.name]); told(); };
       show(control.name);
-      input.addEventListener("input", () => {
-        const now = toValue(control, Number(input.value));
+      const moved = now => {
         if (now === values[control.name]) return;
         values[control.name] = now;
         told();
         changed(control.name);
+      };
+      input.addEventListener("input", () => moved(toValue(control, Number(input.value))));
+      input.addEventListener("keydown", event => {
+        if (!(event.key in WAYS) || event.ctrlKey || event.metaKey || event.altKey) return;
+        event.preventDefault();
+        moved(pressed(control, values[control.name], WAYS[event.key]));
+        shows[control.name]();
       });
     } else {
       input = element(

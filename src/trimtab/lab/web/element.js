@@ -14,10 +14,12 @@ export const figure = (title, body, caption = "", wide = false) => element(
   "figure", { class: wide ? "wide" : null }, element("h2", {}, title), body, element("figcaption", {}, caption),
 );
 
+// What is drawn how: each entry is [words, colour, shape], where the shape is that of the drawing: "line" (unless another
+// is given), "dashed", "dot" or "plus".
 export const key = entries => element(
-  "ul", { class: "key" }, entries.map(([words, stroke]) => {
-    const mark = element("i", { "aria-hidden": "true" });
-    mark.style.background = stroke;
+  "ul", { class: "key" }, entries.map(([words, stroke, shape = "line"]) => {
+    const mark = element("i", { "aria-hidden": "true", class: shape });
+    mark.style[shape === "line" ? "background" : "color"] = stroke;
     return element("li", {}, mark, words);
   }),
 );

@@ -1,10 +1,15 @@
 // The lab's page: chapters by the address, their controls, and the stream of what happens.
 import { drawn, fromAddress, toAddress } from "./controls.js";
 import { element } from "./element.js";
+import { short } from "./plane.js";
 import { asked, Stream } from "./stream.js";
 import { views } from "./views.js";
 import { ownData } from "./own.js";
 
+// Chapters whose answer has been looked at: their guess is asked for no more.
+const looked = new Set();
+// So long "Copied." is read.
+const MILLISECONDS_TOLD = 2500;
 const OWN = { name: "data", title: "My data" };
 const place = document.getElementById("chapter");
 let lab, open = null;
@@ -20,9 +25,12 @@ class Chapter {
     this.values = fromAddress(chapter, query);
     this.stream = new Stream((event, after) => this.happened(event, after));
     this.said = element("p", {}, "It begins.");
-    this.box = element("div", { class: "said waiting", role: "status", "aria-live": "polite" }, this.said);
+    this.beside = element("p", { class: "beside", hidden: true });
+    this.before = element("p", { class: "before", hidden: true });
+    this.box = element("div", { class: "said waiting", role: "status", "aria-live": "polite" }, this.beside, this.said, this.before);
     this.code = element("pre", { tabindex: "0" });
     this.home = element("span");
+    this.note = element("span", { class: "copied", role: "status" });
     this.stage = element("div", { class: "stage" });
     this.view = views[chapter.name](this.stage, {
       values: this.values,
@@ -33,28 +41,53 @@ class Chapter {
       element("button", { type: "button", onclick: () => this.copied(this.code.textContent) }, "Copy the code"));
     details.addEventListener("toggle", () => this.showCode());
     this.details = details;
+    this.seen = element("div", { class: "seen", tabindex: "-1" }, this.stage, this.box,
+      element("div", { class: "buttons" },
+        element("button", { type: "button", onclick: () => this.run() }, "Run again"),
+        element("button", { type: "button", onclick: () => this.reset() }, "As it was"),
+        element("button", { type: "button", onclick: () => { this.remember(); this.copied(location.href); } }, "Copy the link"), this.home, this.note),
+      details);
+    this.answers = element("div", { class: "choices", role: "group", "aria-label": "Your guess" },
+      chapter.choices.map(each => element("button", { type: "button", onclick: () => this.look(each.name) }, each.label)),
+      element("button", { type: "button", onclick: () => this.look("") }, "Show me"));
     place.replaceChildren(
-      element("h1", {}, chapter.title), element("p", { class: "question" }, chapter.question),
-      element("p", { class: "guess" }, element("strong", {}, "Before you look: "), chapter.guess),
+      element("h1", {}, chapter.title), chapter === lab.chapters[0] ? start() : "", element("p", { class: "question" }, chapter.question),
+      element("div", { class: "guess" }, element("strong", {}, "Before you look: "), chapter.guess, this.answers),
       element("div", { class: "bench" },
         this.controls.box,
         element("dl", { class: "words" }, chapter.words.flatMap(([word, words]) => [element("dt", {}, word), element("dd", {}, words)])),
-        element("div", { class: "seen" }, this.stage, this.box,
-          element("div", { class: "buttons" },
-            element("button", { type: "button", onclick: () => this.run() }, "Run again"),
-            element("button", { type: "button", onclick: () => this.reset() }, "As it was"),
-            element("button", { type: "button", onclick: () => { this.remember(); this.copied(location.href); } }, "Copy the link"), this.home),
-          details)),
+        this.seen),
     );
+    // A link with settings was made by who has seen it all.
+    this.isCovered = chapter.choices.length > 0 && !query && !looked.has(chapter.name);
+    this.answers.hidden = !this.isCovered;
+    this.seen.hidden = this.isCovered;
+    if (!this.isCovered) this.run();
+  }
+
+  // Uncover what happens, with a guess or without one.
+  look(guess) {
+    this.guess = guess;
+    this.uncover();
+    this.seen.focus({ preventScroll: true });
     this.run();
+  }
+
+  uncover() {
+    this.isCovered = false;
+    this.answers.hidden = true;
+    this.seen.hidden = false;
+    looked.add(this.chapter.name);
   }
 
   changed(name) {
     const control = this.chapter.controls.find(each => each.name === name);
+    const wasCovered = this.isCovered;
+    if (wasCovered) this.uncover();
     clearTimeout(this.later);
     this.later = setTimeout(() => this.remember(), MILLISECONDS_TO_ADDRESS);
     if (this.details.open) this.showCode();
-    if (control?.instant) { this.view.instant?.(name); return; }
+    if (control?.instant && !wasCovered) { this.view.instant?.(name); return; }
     clearTimeout(this.soon);
     this.soon = setTimeout(() => this.run(), MILLISECONDS);
   }
@@ -72,6 +105,7 @@ class Chapter {
     this.home.replaceChildren();
     this.box.classList.add("waiting");
     this.fresh = true;
+    this.asked = structuredClone(this.values);
     this.stream.open(this.address("events"));
   }
 
@@ -94,10 +128,25 @@ class Chapter {
       this.said.className = event.kind === "end" ? "" : "error";
       if (event.kind === "end") {
         this.view.end?.(event);
+        this.compare(event);
         this.home.replaceChildren(element("a", { class: "button", href: `/weights/${event.weights}`, download: "weights.safetensors" }, "Take the weights home"));
         this.stream.over();
       } else if (event.kind === "failed") this.stream.over();
     }
+  }
+
+  // The guess is set beside the first outcome, for which it was made; an outcome beside the one before it.
+  compare(event) {
+    if (this.guess && event.compared[this.guess]) {
+      this.beside.textContent = event.compared[this.guess];
+      this.beside.hidden = false;
+      this.guess = "";
+    }
+    const last = this.last;
+    this.last = { values: this.asked, brief: event.brief };
+    const moved = last ? this.chapter.controls.filter(each => !each.instant && JSON.stringify(last.values[each.name]) !== JSON.stringify(this.asked[each.name])) : [];
+    this.before.hidden = !moved.length || !last.brief;
+    if (!this.before.hidden) this.before.textContent = `Before, with ${moved.map(each => was(each, last.values[each.name])).join(", ")}: ${last.brief}.`;
   }
 
   async showCode() {
@@ -111,10 +160,24 @@ class Chapter {
     catch { this.tell("The browser does not allow copying here: mark the text and copy it by hand."); }
   }
 
-  tell(text) { this.home.replaceChildren(text); }
+  tell(text) {
+    this.note.textContent = text;
+    clearTimeout(this.told);
+    this.told = setTimeout(() => { this.note.textContent = ""; }, MILLISECONDS_TOLD);
+  }
 
   close() { clearTimeout(this.soon); clearTimeout(this.later); this.stream.close(); }
 }
+
+// A control and the value that it had.
+function was(control, value) {
+  if (control.kind === "slider") return `${control.label} ${short(value)}`;
+  if (control.kind === "menu") return `${control.label} "${control.options.find(([name]) => name === value)?.[1]}"`;
+  return "other points";
+}
+
+const start = () => element("p", { class: "start" },
+  `In the lab you watch neural networks learn while they do, and turn what there is to turn: each chapter asks one question, and answers it with numbers measured on your machine. Read chapters 1 to ${lab.chapters.length} in order; in the last one a network learns from a table of yours.`);
 
 function show() {
   const [name, query = ""] = location.hash.slice(1).split("?", 2);

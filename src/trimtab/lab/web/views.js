@@ -9,9 +9,33 @@ const spread = values => {
   const low = Math.min(...known), high = Math.max(...known);
   return values.map(value => value === null ? 1 : (value - low) / (high - low || 1));
 };
+// The median: between the two in the middle where there are as many below as above.
+// The median: between the two in the middle where there are as many below as above.
 const middle = values => {
-  const known = values.filter(value => value !== null).sort((a, b) => a - b);
-  return known.length ? known[Math.floor(known.length / 2)] : null;
+  const known = values.filter(value => value !== null).sort((a, b) => a - b), half = known.length / 2;
+  return known.length ? (known[Math.ceil(half) - 1] + known[Math.floor(half)]) / 2 : null;
+};
+// A slider over what has happened, as wide as the curves above it, with the place it is at written beside it.
+const track = (id, label, words) => {
+  const output = element("output", { for: id });
+  const slider = element("input", { type: "range", min: 0, max: 0, value: 0, id, "aria-label": label });
+  return {
+    box: [element("div", { class: "look" }, element("label", { for: id }, words), output), slider],
+    slider,
+    tell(text) { output.textContent = text; slider.setAttribute("aria-valuetext", text); },
+    // The middle of the thumb moves from 8 pixels after one end to 8 before the other.
+    under(plot) {
+      slider.style.marginLeft = `${plot.bbox.left / devicePixelRatio - 8}px`;
+      slider.style.width = `${plot.bbox.width / devicePixelRatio + 16}px`;
+    },
+  };
+};
+const vertical = (plot, at, stroke, dash) => {
+  const pen = plot.ctx, x = Math.round(plot.valToPos(at, "x", true));
+  pen.save();
+  pen.strokeStyle = stroke; pen.lineWidth = 2 * devicePixelRatio; pen.setLineDash(dash);
+  pen.beginPath(); pen.moveTo(x, plot.bbox.top); pen.lineTo(x, plot.bbox.top + plot.bbox.height); pen.stroke();
+  pen.restore();
 };
 
 function line(stage, lab) {
@@ -20,41 +44,67 @@ function line(stage, lab) {
     label: "Points and the line. n and p choose a point, arrow keys move it, a adds one, Delete takes it away." });
   const bowl = new Plane({ x: [-2.5, 5], y: [-2.5, 4.5], xName: "weight", yName: "bias", square: true,
     label: "The loss for each weight and bias, and the way that training takes over it" });
-  const losses = new Curves({ series: [["loss", () => hue(0), 2]], xName: "step", yName: "loss", height: 190, label: "The loss after each step" });
-  let path = [], begun = null;
+  // `looked` is the step that is drawn; the last one there is where it is -1.
+  let path = [], begun = null, looked = -1, playing = null;
+  const step = () => looked < 0 ? path.length - 1 : Math.min(looked, path.length - 1);
+  const losses = new Curves({ series: [["loss", () => hue(0), 2]], xName: "step", yName: "loss", height: 190, label: "The loss after each step",
+    hooks: { draw: [plot => { if (path.length) { vertical(plot, step(), colour("gold"), []); steps.under(plot); } }] } });
+  const steps = track("look", "Step that is drawn", "Drag to see an earlier step");
+  const play = element("button", { type: "button", onclick: () => { if (playing) halt(); else walk(); } }, "Watch the steps");
+  function show() {
+    const now = path[step()];
+    steps.slider.max = path.length - 1;
+    steps.slider.value = step();
+    if (now) steps.tell(`step ${step()}: weight ${short(now[0])}, bias ${short(now[1])}, loss ${short(now[2])}`);
+    losses.redraw(); data.redraw(); bowl.redraw();
+  }
+  function halt() { clearInterval(playing); playing = null; play.textContent = "Watch the steps"; }
+  // From the first step to the last, slowly enough to follow, and over in ten seconds.
+  function walk() {
+    looked = 0;
+    play.textContent = "Stop";
+    playing = setInterval(() => {
+      if (!play.isConnected || looked >= path.length - 1) halt(); else { looked += 1; show(); }
+    }, Math.min(250, 10_000 / path.length));
+    show();
+  }
+  steps.slider.addEventListener("input", () => { halt(); looked = Number(steps.slider.value); show(); });
   data.draw = plane => {
-    if (begun?.exact) plane.line(plane.x, plane.x.map(x => begun.exact[0] * x + begun.exact[1]), colour("soft"), 1.5, [5, 4]);
-    const now = path.at(-1);
+    const now = path[step()];
     if (now) plane.line(plane.x, plane.x.map(x => now[0] * x + now[1]), hue(0), 2.6);
+    // Above the network's, which hides it where it has learnt all there is.
+    if (begun?.exact) plane.line(plane.x, plane.x.map(x => begun.exact[0] * x + begun.exact[1]), colour("ink"), 1.5, [6, 6]);
     points().forEach(([x, y], i) => plane.dot(x, y, i === plane.chosen ? colour("gold") : colour("ink"), i === plane.chosen ? 7 : 5));
   };
   bowl.draw = plane => {
     if (!begun) return;
     plane.surface(begun.shares, begun.surface.cells);
     plane.cross(...begun.exact, colour("ink"), 8);
-    plane.line(path.map(at => at[0]), path.map(at => at[1]), colour("bad"), 2.2);
-    path.forEach(at => { if (at[0] !== null) plane.dot(at[0], at[1], colour("bad"), 2.2, colour("bad")); });
+    const way = path.slice(0, step() + 1);
+    plane.line(way.map(at => at[0]), way.map(at => at[1]), colour("bad"), 2.2);
+    way.forEach(at => { if (at[0] !== null) plane.dot(at[0], at[1], colour("bad"), 2.2, colour("bad")); });
   };
   movable(data, points, now => { lab.changed("points", now); data.redraw(); });
   stage.append(
-    figure("What does the network say?", [key([["the network", hue(0)], ["the exact answer", colour("soft")]]), data.canvas],
+    figure("What does the network say?", [key([["the network", hue(0)], ["the exact answer", colour("ink"), "dashed"], ["points", colour("ink"), "dot"]]), data.canvas],
       "Drag a point; press on an empty place to add one, twice on a point to take it away."),
-    figure("Where on the loss is it?", [key([["the way so far", colour("bad")], ["+ the exact answer", colour("ink")]]), bowl.canvas], "Blue is low: each place is one line, as wrong as its colour."),
-    figure("How wrong is it after each step?", losses.box, "", true),
+    figure("Where on the loss is it?", [key([["the way so far", colour("bad")], ["the exact answer", colour("ink"), "plus"]]), bowl.canvas], "The loss is how wrong a line is. Each place here is one line, its weight and its bias; blue is low, brown is high."),
+    figure("How wrong is it after each step?", [losses.box, ...steps.box, play], "Up the axis, equal distances are equal factors, to 1e12 at most. The line marks the step that is drawn.", true),
   );
   return {
     begin(event) {
       event.shares = spread(event.surface.values);
       begun = event;
+      halt(); looked = -1;
       path = [event.first];
       losses.clear();
       losses.add(0, [event.first[2]]);
-      data.redraw(); bowl.redraw();
+      show();
     },
     frame(event) {
       path.push(event.at);
       losses.add(event.step, [event.at[2]]);
-      data.redraw(); bowl.redraw();
+      show();
     },
   };
 }
@@ -64,7 +114,8 @@ function duration(stage, lab) {
   const data = new Plane({ x: [-1.1, 1.1], y: [-3, 3], xName: "x", yName: "y", label: "The rows, the truth, and what one network has made of them" });
   let curves = null;
   const holder = element("div"), about = element("figcaption", {}, "");
-  const slider = element("input", { type: "range", min: 0, max: 0, value: 0, id: "look", "aria-label": "Epoch whose fit is drawn" });
+  const fit = element("figcaption", {}, "");
+  const epochs = track("look", "Epoch whose fit is drawn", "Drag to see the fit of an earlier epoch"), { slider } = epochs;
   const shown = () => frames[looked < 0 ? frames.length - 1 : Math.min(looked, frames.length - 1)];
   data.draw = plane => {
     if (!begun) return;
@@ -87,26 +138,33 @@ function duration(stage, lab) {
     if (!frames.length || !begun) return;
     const all = Array.from({ length: begun.seeds }, (_, place) => stopped(place));
     const stop = middle(all.map(each => each.stop)), kept = middle(all.map(each => each.kept));
-    about.textContent = `Patience of ${lab.values.patience} epochs stops the middle network after ${stop} and keeps a validation error of ${short(kept)}.`;
+    about.textContent = `Patience of ${lab.values.patience} epochs stops a network after ${Math.round(stop)} and keeps a validation error of ${kept === null ? "none" : kept.toPrecision(4)} (medians of the ${begun.seeds}). Networks are judged after every ${begun.every} epochs.`;
     curves?.plot.redraw();
     const now = shown();
+    epochs.tell(`epoch ${now.epoch}`);
+    fit.textContent = fitted(now);
     data.canvas.setAttribute("aria-label", `The rows, the truth, and what network ${lab.values.shown} has made of them after ${now.epoch} epochs`);
+  }
+  // What the network shown makes of the rows after an epoch: how far it misses them tells how much of the noise it has learnt.
+  function fitted(now) {
+    const misses = now.train[lab.values.shown - 1];
+    if (misses === null) return "";
+    const begin = `After ${now.epoch} epochs network ${lab.values.shown} misses the rows it learns from by ${misses.toPrecision(4)} (rmse)`;
+    if (!begun.noise) return `${begin}. They have no noise: each lies on the truth.`;
+    const noise = `the noise in them is ${begun.noise.toPrecision(4)}`;
+    if (misses < begun.noise / 2) return `${begin}; ${noise}: it has learnt most of that by heart.`;
+    if (misses < begun.noise) return `${begin}; ${noise}: it has begun to learn that too.`;
+    return `${begin}; ${noise}: it has not learnt the truth yet.`;
   }
   slider.addEventListener("input", () => { looked = Number(slider.value); tell(); data.redraw(); });
   stage.append(
-    figure("How wrong are 32 networks after each epoch?", [holder, element("label", { for: "look", class: "hint" }, "Drag to see the fit of an earlier epoch"), slider], "", true),
-    figure("What has one of them learnt?", [key([["the network", hue(0)], ["the truth, which nobody knows", colour("soft")], ["rows it learns from", colour("ink")]]), data.canvas], "Late in training it goes through the noise.", true),
+    figure("How wrong are 32 networks after each epoch?", [holder, ...epochs.box], "", true),
+    figure("What has one of them learnt?", [key([["the network", hue(0)], ["the truth, which nobody knows", colour("soft"), "dashed"], ["rows it learns from", colour("ink"), "dot"]]), data.canvas], "", true),
   );
   stage.firstChild.querySelector("figcaption").replaceWith(about);
+  stage.lastChild.querySelector("figcaption").replaceWith(fit);
   function marks(plot) {
     const pen = plot.ctx;
-    const vertical = (epoch, stroke, dash) => {
-      const x = Math.round(plot.valToPos(epoch, "x", true));
-      pen.save();
-      pen.strokeStyle = stroke; pen.lineWidth = 2 * devicePixelRatio; pen.setLineDash(dash);
-      pen.beginPath(); pen.moveTo(x, plot.bbox.top); pen.lineTo(x, plot.bbox.top + plot.bbox.height); pen.stroke();
-      pen.restore();
-    };
     if (!frames.length || !begun) return;
     pen.save();
     for (let place = 0; place < begun.seeds; place += 1) {
@@ -119,8 +177,9 @@ function duration(stage, lab) {
       pen.fill();
     }
     pen.restore();
-    vertical(middle(Array.from({ length: begun.seeds }, (_, place) => stopped(place).stop)), colour("gold"), [6, 5]);
-    vertical(shown().epoch, hue(0), []);
+    vertical(plot, middle(Array.from({ length: begun.seeds }, (_, place) => stopped(place).stop)), colour("gold"), [6, 5]);
+    vertical(plot, shown().epoch, hue(0), []);
+    epochs.under(plot);
   }
   return {
     begin(event) {
@@ -132,7 +191,7 @@ function duration(stage, lab) {
         ];
         curves = new Curves({ series, xName: "epoch", yName: "error (rmse)", height: 280, hooks: { draw: [marks] },
           label: "Training and validation error of 32 networks by epoch, with the lowest validation error of each" });
-        holder.append(key([["validation", colour("bad")], ["training", colour("soft")], ["where patience stops", colour("gold")], ["epoch drawn below", hue(0)]]), curves.box);
+        holder.append(key([["validation", colour("bad")], ["training", colour("soft")], ["each network's lowest validation error", colour("bad"), "dot"], ["where patience stops", colour("gold"), "dashed"], ["epoch drawn below", hue(0)]]), curves.box);
       }
       curves.clear();
       data.redraw();
@@ -140,7 +199,7 @@ function duration(stage, lab) {
     frame(event) {
       frames.push(event);
       slider.max = frames.length - 1;
-      if (looked < 0) slider.value = frames.length - 1;
+      slider.value = looked < 0 ? frames.length - 1 : looked;
       curves.add(event.epoch, [...event.valid, ...event.train]);
       tell(); data.redraw();
     },
@@ -178,7 +237,7 @@ function sampling(stage, lab) {
     });
   };
   stage.append(
-    figure("What do networks say where nobody has sampled?", [key([["8 networks", hue(0)], ["the truth", colour("soft")], ["rows that train", colour("ink")], ["rows that judge", colour("bad")]]), data.canvas],
+    figure("What do networks say where nobody has sampled?", [key([["8 networks", hue(0)], ["the truth", colour("soft"), "dashed"], ["rows that train", colour("ink"), "dot"], ["rows that judge", colour("bad"), "dot"]]), data.canvas],
       "The painted part is all that was sampled: drag across the picture to paint another.", true),
     figure("Does the validation error tell?", bars.canvas, "Root mean squared errors, medians of the eight networks.", true),
   );
