@@ -17,6 +17,7 @@ from trimtab.lab.experiments.duration import rows_of
 from trimtab.lab.experiments.line import Line
 from trimtab.lab.experiments.losses import NAMES, Losses, contributions
 from trimtab.lab.experiments.network import points
+from trimtab.text.layout import number
 from trimtab.training.config import Loss
 from trimtab.training.rules.losses import LossCoefficients
 from trimtab.training.rules.objective import FormulaLoss
@@ -144,16 +145,47 @@ def test_what_each_row_adds_is_the_loss_that_is_trained():
         assert contributions(name, misses, parameter).mean() == pytest.approx(trained.item(), rel=1e-4)
 
 
-def test_an_outlier_pulls_the_squared_loss_most():
-    _, _, outcome = run("losses")
-    lines, row = outcome.figures["lines"], outcome.figures["row"]
-    assert lines["mse"] > lines["huber"] > lines["mae"]
-    assert Losses.controls[-1].usual[row][1] > 2
-    assert f"{number_of(outcome.figures['shares']['mse'])} % of the squared loss" in outcome.sentence
+def test_the_two_points_that_are_wrong_pull_the_squared_loss_most():
+    _, frames, outcome = run("losses")
+    points, pulls = numpy.array(Losses.controls[-1].usual), outcome.figures["pulls"]
+    assert pulls["mse"] > pulls["quantile"] > pulls["huber"] > pulls["mae"]
+    assert "MSE is pulled most, MAE least." in outcome.sentence
+    far = outcome.figures["far"]
+    assert (points[far, 1] > 2).all() and frames[-1]["far"] == far and len(frames[-1]["without"]) == 4
+    x, y = points.T
+    kept = numpy.delete(numpy.arange(len(x)), far)
+    moved = numpy.polyval(numpy.polyfit(x, y, 1), x[far]) - numpy.polyval(numpy.polyfit(x[kept], y[kept], 1), x[far])
+    assert pulls["mse"] == pytest.approx(moved.mean(), rel=1e-2)
+    assert f"MSE's by {number(pulls['mse'])}," in outcome.sentence
 
 
-def number_of(share):
-    return f"{100 * share:.0f}"
+def test_lines_that_are_pulled_alike_are_said_to_be():
+    _, _, outcome = run("losses", quantile=0.5, delta=3.0)
+    assert "MSE and Huber are pulled most, MAE and Quantile least." in outcome.sentence
+    _, _, outcome = run("losses", points=[[-1, -1], [0, 0], [1, 1], [0.5, 0.5], [-0.5, -0.5]])
+    assert "all four alike." in outcome.sentence
+    few = run("losses", points=[[-1, -1], [0, 0], [1, 2]])[2]
+    assert "pull" not in few.sentence and not few.figures["pulls"]
+
+
+@pytest.mark.parametrize("quantile", [0.05, 0.25, 0.95])
+def test_the_quantile_line_is_the_best_one_and_the_points_below_it_are_counted(quantile):
+    begin, frames, outcome = run("losses", quantile=quantile)
+    x, y = numpy.array(Losses.controls[-1].usual).T
+
+    def loss(slope, shift):
+        return contributions("quantile", y - slope * x - shift, quantile).mean()
+
+    # Some best line goes through two of the points [Koenker and Bassett 1978].
+    i, j = numpy.triu_indices(len(x), 1)
+    slopes = (y[j] - y[i]) / (x[j] - x[i])
+    best = min(map(loss, slopes, y[i] - slopes * x[i]))
+    ends, grid = frames[-2]["lines"][NAMES.index("quantile")], begin["grid"]
+    slope = (ends[-1] - ends[0]) / (grid[-1] - grid[0])
+    assert loss(slope, ends[0] - slope * grid[0]) == pytest.approx(best, rel=0.01)
+    below, on = outcome.figures["below"], outcome.figures["on"]
+    assert below <= quantile * len(x) <= below + on
+    assert f" {below} of 24 points ({100 * below / 24:.0f} %), " in outcome.sentence
 
 
 def test_the_edge_of_the_bowl_parts_what_settles_from_what_diverges():

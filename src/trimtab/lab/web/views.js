@@ -196,13 +196,15 @@ function sampling(stage, lab) {
 
 function losses(stage, lab) {
   const points = () => lab.values.points;
-  let begun = null, now = null;
+  let begun = null, now = null, without = null;
   const data = new Plane({ x: [-1.1, 1.1], y: [-2, 3.2], xName: "x", yName: "y", height: 360,
     label: "Points and four fits. n and p choose a point, arrow keys move it, a adds one, Delete takes it away." });
   const shares = new Plane({ x: [-1.1, 1.1], y: [0, 1], xName: "x of the point", yName: "share of the loss", height: 240, label: "What each point adds to each loss" });
   const legend = element("div"), dashes = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
   data.draw = plane => {
+    without?.without.forEach((ys, i) => plane.line(begun.grid, ys, `${hue(i)}88`, 1));
     if (begun && now) now.lines.forEach((ys, i) => plane.line(begun.grid, ys, hue(i), 2.4, dashes[i % dashes.length]));
+    without?.far.forEach(place => { if (points()[place]) plane.dot(...points()[place], colour("card"), 9, colour("ink")); });
     points().forEach(([x, y], i) => plane.dot(x, y, i === plane.chosen ? colour("gold") : colour("ink"), i === plane.chosen ? 7 : 4.5));
   };
   shares.draw = plane => {
@@ -217,12 +219,15 @@ function losses(stage, lab) {
   };
   movable(data, points, moved => { lab.changed("points", moved); data.redraw(); });
   stage.append(
-    figure("Who is listened to?", [legend, data.canvas], "Press on an empty place to add a point, drag one, press twice to take it away.", true),
-    figure("What does each point add to each loss?", shares.canvas, "Bars of one colour add up to the whole loss.", true),
+    figure("Who is listened to?", [legend, data.canvas], "Ringed: the two points farthest from MAE's line; thin: the lines without these two. Press on an empty place to add a point, drag one, press twice to take it away.", true),
+    figure("What does each point add to each loss?", shares.canvas, "Bars of one colour add up to the whole loss of that line. A line that has come near to a point has made its bar small: how far it was pulled is seen above.", true),
   );
   return {
-    begin(event) { begun = event; legend.replaceChildren(key(event.names.map((name, i) => [name, hue(i)]))); data.redraw(); },
-    frame(event) { now = event; data.redraw(); shares.redraw(); },
+    begin(event) { begun = event; without = null; legend.replaceChildren(key(event.names.map((name, i) => [name, hue(i)]))); data.redraw(); },
+    frame(event) {
+      if (event.without) without = event; else now = event;
+      data.redraw(); shares.redraw();
+    },
   };
 }
 
