@@ -17,8 +17,10 @@ from trimtab.lab.experiments.duration import rows_of
 from trimtab.lab.experiments.line import Line
 from trimtab.lab.experiments.losses import NAMES, Losses, contributions
 from trimtab.lab.experiments.network import points
+from trimtab.lab.experiments.optimizers import ALIKE, Way
 from trimtab.text.layout import number
 from trimtab.training.config import Loss
+from trimtab.training.randomness import row_order
 from trimtab.training.rules.losses import LossCoefficients
 from trimtab.training.rules.objective import FormulaLoss
 
@@ -207,14 +209,67 @@ def test_a_surface_by_formula_is_walked_downhill(surface):
     assert min(at[2] for at in last.values()) < begin["first"][2]
 
 
+@pytest.mark.parametrize("batch", ["0", "16", "1"])
+def test_every_step_is_told_and_none_is_made_beyond_the_last(batch):
+    begin, frames, _ = run("optimizers", batch=batch, steps=30, rate=0.01)
+    told = [frame for frame in frames if "at" in frame]
+    assert [frame["step"] for frame in told] == list(range(1, 31))
+    experiment = EXPERIMENTS["optimizers"]
+    values = read(experiment.controls, json.dumps({"batch": batch}))
+    _, x, y = experiment.surface(values)
+    weight, size = numpy.array(begin["first"][:2]), int(batch) or len(x)
+    for step, frame in enumerate(told):
+        epoch, place = divmod(step, len(x) // size)
+        rows = row_order(len(x), seed=0, fold=0, epoch=epoch)[place * size : (place + 1) * size]
+        weight = weight - 0.01 * 2 * (x[rows] @ weight - y[rows]) @ x[rows] / size
+        assert frame["at"]["0"][:2] == pytest.approx(weight, abs=1e-3)
+
+
 def test_all_rates_of_all_optimizers_fill_the_map():
     begin, frames, outcome = run("optimizers", steps=30)
     cells = [frame["map"] for frame in frames if "map" in frame][-1]
     assert len(cells) == len(begin["names"]) * len(begin["rates"])
     table = numpy.array([numpy.inf if cell is None else cell for cell in cells]).reshape(len(begin["names"]), -1)
-    for row, rate in zip(table, outcome.figures["own"].values(), strict=True):
-        place = int(numpy.abs(numpy.log(numpy.array(begin["rates"]) / rate)).argmin())
-        assert row[place] == pytest.approx(row.min(), rel=1e-3)
+    rates = numpy.array(begin["rates"])
+    for name, row, ends in zip(begin["names"], table, outcome.figures["own"].values(), strict=True):
+        low, high = (int(numpy.abs(numpy.log(rates / rate)).argmin()) for rate in ends)
+        assert low <= row.argmin() <= high and (row[low : high + 1] <= (1 + ALIKE) * row.min()).all()
+        assert all(row[place] > (1 + ALIKE) * row.min() for place in (low - 1, high + 1) if 0 <= place < len(row))
+        assert f"{name} {ends[0]:.2g}{f' to {ends[1]:.2g}' if high > low else ''}" in outcome.sentence
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rate": 1.0}, "Adagrad, RMSprop and Adam are equally low"),
+        ({"rate": 1.0}, "SGD, Momentum and Nesterov have diverged"),
+        ({"rate": 0.05, "stretch": 10.0, "batch": "1"}, "SGD, Momentum and Nesterov have diverged"),
+        ({"rate": 0.05, "batch": "16"}, "with fewer it may do so earlier"),
+        ({"surface": "saddle", "rate": 1.0}, "Nesterov has diverged"),
+        ({"surface": "valley"}, "Momentum is lowest"),
+    ],
+)
+def test_all_that_are_lowest_and_all_that_have_diverged_are_named(given, said):
+    begin, frames, outcome = run("optimizers", **given)
+    assert said in outcome.sentence
+    losses = dict(zip(begin["names"], outcome.figures["losses"].values(), strict=True))
+    lost = [name for name, loss in losses.items() if numpy.isinf(loss)]
+    last = [frame["at"] for frame in frames if "at" in frame][-1]
+    beyond = [
+        name for place, name in enumerate(begin["names"])
+        if (last.get(str(place), [None])[-1] or numpy.inf) >= begin["diverged"] * begin["first"][2]
+    ]  # fmt: skip
+    assert lost == beyond
+    named = re.search(r"[;] ([^;]*) ha(?:s|ve) diverged", outcome.sentence)
+    assert (re.split(", | and ", named[1]) if named else []) == lost
+
+
+def test_a_way_is_straight_or_goes_back_and_forth():
+    straight = numpy.stack([numpy.linspace(0, 1, 9), numpy.linspace(0, 2, 9)], 1)
+    assert Way.of(straight, 0.01) == Way(pytest.approx(1.0), 0)
+    jagged = straight + numpy.outer((-1.0) ** numpy.arange(9), [0.0, 1.0])
+    assert Way.of(jagged, 0.01).turns == 7 and Way.of(jagged, 0.01).detour > 4
+    assert Way.of(jagged, 10.0).turns == 0
 
 
 @pytest.mark.parametrize("kind", ["circle", "corners", "spiral", "blobs"])

@@ -61,7 +61,6 @@ class Losses:
             "quantile q",
             "misses above the line count q, those below it 1 - q: a share q of all points comes to lie below.",
         ),
-        ("standard deviation", "how far the y of the points usually lie from their mean: Huber's delta counts in it."),
     )
     controls = (
         Slider(
@@ -71,7 +70,7 @@ class Losses:
             3.0,
             0.5,
             scale="log",
-            hint="Up to which miss Huber is squared, in standard deviations of all y.",
+            hint="Up to which miss Huber is squared, in standard deviations: how far y usually is from its mean.",
         ),
         Slider(
             "quantile",

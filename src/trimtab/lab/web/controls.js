@@ -17,10 +17,11 @@ const toPlace = (control, value) => Math.round(PARTS * (control.scale === "log"
   : (value - control.low) / (control.high - control.low)));
 
 // Controls of a chapter; `changed(name)` is told of every move. `show(name)` has one show a value that something else
-// has set.
+// has set, `useful(name, is)` says whether turning one has an effect.
 export function drawn(chapter, values, changed) {
   const box = element("div", { class: "controls", role: "group", "aria-label": "Controls" }), shows = {};
   const show = name => shows[name]?.();
+  const useful = (name, is) => { const input = box.querySelector(`#control-${name}`); if (input) input.disabled = !is; };
   for (const control of chapter.controls) {
     if (control.kind === "points") continue;
     if (control.kind === "cloud") {
@@ -56,7 +57,7 @@ export function drawn(chapter, values, changed) {
     }
     box.append(element("div", { class: "control" }, element("label", { for: id }, control.label, output), input, hint));
   }
-  return { box, show };
+  return { box, show, useful };
 }
 
 // A table of one's own, of which the lab makes points: its menu is then set to them.

@@ -27,6 +27,7 @@ class Chapter {
     this.view = views[chapter.name](this.stage, {
       values: this.values,
       changed: (name, value) => { this.values[name] = value; this.controls.show(name); this.changed(name); },
+      useful: (name, is) => this.controls.useful(name, is),
     });
     this.controls = drawn(chapter, this.values, name => this.changed(name));
     const details = element("details", {}, element("summary", {}, "Show the code"), this.code,

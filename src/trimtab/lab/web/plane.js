@@ -3,8 +3,8 @@
 export const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 // Six hues that can be told apart in light and dark, and by those who see fewer colours [after Okabe and Ito 2008].
-const HUES = ["#0072b2", "#d55e00", "#009e73", "#b35a90", "#c08000", "#4b7fd1"];
-const HUES_DARK = ["#56b4e9", "#f08a4b", "#3fd0a4", "#e09ac4", "#f0c443", "#9db8f5"];
+const HUES = ["#0072b2", "#d55e00", "#009e73", "#b35a90", "#30343a", "#6d3fb4"];
+const HUES_DARK = ["#56b4e9", "#f08a4b", "#3fd0a4", "#e09ac4", "#ffffff", "#e6ee6a"];
 export const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 export const hue = place => (isDark() ? HUES_DARK : HUES)[place % HUES.length];
 

@@ -231,42 +231,55 @@ function losses(stage, lab) {
   };
 }
 
-function optimizers(stage) {
+function optimizers(stage, lab) {
   let begun = null, paths = [], cells = null, shares = null;
   const surface = new Plane({ x: [-2, 2], y: [-2, 2], xName: "first weight", yName: "second weight", square: true, label: "The loss for each pair of weights, and the ways of six optimizers over it" });
   const map = new Plane({ x: [0, 1], y: [0, 1], height: 300, label: "The loss in the end for each optimizer and each learning rate" });
-  const legend = element("div"), edge = element("figcaption");
+  const legend = element("div"), about = element("figcaption"), beyond = element("figcaption");
+  // Those that are not ticked are not drawn; who is, stays so when something is turned.
+  const hidden = new Set(), dashes = [[], [9, 3], [], [2, 3], [6, 3, 2, 3], []];
   let curves = null;
   const holder = element("div");
+  const ticks = names => element("ul", { class: "key" }, names.map((name, i) => {
+    const mark = element("i", { "aria-hidden": "true" }), tick = element("input", { type: "checkbox", checked: !hidden.has(i) });
+    mark.style.background = hue(i);
+    tick.addEventListener("change", () => {
+      if (tick.checked) hidden.delete(i); else hidden.add(i);
+      curves?.plot.setSeries(i + 1, { show: tick.checked });
+      surface.redraw();
+    });
+    return element("li", {}, element("label", {}, tick, mark, name));
+  }));
   surface.draw = plane => {
     if (!begun) return;
     plane.surface(shares, begun.surface.cells);
-    plane.cross(...begun.lowest, colour("ink"), 8);
+    begun.lowest.forEach(place => plane.cross(...place, colour("ink"), 8));
     paths.forEach((path, i) => {
-      plane.line(path.map(at => at[0]), path.map(at => at[1]), hue(i), 2.2);
+      if (hidden.has(i)) return;
+      plane.line(path.map(at => at[0]), path.map(at => at[1]), hue(i), 2, dashes[i % dashes.length]);
       const last = path.at(-1);
       if (last && last[0] !== null) plane.dot(last[0], last[1], hue(i), 5);
     });
   };
-  const LEFT = 148;
+  const LEFT = 88;
   map.axes = () => {
     if (!begun) return;
     const { pen, box } = map, wide = (box.right - LEFT) / begun.rates.length, high = (box.bottom - box.top) / begun.names.length;
     pen.font = "12px system-ui, sans-serif";
     pen.fillStyle = colour("ink");
     pen.textAlign = "right";
-    begun.names.forEach((name, row) => pen.fillText(name.replace("SGD with ", "").replace("Nesterov momentum", "Nesterov"), LEFT - 6, box.top + (row + 0.6) * high));
+    begun.names.forEach((name, row) => pen.fillText(name, LEFT - 6, box.top + (row + 0.6) * high));
     pen.font = "11.5px system-ui, sans-serif";
     pen.fillStyle = colour("soft");
     pen.textAlign = "center";
     begun.rates.forEach((rate, column) => { if (column % 3 === 0 || column === begun.rates.length - 1) pen.fillText(short(Number(rate.toPrecision(1))), LEFT + (column + 0.5) * wide, box.bottom + 14); });
-    pen.fillText("learning rate (grey: diverged)", (LEFT + box.right) / 2, box.bottom + 29);
+    pen.fillText("learning rate", (LEFT + box.right) / 2, box.bottom + 29);
   };
   map.draw = plane => {
     if (!begun || !cells) return;
     const rows = begun.names.length, columns = begun.rates.length;
     const wide = (plane.box.right - LEFT) / columns, high = (plane.box.bottom - plane.box.top) / rows;
-    const logs = cells.map(value => value === null || value > 1e6 ? null : Math.log10(Math.max(value, 1e-6)));
+    const logs = cells.map(value => value === null ? null : Math.log10(Math.max(value, 1e-6)));
     const known = logs.filter(value => value !== null), low = Math.min(...known), most = Math.min(Math.max(...known), Math.log10(begun.first[2]) + 0.5);
     begun.names.forEach((_, row) => {
       begun.rates.forEach((rate, column) => {
@@ -278,21 +291,26 @@ function optimizers(stage) {
     });
   };
   stage.append(
-    figure("Which way do they go?", [legend, surface.canvas], "Blue is low; + is the lowest place."),
-    figure("Which rate suits whom?", map.canvas, "Every cell is a training of its own, all at once."),
+    figure("Which way do they go?", [legend, surface.canvas], ""),
+    figure("Which rate suits whom?", map.canvas, "Every cell is a training of its own: the bluer, the lower its loss in the end; grey: diverged."),
     figure("How fast do they come down?", holder, "", true),
   );
-  stage.children[0].querySelector("figcaption").replaceWith(edge);
+  stage.children[0].querySelector("figcaption").replaceWith(about);
+  stage.children[2].querySelector("figcaption").replaceWith(beyond);
   return {
     begin(event) {
       begun = event; paths = event.names.map(() => [event.first]); cells = null;
       shares = spread(event.surface.values);
       surface.x = event.surface.x; surface.y = event.surface.y;
-      legend.replaceChildren(key(event.names.map((name, i) => [name, hue(i)])));
-      edge.textContent = event.edge === null ? "Blue is low; + is the lowest place." : `Blue is low; + is the lowest place. SGD on all rows diverges from a rate of ${short(event.edge)} on: two over the steepest curvature.`;
+      if (!legend.firstChild) legend.append(ticks(event.names));
+      const places = event.lowest.length > 1 ? "the + are the lowest places" : "+ is the lowest place";
+      about.textContent = `Blue is low; ${places}.${event.edge === null ? "" : ` SGD on all rows diverges beyond a rate of ${short(event.edge)}: 2 divided by the steepest curvature.`}`;
+      beyond.textContent = `A loss above ${short(event.diverged * event.first[2])}, ${event.diverged} times the first, is not drawn: one that stays above has diverged.`;
+      for (const name of ["stretch", "batch"]) lab.useful(name, event.isOfRows);
       if (!curves) {
-        curves = new Curves({ series: event.names.map((name, i) => [name, () => hue(i), 2]), xName: "step", yName: "loss", height: 220, label: "The loss of each optimizer after each step" });
+        curves = new Curves({ series: event.names.map((name, i) => [name, () => hue(i), 2, dashes[i % dashes.length]]), xName: "step", yName: "loss", height: 220, label: "The loss of each optimizer after each step" });
         holder.append(curves.box);
+        for (const i of hidden) curves.plot.setSeries(i + 1, { show: false });
       }
       curves.clear();
       curves.add(0, event.names.map(() => event.first[2]));
@@ -300,7 +318,7 @@ function optimizers(stage) {
     },
     frame(event) {
       if (event.map) { cells = event.map; map.redraw(); return; }
-      curves.add(event.step, begun.names.map((_, i) => event.at[i] ? Math.min(event.at[i][2] ?? Infinity, 100 * begun.first[2]) : null));
+      curves.add(event.step, begun.names.map((_, i) => (event.at[i]?.[2] ?? Infinity) <= begun.diverged * begun.first[2] ? event.at[i][2] : null));
       for (const [place, at] of Object.entries(event.at)) paths[place].push(at);
       surface.redraw();
     },
