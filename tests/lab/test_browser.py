@@ -144,11 +144,12 @@ def test_a_network_learns_points_of_a_table_of_my_own(opened, tmp_path):
     rows = [f"{100 + i % 7},{i % 5},x,{'yes' if i % 7 > 3 else 'no'}" for i in range(70)]
     path.write_text("\n".join(["weight,size,kind,answer", *rows]))
     page = opened("network?data=own")
-    assert "no table yet" in ended(page)
+    assert "no table yet" in ended(page) and page.locator("figure", has_text="no table yet").count() == 1
     page.locator("#control-own").set_input_files(path)
     page.wait_for_function('() => document.body.innerText.includes(\'70 rows: across "weight", up "size"\')')
     page.wait_for_timeout(UNTIL_TOLD)
-    assert "of 16" in ended(page)
+    assert "of 16" in ended(page) and "mine.csv: 70 rows" in page.locator(".controls").inner_text()
+    assert page.locator("#control-noise").is_disabled() and page.locator("#control-width").is_enabled()
     is_clean(page)
     again = opened(page.url.partition("#")[2])
     assert "of 16" in ended(again) and "70 rows" in again.locator(".controls").inner_text()

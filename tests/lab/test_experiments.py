@@ -16,8 +16,9 @@ from trimtab.lab.experiments import EXPERIMENTS
 from trimtab.lab.experiments.duration import rows_of
 from trimtab.lab.experiments.line import Line
 from trimtab.lab.experiments.losses import NAMES, Losses, contributions
-from trimtab.lab.experiments.network import points
+from trimtab.lab.experiments.network import LEARNT, Network, points
 from trimtab.lab.experiments.optimizers import ALIKE, Way
+from trimtab.lab.live import chain
 from trimtab.text.layout import number
 from trimtab.training.config import Loss
 from trimtab.training.randomness import row_order
@@ -78,9 +79,9 @@ def test_no_name_of_a_control_is_explained_nowhere():
 
 def test_a_network_of_my_own_points_is_the_one_that_its_code_trains():
     experiment, rows = EXPERIMENTS["network"], [(round(0.01 * i, 2), -0.5 if i % 2 else 0.5, i % 2) for i in range(60)]
-    begin, _, outcome = run("network", data="own", own=rows, depth=1, width=4)
+    begin, _, _ = run("network", data="own", own=rows, depth=1, width=4)
     assert begin["x"] == [[a, b] for a, b, _ in rows] and begin["y"] == [label for *_, label in rows]
-    assert "validation log loss" in outcome.sentence
+    assert begin["isOwn"] and begin["guess"] == pytest.approx(numpy.log(2), rel=1e-3)
     code = experiment.code(read(experiment.controls, json.dumps({"data": "own", "own": rows})))
     scope: dict = {}
     exec(code.partition("study =")[0], scope)  # noqa: S102 - our own
@@ -287,6 +288,37 @@ def test_the_best_network_is_that_of_the_curves():
     last = frames[-1]
     assert len(last["surfaces"]) == 8 and last["best"] == outcome.figures["best"]
     assert last["valid"][last["best"]] == pytest.approx(min(outcome.figures["errors"]), rel=1e-4)
+
+
+def test_how_many_points_are_right_is_what_the_networks_say_of_them():
+    begin, frames, outcome = run("network", data="blobs", noise=0.0)
+    best, judges, y = outcome.figures["best"], numpy.array(begin["judges"]), numpy.array(begin["y"])
+    factory = chain(2, 2, width=24, depth=2, dropout=True)
+    network = factory().eval()
+    network.load_state_dict(outcome.weights)
+    with torch.no_grad():
+        told = network(torch.tensor(begin["x"])[judges]).argmax(1).numpy()
+    right = int((told == y[judges]).sum())
+    assert f"The best of 8 has {right} of 100 validation points right ({right} %)," in outcome.sentence
+    assert frames[-1]["right"][best] == right / 100
+    count = sum(share >= LEARNT for share in outcome.figures["right"])
+    assert count > 1 and f"If learnt means 95 % right, {count} of the 8 learnt it, at " in outcome.sentence
+    assert f"a log loss of {number(frames[-1]['valid'][best])} after" in outcome.sentence
+
+
+def test_networks_that_learn_nothing_are_said_to():
+    _, _, outcome = run("network", data="corners", depth=0)
+    assert "none of the networks has learnt anything" in outcome.sentence and "rate" not in outcome.sentence
+    _, _, outcome = run("network", data="spiral", depth=0, noise=1.0)
+    assert "none of the 8 learnt it." in outcome.sentence and "rates from" not in outcome.sentence
+
+
+def test_guessing_is_what_the_shares_of_the_classes_are_worth():
+    y, judges = numpy.array([0, 0, 0, 1, 0, 1]), numpy.array([False] * 4 + [True] * 2)
+    right, loss = Network.guessed(y, judges)
+    assert right == 1 and loss == pytest.approx(-(numpy.log(0.75) + numpy.log(0.25)) / 2)
+    assert Network.is_guessing(60, 50, 100) and not Network.is_guessing(70, 50, 100)
+    assert Network.is_guessing(91, 90, 100), "nine of ten by knowing nothing"
 
 
 @pytest.mark.slow

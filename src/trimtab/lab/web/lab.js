@@ -97,7 +97,7 @@ class Chapter {
         this.view.end?.(event);
         this.home.replaceChildren(element("a", { class: "button", href: `/weights/${event.weights}`, download: "weights.safetensors" }, "Take the weights home"));
         this.stream.over();
-      } else if (event.kind === "failed") this.stream.over();
+      } else if (event.kind === "failed") { this.view.failed?.(event); this.stream.over(); }
     }
   }
 

@@ -23,11 +23,12 @@ const nice = span => {
   return [1, 2, 5, 10].map(step => step * power).find(step => span / step <= 7) ?? 10 * power;
 };
 
+// A hyphen would let a line end within a number; a minus does not.
 export const short = number => {
   if (number === null || number === undefined || !Number.isFinite(number)) return "none";
   if (number === 0) return "0";
   const size = Math.abs(number);
-  return size >= 1e5 || size < 1e-3 ? number.toExponential(2) : String(Number(number.toPrecision(4)));
+  return size >= 1e5 || size < 1e-3 ? number.toExponential(2).replace("e-", "e\u2212") : String(Number(number.toPrecision(4)));
 };
 
 export class Plane {

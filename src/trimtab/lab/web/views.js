@@ -1,4 +1,5 @@
 // What each chapter draws of its events.
+import { namesOf } from "./controls.js";
 import { Curves } from "./curves.js";
 import { element, figure, key } from "./element.js";
 import { colour, hue, movable, painted, Plane, shade, short } from "./plane.js";
@@ -325,14 +326,15 @@ function optimizers(stage, lab) {
   };
 }
 
-function network(stage) {
-  let begun = null, valid = null, best = 0, chosen = null, surfaces = null, live = null, dead = null;
+function network(stage, lab) {
+  let begun = null, valid = null, best = 0, chosen = null, surfaces = null, live = null, dead = null, right = null;
   const read = text => Array.from(atob(text), letter => letter.charCodeAt(0) / 255);
   const data = new Plane({ x: [-1.3, 1.3], y: [-1.3, 1.3], xName: "first input", yName: "second input", square: true, label: "Points of two classes, and what a network says of every place" });
-  const tries = new Plane({ x: [Math.log10(3e-4), Math.log10(0.3)], y: [-2, 1], xName: "learning rate", yName: "validation log loss", square: true, powers: true, label: "The validation loss of 64 networks by learning rate" });
-  const about = element("figcaption"), holder = element("div");
+  const tries = new Plane({ x: [Math.log10(2.4e-4), Math.log10(0.38)], y: [-2.1, 1.1], xName: "learning rate", yName: "validation log loss", square: true, powers: true, label: "The validation loss of 64 networks by learning rate" });
+  const about = element("figcaption"), sides = element("div"), holder = element("div");
   const pick = element("input", { type: "range", min: 0, max: 63, value: 0, id: "pick", "aria-label": "Network whose surface is drawn" });
   let curves = null;
+  const SIDES = ["#0072b2", "#d55e00"];
   const paint = share => {
     const [a, b] = [[0, 114, 178], [213, 94, 0]], back = colour("card") === "#ffffff" ? 255 : 27;
     const strength = Math.abs(share - 0.5) * 1.5, hueOf = share > 0.5 ? b : a;
@@ -342,7 +344,7 @@ function network(stage) {
     if (!begun) return;
     const shares = chosen !== null && surfaces ? surfaces[chosen] : live;
     if (shares) plane.surface(shares, begun.cells, paint);
-    begun.x.forEach(([x, y], i) => plane.dot(x, y, begun.y[i] ? "#d55e00" : "#0072b2", begun.judges[i] ? 2.4 : 3.6));
+    begun.x.forEach(([x, y], i) => plane.dot(x, y, SIDES[begun.y[i]], begun.judges[i] ? 2.4 : 3.6));
   };
   tries.draw = plane => {
     if (!valid) return;
@@ -351,13 +353,15 @@ function network(stage) {
       const is = i === (chosen ?? best);
       plane.dot(Math.log10(begun.rates[i]), Math.max(-2, Math.min(1, Math.log10(Math.max(loss, 1e-2)))), is ? colour("gold") : hue(0), is ? 7 : 4.5);
     });
-    plane.line(plane.x, plane.x.map(() => Math.log10(Math.log(2))), colour("soft"), 1.2, [5, 4]);
+    plane.line(plane.x, plane.x.map(() => Math.log10(begun.guess)), colour("soft"), 1.2, [5, 4]);
   };
   function tell() {
     const at = chosen ?? best;
     if (!begun || !valid) return;
-    const units = dead && dead[at] ? ` ${Math.round(100 * dead[at])} % of its units are dead.` : "";
-    about.textContent = `Network ${at + 1} of ${begun.rates.length}: rate ${short(begun.rates[at])}, weight decay ${short(begun.decays[at])}, validation log loss ${short(valid[at])}.${units}`;
+    const units = dead ? ` Dead units: ${Math.round(100 * dead[at])} %.` : "";
+    const share = right ? `, ${Math.round(100 * right[at])} % of the validation points right` : "";
+    about.textContent = `Network ${at + 1} of ${begun.rates.length}: rate ${short(begun.rates[at])}, weight decay ${short(begun.decays[at])}, validation log loss ${short(valid[at])}${share}.${units}`;
+    if (curves) { curves.data[begun.rates.length + 1] = curves.data[at + 1]; curves.redraw(); }
     data.redraw(); tries.redraw();
   }
   pick.addEventListener("input", () => { chosen = Number(pick.value); tell(); });
@@ -370,16 +374,20 @@ function network(stage) {
     tell();
   });
   stage.append(
-    figure("What does it say of every place?", data.canvas, ""),
-    figure("Which of the 64 learnt it?", [tries.canvas, element("label", { for: "pick", class: "hint" }, "Press on one, or drag, to see its surface"), pick], "The dashed line is guessing."),
-    figure("How do they get there?", holder, "", true),
+    figure("What does it say of every place?", [sides, data.canvas], ""),
+    figure("Which of the 64 learnt it?", [key([["picked", colour("gold")], ["the others", hue(0)], ["guessing", colour("soft")]]), tries.canvas, element("label", { for: "pick", class: "hint" }, "Press on one, or drag, to see its surface"), pick], "Low is good. The dashed line is guessing by how many points each class has."),
+    figure("How do they get there?", [key([["picked", colour("gold")], ["the others", hue(0)]]), holder], "", true),
   );
   stage.children[0].querySelector("figcaption").replaceWith(about);
   return {
     begin(event) {
-      begun = event; valid = null; chosen = null; surfaces = null; live = null; dead = null;
+      begun = event; valid = null; chosen = null; surfaces = null; live = null; dead = null; right = null;
+      const [across, up] = event.isOwn ? namesOf(lab.values.own) : ["first input", "second input"];
+      data.xName = across; data.yName = up;
+      sides.replaceChildren(key([["class 0", SIDES[0]], ["class 1", SIDES[1]]]), element("p", { class: "hint" }, "Large points are learnt from, small ones judge."));
+      lab.useful("noise", !event.isOwn);
       if (!curves) {
-        curves = new Curves({ series: event.rates.map((_, i) => [`network ${i + 1}`, () => i === best ? colour("gold") : `${hue(0)}66`, 1]), xName: "epoch", yName: "validation log loss", height: 220, label: "The validation loss of 64 networks by epoch" });
+        curves = new Curves({ series: [...event.rates.map((_, i) => [`network ${i + 1}`, () => `${hue(0)}66`, 1]), ["picked", () => colour("gold"), 2.6]], xName: "epoch", yName: "validation log loss", height: 220, label: "The validation loss of 64 networks by epoch" });
         holder.append(curves.box);
       }
       curves.clear();
@@ -388,15 +396,23 @@ function network(stage) {
     frame(event) {
       valid = event.valid; best = event.best;
       if (event.surfaces) {
-        surfaces = event.surfaces.map(read); dead = event.dead;
+        surfaces = event.surfaces.map(read); dead = event.dead; right = event.right;
         if (chosen === null) { pick.value = best; live = surfaces[best]; }
         tell();
         return;
       }
       if (event.surface) live = read(event.surface);
       if (chosen === null) pick.value = best;
-      curves.add(event.epoch, event.valid);
+      curves.add(event.epoch, [...event.valid, event.valid[chosen ?? best]]);
       tell();
+    },
+    // Points that cannot be learnt from, as of a table that nobody has given: what was drawn is not theirs.
+    failed(event) {
+      begun = null; valid = null;
+      curves?.clear();
+      sides.replaceChildren(); about.textContent = event.sentence;
+      lab.useful("noise", lab.values.data !== "own");
+      data.redraw(); tries.redraw();
     },
   };
 }
