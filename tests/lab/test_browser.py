@@ -153,6 +153,12 @@ def test_a_network_learns_points_of_a_table_of_my_own(opened, tmp_path):
     is_clean(page)
     again = opened(page.url.partition("#")[2])
     assert "of 16" in ended(again) and "70 rows" in again.locator(".controls").inner_text()
+    page.locator("#chapters a", has_text="1.").click()
+    ended(page)
+    page.locator("#chapters a", has_text="6.").click()
+    assert "of 16" in ended(page) and "mine.csv: 70 rows" in page.locator(".controls").inner_text()
+    page.locator("text=As it was").click()
+    page.wait_for_function("() => location.hash === '#network'")
     page.locator("#control-own").set_input_files({"name": "a.exe", "mimeType": "", "buffer": b"MZ"})
     page.wait_for_function("() => document.body.innerText.includes('is no table')")
 
@@ -193,10 +199,20 @@ def test_a_table_of_my_own_is_tuned_while_one_watches(opened):
     page.locator("text=Stop with the best so far").click()
     page.wait_for_selector("text=Try it on a row", timeout=90_000)
     said = page.locator(".said").first.inner_text()
-    assert said.startswith("rmse") and "test rows" in said
+    assert said.startswith("rmse") and "test rows" in said and "On the validation rows" in said
+    assert "left" not in page.locator(".facts").inner_text()
     page.wait_for_selector("text=prediction:")
     before = page.locator("text=prediction:").inner_text()
     page.locator("#row-0").focus()
     page.keyboard.press("End")
     page.wait_for_function(f"() => !document.body.innerText.includes({before!r})")
     is_clean(page)
+    page.locator("#chapters a", has_text="1.").click()
+    ended(page)
+    page.locator("#chapters a", has_text="7.").click()
+    page.wait_for_selector("text=Try it on a row", timeout=30_000)
+    assert "Predicting strength_mpa." in page.locator("main").inner_text()
+    assert page.locator(".said").first.inner_text() == said
+    page.locator("text=Another table").click()
+    page.wait_for_selector("text=Drop a table here")
+    assert page.url.endswith("#data") and page.problems == []

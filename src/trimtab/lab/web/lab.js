@@ -8,6 +8,8 @@ import { ownData } from "./own.js";
 const OWN = { name: "data", title: "My data" };
 const place = document.getElementById("chapter");
 let lab, open = null;
+// The address that each chapter was left with: who comes back by its name finds it as it was.
+const left = new Map();
 
 // Moves of a slider within this time are one: a stream for each would only be closed again.
 const MILLISECONDS = 40;
@@ -78,6 +80,7 @@ class Chapter {
 
   reset() {
     this.close();
+    left.delete(this.chapter.name);
     history.replaceState(null, "", `#${this.chapter.name}`);
     open = new Chapter(this.chapter, "");
   }
@@ -114,19 +117,27 @@ class Chapter {
 
   tell(text) { this.home.replaceChildren(text); }
 
-  close() { clearTimeout(this.soon); clearTimeout(this.later); this.stream.close(); }
+  close() {
+    clearTimeout(this.soon); clearTimeout(this.later);
+    left.set(this.chapter.name, toAddress(this.chapter, this.values));
+    this.stream.close();
+  }
 }
 
 function show() {
-  const [name, query = ""] = location.hash.slice(1).split("?", 2);
+  open?.close();
+  open = null;
   const chapters = [...lab.chapters, OWN];
-  const chapter = chapters.find(each => each.name === name) ?? (lab.studies.length && !name ? OWN : chapters[0]);
+  const asFor = () => location.hash.slice(1).split("?", 2);
+  const named = chapters.find(each => each.name === asFor()[0]);
+  if (named && left.has(named.name) && location.hash === `#${named.name}`) history.replaceState(null, "", left.get(named.name));
+  const chapter = named ?? (lab.studies.length && !asFor()[0] ? OWN : chapters[0]);
+  const [, query = ""] = asFor();
   document.title = `${chapter.title} · trimtab lab`;
   for (const link of document.querySelectorAll("#chapters a")) {
     if (link.hash === `#${chapter.name}`) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
-  open?.close();
-  open = chapter === OWN ? ownData(place, lab.studies, query) : new Chapter(chapter, query);
+  open = chapter === OWN ? ownData(place, lab.studies, query, address => left.set(OWN.name, address)) : new Chapter(chapter, query);
 }
 
 const described = await asked("/lab.json");
