@@ -27,7 +27,7 @@ from trimtab.errors import OptionError, StudyError
 from trimtab.lab.app import application
 from trimtab.lab.experiments import EXPERIMENTS
 from trimtab.lab.own_data import OwnData
-from trimtab.lab.own_study import OwnStudy, bounds_in_words
+from trimtab.lab.own_study import OwnStudy, bounds_in_words, without_command
 from trimtab.lab.server import serve, serving
 
 TOKEN, PORT = "a-token-of-our-own", 8123
@@ -192,6 +192,7 @@ def test_a_set_of_classes_is_said_to_hold_the_true_one(of, said):
         raw=lambda frame: (None, None),
     )  # fmt: skip
     told = bounds_in_words(model, None)
+    assert without_command("It was not measured; trimtab explain a/b --budget 1m makes it.") == "It was not measured."
     assert told == f"Sets of classes like this one hold the true class in nine of ten rows: {said}"
 
 

@@ -29,7 +29,7 @@ from trimtab.studies.study import Study
 from trimtab.table.prepare import Prepared
 from trimtab.table.read import read_table
 from trimtab.text.layout import number
-from trimtab.text.wording import listed
+from trimtab.text.wording import listed, sentence
 from trimtab.tune import look, tune
 from trimtab.tuning.budget import parse_duration
 from trimtab.tuning.folder import StudyFolder, locked
@@ -202,7 +202,8 @@ class OwnStudy(Listener):
             "validation": chosen,
             "metric": metric, "score": scores.get(metric),
             "on": "test rows" if result.get("test") else "validation rows",
-            "interval": result.get("interval"), "trials": len(study.trials), "worth": list(study.worth),
+            "interval": result.get("interval"), "trials": len(study.trials),
+            "worth": [without_command(each) for each in study.worth],
             "findings": to_json(study.findings)["findings"],
         })  # fmt: skip
 
@@ -296,6 +297,11 @@ def in_one_metric(result: Mapping[str, Any]) -> Mapping[str, Any]:
     metric = result.get("metric")
     gains = {name: {metric: each[metric]} for name, each in (result.get("gains") or {}).items() if metric in each}
     return {**result, "gains": gains}
+
+
+def without_command(text: str) -> str:
+    """A sentence without what is to be typed in a terminal, which a page has no place for."""
+    return sentence(text.partition("; trimtab ")[0])
 
 
 def _named(target: Any) -> str:
