@@ -166,7 +166,7 @@ class Optimizers:
             "edge": finite([edge])[0],
             "surface": {"x": surface.x, "y": surface.y, "cells": CELLS, "values": finite(numpy.log10(heights).ravel())},
             "first": [*surface.first, float(surface.value(*surface.first))], "lowest": surface.lowest,
-            "rates": finite(RATES), "diverged": DIVERGED, "isOfRows": values["surface"] == "bowl",
+            "rates": finite(RATES), "diverged": DIVERGED,
         }  # fmt: skip
         first = float(surface.value(*surface.first))
         live = self._live(values, [(name, values["rate"]) for name in NAMES], surface, x, y, stop)

@@ -29,9 +29,9 @@ class Chapter {
     this.view = views[chapter.name](this.stage, {
       values: this.values,
       changed: (name, value) => { this.values[name] = value; this.controls.show(name); this.changed(name); },
-      useful: (name, is) => this.controls.useful(name, is),
     });
     this.controls = drawn(chapter, this.values, name => this.changed(name));
+    this.able();
     const details = element("details", {}, element("summary", {}, "Show the code"), this.code,
       element("button", { type: "button", onclick: () => this.copied(this.code.textContent) }, "Copy the code"));
     details.addEventListener("toggle", () => this.showCode());
@@ -54,12 +54,18 @@ class Chapter {
 
   changed(name) {
     const control = this.chapter.controls.find(each => each.name === name);
+    this.able();
     clearTimeout(this.later);
     this.later = setTimeout(() => this.remember(), MILLISECONDS_TO_ADDRESS);
     if (this.details.open) this.showCode();
     if (control?.instant) { this.view.instant?.(name); return; }
     clearTimeout(this.soon);
     this.soon = setTimeout(() => this.run(), MILLISECONDS);
+  }
+
+  // What has no effect beside the other values cannot be turned.
+  able() {
+    for (const [name, is] of Object.entries(this.view.useful?.(this.values) ?? {})) this.controls.useful(name, is);
   }
 
   remember() {

@@ -232,7 +232,7 @@ function losses(stage, lab) {
   };
 }
 
-function optimizers(stage, lab) {
+function optimizers(stage) {
   let begun = null, paths = [], cells = null, shares = null;
   const surface = new Plane({ x: [-2, 2], y: [-2, 2], xName: "first weight", yName: "second weight", square: true, label: "The loss for each pair of weights, and the ways of six optimizers over it" });
   const map = new Plane({ x: [0, 1], y: [0, 1], height: 300, label: "The loss in the end for each optimizer and each learning rate" });
@@ -299,6 +299,7 @@ function optimizers(stage, lab) {
   stage.children[0].querySelector("figcaption").replaceWith(about);
   stage.children[2].querySelector("figcaption").replaceWith(beyond);
   return {
+    useful: ({ surface: on }) => ({ stretch: on === "bowl", batch: on === "bowl" }),
     begin(event) {
       begun = event; paths = event.names.map(() => [event.first]); cells = null;
       shares = spread(event.surface.values);
@@ -307,7 +308,6 @@ function optimizers(stage, lab) {
       const places = event.lowest.length > 1 ? "the + are the lowest places" : "+ is the lowest place";
       about.textContent = `Blue is low; ${places}.${event.edge === null ? "" : ` SGD on all rows diverges beyond a rate of ${short(event.edge)}: 2 divided by the steepest curvature.`}`;
       beyond.textContent = `A loss above ${short(event.diverged * event.first[2])}, ${event.diverged} times the first, is not drawn: one that stays above has diverged.`;
-      for (const name of ["stretch", "batch"]) lab.useful(name, event.isOfRows);
       if (!curves) {
         curves = new Curves({ series: event.names.map((name, i) => [name, () => hue(i), 2, dashes[i % dashes.length]]), xName: "step", yName: "loss", height: 220, label: "The loss of each optimizer after each step" });
         holder.append(curves.box);
@@ -380,12 +380,12 @@ function network(stage, lab) {
   );
   stage.children[0].querySelector("figcaption").replaceWith(about);
   return {
+    useful: ({ data: from }) => ({ noise: from !== "own" }),
     begin(event) {
       begun = event; valid = null; chosen = null; surfaces = null; live = null; dead = null; right = null;
       const [across, up] = event.isOwn ? namesOf(lab.values.own) : ["first input", "second input"];
       data.xName = across; data.yName = up;
       sides.replaceChildren(key([["class 0", SIDES[0]], ["class 1", SIDES[1]]]), element("p", { class: "hint" }, "Large points are learnt from, small ones judge."));
-      lab.useful("noise", !event.isOwn);
       if (!curves) {
         curves = new Curves({ series: [...event.rates.map((_, i) => [`network ${i + 1}`, () => `${hue(0)}66`, 1]), ["picked", () => colour("gold"), 2.6]], xName: "epoch", yName: "validation log loss", height: 220, label: "The validation loss of 64 networks by epoch" });
         holder.append(curves.box);
@@ -411,7 +411,6 @@ function network(stage, lab) {
       begun = null; valid = null;
       curves?.clear();
       sides.replaceChildren(); about.textContent = event.sentence;
-      lab.useful("noise", lab.values.data !== "own");
       data.redraw(); tries.redraw();
     },
   };
