@@ -53,8 +53,8 @@ class Chapter {
   }
 
   changed(name) {
-    const control = this.chapter.controls.find(each => each.name === name);
     this.able();
+    const control = this.chapter.controls.find(each => each.name === name);
     clearTimeout(this.later);
     this.later = setTimeout(() => this.remember(), MILLISECONDS_TO_ADDRESS);
     if (this.details.open) this.showCode();
