@@ -95,7 +95,8 @@ def test_a_chapter_is_clean_and_what_was_moved_in_it_is_found_again_by_its_addre
             place.select_option(last)
             page.wait_for_timeout(UNTIL_TOLD)
             assert last == control.usual or f"{control.name}=" in page.url
-    without_effect = page.locator(".controls :is(input, select):disabled").evaluate_all("found => found.map(each => each.id)")
+    disabled = page.locator(".controls :is(input, select):disabled")
+    without_effect = disabled.evaluate_all("found => found.map(each => each.id)")
     expected = ["control-stretch", "control-batch"] if chapter == "optimizers" else []
     assert without_effect == expected, "only the bowl has a stretch and rows"
     page.wait_for_timeout(UNTIL_TOLD)
