@@ -97,6 +97,8 @@ def test_a_chapter_is_clean_and_what_was_moved_in_it_is_found_again_by_its_addre
     page.set_viewport_size({"width": 1280, "height": 900})
     for control in EXPERIMENTS[chapter].controls:
         place = page.locator(f"#control-{control.name}")
+        if control.kind in ("slider", "menu") and place.is_disabled():
+            continue
         if control.kind == "slider" and control.name != "steps":
             place.focus()
             page.keyboard.press("Home")
@@ -106,6 +108,10 @@ def test_a_chapter_is_clean_and_what_was_moved_in_it_is_found_again_by_its_addre
             place.select_option(last)
             page.wait_for_timeout(UNTIL_TOLD)
             assert last == control.usual or f"{control.name}=" in page.url
+    disabled = page.locator(".controls :is(input, select):disabled")
+    without_effect = disabled.evaluate_all("found => found.map(each => each.id)")
+    expected = ["control-stretch", "control-batch"] if chapter == "optimizers" else []
+    assert without_effect == expected, "only the bowl has a stretch and rows"
     page.wait_for_timeout(UNTIL_TOLD)
     ended(page)
     again = opened(page.url.partition("#")[2], color_scheme="dark", viewport={"width": 390, "height": 844})
@@ -157,14 +163,21 @@ def test_a_network_learns_points_of_a_table_of_my_own(opened, tmp_path):
     rows = [f"{100 + i % 7},{i % 5},x,{'yes' if i % 7 > 3 else 'no'}" for i in range(70)]
     path.write_text("\n".join(["weight,size,kind,answer", *rows]))
     page = opened("network?data=own")
-    assert "no table yet" in ended(page)
+    assert "no table yet" in ended(page) and page.locator("figure", has_text="no table yet").count() == 1
     page.locator("#control-own").set_input_files(path)
     page.wait_for_function('() => document.body.innerText.includes(\'70 rows: across "weight", up "size"\')')
     page.wait_for_timeout(UNTIL_TOLD)
-    assert "of 16" in ended(page)
+    assert "of 16" in ended(page) and "mine.csv: 70 rows" in page.locator(".controls").inner_text()
+    assert page.locator("#control-noise").is_disabled() and page.locator("#control-width").is_enabled()
     is_clean(page)
     again = opened(page.url.partition("#")[2])
     assert "of 16" in ended(again) and "70 rows" in again.locator(".controls").inner_text()
+    page.locator("#chapters a", has_text="1.").click()
+    ended(page)
+    page.locator("#chapters a", has_text="6.").click()
+    assert "of 16" in ended(page) and "mine.csv: 70 rows" in page.locator(".controls").inner_text()
+    page.locator("text=As it was").click()
+    page.wait_for_function("() => location.hash === '#network'")
     page.locator("#control-own").set_input_files({"name": "a.exe", "mimeType": "", "buffer": b"MZ"})
     page.wait_for_function("() => document.body.innerText.includes('is no table')")
 
@@ -283,10 +296,20 @@ def test_a_table_of_my_own_is_tuned_while_one_watches(opened):
     page.locator("text=Stop with the best so far").click()
     page.wait_for_selector("text=Try it on a row", timeout=90_000)
     said = page.locator(".said").first.inner_text()
-    assert said.startswith("rmse") and "test rows" in said
+    assert said.startswith("rmse") and "test rows" in said and "On the validation rows" in said
+    assert "left" not in page.locator(".facts").inner_text()
     page.wait_for_selector("text=prediction:")
     before = page.locator("text=prediction:").inner_text()
     page.locator("#row-0").focus()
     page.keyboard.press("End")
     page.wait_for_function(f"() => !document.body.innerText.includes({before!r})")
     is_clean(page)
+    page.locator("#chapters a", has_text="1.").click()
+    ended(page)
+    page.locator("#chapters a", has_text="7.").click()
+    page.wait_for_selector("text=Try it on a row", timeout=30_000)
+    assert "Predicting strength_mpa." in page.locator("main").inner_text()
+    assert page.locator(".said").first.inner_text() == said
+    page.locator("text=Another table").click()
+    page.wait_for_selector("text=Drop a table here")
+    assert page.url.endswith("#data") and page.problems == []

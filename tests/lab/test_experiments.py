@@ -16,8 +16,12 @@ from trimtab.lab.experiments import EXPERIMENTS, sampling
 from trimtab.lab.experiments.duration import Duration, rows_of
 from trimtab.lab.experiments.line import Line
 from trimtab.lab.experiments.losses import NAMES, Losses, contributions
-from trimtab.lab.experiments.network import points
+from trimtab.lab.experiments.network import LEARNT, Network, points
+from trimtab.lab.experiments.optimizers import ALIKE, Way
+from trimtab.lab.live import chain
+from trimtab.text.layout import number
 from trimtab.training.config import Loss
+from trimtab.training.randomness import row_order
 from trimtab.training.rules.losses import LossCoefficients
 from trimtab.training.rules.objective import FormulaLoss
 
@@ -78,9 +82,9 @@ def test_no_name_of_a_control_is_explained_nowhere():
 
 def test_a_network_of_my_own_points_is_the_one_that_its_code_trains():
     experiment, rows = EXPERIMENTS["network"], [(round(0.01 * i, 2), -0.5 if i % 2 else 0.5, i % 2) for i in range(60)]
-    begin, _, outcome = run("network", data="own", own=rows, depth=1, width=4)
+    begin, _, _ = run("network", data="own", own=rows, depth=1, width=4)
     assert begin["x"] == [[a, b] for a, b, _ in rows] and begin["y"] == [label for *_, label in rows]
-    assert "validation log loss" in outcome.sentence
+    assert begin["isOwn"] and begin["guess"] == pytest.approx(numpy.log(2), rel=1e-3)
     code = experiment.code(read(experiment.controls, json.dumps({"data": "own", "own": rows})))
     scope: dict = {}
     exec(code.partition("study =")[0], scope)  # noqa: S102 - our own
@@ -248,16 +252,47 @@ def test_what_each_row_adds_is_the_loss_that_is_trained():
         assert contributions(name, misses, parameter).mean() == pytest.approx(trained.item(), rel=1e-4)
 
 
-def test_an_outlier_pulls_the_squared_loss_most():
-    _, _, outcome = run("losses")
-    lines, row = outcome.figures["lines"], outcome.figures["row"]
-    assert lines["mse"] > lines["huber"] > lines["mae"]
-    assert Losses.controls[-1].usual[row][1] > 2
-    assert f"{number_of(outcome.figures['shares']['mse'])} % of the squared loss" in outcome.sentence
+def test_the_two_points_that_are_wrong_pull_the_squared_loss_most():
+    _, frames, outcome = run("losses")
+    points, pulls = numpy.array(Losses.controls[-1].usual), outcome.figures["pulls"]
+    assert pulls["mse"] > pulls["quantile"] > pulls["huber"] > pulls["mae"]
+    assert "MSE is pulled most, MAE least." in outcome.sentence
+    far = outcome.figures["far"]
+    assert (points[far, 1] > 2).all() and frames[-1]["far"] == far and len(frames[-1]["without"]) == 4
+    x, y = points.T
+    kept = numpy.delete(numpy.arange(len(x)), far)
+    moved = numpy.polyval(numpy.polyfit(x, y, 1), x[far]) - numpy.polyval(numpy.polyfit(x[kept], y[kept], 1), x[far])
+    assert pulls["mse"] == pytest.approx(moved.mean(), rel=1e-2)
+    assert f"MSE's by {number(pulls['mse'])}," in outcome.sentence
 
 
-def number_of(share):
-    return f"{100 * share:.0f}"
+def test_lines_that_are_pulled_alike_are_said_to_be():
+    _, _, outcome = run("losses", quantile=0.5, delta=3.0)
+    assert "MSE and Huber are pulled most, MAE and Quantile least." in outcome.sentence
+    _, _, outcome = run("losses", points=[[-1, -1], [0, 0], [1, 1], [0.5, 0.5], [-0.5, -0.5]])
+    assert "all four alike." in outcome.sentence
+    few = run("losses", points=[[-1, -1], [0, 0], [1, 2]])[2]
+    assert "pull" not in few.sentence and not few.figures["pulls"]
+
+
+@pytest.mark.parametrize("quantile", [0.05, 0.25, 0.95])
+def test_the_quantile_line_is_the_best_one_and_the_points_below_it_are_counted(quantile):
+    begin, frames, outcome = run("losses", quantile=quantile)
+    x, y = numpy.array(Losses.controls[-1].usual).T
+
+    def loss(slope, shift):
+        return contributions("quantile", y - slope * x - shift, quantile).mean()
+
+    # Some best line goes through two of the points [Koenker and Bassett 1978].
+    i, j = numpy.triu_indices(len(x), 1)
+    slopes = (y[j] - y[i]) / (x[j] - x[i])
+    best = min(map(loss, slopes, y[i] - slopes * x[i]))
+    ends, grid = frames[-2]["lines"][NAMES.index("quantile")], begin["grid"]
+    slope = (ends[-1] - ends[0]) / (grid[-1] - grid[0])
+    assert loss(slope, ends[0] - slope * grid[0]) == pytest.approx(best, rel=0.01)
+    below, on = outcome.figures["below"], outcome.figures["on"]
+    assert below <= quantile * len(x) <= below + on
+    assert f" {below} of 24 points ({100 * below / 24:.0f} %), " in outcome.sentence
 
 
 def test_the_edge_of_the_bowl_parts_what_settles_from_what_diverges():
@@ -279,14 +314,67 @@ def test_a_surface_by_formula_is_walked_downhill(surface):
     assert min(at[2] for at in last.values()) < begin["first"][2]
 
 
+@pytest.mark.parametrize("batch", ["0", "16", "1"])
+def test_every_step_is_told_and_none_is_made_beyond_the_last(batch):
+    begin, frames, _ = run("optimizers", batch=batch, steps=30, rate=0.01)
+    told = [frame for frame in frames if "at" in frame]
+    assert [frame["step"] for frame in told] == list(range(1, 31))
+    experiment = EXPERIMENTS["optimizers"]
+    values = read(experiment.controls, json.dumps({"batch": batch}))
+    _, x, y = experiment.surface(values)
+    weight, size = numpy.array(begin["first"][:2]), int(batch) or len(x)
+    for step, frame in enumerate(told):
+        epoch, place = divmod(step, len(x) // size)
+        rows = row_order(len(x), seed=0, fold=0, epoch=epoch)[place * size : (place + 1) * size]
+        weight = weight - 0.01 * 2 * (x[rows] @ weight - y[rows]) @ x[rows] / size
+        assert frame["at"]["0"][:2] == pytest.approx(weight, abs=1e-3)
+
+
 def test_all_rates_of_all_optimizers_fill_the_map():
     begin, frames, outcome = run("optimizers", steps=30)
     cells = [frame["map"] for frame in frames if "map" in frame][-1]
     assert len(cells) == len(begin["names"]) * len(begin["rates"])
     table = numpy.array([numpy.inf if cell is None else cell for cell in cells]).reshape(len(begin["names"]), -1)
-    for row, rate in zip(table, outcome.figures["own"].values(), strict=True):
-        place = int(numpy.abs(numpy.log(numpy.array(begin["rates"]) / rate)).argmin())
-        assert row[place] == pytest.approx(row.min(), rel=1e-3)
+    rates = numpy.array(begin["rates"])
+    for name, row, ends in zip(begin["names"], table, outcome.figures["own"].values(), strict=True):
+        low, high = (int(numpy.abs(numpy.log(rates / rate)).argmin()) for rate in ends)
+        assert low <= row.argmin() <= high and (row[low : high + 1] <= (1 + ALIKE) * row.min()).all()
+        assert all(row[place] > (1 + ALIKE) * row.min() for place in (low - 1, high + 1) if 0 <= place < len(row))
+        assert f"{name} {ends[0]:.2g}{f' to {ends[1]:.2g}' if high > low else ''}" in outcome.sentence
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rate": 1.0}, "Adagrad, RMSprop and Adam are equally low"),
+        ({"rate": 1.0}, "SGD, Momentum and Nesterov have diverged"),
+        ({"rate": 0.05, "stretch": 10.0, "batch": "1"}, "SGD, Momentum and Nesterov have diverged"),
+        ({"rate": 0.05, "batch": "16"}, "with fewer it may do so earlier"),
+        ({"surface": "saddle", "rate": 1.0}, "Nesterov has diverged"),
+        ({"surface": "valley"}, "Momentum is lowest"),
+    ],
+)
+def test_all_that_are_lowest_and_all_that_have_diverged_are_named(given, said):
+    begin, frames, outcome = run("optimizers", **given)
+    assert said in outcome.sentence
+    losses = dict(zip(begin["names"], outcome.figures["losses"].values(), strict=True))
+    lost = [name for name, loss in losses.items() if numpy.isinf(loss)]
+    last = [frame["at"] for frame in frames if "at" in frame][-1]
+    beyond = [
+        name for place, name in enumerate(begin["names"])
+        if (last.get(str(place), [None])[-1] or numpy.inf) >= begin["diverged"] * begin["first"][2]
+    ]  # fmt: skip
+    assert lost == beyond
+    named = re.search(r"[;] ([^;]*) ha(?:s|ve) diverged", outcome.sentence)
+    assert (re.split(", | and ", named[1]) if named else []) == lost
+
+
+def test_a_way_is_straight_or_goes_back_and_forth():
+    straight = numpy.stack([numpy.linspace(0, 1, 9), numpy.linspace(0, 2, 9)], 1)
+    assert Way.of(straight, 0.01) == Way(pytest.approx(1.0), 0)
+    jagged = straight + numpy.outer((-1.0) ** numpy.arange(9), [0.0, 1.0])
+    assert Way.of(jagged, 0.01).turns == 7 and Way.of(jagged, 0.01).detour > 4
+    assert Way.of(jagged, 10.0).turns == 0
 
 
 @pytest.mark.parametrize("kind", ["circle", "corners", "spiral", "blobs"])
@@ -304,6 +392,37 @@ def test_the_best_network_is_that_of_the_curves():
     last = frames[-1]
     assert len(last["surfaces"]) == 8 and last["best"] == outcome.figures["best"]
     assert last["valid"][last["best"]] == pytest.approx(min(outcome.figures["errors"]), rel=1e-4)
+
+
+def test_how_many_points_are_right_is_what_the_networks_say_of_them():
+    begin, frames, outcome = run("network", data="blobs", noise=0.0)
+    best, judges, y = outcome.figures["best"], numpy.array(begin["judges"]), numpy.array(begin["y"])
+    factory = chain(2, 2, width=24, depth=2, dropout=True)
+    network = factory().eval()
+    network.load_state_dict(outcome.weights)
+    with torch.no_grad():
+        told = network(torch.tensor(begin["x"])[judges]).argmax(1).numpy()
+    right = int((told == y[judges]).sum())
+    assert f"The best of 8 has {right} of 100 validation points right ({right} %)," in outcome.sentence
+    assert frames[-1]["right"][best] == right / 100
+    count = sum(share >= LEARNT for share in outcome.figures["right"])
+    assert count > 1 and f"If learnt means 95 % right, {count} of the 8 learnt it, at " in outcome.sentence
+    assert f"a log loss of {number(frames[-1]['valid'][best])} after" in outcome.sentence
+
+
+def test_networks_that_learn_nothing_are_said_to():
+    _, _, outcome = run("network", data="corners", depth=0)
+    assert "none of the networks has learnt anything" in outcome.sentence and "rate" not in outcome.sentence
+    _, _, outcome = run("network", data="spiral", depth=0, noise=1.0)
+    assert "none of the 8 learnt it." in outcome.sentence and "rates from" not in outcome.sentence
+
+
+def test_guessing_is_what_the_shares_of_the_classes_are_worth():
+    y, judges = numpy.array([0, 0, 0, 1, 0, 1]), numpy.array([False] * 4 + [True] * 2)
+    right, loss = Network.guessed(y, judges)
+    assert right == 1 and loss == pytest.approx(-(numpy.log(0.75) + numpy.log(0.25)) / 2)
+    assert Network.is_guessing(60, 50, 100) and not Network.is_guessing(70, 50, 100)
+    assert Network.is_guessing(91, 90, 100), "nine of ten by knowing nothing"
 
 
 @pytest.mark.slow

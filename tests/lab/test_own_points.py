@@ -14,7 +14,7 @@ ANSWER = {"answer": ["yes" if i > 20 else "no" for i in range(ROWS)]}
 def test_the_first_two_columns_of_numbers_and_the_last_one_of_two_values_are_taken():
     other = {"sex": ["f" if i % 3 else "m" for i in range(ROWS)], "name": [f"n{i}" for i in range(ROWS)]}
     found = points_of(polars.DataFrame(other | NUMBERS | {"c": [0.1 * i for i in range(ROWS)]} | ANSWER))
-    assert len(found.points) == ROWS
+    assert len(found.points) == ROWS and found.columns == ["a", "b"]
     assert min(found.points) == (-1.0, 1.0, 0) and max(found.points) == (1.0, -1.0, 1)
     assert sum(label for *_, label in found.points) == 19
     assert found.said == (

@@ -13,8 +13,10 @@ import urllib.request
 import zipfile
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import numpy
 import pytest
 from safetensors.torch import load as load_weights
 from starlette.testclient import TestClient
@@ -25,7 +27,7 @@ from trimtab.errors import OptionError, StudyError
 from trimtab.lab.app import application
 from trimtab.lab.experiments import EXPERIMENTS
 from trimtab.lab.own_data import OwnData
-from trimtab.lab.own_study import OwnStudy
+from trimtab.lab.own_study import OwnStudy, bounds_in_words, without_command
 from trimtab.lab.server import serve, serving
 
 TOKEN, PORT = "a-token-of-our-own", 8123
@@ -154,6 +156,8 @@ def test_a_table_is_dropped_looked_at_tuned_and_tried(client, few_epochs, monkey
     events = events_of(client.get(f"{place}/events").text)
     kinds = [event["kind"] for event in events]
     assert kinds[0] == "searching" and {"started", "baseline", "progress"} <= {*kinds} and kinds[-1] == "ended"
+    assert events[-1]["validation"] > 0 and events[-1]["verdicts"]
+    assert not any(other in text for text in events[-1]["verdicts"] for other in ("in mae", "r2"))
     assert events[-1]["score"] > 0 and events[-1]["words"] and (tmp_path / "trimtab-runs").is_dir()
     assert events_of(client.get(f"{place}/events").text)[-1] == events[-1], "a second tab sees the same"
     refused = client.post(f"{place}/resume", json={"budget": "a while"})
@@ -166,7 +170,7 @@ def test_a_table_is_dropped_looked_at_tuned_and_tried(client, few_epochs, monkey
     row = {each["name"]: each["usual"] for each in inputs}
     told = client.post(f"{place}/predict", json=row).json()
     first, (low, high) = told["prediction"]["prediction"], re.findall(r"-?[\d.]+", told["bounds"])
-    assert told["bounds"].startswith("In nine of ten rows like it the truth lies between ")
+    assert told["bounds"].startswith("Bounds like these hold the truth in nine of ten rows: between ")
     assert float(low) < first < float(high)
     other = client.post(f"{place}/predict", json=row | {"cement": inputs[0]["high"]}).json()["prediction"]["prediction"]
     assert first > 0 and first != other
@@ -177,6 +181,19 @@ def test_a_table_is_dropped_looked_at_tuned_and_tried(client, few_epochs, monkey
     assert "How well a network predicts" in report.text and report.headers["content-security-policy"].startswith(
         "sandbox"
     )
+
+
+@pytest.mark.parametrize(("of", "said"), [("ab", "0 or 1"), ("b", "1")])
+def test_a_set_of_classes_is_said_to_hold_the_true_one(of, said):
+    """Not that the class is this one, which nobody knows."""
+    known = SimpleNamespace(sets=lambda raw, share: numpy.array([[name in of for name in "ab"]]))
+    model = SimpleNamespace(
+        task="classification", target=SimpleNamespace(labels=["0", "1"]), calibrated=lambda share: known,
+        raw=lambda frame: (None, None),
+    )  # fmt: skip
+    told = bounds_in_words(model, None)
+    assert without_command("It was not measured; trimtab explain a/b --budget 1m makes it.") == "It was not measured."
+    assert told == f"Sets of classes like this one hold the true class in nine of ten rows: {said}"
 
 
 @pytest.mark.parametrize(

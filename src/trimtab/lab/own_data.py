@@ -116,7 +116,7 @@ def own_routes(own: OwnData, streams: "Streams") -> list[Route]:
             found = await to_thread.run_sync(lambda: points_of(read_table(path).frame))
         finally:
             path.unlink()
-        return JSONResponse({"points": found.points, "said": found.said})
+        return JSONResponse({"points": found.points, "said": found.said, "columns": found.columns})
 
     async def dropped(request: Request) -> Response:
         path = await received(request)

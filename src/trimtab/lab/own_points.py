@@ -18,9 +18,11 @@ MOST_ROWS = 300
 
 @dataclass(frozen=True)
 class OwnPoints:
-    """`points` as x, y and class (0 or 1), both columns from -1 to 1, and a sentence on what they are."""
+    """`points` as x, y and class (0 or 1), both columns from -1 to 1, the names of both, and a sentence on what
+    they are."""
 
     points: list[tuple[float, float, int]]
+    columns: list[str]
     said: str
 
 
@@ -53,4 +55,4 @@ def points_of(frame: polars.DataFrame) -> OwnPoints:
     points = [(float(a), float(b), names.index(each)) for (a, b), each in zip(scaled, labels[drawn], strict=True)]
     some = f"{len(drawn):,} of {len(whole):,} rows" if len(drawn) < len(whole) else f"{len(drawn):,} rows"
     told = f'{some}: across "{inputs[0]}", up "{inputs[1]}", each from its lowest to its highest'
-    return OwnPoints(points, sentence(f'{told}; blue is {target} "{names[0]}", orange "{names[1]}"'))
+    return OwnPoints(points, inputs, sentence(f'{told}; blue is {target} "{names[0]}", orange "{names[1]}"'))

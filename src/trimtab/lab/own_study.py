@@ -29,11 +29,12 @@ from trimtab.studies.study import Study
 from trimtab.table.prepare import Prepared
 from trimtab.table.read import read_table
 from trimtab.text.layout import number
-from trimtab.text.wording import listed
+from trimtab.text.wording import listed, sentence
 from trimtab.tune import look, tune
 from trimtab.tuning.budget import parse_duration
 from trimtab.tuning.folder import StudyFolder, locked
 from trimtab.tuning.progress import Progress
+from trimtab.tuning.verdicts import verdicts
 
 log = logging.getLogger(__name__)
 # How often a folder in which another process searches is looked into, in seconds.
@@ -195,11 +196,14 @@ class OwnStudy(Listener):
         result = study.result
         scores = result.get("test") or result.get("validation") or {}
         metric = result.get("metric") or ""
+        chosen = (result.get("validation") or {}).get(metric) if result.get("test") else None
         return plain({
-            "kind": "ended", "out": str(study.out), "words": study.words, "verdicts": list(study.verdicts),
+            "kind": "ended", "out": str(study.out), "words": study.words, "verdicts": verdicts(in_one_metric(result)),
+            "validation": chosen,
             "metric": metric, "score": scores.get(metric),
             "on": "test rows" if result.get("test") else "validation rows",
-            "interval": result.get("interval"), "trials": len(study.trials), "worth": list(study.worth),
+            "interval": result.get("interval"), "trials": len(study.trials),
+            "worth": [without_command(each) for each in study.worth],
             "findings": to_json(study.findings)["findings"],
         })  # fmt: skip
 
@@ -279,13 +283,25 @@ def bounds_in_words(model: Model, frame: polars.DataFrame) -> str:
         return ""
     if model.task == "classification":
         labels = [label for label, belongs in zip(model.target.labels, ends[0], strict=True) if belongs]
-        return f"In nine of ten rows like it the true class is {listed(labels, 'or')}"
+        return f"Sets of classes like this one hold the true class in nine of ten rows: {listed(labels, 'or')}"
     names = [f"{name} " if len(model.target.names) > 1 else "" for name in model.target.names]
     told = [
         f"{name}between {number(float(low))} and {number(float(high))}"
         for name, low, high in zip(names, ends[0][0], ends[1][0], strict=True)
     ]
-    return f"In nine of ten rows like it the truth lies {listed(told)}"
+    return f"Bounds like these hold the truth in nine of ten rows: {listed(told)}"
+
+
+def in_one_metric(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A result whose gains over baselines are those in its own metric; all others are in the report."""
+    metric = result.get("metric")
+    gains = {name: {metric: each[metric]} for name, each in (result.get("gains") or {}).items() if metric in each}
+    return {**result, "gains": gains}
+
+
+def without_command(text: str) -> str:
+    """A sentence without what is to be typed in a terminal, which a page has no place for."""
+    return sentence(text.partition("; trimtab ")[0])
 
 
 def _named(target: Any) -> str:

@@ -1,8 +1,10 @@
-"""Loss functions: the same points, the same start, four losses; what an outlier weighs in each."""
+"""Loss functions: the same points, the same start, four losses; how far the two farthest points pull each fit."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy
+import torch
 
 from trimtab.knobs.table import losses_for
 from trimtab.lab.controls import Menu, Points, Slider, Values
@@ -10,12 +12,20 @@ from trimtab.lab.experiment import Event, Outcome, Stop
 from trimtab.lab.experiments.duration import GRID
 from trimtab.lab.live import Live, chain, chain_code, finite, plain, regression
 from trimtab.text.layout import number
-from trimtab.training.config import Loss
+from trimtab.text.wording import counted, listed, sentence
+from trimtab.training.config import Config, Loss
+from trimtab.training.data import Fold, TrainingData
 
 # A loss that is nearly Huber's would hide behind its curve.
 NAMES = tuple(name for name in losses_for("regression") if name != "log_cosh")
 CALLED = {"mse": "MSE", "mae": "MAE"}
-EPOCHS, EVERY, RATE = 400, 8, 0.02
+# Adam has to forget the size of early gradients soon: with its usual 0.999, once most points lie below a line of 0.95,
+# steps are too short to reach the lowest loss in so many epochs; with 0.9 lines do reach it at every quantile.
+EPOCHS, EVERY, RATE, SECOND_DECAY = 400, 8, 0.05, 0.9
+# In standard deviations of the target: two lines so near to each other are one in the picture.
+TELLABLE = 0.01
+# Below four points, nothing could be fitted without two of them.
+FEWEST_POINTS = 4
 WIDTH, DEPTHS = 24, {"line": 0, "curve": 2}
 _X = numpy.linspace(-1, 1, 24)
 _Y = 0.8 * _X + numpy.random.default_rng(8).normal(0, 0.08, len(_X))
@@ -48,11 +58,29 @@ class Losses:
         ("MSE", "the mean of squared misses: one that is ten times as large counts a hundred times."),
         ("MAE", "the mean of absolute misses: one that is ten times as large counts ten times."),
         ("Huber", "squared for small misses, absolute for those beyond delta."),
-        ("quantile", "misses above the line and below it count differently: q of all points should lie below."),
+        (
+            "quantile q",
+            "misses above the line count q, those below it 1 - q: a share q of all points comes to lie below.",
+        ),
     )
     controls = (
-        Slider("delta", "Huber's delta", 0.05, 3.0, 0.5, scale="log", hint="In standard deviations of the target."),
-        Slider("quantile", "Quantile", 0.05, 0.95, 0.5, hint="Which share of the points should lie below."),
+        Slider(
+            "delta",
+            "Huber's delta",
+            0.05,
+            3.0,
+            0.5,
+            scale="log",
+            hint="Up to which miss Huber is squared, in standard deviations: how far y usually is from its mean.",
+        ),
+        Slider(
+            "quantile",
+            "Quantile q",
+            0.05,
+            0.95,
+            0.8,
+            hint="Which share of the points should lie below. At 0.5 the quantile line is that of MAE.",
+        ),
         Menu("model", "Model", (("line", "A line"), ("curve", "A network")), "line", "What is fitted."),
         Points("points", "Points", POINTS, "Drag a point, or press on an empty place to add one."),
     )
@@ -61,16 +89,8 @@ class Losses:
         points = numpy.array(values["points"])
         x, y = points[:, 0], points[:, 1]
         yield {"kind": "begin", "names": [self.called(name) for name in NAMES], "grid": finite(GRID), "epochs": EPOCHS}
-        configs = [
-            plain("adam", RATE, EPOCHS, loss=Loss(name, self.parameter(name, values)), schedule="cosine")
-            for name in NAMES
-        ]  # fmt: skip
-        factory = chain(1, 1, width=WIDTH, depth=DEPTHS[values["model"]])
-        live = Live(
-            regression(x[:, None], y, scaled=True), factory, configs, every=EVERY, metric=None, one_start=True,
-            stop=stop,
-        )  # fmt: skip
-        places, told = list(range(len(NAMES))), None
+        data = regression(x[:, None], y, scaled=True)
+        live, places, fitted = self._live(values, data, stop), list(range(len(NAMES))), None
         scale = float(y.std()) or 1.0
         for lanes in live.rounds():
             if len(lanes) < len(NAMES):
@@ -85,23 +105,77 @@ class Losses:
                     finite(line) for line in live.predicted(places, GRID[:, None])[:, :, 0]
                 ], "added": [finite(each / max(1e-12, each.sum())) for each in told],
             }  # fmt: skip
-        if told is not None:
-            yield self._outcome(values, live, points, told)
+        if fitted is None or stop():
+            return
+        far = self.farthest(y, fitted[NAMES.index("mae")])
+        pulls = {}
+        if len(far):
+            rest = torch.from_numpy(numpy.setdiff1d(numpy.arange(len(y)), far))
+            folds = (Fold(rest, torch.zeros(0, dtype=torch.int64)),)
+            without = self._live(values, replace(data, folds=folds), stop)
+            for _ in without.rounds():
+                pass
+            if stop():
+                return
+            moved = fitted[:, far] - without.predicted(places, x[far, None])[:, :, 0]
+            towards = numpy.sign(y[far] - fitted[NAMES.index("mae"), far])
+            pulls = dict(zip(NAMES, (moved * towards).mean(1).tolist(), strict=True))
+            lines = without.predicted(places, GRID[:, None])[:, :, 0]
+            yield {"kind": "frame", "far": far.tolist(), "without": [finite(line) for line in lines]}
+        yield self._outcome(values, live, fitted, far, pulls)
 
-    def _outcome(self, values: Values, live: Live, points: numpy.ndarray, told: list[numpy.ndarray]) -> Outcome:
-        shares = {name: each / max(1e-12, each.sum()) for name, each in zip(NAMES, told, strict=True)}
-        row = int(shares["mse"].argmax())
-        x, y = points[row]
-        at = live.predicted(list(range(len(NAMES))), numpy.array([[x]]))[:, 0, 0]
-        lines = dict(zip(NAMES, at.tolist(), strict=True))
-        heaviest = {name: float(share[row]) for name, share in shares.items()}
-        said = (
-            f"The point at x = {number(x)}, y = {number(y)} alone is {100 * heaviest['mse']:.0f} % of the squared "
-            f"loss, {100 * heaviest['huber']:.0f} % of Huber's and {100 * heaviest['mae']:.0f} % of the absolute one. "
-            f"At its place MSE predicts {number(lines['mse'])}, MAE {number(lines['mae'])}."
+    def _live(self, values: Values, data: TrainingData, stop: Stop) -> Live:
+        factory = chain(1, 1, width=WIDTH, depth=DEPTHS[values["model"]])
+        configs = [self._config(name, values) for name in NAMES]
+        return Live(data, factory, configs, every=EVERY, metric=None, one_start=True, stop=stop)
+
+    def _config(self, name: str, values: Values) -> Config:
+        config = plain("adam", RATE, EPOCHS, loss=Loss(name, self.parameter(name, values)), schedule="cosine")
+        return replace(config, optimizer=replace(config.optimizer, second_decay=SECOND_DECAY))
+
+    @staticmethod
+    def farthest(y: numpy.ndarray, line: numpy.ndarray) -> numpy.ndarray:
+        """The two rows that are farthest from a line, which is MAE's as it is moved least by what is wrong; none where
+        too few would remain."""
+        misses = numpy.abs(y - line)
+        return numpy.sort(misses.argsort()[-2:]) if len(y) >= FEWEST_POINTS else numpy.zeros(0, dtype=int)
+
+    def _outcome(
+        self, values: Values, live: Live, fitted: numpy.ndarray, far: numpy.ndarray, pulls: dict[str, float]
+    ) -> Outcome:
+        points = numpy.array(values["points"])
+        y, scale = points[:, 1], float(points[:, 1].std()) or 1.0
+        said = []
+        if pulls:
+            said.append(self._pulled(points[far, 0], pulls, TELLABLE * scale))
+        misses = y - fitted[NAMES.index("quantile")]
+        below, beside = int((misses > TELLABLE * scale).sum()), int((numpy.abs(misses) <= TELLABLE * scale).sum())
+        below = len(y) - below - beside
+        on = f", {counted(beside, 'lies', 'lie')} on it" if beside else ""
+        said.append(
+            f"Below the quantile line {'lies' if below == 1 else 'lie'} {below} of {counted(len(y), 'point')} "
+            f"({100 * below / len(y):.0f} %){on}; asked for were {100 * values['quantile']:.3g} %"
         )
-        figures = {"shares": heaviest, "lines": lines, "row": row}
-        return Outcome(said, figures, live.named_weights(NAMES.index("huber")))
+        figures = {"pulls": pulls, "far": far.tolist(), "below": below, "on": beside}
+        return Outcome(" ".join(sentence(each) for each in said), figures, live.named_weights(NAMES.index("huber")))
+
+    def _pulled(self, places: numpy.ndarray, pulls: dict[str, float], tellable: float) -> str:
+        """How far two points at the x `places` move each line, and which of them most and least."""
+
+        def far(pull: float) -> str:
+            if abs(pull) < tellable:
+                return f"less than {number(tellable)}"
+            return number(abs(pull)) + (" away from them" if pull < 0 else "")
+
+        told = [f"{self.called(name)}'s by {far(pull)}" for name, pull in pulls.items()]
+        two = " and ".join(f"{place:g}" for place in places)
+        said = f"The two points farthest from MAE's line, at x = {two}, pull the lines towards them: {listed(told)}"
+        low, high = min(pulls.values()), max(pulls.values())
+        if high - low <= tellable:
+            return f"{said}, all four alike"
+        most = [self.called(name) for name, pull in pulls.items() if pull >= high - tellable]
+        least = [self.called(name) for name, pull in pulls.items() if pull <= low + tellable]
+        return f"{said}. {listed(most)} {'is' if len(most) == 1 else 'are'} pulled most, {listed(least)} least"
 
     @staticmethod
     def parameter(name: str, values: Values) -> float:
@@ -126,8 +200,8 @@ runs = {{}}
 for loss, own in {[(name, self._own(name, values)) for name in NAMES]}:
     runs[loss] = tt.fit(
         lambda: {network},
-        train=(x, scaled), valid=None, loss=loss, optimizer="adam", lr={RATE:g}, schedule="cosine", batch_size=0,
-        epochs={EPOCHS}, **own,
+        train=(x, scaled), valid=None, loss=loss, optimizer="adam", lr={RATE:g}, second_decay={SECOND_DECAY:g},
+        schedule="cosine", batch_size=0, epochs={EPOCHS}, **own,
     )
     with torch.no_grad():
         print(loss, "at the last point:", (runs[loss].module(x[-1:]) * y.std(correction=0) + y.mean()).item())

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator
 
 import numpy
+from scipy import stats
 
 from trimtab.errors import OptionError
 from trimtab.lab.controls import Cloud, Menu, Slider, Values
@@ -11,13 +12,22 @@ from trimtab.lab.experiment import Event, Outcome, Stop
 from trimtab.lab.live import Live, chain, chain_code, classes, finite, plain
 from trimtab.nets.mlp import ACTIVATIONS
 from trimtab.text.layout import number
-from trimtab.text.wording import counted
+from trimtab.text.wording import counted, sentence
 from trimtab.training.config import Config
+from trimtab.training.run import RunRecord
 
 CONFIGS, EPOCHS, EVERY, BATCH, ROWS = 64, 120, 2, 32, 300
 CELLS = 36
 OWN = "own"
 SIDE = 1.3
+# Who has this share of the validation points right is said to have learnt it. A guess: without noise all can be right.
+LEARNT = 0.95
+# The best of so many is better than guessing where guessing had, over all of them, at most this chance to do as well.
+BY_CHANCE = 0.05
+BENDS = {
+    "relu": "ReLU: nothing below 0", "silu": "SiLU: a smooth ReLU", "gelu": "GELU: a smooth ReLU",
+    "mish": "Mish: a smooth ReLU", "selu": "SELU: keeps the scale", "tanh": "tanh: from -1 to 1",
+}  # fmt: skip
 # Drawn from these, evenly in their logarithms.
 RATES, DECAYS = (3e-4, 0.3), (1e-5, 0.1)
 
@@ -63,8 +73,10 @@ class Network:
     words = (
         ("hidden layer", "units between input and output, each a weighted sum bent by the activation."),
         ("activation", "the bend: without it any number of layers is still a straight line."),
+        ("log loss", "how little chance is given to the true class: 0 at best, 0.693 where two are as likely."),
+        ("weight decay", "each step also shrinks the weights a little, against overfitting."),
         ("dropout", "units left out by chance while training, so that none is relied on alone."),
-        ("dead unit", "one that gives the same for all rows: it has nothing left to learn."),
+        ("dead unit", "one that gives the same for all rows, and so tells the next layer nothing of them."),
     )
     controls = (
         Menu(
@@ -77,12 +89,13 @@ class Network:
         ),
         Cloud(
             OWN, "A table of my own", menu="data",
-            hint="CSV, Parquet or Excel: its first two columns of numbers, and its last one with two values.",
+            hint="CSV, Parquet or Excel: its first two columns of numbers, and its last one with two values. "
+            "Its rows are written into the address, and so into a copied link.",
         ),
         Slider("noise", "Noise", 0.0, 1.0, 0.2, hint="Not for a table of my own."),
         Slider("width", "Units of a layer", 1, 64, 24, scale="log", whole=True),
         Slider("depth", "Hidden layers", 0, 4, 2, whole=True),
-        Menu("activation", "Activation", tuple((name, name) for name in ACTIVATIONS), "tanh"),
+        Menu("activation", "Activation", tuple((name, BENDS.get(name, name)) for name in ACTIVATIONS), "tanh"),
         Slider("dropout", "Dropout", 0.0, 0.6, 0.0),
     )  # fmt: skip
 
@@ -93,18 +106,18 @@ class Network:
         yield {
             "kind": "begin", "x": [finite(row) for row in x], "y": y.tolist(), "judges": judges.tolist(), "side": SIDE,
             "cells": CELLS, "epochs": EPOCHS, "rates": finite([each.optimizer.learning_rate for each in configs]),
-            "decays": finite([each.optimizer.weight_decay for each in configs]),
+            "decays": finite([each.optimizer.weight_decay for each in configs]), "isOwn": values["data"] == OWN,
+            "guess": finite([self.guessed(y, judges)[1]])[0],
         }  # fmt: skip
         factory = chain(
             2, 2, width=values["width"], depth=values["depth"], activation=values["activation"], dropout=True
         )
         live = Live(classes(x, y, judges), factory, configs, every=EVERY, metric="log_loss", one_start=True, stop=stop)
-        losses, dead = numpy.full(CONFIGS, numpy.nan), numpy.zeros(CONFIGS)
+        losses = numpy.full(CONFIGS, numpy.nan)
         epoch = 0
         for lanes in live.rounds():
             for place, lane in lanes.items():
                 losses[place] = lane.curves.validation_metric[-1]
-                dead[place] = lane.curves.dead_units[-1] if values["depth"] else 0.0
                 epoch = lane.epoch
             if not numpy.isfinite(losses).any():
                 break
@@ -115,32 +128,77 @@ class Network:
             yield frame
         if live.records and not stop():
             # From here on each network is what it was at its best epoch.
-            outcome = self._outcome(values, live, configs, dead)
+            outcome = self._outcome(values, live, configs, y, judges)
             yield {
-                "kind": "frame", "surfaces": self._surfaces(live, list(range(CONFIGS))), "dead": finite(dead),
-                "valid": finite(outcome.figures["errors"]), "best": outcome.figures["best"],
+                "kind": "frame", "surfaces": self._surfaces(live, list(range(CONFIGS))),
+                "dead": finite(outcome.figures["dead"]), "right": finite(outcome.figures["right"]),
+                # As many digits as the sentence has, lest one number be rounded in two ways.
+                "valid": [None if each is None else float(f"{each:.3e}") for each in outcome.figures["errors"]],
+                "best": outcome.figures["best"],
             }  # fmt: skip
             yield outcome
 
-    def _outcome(self, values: Values, live: Live, configs: list[Config], dead: numpy.ndarray) -> Outcome:
-        errors = numpy.array([live.records[place].error for place in range(CONFIGS)])
+    def _outcome(
+        self, values: Values, live: Live, configs: list[Config], y: numpy.ndarray, judges: numpy.ndarray
+    ) -> Outcome:
+        records = [live.records[place] for place in range(CONFIGS)]
+        errors = numpy.array([record.error for record in records])
         errors[~numpy.isfinite(errors)] = numpy.inf
-        best = int(errors.argmin())
-        rates = numpy.array([each.optimizer.learning_rate for each in configs])
-        good = rates[errors <= errors[best] * 1.2 + 1e-6]
-        beside = "no other came within 20 % of it"
-        if len(good) > 1:
-            ends = number(float(good.min())), number(float(good.max()))
-            beside = f"what came within 20 % of it had rates from {ends[0]} to {ends[1]}"
-        said = (
-            f"The best of {CONFIGS} reached a validation log loss of {number(float(errors[best]))} after "
-            f"{counted(live.records[best].best_epoch, 'epoch')}, with a learning rate of {number(float(rates[best]))}; "
-            f"{beside}. Half of all did worse than {number(float(numpy.median(errors)))} (guessing: 0.693)."
+        rows, best = int(judges.sum()), int(errors.argmin())
+        right = numpy.array([(record.predictions.argmax(1) == y[judges]).sum() for record in records])
+        guess, loss = self.guessed(y, judges)
+        winner = f"The best of {CONFIGS} has {right[best]} of {counted(rows, 'validation point')} right"
+        winner += f" ({100 * right[best] / rows:.0f} %)"
+        if self.is_guessing(int(right[best]), guess, rows):
+            said = [
+                f"{winner}; guessing the class of most has {guess}",
+                "As far as so few points can tell, none of the networks has learnt anything",
+            ]
+        else:
+            epoch = records[best].best_epoch
+            rates = numpy.array([each.optimizer.learning_rate for each in configs])
+            said = [
+                f"{winner}, with a log loss of {number(float(errors[best]))} after {counted(epoch, 'epoch')} at a "
+                f"learning rate of {number(rates[best])} (guessing: {guess} right, a log loss of {number(loss)})",
+                self._learnt(rates[right >= LEARNT * rows]),
+            ]
+        dead = [self._dead(values, record) for record in records]
+        if dead[best] > 0:
+            said.append(f"{100 * dead[best]:.0f} % of its units are dead")
+        figures = {
+            "best": best, "errors": [float(each) if numpy.isfinite(each) else None for each in errors],
+            "rate": configs[best].optimizer.learning_rate, "right": (right / rows).tolist(), "dead": dead,
+        }  # fmt: skip
+        return Outcome(" ".join(sentence(each) for each in said), figures, live.named_weights(best))
+
+    @staticmethod
+    def _learnt(rates: numpy.ndarray) -> str:
+        """How many learnt it, and at which learning rates, of the `rates` of those that did."""
+        said = f"If learnt means {100 * LEARNT:.0f} % right, {len(rates) or 'none'} of the {CONFIGS} learnt it"
+        if len(rates) < 2:
+            return said
+        return f"{said}, at learning rates from {number(rates.min())} to {number(rates.max())}"
+
+    @staticmethod
+    def _dead(values: Values, record: RunRecord) -> float:
+        """The share of dead units at the best epoch, whose weights are kept."""
+        curves = record.curves
+        return (
+            curves.dead_units[curves.epoch.index(record.best_epoch)] if values["depth"] and record.best_epoch else 0.0
         )
-        if values["depth"] and dead[best] > 0:
-            said += f" {100 * dead[best]:.0f} % of its units are dead."
-        figures = {"best": best, "errors": errors.tolist(), "rate": float(rates[best])}
-        return Outcome(said, figures, live.named_weights(best))
+
+    @staticmethod
+    def guessed(y: numpy.ndarray, judges: numpy.ndarray) -> tuple[int, float]:
+        """How many validation rows are right, and at which log loss, for who knows nothing but how many rows to learn
+        from each class has."""
+        shares = numpy.bincount(y[~judges], minlength=2) / (~judges).sum()
+        chances = numpy.clip(shares[y[judges]], 1e-9, 1)
+        return int((y[judges] == shares.argmax()).sum()), float(-numpy.log(chances).mean())
+
+    @staticmethod
+    def is_guessing(right: int, guess: int, rows: int) -> bool:
+        """Whether chance could have had so many right in one of all networks, by a binomial test of each."""
+        return bool(stats.binom.sf(right - 1, rows, guess / rows) * CONFIGS > BY_CHANCE)
 
     @staticmethod
     def configs(values: Values) -> list[Config]:

@@ -1,8 +1,8 @@
 """Optimizers: who decides on steps; six of them on one surface, and all rates at once."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -14,22 +14,38 @@ from trimtab.lab.controls import Menu, Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
 from trimtab.lab.live import Live, finite, plain, regression
 from trimtab.text.layout import number
-from trimtab.training.randomness import initialised
+from trimtab.text.wording import counted, listed, sentence
+from trimtab.training.data import Fold, TrainingData
+from trimtab.training.lanes.lane import Lane
+from trimtab.training.lanes.plans import RowOrders
+from trimtab.training.randomness import initialised, row_order
 from trimtab.training.run import Request
 
 # "gd" is sgd on all rows, and two others go as Adam does where weights do not decay.
 NAMES = tuple(name for name in OPTIMIZERS if name not in ("gd", "lion") and name != "adamw")
+CALLED = {"momentum": "Momentum", "nesterov": "Nesterov"}
 RATES = numpy.geomspace(1e-3, 1.0, 12)
 ROWS, CELLS = 64, 45
+# A loss that has grown to so many times its first value is said to have diverged, and no longer drawn. A guess: what
+# swings wide and comes back stays well below it, and what diverges is beyond it within some steps.
+DIVERGED = 100.0
+# Losses that differ by less than this share are one on the axis of the picture, where a line is wider. A guess.
+ALIKE = 0.02
+# Where a step sees some of the rows, losses jump: what counts is where they were over so many last steps, as a share.
+JUMPY = 0.1
+# A way that turns back upon itself so often is called a zigzag; steps shorter than this share of the way from the start
+# to the lowest place are not seen. Both are guesses.
+ZIGZAG, SEEN = 3, 0.01
 
 
 @dataclass(frozen=True)
 class Surface:
-    """A loss of two weights: `value` of arrays of both, `first` where training begins, drawn over `x` and `y`."""
+    """A loss of two weights: `value` of arrays of both, `first` where training begins, `lowest` its lowest places;
+    drawn over `x` and `y`."""
 
     value: Callable
     first: tuple[float, float]
-    lowest: tuple[float, float]
+    lowest: tuple[tuple[float, float], ...]
     x: tuple[float, float] = (-2.0, 2.0)
     y: tuple[float, float] = (-2.0, 2.0)
 
@@ -42,6 +58,57 @@ def valley(a: Any, b: Any) -> Any:
 def saddle(a: Any, b: Any) -> Any:
     """A pass between two hollows: at its middle no direction leads down but the way across."""
     return 1.5 + 0.5 * a * a - 0.5 * b * b + 0.125 * b**4
+
+
+class OneByOne(RowOrders):
+    """The batches of whole epochs one at a time: each is an epoch of its own, after which the lanes are looked at."""
+
+    def batches(self, lane: Lane, epoch: int) -> numpy.ndarray:
+        whole, place = divmod(epoch, ROWS // lane.size)
+        order = row_order(ROWS, seed=lane.request.seed, fold=lane.request.fold, epoch=whole)
+        return order[place * lane.size : (place + 1) * lane.size].astype(self.dtype)[None]
+
+
+@dataclass(frozen=True)
+class Endings:
+    """Losses in the end, and the `low` and the `high` of the last steps; infinite where they have diverged."""
+
+    middle: numpy.ndarray
+    low: numpy.ndarray
+    high: numpy.ndarray
+
+    @classmethod
+    def of(cls, losses: numpy.ndarray, first: float, *, last: int) -> "Endings":
+        """Of `losses` `[steps, several]`, by the median of the `last` steps."""
+        kept = losses[-last:].copy()
+        kept[:, ~(losses[-1] < DIVERGED * first)] = numpy.inf
+        kept[~numpy.isfinite(kept)] = numpy.inf
+        return cls(numpy.median(kept, 0), kept.min(0), kept.max(0))
+
+    def alike(self) -> numpy.ndarray:
+        """Which of them cannot be told from the lowest: those that are near to it, and whose last steps overlap."""
+        best = int(self.middle.argmin())
+        overlap = (self.low <= self.high[best]) & (self.high >= self.low[best])
+        is_near = self.middle <= (1 + ALIKE) * self.middle[best]
+        return numpy.isfinite(self.middle) & (is_near | (overlap & (self.low < self.high)))
+
+
+@dataclass(frozen=True)
+class Way:
+    """How an optimizer went from its first place to its last: how long, as a multiple of the straight line between
+    both, and how often it turned back upon itself."""
+
+    detour: float
+    turns: int
+
+    @classmethod
+    def of(cls, path: numpy.ndarray, seen: float) -> "Way":
+        """Of a `path` `[steps, 2]`; steps below `seen` are too short to be seen turning."""
+        steps = numpy.diff(path, axis=0)
+        lengths = numpy.linalg.norm(steps, axis=1)
+        back = (steps[1:] * steps[:-1]).sum(1) < 0
+        turns = int((back & (lengths[1:] > seen) & (lengths[:-1] > seen)).sum())
+        return cls(float(lengths.sum() / max(1e-12, float(numpy.linalg.norm(path[-1] - path[0])))), turns)
 
 
 class Walker(nn.Module):
@@ -65,8 +132,13 @@ class Optimizers:
     words = (
         ("gradient", "the direction in which the loss grows fastest; every optimizer goes some way against it."),
         ("batch", "the rows that one step looks at: all of them, or a few, which is quicker and noisier."),
-        ("momentum", "part of the last step is made again: through valleys instead of across them."),
+        ("SGD", "plain gradient descent: each step is rate times gradient (stochastic where a batch is some rows)."),
+        ("Momentum", "SGD in which part of the last step is made again: through valleys instead of across them."),
+        ("Nesterov", "Momentum that looks at the gradient where it is about to be, and so brakes earlier."),
         ("adaptive", "RMSprop and Adam divide by how large gradients were, so that all directions go as fast."),
+        ("Adagrad", "divides by all gradients there have been, and so takes ever shorter steps."),
+        ("diverged", f"the loss has grown to more than {DIVERGED:g} times its first value, or beyond all numbers."),
+        ("curvature", "how fast the slope changes: where it is steep, long steps go too far."),
     )
     controls = (
         Menu(
@@ -74,11 +146,14 @@ class Optimizers:
             (("bowl", "A stretched bowl"), ("valley", "A bent valley"), ("saddle", "A pass between two hollows")),
             "bowl",
         ),
-        Slider("rate", "Learning rate", 0.001, 1.0, 0.05, scale="log", hint="The same for all six."),
-        Slider("stretch", "Stretch of the bowl", 1.0, 10.0, 4.0, scale="log", hint="How much steeper one side is."),
+        Slider("rate", "Learning rate", 0.001, 1.0, 0.02, scale="log", hint="The same for all six."),
+        Slider(
+            "stretch", "Stretch of the bowl", 1.0, 10.0, 4.0, scale="log",
+            hint="How much steeper one side is. Only the bowl has it.",
+        ),
         Menu(
             "batch", "Rows of a step", (("0", "All 64"), ("16", "16"), ("4", "4"), ("1", "One")), "0",
-            "Only the bowl is made of rows: the fewer a step sees, the more it jumps.",
+            "The fewer a step sees, the more it jumps. Only the bowl is made of rows.",
         ),
         Slider("steps", "Steps", 20, 400, 150, whole=True),
     )  # fmt: skip
@@ -88,58 +163,132 @@ class Optimizers:
         heights = self._heights(surface)
         edge = self.edge(x) if values["surface"] == "bowl" else math.nan
         yield {
-            "kind": "begin", "names": [KNOBS["optimizer"].option(name).words for name in NAMES],
+            "kind": "begin", "names": [self.called(name) for name in NAMES],
             "edge": finite([edge])[0],
             "surface": {"x": surface.x, "y": surface.y, "cells": CELLS, "values": finite(numpy.log10(heights).ravel())},
             "first": [*surface.first, float(surface.value(*surface.first))], "lowest": surface.lowest,
-            "rates": finite(RATES),
+            "rates": finite(RATES), "diverged": DIVERGED,
         }  # fmt: skip
+        first = float(surface.value(*surface.first))
         live = self._live(values, [(name, values["rate"]) for name in NAMES], surface, x, y, stop)
-        losses: dict[str, float] = {}
+        walked = [numpy.array([surface.first] * len(NAMES))]
         for lanes in live.rounds():
-            at = {place: self._at(live, place) for place in lanes}
-            losses |= {NAMES[place]: float(surface.value(*weights)) for place, weights in at.items()}
+            walked.append(self._at(live, len(NAMES)))
+            heights = surface.value(*walked[-1].T)
             yield {
-                "kind": "frame", "step": max(lane.step for lane in lanes.values()),
-                "at": {str(place): finite([*weights, losses[NAMES[place]]]) for place, weights in at.items()},
+                "kind": "frame", "step": len(walked) - 1,
+                "at": {str(place): finite([*walked[-1][place], heights[place]]) for place in lanes},
             }  # fmt: skip
         if stop():
             return
         several = [(name, float(rate)) for name in NAMES for rate in RATES]
         others = self._live(values, several, surface, x, y, stop)
-        first = float(surface.value(*surface.first))
-        cells = [first] * len(several)
-        for count, lanes in enumerate(others.rounds()):
-            for place in range(len(several)):
-                cells[place] = (
-                    float(surface.value(*self._at(others, place))) if place in lanes or place in others.records
-                    else cells[place]
-                )  # fmt: skip
+        cells = []
+        for count, _ in enumerate(others.rounds()):
+            cells.append(surface.value(*self._at(others, len(several)).T))
             if count % 5 == 0:
-                yield {"kind": "frame", "map": finite(cells)}
-        yield {"kind": "frame", "map": finite(cells)}
-        yield self._outcome(values, losses, cells, edge, live)
+                yield {"kind": "frame", "map": self._shown(cells[-1], first)}
+        if stop():
+            return
+        yield {"kind": "frame", "map": self._shown(cells[-1], first)}
+        yield self._outcome(values, surface, numpy.array(walked), numpy.array(cells), edge, live)
+
+    @staticmethod
+    def _shown(losses: numpy.ndarray, first: float) -> list[float | None]:
+        return finite(numpy.where(losses < DIVERGED * first, losses, numpy.nan))
 
     def _outcome(
-        self, values: Values, losses: dict[str, float], cells: list[float], edge: float, live: Live
+        self, values: Values, surface: Surface, walked: numpy.ndarray, cells: numpy.ndarray, edge: float, live: Live
     ) -> Outcome:
-        finished = {name: loss if math.isfinite(loss) and loss < 1e6 else math.inf for name, loss in losses.items()}
-        best, worst = min(finished, key=finished.__getitem__), max(finished, key=finished.__getitem__)
-        words = {name: KNOBS["optimizer"].option(name).words for name in NAMES}
-        said = f"After {values['steps']} steps at a rate of {values['rate']:g}, {words[best]} is lowest "
-        said += f"(loss {number(finished[best])}); "
-        said += (
-            f"{words[worst]} has diverged."
-            if math.isinf(finished[worst])
-            else f"{words[worst]} is highest ({number(finished[worst])})."
-        )
-        grid = numpy.array(cells, dtype=float).reshape(len(NAMES), len(RATES))
-        grid[~(numpy.isfinite(grid) & (grid < 1e6))] = numpy.inf
-        own = {name: float(RATES[row.argmin()]) for name, row in zip(NAMES, grid, strict=True)}
-        said += " Each has a rate of its own: " + ", ".join(f"{words[name]} {own[name]:.2g}" for name in NAMES) + "."
+        first = float(surface.value(*surface.first))
+        last = max(1, round(JUMPY * values["steps"])) if self.batch(values) else 1
+        with numpy.errstate(all="ignore"):
+            heights = surface.value(walked[..., 0], walked[..., 1])
+        ends, grid = Endings.of(heights, first, last=last), Endings.of(cells, first, last=last)
+        said = [
+            f"After {values['steps']} steps at a rate of {values['rate']:g} {self._ranked(ends, last)}",
+            self._ways(ways := self._walks(surface, walked, ends)),
+            self._suited(grid),
+        ]
         if math.isfinite(edge):
-            said += f" Gradient descent without momentum diverges here from {number(edge)} on."
-        return Outcome(said, {"losses": finished, "own": own, "edge": edge}, live.named_weights(NAMES.index(best)))
+            fewer = ", and with fewer it may do so earlier" if self.batch(values) else ""
+            said.append(f"With all rows in each step SGD diverges beyond a rate of {number(edge)}{fewer}")
+        figures = {
+            "losses": dict(zip(NAMES, ends.middle.tolist(), strict=True)), "edge": edge, "ways": ways,
+            "own": {name: (float(RATES[low]), float(RATES[high])) for name, low, high in self._ranges(grid)},
+        }  # fmt: skip
+        best = int(ends.middle.argmin())
+        return Outcome(" ".join(sentence(each) for each in said if each), figures, live.named_weights(best))
+
+    def _ranked(self, ends: Endings, last: int) -> str:
+        """Which of them are lowest, which highest, and which have diverged."""
+        lost = [self.called(name) for name, loss in zip(NAMES, ends.middle, strict=True) if math.isinf(loss)]
+        gone = f"{listed(lost)} {'has' if len(lost) == 1 else 'have'} diverged"
+        if len(lost) == len(NAMES):
+            return f"all {len(NAMES)} have diverged"
+        alike = ends.alike()
+        lowest = [self.called(name) for name, is_one in zip(NAMES, alike, strict=True) if is_one]
+        loss = number(float(ends.middle.min()))
+        loss = f"median loss of the last {counted(last, 'step')} {loss}" if last > 1 else f"loss {loss}"
+        how = "is lowest" if len(lowest) == 1 else "are equally low, as far as can be told apart"
+        said = f"{listed(lowest)} {how} ({loss})"
+        rest = numpy.where(alike | numpy.isinf(ends.middle), -numpy.inf, ends.middle)
+        if not lost and numpy.isfinite(rest).any():
+            worst = int(rest.argmax())
+            return f"{said}; {self.called(NAMES[worst])} is highest ({number(float(rest[worst]))})"
+        return f"{said}; {gone}" if lost else said
+
+    @staticmethod
+    def _walks(surface: Surface, walked: numpy.ndarray, ends: Endings) -> dict[str, Way]:
+        """The ways of those that have not diverged."""
+        seen = SEEN * float(numpy.linalg.norm(numpy.subtract(surface.first, surface.lowest[0])))
+        return {
+            name: Way.of(walked[:, place], seen)
+            for place, name in enumerate(NAMES)
+            if math.isfinite(ends.middle[place])
+        }
+
+    def _ways(self, ways: Mapping[str, Way]) -> str:
+        """Who went straight, and who zigzagged."""
+        if len(ways) < 2:
+            return ""
+        straight, round_about = (pick(ways, key=lambda name: ways[name].detour) for pick in (min, max))
+        said = (
+            f"{self.called(straight)} went straightest ({ways[straight].detour:.2f} times the line to its end), "
+            f"{self.called(round_about)} took the longest way round ({ways[round_about].detour:.2f} times)"
+        )
+        zigzags = [f"{self.called(name)} ({way.turns} times)" for name, way in ways.items() if way.turns >= ZIGZAG]
+        return f"{said}; back and forth went {listed(zigzags)}" if zigzags else f"{said}; none zigzagged"
+
+    @staticmethod
+    def _ranges(grid: Endings) -> list[tuple[str, int, int]]:
+        """For each optimizer that has not diverged at all rates, the first and the last of those neighbours of its best
+        rate that do as well."""
+        ranges, count = [], len(RATES)
+        for row, name in enumerate(NAMES):
+            own = slice(row * count, (row + 1) * count)
+            ends = Endings(grid.middle[own], grid.low[own], grid.high[own])
+            if not numpy.isfinite(ends.middle).any():
+                continue
+            alike, low = ends.alike(), int(ends.middle.argmin())
+            high = low
+            while low > 0 and alike[low - 1]:
+                low -= 1
+            while high < count - 1 and alike[high + 1]:
+                high += 1
+            ranges.append((name, low, high))
+        return ranges
+
+    def _suited(self, grid: Endings) -> str:
+        told = [
+            f"{self.called(name)} {RATES[low]:.2g}" + (f" to {RATES[high]:.2g}" if high > low else "")
+            for name, low, high in self._ranges(grid)
+        ]
+        return f"Of the {len(RATES)} rates of the map these suit best: {', '.join(told)}" if told else ""
+
+    @staticmethod
+    def called(name: str) -> str:
+        return CALLED.get(name, KNOBS["optimizer"].option(name).words)
 
     # -- what they walk on
 
@@ -147,9 +296,9 @@ class Optimizers:
         """The surface, and the rows that it is made of (of those that are a formula: rows that say nothing)."""
         if values["surface"] != "bowl":
             form = {"valley": valley, "saddle": saddle}[values["surface"]]
-            first, lowest = ((-1.5, 1.5), (1.0, 1.0)) if values["surface"] == "valley" else ((1.6, 0.02), (0.0, 2**0.5))
-            rows = numpy.zeros((8, 1))
-            return Surface(form, first, lowest), rows, numpy.zeros(8)
+            hollows = ((0.0, 2**0.5), (0.0, -(2**0.5)))
+            first, lowest = ((-1.5, 1.5), ((1.0, 1.0),)) if values["surface"] == "valley" else ((1.6, 0.02), hollows)
+            return Surface(form, first, lowest), numpy.zeros((8, 1)), numpy.zeros(8)
         rng = numpy.random.default_rng(2)
         x = rng.normal(size=(ROWS, 2)) * numpy.array([1.0, values["stretch"]])
         y = x @ numpy.array([0.8, 0.5]) + 0.3 * rng.normal(size=ROWS)
@@ -160,7 +309,7 @@ class Optimizers:
                 return (misses**2).mean(-1)
 
         lowest = numpy.linalg.lstsq(x, y, rcond=None)[0]
-        return Surface(value, (-1.5, 1.7), (float(lowest[0]), float(lowest[1]))), x, y
+        return Surface(value, (-1.5, 1.7), ((float(lowest[0]), float(lowest[1])),)), x, y
 
     @staticmethod
     def edge(x: numpy.ndarray) -> float:
@@ -176,11 +325,9 @@ class Optimizers:
         self, values: Values, several: list[tuple[str, float]], surface: Surface, x: numpy.ndarray, y: numpy.ndarray,
         stop: Stop,
     ) -> Live:  # fmt: skip
-        is_bowl = values["surface"] == "bowl"
-        batch = int(values["batch"]) if is_bowl else 0
-        epochs = self.epochs(values)
+        is_bowl, batch = values["surface"] == "bowl", self.batch(values)
         configs = [
-            plain(name, rate, epochs, loss="mse" if is_bowl else "mae", batch=batch)
+            plain(name, rate, values["steps"], loss="mse" if is_bowl else "mae", batch=batch)
             for name, rate in several
         ]  # fmt: skip
 
@@ -193,22 +340,44 @@ class Optimizers:
                 module.weight.data = torch.tensor([surface.first])  # type: ignore[union-attr]
             return module
 
-        return Live(regression(x, y), made, configs, metric=None, one_start=True, start=start, stop=stop)
+        data = self._by_step(regression(x, y), batch)
+        live = Live(data, made, configs, metric=None, one_start=True, start=start, stop=stop)
+        if batch:
+            live.population.orders = OneByOne(data)
+        return live
 
     @staticmethod
-    def epochs(values: Values) -> int:
-        """How many make so many steps: an epoch of small batches is several."""
-        batch = int(values["batch"]) if values["surface"] == "bowl" else 0
+    def _by_step(data: TrainingData, batch: int) -> TrainingData:
+        """An epoch as long as one step: of so many rows, whichever they are."""
+        if not batch:
+            return data
+        fold = data.folds[0]
+        return replace(data, folds=(Fold(fold.train[:batch], fold.validation),))
+
+    @staticmethod
+    def batch(values: Values) -> int:
+        """Rows of a step, 0 where it is all of them."""
+        return int(values["batch"]) if values["surface"] == "bowl" else 0
+
+    def epochs(self, values: Values) -> int:
+        """How many whole epochs make at least so many steps: one of small batches is several."""
+        batch = self.batch(values)
         return -(-values["steps"] // (1 if batch == 0 else ROWS // batch))
 
     @staticmethod
-    def _at(live: Live, place: int) -> tuple[float, float]:
-        weights = live.weights(place).tolist()
-        return weights[0], weights[1]
+    def _at(live: Live, count: int) -> numpy.ndarray:
+        """Where each of `count` is, `[count, 2]`; not a number once it has ended, which here is beyond all numbers."""
+        at = numpy.full((count, 2), numpy.nan)
+        for place, lane in enumerate(live.population.lanes):
+            at[lane.request.trial] = live.population.parameters[place].numpy()
+        return at
 
     def code(self, values: Values) -> str:
         if values["surface"] == "bowl":
-            batch = int(values["batch"])
+            batch, epochs = self.batch(values), self.epochs(values)
+            of_epochs = (
+                f"  # {epochs} of {ROWS // batch} steps each; the page ends after {values['steps']}" if batch else ""
+            )
             return f"""import numpy
 import torch
 import trimtab as tt
@@ -223,7 +392,7 @@ first = nn.Linear(2, 1, bias=False)
 first.weight.data = torch.tensor([{list(self.surface(values)[0].first)}])
 sweep = tt.sweep(
     first, data, valid=None, seeds=1, loss="mse", optimizer={list(NAMES)}, lr={values["rate"]:g},
-    schedule="constant", batch_size={batch}, epochs={self.epochs(values)},
+    schedule="constant", batch_size={batch}, epochs={epochs},{of_epochs}
 )
 print(sweep)
 """

@@ -34,10 +34,11 @@ const pressed = (control, value, way) => {
 const WAYS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
 
 // Controls of a chapter; `changed(name)` is told of every move. `show(name)` has one show a value that something else
-// has set.
+// has set, `useful(name, is)` says whether turning one has an effect.
 export function drawn(chapter, values, changed) {
   const box = element("div", { class: "controls", role: "group", "aria-label": "Controls" }), shows = {};
   const show = name => shows[name]?.();
+  const useful = (name, is) => { const input = box.querySelector(`#control-${name}`); if (input) input.disabled = !is; };
   for (const control of chapter.controls) {
     if (control.kind === "points") continue;
     if (control.kind === "cloud") {
@@ -79,14 +80,20 @@ export function drawn(chapter, values, changed) {
     }
     box.append(element("div", { class: "control" }, element("label", { for: id }, control.label, output), input, hint));
   }
-  return { box, show };
+  return { box, show, useful };
 }
+
+// What was said of the table whose rows are drawn: rows that came by a link have no names.
+let known = { points: null, said: "", columns: [] };
+const isKnown = points => known.points !== null && JSON.stringify(points) === JSON.stringify(known.points);
+export const namesOf = points => isKnown(points) ? known.columns : ["first column", "second column"];
 
 // A table of one's own, of which the lab makes points: its menu is then set to them.
 function table(control, values, changed) {
   const id = `control-${control.name}`;
   const file = element("input", { type: "file", id, class: "unseen", accept: ".csv,.tsv,.txt,.parquet,.xlsx", "aria-describedby": `${id}-hint` });
-  const told = element("p", { class: "hint", role: "status" }, values[control.name].length ? `${values[control.name].length} rows.` : "");
+  const rows = values[control.name];
+  const told = element("p", { class: "hint", role: "status" }, isKnown(rows) ? known.said : rows.length ? `${rows.length} rows.` : "");
   file.addEventListener("change", async () => {
     const given = file.files[0];
     file.value = "";  // the same file may be chosen again
@@ -97,7 +104,8 @@ function table(control, values, changed) {
       const found = await (await asked(`/points?name=${encodeURIComponent(given.name)}`, given)).json();
       values[control.name] = found.points;
       values[control.menu] = control.name;
-      told.textContent = found.said;
+      known = { points: found.points, columns: found.columns, said: `${given.name}: ${found.said}` };
+      told.textContent = known.said;
       changed(control.name);
     } catch (error) { told.className = "error"; told.textContent = error.message; }
   });

@@ -13,6 +13,8 @@ const MILLISECONDS_TOLD = 2500;
 const OWN = { name: "data", title: "My data" };
 const place = document.getElementById("chapter");
 let lab, open = null;
+// The address that each chapter was left with: who comes back by its name finds it as it was.
+const left = new Map();
 
 // Moves of a slider within this time are one: a stream for each would only be closed again.
 const MILLISECONDS = 40;
@@ -37,6 +39,7 @@ class Chapter {
       changed: (name, value) => { this.values[name] = value; this.controls.show(name); this.changed(name); },
     });
     this.controls = drawn(chapter, this.values, name => this.changed(name));
+    this.able();
     const details = element("details", {}, element("summary", {}, "Show the code"), this.code,
       element("button", { type: "button", onclick: () => this.copied(this.code.textContent) }, "Copy the code"));
     details.addEventListener("toggle", () => this.showCode());
@@ -81,6 +84,7 @@ class Chapter {
   }
 
   changed(name) {
+    this.able();
     const control = this.chapter.controls.find(each => each.name === name);
     const wasCovered = this.isCovered;
     if (wasCovered) this.uncover();
@@ -90,6 +94,11 @@ class Chapter {
     if (control?.instant && !wasCovered) { this.view.instant?.(name); return; }
     clearTimeout(this.soon);
     this.soon = setTimeout(() => this.run(), MILLISECONDS);
+  }
+
+  // What has no effect beside the other values cannot be turned.
+  able() {
+    for (const [name, is] of Object.entries(this.view.useful?.(this.values) ?? {})) this.controls.useful(name, is);
   }
 
   remember() {
@@ -111,6 +120,7 @@ class Chapter {
 
   reset() {
     this.close();
+    left.delete(this.chapter.name);
     history.replaceState(null, "", `#${this.chapter.name}`);
     open = new Chapter(this.chapter, "");
   }
@@ -131,7 +141,7 @@ class Chapter {
         this.compare(event);
         this.home.replaceChildren(element("a", { class: "button", href: `/weights/${event.weights}`, download: "weights.safetensors" }, "Take the weights home"));
         this.stream.over();
-      } else if (event.kind === "failed") this.stream.over();
+      } else if (event.kind === "failed") { this.view.failed?.(event); this.stream.over(); }
     }
   }
 
@@ -166,7 +176,11 @@ class Chapter {
     this.told = setTimeout(() => { this.note.textContent = ""; }, MILLISECONDS_TOLD);
   }
 
-  close() { clearTimeout(this.soon); clearTimeout(this.later); this.stream.close(); }
+  close() {
+    clearTimeout(this.soon); clearTimeout(this.later);
+    left.set(this.chapter.name, toAddress(this.chapter, this.values));
+    this.stream.close();
+  }
 }
 
 // A control and the value that it had.
@@ -180,15 +194,19 @@ const start = () => element("p", { class: "start" },
   `In the lab you watch neural networks learn while they do, and turn what there is to turn: each chapter asks one question, and answers it with numbers measured on your machine. Read chapters 1 to ${lab.chapters.length} in order; in the last one a network learns from a table of yours.`);
 
 function show() {
-  const [name, query = ""] = location.hash.slice(1).split("?", 2);
+  open?.close();
+  open = null;
   const chapters = [...lab.chapters, OWN];
-  const chapter = chapters.find(each => each.name === name) ?? (lab.studies.length && !name ? OWN : chapters[0]);
+  const asFor = () => location.hash.slice(1).split("?", 2);
+  const named = chapters.find(each => each.name === asFor()[0]);
+  if (named && left.has(named.name) && location.hash === `#${named.name}`) history.replaceState(null, "", left.get(named.name));
+  const chapter = named ?? (lab.studies.length && !asFor()[0] ? OWN : chapters[0]);
+  const [, query = ""] = asFor();
   document.title = `${chapter.title} · trimtab lab`;
   for (const link of document.querySelectorAll("#chapters a")) {
     if (link.hash === `#${chapter.name}`) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
-  open?.close();
-  open = chapter === OWN ? ownData(place, lab.studies, query) : new Chapter(chapter, query);
+  open = chapter === OWN ? ownData(place, lab.studies, query, address => left.set(OWN.name, address)) : new Chapter(chapter, query);
 }
 
 const described = await asked("/lab.json");

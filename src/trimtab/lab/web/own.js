@@ -5,19 +5,47 @@ import { colour, hue, short } from "./plane.js";
 import { asked, Stream } from "./stream.js";
 
 const MOST = 50e6;
+// What the page says and does not explain where it says it.
+const WORDS = [
+  ["target", "the column that is predicted from the others."],
+  ["classification", "the target is one of some classes; where it is a number, that is a regression."],
+  ["trial", "one setting of the network, tried on several parts of the rows."],
+  ["baseline", "something simple to be better than: always the mean, a linear model, an untuned network."],
+  ["validation rows", "judge trials while the search goes on; test rows judge the result alone, once."],
+  ["out of fold", "judged by networks that have not been trained on the row."],
+  ["[0.1, 0.3]", "an interval: it holds the true number in 95 of 100 such cases."],
+  ["rmse", "the typical miss, in the unit of the target: lower is better."],
+  ["log_loss, cross-entropy", "how little chance is given to the true class: 0 at best, lower is better."],
+  ["accuracy", "the share of rows whose class is right; balanced_accuracy counts each class alike."],
+  ["f1", "of two classes: 1 where all of the second one, and nothing else, is called that."],
+  ["MLP", "a plain network: layers of units, one behind the other."],
+  ["AdamW", "an optimizer: Adam, which also shrinks the weights a little at each step."],
+  ["periodic inputs", "numbers enter as waves of several lengths, which lets a network bend more sharply."],
+];
 
-export function ownData(place, studies, query) {
+export function ownData(place, studies, query, remember) {
   const stream = new Stream(event => happened(event));
   const given = new URLSearchParams(query).get("open");
   const body = element("div");
-  let token = null, curve = null, target = null, metric = "", baselines = [], isWatching = false;
+  let token = null, curve = null, target = null, metric = "", baselines = [], isWatching = false, isClosed = false, isAnother = false;
   place.replaceChildren(
     element("h1", {}, "My data"),
     element("p", { class: "question" }, "A table of your own: what each column is for, what is wrong with it, and a network tuned on it while you watch."),
     body,
+    element("details", {}, element("summary", {}, "What the words mean"),
+      element("dl", { class: "words" }, WORDS.flatMap(([word, words]) => [element("dt", {}, word), element("dd", {}, words)]))),
   );
 
+  // The address has the table or study that is open, or none.
+  const remembered = () => {
+    const address = token ? `#data?open=${encodeURIComponent(token)}` : "#data";
+    if (!isClosed) history.replaceState(null, "", address);
+    remember(address);
+  };
+
   // -- a table
+
+  function another() { stream.close(); isWatching = false; isAnother = true; token = null; remembered(); begun(); }
 
   function welcome(problem = "") {
     const file = element("input", { type: "file", id: "file", class: "unseen", accept: ".csv,.tsv,.txt,.parquet,.xlsx" });
@@ -40,7 +68,8 @@ export function ownData(place, studies, query) {
     try {
       const told = await (await asked(`/own?name=${encodeURIComponent(file.name)}`, file)).json();
       token = told.token;
-      chooseTarget(told);
+      remembered();
+      if (!isClosed) chooseTarget(told);
     } catch (error) { welcome(error.message); }
   }
 
@@ -62,7 +91,7 @@ export function ownData(place, studies, query) {
           element("div", { class: "control" }, element("label", { for: "budget" }, "Time for it"), budget),
           element("div", { class: "buttons" },
             element("button", { type: "button", class: "main", onclick: () => begin(menu.value, budget.value, about) }, "Tune a network"),
-            element("button", { type: "button", onclick: () => welcome() }, "Another table"))),
+            element("button", { type: "button", onclick: another }, "Another table"))),
         about),
     );
     look();
@@ -82,10 +111,12 @@ export function ownData(place, studies, query) {
     ];
   }
 
+  // What takes an option of the command line cannot be done on this page, save for more time: the report has it.
+  const isForHere = ({ flag, text }) => (!flag || flag.startsWith("--budget")) && !/`|trimtab /.test(text);
   const findings = found => found.map(each => element("div", { class: "finding" },
     element("p", {}, element("strong", {}, each.statement)),
     each.effect?.text ? element("p", {}, each.effect.text) : "",
-    each.remedy?.text ? element("p", {}, each.remedy.text) : ""));
+    each.remedy?.text && isForHere(each.remedy) ? element("p", {}, each.remedy.text) : ""));
 
   async function begin(column, budget, about) {
     try { await asked(`/own/${token}/tune`, { target: column, budget }); watch(column); }
@@ -96,6 +127,7 @@ export function ownData(place, studies, query) {
 
   async function open({ token: known, state, target: column, name }) {
     token = known;
+    remembered();
     if (state === "table") {
       try { chooseTarget({ ...(await (await asked(`/own/${token}/columns`)).json()), name }); }
       catch (error) { welcome(error.message); }
@@ -104,8 +136,9 @@ export function ownData(place, studies, query) {
 
   const parts = {};
   function watch(column) {
+    if (isClosed) return;
     target = column; baselines = []; isWatching = true;
-    history.replaceState(null, "", `#data?open=${encodeURIComponent(token)}`);
+    remembered();
     curve = null;
     parts.facts = element("ul", { class: "facts" });
     parts.bar = element("i");
@@ -114,12 +147,13 @@ export function ownData(place, studies, query) {
     parts.notes = element("div");
     parts.buttons = element("div", { class: "buttons" });
     parts.end = element("div");
+    parts.found = [];
     parts.key = element("div");
     body.replaceChildren(
       element("p", {}, `Predicting ${target || "the target"}.`),
       parts.facts, element("div", { class: "bar", "aria-hidden": "true" }, parts.bar),
       element("div", { class: "said", role: "status" }, parts.said), parts.buttons,
-      element("div", { class: "stage" }, figure("How good is the best network so far?", [parts.key, parts.curve], "Baselines are dashed. Validation rows judge.", true)),
+      element("div", { class: "stage" }, figure("How good is the best network so far?", [parts.key, parts.curve], "Baselines are dashed. All are judged by validation rows here: by the test rows, as in the result and in the report, they have other scores.", true)),
       parts.end, parts.notes,
     );
     running(true);
@@ -136,8 +170,10 @@ export function ownData(place, studies, query) {
       catch (error) { parts.said.textContent = error.message; }
     } }, `Go on for ${budget}`);
     parts.buttons.replaceChildren(...(elsewhere ? [] : is ? [stop] : [on("60s"), on("5m")]),
-      ...(is ? [] : [element("button", { type: "button", onclick: () => { stream.close(); welcome(); } }, "Another table")]));
+      ...(is ? [] : [element("button", { type: "button", onclick: another }, "Another table")]));
   }
+
+  const folded = (title, held) => held.length ? element("details", {}, element("summary", {}, title), held) : "";
 
   const fact = (number, words) => element("li", {}, element("b", {}, number), element("span", {}, words));
 
@@ -147,7 +183,7 @@ export function ownData(place, studies, query) {
       const before = curve?.data;
       const dashed = baselines.map(each => [each.name, () => colour("soft"), 1.2, [6, 5]]);
       curve = new Curves({ series: [["best so far", () => hue(0), 2.4], ...dashed], xName: parts.isTrials ? "trial" : "seconds", yName: metric || "score", height: 250, log: false, label: "The score of the best network so far" });
-      parts.key.replaceChildren(key([["best so far", hue(0)], ...baselines.map(each => [`${each.name.replaceAll("_", " ")}: ${short(each.score)}`, colour("soft")])]));
+      parts.key.replaceChildren(key([["best so far", hue(0)], ...baselines.map(each => [`${each.name.replaceAll("_", " ").replace("mlp", "MLP")}: ${short(each.score)}`, colour("soft")])]));
       parts.curve.replaceChildren(curve.box);
       parts.shown = baselines.length;
       if (before) curve.data = [before[0], before[1], ...baselines.map(each => before[0].map(() => each.score))];
@@ -166,19 +202,19 @@ export function ownData(place, studies, query) {
     } else if (event.kind === "notice") {
       parts.notes.append(element("p", { class: "hint" }, event.sentence));
     } else if (event.kind === "findings") {
-      if (event.findings.length) parts.notes.append(element("h2", {}, "What is wrong with the rows"), ...findings(event.findings));
+      parts.found = event.findings;
     } else if (event.kind === "baseline") {
       metric = event.metric;
       baselines.push(event);
     } else if (event.kind === "trial") {
       metric = event.metric;
       point(event.trial, event.best);
-      parts.facts.replaceChildren(fact(String(event.trial), "trials"), fact(short(event.best), `best ${event.metric}`));
+      parts.facts.replaceChildren(fact(String(event.trial), "trials"), fact(short(event.best), `best ${event.metric} on validation rows`));
     } else if (event.kind === "progress") {
       metric = event.metric;
       parts.bar.style.width = `${Math.round(100 * event.share)}%`;
       parts.facts.replaceChildren(
-        fact(String(event.trials), "trials"), fact(String(event.lanes), "networks train now"), fact(short(event.best), `best ${event.metric}`),
+        fact(String(event.trials), "trials"), fact(String(event.lanes), "networks train now"), fact(short(event.best), `best ${event.metric} on validation rows`),
         ...(event.left === null ? [] : [fact(`${Math.round(event.left)} s`, "left")]));
       parts.said.textContent = { searching: "Searching: networks train side by side, the weak ones end early.", explaining: "The winner trains again beside copies that differ in one choice." }[event.phase] ?? `${event.phase[0].toUpperCase()}${event.phase.slice(1)}.`;
       point(event.at, event.best);
@@ -198,18 +234,24 @@ export function ownData(place, studies, query) {
 
   function ended(event) {
     const interval = event.interval ? ` (95 % interval ${short(event.interval[0])} to ${short(event.interval[1])})` : "";
+    const chosen = event.validation === null || event.validation === undefined ? ""
+      : ` On the validation rows, by which it was chosen, it was ${short(event.validation)}: the test rows took no part in that, and tell better what to expect.`;
     parts.said.textContent = event.score === null || event.score === undefined
-      ? `${event.words}.` : `${event.metric} ${short(event.score)}${interval} on ${event.on}, after ${event.trials} trials.`;
+      ? `${event.words}.` : `${event.metric} ${short(event.score)}${interval} on ${event.on}, after ${event.trials} trials.${chosen}`;
+    // Nothing is left of the time, and nothing trains any more.
+    for (const each of [...parts.facts.children]) if (/left|train now/.test(each.textContent)) each.remove();
     const row = element("div");
+    const found = [...event.findings, ...(parts.found ?? []).filter(each => !event.findings.some(other => other.id === each.id))];
     parts.end.replaceChildren(
       ...event.verdicts.map(text => element("p", {}, text)), element("p", {}, `The winner: ${event.words}.`),
-      ...event.worth.map(text => element("p", {}, text)),
-      ...(event.findings.length ? [element("h2", {}, "What to change"), ...findings(event.findings.slice(0, 5))] : []),
       element("p", { class: "buttons" },
         element("a", { class: "button", href: `/own/${token}/report`, target: "_blank", rel: "noopener" }, "Open the report"),
         element("a", { class: "button", href: `/own/${token}/predictions.csv`, download: true }, "Download predictions"),
         element("a", { class: "button", href: `/own/${token}/model.zip`, download: true }, "Download the model")),
       element("h2", {}, "Try it on a row"), row,
+      folded("What each choice was worth", event.worth.map(text => element("p", {}, text))),
+      folded(`What was found (${found.length})`, findings(found)),
+      folded("Notes", [...parts.notes.children]),
     );
     tryRow(row);
   }
@@ -217,8 +259,9 @@ export function ownData(place, studies, query) {
   // -- the model on a row
 
   async function tryRow(into) {
+    const own = token;
     let inputs;
-    try { inputs = await (await asked(`/own/${token}/inputs`)).json(); }
+    try { inputs = await (await asked(`/own/${own}/inputs`)).json(); }
     catch (error) { into.replaceChildren(element("p", { class: "hint" }, error.message)); return; }
     const row = Object.fromEntries(inputs.map(each => [each.name, each.usual]));
     const said = element("p", {}, "");
@@ -226,9 +269,10 @@ export function ownData(place, studies, query) {
     const predict = () => {
       clearTimeout(soon);
       soon = setTimeout(async () => {
+        if (token !== own || isClosed) return;
         try {
-          const { prediction, bounds, notices } = await (await asked(`/own/${token}/predict`, row)).json();
-          const told = Object.entries(prediction).map(([name, value]) => `${name.replaceAll("_", " ")}: ${typeof value === "number" ? short(value) : value}`);
+          const { prediction, bounds, notices } = await (await asked(`/own/${own}/predict`, row)).json();
+          const told = Object.entries(prediction).map(([name, value]) => `${name.replace(/^probability_/, "probability of ").replaceAll("_", " ")}: ${typeof value === "number" ? short(value) : value}`);
           said.textContent = [told.join(", "), bounds, ...notices].filter(Boolean).join(". ");
         } catch (error) { said.textContent = error.message; }
       }, 60);
@@ -253,10 +297,17 @@ export function ownData(place, studies, query) {
     predict();
   }
 
-  if (given) {
+  // Studies are asked for anew each time: some have begun since the page was loaded.
+  async function begun() {
+    try { studies = (await (await asked("/lab.json")).json()).studies; }
+    catch { /* what was known is shown */ }
     const known = studies.find(each => each.token === given);
-    open(known ?? { token: given, state: "searching", target: "" });
-  } else if (studies.length === 1 && studies[0].state !== "table") open(studies[0]);
-  else welcome();
-  return { close() { isWatching = false; stream.close(); } };
+    if (isClosed) return;
+    if (given && token === null && known && !isAnother) open(known);
+    else if (!isAnother && !given && studies.length === 1 && studies[0].state !== "table") open(studies[0]);
+    else welcome(given && !known && !isAnother ? "This table or study is no longer here: drop it again." : "");
+  }
+
+  begun();
+  return { close() { isClosed = true; isWatching = false; stream.close(); } };
 }

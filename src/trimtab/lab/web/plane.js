@@ -3,8 +3,8 @@
 export const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 // Six hues that can be told apart in light and dark, and by those who see fewer colours [after Okabe and Ito 2008].
-const HUES = ["#0072b2", "#d55e00", "#009e73", "#b35a90", "#c08000", "#4b7fd1"];
-const HUES_DARK = ["#56b4e9", "#f08a4b", "#3fd0a4", "#e09ac4", "#f0c443", "#9db8f5"];
+const HUES = ["#0072b2", "#d55e00", "#009e73", "#b35a90", "#30343a", "#6d3fb4"];
+const HUES_DARK = ["#56b4e9", "#f08a4b", "#3fd0a4", "#e09ac4", "#ffffff", "#e6ee6a"];
 export const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 export const hue = place => (isDark() ? HUES_DARK : HUES)[place % HUES.length];
 
@@ -23,11 +23,12 @@ const nice = span => {
   return [1, 2, 5, 10].map(step => step * power).find(step => span / step <= 7) ?? 10 * power;
 };
 
+// A hyphen would let a line end within a number; a minus does not.
 export const short = number => {
   if (number === null || number === undefined || !Number.isFinite(number)) return "none";
   if (number === 0) return "0";
   const size = Math.abs(number);
-  return size >= 1e5 || size < 1e-3 ? number.toExponential(2) : String(Number(number.toPrecision(4)));
+  return size >= 1e5 || size < 1e-3 ? number.toExponential(2).replace("e-", "e\u2212") : String(Number(number.toPrecision(4)));
 };
 
 export class Plane {

@@ -1,4 +1,5 @@
 // What each chapter draws of its events.
+import { namesOf } from "./controls.js";
 import { Curves } from "./curves.js";
 import { element, figure, key } from "./element.js";
 import { colour, hue, movable, painted, Plane, shade, short } from "./plane.js";
@@ -255,13 +256,15 @@ function sampling(stage, lab) {
 
 function losses(stage, lab) {
   const points = () => lab.values.points;
-  let begun = null, now = null;
+  let begun = null, now = null, without = null;
   const data = new Plane({ x: [-1.1, 1.1], y: [-2, 3.2], xName: "x", yName: "y", height: 360,
     label: "Points and four fits. n and p choose a point, arrow keys move it, a adds one, Delete takes it away." });
   const shares = new Plane({ x: [-1.1, 1.1], y: [0, 1], xName: "x of the point", yName: "share of the loss", height: 240, label: "What each point adds to each loss" });
   const legend = element("div"), dashes = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
   data.draw = plane => {
+    without?.without.forEach((ys, i) => plane.line(begun.grid, ys, `${hue(i)}88`, 1));
     if (begun && now) now.lines.forEach((ys, i) => plane.line(begun.grid, ys, hue(i), 2.4, dashes[i % dashes.length]));
+    without?.far.forEach(place => { if (points()[place]) plane.dot(...points()[place], colour("card"), 9, colour("ink")); });
     points().forEach(([x, y], i) => plane.dot(x, y, i === plane.chosen ? colour("gold") : colour("ink"), i === plane.chosen ? 7 : 4.5));
   };
   shares.draw = plane => {
@@ -276,12 +279,15 @@ function losses(stage, lab) {
   };
   movable(data, points, moved => { lab.changed("points", moved); data.redraw(); });
   stage.append(
-    figure("Who is listened to?", [legend, data.canvas], "Press on an empty place to add a point, drag one, press twice to take it away.", true),
-    figure("What does each point add to each loss?", shares.canvas, "Bars of one colour add up to the whole loss.", true),
+    figure("Who is listened to?", [legend, data.canvas], "Ringed: the two points farthest from MAE's line; thin: the lines without these two. Press on an empty place to add a point, drag one, press twice to take it away.", true),
+    figure("What does each point add to each loss?", shares.canvas, "Bars of one colour add up to the whole loss of that line. A line that has come near to a point has made its bar small: how far it was pulled is seen above.", true),
   );
   return {
-    begin(event) { begun = event; legend.replaceChildren(key(event.names.map((name, i) => [name, hue(i)]))); data.redraw(); },
-    frame(event) { now = event; data.redraw(); shares.redraw(); },
+    begin(event) { begun = event; without = null; legend.replaceChildren(key(event.names.map((name, i) => [name, hue(i)]))); data.redraw(); },
+    frame(event) {
+      if (event.without) without = event; else now = event;
+      data.redraw(); shares.redraw();
+    },
   };
 }
 
@@ -289,38 +295,51 @@ function optimizers(stage) {
   let begun = null, paths = [], cells = null, shares = null;
   const surface = new Plane({ x: [-2, 2], y: [-2, 2], xName: "first weight", yName: "second weight", square: true, label: "The loss for each pair of weights, and the ways of six optimizers over it" });
   const map = new Plane({ x: [0, 1], y: [0, 1], height: 300, label: "The loss in the end for each optimizer and each learning rate" });
-  const legend = element("div"), edge = element("figcaption");
+  const legend = element("div"), about = element("figcaption"), beyond = element("figcaption");
+  // Those that are not ticked are not drawn; who is, stays so when something is turned.
+  const hidden = new Set(), dashes = [[], [9, 3], [], [2, 3], [6, 3, 2, 3], []];
   let curves = null;
   const holder = element("div");
+  const ticks = names => element("ul", { class: "key" }, names.map((name, i) => {
+    const mark = element("i", { "aria-hidden": "true" }), tick = element("input", { type: "checkbox", checked: !hidden.has(i) });
+    mark.style.background = hue(i);
+    tick.addEventListener("change", () => {
+      if (tick.checked) hidden.delete(i); else hidden.add(i);
+      curves?.plot.setSeries(i + 1, { show: tick.checked });
+      surface.redraw();
+    });
+    return element("li", {}, element("label", {}, tick, mark, name));
+  }));
   surface.draw = plane => {
     if (!begun) return;
     plane.surface(shares, begun.surface.cells);
-    plane.cross(...begun.lowest, colour("ink"), 8);
+    begun.lowest.forEach(place => plane.cross(...place, colour("ink"), 8));
     paths.forEach((path, i) => {
-      plane.line(path.map(at => at[0]), path.map(at => at[1]), hue(i), 2.2);
+      if (hidden.has(i)) return;
+      plane.line(path.map(at => at[0]), path.map(at => at[1]), hue(i), 2, dashes[i % dashes.length]);
       const last = path.at(-1);
       if (last && last[0] !== null) plane.dot(last[0], last[1], hue(i), 5);
     });
   };
-  const LEFT = 148;
+  const LEFT = 88;
   map.axes = () => {
     if (!begun) return;
     const { pen, box } = map, wide = (box.right - LEFT) / begun.rates.length, high = (box.bottom - box.top) / begun.names.length;
     pen.font = "12px system-ui, sans-serif";
     pen.fillStyle = colour("ink");
     pen.textAlign = "right";
-    begun.names.forEach((name, row) => pen.fillText(name.replace("SGD with ", "").replace("Nesterov momentum", "Nesterov"), LEFT - 6, box.top + (row + 0.6) * high));
+    begun.names.forEach((name, row) => pen.fillText(name, LEFT - 6, box.top + (row + 0.6) * high));
     pen.font = "11.5px system-ui, sans-serif";
     pen.fillStyle = colour("soft");
     pen.textAlign = "center";
     begun.rates.forEach((rate, column) => { if (column % 3 === 0 || column === begun.rates.length - 1) pen.fillText(short(Number(rate.toPrecision(1))), LEFT + (column + 0.5) * wide, box.bottom + 14); });
-    pen.fillText("learning rate (grey: diverged)", (LEFT + box.right) / 2, box.bottom + 29);
+    pen.fillText("learning rate", (LEFT + box.right) / 2, box.bottom + 29);
   };
   map.draw = plane => {
     if (!begun || !cells) return;
     const rows = begun.names.length, columns = begun.rates.length;
     const wide = (plane.box.right - LEFT) / columns, high = (plane.box.bottom - plane.box.top) / rows;
-    const logs = cells.map(value => value === null || value > 1e6 ? null : Math.log10(Math.max(value, 1e-6)));
+    const logs = cells.map(value => value === null ? null : Math.log10(Math.max(value, 1e-6)));
     const known = logs.filter(value => value !== null), low = Math.min(...known), most = Math.min(Math.max(...known), Math.log10(begun.first[2]) + 0.5);
     begun.names.forEach((_, row) => {
       begun.rates.forEach((rate, column) => {
@@ -332,21 +351,26 @@ function optimizers(stage) {
     });
   };
   stage.append(
-    figure("Which way do they go?", [legend, surface.canvas], "Blue is low; + is the lowest place."),
-    figure("Which rate suits whom?", map.canvas, "Every cell is a training of its own, all at once."),
+    figure("Which way do they go?", [legend, surface.canvas], ""),
+    figure("Which rate suits whom?", map.canvas, "Every cell is a training of its own: the bluer, the lower its loss in the end; grey: diverged."),
     figure("How fast do they come down?", holder, "", true),
   );
-  stage.children[0].querySelector("figcaption").replaceWith(edge);
+  stage.children[0].querySelector("figcaption").replaceWith(about);
+  stage.children[2].querySelector("figcaption").replaceWith(beyond);
   return {
+    useful: ({ surface: on }) => ({ stretch: on === "bowl", batch: on === "bowl" }),
     begin(event) {
       begun = event; paths = event.names.map(() => [event.first]); cells = null;
       shares = spread(event.surface.values);
       surface.x = event.surface.x; surface.y = event.surface.y;
-      legend.replaceChildren(key(event.names.map((name, i) => [name, hue(i)])));
-      edge.textContent = event.edge === null ? "Blue is low; + is the lowest place." : `Blue is low; + is the lowest place. SGD on all rows diverges from a rate of ${short(event.edge)} on: two over the steepest curvature.`;
+      if (!legend.firstChild) legend.append(ticks(event.names));
+      const places = event.lowest.length > 1 ? "the + are the lowest places" : "+ is the lowest place";
+      about.textContent = `Blue is low; ${places}.${event.edge === null ? "" : ` SGD on all rows diverges beyond a rate of ${short(event.edge)}: 2 divided by the steepest curvature.`}`;
+      beyond.textContent = `A loss above ${short(event.diverged * event.first[2])}, ${event.diverged} times the first, is not drawn: one that stays above has diverged.`;
       if (!curves) {
-        curves = new Curves({ series: event.names.map((name, i) => [name, () => hue(i), 2]), xName: "step", yName: "loss", height: 220, label: "The loss of each optimizer after each step" });
+        curves = new Curves({ series: event.names.map((name, i) => [name, () => hue(i), 2, dashes[i % dashes.length]]), xName: "step", yName: "loss", height: 220, label: "The loss of each optimizer after each step" });
         holder.append(curves.box);
+        for (const i of hidden) curves.plot.setSeries(i + 1, { show: false });
       }
       curves.clear();
       curves.add(0, event.names.map(() => event.first[2]));
@@ -354,21 +378,22 @@ function optimizers(stage) {
     },
     frame(event) {
       if (event.map) { cells = event.map; map.redraw(); return; }
-      curves.add(event.step, begun.names.map((_, i) => event.at[i] ? Math.min(event.at[i][2] ?? Infinity, 100 * begun.first[2]) : null));
+      curves.add(event.step, begun.names.map((_, i) => (event.at[i]?.[2] ?? Infinity) <= begun.diverged * begun.first[2] ? event.at[i][2] : null));
       for (const [place, at] of Object.entries(event.at)) paths[place].push(at);
       surface.redraw();
     },
   };
 }
 
-function network(stage) {
-  let begun = null, valid = null, best = 0, chosen = null, surfaces = null, live = null, dead = null;
+function network(stage, lab) {
+  let begun = null, valid = null, best = 0, chosen = null, surfaces = null, live = null, dead = null, right = null;
   const read = text => Array.from(atob(text), letter => letter.charCodeAt(0) / 255);
   const data = new Plane({ x: [-1.3, 1.3], y: [-1.3, 1.3], xName: "first input", yName: "second input", square: true, label: "Points of two classes, and what a network says of every place" });
-  const tries = new Plane({ x: [Math.log10(3e-4), Math.log10(0.3)], y: [-2, 1], xName: "learning rate", yName: "validation log loss", square: true, powers: true, label: "The validation loss of 64 networks by learning rate" });
-  const about = element("figcaption"), holder = element("div");
+  const tries = new Plane({ x: [Math.log10(2.4e-4), Math.log10(0.38)], y: [-2.1, 1.1], xName: "learning rate", yName: "validation log loss", square: true, powers: true, label: "The validation loss of 64 networks by learning rate" });
+  const about = element("figcaption"), sides = element("div"), holder = element("div");
   const pick = element("input", { type: "range", min: 0, max: 63, value: 0, id: "pick", "aria-label": "Network whose surface is drawn" });
   let curves = null;
+  const SIDES = ["#0072b2", "#d55e00"];
   const paint = share => {
     const [a, b] = [[0, 114, 178], [213, 94, 0]], back = colour("card") === "#ffffff" ? 255 : 27;
     const strength = Math.abs(share - 0.5) * 1.5, hueOf = share > 0.5 ? b : a;
@@ -378,7 +403,7 @@ function network(stage) {
     if (!begun) return;
     const shares = chosen !== null && surfaces ? surfaces[chosen] : live;
     if (shares) plane.surface(shares, begun.cells, paint);
-    begun.x.forEach(([x, y], i) => plane.dot(x, y, begun.y[i] ? "#d55e00" : "#0072b2", begun.judges[i] ? 2.4 : 3.6));
+    begun.x.forEach(([x, y], i) => plane.dot(x, y, SIDES[begun.y[i]], begun.judges[i] ? 2.4 : 3.6));
   };
   tries.draw = plane => {
     if (!valid) return;
@@ -387,13 +412,15 @@ function network(stage) {
       const is = i === (chosen ?? best);
       plane.dot(Math.log10(begun.rates[i]), Math.max(-2, Math.min(1, Math.log10(Math.max(loss, 1e-2)))), is ? colour("gold") : hue(0), is ? 7 : 4.5);
     });
-    plane.line(plane.x, plane.x.map(() => Math.log10(Math.log(2))), colour("soft"), 1.2, [5, 4]);
+    plane.line(plane.x, plane.x.map(() => Math.log10(begun.guess)), colour("soft"), 1.2, [5, 4]);
   };
   function tell() {
     const at = chosen ?? best;
     if (!begun || !valid) return;
-    const units = dead && dead[at] ? ` ${Math.round(100 * dead[at])} % of its units are dead.` : "";
-    about.textContent = `Network ${at + 1} of ${begun.rates.length}: rate ${short(begun.rates[at])}, weight decay ${short(begun.decays[at])}, validation log loss ${short(valid[at])}.${units}`;
+    const units = dead ? ` Dead units: ${Math.round(100 * dead[at])} %.` : "";
+    const share = right ? `, ${Math.round(100 * right[at])} % of the validation points right` : "";
+    about.textContent = `Network ${at + 1} of ${begun.rates.length}: rate ${short(begun.rates[at])}, weight decay ${short(begun.decays[at])}, validation log loss ${short(valid[at])}${share}.${units}`;
+    if (curves) { curves.data[begun.rates.length + 1] = curves.data[at + 1]; curves.redraw(); }
     data.redraw(); tries.redraw();
   }
   pick.addEventListener("input", () => { chosen = Number(pick.value); tell(); });
@@ -406,16 +433,20 @@ function network(stage) {
     tell();
   });
   stage.append(
-    figure("What does it say of every place?", data.canvas, ""),
-    figure("Which of the 64 learnt it?", [tries.canvas, element("label", { for: "pick", class: "hint" }, "Press on one, or drag, to see its surface"), pick], "The dashed line is guessing."),
-    figure("How do they get there?", holder, "", true),
+    figure("What does it say of every place?", [sides, data.canvas], ""),
+    figure("Which of the 64 learnt it?", [key([["picked", colour("gold")], ["the others", hue(0)], ["guessing", colour("soft")]]), tries.canvas, element("label", { for: "pick", class: "hint" }, "Press on one, or drag, to see its surface"), pick], "Low is good. The dashed line is guessing by how many points each class has."),
+    figure("How do they get there?", [key([["picked", colour("gold")], ["the others", hue(0)]]), holder], "", true),
   );
   stage.children[0].querySelector("figcaption").replaceWith(about);
   return {
+    useful: ({ data: from }) => ({ noise: from !== "own" }),
     begin(event) {
-      begun = event; valid = null; chosen = null; surfaces = null; live = null; dead = null;
+      begun = event; valid = null; chosen = null; surfaces = null; live = null; dead = null; right = null;
+      const [across, up] = event.isOwn ? namesOf(lab.values.own) : ["first input", "second input"];
+      data.xName = across; data.yName = up;
+      sides.replaceChildren(key([["class 0", SIDES[0]], ["class 1", SIDES[1]]]), element("p", { class: "hint" }, "Large points are learnt from, small ones judge."));
       if (!curves) {
-        curves = new Curves({ series: event.rates.map((_, i) => [`network ${i + 1}`, () => i === best ? colour("gold") : `${hue(0)}66`, 1]), xName: "epoch", yName: "validation log loss", height: 220, label: "The validation loss of 64 networks by epoch" });
+        curves = new Curves({ series: [...event.rates.map((_, i) => [`network ${i + 1}`, () => `${hue(0)}66`, 1]), ["picked", () => colour("gold"), 2.6]], xName: "epoch", yName: "validation log loss", height: 220, label: "The validation loss of 64 networks by epoch" });
         holder.append(curves.box);
       }
       curves.clear();
@@ -424,15 +455,22 @@ function network(stage) {
     frame(event) {
       valid = event.valid; best = event.best;
       if (event.surfaces) {
-        surfaces = event.surfaces.map(read); dead = event.dead;
+        surfaces = event.surfaces.map(read); dead = event.dead; right = event.right;
         if (chosen === null) { pick.value = best; live = surfaces[best]; }
         tell();
         return;
       }
       if (event.surface) live = read(event.surface);
       if (chosen === null) pick.value = best;
-      curves.add(event.epoch, event.valid);
+      curves.add(event.epoch, [...event.valid, event.valid[chosen ?? best]]);
       tell();
+    },
+    // Points that cannot be learnt from, as of a table that nobody has given: what was drawn is not theirs.
+    failed(event) {
+      begun = null; valid = null;
+      curves?.clear();
+      sides.replaceChildren(); about.textContent = event.sentence;
+      data.redraw(); tries.redraw();
     },
   };
 }
