@@ -48,7 +48,7 @@ def test_each_trial_has_as_many_networks_as_there_is_time_for(left, options, net
         ({"latest": None, "refits": True}, record(seconds=0.5), 2.0 + 4 * 1.0),
         ({"latest": None, "refits": True}, record(1, "linear", 0.5), 2.0 + 0.5),
         ({}, record(seconds=50.0), MOST_RESERVED * 60), ({"finishing": 30.0}, record(), 30.0),
-        (ONE_PART, record(seconds=0.5), 2.0 + 4 * 1.0), (ONE_PART, record(), 2.0 + MOST_UNASKED * 60),
+        (ONE_PART, record(seconds=0.5), 2.0 + 4 * 1.0), (ONE_PART, record(seconds=MOST_UNASKED * 60 / 8 + 0.1), 2.0),
         ({**ONE_PART, "kind": "column"}, record(), 2.0), ({**ONE_PART, "folds": 5}, record(), 2.0),
         ({**ONE_PART, "refits": True}, record(), 2.0 + 4 * 4.0),
     ],
@@ -76,8 +76,8 @@ def test_of_one_part_that_has_judged_those_are_trained_that_there_is_time_for(se
     monkeypatch.setattr(each, "_trained", lambda members, data, networks, until: told.extend(members))
     monkeypatch.setattr(each, "chosen_model", lambda chosen: "model")
     members = tuple((record(n, seconds=s), share) for (n, s), share in zip(taken.items(), (0.3, 0.5, 0.2), strict=True))
-    assert each.scored_model(SimpleNamespace(members=members), []) == "model"
+    assert each.scored_model(SimpleNamespace(trials=tuple(sorted(members, key=lambda each: -each[1]))), []) == "model"
     assert [one.number for one, _ in told] == trained
     budget.stop.set()
-    each.scored_model(SimpleNamespace(members=members), [])
+    each.scored_model(SimpleNamespace(trials=tuple(sorted(members, key=lambda each: -each[1]))), [])
     assert len(told) == len(trained), "somebody waits for the end"

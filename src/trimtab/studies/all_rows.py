@@ -29,7 +29,8 @@ REFITTED = 4
 # training that has begun may take beyond it, so that it is not lost (guesses; a command may take 1.1 budgets).
 MOST_RESERVED, OVERTIME = 0.4, 0.05
 # The most of a budget for networks that nobody asked for, of all rows where one part of them has judged; they lower the
-# error by 0.2 to 2.4 % (benchmarks/RESULTS.md, "Quality"), a search of the last fifth by less.
+# error by 0.2 to 2.4 % (benchmarks/RESULTS.md, "Quality"), a search of the last fifth by less. What would take more is
+# not begun: half of it would be lost.
 MOST_UNASKED = 0.2
 
 
@@ -74,11 +75,11 @@ class AllRows:
         trials = 1 if single or best.name in FITTED_BASELINES else REFITTED
         networks = refit.NETWORKS if forward and not single else 1
         trainings = (trials + 1) * networks if forward else trials * (single + self.refits)
-        seconds, most = self._training_seconds(best), MOST_RESERVED * self.budget.seconds
-        if not trainings and self.is_of_one_part:
-            # Of what is not asked for as much is kept as there is time for.
-            trainings, most = trials, self.finishing + MOST_UNASKED * self.budget.seconds
-        self.budget.reserve = min(self.finishing + trainings * seconds, max(self.finishing, most))
+        seconds = self._training_seconds(best)
+        if self.is_of_one_part and not trainings and trials * seconds <= MOST_UNASKED * self.budget.seconds:
+            trainings = trials
+        wanted = self.finishing + trainings * seconds
+        self.budget.reserve = min(wanted, max(self.finishing, MOST_RESERVED * self.budget.seconds))
 
     def _training_seconds(self, record: TrialRecord) -> float:
         population = self.engine.populations.get(Structure.of(record.config))
@@ -141,7 +142,9 @@ class AllRows:
             weights, data = self.folder.load_weights(record.number), self.data
             assert weights is not None  # it was chosen by what they predict
             member = choice.scored_member(self.prepared, record, weights, share)
-            rows = [fold.train for fold in data.folds]
+            # Rows that chance has put among those that judge teach no network, and are remembered all the same.
+            is_drawn = self.prepared.split.kind in DRAWN
+            rows = [torch.cat(list(fold)) if is_drawn else fold.train for fold in data.folds]
         return member_that_remembers(member, data, program, rows, recalled.reach)
 
     def model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
