@@ -144,7 +144,7 @@ class AllRows:
             member = choice.scored_member(self.prepared, record, weights, share)
             # Rows that chance has put among those that judge teach no network, and are remembered all the same.
             is_drawn = self.prepared.split.kind in DRAWN
-            rows = [torch.cat(list(fold)) if is_drawn else fold.train for fold in data.folds]
+            rows = [torch.cat([fold.train, fold.validation]) if is_drawn else fold.train for fold in data.folds]
         return member_that_remembers(member, data, program, rows, recalled.reach)
 
     def model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
