@@ -1,11 +1,12 @@
 """A guess set beside what came: each answer is told whether it was right, and if not, which way it was wrong."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
 from trimtab.lab.experiments import EXPERIMENTS
-from trimtab.lab.guess import Bracket, beside
+from trimtab.lab.guess import Bracket, Named, among, beside
 
 CHOICES = (Bracket("few", "below 50", 0, 50), Bracket("some", "50 to 150", 50, 150), Bracket("many", "more", 150))
 
@@ -28,7 +29,21 @@ def test_what_cannot_be_compared_is_not(number):
 
 def test_the_answers_of_a_chapter_leave_no_gap():
     for experiment in EXPERIMENTS.values():
-        for one, other in zip(experiment.choices, experiment.choices[1:], strict=False):
+        assert len({each.name for each in experiment.choices}) == len(experiment.choices) >= 3
+        brackets = [each for each in experiment.choices if isinstance(each, Bracket)]
+        for one, other in pairwise(brackets):
             assert one.high == other.low
-        if experiment.choices:
-            assert experiment.choices[0].low == 0 and experiment.choices[-1].high == math.inf
+        if brackets:
+            assert brackets[0].low == 0 and brackets[-1].high == math.inf
+
+
+def test_an_answer_that_names_one_is_right_where_that_is_among_the_right_ones():
+    answers = (Named("a", "the first"), Named("b", "the second"), Named("c", "the third"))
+    told = among(answers, ["a", "c"], "these two came first")
+    assert [told[name].rpartition(": ")[2] for name in told] == [
+        "you were right.",
+        "it was another.",
+        "you were right.",
+    ]
+    assert told["b"] == "You guessed the second; these two came first: it was another."
+    assert among(answers, [], "nobody did") == {}

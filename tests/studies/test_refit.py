@@ -157,7 +157,7 @@ def test_of_an_ensemble_the_trials_that_failed_stay_as_they_were_scored(tmp_path
     def two(trials, *arguments, **options):
         chosen = real(trials, *arguments, **options)
         best = [record for record in trials if not record.name]
-        return replace(chosen, members=((best[0], 0.6), (best[1], 0.4)))
+        return replace(chosen, members=((best[0], 0.6), (best[1], 0.4)), recalled=())
 
     def second_fails(self, members):
         first, second, *rest = of(self, members)
@@ -240,7 +240,7 @@ def test_the_penalty_of_a_logistic_regression_is_that_of_its_folds(tmp_path, mon
 def test_where_one_part_has_judged_the_model_has_learnt_from_it_too(tmp_path, monkeypatch):
     monkeypatch.setattr("trimtab.table.folds.MOST_ROWS_FOR_FOLDS", 40)
     frame = table(rows=200)
-    study = tune(frame, tmp_path, epochs=40, lr=0.02)
+    study = tune(frame, tmp_path, epochs=40, lr=0.02, neighbours=False)
     weights = StudyFolder(study.out).load_weights(study.winner.number)
     (member,) = study.model.members
     assert member.parameters.shape == weights.parameters.shape

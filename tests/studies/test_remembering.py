@@ -11,7 +11,7 @@ import torch
 import trimtab as tt
 from trimtab.model.tensors import training_data
 from trimtab.studies.counterfactuals.ensemble import ensemble_of_table
-from trimtab.studies.remembering import MOST_ROWS, REACHES, recalled, seconds_to_recall
+from trimtab.studies.remembering import MOST_ROWS, REACHES, affordable, recalled, seconds_to_recall
 from trimtab.studies.request import TableOptions
 from trimtab.studies.table_subject import TableSubject
 from trimtab.table.prepare import prepare
@@ -157,13 +157,27 @@ def test_a_row_has_no_say_in_what_is_recalled_of_it(material):
     assert difference[beside] > 1, "a row that nearly repeats it hears of it"
 
 
-def test_nothing_is_recalled_without_time_or_of_too_many_rows(material, monkeypatch):
+def test_nothing_is_recalled_without_time(material):
     data, program = material
     some = candidates(data, program)
     assert recalled(some, data, lambda record: program, METRICS["rmse"], is_over=lambda: True) == []
-    monkeypatch.setattr("trimtab.studies.remembering.MOST_ROWS", 100)
-    assert recalled(some, data, lambda record: program, METRICS["rmse"]) == []
-    assert seconds_to_recall(MOST_ROWS + 1, 1000) == 0.0 < seconds_to_recall(90, 30) < 0.1
+    one = recalled(some, data, lambda record: program, METRICS["rmse"], networks=1)
+    assert [each.record.number for each in one] == [0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "folds", "seconds", "networks"),
+    [
+        (1_000, 5, 3.0, 2), (15_000, 5, 3.0, 0), (15_000, 1, 3.0, 2), (30_000, 1, 3.0, 0), (30_000, 1, 6.0, 1),
+        (30_000, 1, 60.0, 2), (60_000, 1, 1e9, 0), (1_000, 5, float("inf"), 2),
+    ],
+)  # fmt: skip
+def test_as_many_networks_are_looked_at_as_there_is_time_for(rows, folds, seconds, networks):
+    """So many training rows, and a quarter of them to test on."""
+    parts = [(range(rows * 4 // 5), range(rows // 5))] * folds
+    assert affordable(parts, rows, rows // 4, seconds) == networks
+    if networks < 2 and seconds_to_recall(parts, rows, rows // 4) < seconds:
+        assert networks == 1 or rows * 4 // 5 > MOST_ROWS
 
 
 def test_study_folders_keep_what_was_recalled_of_the_last_choice_alone(tmp_path):

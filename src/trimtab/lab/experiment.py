@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from trimtab.lab.controls import Control, Values
-from trimtab.lab.guess import Bracket
+from trimtab.lab.guess import Bracket, Named
 
 Event = dict[str, Any]
 Stop = Callable[[], bool]
@@ -47,7 +47,7 @@ class Experiment(Protocol):
     @property
     def guess(self) -> str: ...
     @property
-    def choices(self) -> Sequence[Bracket]: ...
+    def choices(self) -> Sequence[Bracket | Named]: ...
     @property
     def words(self) -> Sequence[tuple[str, str]]: ...
     @property

@@ -4,7 +4,7 @@ Knows numbers and words; it knows no experiment.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 
@@ -19,6 +19,23 @@ class Bracket:
 
     def holds(self, number: float) -> bool:
         return self.low <= number < self.high
+
+
+@dataclass(frozen=True)
+class Named:
+    """An answer that names one of several."""
+
+    name: str
+    label: str
+
+
+def among(answers: Sequence[Named], right: Collection[str], came: str) -> dict[str, str]:
+    """For the name of each answer the sentence that compares it with those that are right, which `came` tells in words;
+    none where none is."""
+    if not right:
+        return {}
+    verdicts = {each.name: "you were right" if each.name in right else "it was another" for each in answers}
+    return {each.name: f"You guessed {each.label}; {came}: {verdicts[each.name]}." for each in answers}
 
 
 def beside(brackets: Sequence[Bracket], number: float, came: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ for its model, and as members of it.
 Knows trials, programs and rows; it chooses nothing but how far a network looks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, replace
 
 import numpy
@@ -24,6 +24,9 @@ from trimtab.tuning.trial import TrialRecord, TrialWeights, out_of_fold
 NETWORKS = 2
 # Beyond as many rows a model is large and slow, and networks alone have learnt what rows can tell (guesses).
 MOST_ROWS = 40_000
+# What the distance between two rows takes of 128 units (8 to 10 ns measured on two cores); and the share of a budget
+# that all of them may take, in which a search would find little more (a guess).
+SECONDS_OF_A_PAIR, SHARE_OF_BUDGET = 1e-8, 0.05
 # How far a network looks, in the spread of the rows as it sees them.
 REACHES = (0.02, 0.05, 0.1, 0.2)
 # Rows that go through a network at once.
@@ -48,25 +51,33 @@ def recalled(
     program_of: ProgramOf,
     metric: Metric,
     *,
+    networks: int = NETWORKS,
     is_over: Callable[[], bool] = lambda: False,
 ) -> list[Recalled]:
-    """Of the first networks among the `candidates` (best first), each with the reach that serves it best; as far as
+    """Of the first `networks` among the `candidates` (best first), each with the reach that serves it best; as far as
     there is time before it `is_over`."""
     found: list[Recalled] = []
-    if data.most_training_rows > MOST_ROWS:
-        return found
     for record, weights in candidates:
         program = program_of(record)
-        if len(found) == NETWORKS or is_over():
+        if len(found) >= networks or is_over():
             break
         if isinstance(program, MLPProgram) and program.module.depth and weights.parameters.shape[0] == len(data.folds):
             found.append(_with_best_reach(record, weights, data, program, metric))
     return found
 
 
-def seconds_to_recall(rows: int, judged: int, units: int = 256) -> float:
-    """A high estimate of what `recalled` takes for so many training rows of all folds together and rows judged."""
-    return 0.0 if rows > MOST_ROWS else NETWORKS * (2.0 * rows * judged * units / 1e11 + 1e-5 * (rows + judged))
+def seconds_to_recall(folds: Sequence[tuple[Sized, Sized]], rows: int, judged: int) -> float:
+    """What one network takes that is looked at, and asked about so many rows `judged`: the distances of rows on both
+    sides of every fold, and of all `rows` from those judged for each fold's network."""
+    pairs = sum(len(train) * len(valid) for train, valid in folds) + len(folds) * rows * judged
+    return SECONDS_OF_A_PAIR * pairs
+
+
+def affordable(folds: Sequence[tuple[Sized, Sized]], rows: int, judged: int, seconds: float) -> int:
+    """How many networks are looked at where they may take so many seconds."""
+    if max(len(train) for train, _ in folds) > MOST_ROWS:
+        return 0
+    return int(min(NETWORKS, seconds / max(1e-9, seconds_to_recall(folds, rows, judged))))
 
 
 def member_that_remembers(

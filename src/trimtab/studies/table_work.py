@@ -25,7 +25,7 @@ from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.grounds import ground_of_table
 from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
-from trimtab.studies.remembering import Recalled, recalled
+from trimtab.studies.remembering import SHARE_OF_BUDGET, Recalled, affordable, recalled
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.studies.table_findings import Searched, after_search, boosted_tree, boosted_tree_seconds, seconds_after
 from trimtab.studies.table_subject import TableSubject
@@ -193,9 +193,13 @@ class TableWork:
         rows to come are later ones, to which no row that is remembered is near in time."""
         if not self.subject.request.neighbours or self.prepared.split.latest is not None:
             return []
+        prepared, budget = self.prepared, self.call.budget
+        judged = 0 if prepared.test is None else prepared.test.height
+        seconds = SHARE_OF_BUDGET * budget.seconds
         return recalled(
             candidates, self.subject.data, lambda record: self.engine.program(record.config.network), self.metric,
-            is_over=lambda: self.call.budget.is_limited and self.call.budget.left < 0,
+            networks=affordable(prepared.folds, len(prepared.targets), judged, seconds),
+            is_over=lambda: budget.is_limited and budget.left < 0,
         )  # fmt: skip
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:

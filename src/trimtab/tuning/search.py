@@ -39,6 +39,8 @@ from trimtab.tuning.writer import TrialWriter
 
 # The share of the search that the default MLP may take: it is a yardstick, and seldom the model (a guess).
 SHARE_OF_DEFAULT_MLP = 0.12
+# The share of a budget for which it waits for the first trial that is searched (a guess).
+SHARE_BEFORE_DEFAULT_MLP = 0.3
 # The share of the search that a linear baseline may be expected to take (a guess).
 SHARE_OF_LINEAR = 0.25
 # Seconds between two frames of what is shown.
@@ -135,6 +137,10 @@ class Search:
                 if population is None:
                     break
                 self._advance(population)
+                if self._is_due():
+                    self._run_default_mlp()
+            if baselines.DEFAULT_MLP in self.baseline_names and not self.budget.is_over():
+                self._run_default_mlp()
             self._end_all()
         return self.ledger.all
 
@@ -182,8 +188,22 @@ class Search:
             started = time.monotonic()
             weights = baselines.fit_linear(self.data, layout, seed=self.seed)
             self._keep_baseline(baselines.LINEAR, config, weights, time.monotonic() - started)
-        if baselines.DEFAULT_MLP in self.baseline_names:
+        if baselines.DEFAULT_MLP in self.baseline_names and self.max_trials is not None:
             self._run_default_mlp()
+
+    def _is_due(self) -> bool:
+        """Whether it is the default MLP's turn: against the clock it waits for the first trial, which is what somebody
+        waits for, but not for long; and never trains in the place of others."""
+        if baselines.DEFAULT_MLP not in self.baseline_names or self.budget.is_over():
+            return False
+        structure = Structure.of(self._default_mlp_config())
+        others = self.engine.populations.get(structure)
+        is_waited_for = self.tuned == 0 and self._share_done() < SHARE_BEFORE_DEFAULT_MLP
+        return not is_waited_for and not (others is not None and others.lanes)
+
+    def _default_mlp_config(self) -> Config:
+        rows, epochs = self.data.most_training_rows, self.space.natural_epochs
+        return baselines.default_mlp_config(self.data.task, rows=rows, epochs=epochs)
 
     def _has_time_for(self, seconds: float) -> bool:
         """With a given number of trials time decides nothing."""
@@ -198,9 +218,8 @@ class Search:
         self._remember(record, weights, [])
 
     def _run_default_mlp(self) -> None:
-        rows = self.data.most_training_rows
-        natural = self.space.natural_epochs
-        config = baselines.default_mlp_config(self.data.task, rows=rows, epochs=natural)
+        self.baseline_names.discard(baselines.DEFAULT_MLP)
+        config = self._default_mlp_config()
         cut = [record.number for record in self.ledger.cut.values() if record.name == baselines.DEFAULT_MLP]
         number = cut[0] if cut else self.queue.take_number()
         trial = ActiveTrial(number, baselines.DEFAULT_MLP, {}, config, len(self.data.folds), may_be_pruned=False)

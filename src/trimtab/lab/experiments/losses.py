@@ -1,6 +1,6 @@
 """Loss functions: the same points, the same start, four losses; how far the two farthest points pull each fit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy
@@ -10,6 +10,7 @@ from trimtab.knobs.table import losses_for
 from trimtab.lab.controls import Menu, Points, Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
 from trimtab.lab.experiments.duration import GRID
+from trimtab.lab.guess import Named, among
 from trimtab.lab.live import Live, chain, chain_code, finite, plain, regression
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
@@ -50,10 +51,10 @@ def contributions(name: str, misses: numpy.ndarray, parameter: float) -> numpy.n
 
 class Losses:
     name = "losses"
-    choices = ()
     title = "Loss functions"
     question = "What should training minimise? A loss says how bad each miss is, and so who is listened to."
     guess = "Two of the points were measured wrongly. Which of the four lines will they pull up most, and which least?"
+    choices = tuple(Named(name, f"{CALLED.get(name, name.capitalize())} most") for name in NAMES)
     words = (
         ("MSE", "the mean of squared misses: one that is ten times as large counts a hundred times."),
         ("MAE", "the mean of absolute misses: one that is ten times as large counts ten times."),
@@ -157,7 +158,21 @@ class Losses:
             f"({100 * below / len(y):.0f} %){on}; asked for were {100 * values['quantile']:.3g} %"
         )
         figures = {"pulls": pulls, "far": far.tolist(), "below": below, "on": beside}
-        return Outcome(" ".join(sentence(each) for each in said), figures, live.named_weights(NAMES.index("huber")))
+        most = self.pulled_most(pulls, TELLABLE * scale)
+        compared = among(self.choices, most, f"{self._are(most)} pulled most") if len(most) < len(NAMES) else {}
+        brief = "pulled by " + listed(f"{number(pull)} ({self.called(name)})" for name, pull in pulls.items())
+        return Outcome(
+            " ".join(sentence(each) for each in said), figures, live.named_weights(NAMES.index("huber")),
+            brief=brief if pulls else "", compared=compared,
+        )  # fmt: skip
+
+    @staticmethod
+    def pulled_most(pulls: Mapping[str, float], tellable: float) -> list[str]:
+        """The losses whose lines are pulled most, as far as can be told apart; all where they are alike."""
+        return [name for name, pull in pulls.items() if pull >= max(pulls.values()) - tellable]
+
+    def _are(self, names: Sequence[str]) -> str:
+        return f"{listed(self.called(name) for name in names)} {'is' if len(names) == 1 else 'are'}"
 
     def _pulled(self, places: numpy.ndarray, pulls: dict[str, float], tellable: float) -> str:
         """How far two points at the x `places` move each line, and which of them most and least."""
@@ -173,9 +188,9 @@ class Losses:
         low, high = min(pulls.values()), max(pulls.values())
         if high - low <= tellable:
             return f"{said}, all four alike"
-        most = [self.called(name) for name, pull in pulls.items() if pull >= high - tellable]
+        most = self.pulled_most(pulls, tellable)
         least = [self.called(name) for name, pull in pulls.items() if pull <= low + tellable]
-        return f"{said}. {listed(most)} {'is' if len(most) == 1 else 'are'} pulled most, {listed(least)} least"
+        return f"{said}. {self._are(most)} pulled most, {listed(least)} least"
 
     @staticmethod
     def parameter(name: str, values: Values) -> float:

@@ -9,6 +9,7 @@ from scipy import stats
 from trimtab.errors import OptionError
 from trimtab.lab.controls import Cloud, Menu, Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
+from trimtab.lab.guess import Bracket, beside
 from trimtab.lab.live import Live, chain, chain_code, classes, finite, plain
 from trimtab.nets.mlp import ACTIVATIONS
 from trimtab.text.layout import number
@@ -24,10 +25,11 @@ SIDE = 1.3
 LEARNT = 0.95
 # The best of so many is better than guessing where guessing had, over all of them, at most this chance to do as well.
 BY_CHANCE = 0.05
-BENDS = {
-    "relu": "ReLU: nothing below 0", "silu": "SiLU: a smooth ReLU", "gelu": "GELU: a smooth ReLU",
-    "mish": "Mish: a smooth ReLU", "selu": "SELU: keeps the scale", "tanh": "tanh: from -1 to 1",
-}  # fmt: skip
+# What each activation of the table of knobs does, in its order.
+BENDS = (
+    "ReLU: nothing below 0", "SiLU: a smooth ReLU", "GELU: a smooth ReLU", "Mish: a smooth ReLU",
+    "SELU: keeps the scale", "tanh: from -1 to 1",
+)  # fmt: skip
 # Drawn from these, evenly in their logarithms.
 RATES, DECAYS = (3e-4, 0.3), (1e-5, 0.1)
 
@@ -64,12 +66,20 @@ def points_for(values: Values) -> tuple[numpy.ndarray, numpy.ndarray]:
 
 class Network:
     name = "network"
-    choices = ()
     title = "A network of my own"
     question = (
         "How large should a network be, and how is it best trained? Sixty-four tries at once, on points of two classes."
     )
-    guess = "The spiral, with one hidden layer of four units: can any of the sixty-four learn it? And with three of 32?"
+    guess = (
+        "Two spirals, two hidden layers of 24 units, and sixty-four learning rates drawn by chance: how many of them "
+        "will learn it? And with one layer of four units?"
+    )
+    choices = (
+        Bracket("none", "none", 0, 1),
+        Bracket("few", "1 to 15", 1, 16),
+        Bracket("some", "16 to 40", 16, 41),
+        Bracket("most", "more than 40", 41),
+    )
     words = (
         ("hidden layer", "units between input and output, each a weighted sum bent by the activation."),
         ("activation", "the bend: without it any number of layers is still a straight line."),
@@ -95,7 +105,7 @@ class Network:
         Slider("noise", "Noise", 0.0, 1.0, 0.2, hint="Not for a table of my own."),
         Slider("width", "Units of a layer", 1, 64, 24, scale="log", whole=True),
         Slider("depth", "Hidden layers", 0, 4, 2, whole=True),
-        Menu("activation", "Activation", tuple((name, BENDS.get(name, name)) for name in ACTIVATIONS), "tanh"),
+        Menu("activation", "Activation", tuple(zip(ACTIVATIONS, BENDS, strict=True)), "tanh"),
         Slider("dropout", "Dropout", 0.0, 0.6, 0.0),
     )  # fmt: skip
 
@@ -169,7 +179,13 @@ class Network:
             "best": best, "errors": [float(each) if numpy.isfinite(each) else None for each in errors],
             "rate": configs[best].optimizer.learning_rate, "right": (right / rows).tolist(), "dead": dead,
         }  # fmt: skip
-        return Outcome(" ".join(sentence(each) for each in said), figures, live.named_weights(best))
+        learnt = int((right >= LEARNT * rows).sum())
+        came = f"with these points and this size {counted(learnt, 'network')} of {CONFIGS} learnt it"
+        return Outcome(
+            " ".join(sentence(each) for each in said), figures, live.named_weights(best),
+            brief=f"{100 * right[best] / rows:.0f} % right at best, {learnt} of {CONFIGS} learnt it",
+            compared=beside(self.choices, learnt, came),
+        )  # fmt: skip
 
     @staticmethod
     def _learnt(rates: numpy.ndarray) -> str:

@@ -12,6 +12,7 @@ from torch import nn
 from trimtab.knobs.table import KNOBS, OPTIMIZERS
 from trimtab.lab.controls import Menu, Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
+from trimtab.lab.guess import Named, among
 from trimtab.lab.live import Live, finite, plain, regression
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
@@ -125,10 +126,12 @@ class Walker(nn.Module):
 
 class Optimizers:
     name = "optimizers"
-    choices = ()
     title = "Optimizers"
     question = "Who decides how far and where each step goes, and what does the learning rate do to it?"
-    guess = "In the stretched bowl: which of the six will go straight to the middle, and which will zigzag?"
+    guess = "In the stretched bowl: which of the six will go straightest, and which will zigzag?"
+    choices = tuple(
+        Named(name, CALLED.get(name, KNOBS["optimizer"].option(name).words)) for name in NAMES
+    )  # fmt: skip
     words = (
         ("gradient", "the direction in which the loss grows fastest; every optimizer goes some way against it."),
         ("batch", "the rows that one step looks at: all of them, or a few, which is quicker and noisier."),
@@ -218,7 +221,16 @@ class Optimizers:
             "own": {name: (float(RATES[low]), float(RATES[high])) for name, low, high in self._ranges(grid)},
         }  # fmt: skip
         best = int(ends.middle.argmin())
-        return Outcome(" ".join(sentence(each) for each in said if each), figures, live.named_weights(best))
+        straight = [self._straightest(ways)] if len(ways) > 1 else []
+        came = f"{listed(self.called(name) for name in straight)} went straightest"
+        return Outcome(
+            " ".join(sentence(each) for each in said if each), figures, live.named_weights(best),
+            brief=self._ranked(ends, last), compared=among(self.choices, straight, came),
+        )  # fmt: skip
+
+    @staticmethod
+    def _straightest(ways: Mapping[str, Way]) -> str:
+        return min(ways, key=lambda name: ways[name].detour)
 
     def _ranked(self, ends: Endings, last: int) -> str:
         """Which of them are lowest, which highest, and which have diverged."""
@@ -252,7 +264,7 @@ class Optimizers:
         """Who went straight, and who zigzagged."""
         if len(ways) < 2:
             return ""
-        straight, round_about = (pick(ways, key=lambda name: ways[name].detour) for pick in (min, max))
+        straight, round_about = self._straightest(ways), max(ways, key=lambda name: ways[name].detour)
         said = (
             f"{self.called(straight)} went straightest ({ways[straight].detour:.2f} times the line to its end), "
             f"{self.called(round_about)} took the longest way round ({ways[round_about].detour:.2f} times)"
