@@ -35,7 +35,7 @@ def studies(tmp_path_factory, few_epochs):
     for target in ("price", "price,size", "kind"):
         names = target.split(",")
         frame = table(ROWS, 0).select("a", "b", *names)
-        knobs = {"batch_size": 32, "width": 32, "depth": 1, "lr": 0.01}
+        knobs = {"batch_size": 32, "width": 32, "depth": 1, "lr": 0.01, "epochs": 20}
         made[target] = tt.tune(frame, target=names, out=folder / names[-1], trials=1, test="none", **knobs)
     return made
 

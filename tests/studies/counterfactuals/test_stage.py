@@ -50,7 +50,8 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def searched(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("studies") / "rows"
-    return tt.tune(table, "y", trials=2, threads=1, out=out, counterfactuals=0, quiet=True, **KNOBS)
+    options = {"counterfactuals": 0, "neighbours": False, "quiet": True}
+    return tt.tune(table, "y", trials=2, threads=1, out=out, **options, **KNOBS)
 
 
 @pytest.fixture
