@@ -26,6 +26,9 @@ def main() -> None:
             page.goto(address)
             page.wait_for_selector("#chapters a")
             page.goto(address.partition("?")[0] + f"#{chapter}")
+            uncover = page.get_by_role("button", name="Show me")
+            if uncover.is_visible():
+                uncover.click()
             page.wait_for_function("() => !document.querySelector('.said.waiting')")
             page.wait_for_timeout(500)
             page.screenshot(path=OUT / f"{chapter}.png")
