@@ -308,6 +308,8 @@ class Search:
                 self._finish(trial)
 
     def _finish(self, trial: ActiveTrial) -> None:
+        if self.lag is None and not trial.name and not any(run.epochs for run in trial.runs):
+            return  # the time was over before its first epoch: it stays in flight, and is the first of the next call
         record, weights = self.scoring.of(trial)
         runs = sorted(trial.runs, key=lambda run: run.request.fold)
         if self.lag is not None and OUT_OF_BUDGET in record.ended:
