@@ -12,7 +12,7 @@ from torch import nn
 from trimtab.errors import OptionError
 from trimtab.lab.controls import Menu, Slider, read
 from trimtab.lab.experiment import Outcome
-from trimtab.lab.experiments import EXPERIMENTS, sampling
+from trimtab.lab.experiments import EXPERIMENTS, duration, sampling
 from trimtab.lab.experiments.duration import Duration, rows_of
 from trimtab.lab.experiments.line import Line
 from trimtab.lab.experiments.losses import NAMES, Losses, contributions
@@ -177,7 +177,7 @@ FIGURES = {"lowest": 0.49, "last": 0.61, "train_then": 0.32, "train_last": 0.08,
     ],
 )
 def test_the_reason_is_that_of_noise_and_rows(rows, noise, figures, said):
-    verdict = Duration.verdict({"rows": rows, "noise": noise}, FIGURES | figures)
+    verdict = Duration.verdict({"rows": rows, "noise": noise}, {"best_epoch": 0, **FIGURES, **figures})
     assert said in verdict and verdict.endswith(".")
 
 
@@ -377,6 +377,41 @@ def test_a_way_is_straight_or_goes_back_and_forth():
     assert Way.of(jagged, 10.0).turns == 0
 
 
+@pytest.mark.parametrize("given", [{}, {"stretch": 1.0}, {"rate": 0.001}, {"surface": "saddle", "rate": 0.001}])
+def test_only_those_that_came_near_are_said_to_have_gone_straight(given):
+    """Adagrad's steps become ever shorter: of the little way that it has gone, all is straight."""
+    begin, frames, outcome = run("optimizers", **given)
+    last = [frame["at"] for frame in frames if "at" in frame][-1]
+    first, lowest = numpy.array(begin["first"][:2]), numpy.array(begin["lowest"])
+
+    def has_come(place):
+        left = numpy.linalg.norm(numpy.array(last[str(place)][:2]) - lowest, axis=1)
+        return str(place) in last and bool((left < numpy.linalg.norm(first - lowest, axis=1) / 2).any())
+
+    came = [name for place, name in enumerate(begin["names"]) if has_come(place)]
+    ways = outcome.figures["ways"]
+    assert [name.lower() for name in came] == [name.replace("_", "").lower() for name in ways]
+    least = min((way.detour for way in ways.values()), default=0)
+    right = [name for name, words in outcome.compared.items() if "you were right" in words]
+    assert right == [name for name, way in ways.items() if way.detour < least + 0.005 and len(ways) > 1]
+    if not given:
+        assert "adagrad" not in ways and f"Of the {len(ways)} that came near" in outcome.sentence
+    if len(ways) < 2:
+        assert "straight" not in outcome.sentence and outcome.compared == {}
+
+
+def test_trainings_that_are_too_short_are_said_to_be():
+    _, _, outcome = run("duration", rows=200, noise=0.05)
+    assert (outcome.figures["best_epoch"] > 0.9 * duration.EPOCHS) == ("are too few here" in outcome.sentence)
+    errors = {"last": 0.05, "lowest": 0.05, "train_then": 0.04, "train_last": 0.04}
+    short = {"best_epoch": 0.95 * duration.EPOCHS, "noise": 0.05, "spread": 0.9, **errors}
+    assert f"{duration.EPOCHS} epochs are too few" in EXPERIMENTS["duration"].verdict(
+        {"rows": 200, "noise": 0.05}, short
+    )
+    early = short | {"best_epoch": duration.EPOCHS / 2}
+    assert "too few" not in EXPERIMENTS["duration"].verdict({"rows": 200, "noise": 0.05}, early)
+
+
 @pytest.mark.parametrize("kind", ["circle", "corners", "spiral", "blobs"])
 def test_points_of_two_classes_are_as_many_of_each(kind):
     x, y = points(kind, 300, 0.2)
@@ -403,7 +438,7 @@ def test_how_many_points_are_right_is_what_the_networks_say_of_them():
     with torch.no_grad():
         told = network(torch.tensor(begin["x"])[judges]).argmax(1).numpy()
     right = int((told == y[judges]).sum())
-    assert f"The best of 8 has {right} of 100 validation points right ({right} %)," in outcome.sentence
+    assert f"The best of 8 by its log loss has {right} of 100 validation points right ({right} %)," in outcome.sentence
     assert frames[-1]["right"][best] == right / 100
     count = sum(share >= LEARNT for share in outcome.figures["right"])
     assert count > 1 and f"If learnt means 95 % right, {count} of the 8 learnt it, at " in outcome.sentence
@@ -412,7 +447,10 @@ def test_how_many_points_are_right_is_what_the_networks_say_of_them():
 
 def test_networks_that_learn_nothing_are_said_to():
     _, _, outcome = run("network", data="corners", depth=0)
-    assert "none of the networks has learnt anything" in outcome.sentence and "rate" not in outcome.sentence
+    # Of the one that has most right, though another may be the best by its loss.
+    right = round(100 * max(outcome.figures["right"]))
+    said = "none of the networks has learnt anything" in outcome.sentence
+    assert said == EXPERIMENTS["network"].is_guessing(right, 50, 100) and said == ("rate" not in outcome.sentence)
     _, _, outcome = run("network", data="spiral", depth=0, noise=1.0)
     assert "none of the 8 learnt it." in outcome.sentence and "rates from" not in outcome.sentence
 

@@ -17,6 +17,8 @@ JUDGED = 200
 # By less than this share of an error it may differ after chance alone, and errors of less than this share of the spread
 # of y leave next to nothing to be learnt: guesses, both.
 NEXT_TO_NOTHING, SMALL = 0.02, 0.1
+# Where half of the networks are best in the last tenth, training was too short: a guess.
+TOO_SHORT = 0.9
 GRID = numpy.linspace(-1.1, 1.1, 61)
 
 
@@ -41,7 +43,7 @@ class Duration:
     question = (
         "How long should a network train? Too short and it has learnt too little; too long and it learns the noise."
     )
-    guess = "With 20 noisy rows: after how many of 600 epochs will it predict new rows best? And with half the noise?"
+    guess = "With 20 noisy rows: after how many of 600 epochs will it predict new rows best?"
     choices = (
         Bracket("soon", "fewer than 50", 0, 50),
         Bracket("early", "50 to 150", 50, 150),
@@ -129,6 +131,8 @@ class Duration:
         worse = last / lowest - 1
         has_noise = values["noise"] > 0
         there_is = "little noise" if has_noise else "no noise"
+        if figures["best_epoch"] > TOO_SHORT * EPOCHS:
+            return f"Most networks were still getting better near the end: {EPOCHS} epochs are too few here."
         if last < SMALL * figures["spread"]:
             return (
                 f"Both are small beside the spread of y, {number(figures['spread'])}: there is {there_is} to learn by "

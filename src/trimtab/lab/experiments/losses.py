@@ -53,7 +53,7 @@ class Losses:
     name = "losses"
     title = "Loss functions"
     question = "What should training minimise? A loss says how bad each miss is, and so who is listened to."
-    guess = "Two of the points were measured wrongly. Which of the four lines will they pull up most, and which least?"
+    guess = "Two of the points were measured wrongly. Which of the four lines will they pull up most?"
     choices = tuple(Named(name, f"{CALLED.get(name, name.capitalize())} most") for name in NAMES)
     words = (
         ("MSE", "the mean of squared misses: one that is ten times as large counts a hundred times."),

@@ -50,6 +50,13 @@ class Surface:
     x: tuple[float, float] = (-2.0, 2.0)
     y: tuple[float, float] = (-2.0, 2.0)
 
+    def has_come(self, place: numpy.ndarray) -> bool:
+        """Whether a place is nearer to one of the lowest than half of the way there: who has hardly moved has not."""
+        return any(
+            numpy.linalg.norm(place - low) < numpy.linalg.norm(numpy.subtract(self.first, low)) / 2
+            for low in map(numpy.array, self.lowest)
+        )
+
 
 def valley(a: Any, b: Any) -> Any:
     """A bent valley, flat along its floor [after Rosenbrock 1960]."""
@@ -128,7 +135,7 @@ class Optimizers:
     name = "optimizers"
     title = "Optimizers"
     question = "Who decides how far and where each step goes, and what does the learning rate do to it?"
-    guess = "In the stretched bowl: which of the six will go straightest, and which will zigzag?"
+    guess = "In the stretched bowl: which of the six will go to the middle on the straightest way?"
     choices = tuple(
         Named(name, CALLED.get(name, KNOBS["optimizer"].option(name).words)) for name in NAMES
     )  # fmt: skip
@@ -221,7 +228,7 @@ class Optimizers:
             "own": {name: (float(RATES[low]), float(RATES[high])) for name, low, high in self._ranges(grid)},
         }  # fmt: skip
         best = int(ends.middle.argmin())
-        straight = [self._straightest(ways)] if len(ways) > 1 else []
+        straight = self._straightest(ways)
         came = f"{listed(self.called(name) for name in straight)} went straightest"
         return Outcome(
             " ".join(sentence(each) for each in said if each), figures, live.named_weights(best),
@@ -229,8 +236,12 @@ class Optimizers:
         )  # fmt: skip
 
     @staticmethod
-    def _straightest(ways: Mapping[str, Way]) -> str:
-        return min(ways, key=lambda name: ways[name].detour)
+    def _straightest(ways: Mapping[str, Way]) -> list[str]:
+        """Those whose ways are the straightest, as far as the sentence tells them apart; none of fewer than two."""
+        if len(ways) < 2:
+            return []
+        least = min(way.detour for way in ways.values())
+        return [name for name, way in ways.items() if way.detour < least + 0.005]
 
     def _ranked(self, ends: Endings, last: int) -> str:
         """Which of them are lowest, which highest, and which have diverged."""
@@ -252,23 +263,28 @@ class Optimizers:
 
     @staticmethod
     def _walks(surface: Surface, walked: numpy.ndarray, ends: Endings) -> dict[str, Way]:
-        """The ways of those that have not diverged."""
+        """The ways of those that have come near a lowest place."""
         seen = SEEN * float(numpy.linalg.norm(numpy.subtract(surface.first, surface.lowest[0])))
         return {
             name: Way.of(walked[:, place], seen)
             for place, name in enumerate(NAMES)
-            if math.isfinite(ends.middle[place])
+            if math.isfinite(ends.middle[place]) and surface.has_come(walked[-1, place])
         }
 
     def _ways(self, ways: Mapping[str, Way]) -> str:
-        """Who went straight, and who zigzagged."""
+        """Who went straight, and who zigzagged; who has hardly moved has done neither."""
         if len(ways) < 2:
             return ""
         straight, round_about = self._straightest(ways), max(ways, key=lambda name: ways[name].detour)
-        said = (
-            f"{self.called(straight)} went straightest ({ways[straight].detour:.2f} times the line to its end), "
-            f"{self.called(round_about)} took the longest way round ({ways[round_about].detour:.2f} times)"
-        )
+        least, most = ways[straight[0]].detour, ways[round_about].detour
+        if round_about in straight:
+            said = f"All {len(ways)} that came near went equally straight ({least:.2f} times the line to their ends)"
+        else:
+            named = listed(self.called(name) for name in straight)
+            said = (
+                f"Of the {len(ways)} that came near {named} went straightest ({least:.2f} times the line to the end), "
+                f"{self.called(round_about)} took the longest way round ({most:.2f} times)"
+            )
         zigzags = [f"{self.called(name)} ({way.turns} times)" for name, way in ways.items() if way.turns >= ZIGZAG]
         return f"{said}; back and forth went {listed(zigzags)}" if zigzags else f"{said}; none zigzagged"
 

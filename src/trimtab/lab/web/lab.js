@@ -191,7 +191,7 @@ function was(control, value) {
 }
 
 const start = () => element("p", { class: "start" },
-  `In the lab you watch neural networks learn while they do, and turn what there is to turn: each chapter asks one question, and answers it with numbers measured on your machine. Read chapters 1 to ${lab.chapters.length} in order; in the last one a network learns from a table of yours.`);
+  `In the lab you watch neural networks learn while they do, and turn what there is to turn: each chapter asks one question, and answers it with numbers measured on your machine. Read chapters 1 to ${lab.chapters.length} in order; in the one after them a network learns from a table of yours.`);
 
 function show() {
   open?.close();
