@@ -17,7 +17,7 @@ from trimtab.lab.experiments.duration import Duration, rows_of
 from trimtab.lab.experiments.line import Line
 from trimtab.lab.experiments.losses import NAMES, Losses, contributions
 from trimtab.lab.experiments.network import LEARNT, Network, points
-from trimtab.lab.experiments.optimizers import ALIKE, Way
+from trimtab.lab.experiments.walks import ALIKE, Way
 from trimtab.lab.live import chain
 from trimtab.text.layout import number
 from trimtab.training.config import Loss

@@ -49,12 +49,16 @@ def contributions(name: str, misses: numpy.ndarray, parameter: float) -> numpy.n
     return size
 
 
+def called(name: str) -> str:
+    return CALLED.get(name, name.capitalize())
+
+
 class Losses:
     name = "losses"
     title = "Loss functions"
     question = "What should training minimise? A loss says how bad each miss is, and so who is listened to."
     guess = "Two of the points were measured wrongly. Which of the four lines will they pull up most?"
-    choices = tuple(Named(name, f"{CALLED.get(name, name.capitalize())} most") for name in NAMES)
+    choices = tuple(Named(name, f"{called(name)} most") for name in NAMES)
     words = (
         ("MSE", "the mean of squared misses: one that is ten times as large counts a hundred times."),
         ("MAE", "the mean of absolute misses: one that is ten times as large counts ten times."),
@@ -89,7 +93,7 @@ class Losses:
     def run(self, values: Values, stop: Stop) -> Iterator[Event | Outcome]:
         points = numpy.array(values["points"])
         x, y = points[:, 0], points[:, 1]
-        yield {"kind": "begin", "names": [self.called(name) for name in NAMES], "grid": finite(GRID), "epochs": EPOCHS}
+        yield {"kind": "begin", "names": [called(name) for name in NAMES], "grid": finite(GRID), "epochs": EPOCHS}
         data = regression(x[:, None], y, scaled=True)
         live, places, fitted = self._live(values, data, stop), list(range(len(NAMES))), None
         scale = float(y.std()) or 1.0
@@ -160,7 +164,7 @@ class Losses:
         figures = {"pulls": pulls, "far": far.tolist(), "below": below, "on": beside}
         most = self.pulled_most(pulls, TELLABLE * scale)
         compared = among(self.choices, most, f"{self._are(most)} pulled most") if len(most) < len(NAMES) else {}
-        brief = "pulled by " + listed(f"{number(pull)} ({self.called(name)})" for name, pull in pulls.items())
+        brief = "pulled by " + listed(f"{number(pull)} ({called(name)})" for name, pull in pulls.items())
         return Outcome(
             " ".join(sentence(each) for each in said), figures, live.named_weights(NAMES.index("huber")),
             brief=brief if pulls else "", compared=compared,
@@ -172,7 +176,7 @@ class Losses:
         return [name for name, pull in pulls.items() if pull >= max(pulls.values()) - tellable]
 
     def _are(self, names: Sequence[str]) -> str:
-        return f"{listed(self.called(name) for name in names)} {'is' if len(names) == 1 else 'are'}"
+        return f"{listed(called(name) for name in names)} {'is' if len(names) == 1 else 'are'}"
 
     def _pulled(self, places: numpy.ndarray, pulls: dict[str, float], tellable: float) -> str:
         """How far two points at the x `places` move each line, and which of them most and least."""
@@ -182,23 +186,19 @@ class Losses:
                 return f"less than {number(tellable)}"
             return number(abs(pull)) + (" away from them" if pull < 0 else "")
 
-        told = [f"{self.called(name)}'s by {far(pull)}" for name, pull in pulls.items()]
+        told = [f"{called(name)}'s by {far(pull)}" for name, pull in pulls.items()]
         two = " and ".join(f"{place:g}" for place in places)
         said = f"The two points farthest from MAE's line, at x = {two}, pull the lines towards them: {listed(told)}"
         low, high = min(pulls.values()), max(pulls.values())
         if high - low <= tellable:
             return f"{said}, all four alike"
         most = self.pulled_most(pulls, tellable)
-        least = [self.called(name) for name, pull in pulls.items() if pull <= low + tellable]
+        least = [called(name) for name, pull in pulls.items() if pull <= low + tellable]
         return f"{said}. {self._are(most)} pulled most, {listed(least)} least"
 
     @staticmethod
     def parameter(name: str, values: Values) -> float:
         return values["quantile"] if name == "quantile" else values["delta"] if name == "huber" else 1.0
-
-    @staticmethod
-    def called(name: str) -> str:
-        return CALLED.get(name, name.capitalize())
 
     def code(self, values: Values) -> str:
         network = chain_code(1, 1, width=WIDTH, depth=DEPTHS[values["model"]])

@@ -1,8 +1,8 @@
 """Optimizers: who decides on steps; six of them on one surface, and all rates at once."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -12,6 +12,8 @@ from torch import nn
 from trimtab.knobs.table import KNOBS, OPTIMIZERS
 from trimtab.lab.controls import Menu, Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
+from trimtab.lab.experiments.surfaces import Surface, Walker, saddle, valley
+from trimtab.lab.experiments.walks import DIVERGED, Endings, Way
 from trimtab.lab.guess import Named, among
 from trimtab.lab.live import Live, finite, plain, regression
 from trimtab.text.layout import number
@@ -27,45 +29,11 @@ NAMES = tuple(name for name in OPTIMIZERS if name not in ("gd", "lion") and name
 CALLED = {"momentum": "Momentum", "nesterov": "Nesterov"}
 RATES = numpy.geomspace(1e-3, 1.0, 12)
 ROWS, CELLS = 64, 45
-# A loss that has grown to so many times its first value is said to have diverged, and no longer drawn. A guess: what
-# swings wide and comes back stays well below it, and what diverges is beyond it within some steps.
-DIVERGED = 100.0
-# Losses that differ by less than this share are one on the axis of the picture, where a line is wider. A guess.
-ALIKE = 0.02
 # Where a step sees some of the rows, losses jump: what counts is where they were over so many last steps, as a share.
 JUMPY = 0.1
 # A way that turns back upon itself so often is called a zigzag; steps shorter than this share of the way from the start
 # to the lowest place are not seen. Both are guesses.
 ZIGZAG, SEEN = 3, 0.01
-
-
-@dataclass(frozen=True)
-class Surface:
-    """A loss of two weights: `value` of arrays of both, `first` where training begins, `lowest` its lowest places;
-    drawn over `x` and `y`."""
-
-    value: Callable
-    first: tuple[float, float]
-    lowest: tuple[tuple[float, float], ...]
-    x: tuple[float, float] = (-2.0, 2.0)
-    y: tuple[float, float] = (-2.0, 2.0)
-
-    def has_come(self, place: numpy.ndarray) -> bool:
-        """Whether a place is nearer to one of the lowest than half of the way there: who has hardly moved has not."""
-        return any(
-            numpy.linalg.norm(place - low) < numpy.linalg.norm(numpy.subtract(self.first, low)) / 2
-            for low in map(numpy.array, self.lowest)
-        )
-
-
-def valley(a: Any, b: Any) -> Any:
-    """A bent valley, flat along its floor [after Rosenbrock 1960]."""
-    return 0.1 * (1 - a) ** 2 + (b - a * a) ** 2 + 0.01
-
-
-def saddle(a: Any, b: Any) -> Any:
-    """A pass between two hollows: at its middle no direction leads down but the way across."""
-    return 1.5 + 0.5 * a * a - 0.5 * b * b + 0.125 * b**4
 
 
 class OneByOne(RowOrders):
@@ -77,58 +45,8 @@ class OneByOne(RowOrders):
         return order[place * lane.size : (place + 1) * lane.size].astype(self.dtype)[None]
 
 
-@dataclass(frozen=True)
-class Endings:
-    """Losses in the end, and the `low` and the `high` of the last steps; infinite where they have diverged."""
-
-    middle: numpy.ndarray
-    low: numpy.ndarray
-    high: numpy.ndarray
-
-    @classmethod
-    def of(cls, losses: numpy.ndarray, first: float, *, last: int) -> "Endings":
-        """Of `losses` `[steps, several]`, by the median of the `last` steps."""
-        kept = losses[-last:].copy()
-        kept[:, ~(losses[-1] < DIVERGED * first)] = numpy.inf
-        kept[~numpy.isfinite(kept)] = numpy.inf
-        return cls(numpy.median(kept, 0), kept.min(0), kept.max(0))
-
-    def alike(self) -> numpy.ndarray:
-        """Which of them cannot be told from the lowest: those that are near to it, and whose last steps overlap."""
-        best = int(self.middle.argmin())
-        overlap = (self.low <= self.high[best]) & (self.high >= self.low[best])
-        is_near = self.middle <= (1 + ALIKE) * self.middle[best]
-        return numpy.isfinite(self.middle) & (is_near | (overlap & (self.low < self.high)))
-
-
-@dataclass(frozen=True)
-class Way:
-    """How an optimizer went from its first place to its last: how long, as a multiple of the straight line between
-    both, and how often it turned back upon itself."""
-
-    detour: float
-    turns: int
-
-    @classmethod
-    def of(cls, path: numpy.ndarray, seen: float) -> "Way":
-        """Of a `path` `[steps, 2]`; steps below `seen` are too short to be seen turning."""
-        steps = numpy.diff(path, axis=0)
-        lengths = numpy.linalg.norm(steps, axis=1)
-        back = (steps[1:] * steps[:-1]).sum(1) < 0
-        turns = int((back & (lengths[1:] > seen) & (lengths[:-1] > seen)).sum())
-        return cls(float(lengths.sum() / max(1e-12, float(numpy.linalg.norm(path[-1] - path[0])))), turns)
-
-
-class Walker(nn.Module):
-    """Two weights, whose output on any row is the height of the surface where they are."""
-
-    def __init__(self, surface: Callable, first: tuple[float, float]) -> None:
-        super().__init__()
-        self.a, self.b = (nn.Parameter(torch.tensor(float(each))) for each in first)
-        self.surface = surface
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.surface(self.a, self.b) + 0 * x[:, :1]
+def called(name: str) -> str:
+    return CALLED.get(name, KNOBS["optimizer"].option(name).words)
 
 
 class Optimizers:
@@ -137,7 +55,7 @@ class Optimizers:
     question = "Who decides how far and where each step goes, and what does the learning rate do to it?"
     guess = "In the stretched bowl: which of the six will go to the middle on the straightest way?"
     choices = tuple(
-        Named(name, CALLED.get(name, KNOBS["optimizer"].option(name).words)) for name in NAMES
+        Named(name, called(name)) for name in NAMES
     )  # fmt: skip
     words = (
         ("gradient", "the direction in which the loss grows fastest; every optimizer goes some way against it."),
@@ -173,7 +91,7 @@ class Optimizers:
         heights = self._heights(surface)
         edge = self.edge(x) if values["surface"] == "bowl" else math.nan
         yield {
-            "kind": "begin", "names": [self.called(name) for name in NAMES],
+            "kind": "begin", "names": [called(name) for name in NAMES],
             "edge": finite([edge])[0],
             "surface": {"x": surface.x, "y": surface.y, "cells": CELLS, "values": finite(numpy.log10(heights).ravel())},
             "first": [*surface.first, float(surface.value(*surface.first))], "lowest": surface.lowest,
@@ -229,7 +147,7 @@ class Optimizers:
         }  # fmt: skip
         best = int(ends.middle.argmin())
         straight = self._straightest(ways)
-        came = f"{listed(self.called(name) for name in straight)} went straightest"
+        came = f"{listed(called(name) for name in straight)} went straightest"
         return Outcome(
             " ".join(sentence(each) for each in said if each), figures, live.named_weights(best),
             brief=self._ranked(ends, last), compared=among(self.choices, straight, came),
@@ -245,12 +163,12 @@ class Optimizers:
 
     def _ranked(self, ends: Endings, last: int) -> str:
         """Which of them are lowest, which highest, and which have diverged."""
-        lost = [self.called(name) for name, loss in zip(NAMES, ends.middle, strict=True) if math.isinf(loss)]
+        lost = [called(name) for name, loss in zip(NAMES, ends.middle, strict=True) if math.isinf(loss)]
         gone = f"{listed(lost)} {'has' if len(lost) == 1 else 'have'} diverged"
         if len(lost) == len(NAMES):
             return f"all {len(NAMES)} have diverged"
         alike = ends.alike()
-        lowest = [self.called(name) for name, is_one in zip(NAMES, alike, strict=True) if is_one]
+        lowest = [called(name) for name, is_one in zip(NAMES, alike, strict=True) if is_one]
         loss = number(float(ends.middle.min()))
         loss = f"median loss of the last {counted(last, 'step')} {loss}" if last > 1 else f"loss {loss}"
         how = "is lowest" if len(lowest) == 1 else "are equally low, as far as can be told apart"
@@ -258,7 +176,7 @@ class Optimizers:
         rest = numpy.where(alike | numpy.isinf(ends.middle), -numpy.inf, ends.middle)
         if not lost and numpy.isfinite(rest).any():
             worst = int(rest.argmax())
-            return f"{said}; {self.called(NAMES[worst])} is highest ({number(float(rest[worst]))})"
+            return f"{said}; {called(NAMES[worst])} is highest ({number(float(rest[worst]))})"
         return f"{said}; {gone}" if lost else said
 
     @staticmethod
@@ -280,12 +198,12 @@ class Optimizers:
         if round_about in straight:
             said = f"All {len(ways)} that came near went equally straight ({least:.2f} times the line to their ends)"
         else:
-            named = listed(self.called(name) for name in straight)
+            named = listed(called(name) for name in straight)
             said = (
                 f"Of the {len(ways)} that came near {named} went straightest ({least:.2f} times the line to the end), "
-                f"{self.called(round_about)} took the longest way round ({most:.2f} times)"
+                f"{called(round_about)} took the longest way round ({most:.2f} times)"
             )
-        zigzags = [f"{self.called(name)} ({way.turns} times)" for name, way in ways.items() if way.turns >= ZIGZAG]
+        zigzags = [f"{called(name)} ({way.turns} times)" for name, way in ways.items() if way.turns >= ZIGZAG]
         return f"{said}; back and forth went {listed(zigzags)}" if zigzags else f"{said}; none zigzagged"
 
     @staticmethod
@@ -309,14 +227,10 @@ class Optimizers:
 
     def _suited(self, grid: Endings) -> str:
         told = [
-            f"{self.called(name)} {RATES[low]:.2g}" + (f" to {RATES[high]:.2g}" if high > low else "")
+            f"{called(name)} {RATES[low]:.2g}" + (f" to {RATES[high]:.2g}" if high > low else "")
             for name, low, high in self._ranges(grid)
         ]
         return f"Of the {len(RATES)} rates of the map these suit best: {', '.join(told)}" if told else ""
-
-    @staticmethod
-    def called(name: str) -> str:
-        return CALLED.get(name, KNOBS["optimizer"].option(name).words)
 
     # -- what they walk on
 

@@ -11,7 +11,6 @@ const spread = values => {
   return values.map(value => value === null ? 1 : (value - low) / (high - low || 1));
 };
 // The median: between the two in the middle where there are as many below as above.
-// The median: between the two in the middle where there are as many below as above.
 const middle = values => {
   const known = values.filter(value => value !== null).sort((a, b) => a - b), half = known.length / 2;
   return known.length ? (known[Math.ceil(half) - 1] + known[Math.floor(half)]) / 2 : null;
