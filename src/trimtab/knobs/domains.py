@@ -4,6 +4,7 @@ Knows no knob and no sampler; random numbers come from the generator that is han
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +90,13 @@ class Range:
 Domain = Choice | Range
 
 
-def holds(domain: "Choice | Range", value: Value) -> bool:
+def holds(domain: Domain, value: Value) -> bool:
     """Whether the domain has this value."""
     if isinstance(domain, Choice):
         return value in domain.values
     return isinstance(value, (int, float)) and domain.low <= value <= domain.high
+
+
+def held(values: Mapping[str, Value], domains: Mapping[str, Domain]) -> dict[str, Value]:
+    """Those of `values` that the domains of their knobs have."""
+    return {name: value for name, value in values.items() if name in domains and holds(domains[name], value)}

@@ -131,9 +131,6 @@ class ModuleSpace:
     def guesses(self) -> Sequence[Mapping[str, Value]]:
         return ()
 
-    def is_guess(self, values: Mapping[str, Value]) -> bool:
-        return False
-
     @property
     def natural_epochs(self) -> int:
         return whole("epochs", self.fixed.get("epochs", natural_epochs(self.rows)), least=1)

@@ -17,7 +17,7 @@ with quietly():
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from trimtab.knobs.domains import Choice, Domain, Range, Value, holds
+from trimtab.knobs.domains import Choice, Domain, Range, Value, held, holds
 from trimtab.training.randomness import number_from
 from trimtab.tuning.partly_fixed import PartlyFixed
 from trimtab.tuning.space import SearchSpace
@@ -92,9 +92,9 @@ class Proposer:
             return True
         domains = self.space.domains
         for given in self.space.guesses:
-            held = {name: value for name, value in given.items() if name in domains and holds(domains[name], value)}
-            is_this = held.items() <= guess.items() and any(isinstance(domains[name], Range) for name in held)
-            if is_this and held.items() <= values.items():
+            kept = held(given, domains)
+            is_this = kept.items() <= guess.items() and any(isinstance(domains[name], Range) for name in kept)
+            if is_this and kept.items() <= values.items():
                 return True
         return False
 
@@ -153,12 +153,7 @@ class Proposer:
         return {**self.space.draw(self.rng), **fixed}
 
     def _complete(self, guess: Mapping[str, Value]) -> dict[str, Value]:
-        values = self.space.draw(self.rng)
-        for name, value in guess.items():
-            domain = self.space.domains.get(name)
-            if domain is not None and holds(domain, value):
-                values[name] = value
-        return values
+        return {**self.space.draw(self.rng), **held(guess, self.space.domains)}
 
     def _add(self, record: TrialRecord) -> None:
         """Learn from a trial that was not proposed here, if it turned the same knobs."""

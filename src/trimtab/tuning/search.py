@@ -32,7 +32,7 @@ from trimtab.tuning.pace import Pace
 from trimtab.tuning.progress import Progress
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.scoring import Scoring
-from trimtab.tuning.space import SearchSpace
+from trimtab.tuning.space import SearchSpace, is_guess
 from trimtab.tuning.trial import COMPLETE, ActiveTrial, TrialRecord, TrialWeights
 from trimtab.tuning.trial_queue import TrialQueue
 from trimtab.tuning.writer import TrialWriter
@@ -253,7 +253,7 @@ class Search:
         self.reports.admitted(requests, _names_of_runs(trial))
         if not trial.name:
             self.flight.add(trial.number, trial.values)
-            if self.space.is_guess(trial.values):
+            if is_guess(self.space, trial.values):
                 self._guessed.add(trial.number)
 
     def _how_to_compile(self, population: Population) -> How:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy
 
 from trimtab.errors import unknown_choice
-from trimtab.knobs.domains import Choice, Domain, Range, Value, holds
+from trimtab.knobs.domains import Choice, Domain, Range, Value, held
 from trimtab.knobs.effects import asked_for, flag, is_read, parameter_of, refuse_unread
 from trimtab.knobs.knob import Case, Task
 from trimtab.knobs.table import KNOBS, TABLE_KNOBS, fields_of, placed_in
@@ -85,7 +85,10 @@ class SearchSpace(Protocol):
 
     def config(self, values: Mapping[str, Value], *, may_shorten: bool = False) -> Config: ...
 
-    def is_guess(self, values: Mapping[str, Value]) -> bool: ...
+
+def is_guess(space: SearchSpace, values: Mapping[str, Value]) -> bool:
+    """Whether these are what `space` tries first, as far as its knobs are turned and hold it."""
+    return any(held(guess, space.domains).items() <= values.items() for guess in space.guesses)
 
 
 @dataclass(frozen=True)
@@ -111,17 +114,6 @@ class Space:
             rate = constants_of(optimizer)["lr"] * math.exp(rng.normal(0.0, RATE_SPREAD))
             values["lr"] = float(min(domain.high, max(domain.low, rate)))
         return values
-
-    def is_guess(self, values: Mapping[str, Value]) -> bool:
-        """Whether these are what is tried first, as far as the knobs are turned and hold it."""
-        return any(
-            all(values.get(name) == value for name, value in guess.items() if self._turns_to(name, value))
-            for guess in self.guesses
-        )
-
-    def _turns_to(self, name: str, value: Value) -> bool:
-        domain = self.domains.get(name)
-        return domain is not None and holds(domain, value)
 
     def config(self, values: Mapping[str, Value], *, may_shorten: bool = False) -> Config:
         """The training configuration that `values` and the fixed knobs make.
