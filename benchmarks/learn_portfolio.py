@@ -19,24 +19,21 @@ import numpy
 import torch
 
 from benchmarks.page import table as markdown
+from benchmarks.quality.networks import engine_for
 from benchmarks.tables import SHARED, Table, read_tables
-from trimtab.knobs.domains import Choice
 from trimtab.knobs.knob import Case
-from trimtab.knobs.table import KNOBS, MANY_ROWS
-from trimtab.machine import cores, lanes_in_threads
-from trimtab.model.model import Member, Model, build
+from trimtab.knobs.table import MANY_ROWS
+from trimtab.machine import lanes_in_threads
+from trimtab.model.model import Member, Model
 from trimtab.model.tensors import training_data
 from trimtab.table.folds import MOST_ROWS_FOR_FOLDS
 from trimtab.table.prepare import Prepared, prepare
-from trimtab.training.lanes.engine import Engine
-from trimtab.training.lanes.judging import Judging
-from trimtab.training.lanes.modules import Modules
+from trimtab.training.config import Config
 from trimtab.training.lanes.population import Structure
-from trimtab.training.lanes.signals import Signals
 from trimtab.training.metrics import default_metric
 from trimtab.training.run import Request, RunRecord
 from trimtab.tuning.pace import operations_of_step
-from trimtab.tuning.portfolio import BATCHES
+from trimtab.tuning.portfolio import of_case
 from trimtab.tuning.space import natural_epochs, space_for
 
 CACHE = Path("~/.cache/trimtab-benchmarks/portfolio").expanduser()
@@ -52,15 +49,15 @@ SPENT, CHANCES = (2, 4, 8, 16), 10
 MOST_ROWS = 3_000
 # Structures (how numbers enter, width, depth, activation, which of the usual batches), and how many variants of each.
 STRUCTURES = (
-    (("piecewise", 128, 2, "silu", 1), 7),
-    (("periodic", 128, 2, "silu", 1), 7),
-    (("periodic", 64, 2, "silu", 0), 4),
-    (("scaled", 128, 2, "relu", 1), 3),
-    (("piecewise", 128, 3, "silu", 0), 4),
-    (("periodic", 128, 3, "silu", 0), 4),
-    (("scaled", 256, 2, "selu", 1), 3),
-    (("piecewise", 256, 3, "silu", 1), 4),
-    (("periodic", 256, 3, "silu", 1), 4),
+    (("piecewise", 128, 2, "silu", "middle"), 7),
+    (("periodic", 128, 2, "silu", "middle"), 7),
+    (("periodic", 64, 2, "silu", "small"), 4),
+    (("scaled", 128, 2, "relu", "middle"), 3),
+    (("piecewise", 128, 3, "silu", "small"), 4),
+    (("periodic", 128, 3, "silu", "small"), 4),
+    (("scaled", 256, 2, "selu", "middle"), 3),
+    (("piecewise", 256, 3, "silu", "middle"), 4),
+    (("periodic", 256, 3, "silu", "middle"), 4),
 )
 
 # What calling a step of any population takes (2.5 ms), in operations of those that the lanes themselves make.
@@ -70,7 +67,8 @@ LEFT_OUT = (30, 33, 34, 38)
 
 
 def candidates() -> list[dict[str, Any]]:
-    """What is measured: the first variant of a structure stands in the middle, the others are drawn."""
+    """What is measured, as it stands in the file: the first variant of a structure is in the middle, the others are
+    drawn."""
     rng, found = numpy.random.default_rng(20261129), []
     for (inputs, width, depth, activation, batch), variants in STRUCTURES:
         for place in range(variants):
@@ -88,9 +86,8 @@ def candidates() -> list[dict[str, Any]]:
             middle = {"lr": 4e-3, "schedule": "cosine", "sigma": 0.15, "dropout": 0.0, "weight_decay": 0.02,
                       "loss": "mse", "delta": 0.8, "label_smoothing": 0.0, "epochs": 1.0}  # fmt: skip
             values = middle if place == 0 else drawn
-            found.append(
-                {"inputs": inputs, "width": width, "depth": depth, "activation": activation, "batch": batch, **values}
-            )
+            structure = {"inputs": inputs, "width": width, "depth": depth, "activation": activation, "batch": batch}
+            found.append({**structure, **values, "optimizer": "adamw", "gamma": 1.0})
     return [values for place, values in enumerate(found) if place not in LEFT_OUT]
 
 
@@ -99,9 +96,7 @@ def measure(table: Table, folder: Path) -> None:
     train, test = table.typed_split(0)
     prepared = prepare(train, target=table.target, test=test, seed=0)
     data = training_data(prepared, torch.device("cpu"))
-    metric = default_metric(data.task)
-    modules = Modules(lambda **network: build(prepared.encoder, prepared.target_encoder, network))
-    engine = Engine(data, modules, Judging(metric), threads=cores(), signals=Signals(only_losses=True))
+    engine = engine_for(prepared, data)
     configs = [configured(prepared, values) for values in candidates()]
     folds = range(min(FOLDS, len(data.folds)))
     by_structure: dict[Structure, list[int]] = {}
@@ -128,22 +123,18 @@ def measure(table: Table, folder: Path) -> None:
     numpy.savez_compressed(
         folder / f"{table.name}.npz", valid=numpy.stack(valid), valid_truth=data.truth(rows).numpy(),
         test=numpy.stack(tests), test_truth=prepared.target_encoder.truth(test), cost=numpy.array(costs),
-        task=prepared.schema.task, rows=len(prepared.folds[0][0]), columns=prepared.encoder.n_numbers,
+        task=prepared.schema.task, rows=len(prepared.folds[0][0]),
     )  # fmt: skip
 
 
-def configured(prepared: Prepared, values: Mapping[str, Any]) -> Any:
+def configured(prepared: Prepared, values: Mapping[str, Any]) -> Config:
     """A candidate as it stands in a search of this table."""
-    rows = max(len(train) for train, _ in prepared.folds)
-    task = prepared.schema.task
-    metric = default_metric(task).name  # type: ignore[arg-type]
-    space = space_for(task, metric, rows=rows, columns=prepared.encoder.n_numbers, fixed={})  # type: ignore[arg-type]
-    own: dict[str, Any] = {**values, "gamma": 1.0, "optimizer": "adamw"}
-    own["batch_size"] = space.domains["batch_size"].values[own.pop("batch")]  # type: ignore[union-attr]
-    own["epochs"] = max(2, round(values["epochs"] * space.natural_epochs))
-    if task == "classification":
-        own["loss"] = "cross_entropy"
-    return space.config(own)
+    rows, columns = max(len(train) for train, _ in prepared.folds), prepared.encoder.n_numbers
+    task: Any = prepared.schema.task
+    metric = default_metric(task).name
+    space = space_for(task, metric, rows=rows, columns=columns, fixed={})
+    own = of_case(values, Case(task, metric, rows, columns, space.natural_epochs))
+    return space.config(own | {"loss": "cross_entropy"} if task == "classification" else own)
 
 
 class Errors:
@@ -211,8 +202,8 @@ class Measured:
 
     def learning_error(self, chosen: Sequence[int]) -> float:
         """Of ensembles of these, on rows that did not choose them."""
-        found = [(judge.of(chosen, choose.grown(chosen)), judge.count) for choose, judge in self.parts]
-        return _mean(found)
+        errors = [judge.of(chosen, choose.grown(chosen)) for choose, judge in self.parts]
+        return float(numpy.average(errors, weights=[judge.count for _, judge in self.parts]))
 
     def test_error(self, chosen: Sequence[int]) -> float:
         choose, judge = self.parts[-1]
@@ -224,17 +215,10 @@ def _overheads(rows: int) -> numpy.ndarray:
     """What calling the steps of each candidate costs on such a table, in operations: its share of a population's."""
     # Of one part, a few trials share a step's price, of five folds three times as many lanes (guesses).
     beside = 4 if rows > MOST_ROWS_FOR_FOLDS * 4 / 5 else 15
-    sizes = KNOBS["batch_size"].domain(Case(rows=rows))
-    assert isinstance(sizes, Choice)
-    steps = [
-        max(2, round(values["epochs"] * natural_epochs(rows))) * -(-rows // int(sizes.values[values["batch"]]))
-        for values in candidates()
-    ]
+    case = Case(rows=rows, epochs=natural_epochs(rows))
+    those = [of_case(values, case) for values in candidates()]
+    steps = [int(values["epochs"]) * -(-rows // int(values["batch_size"])) for values in those]
     return numpy.array(steps) * OPERATIONS_OF_A_CALL / beside
-
-
-def _mean(found: Sequence[tuple[float, int]]) -> float:
-    return sum(error * count for error, count in found) / sum(count for _, count in found)
 
 
 def _residuals(predictions: numpy.ndarray, truth: numpy.ndarray) -> numpy.ndarray:
@@ -318,8 +302,7 @@ def as_toml(lists: Mapping[str, Sequence[int]], tables: Sequence[Measured]) -> s
     ]
     for name, chosen in lists.items():
         for place in chosen:
-            values = {**every[place], "batch": BATCHES[every[place]["batch"]], "optimizer": "adamw", "gamma": 1.0}
-            text += ["", f"[[{name}]]"] + [f"{knob} = {_written(value)}" for knob, value in values.items()]
+            text += ["", f"[[{name}]]", *(f"{knob} = {_written(value)}" for knob, value in every[place].items())]
     return "\n".join([*text, ""])
 
 

@@ -12,19 +12,16 @@ import numpy
 import torch
 
 from benchmarks.page import table as markdown
+from benchmarks.quality.networks import engine_for, error_of
 from benchmarks.quality.recipe import config_with
 from benchmarks.tables import SHARED, Table, read_tables
-from trimtab.machine import cores, lanes_in_threads
-from trimtab.model.model import Member, Model, build
+from trimtab.machine import lanes_in_threads
+from trimtab.model.model import Member, Model
 from trimtab.model.tensors import training_data
 from trimtab.studies.remembering import REACHES, member_that_remembers
 from trimtab.table.prepare import prepare
-from trimtab.training.lanes.engine import Engine
-from trimtab.training.lanes.judging import Judging
-from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.population import Structure
-from trimtab.training.lanes.signals import Signals
-from trimtab.training.metrics import Metric, default_metric
+from trimtab.training.metrics import default_metric
 from trimtab.training.run import Request
 
 SHARES = (0.25, 0.5, 0.75)
@@ -35,10 +32,9 @@ def errors_of(table: Table, inputs: str) -> tuple[float, float, float, float]:
     train, test = table.typed_split(0)
     prepared = prepare(train, target=table.target, test=test, seed=0)
     data, metric = training_data(prepared, torch.device("cpu")), default_metric(prepared.schema.task)  # type: ignore[arg-type]
-    modules = Modules(lambda **network: build(prepared.encoder, prepared.target_encoder, network))
     config = config_with(prepared, "inputs", inputs)
     with lanes_in_threads():
-        engine = Engine(data, modules, Judging(metric), threads=cores(), signals=Signals(only_losses=True))
+        engine = engine_for(prepared, data)
         (run,) = engine.whole_runs(engine.population(Structure.of(config), 2), [Request(0, config, 0, 0)])
         program = engine.program(config.network)
         engine.close()
@@ -50,7 +46,7 @@ def errors_of(table: Table, inputs: str) -> tuple[float, float, float, float]:
 
     def judged(raw: list[numpy.ndarray]) -> list[float]:
         truths = [prepared.target_encoder.truth(frame) for frame in frames]
-        return [_error(metric, one, truth) for one, truth in zip(raw, truths, strict=True)]
+        return [error_of(metric, one, truth) for one, truth in zip(raw, truths, strict=True)]
 
     alone, found = predicted(network), []
     for reach in REACHES:
@@ -60,11 +56,6 @@ def errors_of(table: Table, inputs: str) -> tuple[float, float, float, float]:
             found.append((*judged(blend), reach, share))
     _, best, reach, share = min(found)
     return judged(alone)[1], best, reach, share
-
-
-def _error(metric: Metric, raw: numpy.ndarray, truth: numpy.ndarray) -> float:
-    lane = torch.from_numpy(raw).unsqueeze(0), torch.tensor(truth).unsqueeze(0)
-    return float(metric.error(*lane, torch.ones(1, len(raw), dtype=torch.float64))[0])
 
 
 def main() -> None:

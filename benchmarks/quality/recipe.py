@@ -15,17 +15,14 @@ import numpy
 import torch
 
 from benchmarks.page import table as markdown
+from benchmarks.quality.networks import engine_for, error_of
 from benchmarks.tables import SHARED, Table, read_tables
-from trimtab.machine import cores, lanes_in_threads
-from trimtab.model.model import Member, Model, build
+from trimtab.machine import lanes_in_threads
+from trimtab.model.model import Member, Model
 from trimtab.model.tensors import training_data
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.training.config import Config
-from trimtab.training.lanes.engine import Engine
-from trimtab.training.lanes.judging import Judging
-from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.population import Structure
-from trimtab.training.lanes.signals import Signals
 from trimtab.training.metrics import default_metric
 from trimtab.training.run import Request
 from trimtab.tuning.space import MIDDLE, natural_epochs, space_for
@@ -38,12 +35,10 @@ def errors_of(table: Table, knob: str, values: list[str], seeds: int) -> dict[st
     train, test = table.typed_split(0)
     prepared = prepare(train, target=table.target, test=test, split=FOLDS, seed=0)
     data = training_data(prepared, torch.device("cpu"))
-    metric = default_metric(data.task)
-    modules = Modules(lambda **network: build(prepared.encoder, prepared.target_encoder, network))
     found: dict[str, float] = {}
     with lanes_in_threads():
         for value in values:
-            engine = Engine(data, modules, Judging(metric), threads=cores(), signals=Signals(only_losses=True))
+            engine = engine_for(prepared, data)
             config = config_with(prepared, knob, value)
             requests = [Request(0, config, 0, seed) for seed in range(seeds)]
             runs = engine.whole_runs(engine.population(Structure.of(config), seeds), requests)
@@ -70,9 +65,7 @@ def _test_error(prepared: Prepared, config: Config, weights: torch.Tensor) -> fl
     member = Member(config.module_arguments, weights.unsqueeze(0), 1.0)
     raw, _ = Model(prepared.encoder, prepared.target_encoder, (member,)).raw(prepared.test)
     metric = default_metric(prepared.schema.task)  # type: ignore[arg-type]
-    truth = torch.tensor(prepared.target_encoder.truth(prepared.test)).unsqueeze(0)
-    ones = torch.ones(1, len(raw), dtype=torch.float64)
-    return float(metric.error(torch.from_numpy(raw).unsqueeze(0), truth, ones)[0])
+    return error_of(metric, raw, prepared.target_encoder.truth(prepared.test))
 
 
 def main() -> None:

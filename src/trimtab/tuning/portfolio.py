@@ -27,10 +27,11 @@ def portfolio() -> Mapping[str, tuple[Mapping[str, Any], ...]]:
 def first_guesses(case: Case) -> tuple[dict[str, Value], ...]:
     """What a search of such a table tries first, in order."""
     entries = portfolio()["few_rows" if case.rows < MANY_ROWS else "many_rows"]
-    return tuple(_of_case(entry, case) for entry in entries)
+    return tuple(of_case(entry, case) for entry in entries)
 
 
-def _of_case(entry: Mapping[str, Any], case: Case) -> dict[str, Value]:
+def of_case(entry: Mapping[str, Any], case: Case) -> dict[str, Value]:
+    """An entry of the file as a search of such a table tries it."""
     values = dict(entry)
     sizes = KNOBS["batch_size"].domain(case)
     assert isinstance(sizes, Choice)
