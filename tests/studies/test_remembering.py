@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy
 import polars
@@ -11,7 +12,7 @@ import torch
 import trimtab as tt
 from trimtab.model.tensors import training_data
 from trimtab.studies.counterfactuals.ensemble import ensemble_of_table
-from trimtab.studies.remembering import MOST_ROWS, REACHES, affordable, recalled, seconds_to_recall
+from trimtab.studies.remembering import MOST_ROWS, REACHES, SHARE_OF_BUDGET, affordable, recalled, seconds_to_recall
 from trimtab.studies.request import TableOptions
 from trimtab.studies.table_subject import TableSubject
 from trimtab.table.prepare import prepare
@@ -174,9 +175,10 @@ def test_nothing_is_recalled_without_time(material):
 )  # fmt: skip
 def test_as_many_networks_are_looked_at_as_there_is_time_for(rows, folds, seconds, networks):
     """So many training rows, and a quarter of them to test on."""
-    parts = [(range(rows * 4 // 5), range(rows // 5))] * folds
-    assert affordable(parts, rows, rows // 4, seconds) == networks
-    if networks < 2 and seconds_to_recall(parts, rows, rows // 4) < seconds:
+    parts, test = [(range(rows * 4 // 5), range(rows // 5))] * folds, SimpleNamespace(height=rows // 4)
+    prepared = SimpleNamespace(folds=parts, targets=range(rows), test=test)
+    assert affordable(prepared, seconds / SHARE_OF_BUDGET) == networks
+    if networks < 2 and seconds_to_recall(prepared) < seconds:
         assert networks == 1 or rows * 4 // 5 > MOST_ROWS
 
 

@@ -41,7 +41,7 @@ def test_rows_columns_classes_and_an_ensemble_take_time(monkeypatch):
     monkeypatch.setattr(reserve, "_seconds_of_a_number", lambda metric, outputs: (1e-8, 2e-9))
     monkeypatch.setattr(reserve, "_seconds_of_a_choice", lambda metric, outputs: 5e-9)
     with_neighbours = seconds()
-    monkeypatch.setattr(reserve, "seconds_to_recall", lambda folds, rows, judged: 0.0)
+    monkeypatch.setattr(reserve, "seconds_to_recall", lambda prepared: 0.0)
     usual = seconds()
     assert usual < with_neighbours < usual + 1
     assert seconds(test=2_000) > usual and seconds(columns=1_000) > usual and seconds(rows=8_000) > usual

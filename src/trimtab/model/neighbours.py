@@ -35,9 +35,7 @@ class Neighbours:
 
     def predict(self, hidden: Float[Tensor, "batch units"]) -> Float[Tensor, "batch outputs"]:
         """Values in original units or probabilities, float64, of rows with these activations."""
-        return torch.cat([
-            self.mean(*nearest(piece, self.hidden.to(piece.dtype)), self.reach) for piece in hidden.split(ROWS_AT_ONCE)
-        ])  # fmt: skip
+        return self.mean(*nearest_in_pieces(hidden, self.hidden.to(hidden.dtype)), self.reach)
 
     def mean(
         self, distances: Float[Tensor, "batch nearest"], places: Int[Tensor, "batch nearest"], reach: float
@@ -56,6 +54,14 @@ def nearest(
     places = beyond.topk(min(NEAREST, len(kept)), largest=False).indices
     # Of rows that are close together the difference of squares has lost its digits.
     return (kept[places] - hidden.unsqueeze(1)).norm(dim=2), places
+
+
+def nearest_in_pieces(
+    hidden: Float[Tensor, "batch units"], kept: Float[Tensor, "rows units"]
+) -> tuple[Float[Tensor, "batch nearest"], Int[Tensor, "batch nearest"]]:
+    """The same of any number of rows."""
+    distances, places = zip(*(nearest(piece, kept) for piece in hidden.split(ROWS_AT_ONCE)), strict=True)
+    return torch.cat(distances), torch.cat(places)
 
 
 def spread(hidden: Float[Tensor, "rows units"]) -> float:

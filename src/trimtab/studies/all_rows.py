@@ -62,10 +62,10 @@ class AllRows:
         self.goes_forward = prepared.split.latest is not None
         # One part that chance drew has judged, and not one that a caller keeps apart.
         self.is_of_one_part = prepared.split.kind in DRAWN and len(prepared.folds) == 1
-        # By trial, what stands in for its folds' networks; the rows of these; whether there are any.
+        # By trial, what stands in for its folds' networks; which of these were trained on all rows, and on which.
         self.members: dict[int, Member] = {}
+        self.trained: set[int] = set()
         self.trained_on = self.data
-        self.is_trained = False
 
     def reserve_for(self, best: TrialRecord) -> None:
         """Keep time for training the best once more on all rows, and what the model is compared with."""
@@ -187,8 +187,8 @@ class AllRows:
         outcomes = trainer.of(members)
         made = {each.record.number: each.member for each in outcomes if each.member is not None}
         self.members |= made
+        self.trained |= set(made)
         self.trained_on = data
-        self.is_trained = self.is_trained or bool(made)
         return outcomes
 
     def _networks_each(self, members: Sequence[tuple[TrialRecord, float]], left: float) -> int:

@@ -138,13 +138,13 @@ def as_model(
 ) -> Model:
     """The model of these trials, each with its share: its networks of `refitted`, or else those that were scored; and
     of those that are `remembering`."""
-    parts = list(remembering)
+    parts = []
     for record, share in members:
         if record.number in refitted:
             parts.append(replace(refitted[record.number], share=share))
         elif (weights := folder.load_weights(record.number)) is not None:
             parts.append(scored_member(prepared, record, weights, share))
-    parts.sort(key=lambda part: bool(part.neighbours))
+    parts += remembering
     total = sum(part.share for part in parts)
     parts = [replace(part, share=part.share / total) for part in parts]
     return Model(prepared.encoder, prepared.target_encoder, tuple(parts), calibration)

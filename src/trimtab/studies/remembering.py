@@ -4,7 +4,7 @@ for its model, and as members of it.
 Knows trials, programs and rows; it chooses nothing but how far a network looks.
 """
 
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy
@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from trimtab.model.model import Member
-from trimtab.model.neighbours import ROWS_AT_ONCE, Neighbours, nearest, spread
+from trimtab.model.neighbours import Neighbours, nearest_in_pieces, spread
+from trimtab.table.prepare import Prepared
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.precision import multiplying
 from trimtab.training.metrics import Metric
 from trimtab.training.programs.mlp_program import MLPProgram
 from trimtab.training.programs.program import Program
+from trimtab.tuning.scoring import Scoring
 from trimtab.tuning.trial import TrialRecord, TrialWeights, out_of_fold
 
 # The best networks of a search, in whose hidden layers is looked (a guess: they are much alike).
@@ -66,18 +68,19 @@ def recalled(
     return found
 
 
-def seconds_to_recall(folds: Sequence[tuple[Sized, Sized]], rows: int, judged: int) -> float:
-    """What one network takes that is looked at, and asked about so many rows `judged`: the distances of rows on both
-    sides of every fold, and of all `rows` from those judged for each fold's network."""
-    pairs = sum(len(train) * len(valid) for train, valid in folds) + len(folds) * rows * judged
+def seconds_to_recall(prepared: Prepared) -> float:
+    """What one network takes that is looked at, and asked about the test rows: the distances of rows on both sides of
+    every fold, and of all rows from the test's for each fold's network."""
+    folds, test = prepared.folds, 0 if prepared.test is None else prepared.test.height
+    pairs = sum(len(train) * len(valid) for train, valid in folds) + len(folds) * len(prepared.targets) * test
     return SECONDS_OF_A_PAIR * pairs
 
 
-def affordable(folds: Sequence[tuple[Sized, Sized]], rows: int, judged: int, seconds: float) -> int:
-    """How many networks are looked at where they may take so many seconds."""
-    if max(len(train) for train, _ in folds) > MOST_ROWS:
+def affordable(prepared: Prepared, budget: float) -> int:
+    """How many networks are looked at within a budget of so many seconds."""
+    if max(len(train) for train, _ in prepared.folds) > MOST_ROWS:
         return 0
-    return int(min(NETWORKS, seconds / max(1e-9, seconds_to_recall(folds, rows, judged))))
+    return int(min(NETWORKS, SHARE_OF_BUDGET * budget / max(1e-9, seconds_to_recall(prepared))))
 
 
 def member_that_remembers(
@@ -117,18 +120,12 @@ def _with_best_reach(
     for flat, fold in zip(weights.parameters, data.folds, strict=True):
         kept = _remembered(program, flat, data, fold.train, 1.0)
         hidden = _seen(program, flat, data, fold.validation)
-        found = [nearest(piece, kept.hidden) for piece in hidden.split(ROWS_AT_ONCE)]
-        distances, places = (torch.cat(each) for each in zip(*found, strict=True))
+        distances, places = nearest_in_pieces(hidden, kept.hidden)
         for own, reach in zip(by_reach, REACHES, strict=True):
             own.append(kept.mean(distances, places, reach * kept.reach).numpy())
     every = [out_of_fold(data, own) for own in by_reach]
     # Beside the network itself: alone, neighbours give what none of them is no probability at all.
-    blends = [(each + weights.predictions) / 2 for each in every]
-    known = torch.from_numpy(~numpy.isnan(blends[0]).any(axis=1))
-    truth = data.truth(torch.arange(data.rows, device=data.device)).cpu()[known]
-    counts = data.weights.cpu().double()[known]
-    lanes = torch.stack([torch.from_numpy(each).double()[known] for each in blends])
-    many = len(REACHES)
-    errors = metric.error(lanes, truth.expand(many, *truth.shape), counts.expand(many, -1)).nan_to_num(torch.inf)
-    best = int(errors.argmin())
+    scoring = Scoring(data, metric)
+    errors = [scoring.pooled_error((each + weights.predictions) / 2) for each in every]
+    best = int(numpy.nan_to_num(errors, nan=numpy.inf).argmin())
     return Recalled(record, REACHES[best], every[best])

@@ -10,7 +10,7 @@ import numpy
 import torch
 
 from trimtab.studies.choice import CANDIDATES, ROUNDS
-from trimtab.studies.remembering import SHARE_OF_BUDGET, affordable, seconds_to_recall
+from trimtab.studies.remembering import affordable, seconds_to_recall
 from trimtab.table.prepare import Prepared
 from trimtab.training.metrics import Metric, bootstrap_all, metrics_for, repetitions_for
 from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
@@ -52,9 +52,7 @@ def finishing_seconds(prepared: Prepared, metric: Metric, *, budget: float, sing
         pool = min(LARGEST_POOL, candidates * predicted * looked_at)
         # Each half of a division holds half of the rows.
         chosen = ROUNDS * (1 + halves) * pool * _seconds_of_a_choice(metric, looked_at)
-        asked = 0 if prepared.test is None else judged
-        each = seconds_to_recall(prepared.folds, rows, asked)
-        chosen += each * affordable(prepared.folds, rows, asked, SHARE_OF_BUDGET * budget)
+        chosen += affordable(prepared, budget) * seconds_to_recall(prepared)
     cells = (rows + judged) * max(8, prepared.encoder.n_numbers)
     return BESIDE + SHARE_BESIDE * budget + SECONDS_PER_CELL * cells + intervals + chosen
 

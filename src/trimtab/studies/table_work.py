@@ -25,7 +25,7 @@ from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.grounds import ground_of_table
 from trimtab.studies.flow import SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
-from trimtab.studies.remembering import SHARE_OF_BUDGET, Recalled, affordable, recalled
+from trimtab.studies.remembering import Recalled, affordable, recalled
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.studies.table_findings import Searched, after_search, boosted_tree, boosted_tree_seconds, seconds_after
 from trimtab.studies.table_subject import TableSubject
@@ -193,12 +193,10 @@ class TableWork:
         rows to come are later ones, to which no row that is remembered is near in time."""
         if not self.subject.request.neighbours or self.prepared.split.latest is not None:
             return []
-        prepared, budget = self.prepared, self.call.budget
-        judged = 0 if prepared.test is None else prepared.test.height
-        seconds = SHARE_OF_BUDGET * budget.seconds
+        budget = self.call.budget
         return recalled(
             candidates, self.subject.data, lambda record: self.engine.program(record.config.network), self.metric,
-            networks=affordable(prepared.folds, len(prepared.targets), judged, seconds),
+            networks=affordable(self.prepared, budget.seconds),
             is_over=lambda: budget.is_limited and budget.left < 0,
         )  # fmt: skip
 
@@ -257,9 +255,9 @@ class TableWork:
             ],
             "rows_remembered": model.rows_remembered,
             "networks": model.networks,
-            "of_all_rows": sorted(self.all_rows.members),
+            "of_all_rows": sorted(self.all_rows.trained),
             "cut": {record.name: cut for record in trials if record.name and (cut := cut_of(record))},
-            "figures_of": FOLDS if prepared.test is None and self.all_rows.is_trained else "model",
+            "figures_of": FOLDS if prepared.test is None and self.all_rows.trained else "model",
             "finished": sum(not record.name and record.state == COMPLETE for record in trials),
             "rows": {
                 "train": len(fold.train),

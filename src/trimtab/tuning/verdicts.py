@@ -41,7 +41,7 @@ def ensemble_in_words(result: Mapping[str, Any]) -> str:
     best = next((member for member in members if member["trial"] == result["winner"]), None)
     if best is None:
         return f"{text} The best config, trial {result['winner']}, is not among them."
-    return f"{text} The best config is {_named({**best, 'name': best.get('name', '').replace(NEIGHBOURS, '')})}."
+    return f"{text} The best config is {_trial_named(best)}."
 
 
 def rows_in_words(result: Mapping[str, Any]) -> str:
@@ -88,8 +88,11 @@ def effort_in_words(result: Mapping[str, Any]) -> str:
 
 
 def _named(member: Mapping[str, Any]) -> str:
-    if member.get("name") == NEIGHBOURS:
-        return f"the neighbours in the last hidden layer of trial {member['trial']}"
+    trial = _trial_named(member)
+    return f"the neighbours in the last hidden layer of {trial}" if member.get("name") == NEIGHBOURS else trial
+
+
+def _trial_named(member: Mapping[str, Any]) -> str:
     return BASELINES.get(member.get("name", ""), f"trial {member['trial']}")
 
 
