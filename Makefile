@@ -10,10 +10,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 venv: $(STAMP)
 
+# Compiled on all cores, where pip takes one; not the tests of others, a quarter of it all, which nothing here imports.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	# On all cores, where pip takes one; not the tests of others, a quarter of it all, which nothing here imports.
 	$(BIN)/python -m compileall -q -j 0 -x '/(tests?|pip|setuptools)/|torch/testing/_internal' .venv/lib >/dev/null 2>&1 || true
 	touch $@
 
