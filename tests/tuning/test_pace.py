@@ -83,7 +83,25 @@ def test_trials_in_order_have_their_turns_before_others_and_the_first_of_them_fi
     ours, others = (pace.engine.population(structure, lanes=4) for structure in (STRUCTURE, OTHER))
     pace.engine.admit(ours, [Request(7, config(), 0, 0), Request(5, config(), 0, 0)])
     pace.engine.admit(others, [Request(6, config(batch_size=64), 0, 0)])
-    assert pace.next_turn(None) in (ours, others)
-    assert pace.next_turn(None, {6, 7}) is others and pace.next_turn(OTHER, {5, 6, 7}) is ours
+    assert pace.next_turn(None)[0] in (ours, others) and len(pace.next_turn(None, alone=True)) == 1
+    assert pace.next_turn(None, {6, 7})[0] is others and pace.next_turn(OTHER, {5, 6, 7})[0] is ours
     ours.lane_steps += 10**9
-    assert pace.next_turn(None) is others and pace.next_turn(None, {5, 6}) is ours
+    assert pace.next_turn(None)[0] is others and pace.next_turn(None, {5, 6})[0] is ours
+
+
+def test_those_that_need_one_thread_go_together_where_none_has_to_wait_long():
+    pace, long = pace_of(), config(epochs=60)
+    assert pace.next_turn(None) == []
+    few, many, more = (
+        pace.engine.population(Structure.of(replace(long, batch_size=size)), lanes=40) for size in (32, 16, 64)
+    )
+    for population, lanes in ((few, 3), (many, 3), (more, 40)):
+        each = replace(long, batch_size=population.structure.batch_size)
+        pace.engine.admit(population, [Request(place, each, 0, 0) for place in range(lanes)])
+    assert pace.engine.is_narrow(few) and not pace.engine.is_narrow(more)
+    assert pace.together([few, many]) == [few, many]
+    assert pace.together([more, few]) == [more], "two threads are quicker with it"
+    for lane in many.lanes:
+        lane.batches *= 10
+    assert pace.together([few, many]) == [few], "it would have to wait"
+    assert pace.together([many, few]) == [many, few]

@@ -20,7 +20,7 @@ from trimtab.training.lanes.lane import Lane
 from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.population import Structure
 from trimtab.training.metrics import METRICS
-from trimtab.training.programs.program import outputs_of
+from trimtab.training.programs.program import ModuleUse, outputs_of
 from trimtab.training.run import Request, RunRecord
 
 
@@ -90,7 +90,8 @@ class Live:
     def __post_init__(self) -> None:
         metric = None if self.metric is None else METRICS[self.metric]
         judging = Judging(metric, every=self.every, training_rows=self.data.rows)
-        modules = Modules(self.factory, start=self.start)
+        # Said to take one tensor of rows, a chain of layers is trained by formula.
+        modules = Modules(self.factory, use=ModuleUse(ranks=(2,)), start=self.start)
         self.engine = Engine(self.data, modules, judging, should_stop=self.stop)
         self.population = self.engine.population(Structure.of(self.configs[0]), len(self.configs))
 

@@ -31,6 +31,9 @@ SECONDS_BEFORE_COMPILING = 1.0
 SECONDS_PER_OPERATION, STRUCTURES_OF_A_SEARCH = 1e-11, 5
 
 
+# Who goes beside another may take so many times as long for its round (a guess); and what calling a step costs beside
+# its lanes, in operations of theirs: 0.6 ms.
+SLOWER, OPERATIONS_OF_CALLING = 2.0, 3e7
 # How much more work the structure of the best trial gets than any other (a guess).
 FAVOUR = 2.0
 
@@ -59,9 +62,12 @@ class Pace:
         """Operations of one step of everything that trains at present."""
         return sum(self.cost(s) * len(p.lanes) for s, p in self.engine.populations.items())
 
-    def next_turn(self, favoured: Structure | None, in_order: Collection[int] = ()) -> Population | None:
+    def next_turn(
+        self, favoured: Structure | None, in_order: Collection[int] = (), *, alone: bool = False
+    ) -> list[Population]:
         """The population with lanes that has had the least work so far, the `favoured` one's counting half; before them
-        those that train trials `in_order`, the first of these first.
+        those that train trials `in_order`, the first of these first. Where one thread is enough for it, others go with
+        it that need no more, unless it is to go `alone`. None where nothing trains.
 
         Work is counted, not timed, so that the order repeats.
         """
@@ -72,7 +78,22 @@ class Pace:
             work = population.lane_steps * self.cost(population.structure)
             return first, work / (FAVOUR if population.structure == favoured else 1.0)
 
-        return min((each for each in self.engine.populations.values() if each.lanes), key=rank, default=None)
+        ranked = sorted((each for each in self.engine.populations.values() if each.lanes), key=rank)
+        return ranked[:1] if alone else self.together(ranked)
+
+    def together(self, ranked: Sequence[Population]) -> list[Population]:
+        """The first of these, and those that may go beside it without that it has to wait for them."""
+        if not ranked or not self.engine.is_narrow(ranked[0]):
+            return list(ranked[:1])
+        most = SLOWER * self._cost_of_a_round(ranked[0])
+        others = [
+            each for each in ranked[1:] if self.engine.may_go_beside(each) and self._cost_of_a_round(each) <= most
+        ]
+        return [ranked[0], *others][: self.engine.threads]
+
+    def _cost_of_a_round(self, population: Population) -> float:
+        steps = population.epochs_per_round * max(lane.batches for lane in population.lanes)
+        return steps * (OPERATIONS_OF_CALLING + len(population.lanes) * self.cost(population.structure))
 
     def affordable_epochs(self, config: Config, budget: Budget) -> int:
         """Epochs this config may have: what a fifth of the search pays for, and what fits in the time that is left.

@@ -131,12 +131,12 @@ class Search:
             while not self.budget.is_over():
                 self._refill()
                 best = self.ledger.best
-                population = self.pace.next_turn(
-                    None if best is None else Structure.of(best.config), self._guessed
-                )  # fmt: skip
-                if population is None:
+                favoured = None if best is None else Structure.of(best.config)
+                # The first trial is waited for: what goes beside it would keep it longer.
+                populations = self.pace.next_turn(favoured, self._guessed, alone=self.tuned == 0)
+                if not populations:
                     break
-                self._advance(population)
+                self._advance(populations)
                 if self._is_due():
                     self._run_default_mlp()
             if baselines.DEFAULT_MLP in self.baseline_names and not self.budget.is_over():
@@ -228,7 +228,8 @@ class Search:
         deadline = time.monotonic() + SHARE_OF_DEFAULT_MLP * self.budget.search_left
         is_timed = self.max_trials is None
         while trial.number in self.active and not self.budget.is_over():
-            self._advance(population)
+            others = [each for each in self.engine.populations.values() if each.lanes and each is not population]
+            self._advance(self.pace.together([population, *others]))
             if is_timed and time.monotonic() > deadline:
                 self._collect(self.engine.retire(population, OUT_OF_BUDGET))
 
@@ -272,11 +273,16 @@ class Search:
         runs = self.max_trials * len(self.data.folds)
         return self.pace.repays_compiling_planned(structure, runs, self.space.natural_epochs)
 
-    def _advance(self, population: Population) -> None:
-        before = time.monotonic()
-        steps = population.lane_steps
-        is_whole = self.engine.advance(population)
-        seconds = time.monotonic() - before
+    def _advance(self, populations: Sequence[Population]) -> None:
+        """A round of each, at the same time."""
+        before, steps = time.monotonic(), [population.lane_steps for population in populations]
+        are_whole = self.engine.advance_together(populations)
+        seconds = (time.monotonic() - before) / len(populations)
+        for population, is_whole, so_far in zip(populations, are_whole, steps, strict=True):
+            self._advanced(population, seconds, so_far, is_whole=is_whole)
+        self._show()
+
+    def _advanced(self, population: Population, seconds: float, steps: int, *, is_whole: bool) -> None:
         self.pace.note(population.structure, seconds, population.lane_steps - steps)
         for lane in population.lanes:
             if trial := self.active.get(lane.request.trial):
@@ -289,7 +295,6 @@ class Search:
             for lane in population.lanes:
                 lane.ended = OUT_OF_BUDGET
         self._collect(self.engine.retire(population))
-        self._show()
 
     def _end_all(self) -> None:
         for population in self.engine.populations.values():

@@ -37,7 +37,7 @@ class Compilation:
         if held is not None and held.features.covers(needed) and held.features.averaging == needed.averaging:
             return held
         how = self.how(population) if callable(self.how) else self.how
-        if how == "never" or not _may_be_compiled(population):
+        if how == "never" or not may_be_traced(population):
             population.compiled = None
             return None
         wanted = self._wanted(population, needed, compiler.threads)
@@ -57,7 +57,7 @@ class Compilation:
         return Wanted(Signature.of(population.data, index, most), (lanes, max(lane.size for lane in population.lanes)))
 
 
-def _may_be_compiled(population: Population) -> bool:
+def may_be_traced(population: Population) -> bool:
     """Whether the data are where, and the loss and the numbers what compiled steps are written for: float32 alone."""
     data, program = population.data, population.program
     if data.device.type != "cpu" or data.loss is not None:

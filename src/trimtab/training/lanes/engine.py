@@ -6,7 +6,7 @@ what is pruned; `should_stop` is asked before every step.
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -18,9 +18,10 @@ from trimtab.errors import OptionError
 from trimtab.knobs.knob import CUSTOM
 from trimtab.training.compiling.compiler import Compiler
 from trimtab.training.compiling.libraries import Compiled
+from trimtab.training.compiling.replayed import Replays
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes import plans
-from trimtab.training.lanes.compilation import Compilation
+from trimtab.training.lanes.compilation import Compilation, may_be_traced
 from trimtab.training.lanes.crew import Crew
 from trimtab.training.lanes.judging import Judging, LaneScores
 from trimtab.training.lanes.modules import Modules
@@ -31,8 +32,14 @@ from trimtab.training.lanes.tile import Stretch, Tile, Worker, tiles_of
 from trimtab.training.lanes.widths import lanes_at_once, lanes_of_a_population, threads_worth_it
 from trimtab.training.programs.program import Activity, Program
 from trimtab.training.programs.step import Batches, Features
+from trimtab.training.programs.vmap_program import VmapProgram
 from trimtab.training.randomness import own_draws
 from trimtab.training.run import OUT_OF_BUDGET, Request, RunRecord
+
+# Lanes below which a replayed step takes hardly less time (two threads for 5 lanes took as long as one, for 20 half).
+LANES_OF_A_REPLAY = 5
+# Steps that a run has before it, below which writing one down takes longer than it saves (30 ms, a millisecond each).
+STEPS_WORTH_WRITING = 50
 
 
 class Engine:
@@ -63,7 +70,6 @@ class Engine:
         self.compilation, self.precision, self.signals = compilation or Compilation(), precision, signals
         self.compiler, self.crew = Compiler(threads=self.threads), Crew(self.threads)
         self.populations: dict[Structure, Population] = {}
-        self.lane_steps = 0
         # A compiled step reads numbers row by row, whatever way a tensor lies.
         inputs = tuple(x.contiguous() for x in data.inputs)
         weights = torch.cat([data.weights, data.weights.new_zeros(1)])
@@ -80,6 +86,11 @@ class Engine:
             )  # fmt: skip
             population.workers = [Worker(program) for program in programs]
         return self.populations[structure]
+
+    @property
+    def lane_steps(self) -> int:
+        """Steps that all lanes have made."""
+        return sum(population.lane_steps for population in self.populations.values())
 
     def program(self, network: tuple) -> Program:
         return self.modules.programs(network, self.data.device)[0]
@@ -99,9 +110,30 @@ class Engine:
 
     def advance(self, population: Population) -> bool:
         """Train every lane for one round (an epoch, or several short ones) and evaluate; False when told to stop."""
+        return self._advanced(population, *self._arranged(population))
+
+    def advance_together(self, populations: Sequence[Population]) -> list[bool]:
+        """The same of several, at the same time, each in one thread: of such as `may_go_beside` others."""
+        if len(populations) == 1:
+            return [self.advance(populations[0])]
+        arranged = [(population, *self._arranged(population)) for population in populations]
+        return self.crew.together([partial(self._advanced, *each) for each in arranged])
+
+    def may_go_beside(self, population: Population) -> bool:
+        """Whether one thread can step its lanes without Python's lock while others step those of other populations."""
+        return population.compiled is None and self._replays(population) is not None
+
+    def is_narrow(self, population: Population) -> bool:
+        """Whether it is such a one, with so few lanes that more threads would step them no faster."""
+        return self.may_go_beside(population) and self._threads_of(population) == 1
+
+    def _arranged(self, population: Population) -> tuple[Compiled | None, Features]:
         population.arrange()
         compiled, features = self._way(population)
         self._divide(population, compiled)
+        return compiled, features
+
+    def _advanced(self, population: Population, compiled: Compiled | None, features: Features) -> bool:
         with multiplying(self.precision.of(population)):
             is_whole = self._train(population, compiled, features)
         if not is_whole and all(lane.curves.epoch for lane in population.lanes):
@@ -158,7 +190,7 @@ class Engine:
             at_once = compiled.fixed[0]
         else:
             at_once = 1 if self.modules.draw else lanes_at_once(population)
-        threads = self.threads if compiled is not None else threads_worth_it(population, self.threads)
+        threads = self.threads if compiled is not None else self._threads_of(population)
         if population.is_changed or (at_once, threads) != population.tiled_for:
             population.tiles = tiles_of(population, at_once, 0 if is_exact else threads)
             population.is_changed, population.tiled_for = False, (at_once, threads)
@@ -167,9 +199,17 @@ class Engine:
             for tile, lane in zip(population.tiles, population.lanes, strict=True):
                 tile.generators = own_draws(lane.request.seed, lane.epoch)
 
+    def _threads_of(self, population: Population) -> int:
+        """How many threads step its lanes while nothing is compiled."""
+        threads = threads_worth_it(population, self.threads)
+        if self._replays(population) is None:
+            return threads
+        return max(threads, min(self.threads, len(population.lanes) // LANES_OF_A_REPLAY))
+
     def _train(self, population: Population, compiled: Compiled | None, features: Features) -> bool:
         """Take every lane through a round; whether all of it was made."""
         population.totals.zero_()
+        replays = self._replays(population) if compiled is None else None
         epochs, lanes = population.epochs_per_round, population.lanes
         own = numpy.array([lane.steps_of(epochs) for lane in lanes])
         population.place_steps += population.capacity * int(own.max())
@@ -179,11 +219,19 @@ class Engine:
                 population.program.dropouts,
             )  # fmt: skip
             steps = numpy.clip(own - window[0], 0, window[1] - window[0])
-            stretch = Stretch(plan, steps, self.rows, compiled, features, self._stops)
+            stretch = Stretch(plan, steps, self.rows, compiled, replays, features, self._stops)
             made = self.crew.over(population.tiles, population.workers, partial(Tile.train, stretch=stretch))
             if not self._count_steps(population, steps, made):
                 return False
         return True
+
+    def _replays(self, population: Population) -> Replays | None:
+        """Where a population's steps are written down, if they may be and there are enough of them to come."""
+        if self.modules.draw or not may_be_traced(population) or isinstance(population.program, VmapProgram):
+            return None
+        to_come = max(lane.request.epochs * lane.batches - lane.step for lane in population.lanes)
+        is_worth_it = to_come >= STEPS_WORTH_WRITING and not population.replays.are_impossible
+        return population.replays if is_worth_it else None
 
     def _stops(self) -> bool:
         return self.crew.gives_up or self.should_stop()
@@ -195,7 +243,6 @@ class Engine:
         for lane, steps in zip(population.lanes, done.tolist(), strict=True):
             lane.step += steps
         count = int(done.sum())
-        self.lane_steps += count
         population.lane_steps += count
         population.compiled_steps += count * (population.compiled is not None)
         population.bfloat16_steps += count * (self.precision.of(population) == "medium")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from trimtab.training.compiling.libraries import Compiled
+from trimtab.training.compiling.replayed import Replays
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.lane import Lane
@@ -100,10 +101,11 @@ class Population:
         self.best_predictions = numpy.zeros((capacity, self.validation.rows.shape[1], data.outputs), layout.numpy_dtype)
         self.orders = RowOrders(data)
         self.epochs_per_round = epochs_per_round or self._epochs_per_round()
-        # How the lanes are stepped at present: by which compiled step, in which tiles (each Tile for so many lanes and
-        # threads at most), by which optimizers, by which Worker of each thread.
+        # How the lanes are stepped at present: by which compiled step or which that were written down, in which tiles
+        # (each Tile for so many lanes and threads at most), by which optimizers, by which Worker of each thread.
         self.is_changed = True
         self.compiled: Compiled | None = None
+        self.replays = Replays()
         self.tiles: list = []
         self.tiled_for: tuple[int, int] = (0, 0)
         self.optimizers = self.table.optimizers

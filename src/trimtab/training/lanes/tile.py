@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from trimtab.training.compiling.libraries import Compiled
+from trimtab.training.compiling.replayed import Replays
 from trimtab.training.data import gathered
 from trimtab.training.lanes.judging import Judging, LaneScores
 from trimtab.training.lanes.population import Part, Population
@@ -28,6 +29,8 @@ from trimtab.training.rules.objective import Objective
 # Rows of all lanes of a tile that are evaluated in one call. A guess: a layer of 64 units takes 4 MiB of them.
 ROWS_PER_EVALUATION = 16_384
 Advance = Callable[[int], None]
+# Lanes of steps that are written down (those of one trial of five folds, of two, and so on).
+SIZES = (2, 5, 10)
 
 
 @dataclass
@@ -46,12 +49,13 @@ class Worker:
 @dataclass(frozen=True)
 class Stretch:
     """A piece of a round: each lane makes its first `steps` [lanes] (falling) of `plan` on `rows`, by the compiled step
-    where there is one, else by one with `features`, unless it `should_stop`."""
+    where there is one, else by one with `features`, replayed where there are `replays`, unless it `should_stop`."""
 
     plan: Plan
     steps: numpy.ndarray
     rows: Batches
     compiled: Compiled | None
+    replays: Replays | None
     features: Features
     should_stop: Callable[[], bool]
 
@@ -85,7 +89,7 @@ class Tile:
             # Those of fewer steps leave first, and are the last ones: the rest stays a contiguous range.
             until = int(steps[lanes - 1])
             staying = int((steps > until).sum())
-            noting, plain = self._steps(worker, stretch, plan.head(lanes), made)
+            noting, plain = self._steps(worker, stretch, plan.head(lanes), made, until)
             while made < until:
                 if stretch.should_stop():
                     return made
@@ -98,9 +102,9 @@ class Tile:
             lanes = staying
         return made
 
-    def _steps(self, worker: Worker, stretch: Stretch, plan: Plan, place: int) -> tuple[Advance, Advance]:
-        """What makes one step of the lanes of `plan` at a place of it, from `place` on: one that notes the gradient
-        where that is wanted, and one that does not."""
+    def _steps(self, worker: Worker, stretch: Stretch, plan: Plan, place: int, until: int) -> tuple[Advance, Advance]:
+        """What makes one step of the lanes of `plan` at a place of it, from `place` up to `until` (exclusive): one that
+        notes the gradient where that is wanted, and one that does not."""
         lanes, population = plan.rows.shape[0], self.population
         first, last = self.first, self.first + lanes
         coefficients = self.coefficients if lanes == len(self) else population.coefficients(first, last)
@@ -115,7 +119,27 @@ class Tile:
         # Clipping needs the norms at every step.
         needs_norms = features.norms and coefficients.any_clip
         plain = worker.step(population.data.objective, replace(features, norms=needs_norms))
-        return tuple(partial(step, state, coefficients, stretch.rows, plan) for step in (noting, plain))  # type: ignore[return-value]
+        ways = tuple(partial(step, state, coefficients, stretch.rows, plan) for step in (noting, plain))
+        if stretch.replays is None:
+            return ways  # type: ignore[return-value]
+        more = self._with_idle(lanes)
+        if more > lanes:
+            state, plan = population.state(first, first + more, is_flat=True), plan.repeated(more)
+            wider = population.table.mapped(lambda value: value[first : first + more])
+            coefficients = wider.replaced(coefficients.flags())
+        operands = Operands(state, coefficients, stretch.rows, plan, torch.full((1,), place))
+        # That which notes serves all steps: another one would have to be written down too.
+        replayed = stretch.replays.bound(noting, operands, until - place)
+        return ways if replayed is None else (replayed, replayed)  # type: ignore[return-value]
+
+    def _with_idle(self, lanes: int) -> int:
+        """How many lanes a step that was written down has: the places behind the last lane, which are idle, may train
+        along and mean nothing, so that it need not be written down anew whenever one ends."""
+        population = self.population
+        if lanes < len(self) or self.last < len(population.lanes):
+            return lanes  # those behind are not idle
+        more = next((size for size in SIZES if size >= lanes), lanes)
+        return more if self.first + more <= population.capacity else lanes
 
     def _parameters(self, first: int, last: int) -> Tensor:
         return self.population.parameters.data[self.first + first : self.first + last]

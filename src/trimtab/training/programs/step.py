@@ -157,6 +157,11 @@ class Plan:
         """The one step at `place`."""
         return Plan(*(part[:, place : place + 1] for part in (self.rows, self.rates, self.thresholds, self.keys)))
 
+    def repeated(self, lanes: int) -> "Plan":
+        """That of so many lanes, those behind the last one doing as that one does."""
+        which = torch.arange(lanes, device=self.rows.device).clamp_max_(self.rows.shape[0] - 1)
+        return Plan(*(part.index_select(0, which) for part in (self.rows, self.rates, self.thresholds, self.keys)))
+
     def head(self, lanes: int) -> "Plan":
         return self.of_lanes(slice(lanes))
 
