@@ -169,6 +169,12 @@ def test_a_network_learns_points_of_a_table_of_my_own(opened, tmp_path):
     page.wait_for_timeout(UNTIL_TOLD)
     assert "of 16" in ended(page) and "mine.csv: 70 rows" in page.locator(".controls").inner_text()
     assert page.locator("#control-noise").is_disabled() and page.locator("#control-width").is_enabled()
+    page.locator("#control-depth").focus()
+    page.keyboard.press("Home")
+    assert all(page.locator(f"#control-{name}").is_disabled() for name in ("width", "activation", "dropout"))
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#control-width").is_enabled()
+    ended(page)
     is_clean(page)
     again = opened(page.url.partition("#")[2])
     assert "of 16" in ended(again) and "70 rows" in again.locator(".controls").inner_text()
@@ -203,6 +209,15 @@ def test_a_guess_is_made_by_the_keyboard_before_anything_is_shown_and_then_set_b
     assert "You guessed" not in ended(page) and not page.get_by_role("button", name="Show me").is_visible()
     shared = opened("line?rate=0.3")
     assert "0.3 is below" in ended(shared) and not shared.get_by_role("button", name="Show me").is_visible()
+
+
+@pytest.mark.parametrize("chapter", EXPERIMENTS)
+def test_what_is_said_stands_on_one_screen_with_the_controls_and_the_rest_below_it(opened, chapter):
+    page = opened(f"{chapter}?{FEW_STEPS.get(chapter, '')}", viewport={"width": 1280, "height": 800})
+    ended(page)
+    said, controls, stage = (page.locator(f".{name}").first.bounding_box() for name in ("said", "controls", "stage"))
+    assert said["y"] == pytest.approx(controls["y"], abs=1) and said["y"] + said["height"] < 600
+    assert stage["y"] > said["y"] + said["height"]
 
 
 def test_who_moves_a_control_before_a_guess_is_shown_what_happens(opened):

@@ -332,7 +332,7 @@ def test_every_step_is_told_and_none_is_made_beyond_the_last(batch):
 
 def test_all_rates_of_all_optimizers_fill_the_map():
     begin, frames, outcome = run("optimizers", steps=30)
-    cells = [frame["map"] for frame in frames if "map" in frame][-1]
+    cells, suited = [(frame["map"], frame.get("suited")) for frame in frames if "map" in frame][-1]
     assert len(cells) == len(begin["names"]) * len(begin["rates"])
     table = numpy.array([numpy.inf if cell is None else cell for cell in cells]).reshape(len(begin["names"]), -1)
     rates = numpy.array(begin["rates"])
@@ -340,7 +340,7 @@ def test_all_rates_of_all_optimizers_fill_the_map():
         low, high = (int(numpy.abs(numpy.log(rates / rate)).argmin()) for rate in ends)
         assert low <= row.argmin() <= high and (row[low : high + 1] <= (1 + ALIKE) * row.min()).all()
         assert all(row[place] > (1 + ALIKE) * row.min() for place in (low - 1, high + 1) if 0 <= place < len(row))
-        assert f"{name} {ends[0]:.2g}{f' to {ends[1]:.2g}' if high > low else ''}" in outcome.sentence
+        assert f"{name} {ends[0]:.2g}{f' to {ends[1]:.2g}' if high > low else ''}" in suited
 
 
 @pytest.mark.parametrize(

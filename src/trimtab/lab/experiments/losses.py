@@ -60,8 +60,8 @@ class Losses:
     guess = "Two of the points were measured wrongly. Which of the four lines will they pull up most?"
     choices = tuple(Named(name, f"{called(name)} most") for name in NAMES)
     words = (
-        ("MSE", "the mean of squared misses: one that is ten times as large counts a hundred times."),
-        ("MAE", "the mean of absolute misses: one that is ten times as large counts ten times."),
+        ("MSE", "mean squared error: squares misses (how far points are from the line); one ten times as large counts a hundred times."),
+        ("MAE", "mean absolute error: takes misses as they are; one ten times as large counts ten times."),
         ("Huber", "squared for small misses, absolute for those beyond delta."),
         (
             "quantile q",
@@ -164,7 +164,9 @@ class Losses:
         figures = {"pulls": pulls, "far": far.tolist(), "below": below, "on": beside}
         most = self.pulled_most(pulls, TELLABLE * scale)
         compared = among(self.choices, most, f"{self._are(most)} pulled most") if len(most) < len(NAMES) else {}
-        brief = "pulled by " + listed(f"{number(pull)} ({called(name)})" for name, pull in pulls.items())
+        brief = "pulled by " + listed(
+            f"{self._far(pull, TELLABLE * scale)} ({called(name)})" for name, pull in pulls.items()
+        )
         return Outcome(
             " ".join(sentence(each) for each in said), figures, live.named_weights(NAMES.index("huber")),
             brief=brief if pulls else "", compared=compared,
@@ -178,15 +180,15 @@ class Losses:
     def _are(self, names: Sequence[str]) -> str:
         return f"{listed(called(name) for name in names)} {'is' if len(names) == 1 else 'are'}"
 
+    @staticmethod
+    def _far(pull: float, tellable: float) -> str:
+        if abs(pull) < tellable:
+            return f"less than {number(tellable)}"
+        return number(abs(pull)) + (" away from them" if pull < 0 else "")
+
     def _pulled(self, places: numpy.ndarray, pulls: dict[str, float], tellable: float) -> str:
         """How far two points at the x `places` move each line, and which of them most and least."""
-
-        def far(pull: float) -> str:
-            if abs(pull) < tellable:
-                return f"less than {number(tellable)}"
-            return number(abs(pull)) + (" away from them" if pull < 0 else "")
-
-        told = [f"{called(name)}'s by {far(pull)}" for name, pull in pulls.items()]
+        told = [f"{called(name)}'s by {self._far(pull, tellable)}" for name, pull in pulls.items()]
         two = " and ".join(f"{place:g}" for place in places)
         said = f"The two points farthest from MAE's line, at x = {two}, pull the lines towards them: {listed(told)}"
         low, high = min(pulls.values()), max(pulls.values())

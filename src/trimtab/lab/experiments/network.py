@@ -103,8 +103,8 @@ class Network:
             "Its rows are written into the address, and so into a copied link.",
         ),
         Slider("noise", "Noise", 0.0, 1.0, 0.2, hint="Not for a table of my own."),
+        Slider("depth", "Hidden layers", 0, 4, 2, whole=True, hint="Without any, what is below has no effect."),
         Slider("width", "Units of a layer", 1, 64, 24, scale="log", whole=True),
-        Slider("depth", "Hidden layers", 0, 4, 2, whole=True),
         Menu("activation", "Activation", tuple(zip(ACTIVATIONS, BENDS, strict=True)), "tanh"),
         Slider("dropout", "Dropout", 0.0, 0.6, 0.0),
     )  # fmt: skip
@@ -219,10 +219,11 @@ class Network:
     @staticmethod
     def configs(values: Values) -> list[Config]:
         rng = numpy.random.default_rng(1)
+        drawn = [[float(numpy.exp(rng.uniform(*numpy.log(ends)))) for ends in (RATES, DECAYS)] for _ in range(CONFIGS)]
         made = []
-        for _ in range(CONFIGS):
-            rate, decay = (float(numpy.exp(rng.uniform(*numpy.log(ends)))) for ends in (RATES, DECAYS))
-            rate, decay = (float(f"{each:.3g}") for each in (rate, decay))
+        # Number 1 has the lowest rate: whoever goes through them sees what the rate does.
+        for pair in sorted(drawn):
+            rate, decay = (float(f"{each:.3g}") for each in pair)
             made.append(
                 plain(
                     "adamw", rate, EPOCHS, loss="cross_entropy", schedule="cosine", batch=BATCH, decay=decay,

@@ -59,9 +59,14 @@ class Optimizers:
     )  # fmt: skip
     words = (
         ("gradient", "the direction in which the loss grows fastest; every optimizer goes some way against it."),
+        (
+            "surface",
+            "the loss of each pair of weights, as a landscape. A bowl has one lowest place, a pass (a saddle) is lowest "
+            "along one way and highest across it, and on either side of it lies a hollow.",
+        ),
         ("batch", "the rows that one step looks at: all of them, or a few, which is quicker and noisier."),
         ("SGD", "plain gradient descent: each step is rate times gradient (stochastic where a batch is some rows)."),
-        ("Momentum", "SGD in which part of the last step is made again: through valleys instead of across them."),
+        ("Momentum", "SGD in which most of the last step is made again: it gains speed where it goes on, and swings past the end."),
         ("Nesterov", "Momentum that looks at the gradient where it is about to be, and so brakes earlier."),
         ("adaptive", "RMSprop and Adam divide by how large gradients were, so that all directions go as fast."),
         ("Adagrad", "divides by all gradients there have been, and so takes ever shorter steps."),
@@ -118,25 +123,24 @@ class Optimizers:
                 yield {"kind": "frame", "map": self._shown(cells[-1], first)}
         if stop():
             return
-        yield {"kind": "frame", "map": self._shown(cells[-1], first)}
-        yield self._outcome(values, surface, numpy.array(walked), numpy.array(cells), edge, live)
+        grid = Endings.of(numpy.array(cells), first, last=self._last(values))
+        yield {"kind": "frame", "map": self._shown(cells[-1], first), "suited": self._suited(grid)}
+        yield self._outcome(values, surface, numpy.array(walked), grid, edge, live)
 
     @staticmethod
     def _shown(losses: numpy.ndarray, first: float) -> list[float | None]:
         return finite(numpy.where(losses < DIVERGED * first, losses, numpy.nan))
 
     def _outcome(
-        self, values: Values, surface: Surface, walked: numpy.ndarray, cells: numpy.ndarray, edge: float, live: Live
+        self, values: Values, surface: Surface, walked: numpy.ndarray, grid: Endings, edge: float, live: Live
     ) -> Outcome:
-        first = float(surface.value(*surface.first))
-        last = max(1, round(JUMPY * values["steps"])) if self.batch(values) else 1
+        first, last = float(surface.value(*surface.first)), self._last(values)
         with numpy.errstate(all="ignore"):
             heights = surface.value(walked[..., 0], walked[..., 1])
-        ends, grid = Endings.of(heights, first, last=last), Endings.of(cells, first, last=last)
+        ends = Endings.of(heights, first, last=last)
         said = [
             f"After {values['steps']} steps at a rate of {values['rate']:g} {self._ranked(ends, last)}",
             self._ways(ways := self._walks(surface, walked, ends)),
-            self._suited(grid),
         ]
         if math.isfinite(edge):
             fewer = ", and with fewer it may do so earlier" if self.batch(values) else ""
@@ -152,6 +156,10 @@ class Optimizers:
             " ".join(sentence(each) for each in said if each), figures, live.named_weights(best),
             brief=self._ranked(ends, last), compared=among(self.choices, straight, came),
         )  # fmt: skip
+
+    def _last(self, values: Values) -> int:
+        """Over how many steps a loss in the end is the median."""
+        return max(1, round(JUMPY * values["steps"])) if self.batch(values) else 1
 
     @staticmethod
     def _straightest(ways: Mapping[str, Way]) -> list[str]:
@@ -226,11 +234,12 @@ class Optimizers:
         return ranges
 
     def _suited(self, grid: Endings) -> str:
+        """Which rates suit each optimizer, for the caption of the map."""
         told = [
             f"{called(name)} {RATES[low]:.2g}" + (f" to {RATES[high]:.2g}" if high > low else "")
             for name, low, high in self._ranges(grid)
         ]
-        return f"Of the {len(RATES)} rates of the map these suit best: {', '.join(told)}" if told else ""
+        return f"Of the {len(RATES)} rates these suit best: {', '.join(told)}." if told else ""
 
     # -- what they walk on
 

@@ -44,7 +44,7 @@ class Chapter {
       element("button", { type: "button", onclick: () => this.copied(this.code.textContent) }, "Copy the code"));
     details.addEventListener("toggle", () => this.showCode());
     this.details = details;
-    this.seen = element("div", { class: "seen", tabindex: "-1" }, this.stage, this.box,
+    this.seen = element("div", { class: "seen", tabindex: "-1" }, this.box, this.stage,
       element("div", { class: "buttons" },
         element("button", { type: "button", onclick: () => this.run() }, "Run again"),
         element("button", { type: "button", onclick: () => this.reset() }, "As it was"),

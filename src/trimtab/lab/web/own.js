@@ -153,7 +153,7 @@ export function ownData(place, studies, query, remember) {
       element("p", {}, `Predicting ${target || "the target"}.`),
       parts.facts, element("div", { class: "bar", "aria-hidden": "true" }, parts.bar),
       element("div", { class: "said", role: "status" }, parts.said), parts.buttons,
-      element("div", { class: "stage" }, figure("How good is the best network so far?", [parts.key, parts.curve], "Baselines are dashed. All are judged by validation rows here: by the test rows, as in the result and in the report, they have other scores.", true)),
+      element("div", { class: "stage" }, figure("How good is the best so far, a network or a baseline?", [parts.key, parts.curve], "Baselines are dashed. All are judged by validation rows here: by the test rows, as in the result and in the report, they have other scores.", true)),
       parts.end, parts.notes,
     );
     running(true);
@@ -182,7 +182,7 @@ export function ownData(place, studies, query, remember) {
     if (!curve || parts.shown !== baselines.length) {
       const before = curve?.data;
       const dashed = baselines.map(each => [each.name, () => colour("soft"), 1.2, [6, 5]]);
-      curve = new Curves({ series: [["best so far", () => hue(0), 2.4], ...dashed], xName: parts.isTrials ? "trial" : "seconds", yName: metric || "score", height: 250, log: false, label: "The score of the best network so far" });
+      curve = new Curves({ series: [["best so far", () => hue(0), 2.4], ...dashed], xName: parts.isTrials ? "trial" : "seconds", yName: metric || "score", height: 250, log: false, label: "The score of the best so far" });
       parts.key.replaceChildren(key([["best so far", hue(0)], ...baselines.map(each => [`${each.name.replaceAll("_", " ").replace("mlp", "MLP")}: ${short(each.score)}`, colour("soft")])]));
       parts.curve.replaceChildren(curve.box);
       parts.shown = baselines.length;

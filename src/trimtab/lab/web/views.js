@@ -261,7 +261,7 @@ function losses(stage, lab) {
   const shares = new Plane({ x: [-1.1, 1.1], y: [0, 1], xName: "x of the point", yName: "share of the loss", height: 240, label: "What each point adds to each loss" });
   const legend = element("div"), dashes = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
   data.draw = plane => {
-    without?.without.forEach((ys, i) => plane.line(begun.grid, ys, `${hue(i)}88`, 1));
+    without?.without.forEach((ys, i) => plane.line(begun.grid, ys, `${hue(i)}cc`, 1.3));
     if (begun && now) now.lines.forEach((ys, i) => plane.line(begun.grid, ys, hue(i), 2.4, dashes[i % dashes.length]));
     without?.far.forEach(place => { if (points()[place]) plane.dot(...points()[place], colour("card"), 9, colour("ink")); });
     points().forEach(([x, y], i) => plane.dot(x, y, i === plane.chosen ? colour("gold") : colour("ink"), i === plane.chosen ? 7 : 4.5));
@@ -294,7 +294,8 @@ function optimizers(stage) {
   let begun = null, paths = [], cells = null, shares = null;
   const surface = new Plane({ x: [-2, 2], y: [-2, 2], xName: "first weight", yName: "second weight", square: true, label: "The loss for each pair of weights, and the ways of six optimizers over it" });
   const map = new Plane({ x: [0, 1], y: [0, 1], height: 300, label: "The loss in the end for each optimizer and each learning rate" });
-  const legend = element("div"), about = element("figcaption"), beyond = element("figcaption");
+  const CELL = "Every cell is a training of its own: the bluer, the lower its loss in the end; grey: diverged.";
+  const legend = element("div"), about = element("figcaption"), suited = element("figcaption", {}, CELL), beyond = element("figcaption");
   // Those that are not ticked are not drawn; who is, stays so when something is turned.
   const hidden = new Set(), dashes = [[], [9, 3], [], [2, 3], [6, 3, 2, 3], []];
   let curves = null;
@@ -351,11 +352,10 @@ function optimizers(stage) {
   };
   stage.append(
     figure("Which way do they go?", [legend, surface.canvas], ""),
-    figure("Which rate suits whom?", map.canvas, "Every cell is a training of its own: the bluer, the lower its loss in the end; grey: diverged."),
+    figure("Which rate suits whom?", map.canvas),
     figure("How fast do they come down?", holder, "", true),
   );
-  stage.children[0].querySelector("figcaption").replaceWith(about);
-  stage.children[2].querySelector("figcaption").replaceWith(beyond);
+  [about, suited, beyond].forEach((caption, place) => stage.children[place].querySelector("figcaption").replaceWith(caption));
   return {
     useful: ({ surface: on }) => ({ stretch: on === "bowl", batch: on === "bowl" }),
     begin(event) {
@@ -376,7 +376,7 @@ function optimizers(stage) {
       surface.redraw(); map.redraw();
     },
     frame(event) {
-      if (event.map) { cells = event.map; map.redraw(); return; }
+      if (event.map) { cells = event.map; suited.textContent = `${CELL} ${event.suited ?? ""}`; map.redraw(); return; }
       curves.add(event.step, begun.names.map((_, i) => (event.at[i]?.[2] ?? Infinity) <= begun.diverged * begun.first[2] ? event.at[i][2] : null));
       for (const [place, at] of Object.entries(event.at)) paths[place].push(at);
       surface.redraw();
@@ -433,12 +433,12 @@ function network(stage, lab) {
   });
   stage.append(
     figure("What does it say of every place?", [sides, data.canvas], ""),
-    figure("Which of the 64 learnt it?", [key([["picked", colour("gold")], ["the others", hue(0)], ["guessing", colour("soft")]]), tries.canvas, element("label", { for: "pick", class: "hint" }, "Press on one, or drag, to see its surface"), pick], "Low is good. The dashed line is guessing by how many points each class has."),
+    figure("Which of the 64 learnt it?", [key([["picked", colour("gold")], ["the others", hue(0)], ["guessing", colour("soft")]]), tries.canvas, element("label", { for: "pick", class: "hint" }, "Press on one, or drag from the lowest rate to the highest, to see its surface"), pick], "Low is good. The dashed line is guessing by how many points each class has."),
     figure("How do they get there?", [key([["picked", colour("gold")], ["the others", hue(0)]]), holder], "", true),
   );
   stage.children[0].querySelector("figcaption").replaceWith(about);
   return {
-    useful: ({ data: from }) => ({ noise: from !== "own" }),
+    useful: ({ data: from, depth }) => ({ noise: from !== "own", width: depth > 0, activation: depth > 0, dropout: depth > 0 }),
     begin(event) {
       begun = event; valid = null; chosen = null; surfaces = null; live = null; dead = null; right = null;
       const [across, up] = event.isOwn ? namesOf(lab.values.own) : ["first input", "second input"];
