@@ -1,9 +1,11 @@
 """Steps that were written down: the same numbers to the bit, and none where a step cannot be."""
 
+import gc
 import logging
 from dataclasses import replace
 
 import numpy
+import psutil
 import pytest
 import torch
 from torch import nn
@@ -258,6 +260,20 @@ def test_a_step_is_written_down_once_it_was_made_often_enough():
     # With a plan of more steps it is the same one.
     longer = replace(operands.plan, **{n: torch.cat([v, v], 1) for n, v in vars(operands.plan).items()})
     assert replays.bound(step, replace(operands, plan=longer), steps=1) is not None and len(replays._kept) == 1
+
+
+def test_what_is_no_longer_wanted_leaves_no_memory_behind():
+    process = psutil.Process()
+    operands, step = operands_and_step()
+    sizes = []
+    for turn in range(60):
+        bound = Replays().bound(step, operands, steps=100)
+        for place in range(3):
+            bound(place)
+        if turn in (20, 59):
+            gc.collect()
+            sizes.append(process.memory_info().rss)
+    assert sizes[1] - sizes[0] < 20e6, "kept to the end they would take 60 MB"
 
 
 def test_large_networks_are_left_as_they_are(monkeypatch):

@@ -60,7 +60,10 @@ class Losses:
     guess = "Two of the points were measured wrongly. Which of the four lines will they pull up most?"
     choices = tuple(Named(name, f"{called(name)} most") for name in NAMES)
     words = (
-        ("MSE", "mean squared error: squares misses (how far points are from the line); one ten times as large counts a hundred times."),
+        (
+            "MSE",
+            "mean squared error: squares misses (how far points are from the line); one ten times as large counts a hundred times.",
+        ),
         ("MAE", "mean absolute error: takes misses as they are; one ten times as large counts ten times."),
         ("Huber", "squared for small misses, absolute for those beyond delta."),
         (

@@ -66,7 +66,10 @@ class Optimizers:
         ),
         ("batch", "the rows that one step looks at: all of them, or a few, which is quicker and noisier."),
         ("SGD", "plain gradient descent: each step is rate times gradient (stochastic where a batch is some rows)."),
-        ("Momentum", "SGD in which most of the last step is made again: it gains speed where it goes on, and swings past the end."),
+        (
+            "Momentum",
+            "SGD in which most of the last step is made again: it gains speed where it goes on, and swings past the end.",
+        ),
         ("Nesterov", "Momentum that looks at the gradient where it is about to be, and so brakes earlier."),
         ("adaptive", "RMSprop and Adam divide by how large gradients were, so that all directions go as fast."),
         ("Adagrad", "divides by all gradients there have been, and so takes ever shorter steps."),

@@ -9,7 +9,6 @@ Knows steps and their tensors; it knows no lanes, rounds or threads.
 
 import logging
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -104,18 +103,26 @@ def _written(step: Step, operands: Operands, *, is_checked: bool) -> _Replayed |
         given = _apart(operands)
         calls = _recorded(own, given)
         before = _apart(given)
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch would have us compile, which takes a compiler
-            inputs = tuple(_apart(operands).tensors().values())
-            function: Any = torch.jit.trace(_again(calls, tuple(given.tensors().values())), inputs, check_trace=False)
-        if not isinstance(function, torch.jit.ScriptFunction):
-            raise NotReplayableError("TorchScript is switched off")
+        inputs = tuple(_apart(operands).tensors().values())
+        function = _interpreted(_again(calls, tuple(given.tensors().values())), inputs)
         if is_checked:
             _check_alike(step, function, before)
     except Exception as error:  # whatever torch has against it: the step goes on as it did
         log.debug("A step is not replayed: %s", error, exc_info=True)
         return None
     return function
+
+
+def _interpreted(function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> _Replayed:
+    """What `function` does with tensors like `inputs`, for TorchScript's interpreter.
+
+    As `torch.jit.trace` does it, which would keep every function to the end of the process (2.6 MB each).
+    """
+    with torch.no_grad():
+        graph, _ = torch._C._create_graph_by_tracing(function, inputs, lambda value: "", True, False, None, [])
+    unit = torch._C.CompilationUnit()
+    unit.create_function("step", graph, False)
+    return unit.find_function("step")
 
 
 def _apart(operands: Operands) -> Operands:
