@@ -62,9 +62,10 @@ class Losses:
     words = (
         (
             "MSE",
-            "mean squared error: squares misses (how far points are from the line); one ten times as large counts a hundred times.",
+            "mean squared error: squares each miss (how far a point is from the line): one that is ten times as large "
+            "counts a hundred times.",
         ),
-        ("MAE", "mean absolute error: takes misses as they are; one ten times as large counts ten times."),
+        ("MAE", "mean absolute error: takes misses as they are: one that is ten times as large counts ten times."),
         ("Huber", "squared for small misses, absolute for those beyond delta."),
         (
             "quantile q",

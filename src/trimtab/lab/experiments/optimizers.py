@@ -61,14 +61,15 @@ class Optimizers:
         ("gradient", "the direction in which the loss grows fastest; every optimizer goes some way against it."),
         (
             "surface",
-            "the loss of each pair of weights, as a landscape. A bowl has one lowest place, a pass (a saddle) is lowest "
-            "along one way and highest across it, and on either side of it lies a hollow.",
+            "the loss of each pair of weights, as a landscape. A bowl has one lowest place; a pass (a saddle) is the "
+            "lowest place along one way and the highest across it, and on either side of it lies a hollow.",
         ),
         ("batch", "the rows that one step looks at: all of them, or a few, which is quicker and noisier."),
         ("SGD", "plain gradient descent: each step is rate times gradient (stochastic where a batch is some rows)."),
         (
             "Momentum",
-            "SGD in which most of the last step is made again: it gains speed where it goes on, and swings past the end.",
+            "SGD in which most of the last step is made again: it gains speed where it goes on, and swings past the "
+            "end.",
         ),
         ("Nesterov", "Momentum that looks at the gradient where it is about to be, and so brakes earlier."),
         ("adaptive", "RMSprop and Adam divide by how large gradients were, so that all directions go as fast."),
