@@ -15,9 +15,10 @@ from trimtab.tuning.trial import TrialRecord
 SHARE_AT_ONCE = 0.45
 # What is begun near the end is not to be cut off by a training that takes a little longer than the last one (a guess).
 MARGIN = 1.15
-# What a step takes beside what its lanes take, however few take part: 2 to 4 ms uncompiled, 1 to 2 compiled, of three
-# winners (benchmarks/RESULTS.md, "Counterfactuals in the time of a `fit`").
-SECONDS_OF_A_STEP = 2.5e-3
+# What a step takes beside what its lanes take, however few take part: 0.5 to 1.1 ms of a table's networks that are
+# written down, 1 to 2 compiled, 2 to 4 of others (benchmarks/RESULTS.md, "Steps that are written down" and
+# "Counterfactuals in the time of a `fit`").
+SECONDS_OF_A_STEP = 1.5e-3
 # Where so few trainings are left, one pass is to have them all: another would have its own price (a guess).
 FEW = 6.0
 # Kept for writing what was found (a guess).
