@@ -63,7 +63,16 @@ class Duration:
     controls = (
         Slider("rows", "Rows to learn from", 8, 200, 20, scale="log", whole=True, hint="Each is a pair of x and y."),
         Slider("noise", "Noise", 0.0, 1.0, 0.4, hint="How much of each y is chance."),
-        Slider("patience", "Patience", 6, 300, 60, whole=True, instant=True, hint="Read off the curves at once."),
+        Slider(
+            "patience",
+            "Patience",
+            6,
+            300,
+            60,
+            whole=True,
+            instant=True,
+            hint="Where it would have stopped: the dashed line, and the words below the curves.",
+        ),
         Slider("shown", "Network shown", 1, SEEDS, 1, whole=True, hint="Whose fit is drawn."),
     )
 

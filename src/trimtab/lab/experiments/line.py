@@ -52,8 +52,8 @@ class Line:
         ("Adam", "an optimizer that fits the length of its steps to the slopes it has met, for each number apart."),
         (
             "exact answer",
-            "the line with the lowest loss. For one neuron there is a formula for it; for larger networks there is "
-            "none, which is why they are trained.",
+            "the line with the lowest loss. One neuron has a formula for it; larger networks have none, and so are "
+            "trained.",
         ),
     )
     controls = (

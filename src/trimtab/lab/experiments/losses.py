@@ -187,12 +187,15 @@ class Losses:
     @staticmethod
     def _far(pull: float, tellable: float) -> str:
         if abs(pull) < tellable:
-            return f"less than {number(tellable)}"
+            return f"hardly at all (less than {number(tellable)})"
         return number(abs(pull)) + (" away from them" if pull < 0 else "")
 
     def _pulled(self, places: numpy.ndarray, pulls: dict[str, float], tellable: float) -> str:
         """How far two points at the x `places` move each line, and which of them most and least."""
-        told = [f"{called(name)}'s by {self._far(pull, tellable)}" for name, pull in pulls.items()]
+        told = [
+            f"{called(name)}'s {'' if abs(pull) < tellable else 'by '}{self._far(pull, tellable)}"
+            for name, pull in pulls.items()
+        ]
         two = " and ".join(f"{place:g}" for place in places)
         said = f"The two points farthest from MAE's line, at x = {two}, pull the lines towards them: {listed(told)}"
         low, high = min(pulls.values()), max(pulls.values())

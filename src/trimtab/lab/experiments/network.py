@@ -84,6 +84,7 @@ class Network:
         ("hidden layer", "units between input and output, each a weighted sum bent by the activation."),
         ("activation", "the bend: without it any number of layers is still a straight line."),
         ("log loss", "how little chance is given to the true class: 0 at best, 0.693 where two are as likely."),
+        ("epoch", "one pass over all points that are learnt from; the learning rate is how far each step goes."),
         ("weight decay", "each step also shrinks the weights a little, against overfitting."),
         ("dropout", "units left out by chance while training, so that none is relied on alone."),
         ("dead unit", "one that gives the same for all rows, and so tells the next layer nothing of them."),
@@ -99,11 +100,10 @@ class Network:
         ),
         Cloud(
             OWN, "A table of my own", menu="data",
-            hint="CSV, Parquet or Excel: its first two columns of numbers, and its last one with two values. "
-            "Its rows are written into the address, and so into a copied link.",
+            hint="CSV, Parquet or Excel: two columns of numbers, a last one of two values. A copied link has its rows.",
         ),
-        Slider("noise", "Noise", 0.0, 1.0, 0.2, hint="Not for a table of my own."),
-        Slider("depth", "Hidden layers", 0, 4, 2, whole=True, hint="Without any, what is below has no effect."),
+        Slider("noise", "Noise", 0.0, 1.0, 0.2),
+        Slider("depth", "Hidden layers", 0, 4, 2, whole=True),
         Slider("width", "Units of a layer", 1, 64, 24, scale="log", whole=True),
         Menu("activation", "Activation", tuple(zip(ACTIVATIONS, BENDS, strict=True)), "tanh"),
         Slider("dropout", "Dropout", 0.0, 0.6, 0.0),
@@ -183,7 +183,7 @@ class Network:
         came = f"with these points and this size {counted(learnt, 'network')} of {CONFIGS} learnt it"
         return Outcome(
             " ".join(sentence(each) for each in said), figures, live.named_weights(best),
-            brief=f"{100 * right.max() / rows:.0f} % right at best, {learnt} of {CONFIGS} learnt it",
+            brief=f"the best has {100 * right[best] / rows:.0f} % right, {learnt} of {CONFIGS} learnt it",
             compared=beside(self.choices, learnt, came),
         )  # fmt: skip
 

@@ -58,23 +58,25 @@ class Optimizers:
         Named(name, called(name)) for name in NAMES
     )  # fmt: skip
     words = (
-        ("gradient", "the direction in which the loss grows fastest; every optimizer goes some way against it."),
+        ("gradient", "the direction in which the loss grows fastest: optimizers go against it."),
         (
             "surface",
-            "the loss of each pair of weights, as a landscape. A bowl has one lowest place; a pass (a saddle) is the "
-            "lowest place along one way and the highest across it, and on either side of it lies a hollow.",
+            "the loss of each pair of weights, as a landscape; a pass (a saddle) is lowest along one way and highest "
+            "across it.",
         ),
         ("batch", "the rows that one step looks at: all of them, or a few, which is quicker and noisier."),
-        ("SGD", "plain gradient descent: each step is rate times gradient (stochastic where a batch is some rows)."),
+        ("SGD", "plain gradient descent: each step is rate times gradient."),
         (
             "Momentum",
-            "SGD in which most of the last step is made again: it gains speed where it goes on, and swings past the "
-            "end.",
+            "makes most of the last step again: it gains speed, and swings past the end; Nesterov looks ahead, and "
+            "brakes earlier.",
         ),
-        ("Nesterov", "Momentum that looks at the gradient where it is about to be, and so brakes earlier."),
-        ("adaptive", "RMSprop and Adam divide by how large gradients were, so that all directions go as fast."),
-        ("Adagrad", "divides by all gradients there have been, and so takes ever shorter steps."),
-        ("diverged", f"the loss has grown to more than {DIVERGED:g} times its first value, or beyond all numbers."),
+        (
+            "adaptive",
+            "RMSprop and Adam divide by how large gradients were, so that all directions go as fast; Adagrad by all "
+            "there have been, and so takes ever shorter steps.",
+        ),
+        ("diverged", f"in the end the loss is above {DIVERGED:g} times its first value, or beyond all numbers."),
         ("curvature", "how fast the slope changes: where it is steep, long steps go too far."),
     )
     controls = (

@@ -145,8 +145,10 @@ class Chapter {
     }
   }
 
-  // The guess is set beside the first outcome, for which it was made; an outcome beside the one before it.
+  // The guess is set beside the first outcome, for which it was made, and gone with it; an outcome is set beside the one
+  // before it, where that was another.
   compare(event) {
+    this.beside.hidden = true;
     if (this.guess && event.compared[this.guess]) {
       this.beside.textContent = event.compared[this.guess];
       this.beside.hidden = false;
@@ -155,7 +157,7 @@ class Chapter {
     const last = this.last;
     this.last = { values: this.asked, brief: event.brief };
     const moved = last ? this.chapter.controls.filter(each => !each.instant && JSON.stringify(last.values[each.name]) !== JSON.stringify(this.asked[each.name])) : [];
-    this.before.hidden = !moved.length || !last.brief;
+    this.before.hidden = !moved.length || !last.brief || last.brief === event.brief;
     if (!this.before.hidden) this.before.textContent = `Before, with ${moved.map(each => was(each, last.values[each.name])).join(", ")}: ${last.brief}.`;
   }
 

@@ -89,7 +89,7 @@ function line(stage, lab) {
     figure("What does the network say?", [key([["the network", hue(0)], ["the exact answer", colour("ink"), "dashed"], ["points", colour("ink"), "dot"]]), data.canvas],
       "Drag a point; press on an empty place to add one, twice on a point to take it away."),
     figure("Where on the loss is it?", [key([["the way so far", colour("bad")], ["the exact answer", colour("ink"), "plus"]]), bowl.canvas], "The loss is how wrong a line is. Each place here is one line, its weight and its bias; blue is low, brown is high."),
-    figure("How wrong is it after each step?", [losses.box, ...steps.box, play], "Up the axis, equal distances are equal factors, to 1e12 at most. The line marks the step that is drawn.", true),
+    figure("How wrong is it after each step?", [losses.box, ...steps.box, play], "Up the axis, equal distances are equal factors. The line marks the step that is drawn.", true),
   );
   return {
     begin(event) {
@@ -365,7 +365,7 @@ function optimizers(stage) {
       if (!legend.firstChild) legend.append(ticks(event.names));
       const places = event.lowest.length > 1 ? "the + are the lowest places" : "+ is the lowest place";
       about.textContent = `Blue is low; ${places}.${event.edge === null ? "" : ` SGD on all rows diverges beyond a rate of ${short(event.edge)}: 2 divided by the steepest curvature.`}`;
-      beyond.textContent = `A loss above ${short(event.diverged * event.first[2])}, ${event.diverged} times the first, is not drawn: one that stays above has diverged.`;
+      beyond.textContent = `A loss above ${short(event.diverged * event.first[2])}, ${event.diverged} times the first, is not drawn.`;
       if (!curves) {
         curves = new Curves({ series: event.names.map((name, i) => [name, () => hue(i), 2, dashes[i % dashes.length]]), xName: "step", yName: "loss", height: 220, label: "The loss of each optimizer after each step" });
         holder.append(curves.box);
