@@ -64,7 +64,6 @@ class Optimizers:
             "the loss of each pair of weights, as a landscape; a pass (a saddle) is lowest along one way and highest "
             "across it.",
         ),
-        ("batch", "the rows that one step looks at: all of them, or a few, which is quicker and noisier."),
         ("SGD", "plain gradient descent: each step is rate times gradient."),
         (
             "Momentum",
@@ -77,7 +76,6 @@ class Optimizers:
             "there have been, and so takes ever shorter steps.",
         ),
         ("diverged", f"in the end the loss is above {DIVERGED:g} times its first value, or beyond all numbers."),
-        ("curvature", "how fast the slope changes: where it is steep, long steps go too far."),
     )
     controls = (
         Menu(

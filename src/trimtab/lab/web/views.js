@@ -349,6 +349,12 @@ function optimizers(stage) {
         plane.pen.fillRect(LEFT + column * wide + 1, plane.box.top + row * high + 1, wide - 2, high - 2);
       });
     });
+    if (begun.edge === null) return;
+    // Rates lie apart by equal factors: the edge among them, across the row of SGD, which is the first.
+    const at = LEFT + wide * (0.5 + Math.log(begun.edge / begun.rates[0]) / Math.log(begun.rates[1] / begun.rates[0]));
+    plane.pen.strokeStyle = colour("ink");
+    plane.pen.lineWidth = 3;
+    plane.pen.beginPath(); plane.pen.moveTo(at, plane.box.top); plane.pen.lineTo(at, plane.box.top + high); plane.pen.stroke();
   };
   stage.append(
     figure("Which way do they go?", [legend, surface.canvas], ""),
@@ -364,7 +370,7 @@ function optimizers(stage) {
       surface.x = event.surface.x; surface.y = event.surface.y;
       if (!legend.firstChild) legend.append(ticks(event.names));
       const places = event.lowest.length > 1 ? "the + are the lowest places" : "+ is the lowest place";
-      about.textContent = `Blue is low; ${places}.${event.edge === null ? "" : ` SGD on all rows diverges beyond a rate of ${short(event.edge)}: 2 divided by the steepest curvature.`}`;
+      about.textContent = `Blue is low; ${places}.`;
       beyond.textContent = `A loss above ${short(event.diverged * event.first[2])}, ${event.diverged} times the first, is not drawn.`;
       if (!curves) {
         curves = new Curves({ series: event.names.map((name, i) => [name, () => hue(i), 2, dashes[i % dashes.length]]), xName: "step", yName: "loss", height: 220, label: "The loss of each optimizer after each step" });
@@ -376,7 +382,7 @@ function optimizers(stage) {
       surface.redraw(); map.redraw();
     },
     frame(event) {
-      if (event.map) { cells = event.map; suited.textContent = `${CELL} ${event.suited ?? ""}`; map.redraw(); return; }
+      if (event.map) { cells = event.map; suited.textContent = `${CELL}${begun.edge === null ? "" : " The bar is the edge beyond which SGD diverges."} ${event.suited ?? ""}`; map.redraw(); return; }
       curves.add(event.step, begun.names.map((_, i) => (event.at[i]?.[2] ?? Infinity) <= begun.diverged * begun.first[2] ? event.at[i][2] : null));
       for (const [place, at] of Object.entries(event.at)) paths[place].push(at);
       surface.redraw();
