@@ -61,8 +61,8 @@ def test_time_is_kept_where_something_can_be_trained_in_it():
 
 def test_a_pass_costs_more_the_more_steps_it_makes():
     config = Config(epochs=100, batch_size=32)
-    assert pass_cost(config, 320, each=2.5) == pytest.approx(1.0)
-    assert pass_cost(replace(config, batch_size=0), 320, each=2.5) == pytest.approx(0.1)
+    assert pass_cost(config, 320, each=1.5) == pytest.approx(1.0)
+    assert pass_cost(replace(config, batch_size=0), 320, each=1.5) == pytest.approx(0.1)
 
 
 def test_fewer_folds_want_more_trainings():
