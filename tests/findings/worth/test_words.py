@@ -20,7 +20,9 @@ def test_fewer_rows_are_no_choice_that_mattered_and_an_ensemble_is_judged_by_wha
 
 def test_an_ensemble_that_nothing_was_trained_for_is_not_all_that_was_measured():
     single = Row("ensemble", "single network", 0.1, -0.5, 0.7, "alike", 100)
-    assert words.mattered_most(account(single, Row("loss", "mae"))).startswith("Nothing was measured")
+    told = words.mattered_most(account(single, Row("loss", "mae")))
+    assert told.startswith("Only the ensemble was measured") and "one network alone " in told
+    assert words.mattered_most(account(Row("loss", "mae"))).startswith("Nothing was measured")
     assert "1 other choice" in words.mattered_most(account(single)), "where nothing else is asked about"
 
 

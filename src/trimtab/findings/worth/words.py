@@ -85,8 +85,16 @@ def mattered_most(account: Account) -> str:
     """What mattered most, in one sentence: the choice that is surely worth most, or that none is."""
     reached = account.reached
     is_trained = any(row.knob != ENSEMBLE for row in reached)
-    if not reached or (account.not_reached and not is_trained):
+    if not reached:
         return "Nothing was measured of what each choice was worth: there was no time for it."
+    if account.not_reached and not is_trained:
+        single = reached[0]
+        worth = {WORSE: "would cost", BETTER: "would gain"}.get(single.verdict, "")
+        told = f"{worth} {by(account, single)}" if worth else "cannot be told apart from it"
+        return sentence(
+            "Only the ensemble was measured, for which nothing has to be trained: "
+            f"{named(single.knob, single.value)} {told}"
+        )
     fair = [row for row in reached if row.knob not in _UNFAIR] or list(reached)
     surely = [row for row in fair if row.verdict in (BETTER, WORSE) and row.difference is not None]
     lost = [row for row in fair if row.verdict == WORSE and row.difference is None]
