@@ -168,8 +168,8 @@ class Losses:
         figures = {"pulls": pulls, "far": far.tolist(), "below": below, "on": beside}
         most = self.pulled_most(pulls, TELLABLE * scale)
         compared = among(self.choices, most, f"{self._are(most)} pulled most") if len(most) < len(NAMES) else {}
-        brief = "pulled by " + listed(
-            f"{self._far(pull, TELLABLE * scale)} ({called(name)})" for name, pull in pulls.items()
+        brief = "pulled was " + listed(
+            f"{called(name)} {self._far(pull, TELLABLE * scale)}" for name, pull in pulls.items()
         )
         return Outcome(
             " ".join(sentence(each) for each in said), figures, live.named_weights(NAMES.index("huber")),
@@ -186,16 +186,14 @@ class Losses:
 
     @staticmethod
     def _far(pull: float, tellable: float) -> str:
+        """How far a line is pulled, as it stands behind its name."""
         if abs(pull) < tellable:
             return f"hardly at all (less than {number(tellable)})"
-        return number(abs(pull)) + (" away from them" if pull < 0 else "")
+        return f"by {number(abs(pull))}" + (" away from them" if pull < 0 else "")
 
     def _pulled(self, places: numpy.ndarray, pulls: dict[str, float], tellable: float) -> str:
         """How far two points at the x `places` move each line, and which of them most and least."""
-        told = [
-            f"{called(name)}'s {'' if abs(pull) < tellable else 'by '}{self._far(pull, tellable)}"
-            for name, pull in pulls.items()
-        ]
+        told = [f"{called(name)}'s {self._far(pull, tellable)}" for name, pull in pulls.items()]
         two = " and ".join(f"{place:g}" for place in places)
         said = f"The two points farthest from MAE's line, at x = {two}, pull the lines towards them: {listed(told)}"
         low, high = min(pulls.values()), max(pulls.values())
