@@ -67,7 +67,7 @@ class Pace:
     ) -> list[Population]:
         """The population with lanes that has had the least work so far, the `favoured` one's counting half; before them
         those that train trials `in_order`, the first of these first. Where one thread is enough for it, others go with
-        it that need no more, unless it is to go `alone`. None where nothing trains.
+        it that need no more, unless it is to go `alone`. Nobody where nothing trains.
 
         Work is counted, not timed, so that the order repeats.
         """
@@ -78,8 +78,15 @@ class Pace:
             work = population.lane_steps * self.cost(population.structure)
             return first, work / (FAVOUR if population.structure == favoured else 1.0)
 
-        ranked = sorted((each for each in self.engine.populations.values() if each.lanes), key=rank)
+        ranked = sorted(self._training(), key=rank)
         return ranked[:1] if alone else self.together(ranked)
+
+    def with_others(self, population: Population) -> list[Population]:
+        """A population whose turn it is, and those that may go beside it."""
+        return self.together([population, *(each for each in self._training() if each is not population)])
+
+    def _training(self) -> list[Population]:
+        return [each for each in self.engine.populations.values() if each.lanes]
 
     def together(self, ranked: Sequence[Population]) -> list[Population]:
         """The first of these, and those that may go beside it without that it has to wait for them."""

@@ -228,8 +228,7 @@ class Search:
         deadline = time.monotonic() + SHARE_OF_DEFAULT_MLP * self.budget.search_left
         is_timed = self.max_trials is None
         while trial.number in self.active and not self.budget.is_over():
-            others = [each for each in self.engine.populations.values() if each.lanes and each is not population]
-            self._advance(self.pace.together([population, *others]))
+            self._advance(self.pace.with_others(population))
             if is_timed and time.monotonic() > deadline:
                 self._collect(self.engine.retire(population, OUT_OF_BUDGET))
 

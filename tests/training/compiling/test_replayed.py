@@ -16,7 +16,6 @@ from trimtab.training.compiling import replayed
 from trimtab.training.compiling.replayed import Replays
 from trimtab.training.config import Loss, Optimizer
 from trimtab.training.data import Fold, TrainingData
-from trimtab.training.lanes import engine as engines
 from trimtab.training.lanes.population import Structure
 from trimtab.training.programs.mlp_program import MLPProgram
 from trimtab.training.programs.operands import Signature, example
@@ -65,18 +64,19 @@ def configured(inputs="scaled", depth=2, **given):
     )  # fmt: skip
 
 
-def runs_of(data, module, ours, monkeypatch, *, threads, is_replayed, others=(), use=None):
+def runs_of(data, module, ours, *, threads, is_replayed, others=(), use=None):
     """All runs, and how many steps were written down for them."""
-    with monkeypatch.context() as patch:
-        if not is_replayed:
-            patch.setattr(engines, "STEPS_WORTH_WRITING", 10**9)
-        engine = engine_for(data, module, metric="rmse" if data.task == "regression" else "log_loss", threads=threads)
-        engine.modules.use = use
-        requests = [Request(trial, each, fold, 3) for trial, each in enumerate([ours, *others]) for fold in range(3)]
-        records = train(engine, requests, lanes=7)
-        population = engine.populations[Structure.of(ours)]
-        engine.close()
-        return records, [kept is not None for kept in population.replays._kept.values()]
+    engine = engine_for(data, module, metric="rmse" if data.task == "regression" else "log_loss", threads=threads)
+    engine.modules.use = use
+    population = engine.population(Structure.of(ours), lanes=7)
+    if not is_replayed:
+        population.replays = None
+    requests = [Request(trial, each, fold, 3) for trial, each in enumerate([ours, *others]) for fold in range(3)]
+    records = train(engine, requests)
+    engine.close()
+    return records, [] if population.replays is None else [
+        each is not None for each in population.replays._kept.values()
+    ]
 
 
 def are_the_same(some, others):
@@ -89,39 +89,35 @@ def are_the_same(some, others):
 
 
 @pytest.mark.parametrize(("way", "threads"), [*((way, 2) for way in WAYS), ("adamw", 1)])
-def test_every_number_is_that_of_the_step_as_it_stands(way, threads, monkeypatch):
+def test_every_number_is_that_of_the_step_as_it_stands(way, threads):
     """Of lanes that come and go: trials of 30, 9 and 20 epochs, on folds of which one has a step less."""
     data, ours = regression_data(), configured(**WAYS[way])
     rows = torch.arange(120)
     data = replace(data, folds=(*data.folds[:2], Fold(rows[:60], rows[60:])))
     others = [replace(ours, epochs=epochs) for epochs in (9, 20)]
     options = {"threads": threads, "others": others}
-    plain, nothing = runs_of(
-        data, lambda **n: network("regression", **n), ours, monkeypatch, is_replayed=False, **options
-    )
-    found, written = runs_of(
-        data, lambda **n: network("regression", **n), ours, monkeypatch, is_replayed=True, **options
-    )
+    plain, nothing = runs_of(data, lambda **n: network("regression", **n), ours, is_replayed=False, **options)
+    found, written = runs_of(data, lambda **n: network("regression", **n), ours, is_replayed=True, **options)
     assert not nothing and written and all(written)
     are_the_same(found, plain)
 
 
 @pytest.mark.parametrize("loss", [Loss("cross_entropy", label_smoothing=0.1), Loss("focal", 2.0)])
-def test_classes_are_learnt_to_the_same_bit(loss, monkeypatch):
+def test_classes_are_learnt_to_the_same_bit(loss):
     ours = configured(inputs="periodic", loss=loss, dropout=0.2)
     ways = [
-        runs_of(classes_data(), lambda **n: network("classes", **n), ours, monkeypatch, threads=2, is_replayed=each)
+        runs_of(classes_data(), lambda **n: network("classes", **n), ours, threads=2, is_replayed=each)
         for each in (False, True)
     ]  # fmt: skip
     assert all(ways[1][1]) and ways[1][1]
     are_the_same(ways[1][0], ways[0][0])
 
 
-def test_a_chain_of_layers_that_keep_their_room_is_written_down_without_it(monkeypatch):
+def test_a_chain_of_layers_that_keep_their_room_is_written_down_without_it():
     data = replace(regression_data(), inputs=regression_data().inputs[:1])
     ours = replace(config(epochs=30, batch_size=16), network=())
     options = {"threads": 2, "use": ModuleUse(ranks=(2,))}
-    ways = [runs_of(data, chain, ours, monkeypatch, is_replayed=each, **options) for each in (False, True)]
+    ways = [runs_of(data, chain, ours, is_replayed=each, **options) for each in (False, True)]
     assert all(ways[1][1]) and ways[1][1]
     are_the_same(ways[1][0], ways[0][0])
 
@@ -160,9 +156,9 @@ def test_where_one_of_several_fails_its_error_is_heard():
     engine.close()
 
 
-def test_short_trainings_are_not_written_down(monkeypatch):
+def test_short_trainings_are_not_written_down():
     _, written = runs_of(
-        regression_data(), lambda **n: network("regression", **n), replace(configured(), epochs=4), monkeypatch,
+        regression_data(), lambda **n: network("regression", **n), replace(configured(), epochs=4),
         threads=1, is_replayed=True,
     )  # fmt: skip
     assert written == []

@@ -32,14 +32,11 @@ from trimtab.training.lanes.tile import Stretch, Tile, Worker, tiles_of
 from trimtab.training.lanes.widths import lanes_at_once, lanes_of_a_population, threads_worth_it
 from trimtab.training.programs.program import Activity, Program
 from trimtab.training.programs.step import Batches, Features
-from trimtab.training.programs.vmap_program import VmapProgram
 from trimtab.training.randomness import own_draws
 from trimtab.training.run import OUT_OF_BUDGET, Request, RunRecord
 
 # Lanes below which a replayed step takes hardly less time (two threads for 5 lanes took as long as one, for 20 half).
 LANES_OF_A_REPLAY = 5
-# Steps that a run has before it, below which writing one down takes longer than it saves (30 ms, a millisecond each).
-STEPS_WORTH_WRITING = 50
 
 
 class Engine:
@@ -85,6 +82,8 @@ class Engine:
                 beside=self.judging.beside,
             )  # fmt: skip
             population.workers = [Worker(program) for program in programs]
+            if not self.modules.draw and not population.program.calls_module and may_be_traced(population):
+                population.replays = Replays()
         return self.populations[structure]
 
     @property
@@ -226,12 +225,9 @@ class Engine:
         return True
 
     def _replays(self, population: Population) -> Replays | None:
-        """Where a population's steps are written down, if they may be and there are enough of them to come."""
-        if self.modules.draw or not may_be_traced(population) or isinstance(population.program, VmapProgram):
-            return None
-        to_come = max(lane.request.epochs * lane.batches - lane.step for lane in population.lanes)
-        is_worth_it = to_come >= STEPS_WORTH_WRITING and not population.replays.are_impossible
-        return population.replays if is_worth_it else None
+        """Where a population's steps are written down, if they can be."""
+        replays = population.replays
+        return None if replays is None or replays.are_impossible else replays
 
     def _stops(self) -> bool:
         return self.crew.gives_up or self.should_stop()

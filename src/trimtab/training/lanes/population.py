@@ -105,7 +105,7 @@ class Population:
         # (each Tile for so many lanes and threads at most), by which optimizers, by which Worker of each thread.
         self.is_changed = True
         self.compiled: Compiled | None = None
-        self.replays = Replays()
+        self.replays: Replays | None = None
         self.tiles: list = []
         self.tiled_for: tuple[int, int] = (0, 0)
         self.optimizers = self.table.optimizers
@@ -182,7 +182,7 @@ class Population:
         self.is_changed = True
 
     def coefficients(self, first: int, last: int) -> LaneCoefficients:
-        """Those of the lanes from `first` to `last` (exclusive)."""
+        """Those of the lanes from `first` to `last` (exclusive), what stood in idle places among them."""
         flags = joined_flags(lane.flags for lane in self.lanes[first:last])
         return self.table.mapped(lambda value: value[first:last]).replaced(flags)
 

@@ -125,8 +125,7 @@ class Tile:
         more = self._with_idle(lanes)
         if more > lanes:
             state, plan = population.state(first, first + more, is_flat=True), plan.repeated(more)
-            wider = population.table.mapped(lambda value: value[first : first + more])
-            coefficients = wider.replaced(coefficients.flags())
+            coefficients = population.coefficients(first, first + more)
         operands = Operands(state, coefficients, stretch.rows, plan, torch.full((1,), place))
         # That which notes serves all steps: another one would have to be written down too.
         replayed = stretch.replays.bound(noting, operands, until - place)

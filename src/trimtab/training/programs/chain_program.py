@@ -28,6 +28,7 @@ class ChainProgram:
         self.layout = Layout.of(module)
         self.buffers: Buffers = {}
         self.mixes_rows = use.mixes_rows
+        self.calls_module = False
         named = dict(module.named_modules())
         self.activations = tuple(name for name, layer in named.items() if isinstance(layer, ELEMENTWISE))
         self.dropouts = sum(isinstance(layer, nn.Dropout) for layer in named.values())

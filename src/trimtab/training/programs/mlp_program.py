@@ -26,7 +26,7 @@ class MLPProgram:
         self.module = module
         self.layout = Layout.of(module)
         self.buffers: Buffers = {}
-        self.mixes_rows = False
+        self.mixes_rows = self.calls_module = False
         self.tables = len(module.categories.tables) if module.categories is not None else 0
         self.activations = tuple(f"hidden.{layer}" for layer in range(module.depth))
         self.dropouts = module.depth

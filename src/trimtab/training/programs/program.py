@@ -191,8 +191,9 @@ class Program(Protocol):
 
     `buffers` are what the module carries beside its parameters (running means), as one lane starts with them;
     `mixes_rows` says that a row's output depends on its batch, so that no batch may be padded; `activations` names the
-    activation layers, `dropouts` counts those of dropout; `key` is equal for programs that
-    compute the same from the same tensors, "" where nobody knows.
+    activation layers, `dropouts` counts those of dropout; `calls_module` says that its forward is the module's own,
+    which may do more in Python than to compute; `key` is equal for programs that compute the same from the same
+    tensors, "" where nobody knows.
     """
 
     layout: Layout
@@ -200,6 +201,7 @@ class Program(Protocol):
     mixes_rows: bool
     activations: tuple[str, ...]
     dropouts: int
+    calls_module: bool
     key: str
 
     def forward(self, parameters: Buffers, inputs: tuple[Tensor, ...], masks: Masks | None, buffers: Buffers) -> Any:

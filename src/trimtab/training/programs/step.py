@@ -4,7 +4,7 @@ One function of tensors, run as it stands or traced for a compiler. Knows no epo
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -155,18 +155,21 @@ class Plan:
 
     def at(self, place: int) -> "Plan":
         """The one step at `place`."""
-        return Plan(*(part[:, place : place + 1] for part in (self.rows, self.rates, self.thresholds, self.keys)))
+        return self._each(lambda part: part[:, place : place + 1])
 
     def repeated(self, lanes: int) -> "Plan":
         """That of so many lanes, those behind the last one doing as that one does."""
         which = torch.arange(lanes, device=self.rows.device).clamp_max_(self.rows.shape[0] - 1)
-        return Plan(*(part.index_select(0, which) for part in (self.rows, self.rates, self.thresholds, self.keys)))
+        return self._each(lambda part: part.index_select(0, which))
 
     def head(self, lanes: int) -> "Plan":
         return self.of_lanes(slice(lanes))
 
     def of_lanes(self, lanes: slice) -> "Plan":
-        return Plan(self.rows[lanes], self.rates[lanes], self.thresholds[lanes], self.keys[lanes])
+        return self._each(lambda part: part[lanes])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Plan":
+        return Plan(*map(change, (self.rows, self.rates, self.thresholds, self.keys)))
 
 
 @dataclass(frozen=True)

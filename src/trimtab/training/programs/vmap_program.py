@@ -56,6 +56,7 @@ class VmapProgram:
         self.buffers = {name: value.detach().clone() for name, value in still if name not in counted}
         modules = list(self.module.named_modules())
         self.mixes_rows = self.use.mixes_rows or any(counts_rows(child) for _, child in modules)
+        self.calls_module = True
         self.activations = tuple(name for name, child in modules if isinstance(child, ACTIVATION_MODULES))
         self._has_channels = any(isinstance(child, nn.Conv1d | nn.Conv2d | nn.Conv3d) for _, child in modules)
         self.key = ""
