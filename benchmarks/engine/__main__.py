@@ -7,7 +7,7 @@
 
 Prints Markdown as it stands in RESULTS.md. The parts: shapes (the table; the only one by default), batching, by-hand,
 usual-tool, scaling (plots under benchmarks/figures), start, signals, memory, idle, processes (populations of several
-shapes), structures (forty of them compiled in one process).
+shapes), structures (forty of them compiled in one process), replays (a table's networks, nothing compiled).
 """
 
 import argparse
@@ -24,6 +24,7 @@ from trimtab.machine import cores, keep_freed_memory
 TABLE = "shapes"
 PARTS = (
     "batching", "by-hand", "usual-tool", "scaling", "start", "signals", "memory", "idle", "processes", "structures",
+    "replays",
 )  # fmt: skip
 
 

@@ -1,33 +1,26 @@
-"""What it brings that a step which is not compiled is written down: rounds of a table's networks in turns with and
-without it, and two populations side by side against one after the other.
+"""What it brings that a step which is not compiled is written down: rounds of a table's networks with and without it,
+and two populations side by side against one after the other.
 
-    python -m benchmarks.engine.replays
-
-Ratios of medians over alternating turns in one process; the numbers that come of both are the same to the bit, which is
-checked.
+All signals are recorded, as in a search. The numbers that come of both ways are the same to the bit, which is checked.
 """
 
-import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from statistics import median
-from unittest import mock
 
 import torch
 
+from benchmarks.engine.shapes import Shape
 from benchmarks.learn_portfolio import candidates, configured
-from benchmarks.page import table as markdown
+from benchmarks.page import table
+from benchmarks.quality.networks import engine_for
+from benchmarks.turns import Terms, in_turns
 from trimtab.data import TARGETS, path
-from trimtab.machine import cores, keep_freed_memory, lanes_in_threads
-from trimtab.model.model import build
+from trimtab.machine import lanes_in_threads
 from trimtab.model.tensors import training_data
-from trimtab.training.lanes import engine as engines
 from trimtab.training.lanes.engine import Engine
-from trimtab.training.lanes.judging import Judging
-from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.population import Population, Structure
-from trimtab.training.metrics import default_metric
+from trimtab.training.lanes.signals import ALL_SIGNALS
 from trimtab.training.run import Request
 from trimtab.tune import look
 
@@ -36,89 +29,79 @@ STRUCTURES = {
     "piecewise, 2 x 128, batches of 64": 0, "periodic, 2 x 128, batches of 64": 7, "periodic, 2 x 64, of 32": 14,
     "piecewise, 3 x 128, of 32": 21, "piecewise, 3 x 256, of 64": 32,
 }  # fmt: skip
-# Before these rounds a step was written down, and more epochs than are trained lie before it.
-WARM, ROUNDS, EPOCHS = 4, 10, 10_000
+PAIRS = (
+    ("piecewise, 2 x 128, batches of 64", "periodic, 2 x 128, batches of 64"),
+    ("piecewise, 2 x 128, batches of 64", "periodic, 2 x 64, of 32"),
+)
+# Rounds after which both ways are compared, and their steps written down; nobody trains as many epochs.
+CHECKED, EPOCHS = 6, 100_000
+FOLDS = 5
 
 
 class Bench:
     """Populations of one table's networks, as a search has them."""
 
     def __init__(self, threads: int) -> None:
-        self.prepared = look(path("concrete"), target=TARGETS["concrete"])
-        self.data, self.threads = training_data(self.prepared, torch.device("cpu")), threads
+        self.prepared, self.threads = look(path("concrete"), target=TARGETS["concrete"]), threads
+        self.data = training_data(self.prepared, torch.device("cpu"))
 
     def engine(self) -> Engine:
-        modules = Modules(lambda **network: build(self.prepared.encoder, self.prepared.target_encoder, network))
-        return Engine(self.data, modules, Judging(default_metric(self.data.task)), threads=self.threads)
+        return engine_for(self.prepared, self.data, signals=ALL_SIGNALS, threads=self.threads)
 
     def population(self, engine: Engine, structure: str, lanes: int) -> Population:
         config = replace(configured(self.prepared, candidates()[STRUCTURES[structure]]), epochs=EPOCHS)
         population = engine.population(Structure.of(config), lanes)
-        folds = len(self.data.folds)
-        engine.admit(population, [Request(place // folds, config, place % folds, place) for place in range(lanes)])
+        engine.admit(population, [Request(place // FOLDS, config, place % FOLDS, place) for place in range(lanes)])
         return population
 
 
-def seconds_of(engine: Engine, rounds: Sequence[Sequence[Population]]) -> float:
-    started = time.perf_counter()
+def page(_shapes: list[Shape], terms: Terms) -> str:
+    bench = Bench(terms.threads)
+    with lanes_in_threads():
+        ways = [_ways(bench, structure, lanes, terms) for structure in STRUCTURES for lanes in (FOLDS, 4 * FOLDS)]
+        pairs = [_pair(bench, pair, terms) for pair in PAIRS]
+    head = ["networks", "lanes", "as it stands, us", "written down, us", "times"]
+    of_pairs = [f"two populations of {FOLDS} lanes", "in turn, us", "side by side, us", "times"]
+    return f"{table(head, ways)}\n\n{table(of_pairs, pairs)}"
+
+
+def _ways(bench: Bench, structure: str, lanes: int, terms: Terms) -> list[str | float]:
+    engines = [bench.engine() for _ in range(2)]
+    populations = [bench.population(engine, structure, lanes) for engine in engines]
+    populations[0].replays = None
+    for engine, population in zip(engines, populations, strict=True):
+        _rounds(engine, [[population]] * CHECKED)
+    assert torch.equal(populations[0].parameters, populations[1].parameters), "not the same numbers"
+    plain, written = (_pace(engine, [[each]]) for engine, each in zip(engines, populations, strict=True))
+    taken = in_turns({"as it stands": plain, "written down": written}, terms)
+    for engine in engines:
+        engine.close()
+    return [structure, str(lanes), *taken.values(), taken["as it stands"] / taken["written down"]]
+
+
+def _pair(bench: Bench, structures: tuple[str, str], terms: Terms) -> list[str | float]:
+    engine = bench.engine()
+    populations = [bench.population(engine, structure, FOLDS) for structure in structures]
+    after = [[each] for each in populations]
+    _rounds(engine, after * CHECKED)
+    taken = in_turns({"in turn": _pace(engine, after), "side by side": _pace(engine, [populations])}, terms)
+    engine.close()
+    return [" beside ".join(structures), *taken.values(), taken["in turn"] / taken["side by side"]]
+
+
+def _pace(engine: Engine, rounds: Sequence[Sequence[Population]]) -> Callable[[float], float]:
+    """Microseconds of a lane-step in whole rounds of at least so many seconds."""
+
+    def pace(seconds: float) -> float:
+        began, before = time.perf_counter(), engine.lane_steps
+        _rounds(engine, rounds)
+        while time.perf_counter() - began < seconds:
+            _rounds(engine, rounds)
+        return 1e6 * (time.perf_counter() - began) / (engine.lane_steps - before)
+
+    return pace
+
+
+def _rounds(engine: Engine, rounds: Sequence[Sequence[Population]]) -> None:
     for populations in rounds:
         engine.advance_together(populations)
-    return time.perf_counter() - started
-
-
-def one(bench: Bench, structure: str, lanes: int, turns: int) -> list[str]:
-    """Microseconds of a lane-step as it stands and written down."""
-    ways = []
-    for worth in (10**9, 1):
-        engine = bench.engine()
-        ways.append((worth, engine, bench.population(engine, structure, lanes)))
-    taken: dict[int, list[float]] = {10**9: [], 1: []}
-    for turn in range(turns + 1):
-        for worth, engine, population in ways:
-            with mock.patch.object(engines, "STEPS_WORTH_WRITING", worth):
-                seconds_of(engine, [[population]] * (WARM if turn == 0 else 0))
-                before = population.lane_steps
-                seconds = seconds_of(engine, [[population]] * ROUNDS)
-            if turn:
-                taken[worth].append(1e6 * seconds / (population.lane_steps - before))
-    assert torch.equal(ways[0][2].parameters, ways[1][2].parameters), "not the same numbers"
-    plain, replayed = (median(each) for each in taken.values())
-    for _, engine, _ in ways:
-        engine.close()
-    return [structure, str(lanes), f"{plain:.0f}", f"{replayed:.0f}", f"{plain / replayed:.2f}"]
-
-
-def two(bench: Bench, structures: tuple[str, str], turns: int) -> list[str]:
-    """The same of two populations of five lanes, one after the other and side by side."""
-    engine = bench.engine()
-    populations = [bench.population(engine, structure, 5) for structure in structures]
-    seconds_of(engine, [[each] for each in populations] * WARM)
-    taken: tuple[list[float], list[float]] = ([], [])
-    for _ in range(turns):
-        for way, rounds in enumerate(([[each] for each in populations], [populations])):
-            before = engine.lane_steps
-            seconds = seconds_of(engine, rounds * ROUNDS)
-            taken[way].append(1e6 * seconds / (engine.lane_steps - before))
-    engine.close()
-    after, beside = (median(each) for each in taken)
-    return [" beside ".join(structures), f"{after:.0f}", f"{beside:.0f}", f"{after / beside:.2f}"]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=5, help="how often each way is measured")
-    parser.add_argument("--threads", type=int, default=cores(), help="threads of the engine")
-    asked = parser.parse_args()
-    keep_freed_memory()
-    bench = Bench(asked.threads)
-    with lanes_in_threads():
-        rows = [one(bench, structure, lanes, asked.turns) for structure in STRUCTURES for lanes in (5, 20)]
-        print(markdown(["networks", "lanes", "as it stands, us", "written down, us", "times"], rows))
-        names = list(STRUCTURES)
-        pairs = [(names[0], names[1]), (names[0], names[2])]
-        rows = [two(bench, pair, asked.turns) for pair in pairs]
-        print(markdown(["two populations of 5 lanes", "in turn, us", "side by side, us", "times"], rows))
-
-
-if __name__ == "__main__":
-    main()

@@ -13,12 +13,16 @@ from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.signals import Signals
 from trimtab.training.metrics import Metric, default_metric
 
+LOSSES = Signals(only_losses=True)
 
-def engine_for(prepared: Prepared, data: TrainingData) -> Engine:
-    """One on all cores, for the networks of tables; it records losses alone."""
+
+def engine_for(
+    prepared: Prepared, data: TrainingData, *, signals: Signals = LOSSES, threads: int | None = None
+) -> Engine:
+    """One for the networks of tables, on all cores where nobody says on how many; it records losses alone."""
     modules = Modules(lambda **network: build(prepared.encoder, prepared.target_encoder, network))
     judging = Judging(default_metric(data.task))
-    return Engine(data, modules, judging, threads=cores(), signals=Signals(only_losses=True))
+    return Engine(data, modules, judging, threads=threads or cores(), signals=signals)
 
 
 def error_of(metric: Metric, raw: numpy.ndarray, truth: numpy.ndarray) -> float:
