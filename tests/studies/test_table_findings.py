@@ -11,7 +11,7 @@ from trimtab.findings.data.before_training import before_training
 from trimtab.findings.finding import Finding, Findings
 from trimtab.listeners.listeners import Listeners
 from trimtab.studies.call import Call
-from trimtab.studies.counterfactuals.purse import time_to_explain
+from trimtab.studies.counterfactuals.purse import Price, time_to_explain
 from trimtab.studies.request import TableRequest
 from trimtab.studies.table_findings import (
     Searched,
@@ -107,8 +107,8 @@ def test_trees_are_grown_before_the_search_where_its_counterfactuals_pay_for_the
         subject = TableSubject.of(TableRequest(table, "y"), prepare(table, target="y"), call.device)
         work = TableWork(subject, StudyFolder.create(tmp_path / place, {"data": None}), call)
         work.engine.close()
-        kept = time_to_explain(call, each=0.1, beside=0.8, folds=5)
-        return kept, time_to_explain(call, each=0.1, beside=0.8, folds=5, spent=work.seconds_of_trees)
+        kept = time_to_explain(call, Price(0.1, 0.08), folds=5)
+        return kept, time_to_explain(call, Price(0.1, 0.08), folds=5, spent=work.seconds_of_trees)
 
     kept, left = work_of("minute", budget=60)
     assert kept == pytest.approx(9.0) and left < kept, "what trees took is no longer there for others"

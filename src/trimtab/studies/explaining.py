@@ -27,7 +27,7 @@ from trimtab.studies.counterfactuals.grounds import (
     ground_of_networks,
     ground_of_table,
 )
-from trimtab.studies.counterfactuals.purse import purse_within
+from trimtab.studies.counterfactuals.purse import Price, purse_within
 from trimtab.studies.counterfactuals.stage import Stage, looked_at, words_of_winner
 from trimtab.studies.explanation import Explanation
 from trimtab.studies.network_subject import NetworkSubject
@@ -97,7 +97,7 @@ def _explained(
     folder, clock = StudyFolder(study.out), call.budget
     with call.at_work():
         ground, ensemble = ground_in(call, folder)
-        purse = purse_within(clock, winner.config, ground.data.most_training_rows, winner.seconds)
+        purse = purse_within(clock, Price.of(winner.config, ground.data.most_training_rows, winner.seconds))
         found, before = read(folder), Account.load(folder)
         ground = replace(ground, remedies=tuple(remedies(found, winner.config)))
         who, only = words_of_winner(winner, study.winner), () if knob is None else (knob,)
@@ -131,7 +131,7 @@ def explained_run(
     who = {"trial": None, "words": config_in_words(run.config), "config": run.config.to_json()}
     fitting.threads = threads or cores()
     with for_training(), lanes_in_threads(), TemporaryDirectory() as place:
-        purse = purse_within(clock, run.config, ground.data.most_training_rows, seconds)
+        purse = purse_within(clock, Price.of(run.config, ground.data.most_training_rows, seconds))
         account = Stage(ground, StudyFolder(Path(place)), purse, who, tuple(knobs)).account()
     return Explanation(account, with_account(run.findings, account))
 

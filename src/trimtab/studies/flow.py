@@ -21,10 +21,10 @@ from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.ensemble import Ensemble
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.purse import (
+    Price,
     fewest_to_replay,
     fewest_trainings,
     longer_to_its_end,
-    pass_cost,
     purse_of,
     replay_cost,
     time_to_explain,
@@ -187,10 +187,8 @@ def _is_explained(
         found = findings_of_training(folder, winner, subject.data, subject.metric)
         save(folder, joined(read(folder), found))
     tuned = sum(not record.name for record in trials)
-    purse = purse_of(
-        call, each=network.seconds, beside=pass_cost(network.config, subject.data.most_training_rows, network.seconds),
-        trials=tuned, spent=work.seconds_of_trees,
-    )  # fmt: skip
+    price = Price.of(network.config, subject.data.most_training_rows, network.seconds)
+    purse = purse_of(call, price, trials=tuned, spent=work.seconds_of_trees)
     # A training of it says how long was right; where trials are counted, that alone is not worth a longer call.
     folds = len(subject.data.folds)
     replay = replay_cost(fewest_to_replay(folds), folds, longer_to_its_end(network))
@@ -234,9 +232,8 @@ def _searched(
     def found_better(record: TrialRecord, weights: TrialWeights) -> None:
         if record.name not in FITTED_BASELINES:
             call.budget.afterwards = time_to_explain(
-                call, each=record.seconds, folds=len(subject.data.folds), longer=longer_to_its_end(record),
-                beside=pass_cost(record.config, subject.data.most_training_rows, record.seconds),
-                spent=work.seconds_of_trees,
+                call, Price.of(record.config, subject.data.most_training_rows, record.seconds),
+                folds=len(subject.data.folds), longer=longer_to_its_end(record), spent=work.seconds_of_trees,
             )  # fmt: skip
         work.found_better(record, weights)
 

@@ -102,8 +102,8 @@ class Comparing:
             missing = tuple(r for r in repetitions if not has(key, r))
             if missing and (repetitions.start == 0 or self.book.has(key, repetitions.start - 1)):
                 cost = len(missing) if each is None else self.costs.of_alternative(each, len(missing))
-                if each is not None and each.rates and self.purse.seconds is not None:
-                    cost += self.purse.pass_cost  # its rate is found in a pass before
+                if each is not None and each.rates:
+                    cost += self.purse.of_pass  # its rate is found in a pass before
                 units.append(Unit(each, missing, float(cost)))
         return units
 

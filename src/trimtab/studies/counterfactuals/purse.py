@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.ground import fewest_repetitions
@@ -19,25 +19,55 @@ MARGIN = 1.15
 # written down, 1 to 2 compiled, 2 to 4 of others (benchmarks/RESULTS.md, "Steps that are written down" and
 # "Counterfactuals in the time of a `fit`").
 SECONDS_OF_A_STEP = 1.5e-3
+# Of what a training took, its lanes' own part at least: more of it would not be its steps' price (a guess).
+LEAST_OF_A_TRAINING = 0.5
 # Where so few trainings are left, one pass is to have them all: another would have its own price (a guess).
 FEW = 6.0
 # Kept for writing what was found (a guess).
 SECONDS_TO_SAVE = 0.3
 
 
+@dataclass(frozen=True)
+class Price:
+    """Seconds of training a winner on all folds: `each` beside others in one pass, which takes `of_pass` besides."""
+
+    each: float = 0.0
+    of_pass: float = 0.0
+
+    @classmethod
+    def of(cls, config: Config, rows: int, seconds: float) -> "Price":
+        """The price where one such training, on `rows` in each fold, took a search so many seconds.
+
+        They hold the price of its steps too: the half of it, or all where nothing was trained beside, but in a pass of
+        several both threads have lanes then.
+        """
+        of_pass = SECONDS_OF_A_STEP * config.epochs * -(-rows // (config.batch_size or rows))
+        return cls(max(seconds - of_pass / 2, LEAST_OF_A_TRAINING * seconds), of_pass)
+
+    def seconds(self, trainings: float, passes: int = 1) -> float:
+        """What so many trainings in so many passes are to be given."""
+        return MARGIN * (self.each * trainings + self.of_pass * passes)
+
+    def trainings(self, seconds: float) -> float:
+        """What fits into so many seconds, in one pass; below 0 where it does not."""
+        return (seconds / MARGIN - self.of_pass) / max(1e-6, self.each)
+
+    def measured(self, trainings: float, seconds: float) -> "Price":
+        """The price after a pass of so many trainings took so long."""
+        return replace(self, each=max(seconds - self.of_pass, LEAST_OF_A_TRAINING * seconds) / trainings)
+
+
 @dataclass
 class Purse:
     """Holds `seconds` of time from now on, or `trainings` of the winner, or both (None: of these as many as one likes).
 
-    `each` is what such a training is expected to take beside others, in seconds; what was measured since counts
-    instead. What is trained in one pass takes as long as `pass_cost` trainings more. `told_to_stop` ends it at any
-    time.
+    `price` is what such a training is expected to take; what was measured since counts instead. `told_to_stop` ends it
+    at any time.
     """
 
     seconds: float | None
     trainings: float | None = None
-    each: float = 0.0
-    pass_cost: float = 0.0
+    price: Price = field(default_factory=Price)
     told_to_stop: Callable[[], bool] = lambda: False
     _started: float = field(default_factory=time.monotonic)
 
@@ -57,13 +87,16 @@ class Purse:
         if self.told_to_stop():
             return 0.0
         left = math.inf if self.trainings is None else self.trainings
-        if self.seconds is None:
-            return left
-        return min(left, self.seconds_left / (MARGIN * max(1e-6, self.each)) - self.pass_cost)
+        return left if self.seconds is None else min(left, self.price.trainings(self.seconds_left))
+
+    @property
+    def of_pass(self) -> float:
+        """What another pass costs, in trainings of the winner; nothing where time is not limited."""
+        return 0.0 if self.seconds is None else self.price.of_pass / max(1e-6, self.price.each)
 
     def seconds_for(self, cost: float) -> float:
         """What trainings of this cost are expected to take in two passes: one to the end, and one of others beside."""
-        return MARGIN * max(1e-6, self.each) * (cost + 2 * self.pass_cost) + SECONDS_TO_SAVE
+        return self.price.seconds(cost, passes=2) + SECONDS_TO_SAVE
 
     def may_begin(self, cost: float, already: float) -> bool:
         """Whether something of this cost may be begun beside what costs `already`."""
@@ -76,7 +109,7 @@ class Purse:
         if self.trainings is not None:
             self.trainings -= cost
         if cost > 0:
-            self.each = seconds / (cost + self.pass_cost)
+            self.price = self.price.measured(cost, seconds)
 
 
 def fewest_trainings(folds: int) -> float:
@@ -101,28 +134,19 @@ def longer_to_its_end(record: TrialRecord) -> float:
     return max(1.0, record.config.epochs / max(1.0, trained))
 
 
-def pass_cost(config: Config, rows: int, each: float) -> float:
-    """What a pass of trainings by `config` on `rows` costs beside its lanes, in trainings that take `each` seconds."""
-    steps = config.epochs * -(-rows // (config.batch_size or rows))
-    return SECONDS_OF_A_STEP * steps / max(1e-6, each)
-
-
-def time_to_explain(
-    call: Call, *, each: float, beside: float, folds: int, longer: float = 1.0, spent: float = 0.0
-) -> float:
-    """Seconds to keep of a budget while the best network so far took `each` to train on all `folds`, and `longer` times
-    as long without stopping, a pass costing as much as `beside` of it; `spent` are those that went into it already.
+def time_to_explain(call: Call, price: Price, *, folds: int, longer: float = 1.0, spent: float = 0.0) -> float:
+    """Seconds to keep of a budget while the best network so far has this price on all `folds`, and trains `longer`
+    times as long without stopping; `spent` are those that went into it already.
 
     All that is left of the share where stopping rules can be read off one training to its end and something be compared
     besides; where not, what that training takes, on as many folds as there is time for; else none, since the search has
     more use for them then.
     """
-    kept, expected = _share(call, spent), MARGIN * each
+    kept = _share(call, spent)
     whole, least = (
-        expected * (replay_cost(some, folds, longer) + beside) + SECONDS_TO_SAVE
-        for some in (folds, fewest_to_replay(folds))
+        price.seconds(replay_cost(some, folds, longer)) + SECONDS_TO_SAVE for some in (folds, fewest_to_replay(folds))
     )
-    if kept >= whole + expected * (fewest_trainings(folds) + beside):
+    if kept >= whole + price.seconds(fewest_trainings(folds)):
         return kept
     return min(whole, kept) if kept >= least else 0.0
 
@@ -132,14 +156,13 @@ def _share(call: Call, spent: float) -> float:
     return max(0.0, call.explaining * call.budget.seconds - spent) if call.budget.is_limited else 0.0
 
 
-def purse_within(clock: Budget, config: Config, rows: int, each: float) -> Purse:
-    """All that is left of a clock, for trainings by `config` on `rows` that take `each` seconds."""
-    seconds = max(0.0, clock.left - SECONDS_TO_SAVE)
-    return Purse(seconds, None, each, pass_cost(config, rows, each), clock.is_told_to_end)
+def purse_within(clock: Budget, price: Price) -> Purse:
+    """All that is left of a clock, for trainings of this price."""
+    return Purse(max(0.0, clock.left - SECONDS_TO_SAVE), None, price, clock.is_told_to_end)
 
 
-def purse_of(call: Call, *, each: float, beside: float, trials: int, spent: float = 0.0) -> Purse:
-    """What a call may spend when its result is there; a pass costs as much as `beside` trainings that take `each`.
+def purse_of(call: Call, price: Price, *, trials: int, spent: float = 0.0) -> Purse:
+    """What a call may spend when its result is there, on trainings of this price.
 
     The share of its time, where that is left (what the end did not need is), and where trials are counted no more than
     that share of as many trainings.
@@ -149,4 +172,4 @@ def purse_of(call: Call, *, each: float, beside: float, trials: int, spent: floa
     if seconds is not None:
         seconds = min(seconds, _share(call, spent))
     trainings = None if call.trials is None else call.explaining * trials
-    return Purse(seconds, trainings, each, beside, budget.is_told_to_end)
+    return Purse(seconds, trainings, price, budget.is_told_to_end)
