@@ -207,7 +207,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "tuning.folder:StudyFolder.save_curves",
         "tuning.folder:StudyFolder.merge_curves",
         "tuning.writer:TrialStore.__init__",
-        "tuning.store:_write_ahead",
+        "tuning.database:_write_ahead",
         "tuning.writer:TrialStore.add",
         "tuning.writer:TrialWriter.__init__",
         "tuning.writer:TrialWriter.put",

@@ -5,23 +5,20 @@ Knows records and Optuna; it starts no threads.
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from trimtab.errors import StudyError, first_line
+from trimtab.errors import StudyError
 from trimtab.settings.quiet import quiet_logs
-from trimtab.text.wording import counted, sentence
+from trimtab.text.wording import counted
 from trimtab.training.config import Config
 from trimtab.training.run import RunRecord
-from trimtab.tuning.address import file_address, hidden_in, without_secrets
+from trimtab.tuning import database
+from trimtab.tuning.address import file_address, without_secrets
 from trimtab.tuning.folder import StudyFolder, new_study_name
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 
 _ATTRIBUTE = "trimtab"
-# Two searches that begin in an empty database at once both make its tables, and one of them fails: it tries again (a
-# guess: making them takes tenths of a second).
-TRIES, SECONDS_BETWEEN = 5, 0.3
 
 
 class TrialStore:
@@ -40,7 +37,7 @@ class TrialStore:
         self._document = folder.read("study.json")
         self.call = folder.calls(self._document)[-1] if folder.calls(self._document) else None
         self._direction: Literal["maximize", "minimize"] = "maximize" if greater_is_better else "minimize"
-        self._storage = opened(self.url)
+        self._storage = database.opened(self.url)
         try:
             self.study: Any = self._guarded(lambda: self._found(may_create=may_create))
         except BaseException:
@@ -49,7 +46,7 @@ class TrialStore:
 
     def close(self) -> None:
         """Close the connections; the store is not to be used any more."""
-        _close(self._storage)
+        database.closed(self._storage)
 
     def __enter__(self) -> "TrialStore":
         return self
@@ -155,8 +152,8 @@ class TrialStore:
                 return act()
         except (StorageInternalError, SQLAlchemyError) as error:
             raise StudyError(
-                f"The trial store {without_secrets(self.url)} cannot be used: {said_by(error, self.url)} What was "
-                f"finished is kept: go on with --resume {self.folder.path}."
+                f"The trial store {without_secrets(self.url)} cannot be used: {database.said_by(error, self.url)} What "
+                f"was finished is kept: go on with --resume {self.folder.path}."
             ) from None
 
 
@@ -186,56 +183,7 @@ def begun(
 
 def check_opens(url: str) -> None:
     """Raise StudyError where there is no storage at `url`, or none that opens."""
-    _close(opened(url))
-
-
-def _close(storage: Any) -> None:
-    storage.remove_session()
-    storage.engine.dispose()
-
-
-def opened(url: str) -> Any:
-    """The RDB storage at `url`; raises StudyError where it cannot be opened."""
-    import optuna
-
-    is_file = url.startswith("sqlite")
-    # A server may close connections that were idle for long.
-    options: dict[str, Any] = {} if is_file else {"pool_pre_ping": True}
-    storage: Any = None
-    for left in reversed(range(1 if is_file else TRIES)):
-        try:
-            # Optuna takes braces for a template.
-            with quiet_logs("optuna"):
-                storage = optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=options)
-            break
-        except Exception as error:
-            if left and any(words in str(error) for words in ("already exists", "duplicate key", "Duplicate entry")):
-                time.sleep(SECONDS_BETWEEN)
-                continue
-            raise StudyError(
-                f"The trial store {without_secrets(url)} cannot be opened: {said_by(error, url)}"
-            ) from None
-    if is_file:
-        _write_ahead(storage)
-    return storage
-
-
-def said_by(error: BaseException, url: str) -> str:
-    """What an error of a database's driver says, as a sentence without secrets."""
-    cause = getattr(error, "orig", None) or error.__cause__ or error
-    return sentence(hidden_in(first_line(getattr(cause, "orig", None) or cause), url))
-
-
-def _write_ahead(storage: Any) -> None:
-    import sqlalchemy
-    from sqlalchemy.exc import OperationalError
-
-    try:
-        with storage.engine.connect() as connection:
-            connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
-            connection.execute(sqlalchemy.text("PRAGMA synchronous=NORMAL"))
-    except OperationalError:
-        return  # a file that can only be read
+    database.closed(database.opened(url))
 
 
 def document_of(record: TrialRecord) -> dict:

@@ -158,7 +158,7 @@ def test_where_one_of_several_fails_its_error_is_heard():
 
 def test_short_trainings_are_not_written_down():
     _, written = runs_of(
-        regression_data(), lambda **n: network("regression", **n), replace(configured(), epochs=4),
+        regression_data(), lambda **n: network("regression", **n), replace(configured(), epochs=2),
         threads=1, is_replayed=True,
     )  # fmt: skip
     assert written == []

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +31,8 @@ _BY_STEP = ("rows", "rates", "thresholds", "keys")
 # Numbers of a tile's parameters above which calling takes a small part of what is computed (a guess).
 MOST_NUMBERS = 4_000_000
 # Steps as uncompiled ones that take as long as writing one down: what is made that often is worth it, as it was seen to
-# be wanted (40 to 100 ms, and 1 to 2 ms saved by each step).
-STEPS_TO_WRITE = 30
+# be wanted (20 ms, 70 the first time in a process, and 1 to 2 ms saved by each step).
+STEPS_TO_WRITE = 20
 # torch writes one step down at a time.
 _writing = threading.Lock()
 
@@ -116,10 +117,16 @@ def _written(step: Step, operands: Operands, *, is_checked: bool) -> _Replayed |
 def _interpreted(function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> _Replayed:
     """What `function` does with tensors like `inputs`, for TorchScript's interpreter.
 
-    As `torch.jit.trace` does it, which would keep every function to the end of the process (2.6 MB each).
+    As `torch.jit.trace` does it, which would keep every function to the end of the process (2.6 MB each); in a thread
+    of its own, since torch notes for each operation all calls that it stands in, which takes two thirds of the time.
     """
-    with torch.no_grad():
-        graph, _ = torch._C._create_graph_by_tracing(function, inputs, lambda value: "", True, False, None, [])
+
+    def traced() -> Any:
+        with torch.no_grad():
+            return torch._C._create_graph_by_tracing(function, inputs, lambda value: "", True, False, None, [])[0]
+
+    with ThreadPoolExecutor(1) as thread:
+        graph = thread.submit(traced).result()
     unit = torch._C.CompilationUnit()
     unit.create_function("step", graph, False)
     return unit.find_function("step")
