@@ -11,6 +11,8 @@ from torch import nn
 import trimtab as tt
 from process_state import in_another_thread, nothing_left
 
+pytestmark = pytest.mark.usefixtures("few_epochs")
+
 
 class Meeting:
     """A callback of the first of two calls, or of the second: the first enters and leaves before it."""
@@ -35,7 +37,7 @@ def rows():
 
 
 @pytest.fixture(scope="module")
-def calls(rows, tmp_path_factory):
+def calls(rows, tmp_path_factory, few_epochs):
     """Public calls by name, of a listener (None: nobody listens); each gives what it came to."""
     x, y = rows
     frame = polars.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "y": y})

@@ -23,6 +23,7 @@ from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 from trimtab.tuning.verdicts import NEIGHBOURS, ensemble_in_words
 
+pytestmark = pytest.mark.usefixtures("few_epochs")
 GROUPS, EACH = 40, 6
 TINY = {
     "epochs": 12, "width": 16, "depth": 1, "activation": "relu", "inputs": "scaled", "batch_size": 64,
@@ -46,7 +47,7 @@ def tune(frame, out, **options):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(tmp_path_factory, few_epochs):
     return tune(table(), tmp_path_factory.mktemp("remembering") / "study")
 
 

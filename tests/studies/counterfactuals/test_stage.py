@@ -34,6 +34,7 @@ from trimtab.terminal.summary import summary_in_text
 from trimtab.training.lanes.population import Structure
 from trimtab.tuning.folder import StudyFolder
 
+pytestmark = pytest.mark.usefixtures("few_epochs")
 KNOBS = {"epochs": 4, "width": 8, "depth": 1, "batch_size": 32, "inputs": "scaled", "optimizer": "adam"}
 
 
@@ -48,7 +49,7 @@ def table(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def searched(table, tmp_path_factory):
+def searched(table, tmp_path_factory, few_epochs):
     out = tmp_path_factory.mktemp("studies") / "rows"
     options = {"counterfactuals": 0, "neighbours": False, "quiet": True}
     return tt.tune(table, "y", trials=2, threads=1, out=out, **options, **KNOBS)
