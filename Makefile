@@ -30,17 +30,19 @@ walkthrough: venv
 	$(BIN)/python -m trimtab.walkthrough.build
 
 # One process of tests for each core, a file's tests in one of them, in the order of tests/conftest.py. The engine's
-# run with the shapes and types of every call checked, which doubles what they take; what stands on it goes without.
+# run with the shapes and types of every call checked, which doubles what they take; what stands on it goes without, and
+# so do the tests of compiling, which checks nothing of what is called while it is traced.
 IN_PROCESSES := -n auto --dist loadfile --no-loadscope-reorder
 SHAPES := --jaxtyping-packages=trimtab.training,trimtab.nets,shape_checker.check
+WITH_SHAPES := tests/nets tests/training/lanes tests/training/programs tests/training/rules $(wildcard tests/training/test_*.py)
 test: test-engine
 	$(MAKE) test-rest
 
 test-engine: venv
-	$(BIN)/python -m pytest $(IN_PROCESSES) $(SHAPES) tests/training tests/nets
+	$(BIN)/python -m pytest $(IN_PROCESSES) $(SHAPES) $(WITH_SHAPES)
 
 test-rest: venv
-	$(BIN)/python -m pytest $(IN_PROCESSES) --ignore=tests/training --ignore=tests/nets
+	$(BIN)/python -m pytest $(IN_PROCESSES) $(WITH_SHAPES:%=--ignore=%)
 
 check: venv
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -68,6 +68,7 @@ class Model:
     target: TargetEncoder
     members: tuple[Member, ...]
     calibration: Calibration | None = None
+    _programs: dict[tuple, MLPProgram] = field(default_factory=dict, init=False, compare=False)
 
     @property
     def task(self) -> str:
@@ -213,9 +214,12 @@ class Model:
         return f"Model({self.task} of {listed(self.target.names)}: {counted(self.networks, 'network')})"
 
     def _program(self, member: Member, dtype: torch.dtype) -> MLPProgram:
-        # Without storage: its weights come from elsewhere, and none are drawn from the caller's generator.
-        with torch.device("meta"):
-            return MLPProgram(build(self.encoder, self.target, member.network).to(dtype))
+        key = (tuple(sorted(member.network.items())), dtype)
+        if key not in self._programs:
+            # Without storage: its weights come from elsewhere, and none are drawn from the caller's generator.
+            with torch.device("meta"):
+                self._programs[key] = MLPProgram(build(self.encoder, self.target, member.network).to(dtype))
+        return self._programs[key]
 
     def _mean_of(
         self, program: MLPProgram, remembered: Sequence[Neighbours], parameters: Tensor, numbers: Tensor, codes: Tensor
