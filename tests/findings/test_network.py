@@ -14,7 +14,8 @@ def layers(name: str, *shares: float):
 
 
 def test_layers_that_are_dead_or_saturated_are_named():
-    assert found(network.dead_units, layers("dead_by_layer", 0.1, 0.97)).evidence["layer"] == 2
+    dead = found(network.dead_units, layers("dead_by_layer", 0.1, 0.97))
+    assert dead.evidence["layer"] == 2 and dead.remedy.change == {"activation": "silu"}
     assert network.dead_units(layers("dead_by_layer", 0.1, 0.5)) is None
     assert found(network.saturated_activations, layers("saturated_by_layer", 0.9, 0.1)).evidence["layer"] == 1
     assert network.saturated_activations(layers("saturated_by_layer", 0.1, 0.1)) is None

@@ -129,9 +129,28 @@ def test_a_plateau_is_a_rate_that_was_spent_long_before_the_end():
     assert isinstance(rate.plateau(healthy()), NotChecked)
 
 
+def test_small_swings_are_told_where_steps_are_long():
+    train, valid = noisy(learning(60), 0.02), noisy(learning(60, floor=0.3), 0.1, seed=1)
+    short, long = ({"update_ratio": numpy.full(60, share)} for share in (0.01, 0.1))
+    assert rate.oscillating(record(train, valid, signals=short)) is None
+    finding = found(rate.oscillating, record(train, valid, signals=long))
+    assert "error on validation rows" in finding.statement and 0.05 < finding.evidence["jumps"] < 0.25
+    other = found(rate.oscillating, record(valid, train, signals=long))
+    assert "training loss" in other.statement
+    # Updates are long, too, where decay pulls the weights to zero.
+    assert rate.oscillating(record(train, valid, signals=long, knobs={"weight_decay": 1.0})) is None
+
+
 def test_noise_of_small_batches():
     curves = record(noisy(learning(60), 0.3), knobs={"batch_size": 2})
     assert found(rate.batch_noise_too_high, curves).remedy.change == {"batch_size": 32}
+    # As many steps of larger ones, and shorter steps.
+    known = dataclasses.replace(curves, knobs={"batch_size": 2, "epochs": 20, "lr": 0.01, "optimizer": "adam"})
+    change = found(rate.batch_noise_too_high, known).remedy.change
+    assert change == {"batch_size": 32, "epochs": 320, "lr": pytest.approx(0.003)}
+    known = dataclasses.replace(known, knobs=dict(known.knobs) | {"batch_size": 8, "lr": 1e-3})
+    change = found(rate.batch_noise_too_high, known).remedy.change
+    assert change == {"batch_size": 64, "epochs": 160, "lr": pytest.approx(1e-3 / 3)}
     assert rate.batch_noise_too_high(dataclasses.replace(curves, knobs={"batch_size": 64})) is None
     assert isinstance(rate.batch_noise_too_high(record(learning())), NotChecked)
 

@@ -10,7 +10,7 @@ import numpy
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Remedy
 from trimtab.findings.judged import course_of, has_numbers, pair_of
 from trimtab.findings.remedies import by_knobs
-from trimtab.findings.shapes import SURE, first_loss_beside_constant, rate_of, start_beside_constant
+from trimtab.findings.shapes import SURE, first_loss_beside_constant, start_beside_constant
 from trimtab.findings.training_record import Curve, TrainingRecord
 from trimtab.findings.trends import level_at_end, trend
 from trimtab.findings.words import percent, times
@@ -29,7 +29,6 @@ def dead_units(record: TrainingRecord) -> Outcome:
     worst = int(numpy.argmax(layers))
     if layers[worst] < _DEAD:
         return None
-    rate = rate_of(record)
     return Finding(
         "dead_units",
         "high" if layers[worst] > 0.95 else "medium",
@@ -37,8 +36,8 @@ def dead_units(record: TrainingRecord) -> Outcome:
         "same, and no gradient passes through them.",
         {"layer": worst + 1, "share": float(layers[worst]), "by_layer": [float(share) for share in layers]},
         Effect("The network is as good as one without these units."),
-        by_knobs("Lower the learning rate, scale the inputs, or take SiLU units, which do not die.", activation="silu",
-                 **({"lr": rate / 10} if rate else {})),
+        by_knobs("Take SiLU units, which do not die; or scale the inputs, start from smaller weights, lower the rate.",
+                 activation="silu"),
     )  # fmt: skip
 
 
