@@ -207,6 +207,9 @@ function duration(stage, lab) {
   };
 }
 
+// How far up and down the picture of a sample goes: as far as the truth does, and what is predicted, within reason.
+const UP_TO = [3, 8];
+
 function sampling(stage, lab) {
   let begun = null, fits = [], errors = null;
   const data = new Plane({ x: [-1.1, 1.1], y: [-3, 3], xName: "x", yName: "y", height: 340, label: "The sampled part, its rows, and what eight networks predict everywhere" });
@@ -249,7 +252,13 @@ function sampling(stage, lab) {
   });
   return {
     begin(event) { begun = event; fits = []; errors = null; data.redraw(); bars.redraw(); },
-    frame(event) { fits = event.fits; errors = event.errors; data.redraw(); bars.redraw(); },
+    frame(event) {
+      fits = event.fits; errors = event.errors;
+      const farthest = Math.max(...fits.flat().map(y => Math.abs(y ?? 0)));
+      const far = Math.ceil(Math.min(UP_TO[1], Math.max(UP_TO[0], farthest)));
+      data.y = [-far, far];
+      data.redraw(); bars.redraw();
+    },
   };
 }
 

@@ -5,6 +5,7 @@ Knows charts and findings; it knows no study.
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from trimtab.findings.evidence import trial_in_words, value_in_words
 from trimtab.findings.finding import Findings
@@ -126,4 +128,11 @@ def _environment() -> Environment:
     )  # fmt: skip
     words: dict[str, Any] = {"evidence": value_in_words, "tried": trial_in_words}
     environment.globals |= words
+    environment.filters["prose"] = prose
     return environment
+
+
+def prose(text: str) -> Markup:
+    """Text of which no line ends between a number and its per cent, or within an option of a command."""
+    whole = str(escape(text)).replace(" %", "\N{NO-BREAK SPACE}%")
+    return Markup(re.sub(r"--[a-z][a-z-]*", r'<span class="whole">\g<0></span>', whole))
