@@ -8,7 +8,7 @@ from trimtab.findings import rate
 from trimtab.findings.finding import NotChecked
 from trimtab.findings.shapes import start_beside_constant
 
-SWINGING = 0.5 + 0.3 * (-1.0) ** epochs(60)
+SWINGING = numpy.concatenate([[2.0, 1.6, 1.2], (0.5 + 0.3 * (-1.0) ** epochs(60))[3:]])
 
 
 @pytest.mark.parametrize("end", [numpy.nan, numpy.inf])
@@ -129,9 +129,18 @@ def test_a_plateau_is_a_rate_that_was_spent_long_before_the_end():
     assert isinstance(rate.plateau(healthy()), NotChecked)
 
 
+def test_what_was_lost_on_its_way_and_swings_since_is_told_as_both():
+    train = noisy(learning(80), 0.5)
+    train[20] = 2e5
+    curves = record(train)
+    assert "came back" in found(rate.diverged, curves).statement and found(rate.oscillating, curves)
+    lost = record(numpy.concatenate([SWINGING[:30], SWINGING[30:] * 1e3]))
+    assert found(rate.diverged, lost) and rate.oscillating(lost) is None
+
+
 def test_small_swings_are_told_where_steps_are_long():
     train, valid = noisy(learning(60), 0.02), noisy(learning(60, floor=0.3), 0.1, seed=1)
-    short, long = ({"update_ratio": numpy.full(60, share)} for share in (0.01, 0.1))
+    short, long = ({"update_ratio": numpy.full(60, share)} for share in (0.04, 0.055))
     assert rate.oscillating(record(train, valid, signals=short)) is None
     finding = found(rate.oscillating, record(train, valid, signals=long))
     assert "error on validation rows" in finding.statement and 0.05 < finding.evidence["jumps"] < 0.25

@@ -81,7 +81,6 @@ SAME_FACT: Mapping[str, frozenset[str]] = {
             "outliers_dominate_loss",
         }
     ),
-    "oscillating": frozenset({"diverged"}),
     "plateau": frozenset({"diverged", "collapsed_to_constant"}),
 }
 # What follows from something else, and is told after it.
