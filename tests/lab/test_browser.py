@@ -244,6 +244,22 @@ def test_the_steps_of_a_training_can_be_watched_one_by_one(opened):
     assert page.problems == []
 
 
+# What two curves hold after one was made what the other is, and both went on.
+COPIED = """async () => {
+    const { Curves } = await import("/web/curves.js");
+    const curves = new Curves({ series: [["a", () => "red"], ["b", () => "red"]], xName: "x", yName: "y", label: "" });
+    curves.add(1, [5, null]);
+    curves.copy(0, 1);
+    curves.add(2, [6, null]);
+    return curves.data;
+}"""
+
+
+def test_a_curve_that_was_copied_goes_on_by_itself(opened):
+    page = opened("line")
+    assert page.evaluate(COPIED) == [[1, 2], [5, 6], [5, None]]
+
+
 def test_copying_leaves_the_weights_where_they_are_and_is_told_for_a_moment(opened):
     page = opened("line?steps=20")
     ended(page)

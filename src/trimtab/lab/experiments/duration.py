@@ -113,7 +113,7 @@ class Duration:
     ) -> Outcome:  # fmt: skip
         places, every = validation.argmin(0), numpy.arange(SEEDS)
         best = epochs[places]
-        low, middle, high = numpy.quantile(best, [0.25, 0.5, 0.75])
+        low, middle, high = numpy.quantile(best, [0.25, 0.5, 0.75], method="lower")  # epochs that there were
         figures = {
             "best_epoch": middle, "low": low, "high": high,
             "lowest": numpy.median(validation.min(0)), "last": numpy.median(validation[-1]),

@@ -122,7 +122,8 @@ class Line:
         """Along the steepest direction a step multiplies the distance from the valley by 1 - 2 rate / edge."""
         holds = f"Gradient descent settles here up to a rate of {number(edge)}"
         if rate > edge:
-            return f"{holds}; {rate:g} is beyond it: each step goes further past the valley than the one before."
+            further = "before long each step goes further past the valley than the one before"
+            return f"{holds}; {rate:g} is beyond it: {further}."
         if rate > edge / 2:
             return f"{holds}; {rate:g} is below it: each step goes past the valley, but less far than the one before."
         return f"{holds}; {rate:g} is below half of it: no step goes past the valley."

@@ -71,9 +71,9 @@ class Optimizers:
             "brakes earlier.",
         ),
         (
-            "adaptive",
-            "RMSprop and Adam divide by how large gradients were, so that all directions go as fast; Adagrad by all "
-            "there have been, and so takes ever shorter steps.",
+            "RMSprop, Adam",
+            "divide each direction by how large its gradients were of late, so that all go as fast; Adagrad by all of "
+            "them since the start, and so takes ever shorter steps.",
         ),
         ("diverged", f"in the end the loss is above {DIVERGED:g} times its first value, or beyond all numbers."),
     )
@@ -90,7 +90,7 @@ class Optimizers:
         ),
         Menu(
             "batch", "Rows of a step", (("0", "All 64"), ("16", "16"), ("4", "4"), ("1", "One")), "0",
-            "The fewer a step sees, the more it jumps. Only the bowl is made of rows.",
+            "The bowl is the mean loss over 64 rows: the fewer of them a step sees, the more it jumps.",
         ),
         Slider("steps", "Steps", 20, 400, 150, whole=True),
     )  # fmt: skip
@@ -155,7 +155,9 @@ class Optimizers:
         }  # fmt: skip
         best = int(ends.middle.argmin())
         straight = self._straightest(ways)
-        came = f"{listed(called(name) for name in straight)} went straightest"
+        came = (
+            f"{listed(called(name) for name in straight)} went straightest" if straight else "none of them came there"
+        )
         return Outcome(
             " ".join(sentence(each) for each in said if each), figures, live.named_weights(best),
             brief=self._ranked(ends, last), compared=among(self.choices, straight, came),
@@ -167,10 +169,8 @@ class Optimizers:
 
     @staticmethod
     def _straightest(ways: Mapping[str, Way]) -> list[str]:
-        """Those whose ways are the straightest, as far as the sentence tells them apart; none of fewer than two."""
-        if len(ways) < 2:
-            return []
-        least = min(way.detour for way in ways.values())
+        """Those whose ways are the straightest, as far as the sentence tells them apart."""
+        least = min((way.detour for way in ways.values()), default=0.0)
         return [name for name, way in ways.items() if way.detour < least + 0.005]
 
     def _ranked(self, ends: Endings, last: int) -> str:
@@ -193,10 +193,10 @@ class Optimizers:
 
     @staticmethod
     def _walks(surface: Surface, walked: numpy.ndarray, ends: Endings) -> dict[str, Way]:
-        """The ways of those that have come near a lowest place."""
+        """The ways of those that have come to a lowest place."""
         seen = SEEN * float(numpy.linalg.norm(numpy.subtract(surface.first, surface.lowest[0])))
         return {
-            name: Way.of(walked[:, place], seen)
+            name: Way.of(walked[:, place], seen, surface.nearest(walked[-1, place]))
             for place, name in enumerate(NAMES)
             if math.isfinite(ends.middle[place]) and surface.has_come(walked[-1, place])
         }
@@ -204,16 +204,17 @@ class Optimizers:
     def _ways(self, ways: Mapping[str, Way]) -> str:
         """Who went straight, and who zigzagged; who has hardly moved has done neither."""
         if len(ways) < 2:
-            return ""
+            alone = "".join(f"{called(name)} alone" for name in ways)
+            return f"{alone or 'None of them'} came to the lowest place in so many steps"
         straight, round_about = self._straightest(ways), max(ways, key=lambda name: ways[name].detour)
         least, most = ways[straight[0]].detour, ways[round_about].detour
         if round_about in straight:
-            said = f"All {len(ways)} that came near went equally straight ({least:.2f} times the line to their ends)"
+            said = f"The {len(ways)} that came to the lowest place went equally straight ({least:.2f} times the line)"
         else:
             named = listed(called(name) for name in straight)
             said = (
-                f"Of the {len(ways)} that came near {named} went straightest ({least:.2f} times the line to the end), "
-                f"{called(round_about)} took the longest way round ({most:.2f} times)"
+                f"Of the {len(ways)} that came to the lowest place {named} went straightest ({least:.2f} times the "
+                f"line), {called(round_about)} took the longest way round ({most:.2f} times)"
             )
         zigzags = [f"{called(name)} ({way.turns} times)" for name, way in ways.items() if way.turns >= ZIGZAG]
         return f"{said}; back and forth went {listed(zigzags)}" if zigzags else f"{said}; none zigzagged"

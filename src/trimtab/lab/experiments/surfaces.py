@@ -11,6 +11,9 @@ import numpy
 import torch
 from torch import nn
 
+# Of the way to a lowest place, what may be left for who has come there: a dot covers half of it (a guess).
+LEFT = 0.1
+
 
 @dataclass(frozen=True)
 class Surface:
@@ -24,11 +27,15 @@ class Surface:
     y: tuple[float, float] = (-2.0, 2.0)
 
     def has_come(self, place: numpy.ndarray) -> bool:
-        """Whether a place is nearer to one of the lowest than half of the way there: who has hardly moved has not."""
+        """Whether no more than `LEFT` of the way to one of the lowest places is left."""
         return any(
-            numpy.linalg.norm(place - low) < numpy.linalg.norm(numpy.subtract(self.first, low)) / 2
+            numpy.linalg.norm(place - low) < LEFT * numpy.linalg.norm(numpy.subtract(self.first, low))
             for low in map(numpy.array, self.lowest)
         )
+
+    def nearest(self, place: numpy.ndarray) -> numpy.ndarray:
+        """The lowest place that is nearest to another."""
+        return min(map(numpy.array, self.lowest), key=lambda low: float(numpy.linalg.norm(place - low)))
 
 
 def valley(a: Any, b: Any) -> Any:

@@ -41,17 +41,19 @@ class Endings:
 
 @dataclass(frozen=True)
 class Way:
-    """How an optimizer went from its first place to its last: how long, as a multiple of the straight line between
+    """How an optimizer went from its first place to a lowest one: how long, as a multiple of the straight line between
     both, and how often it turned back upon itself."""
 
     detour: float
     turns: int
 
     @classmethod
-    def of(cls, path: numpy.ndarray, seen: float) -> "Way":
-        """Of a `path` `[steps, 2]`; steps below `seen` are too short to be seen turning."""
+    def of(cls, path: numpy.ndarray, seen: float, lowest: numpy.ndarray) -> "Way":
+        """Of a `path` `[steps, 2]` to the place `lowest`, or near to it; steps below `seen` are too short to be seen
+        turning."""
         steps = numpy.diff(path, axis=0)
         lengths = numpy.linalg.norm(steps, axis=1)
         back = (steps[1:] * steps[:-1]).sum(1) < 0
         turns = int((back & (lengths[1:] > seen) & (lengths[:-1] > seen)).sum())
-        return cls(float(lengths.sum() / max(1e-12, float(numpy.linalg.norm(path[-1] - path[0])))), turns)
+        left = float(numpy.linalg.norm(path[-1] - lowest))
+        return cls(float((lengths.sum() + left) / max(1e-12, float(numpy.linalg.norm(lowest - path[0])))), turns)

@@ -58,6 +58,12 @@ export class Curves {
     this.redraw();
   }
 
+  // One curve as another is by now; each goes on by itself.
+  copy(from, to) {
+    this.data[to + 1] = [...this.data[from + 1]];
+    this.redraw();
+  }
+
   clear() {
     this.data = this.data.map(() => []);
     this.redraw();

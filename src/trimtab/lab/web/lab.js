@@ -20,6 +20,8 @@ const left = new Map();
 const MILLISECONDS = 40;
 // Browsers let a page change its address some two hundred times in ten seconds, and a drag moves a hundred times in one.
 const MILLISECONDS_TO_ADDRESS = 100;
+// When what is said of other settings gives way to saying that these are running.
+const MILLISECONDS_TO_SAY_SO = 600;
 
 class Chapter {
   constructor(chapter, query) {
@@ -115,6 +117,8 @@ class Chapter {
     this.box.classList.add("waiting");
     this.fresh = true;
     this.asked = structuredClone(this.values);
+    clearTimeout(this.slow);
+    this.slow = setTimeout(() => { this.said.textContent = "Running with these settings. What comes of them is said here in the end."; }, MILLISECONDS_TO_SAY_SO);
     this.stream.open(this.address("events"));
   }
 
@@ -133,6 +137,7 @@ class Chapter {
       this.view.frame(event);
     } else {
       this.box.classList.remove("waiting");
+      clearTimeout(this.slow);
       const lost = "The connection to the lab was lost: is it still running? Press Run again.";
       this.said.textContent = event.kind === "lost" ? lost : event.sentence;
       this.said.className = event.kind === "end" ? "" : "error";

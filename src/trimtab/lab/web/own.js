@@ -19,9 +19,14 @@ const WORDS = [
   ["accuracy", "the share of rows whose class is right; balanced_accuracy counts each class alike."],
   ["f1", "of two classes: 1 where all of the second one, and nothing else, is called that."],
   ["MLP", "a plain network: layers of units, one behind the other."],
-  ["AdamW", "an optimizer: Adam, which also shrinks the weights a little at each step."],
-  ["periodic inputs", "numbers enter as waves of several lengths, which lets a network bend more sharply."],
+  ["AdamW", "an optimizer: Adam, which also shrinks the weights a little at each step (weight decay)."],
+  ["learning rate, cosine decay", "how far each step goes; by cosine decay that falls to nothing until the last epoch."],
+  ["batch", "the rows that one step sees; an epoch is one pass over all of them."],
+  ["silu, relu, tanh", "how the units of a layer bend what they are given."],
+  ["periodic inputs, piecewise inputs", "numbers enter as waves of several lengths, or by how far they are through each of some bins, which lets a network bend more sharply."],
 ];
+// A budget as one says it.
+const inWords = budget => budget.replace(/s$/, " seconds").replace(/m$/, " minutes");
 
 export function ownData(place, studies, query, remember) {
   const stream = new Stream(event => happened(event));
@@ -82,7 +87,7 @@ export function ownData(place, studies, query, remember) {
       catch (error) { about.replaceChildren(element("p", { class: "error", role: "alert" }, error.message)); }
     };
     menu.addEventListener("change", look);
-    const budget = element("select", { id: "budget" }, ["30s", "60s", "2m", "5m", "15m"].map(each => element("option", { value: each, selected: each === "60s" }, each)));
+    const budget = element("select", { id: "budget" }, ["30s", "60s", "2m", "5m", "15m"].map(each => element("option", { value: each, selected: each === "60s" }, inWords(each))));
     body.replaceChildren(
       element("p", {}, `${name}: ${rows.toLocaleString("en")} rows, ${columns.length} columns.`),
       element("div", { class: "bench" },
@@ -168,7 +173,7 @@ export function ownData(place, studies, query, remember) {
     const on = budget => element("button", { type: "button", onclick: async () => {
       try { await asked(`/own/${token}/resume`, { budget }); watch(target); }
       catch (error) { parts.said.textContent = error.message; }
-    } }, `Go on for ${budget}`);
+    } }, `Go on for ${inWords(budget)}`);
     parts.buttons.replaceChildren(...(elsewhere ? [] : is ? [stop] : [on("60s"), on("5m")]),
       ...(is ? [] : [element("button", { type: "button", onclick: another }, "Another table")]));
   }

@@ -15,6 +15,8 @@ const middle = values => {
   const known = values.filter(value => value !== null).sort((a, b) => a - b), half = known.length / 2;
   return known.length ? (known[Math.ceil(half) - 1] + known[Math.floor(half)]) / 2 : null;
 };
+// The lower of the two middle ones where there are two: of epochs, one that there was.
+const lower = values => values.toSorted((a, b) => a - b)[Math.ceil(values.length / 2) - 1] ?? null;
 // A slider over what has happened, as wide as the curves above it, with the place it is at written beside it.
 const track = (id, label, words) => {
   const output = element("output", { for: id });
@@ -137,8 +139,8 @@ function duration(stage, lab) {
   function tell() {
     if (!frames.length || !begun) return;
     const all = Array.from({ length: begun.seeds }, (_, place) => stopped(place));
-    const stop = middle(all.map(each => each.stop)), kept = middle(all.map(each => each.kept));
-    about.textContent = `Patience of ${lab.values.patience} epochs stops a network after ${Math.round(stop)} and keeps a validation error of ${kept === null ? "none" : kept.toPrecision(4)} (medians of the ${begun.seeds}). Networks are judged after every ${begun.every} epochs.`;
+    const stop = lower(all.map(each => each.stop)), kept = middle(all.map(each => each.kept));
+    about.textContent = `Patience of ${lab.values.patience} epochs stops a network after ${stop} and keeps a validation error of ${kept === null ? "none" : kept.toPrecision(4)} (medians of the ${begun.seeds}). Networks are judged after every ${begun.every} epochs.`;
     curves?.plot.redraw();
     const now = shown();
     epochs.tell(`epoch ${now.epoch}`);
@@ -159,7 +161,7 @@ function duration(stage, lab) {
   slider.addEventListener("input", () => { looked = Number(slider.value); tell(); data.redraw(); });
   stage.append(
     figure("How wrong are 32 networks after each epoch?", [holder, ...epochs.box], "", true),
-    figure("What has one of them learnt?", [key([["the network", hue(0)], ["the truth, which nobody knows", colour("soft"), "dashed"], ["rows it learns from", colour("ink"), "dot"]]), data.canvas], "", true),
+    figure("What has one of them learnt?", [key([["the network", hue(0)], ["the truth, known here since the rows are made up", colour("soft"), "dashed"], ["rows it learns from", colour("ink"), "dot"]]), data.canvas], "", true),
   );
   stage.firstChild.querySelector("figcaption").replaceWith(about);
   stage.lastChild.querySelector("figcaption").replaceWith(fit);
@@ -177,7 +179,7 @@ function duration(stage, lab) {
       pen.fill();
     }
     pen.restore();
-    vertical(plot, middle(Array.from({ length: begun.seeds }, (_, place) => stopped(place).stop)), colour("gold"), [6, 5]);
+    vertical(plot, lower(Array.from({ length: begun.seeds }, (_, place) => stopped(place).stop)), colour("gold"), [6, 5]);
     vertical(plot, shown().epoch, hue(0), []);
     epochs.under(plot);
   }
@@ -322,13 +324,14 @@ function optimizers(stage) {
   surface.draw = plane => {
     if (!begun) return;
     plane.surface(shares, begun.surface.cells);
-    begun.lowest.forEach(place => plane.cross(...place, colour("ink"), 8));
     paths.forEach((path, i) => {
       if (hidden.has(i)) return;
       plane.line(path.map(at => at[0]), path.map(at => at[1]), hue(i), 2, dashes[i % dashes.length]);
       const last = path.at(-1);
       if (last && last[0] !== null) plane.dot(last[0], last[1], hue(i), 5);
     });
+    // Above those who have come there.
+    begun.lowest.forEach(place => plane.cross(...place, colour("ink"), 11));
   };
   const LEFT = 88;
   map.axes = () => {
@@ -434,7 +437,7 @@ function network(stage, lab) {
     const units = dead ? ` Dead units: ${Math.round(100 * dead[at])} %.` : "";
     const share = right ? `, ${Math.round(100 * right[at])} % of the validation points right` : "";
     about.textContent = `Network ${at + 1} of ${begun.rates.length}: rate ${short(begun.rates[at])}, weight decay ${short(begun.decays[at])}, validation log loss ${short(valid[at])}${share}.${units}`;
-    if (curves) { curves.data[begun.rates.length + 1] = curves.data[at + 1]; curves.redraw(); }
+    curves?.copy(at, begun.rates.length);
     data.redraw(); tries.redraw();
   }
   pick.addEventListener("input", () => { chosen = Number(pick.value); tell(); });
@@ -476,7 +479,7 @@ function network(stage, lab) {
       }
       if (event.surface) live = read(event.surface);
       if (chosen === null) pick.value = best;
-      curves.add(event.epoch, [...event.valid, event.valid[chosen ?? best]]);
+      curves.add(event.epoch, [...event.valid, null]);
       tell();
     },
     // Points that cannot be learnt from, as of a table that nobody has given: what was drawn is not theirs.
