@@ -62,7 +62,7 @@ class Duration:
     )
     controls = (
         Slider("rows", "Rows to learn from", 8, 200, 20, scale="log", whole=True, hint="Each is a pair of x and y."),
-        Slider("noise", "Noise", 0.0, 1.0, 0.4, hint="How much of each y is chance."),
+        Slider("noise", "Noise", 0.0, 1.0, 0.4, hint="How far chance throws each y, typically."),
         Slider(
             "patience",
             "Patience",

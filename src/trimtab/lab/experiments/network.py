@@ -72,7 +72,7 @@ class Network:
     )
     guess = (
         "Two spirals, two hidden layers of 24 units, and sixty-four learning rates drawn by chance: how many of them "
-        "will learn it?"
+        "will get 95 % of the points right that judge?"
     )
     choices = (
         Bracket("none", "none", 0, 1),
@@ -103,7 +103,7 @@ class Network:
             hint="CSV, Parquet or Excel: two columns of numbers, a last one of two values. A copied link has its rows.",
         ),
         Slider("noise", "Noise", 0.0, 1.0, 0.2),
-        Slider("depth", "Hidden layers", 0, 4, 2, whole=True),
+        Slider("depth", "Hidden layers", 0, 4, 2, whole=True, hint="None: a straight line parts the classes."),
         Slider("width", "Units of a layer", 1, 64, 24, scale="log", whole=True),
         Menu("activation", "Activation", tuple(zip(ACTIVATIONS, BENDS, strict=True)), "tanh"),
         Slider("dropout", "Dropout", 0.0, 0.6, 0.0),
