@@ -13,7 +13,7 @@ import pytest
 os.environ["SCIPY_ARRAY_API"] = "1"
 # The width of whoever runs the tests: texts would break to fit it.
 os.environ.pop("COLUMNS", None)
-# Of several processes of tests, for each core about one. Read by torch, BLAS and polars when they are imported.
+# Of several processes of tests, one for each core. Read by torch, BLAS and polars when they are imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("POLARS_MAX_THREADS", "1")

@@ -51,7 +51,8 @@ from trimtab.tuning.words import cut_of
 MODEL_EVERY = 8.0
 WORDS_OF_REMEMBERED = (
     "The model holds training rows, as a network sees them, with their targets, and asks those that are nearest: that "
-    "was better out of fold. Where no row may leave this machine, give --no-neighbours."
+    "was better out of fold. Where no row may leave this machine, search without them: --no-neighbours, or "
+    "neighbours=False."
 )
 
 

@@ -114,12 +114,12 @@ def too_few_to_judge(units: int, *, task: str, part: str) -> Checked:
     factor, widest = (1.39, WIDEST) if task == "regression" else (3.92, 0.25)
     half = factor / numpy.sqrt(max(1, units))
     if half <= widest:
-        return f"{counted(units, f'{part} row')} will tell the score to about {100 * half:.0f} %."
+        return f"{counted(units, f'different {part} row')} will tell the score to about {100 * half:.0f} %."
     return Finding(
         "evaluation_too_noisy",
         "medium" if half > 2 * widest else "low",
         f"The error will be known to about plus or minus {100 * half:.0f} % of itself: it is judged by "
-        f"{counted(units, f'{part} row')}.",
+        f"{counted(units, f'different {part} row')}.",
         {"units": units, "part": part, "half_width": float(half)},
         Effect("New rows may score as much better or worse. Networks compared on the same rows are told apart better."),
         Remedy("Judge by more rows: a test table of your own, or none, which judges by all rows out of fold.",
