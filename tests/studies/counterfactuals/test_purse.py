@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from trimtab.studies.call import Call
-from trimtab.studies.counterfactuals.purse import Price, Purse, fewest_trainings, purse_of, time_to_explain
+from trimtab.studies.counterfactuals.purse import (
+    SHARE_OF_SEARCH,
+    Price,
+    Purse,
+    fewest_trainings,
+    purse_of,
+    time_to_explain,
+)
 from trimtab.training.config import Config
 from trimtab.tuning.budget import Budget
 
@@ -61,10 +68,12 @@ def test_time_is_kept_where_something_can_be_trained_in_it():
 
 def test_a_pass_costs_more_the_more_steps_it_makes_and_trainings_what_they_took_without_them():
     config = Config(epochs=100, batch_size=32)  # of 320 rows: 1,000 steps, 1 s
-    assert Price.of(config, 320, 4.0) == Price(pytest.approx(3.5), pytest.approx(1.0))
-    assert Price.of(replace(config, batch_size=0), 320, 4.0) == Price(pytest.approx(3.95), pytest.approx(0.1))
+    assert Price.of(config, 320, 4.0) == Price(pytest.approx(SHARE_OF_SEARCH * 3.5), pytest.approx(1.0))
+    assert Price.of(replace(config, batch_size=0), 320, 4.0) == Price(
+        pytest.approx(SHARE_OF_SEARCH * 3.95), pytest.approx(0.1)
+    )
     # A training that took hardly longer than its steps' price took something of its own all the same.
-    assert Price.of(config, 320, 0.8) == Price(pytest.approx(0.4), pytest.approx(1.0))
+    assert Price.of(config, 320, 0.8) == Price(pytest.approx(SHARE_OF_SEARCH * 0.4), pytest.approx(1.0))
 
 
 def test_fewer_folds_want_more_trainings():

@@ -21,6 +21,9 @@ MARGIN = 1.15
 SECONDS_OF_A_STEP = 1e-3
 # Of what a training took, its lanes' own part at least: more of it would not be its steps' price (a guess).
 LEAST_OF_A_TRAINING = 0.5
+# Of what it took a search, whose populations share the threads, what it takes here, where one has all of them: first
+# passes took 0.4 to 0.9 of what was expected without it (benchmarks/RESULTS.md, "Counterfactuals in the time of a `fit`").
+SHARE_OF_SEARCH = 0.7
 # Where so few trainings are left, one pass is to have them all: another would have its own price (a guess).
 FEW = 6.0
 # Kept for writing what was found (a guess).
@@ -42,7 +45,7 @@ class Price:
         several both threads have lanes then.
         """
         of_pass = SECONDS_OF_A_STEP * config.epochs * -(-rows // (config.batch_size or rows))
-        return cls(max(seconds - of_pass / 2, LEAST_OF_A_TRAINING * seconds), of_pass)
+        return cls(SHARE_OF_SEARCH * max(seconds - of_pass / 2, LEAST_OF_A_TRAINING * seconds), of_pass)
 
     def seconds(self, trainings: float, passes: int = 1) -> float:
         """What so many trainings in so many passes are to be given."""
@@ -55,8 +58,7 @@ class Price:
     def measured(self, trainings: float, seconds: float) -> "Price":
         """The price after a pass of so many trainings took so long: what it was, by as much more or less.
 
-        First passes took 0.4 to 0.9 of what was expected (benchmarks/RESULTS.md, "Counterfactuals in the time of a
-        `fit`"); which part of that was wrong is not known.
+        Which part of what was expected was wrong is not known.
         """
         expected = self.each * trainings + self.of_pass
         if expected <= 0:
