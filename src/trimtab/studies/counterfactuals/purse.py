@@ -21,8 +21,8 @@ MARGIN = 1.15
 SECONDS_OF_A_STEP = 1e-3
 # Of what a training took, its lanes' own part at least: more of it would not be its steps' price (a guess).
 LEAST_OF_A_TRAINING = 0.5
-# Of what it took a search, whose populations share the threads, what it takes here, where one has all of them: first
-# passes took 0.4 to 0.9 of what was expected without it (benchmarks/RESULTS.md, "Counterfactuals in the time of a `fit`").
+# Of what it took a search, whose populations share the threads, what it takes here, where one has all of them: without
+# it first passes took 0.4 to 0.9 of what was expected (benchmarks/RESULTS.md, as above).
 SHARE_OF_SEARCH = 0.7
 # Where so few trainings are left, one pass is to have them all: another would have its own price (a guess).
 FEW = 6.0
