@@ -30,9 +30,8 @@ walkthrough: venv
 	$(BIN)/python -m trimtab.walkthrough.build
 
 # One process of tests for each core (one more was no faster), a file's tests in one of them, in the order of
-# tests/conftest.py. The engine's
-# run with the shapes and types of every call checked, which doubles what they take; what stands on it goes without, and
-# so do the tests of compiling, which checks nothing of what is called while it is traced.
+# tests/conftest.py. The engine's run with the shapes and types of every call checked, which doubles what they take; what
+# stands on it goes without, and so do the tests of compiling, which checks nothing of what is called while it is traced.
 IN_PROCESSES := -n auto --dist loadfile --no-loadscope-reorder
 SHAPES := --jaxtyping-packages=trimtab.training,trimtab.nets,shape_checker.check
 WITH_SHAPES := tests/nets tests/training/lanes tests/training/programs tests/training/rules $(wildcard tests/training/test_*.py)

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from trimtab.errors import DataError
-from trimtab.whole_file import beside, replacing
+from trimtab.whole_file import beside, make, replacing
 
 
 def names(folder):
@@ -63,6 +63,13 @@ def test_several_who_write_one_file_at_once_have_a_part_each(tmp_path):
     for thread in threads:
         thread.join()
     assert len(set(parts)) == 2 and (tmp_path / "a.json").read_text() == "whole" and names(tmp_path) == ["a.json"]
+
+
+def test_a_file_that_somebody_has_made_first_stays_as_it_is(tmp_path):
+    make(tmp_path / "a.db", b"first")
+    with pytest.raises(FileExistsError):
+        make(tmp_path / "a.db", b"second")
+    assert (tmp_path / "a.db").read_bytes() == b"first" and names(tmp_path) == ["a.db"]
 
 
 def test_what_a_user_names_and_cannot_be_written_is_said(tmp_path):

@@ -87,7 +87,7 @@ def _of_task(
     good = [each for each in setups if each.severity == "tuned"]
     if not good:
         return []
-    usual = {setup.train: _usual(setup.train, good, known, cache, at_hand) for setup in setups}
+    usual = {rows: _usual(rows, good, known, cache, at_hand) for rows in {setup.train for setup in setups}}
     fits[task.name] = float(numpy.median([_train_error(records[each.key]) for each in good]))
     return [
         Made(each, records[each.key], predicted(each.key, cache),

@@ -38,6 +38,16 @@ def replacing(target: Path, *, is_shared: bool = False) -> Iterator[Path]:
         raise
 
 
+def make(target: Path, content: bytes) -> None:
+    """The file with this content; FileExistsError where somebody else has made it first."""
+    part = _part_of(target, is_shared=True)
+    try:
+        part.write_bytes(content)
+        os.link(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 @contextmanager
 def folder_for(target: Path) -> Iterator[None]:
     """The folder that `target` is to stand in, made where it is missing, and gone again when something goes wrong."""

@@ -44,10 +44,10 @@ NO_TRAINING = "no training loss"
 _LOST, _FAR_LOST, _WAS_LOST = 1.5, 5.0, 100.0
 # Of the loss's level, from epoch to epoch, or of the validation error's.
 _JUMPS, _SWINGS = 0.25, 0.25
-# Where validation rows swing too, a fifth of that shows that it is the weights which move; and where updates are nearly
-# too long, a third of it is their doing. Kicks: so many times the
+# Where validation rows swing too, a fifth of that shows that it is the weights which move. Kicks: so many times the
 # loss of the epoch before, in so many epochs of the second half, and in this share of them (healthy ones: once).
 _SWINGS_TOO, _KICK, _KICKS, _KICKED = 0.05, 1.5, 3, 0.05
+# Where updates are nearly too long, smaller swings are their doing: of the level, of the weights (healthy ones: never).
 _SMALL_SWINGS, _LONGISH = 0.075, 0.05
 # Times the loss of the epoch before, on training rows and on validation rows (healthy ones: 2.0 and 2.4 at most, hardly
 # ever in one epoch); times the next losses, the first one (healthy: 4.1), and where no validation row says so too.
@@ -172,12 +172,13 @@ def oscillating(record: TrainingRecord) -> Outcome:
     """In the second half the training loss goes up and down by more than `_SWINGS` of its level; or is kicked up to
     `_KICK` times that of the epoch before in several epochs, as the error on validation rows is; or that one swings by
     more than `_SWINGS`, and the training loss by `_SWINGS_TOO`, so that it is not that these rows are few; or either
-    by more than `_SMALL_SWINGS` where an update was longer than `_LONGISH` of the weights."""
+    by more than `_SMALL_SWINGS` where an update was longer than `_LONGISH` of the weights. What has diverged is told
+    so instead, unless the loss came back and swings since."""
     course = course_of(record, record.train_loss)
     if not len(course):
         return NotChecked("oscillating", NO_TRAINING)
     if isinstance(lost := diverged(record), Finding) and "peak" not in lost.evidence:
-        return None  # told in its place, unless the loss came back and swings since
+        return None
     jumps, whose = _jumps(record), "training loss"
     if jumps < _SWINGS:
         own, of_others = jumps, jumps_of(course_of(record, errors_of(record)))

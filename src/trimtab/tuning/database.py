@@ -6,9 +6,7 @@ first empty one, and files whose version was found to fit are taken as they are.
 Knows addresses and Optuna's storage; it knows no studies.
 """
 
-import os
 import sqlite3
-import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from typing import Any
 
 import sqlalchemy
 
+from trimtab import whole_file
 from trimtab.errors import StudyError, first_line
 from trimtab.settings.quiet import quiet_logs
 from trimtab.text.wording import sentence
@@ -25,6 +24,7 @@ from trimtab.tuning.address import hidden_in, without_secrets
 # Two searches that begin in an empty database at once both make its tables, and one of them fails: it tries again (a
 # guess: making them takes tenths of a second).
 TRIES, SECONDS_BETWEEN = 5, 0.3
+MADE_BY_ANOTHER = ("already exists", "duplicate key", "Duplicate entry")
 
 
 @dataclass
@@ -79,9 +79,7 @@ def _of_server(url: str) -> Any:
         try:
             return _storage(url)
         except Exception as error:
-            if not left or not any(
-                words in str(error) for words in ("already exists", "duplicate key", "Duplicate entry")
-            ):
+            if not left or not any(words in str(error) for words in MADE_BY_ANOTHER):
                 raise _not_opened(url, error) from None
             time.sleep(SECONDS_BETWEEN)
     raise AssertionError
@@ -90,7 +88,8 @@ def _of_server(url: str) -> Any:
 def _of_file(url: str, file: Path) -> Any:
     is_new = not file.exists()
     if is_new and _seen.empty:
-        _begin(file)
+        with suppress(OSError):  # somebody else has just made it, or Optuna's own words say why nobody can
+            whole_file.make(file, _seen.empty)
     is_known = _version(file) in _seen.fitting
     try:
         storage = _storage(url, skip_table_creation=is_known, skip_compatibility_check=is_known)
@@ -107,16 +106,6 @@ def _file_of(url: str) -> Path | None:
     name = parts.database or ""
     is_file = parts.get_backend_name() == "sqlite" and name and not name.startswith((":memory:", "file:"))
     return Path(name) if is_file else None
-
-
-def _begin(file: Path) -> None:
-    """A copy of the empty file; none where somebody else has just made one, or where that cannot be done here."""
-    part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.part")
-    with suppress(OSError):  # Optuna's own words say why, where it cannot write either
-        part.write_bytes(_seen.empty)
-        os.link(part, file)
-    with suppress(OSError):
-        part.unlink(missing_ok=True)
 
 
 def _note(file: Path, *, is_new: bool) -> None:

@@ -155,9 +155,7 @@ class Optimizers:
         }  # fmt: skip
         best = int(ends.middle.argmin())
         straight = self._straightest(ways)
-        came = (
-            f"{listed(called(name) for name in straight)} went straightest" if straight else "none of them came there"
-        )
+        came = f"{listed(called(name) for name in straight)} went straightest"
         return Outcome(
             " ".join(sentence(each) for each in said if each), figures, live.named_weights(best),
             brief=self._ranked(ends, last), compared=among(self.choices, straight, came),
@@ -204,8 +202,8 @@ class Optimizers:
     def _ways(self, ways: Mapping[str, Way]) -> str:
         """Who went straight, and who zigzagged; who has hardly moved has done neither."""
         if len(ways) < 2:
-            alone = "".join(f"{called(name)} alone" for name in ways)
-            return f"{alone or 'None of them'} came to the lowest place in so many steps"
+            who = f"{called(*ways)} alone" if ways else "None of them"
+            return f"{who} came to the lowest place in so many steps"
         straight, round_about = self._straightest(ways), max(ways, key=lambda name: ways[name].detour)
         least, most = ways[straight[0]].detour, ways[round_about].detour
         if round_about in straight:

@@ -27,11 +27,9 @@ class Surface:
     y: tuple[float, float] = (-2.0, 2.0)
 
     def has_come(self, place: numpy.ndarray) -> bool:
-        """Whether no more than `LEFT` of the way to one of the lowest places is left."""
-        return any(
-            numpy.linalg.norm(place - low) < LEFT * numpy.linalg.norm(numpy.subtract(self.first, low))
-            for low in map(numpy.array, self.lowest)
-        )
+        """Whether less than `LEFT` of the way to the nearest of the lowest places is left."""
+        low = self.nearest(place)
+        return bool(numpy.linalg.norm(place - low) < LEFT * numpy.linalg.norm(numpy.subtract(self.first, low)))
 
     def nearest(self, place: numpy.ndarray) -> numpy.ndarray:
         """The lowest place that is nearest to another."""

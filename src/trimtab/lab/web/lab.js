@@ -184,7 +184,7 @@ class Chapter {
   }
 
   close() {
-    clearTimeout(this.soon); clearTimeout(this.later);
+    clearTimeout(this.soon); clearTimeout(this.later); clearTimeout(this.slow);
     left.set(this.chapter.name, toAddress(this.chapter, this.values));
     this.stream.close();
   }

@@ -16,7 +16,7 @@ const middle = values => {
   return known.length ? (known[Math.ceil(half) - 1] + known[Math.floor(half)]) / 2 : null;
 };
 // The lower of the two middle ones where there are two: of epochs, one that there was.
-const lower = values => values.toSorted((a, b) => a - b)[Math.ceil(values.length / 2) - 1] ?? null;
+const lower = values => values.toSorted((a, b) => a - b)[Math.ceil(values.length / 2) - 1];
 // A slider over what has happened, as wide as the curves above it, with the place it is at written beside it.
 const track = (id, label, words) => {
   const output = element("output", { for: id });
@@ -136,10 +136,11 @@ function duration(stage, lab) {
     }
     return { stop: frames.at(-1)?.epoch ?? 0, kept: best };
   }
+  const all = () => Array.from({ length: begun.seeds }, (_, place) => stopped(place));
+  const whenStopped = several => lower(several.map(each => each.stop));
   function tell() {
     if (!frames.length || !begun) return;
-    const all = Array.from({ length: begun.seeds }, (_, place) => stopped(place));
-    const stop = lower(all.map(each => each.stop)), kept = middle(all.map(each => each.kept));
+    const several = all(), stop = whenStopped(several), kept = middle(several.map(each => each.kept));
     about.textContent = `Patience of ${lab.values.patience} epochs stops a network after ${stop} and keeps a validation error of ${kept === null ? "none" : kept.toPrecision(4)} (medians of the ${begun.seeds}). Networks are judged after every ${begun.every} epochs.`;
     curves?.plot.redraw();
     const now = shown();
@@ -179,7 +180,7 @@ function duration(stage, lab) {
       pen.fill();
     }
     pen.restore();
-    vertical(plot, lower(Array.from({ length: begun.seeds }, (_, place) => stopped(place).stop)), colour("gold"), [6, 5]);
+    vertical(plot, whenStopped(all()), colour("gold"), [6, 5]);
     vertical(plot, shown().epoch, hue(0), []);
     epochs.under(plot);
   }
