@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from trimtab import cli
+from trimtab.findings.data import boosted_trees
 
 SHELL = ("sh", "console")
 NOT_RUN = "no-run"
 # What a shell block may call beside trimtab; it is left alone.
 OTHER_COMMANDS = ("git", "make", "pip", "tensorboard")
 # Searches and trainings take as long as they are given, and a page gives what a reader would.
-FEW_EPOCHS, FEW_TRIALS = 3, 1
+FEW_EPOCHS, FEW_TRIALS, FEW_TREES = 3, 1, 5
 SHORT_SEARCH = {"budget": "60s", "trials": FEW_TRIALS}
 SHORT_SEARCH_OF_NETWORKS = SHORT_SEARCH | {"trials": 2}
 SHORT_DEMO = "2s"
@@ -61,6 +62,8 @@ def run_page(page: Path, *, is_short: bool = True) -> dict:
             patch.setattr("trimtab.tuning.budget.SHORTEST", 1.0)
             patch.setattr("trimtab.tuning.space.natural_epochs", lambda rows: FEW_EPOCHS)
             patch.setattr("trimtab.networks.module_space.natural_epochs", lambda rows: FEW_EPOCHS)
+            for size in (boosted_trees.QUICK, boosted_trees.USUAL):
+                patch.setitem(size, "max_iter", FEW_TREES)
         return _run(page, is_short=is_short)
 
 

@@ -31,6 +31,8 @@ from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.space import MIDDLE
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights, out_of_fold, rate_cuts
 
+pytestmark = pytest.mark.usefixtures("few_epochs")
+
 ROWS = 80
 TINY = {
     "epochs": 15, "width": 8, "depth": 1, "activation": "relu", "inputs": "scaled", "batch_size": 32,
