@@ -335,6 +335,10 @@ def test_a_table_of_my_own_is_tuned_while_one_watches(opened):
     page.locator("#row-0").focus()
     page.keyboard.press("End")
     page.wait_for_function(f"() => !document.body.innerText.includes({before!r})")
+    with page.expect_download() as download:
+        page.set_input_files("#new-table", str(data.path("concrete")))
+    assert download.value.suggested_filename == "concrete-predictions.csv"
+    page.wait_for_selector("text=1,030 rows were predicted.")
     is_clean(page)
     page.locator("#chapters a", has_text="1.").click()
     ended(page)

@@ -15,7 +15,7 @@ from trimtab.lab.experiment import Outcome
 from trimtab.lab.experiments import EXPERIMENTS, duration, sampling
 from trimtab.lab.experiments.duration import Duration, rows_of
 from trimtab.lab.experiments.line import Line
-from trimtab.lab.experiments.losses import NAMES, Losses, contributions
+from trimtab.lab.experiments.losses import NAMES, Losses, contributions, pulls_of
 from trimtab.lab.experiments.network import LEARNT, Network, points
 from trimtab.lab.experiments.surfaces import LEFT
 from trimtab.lab.experiments.walks import ALIKE, Way
@@ -251,6 +251,28 @@ def test_what_each_row_adds_is_the_loss_that_is_trained():
         truth = torch.tensor(misses, dtype=torch.float32).view(1, -1, 1)
         trained, _ = FormulaLoss("regression")(torch.zeros_like(truth), truth, torch.ones(1, 21), losses)
         assert contributions(name, misses, parameter).mean() == pytest.approx(trained.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_how_hard_a_row_pulls_is_the_slope_of_what_it_adds(name):
+    misses, step = numpy.linspace(-3.03, 3.03, 20), 1e-6
+    for parameter in (0.2, 0.8):
+        added = [contributions(name, misses + sign * step, parameter) for sign in (1, -1)]
+        slope = (added[0] - added[1]) / (2 * step)
+        numpy.testing.assert_allclose(pulls_of(name, misses, parameter), numpy.abs(slope), rtol=1e-5)
+
+
+def test_what_is_far_adds_more_to_hubers_loss_than_to_the_squared_one_and_pulls_less_at_it():
+    _, frames, outcome = run("losses")
+    far, last = outcome.figures["far"], frames[-2]
+    shares = {
+        measure: {name: sum(last[measure][NAMES.index(name)][row] for row in far) for name in NAMES}
+        for measure in ("added", "pulled")
+    }
+    assert shares["added"]["huber"] > shares["added"]["mse"] > shares["added"]["mae"] > 0.5
+    assert 0.5 > shares["pulled"]["mse"] > shares["pulled"]["huber"] > shares["pulled"]["mae"]
+    assert shares["pulled"]["mae"] == pytest.approx(2 / 24, abs=1e-3)
+    assert all(sum(each) == pytest.approx(1, abs=1e-3) for measure in shares for each in last[measure])
 
 
 def test_the_two_points_that_are_wrong_pull_the_squared_loss_most():

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy
+import polars
 import pytest
 from safetensors.torch import load as load_weights
 from starlette.testclient import TestClient
@@ -27,8 +28,10 @@ from trimtab.errors import OptionError, StudyError
 from trimtab.lab.app import application
 from trimtab.lab.experiments import EXPERIMENTS
 from trimtab.lab.own_data import OwnData
-from trimtab.lab.own_study import OwnStudy, bounds_in_words, without_command
+from trimtab.lab.own_model import bounds_in_words
+from trimtab.lab.own_study import OwnStudy, without_command
 from trimtab.lab.server import serve, serving
+from trimtab.tuning.folder import StudyFolder
 
 TOKEN, PORT = "a-token-of-our-own", 8123
 HERE = f"http://127.0.0.1:{PORT}"
@@ -142,7 +145,7 @@ def test_a_crash_in_one_experiment_does_not_end_the_others(client, monkeypatch):
 # -- one's own data
 
 
-def test_a_table_is_dropped_looked_at_tuned_and_tried(client, few_epochs, monkeypatch, tmp_path):
+def test_a_table_is_dropped_looked_at_tuned_and_tried(client, own, few_epochs, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     content = data.path("concrete").read_bytes()
     told = client.post("/own?name=my%20houses.csv", content=content).json()
@@ -158,7 +161,11 @@ def test_a_table_is_dropped_looked_at_tuned_and_tried(client, few_epochs, monkey
     assert kinds[0] == "searching" and {"started", "baseline", "progress"} <= {*kinds} and kinds[-1] == "ended"
     assert events[-1]["validation"] > 0 and events[-1]["verdicts"]
     assert not any(other in text for text in events[-1]["verdicts"] for other in ("in mae", "r2"))
-    assert events[-1]["score"] > 0 and events[-1]["words"] and (tmp_path / "trimtab-runs").is_dir()
+    assert events[-1]["score"] > 0 and events[-1]["words"]
+    (table,) = (tmp_path / "trimtab-runs" / "tables").rglob("*.csv")
+    assert table.name == "my-houses.csv" and table.read_bytes() == content
+    asked = StudyFolder(tmp_path / events[-1]["out"]).read("study.json")["asked"]
+    assert Path(asked["data"]).samefile(table), "the study can be gone on with when the lab has ended"
     assert events_of(client.get(f"{place}/events").text)[-1] == events[-1], "a second tab sees the same"
     refused = client.post(f"{place}/resume", json={"budget": "a while"})
     assert refused.status_code == 400 and "not a duration" in refused.json()["sentence"]
@@ -175,6 +182,14 @@ def test_a_table_is_dropped_looked_at_tuned_and_tried(client, few_epochs, monkey
     other = client.post(f"{place}/predict", json=row | {"cement": inputs[0]["high"]}).json()["prediction"]["prediction"]
     assert first > 0 and first != other
     assert "prediction" in client.get(f"{place}/predictions.csv").text.splitlines()[0]
+    rows = polars.read_csv(content).head(3).with_columns(prediction=polars.Series(["a", "b", "c"]))
+    answer = client.post(f"{place}/predictions?name=new.csv", content=rows.write_csv().encode()).json()
+    back = polars.read_csv(answer["csv"].encode())
+    assert answer["rows"] == 3 and back.drop("prediction_of_model").equals(rows)
+    assert back["prediction_of_model"].dtype == polars.Float64 and back["prediction_of_model"].n_unique() > 1
+    refused = client.post(f"{place}/predictions?name=new.csv", content=b"a,b\n1,2\n")
+    assert refused.status_code == 400 and "cement" in refused.json()["sentence"]
+    assert [path.name for path in Path(own._place.name).rglob("*.csv")] == ["my-houses.csv"], "it is not kept"
     with zipfile.ZipFile(BytesIO(client.get(f"{place}/model.zip").content)) as files:
         assert "model/model.json" in files.namelist()
     report = client.get(f"{place}/report")
@@ -223,10 +238,11 @@ def test_a_table_becomes_points_and_is_not_kept(client, own):
     assert answer.status_code == 400 and "two values" in answer.json()["sentence"]
 
 
-@pytest.mark.parametrize("address", ["/own", "/points"])
+@pytest.mark.parametrize("address", ["/own", "/points", "/own/{token}/predictions"])
 def test_a_table_that_is_too_large_is_refused(client, monkeypatch, address):
+    token = client.post("/own?name=a.csv", content=b"a,b\n3,4\n5,6\n").json()["token"]
     monkeypatch.setattr("trimtab.lab.own_data.MOST_BYTES", 1_000)
-    answer = client.post(f"{address}?name=a.csv", content=b"x\n" * 2_000)
+    answer = client.post(f"{address.format(token=token)}?name=a.csv", content=b"x\n" * 2_000)
     assert answer.status_code == 413 and "larger" in answer.json()["sentence"]
 
 
@@ -241,6 +257,7 @@ def test_no_file_of_this_machine_is_opened_by_its_name(client, own, tmp_path):
 
 def test_what_is_asked_of_a_table_without_a_model_is_said(client):
     token = client.post("/own?name=a.csv", content=b"a,b\n3,4\n5,6\n").json()["token"]
+    assert client.post(f"/own/{token}/predictions?name=b.csv", content=b"a\n1\n").status_code == 400
     for path in ("report", "inputs", "predictions.csv", "model.zip"):
         answer = client.get(f"/own/{token}/{path}")
         assert answer.status_code == 400 and "tune first" in answer.json()["sentence"]

@@ -16,7 +16,7 @@ from trimtab.report.chart import NARROW, WIDE, Chart
 from trimtab.report.class_charts import calibration_chart, confusion_chart
 from trimtab.report.column_charts import dependence_chart, importance_chart, slices_chart
 from trimtab.report.columns import Dependence, Importance, dependence, importances
-from trimtab.report.drawing import width_of
+from trimtab.report.drawing import Drawing, width_of
 from trimtab.report.duration_chart import Curves, curves_by_epoch, duration_chart, losses_chart_of
 from trimtab.report.record_report import curves_of_record
 from trimtab.report.residual_charts import losses_chart, predicted_chart, residuals_chart
@@ -61,7 +61,9 @@ def test_choices_are_drawn_by_their_verdict_and_none_is_left_out():
     assert "width 256" in chart.takeaway and "0.2100 rmse" in chart.takeaway
     assert len(marks_of(chart, "bad-dot")) == 4 and len(marks_of(chart, "good-dot")) == 1
     assert len(marks_of(chart, "open")) == 2, "what cannot be told apart is hollow"
-    assert len(chart.table.rows) == len(ROWS) - 1 and "lr 0.1" in chart.note and "1 more choice" in chart.note
+    assert (
+        len(chart.table.rows) == len(ROWS) - 1 and "learning rate 0.1" in chart.note and "1 more choice" in chart.note
+    )
     assert choices_chart(account(rows=())) is None
 
 
@@ -114,6 +116,39 @@ def test_folds_are_drawn_apart_and_compared_as_far_as_all_go():
     assert found.validation[:4] == pytest.approx([15, 7.5, 5, 3.75]) and numpy.isnan(found.validation[4:]).all()
     assert found.epochs[found.best] == 4
     assert len(marks_of(duration_chart(found), "fold")) == 2
+    best, other = (_heights(path) for path in _paths(duration_chart(found).pictures[0], "fold"))
+    assert len(best) == 6 and 290 < best[-1] < 308, "to its end, far below the mean"
+    assert min(other) == 44, "what begins above the mean comes in at the edge"
+
+
+def _paths(picture: str, kind: str) -> list[str]:
+    paths = ElementTree.fromstring(picture).iter(f"{SVG}path")
+    return [path.attrib["d"] for path in paths if kind in path.attrib["class"].split()]
+
+
+def _heights(path: str) -> list[float]:
+    """Of the points of a path, in pixels from above."""
+    return [float(point.partition(",")[2]) for point in re.split("[ML]", path)[1:]]
+
+
+@pytest.mark.parametrize(
+    ("points", "drawn"),
+    [
+        ([(0, 5), (10, 5)], "M0.0,5.0L10.0,5.0"),
+        ([(0, -10), (10, 10)], "M5.0,0.0L10.0,10.0"),
+        ([(0, 5), (10, 25), (20, 5)], "M0.0,5.0L2.5,10.0M17.5,10.0L20.0,5.0"),
+        ([(0, -10), (10, 20)], "M3.3,0.0L6.7,10.0"),
+        ([(0, 10), (10, 10), (20, 12)], "M0.0,10.0L10.0,10.0"),
+        ([(0, -1), (10, -1), (20, 11), (30, 11)], "M10.8,0.0L19.2,10.0"),
+        ([(0, 11), (10, 12)], ""),
+        ([(0, 5)], ""),
+        ([], ""),
+    ],
+)
+def test_a_curve_is_drawn_as_far_as_it_is_in_the_picture(points, drawn):
+    drawing = Drawing(30, 30, "")
+    drawing.curve(points, "valid", within=(0, 10))
+    assert _paths(drawing.svg(), "valid") == ([drawn] if drawn else [])
 
 
 def test_where_nothing_was_evaluated_there_are_no_curves():

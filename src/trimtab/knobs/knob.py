@@ -124,6 +124,11 @@ class Knob:
         return self.title or self.name
 
     @property
+    def label(self) -> str:
+        """What stands beside its values in a picture or a table."""
+        return self.called.removeprefix("the ").replace("_", " ")
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(option.name for option in self.options)
 

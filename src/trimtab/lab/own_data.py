@@ -124,6 +124,15 @@ def own_routes(own: OwnData, streams: "Streams") -> list[Route]:
         columns = await to_thread.run_sync(study.columns)
         return JSONResponse({"token": own.add(study), "name": study.name, **columns})
 
+    async def predicted_for(request: Request) -> Response:
+        study = own.study(request.path_params["token"])
+        path = await received(request)
+        try:
+            told = await to_thread.run_sync(study.predictions_of, path)
+        finally:
+            path.unlink()
+        return JSONResponse(told)
+
     async def events(request: Request) -> Response:
         study = own.study(request.path_params["token"])
         return StreamingResponse(streams.events(study.events, waits=False), media_type="text/event-stream")
@@ -140,6 +149,7 @@ def own_routes(own: OwnData, streams: "Streams") -> list[Route]:
         Route("/own/{token}/report", of_study(_report)),
         Route("/own/{token}/inputs", of_study(lambda study, _: JSONResponse(study.inputs()))),
         Route("/own/{token}/predict", of_study(_predicted, asks=True), methods=["POST"]),
+        Route("/own/{token}/predictions", predicted_for, methods=["POST"]),
         Route("/own/{token}/predictions.csv", of_study(_predictions)),
         Route("/own/{token}/model.zip", of_study(_model)),
     ]  # fmt: skip

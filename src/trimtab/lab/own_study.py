@@ -3,6 +3,7 @@
 Knows tables, studies and threads; it knows no addresses.
 """
 
+import hashlib
 import io
 import json
 import logging
@@ -16,35 +17,32 @@ from typing import Any
 import numpy
 import polars
 
-from trimtab.errors import ModelError, OptionError, StudyError, TrimtabError
+from trimtab.errors import StudyError, TrimtabError
 from trimtab.findings.data.before_training import before_training
 from trimtab.findings.document import to_json
 from trimtab.findings.finding import Findings
+from trimtab.lab.own_model import beside_columns, input_of, predicted_row
 from trimtab.listeners.listener import Listener
 from trimtab.machine import be_a_thread_of_lanes
-from trimtab.model.model import Model
 from trimtab.report.study_report import study_page
+from trimtab.studies.flow import RUNS
 from trimtab.studies.loading import load
 from trimtab.studies.study import Study
 from trimtab.table.prepare import Prepared
 from trimtab.table.read import read_table
-from trimtab.text.layout import number
-from trimtab.text.wording import listed, sentence
+from trimtab.text.wording import sentence
 from trimtab.tune import look, tune
 from trimtab.tuning.budget import parse_duration
 from trimtab.tuning.folder import StudyFolder, locked
 from trimtab.tuning.progress import Progress
 from trimtab.tuning.verdicts import verdicts
+from trimtab.whole_file import folder_for, replacing
 
 log = logging.getLogger(__name__)
 # How often a folder in which another process searches is looked into, in seconds.
 BETWEEN_LOOKS = 1.0
-# Categories that are offered for a column at most; more are typed.
-MOST_OFFERED = 60
 # Between two waits for news, in which a page that has gone is noticed.
 SECONDS_TO_WAIT = 0.2
-# Of rows whose truth the bounds hold that are told.
-SHARE = 0.9
 
 
 class OwnStudy(Listener):
@@ -81,7 +79,7 @@ class OwnStudy(Listener):
         frame = self._frame()
         features = {feature.name: feature for feature in self._study().model.encoder.features}
         read = [name for name in frame.columns if name in features]
-        return [_input(frame[name], is_number=features[name].labels is None) for name in read]
+        return [input_of(frame[name], is_number=features[name].labels is None) for name in read]
 
     def _table(self) -> Path:
         if self.path is None:
@@ -116,7 +114,8 @@ class OwnStudy(Listener):
                 asked: dict[str, Any] = {"resume": self.out}
             else:
                 look(self._table(), target=target)
-                self.target, asked = target, {"source": self._table(), "target": target}
+                self.path = kept(self._table())
+                self.target, asked = target, {"source": self.path, "target": target}
             self.stop, self.abort = threading.Event(), threading.Event()
             self._began, self._events = time.monotonic(), []
             self._thread = threading.Thread(
@@ -247,21 +246,17 @@ class OwnStudy(Listener):
 
     def predicted(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """What the model says of a row."""
-        model = self._study().model
-        if not isinstance(row, Mapping) or not all(
-            isinstance(v, str | int | float | bool | None) for v in row.values()
-        ):
-            raise OptionError("A row is an object of columns and their values.")
-        frame = polars.DataFrame({name: [value] for name, value in row.items()})
-        told, notices = model.predict_frame(frame)
-        bounds = bounds_in_words(model, frame)
-        return {"prediction": json.loads(told.write_json())[0], "bounds": bounds, "notices": list(notices)}
+        return predicted_row(self._study().model, row)
 
     def predictions(self) -> str:
         """What the model predicts for the rows of the table, beside its columns, as CSV."""
-        frame = self._frame()
-        told, _ = self._study().model.predict_frame(frame)
-        return polars.concat([frame, told], how="horizontal").write_csv()
+        return beside_columns(self._study().model, self._frame())[0]
+
+    def predictions_of(self, path: Path) -> dict[str, Any]:
+        """The same for another table, with what there is to be said of it."""
+        frame = read_table(path).frame
+        content, notices = beside_columns(self._study().model, frame)
+        return {"csv": content, "rows": frame.height, "notices": list(notices)}
 
     def model_files(self) -> bytes:
         """The model's folder as a ZIP file."""
@@ -273,23 +268,20 @@ class OwnStudy(Listener):
         return content.getvalue()
 
 
-def bounds_in_words(model: Model, frame: polars.DataFrame) -> str:
-    """Where the truth of a single row lies, as far as the model knows; "" where it does not."""
-    try:
-        known = model.calibrated(SHARE)
-        raw, _ = model.raw(frame)
-        ends = known.sets(raw, SHARE) if model.task == "classification" else known.bounds(raw, SHARE)
-    except (ModelError, OptionError):
-        return ""
-    if model.task == "classification":
-        labels = [label for label, belongs in zip(model.target.labels, ends[0], strict=True) if belongs]
-        return f"Sets of classes like this one hold the true class in nine of ten rows: {listed(labels, 'or')}"
-    names = [f"{name} " if len(model.target.names) > 1 else "" for name in model.target.names]
-    told = [
-        f"{name}between {number(float(low))} and {number(float(high))}"
-        for name, low, high in zip(names, ends[0][0], ends[1][0], strict=True)
-    ]
-    return f"Bounds like these hold the truth in nine of ten rows: {listed(told)}"
+def kept(path: Path) -> Path:
+    """The table where studies are kept, so that one that is made of it can be gone on with after the lab has ended;
+    raises StudyError where it cannot be written."""
+    content = path.read_bytes()
+    target = RUNS / "tables" / hashlib.sha256(content).hexdigest()[:8] / path.name
+    if not target.exists():
+        try:
+            with folder_for(target), replacing(target, is_shared=True) as part:
+                part.write_bytes(content)
+        except OSError as error:
+            raise StudyError(
+                f"{target} cannot be written ({error.strerror}): start the lab in another folder."
+            ) from None
+    return target
 
 
 def in_one_metric(result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -322,20 +314,3 @@ def stop_within(stop: Callable[[], bool], seconds: float) -> bool:
             return True
         time.sleep(0.05)
     return stop()
-
-
-def _input(column: polars.Series, *, is_number: bool) -> dict[str, Any]:
-    if is_number:
-        known = column.cast(polars.Float64, strict=False).drop_nulls()
-        known = known.filter(known.is_finite())
-        if len(known):
-            low, middle, high = (float(each) for each in (known.min(), known.median(), known.max()))  # type: ignore[arg-type]
-            whole = bool((known == known.round()).all())
-            usual = round(middle) if whole else middle
-            return {"name": column.name, "kind": "number", "low": low, "usual": usual, "high": high, "whole": whole}
-    known = column.drop_nulls().cast(polars.String)
-    values = known.unique(maintain_order=True).sort().to_list()
-    usual = known.mode().sort()[0] if values else ""
-    return {
-        "name": column.name, "kind": "text", "values": values if len(values) <= MOST_OFFERED else [], "usual": usual,
-    }  # fmt: skip

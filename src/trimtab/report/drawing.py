@@ -5,6 +5,7 @@ Knows pixels, scales and classes of a style sheet; it knows nothing of what is d
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import pairwise
 
 from trimtab.report.scales import Names, Scale
 
@@ -85,19 +86,19 @@ class Drawing:
         run: str = "",
         within: tuple[float, float] = (-1e9, 1e9),
     ) -> None:
-        """Points joined in their order, with gaps where they leave the pixels `within` (from the top to the bottom);
-        `run` is the number by which a script knows them."""
-        top, bottom = within
-        pieces, is_drawn = [], False
-        for x, y in points:
-            if not top <= y <= bottom:
-                is_drawn = False
+        """Points joined in their order, as far as they are on the pixels `within` (from the top to the bottom); `run`
+        is the number by which a script knows them."""
+        pieces: list[str] = []
+        end = None
+        for before, after in pairwise(points):
+            piece = _between(before, after, *within)
+            if piece is None:
                 continue
-            pieces.append(f"{'L' if is_drawn else 'M'}{x:.1f},{y:.1f}")
-            is_drawn = True
-        path = "".join(pieces)
-        if len(pieces) > 1:
-            self.add(element("path", tip(said), d=path, class_=f"curve {class_}", data_run=run))
+            first, last = piece
+            pieces += ([] if first == end else ["M{:.1f},{:.1f}".format(*first)]) + ["L{:.1f},{:.1f}".format(*last)]
+            end = last
+        if pieces:
+            self.add(element("path", tip(said), d="".join(pieces), class_=f"curve {class_}", data_run=run))
 
     def area(self, points: Sequence[tuple[float, float]], class_: str, said: str = "") -> None:
         path = "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in points) + "Z"
@@ -151,3 +152,19 @@ def _value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.1f}".removesuffix(".0")
     return escape(str(value), quote=True)
+
+
+def _between(
+    before: tuple[float, float], after: tuple[float, float], top: float, bottom: float
+) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """The part of a line from one point to the next that is between two heights; None where none of it is."""
+    (x, y), (to_x, to_y) = before, after
+    if y == to_y:
+        return (before, after) if top <= y <= bottom else None
+    shares = sorted(((top - y) / (to_y - y), (bottom - y) / (to_y - y)))
+    first, last = max(0.0, shares[0]), min(1.0, shares[1])
+    if first >= last:
+        return None
+    begin = before if first == 0 else (x + first * (to_x - x), y + first * (to_y - y))
+    end = after if last == 1 else (x + last * (to_x - x), y + last * (to_y - y))
+    return begin, end

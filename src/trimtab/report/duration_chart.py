@@ -98,11 +98,12 @@ def losses_chart_of(curves: Curves) -> Chart:
     best = curves.best
     last = int(numpy.flatnonzero(numpy.isfinite(curves.validation) & numpy.isfinite(curves.train))[-1])
     apart = curves.validation[last] / curves.train[last] if curves.train[last] > 0 else math.inf
-    text = f"At the last epoch the loss on validation rows is {_times(apart)} that on training rows"
+    text, at_best = f"At the last epoch the loss on validation rows is {_times(apart)} that on training rows", ""
     if numpy.isfinite(curves.train[best]) and curves.train[best] > 0:
-        text += (
-            f", at its best epoch ({curves.epochs[best]:.0f}) {_times(curves.validation[best] / curves.train[best])}"
-        )
+        at_best = _times(curves.validation[best] / curves.train[best])
+    if at_best:
+        where = f"at its best epoch ({curves.epochs[best]:.0f})"
+        text += f", as {where}" if at_best == _times(apart) else f", {where} {at_best}"
     return Chart(
         "losses-by-epoch",
         "Does it learn its training rows by heart?",
@@ -182,9 +183,11 @@ def _drawn(curves: Curves, width: float, counts: str = "epoch") -> Drawing:
 
 
 def _height(curves: Curves, bottom: float, top: float) -> Linear | Logarithmic:
-    values = numpy.concatenate(
-        [curves.train[numpy.isfinite(curves.train)], curves.validation[numpy.isfinite(curves.validation)]]
-    )
+    """As high as the means go, and as far down as the best fold: where a fold begins is seldom of interest."""
+    whole = curves.validation_folds[numpy.isfinite(curves.validation_folds)]
+    best = whole.max() if curves.greater_is_better else whole.min()
+    means = numpy.concatenate([curves.train, curves.validation])
+    values = numpy.append(means[numpy.isfinite(means)], best)
     if curves.greater_is_better:
         return covering(values.tolist(), bottom, top)
     return covering_wide(values.tolist(), bottom, top, wide=LOG_FROM)

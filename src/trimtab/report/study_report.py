@@ -195,7 +195,11 @@ class StudyReport:
 
     def worth(self) -> Section:
         account = self.account
-        charts = () if account is None else _there(choices_chart(account), path_chart(account))
+        charts = (
+            ()
+            if account is None
+            else _there(choices_chart(account, self.study.how_to_explain("5m")), path_chart(account))
+        )
         words = (
             []
             if charts or not self.is_finished

@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Sequence
 
 from trimtab.findings.worth import words
-from trimtab.findings.worth.account import AT_WINNERS_RATE, Account, Row, Step
+from trimtab.findings.worth.account import AT_WINNERS_RATE, ENSEMBLE, Account, Row, Step
 from trimtab.findings.worth.intervals import ALIKE
+from trimtab.knobs.table import KNOBS
 from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing, width_of
 from trimtab.report.scales import clipped, covering
@@ -58,7 +59,7 @@ def path_chart(account: Account) -> Chart | None:
     )
 
 
-def choices_chart(account: Account) -> Chart | None:
+def choices_chart(account: Account, going_on: str = "explain with a --budget") -> Chart | None:
     """The forest plot; None where nothing was compared."""
     rows = [row for row in account.reached if row.low is not None]
     if not rows:
@@ -79,7 +80,7 @@ def choices_chart(account: Account) -> Chart | None:
         frozenset({2, 3, 4}),
     )
     left = account.not_reached
-    lost = [f"{_knob(row)} {words.instead(row)}" for row in account.reached if row.low is None]
+    lost = [_choice(row) for row in account.reached if row.low is None]
     note = (
         "Each row is the winner with one knob changed, trained beside it on the same rows from the same seeds. The "
         "line is the interval that holds together with all others in 95 % of studies: where it crosses the middle, the "
@@ -90,7 +91,7 @@ def choices_chart(account: Account) -> Chart | None:
     if lost:
         note += f" Not drawn, since training diverges: {listed(lost)}."
     if left:
-        note += f" There was no time for {counted(len(left), 'more choice')}: explain with a --budget goes on."
+        note += f" There was no time for {counted(len(left), 'more choice')}: {going_on} goes on."
     return Chart(
         "choices",
         "What was every choice worth?",
@@ -152,7 +153,7 @@ def _waterfall(account: Account, width: float) -> Drawing:
 
 def _forest(account: Account, rows: Sequence[Row], width: float) -> Drawing:
     narrow = is_narrow(width)
-    names = [f"{_knob(row)} {words.instead(row)}" for row in rows]
+    names = [_choice(row) for row in rows]
     left = 8.0 if narrow else min(300.0, max(map(width_of, names)) + 16)
     row_height, top = (NARROW_ROW if narrow else ROW), 26.0
     bottom = top + row_height * len(rows)
@@ -220,5 +221,12 @@ def _signed(value: float) -> str:
     return f"{'+' if value > 0 else MINUS if value < 0 else ''}{abs(value):.3g}"
 
 
+def _choice(row: Row) -> str:
+    """What a row has instead of the winner's choice, behind what that is of."""
+    return words.instead(row) if row.knob == ENSEMBLE else f"{_knob(row)} {words.instead(row)}"
+
+
 def _knob(row: Row) -> str:
-    return "optimizer, same rate" if row.knob == AT_WINNERS_RATE else row.knob
+    if row.knob == AT_WINNERS_RATE:
+        return "optimizer, same rate"
+    return KNOBS[row.knob].label if row.knob in KNOBS else row.knob

@@ -47,6 +47,8 @@ from trimtab.tuning.store import begun, check_opens
 from trimtab.tuning.trial import TrialRecord, TrialWeights
 from trimtab.tuning.writer import TrialWriter
 
+# Where studies are kept that nobody has chosen a folder for.
+RUNS = Path("trimtab-runs")
 # What is shown while alternatives of the winner train.
 EXPLAINING = "measuring what each choice was worth"
 
@@ -271,7 +273,7 @@ def new_folder(source: str) -> Path:
     """
     stem = f"{source}-{datetime.date.today().isoformat()}"
     for n in itertools.count(1):
-        path = Path("trimtab-runs") / f"{stem}-{n}"
+        path = RUNS / f"{stem}-{n}"
         try:
             path.mkdir(parents=True)
         except FileExistsError:

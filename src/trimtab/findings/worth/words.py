@@ -62,7 +62,7 @@ def named(knob: str, value: object) -> str:
         return "inputs that are only scaled"
     if knob == AT_WINNERS_RATE:
         return f"{text} at the same learning rate"
-    title = KNOBS[knob].called if knob in KNOBS else knob
+    title = KNOBS[knob].called.replace("_", " ") if knob in KNOBS else knob
     return f"{title} {text}"
 
 

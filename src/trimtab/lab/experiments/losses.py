@@ -1,6 +1,6 @@
 """Loss functions: the same points, the same start, four losses; how far the two farthest points pull each fit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy
@@ -47,6 +47,19 @@ def contributions(name: str, misses: numpy.ndarray, parameter: float) -> numpy.n
     if name == "quantile":
         return numpy.maximum(parameter * misses, (parameter - 1) * misses)
     return size
+
+
+def pulls_of(name: str, misses: numpy.ndarray, parameter: float) -> numpy.ndarray:
+    """How hard each row pulls at the fit: the size of its loss's derivative by the prediction, which is 0 in sum once
+    nothing moves any more."""
+    size = numpy.abs(misses)
+    if name == "mse":
+        return 2 * size
+    if name == "huber":
+        return numpy.minimum(size, parameter)
+    if name == "quantile":
+        return numpy.where(misses > 0, parameter, 1 - parameter)
+    return numpy.ones_like(size)
 
 
 def called(name: str) -> str:
@@ -105,14 +118,13 @@ class Losses:
             if len(lanes) < len(NAMES):
                 break
             fitted = live.predicted(places, x[:, None])[:, :, 0]
-            told = [
-                contributions(name, (y - line) / scale, self.parameter(name, values))
-                for name, line in zip(NAMES, fitted, strict=True)
-            ]
+            misses = {name: (y - line) / scale for name, line in zip(NAMES, fitted, strict=True)}
             yield {
                 "kind": "frame", "epoch": lanes[0].epoch, "lines": [
                     finite(line) for line in live.predicted(places, GRID[:, None])[:, :, 0]
-                ], "added": [finite(each / max(1e-12, each.sum())) for each in told],
+                ],
+                "added": self._shares(contributions, misses, values),
+                "pulled": self._shares(pulls_of, misses, values),
             }  # fmt: skip
         if fitted is None or stop():
             return
@@ -132,6 +144,14 @@ class Losses:
             lines = without.predicted(places, GRID[:, None])[:, :, 0]
             yield {"kind": "frame", "far": far.tolist(), "without": [finite(line) for line in lines]}
         yield self._outcome(values, live, fitted, far, pulls)
+
+    def _shares(
+        self, measure: Callable[[str, numpy.ndarray, float], numpy.ndarray], misses: Mapping[str, numpy.ndarray],
+        values: Values,
+    ) -> list[list[float | None]]:  # fmt: skip
+        """What of a measure's sum over all rows is each row's, for each loss."""
+        told = [measure(name, each, self.parameter(name, values)) for name, each in misses.items()]
+        return [finite(each / max(1e-12, each.sum())) for each in told]
 
     def _live(self, values: Values, data: TrainingData, stop: Stop) -> Live:
         factory = chain(1, 1, width=WIDTH, depth=DEPTHS[values["model"]])

@@ -68,7 +68,7 @@ class Network:
     name = "network"
     title = "A network of my own"
     question = (
-        "How large should a network be, and how is it best trained? Sixty-four tries at once, on points of two classes."
+        "How large must a network be, and at which learning rates does it learn? Sixty-four trainings of it at once."
     )
     guess = (
         "Two spirals, two hidden layers of 24 units, and sixty-four learning rates drawn by chance: how many of them "

@@ -214,12 +214,12 @@ export function ownData(place, studies, query, remember) {
     } else if (event.kind === "trial") {
       metric = event.metric;
       point(event.trial, event.best);
-      parts.facts.replaceChildren(fact(String(event.trial), "trials"), fact(short(event.best), `best ${event.metric} on validation rows`));
+      parts.facts.replaceChildren(fact(String(event.trial), "trials"), fact(short(event.best), `${event.metric} of the best trial, on validation rows`));
     } else if (event.kind === "progress") {
       metric = event.metric;
       parts.bar.style.width = `${Math.round(100 * event.share)}%`;
       parts.facts.replaceChildren(
-        fact(String(event.trials), "trials"), fact(String(event.lanes), "networks train now"), fact(short(event.best), `best ${event.metric} on validation rows`),
+        fact(String(event.trials), "trials"), fact(String(event.lanes), "networks train now"), fact(short(event.best), `${event.metric} of the best trial, on validation rows`),
         ...(event.left === null ? [] : [fact(`${Math.round(event.left)} s`, "left")]));
       parts.said.textContent = { searching: "Searching: networks train side by side, the weak ones end early.", explaining: "The winner trains again beside copies that differ in one choice." }[event.phase] ?? `${event.phase[0].toUpperCase()}${event.phase.slice(1)}.`;
       point(event.at, event.best);
@@ -240,7 +240,7 @@ export function ownData(place, studies, query, remember) {
   function ended(event) {
     const interval = event.interval ? ` (95 % interval ${short(event.interval[0])} to ${short(event.interval[1])})` : "";
     const chosen = event.validation === null || event.validation === undefined ? ""
-      : ` On the validation rows, by which it was chosen, it was ${short(event.validation)}: the test rows took no part in that, and tell better what to expect.`;
+      : ` On the validation rows, by which its networks were chosen, it was ${short(event.validation)}: the test rows took no part in that, and tell better what to expect.`;
     parts.said.textContent = event.score === null || event.score === undefined
       ? `${event.words}.` : `${event.metric} ${short(event.score)}${interval} on ${event.on}, after ${event.trials} trials.${chosen}`;
     // Nothing is left of the time, and nothing trains any more.
@@ -253,12 +253,34 @@ export function ownData(place, studies, query, remember) {
         element("a", { class: "button", href: `/own/${token}/report`, target: "_blank", rel: "noopener" }, "Open the report"),
         element("a", { class: "button", href: `/own/${token}/predictions.csv`, download: true }, "Download predictions"),
         element("a", { class: "button", href: `/own/${token}/model.zip`, download: true }, "Download the model")),
+      newTable(),
+      ...(event.worth.length ? [element("h2", {}, "What each choice was worth"), ...event.worth.map(text => element("p", {}, text))] : []),
       element("h2", {}, "Try it on a row"), row,
-      folded("What each choice was worth", event.worth.map(text => element("p", {}, text))),
       folded(`What was found (${found.length})`, findings(found)),
       folded("Notes", [...parts.notes.children]),
     );
     tryRow(row);
+  }
+
+  // -- the model on another table
+
+  function newTable() {
+    const own = token, said = element("span", { role: "status" });
+    const file = element("input", { type: "file", id: "new-table", class: "unseen", accept: ".csv,.tsv,.txt,.parquet,.xlsx" });
+    file.addEventListener("change", async () => {
+      const [given] = file.files;
+      if (!given) return;
+      said.textContent = `${given.name} is being read.`;
+      try {
+        const { csv, rows, notices } = await (await asked(`/own/${own}/predictions?name=${encodeURIComponent(given.name)}`, given)).json();
+        const address = URL.createObjectURL(new Blob([csv], { type: "text/csv" }));
+        element("a", { href: address, download: `${given.name.replace(/\.[^.]*$/, "")}-predictions.csv` }).click();
+        setTimeout(() => URL.revokeObjectURL(address), 60_000);
+        said.textContent = [`${rows.toLocaleString("en")} rows were predicted.`, ...notices].join(" ");
+      } catch (error) { said.textContent = error.message; }
+      file.value = "";
+    });
+    return element("p", { class: "buttons" }, element("label", { for: "new-table", class: "button" }, "Predict new rows"), file, said);
   }
 
   // -- the model on a row

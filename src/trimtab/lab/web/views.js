@@ -1,7 +1,7 @@
 // What each chapter draws of its events.
 import { namesOf } from "./controls.js";
 import { Curves } from "./curves.js";
-import { element, figure, key } from "./element.js";
+import { element, figure, key, ticks } from "./element.js";
 import { colour, hue, movable, painted, Plane, shade, short } from "./plane.js";
 
 const evenly = ([low, high], count) => Array.from({ length: count }, (_, i) => low + (high - low) * i / (count - 1));
@@ -270,34 +270,44 @@ function losses(stage, lab) {
   let begun = null, now = null, without = null;
   const data = new Plane({ x: [-1.1, 1.1], y: [-2, 3.2], xName: "x", yName: "y", height: 360,
     label: "Points and four fits. n and p choose a point, arrow keys move it, a adds one, Delete takes it away." });
-  const shares = new Plane({ x: [-1.1, 1.1], y: [0, 1], xName: "x of the point", yName: "share of the loss", height: 240, label: "What each point adds to each loss" });
-  const legend = element("div"), dashes = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
+  const bars = (yName, label) => new Plane({ x: [-1.1, 1.1], y: [0, 1], xName: "x of the point", yName, height: 200, label });
+  const added = bars("share of the loss", "What each point adds to each loss"), pulled = bars("share of all pulls", "How hard each point pulls at each line");
+  // Those that are not ticked are not drawn; who is, stays so when something is turned.
+  const hidden = new Set(), legend = element("div"), dashes = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
+  const redraw = () => { data.redraw(); added.redraw(); pulled.redraw(); };
+  const seen = (all, draw) => all?.forEach((each, i) => { if (!hidden.has(i)) draw(each, i); });
   data.draw = plane => {
-    without?.without.forEach((ys, i) => plane.line(begun.grid, ys, `${hue(i)}cc`, 1.3));
-    if (begun && now) now.lines.forEach((ys, i) => plane.line(begun.grid, ys, hue(i), 2.4, dashes[i % dashes.length]));
+    seen(without?.without, (ys, i) => plane.line(begun.grid, ys, `${hue(i)}cc`, 1.3));
+    seen(begun && now?.lines, (ys, i) => plane.line(begun.grid, ys, hue(i), 2.4, dashes[i % dashes.length]));
     without?.far.forEach(place => { if (points()[place]) plane.dot(...points()[place], colour("card"), 9, colour("ink")); });
     points().forEach(([x, y], i) => plane.dot(x, y, i === plane.chosen ? colour("gold") : colour("ink"), i === plane.chosen ? 7 : 4.5));
   };
-  shares.draw = plane => {
-    if (!now) return;
-    now.added.forEach((each, i) => each.forEach((share, place) => {
-      const point = points()[place];
-      if (!point || share === null) return;
-      const x = plane.px(point[0]) + (i - 1.5) * 3;
-      plane.pen.fillStyle = hue(i);
-      plane.pen.fillRect(x - 1.3, plane.py(share), 2.6, plane.box.bottom - plane.py(share));
-    }));
-  };
+  const drawn = (plane, shares) => seen(shares, (each, i) => each.forEach((share, place) => {
+    const point = points()[place];
+    if (!point || share === null) return;
+    const x = plane.px(point[0]) + (i - 1.5) * 3;
+    plane.pen.fillStyle = hue(i);
+    plane.pen.fillRect(x - 1.3, plane.py(share), 2.6, plane.box.bottom - plane.py(share));
+  }));
+  added.draw = plane => drawn(plane, now?.added);
+  pulled.draw = plane => drawn(plane, now?.pulled);
   movable(data, points, moved => { lab.changed("points", moved); data.redraw(); });
   stage.append(
     figure("Who is listened to?", [legend, data.canvas], "Ringed: the two points farthest from MAE's line; thin: the lines without these two. Press on an empty place to add a point, drag one, press twice to take it away.", true),
-    figure("What does each point add to each loss?", shares.canvas, "Bars of one colour add up to the whole loss of that line. A line that has come near to a point has made its bar small: how far it was pulled is seen above.", true),
+    figure("What does each add to the loss?", added.canvas, "Bars of one colour add up to the whole loss of that line. A line that is hardly pulled leaves far points far, and their bars tall."),
+    figure("How hard does each pull?", pulled.canvas, "By how much the loss would fall if the line came a little nearer. MSE's pull grows with the miss, Huber's no more beyond delta, and MAE's is the same for all."),
   );
   return {
-    begin(event) { begun = event; without = null; legend.replaceChildren(key(event.names.map((name, i) => [name, hue(i)]))); data.redraw(); },
+    begin(event) {
+      begun = event; without = null;
+      if (!legend.firstChild) legend.append(ticks(event.names.map((name, i) => [name, hue(i)]), hidden, redraw));
+      data.redraw();
+    },
     frame(event) {
       if (event.without) without = event; else now = event;
-      data.redraw(); shares.redraw();
+      // In steps, lest the axes tremble.
+      for (const [plane, shares] of [[added, now.added], [pulled, now.pulled]]) plane.y = [0, Math.min(1, Math.ceil(4 * Math.max(...shares.flat())) / 4)];
+      redraw();
     },
   };
 }
@@ -312,16 +322,7 @@ function optimizers(stage) {
   const hidden = new Set(), dashes = [[], [9, 3], [], [2, 3], [6, 3, 2, 3], []];
   let curves = null;
   const holder = element("div");
-  const ticks = names => element("ul", { class: "key" }, names.map((name, i) => {
-    const mark = element("i", { "aria-hidden": "true" }), tick = element("input", { type: "checkbox", checked: !hidden.has(i) });
-    mark.style.background = hue(i);
-    tick.addEventListener("change", () => {
-      if (tick.checked) hidden.delete(i); else hidden.add(i);
-      curves?.plot.setSeries(i + 1, { show: tick.checked });
-      surface.redraw();
-    });
-    return element("li", {}, element("label", {}, tick, mark, name));
-  }));
+  const turned = (i, show) => { curves?.plot.setSeries(i + 1, { show }); surface.redraw(); };
   surface.draw = plane => {
     if (!begun) return;
     plane.surface(shares, begun.surface.cells);
@@ -381,7 +382,7 @@ function optimizers(stage) {
       begun = event; paths = event.names.map(() => [event.first]); cells = null;
       shares = spread(event.surface.values);
       surface.x = event.surface.x; surface.y = event.surface.y;
-      if (!legend.firstChild) legend.append(ticks(event.names));
+      if (!legend.firstChild) legend.append(ticks(event.names.map((name, i) => [name, hue(i)]), hidden, turned));
       const places = event.lowest.length > 1 ? "the + are the lowest places" : "+ is the lowest place";
       about.textContent = `Blue is low; ${places}.`;
       beyond.textContent = `A loss above ${short(event.diverged * event.first[2])}, ${event.diverged} times the first, is not drawn.`;
