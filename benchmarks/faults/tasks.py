@@ -24,7 +24,7 @@ _DEVELOPMENT = (
 )  # fmt: skip
 # Of these, faults are put into fresh rows too; the others have fresh controls alone.
 _WITH_FAULTS = ("concrete", "german", "airfoil", "phoneme")
-_FRESH_NUMBERS, _FRESH_CLASSES = range(9_801, 9_808), range(9_901, 9_906)  # seeds
+_FRESH_NUMBERS, _FRESH_CLASSES = range(10_101, 10_108), range(10_201, 10_206)  # seeds
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _fresh(folder: Path) -> list[Task]:
     classes = (_task(f"classes {seed}", *drawn_classes(seed, MOST_ROWS), False) for seed in _FRESH_CLASSES)
     again = [
         replace(task, name=f"{task.name} again", has_faults=task.name in _WITH_FAULTS)
-        for task in _development(folder, seed=5)
+        for task in _development(folder, seed=6)
     ]
     drawn = [task for pair in zip_longest(numbers, classes) for task in pair if task is not None]
     drawn += [task for task in again if task.has_faults]

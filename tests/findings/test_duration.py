@@ -103,6 +103,15 @@ def test_validation_rows_that_hardly_show_it_are_believed_where_training_rows_su
     assert found(duration.stopped_too_early, falls) and duration.stopped_too_early(stands) is None
 
 
+def test_a_short_plan_is_told_by_a_steep_fall_of_training_rows_that_five_epochs_cannot_make_sure():
+    train, valid = numpy.array([0.66, 0.6, 0.51, 0.53, 0.5]), numpy.array([0.7, 0.62, 0.56, 0.6, 0.54])
+    planned = record(train, valid, ended=ALL_EPOCHS)
+    assert found(duration.stopped_too_early, planned).remedy.change == {"epochs": 20}
+    assert duration.stopped_too_early(record(train, valid)) is None  # it may have been stopped for a reason
+    slow = record(0.5 + (train - 0.5) / 10, valid, ended=ALL_EPOCHS)
+    assert duration.stopped_too_early(slow) is None
+
+
 def test_no_stop_is_early_after_many_epochs_without_a_better_one():
     falls = noisy(numpy.r_[learning(60, speed=30), numpy.full(20, 1.02 * learning(60, speed=30)[-1])], 0.002)
     curves = record(falls, falls, ended=STOPPED_EARLY)

@@ -134,8 +134,13 @@ def test_what_was_lost_on_its_way_and_swings_since_is_told_as_both():
     train[20] = 2e5
     curves = record(train)
     assert "came back" in found(rate.diverged, curves).statement and found(rate.oscillating, curves)
-    lost = record(numpy.concatenate([SWINGING[:30], SWINGING[30:] * 1e3]))
-    assert found(rate.diverged, lost) and rate.oscillating(lost) is None
+    lost = numpy.concatenate([SWINGING[:30], SWINGING[30:] * 1e3])
+    assert found(rate.diverged, record(lost))
+    assert "goes up and down by" in found(rate.oscillating, record(lost)).statement
+    calm = record(numpy.concatenate([SWINGING[:30], noisy(1e3 + epochs(30))]))
+    assert found(rate.diverged, calm) and rate.oscillating(calm) is None
+    gone = record(numpy.append(lost, numpy.inf))
+    assert found(rate.diverged, gone) and rate.oscillating(gone) is None
 
 
 def test_small_swings_are_told_where_steps_are_long():

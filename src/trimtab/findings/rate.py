@@ -48,7 +48,7 @@ _JUMPS, _SWINGS = 0.25, 0.25
 # loss of the epoch before, in so many epochs of the second half, and in this share of them (healthy ones: once).
 _SWINGS_TOO, _KICK, _KICKS, _KICKED = 0.05, 1.5, 3, 0.05
 # Where updates are nearly too long, smaller swings are their doing: of the level, of the weights (healthy ones: never).
-_SMALL_SWINGS, _LONGISH = 0.075, 0.05
+_SMALL_SWINGS, _LONGISH = 0.06, 0.05
 # Times the loss of the epoch before, on training rows and on validation rows (healthy ones: 2.0 and 2.4 at most, hardly
 # ever in one epoch); times the next losses, the first one (healthy: 4.1), and where no validation row says so too.
 _LEAP, _LEAP_OF_OTHERS, _THROWN, _THROWN_ALONE = 3.0, 1.5, 10.0, 100.0
@@ -173,13 +173,13 @@ def oscillating(record: TrainingRecord) -> Outcome:
     `_KICK` times that of the epoch before in several epochs, as the error on validation rows is; or that one swings by
     more than `_SWINGS`, and the training loss by `_SWINGS_TOO`, so that it is not that these rows are few; or either
     by more than `_SMALL_SWINGS` where an update was longer than `_LONGISH` of the weights. What has diverged is told
-    so instead, unless the loss came back and swings since."""
+    so instead, unless the loss came back and swings since, or swings by `_SWINGS` where it has come to."""
     course = course_of(record, record.train_loss)
     if not len(course):
         return NotChecked("oscillating", NO_TRAINING)
-    if isinstance(lost := diverged(record), Finding) and "peak" not in lost.evidence:
+    jumps, whose, lost = _jumps(record), "training loss", diverged(record)
+    if isinstance(lost, Finding) and "peak" not in lost.evidence and (_is_gone(lost) or jumps < _SWINGS):
         return None
-    jumps, whose = _jumps(record), "training loss"
     if jumps < _SWINGS:
         own, of_others = jumps, jumps_of(course_of(record, errors_of(record)))
         is_by_long_steps = max(own, of_others) >= _SMALL_SWINGS and (_longest_step(record) or 0.0) >= _LONGISH
@@ -342,6 +342,11 @@ def _beside_a_constant(record: TrainingRecord) -> float:
         return 0.0
     beside = level_at_end(pair.train) / constant
     return 0.0 if beside < _FAR_LOST and fall_at_end(Course(pair.epochs, pair.train)) is not None else beside
+
+
+def _is_gone(lost: Finding) -> bool:
+    """Whether a loss that diverged has become no number, by the evidence: any other is told with how far it went."""
+    return not {"grown", "beside_a_constant"} & lost.evidence.keys()
 
 
 def _lost(record: TrainingRecord, statement: str, evidence: dict[str, Any]) -> Finding:

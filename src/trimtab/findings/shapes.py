@@ -77,8 +77,13 @@ def still_gains(course: Course, learning: Course | None = None, *, has_a_plan: b
     """The fall of an error that goes on to the end: significant over the last third, with the best among the last
     entries, a twentieth of all, so that a patience that ran out is none. Where training rows (`learning`) surely still
     get better, it takes less to believe that these rows do (`_ALSO`): their noise is what hides it; and less again
-    (`_LIKELY`) where they get better by `_STEEPLY`, and a plan of epochs is known to have ended it."""
+    (`_LIKELY`) where they get better by `_STEEPLY`, and a plan of epochs is known to have ended it. Of a plan so short
+    that its last third has fewer than `_STRETCH` entries, which hardly any order of them makes sure, that they get
+    better so steeply need be no surer than `_ALSO`."""
     learns = None if learning is None else fall_at_end(learning)
+    if learns is None and learning is not None and has_a_plan and len(course) < 3 * _STRETCH:
+        learns = fall_at_end(learning, _ALSO)
+        learns = learns if learns is not None and -learns.change >= _STEEPLY else None
     is_steep = has_a_plan and learns is not None and -learns.change >= _STEEPLY
     fall = fall_at_end(course, _LIKELY if is_steep else _ALSO if learns is not None else SURE)
     since_best = len(course) - 1 - int(numpy.argmin(smooth(course.values, 3))) if len(course) else 0
