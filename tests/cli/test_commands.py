@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -570,6 +571,14 @@ def test_what_cannot_be_kept_is_refused(
 ) -> None:
     houses(5).with_columns(prediction=polars.lit(1)).write_csv("new.csv")
     assert_refused(run("predict", fitted.folder / "study", "new.csv", *options), tmp_path, words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cells", [[timedelta(1)] * 5, [b"x"] * 5, [[1, 2]] * 5], ids=["durations", "bytes", "lists"])
+def test_what_no_text_can_hold_is_not_kept(fitted: Fitted, run: Run, tmp_path: Path, cells: list) -> None:
+    houses(5).with_columns(odd=polars.Series(cells)).write_parquet("new.parquet")
+    refused = run("predict", fitted.folder / "study", "new.parquet", "--keep", "odd")
+    assert_refused(refused, tmp_path, "which no table of text can hold")
 
 
 @pytest.mark.slow

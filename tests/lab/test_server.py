@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 import zipfile
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,8 +29,8 @@ from trimtab.errors import OptionError, StudyError
 from trimtab.lab.app import application
 from trimtab.lab.experiments import EXPERIMENTS
 from trimtab.lab.own_data import OwnData
-from trimtab.lab.own_model import bounds_in_words
-from trimtab.lab.own_study import OwnStudy, without_command
+from trimtab.lab.own_model import beside_columns, bounds_in_words
+from trimtab.lab.own_study import OwnStudy, kept, without_command
 from trimtab.lab.server import serve, serving
 from trimtab.tuning.folder import StudyFolder
 
@@ -196,6 +197,40 @@ def test_a_table_is_dropped_looked_at_tuned_and_tried(client, own, few_epochs, m
     assert "How well a network predicts" in report.text and report.headers["content-security-policy"].startswith(
         "sandbox"
     )
+
+
+def test_columns_that_text_cannot_hold_are_left_out_and_no_two_columns_are_called_alike():
+    told = polars.DataFrame({"prediction": [1.0], "probability_a": [0.5], "probability_a_of_model": [0.2]})
+    model = SimpleNamespace(predict_frame=lambda frame: (told, ()))
+    frame = polars.DataFrame({
+        "a": [1], "probability_a": ["mine"], "took": [timedelta(1)], "all": [[1, 2]], "raw": [b"x"],
+    })  # fmt: skip
+    content, _ = beside_columns(model, frame)
+    back = polars.read_csv(content.encode())
+    assert back.columns == [
+        "a",
+        "probability_a",
+        "prediction",
+        "probability_a_of_model_of_model",
+        "probability_a_of_model",
+    ]
+    assert back.row(0) == (1, "mine", 1.0, 0.5, 0.2)
+
+
+def test_a_table_is_kept_as_it_was_dropped_or_it_is_said_that_it_cannot_be(tmp_path, monkeypatch):
+    (dropped := tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    monkeypatch.chdir(tmp_path)
+    place = kept(dropped)
+    assert place.read_text() == "a,b\n1,2\n" and kept(dropped) == place
+    place.write_text("a,b\n9,9\n")
+    assert kept(dropped).read_text() == "a,b\n1,2\n"
+    monkeypatch.setattr("trimtab.lab.own_study.Path.exists", raising_permission_error)
+    with pytest.raises(StudyError, match=r"t.csv cannot be written \(Permission denied\): start the lab in another"):
+        kept(dropped)
+
+
+def raising_permission_error(path):
+    raise PermissionError(13, "Permission denied")
 
 
 @pytest.mark.parametrize(("of", "said"), [("ab", "0 or 1"), ("b", "1")])

@@ -141,6 +141,9 @@ def _heights(path: str) -> list[float]:
         ([(0, 10), (10, 10), (20, 12)], "M0.0,10.0L10.0,10.0"),
         ([(0, -1), (10, -1), (20, 11), (30, 11)], "M10.8,0.0L19.2,10.0"),
         ([(0, 11), (10, 12)], ""),
+        ([(0, 1), (1, numpy.nan), (2, 3), (3, 4)], "M2.0,3.0L3.0,4.0"),
+        ([(0, numpy.inf), (1, 5), (2, 6)], "M1.0,5.0L2.0,6.0"),
+        ([(0, -1e40), (10, 5)], "M10.0,0.0L10.0,5.0"),
         ([(0, 5)], ""),
         ([], ""),
     ],
@@ -149,6 +152,14 @@ def test_a_curve_is_drawn_as_far_as_it_is_in_the_picture(points, drawn):
     drawing = Drawing(30, 30, "")
     drawing.curve(points, "valid", within=(0, 10))
     assert _paths(drawing.svg(), "valid") == ([drawn] if drawn else [])
+
+
+@pytest.mark.parametrize("best", [0.5, 0.0, 1e-9])
+def test_one_fold_that_comes_to_nothing_leaves_room_for_the_others(best):
+    found = curves([1000.0, 10.0, 1.0])
+    folds = numpy.array([[1000.0, 10.0, best], [1000.0, 10.0, 2.0 - best]])
+    drawn = duration_chart(replace(found, validation_folds=folds)).pictures[0]
+    assert ">1,000<" in drawn and ">10<" in drawn and ">1e-9<" not in drawn
 
 
 def test_where_nothing_was_evaluated_there_are_no_curves():

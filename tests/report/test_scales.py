@@ -18,6 +18,7 @@ def test_ticks_are_round_and_lie_where_they_say():
 def test_an_axis_of_powers_has_powers_of_ten_or_numbers_between_them():
     assert [name for _, name in Logarithmic(0.001, 10.0, 0, 100).ticks()] == ["0.001", "0.01", "0.1", "1", "10"]
     assert [name for _, name in Logarithmic(4.5, 17.0, 0, 100).ticks()] == ["5", "10"]
+    assert [name for _, name in Logarithmic(900, 6_000, 0, 100).ticks()] == ["1,000", "2,000", "5,000"]
     assert Logarithmic(0.01, 1.0, 0.0, 100.0).place(0.1) == pytest.approx(50)
 
 

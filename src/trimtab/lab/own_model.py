@@ -11,6 +11,7 @@ import polars
 
 from trimtab.errors import ModelError, OptionError
 from trimtab.model.model import Model
+from trimtab.table.frames import fits_text
 from trimtab.text.layout import number
 from trimtab.text.wording import listed
 
@@ -36,12 +37,9 @@ def beside_columns(model: Model, frame: polars.DataFrame) -> tuple[str, tuple[st
     Where the table has a column of such a name already, the model's is called `..._of_model`.
     """
     told, notices = model.predict_frame(frame)
-    kept = frame.select(
-        name
-        for name, kind in frame.schema.items()
-        if not kind.is_nested() and kind not in (polars.Object, polars.Binary)
-    )
-    told = told.rename({name: _free(name, kept.columns) for name in told.columns})
+    kept = frame.select(name for name, kind in frame.schema.items() if fits_text(kind))
+    taken = {*kept.columns, *told.columns}
+    told = told.rename({name: _free(name, taken) for name in told.columns if name in kept.columns})
     return polars.concat([kept, told], how="horizontal").write_csv(), notices
 
 

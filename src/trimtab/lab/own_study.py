@@ -254,9 +254,9 @@ class OwnStudy(Listener):
 
     def predictions_of(self, path: Path) -> dict[str, Any]:
         """The same for another table, with what there is to be said of it."""
-        frame = read_table(path).frame
-        content, notices = beside_columns(self._study().model, frame)
-        return {"csv": content, "rows": frame.height, "notices": list(notices)}
+        read = read_table(path)
+        content, notices = beside_columns(self._study().model, read.frame)
+        return {"csv": content, "rows": read.frame.height, "notices": [*read.notices, *notices]}
 
     def model_files(self) -> bytes:
         """The model's folder as a ZIP file."""
@@ -273,14 +273,12 @@ def kept(path: Path) -> Path:
     raises StudyError where it cannot be written."""
     content = path.read_bytes()
     target = RUNS / "tables" / hashlib.sha256(content).hexdigest()[:8] / path.name
-    if not target.exists():
-        try:
+    try:
+        if not target.exists() or target.read_bytes() != content:  # somebody may have edited it
             with folder_for(target), replacing(target, is_shared=True) as part:
                 part.write_bytes(content)
-        except OSError as error:
-            raise StudyError(
-                f"{target} cannot be written ({error.strerror}): start the lab in another folder."
-            ) from None
+    except OSError as error:
+        raise StudyError(f"{target} cannot be written ({error.strerror}): start the lab in another folder.") from None
     return target
 
 

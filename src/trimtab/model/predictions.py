@@ -12,7 +12,7 @@ import polars
 
 from trimtab.errors import OptionError
 from trimtab.model.model import Model
-from trimtab.table.frames import column_called
+from trimtab.table.frames import column_called, fits_text
 from trimtab.table.read import BATCH_ROWS, read_batches
 from trimtab.table.schema import require_column
 from trimtab.whole_file import beside
@@ -90,7 +90,7 @@ def _kept(frame: polars.DataFrame, keep: Sequence[str]) -> polars.DataFrame:
     keep = [column_called(name, frame.columns) for name in keep]
     for name in keep:
         require_column(frame, name, "--keep")
-        if frame[name].dtype.is_nested() or frame[name].dtype == polars.Object:
+        if not fits_text(frame[name].dtype):
             raise OptionError(f"--keep {name}: the column holds {frame[name].dtype}, which no table of text can hold.")
     if len(set(keep)) < len(keep):
         raise OptionError(f"--keep names a column twice: {', '.join(keep)}.")

@@ -3,16 +3,21 @@
 Knows pixels, scales and classes of a style sheet; it knows nothing of what is drawn.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import pairwise
 
-from trimtab.report.scales import Names, Scale
+from trimtab.report.scales import Names, Scale, clipped
 
 # Pixels: what a letter of the pictures' text takes in the mean, and the height of a line of it (12 px of a sans serif).
 LETTER, LINE = 6.6, 16.0
 # Pixels that a name under an axis has at least: one that would lie over the name before it is left out.
 NAME = 130.0
+
+
+# Pixels above and below every picture, from which on it does not matter how far a curve leaves it.
+FAR = 1e6
 
 
 def width_of(text: str) -> float:
@@ -86,8 +91,8 @@ class Drawing:
         run: str = "",
         within: tuple[float, float] = (-1e9, 1e9),
     ) -> None:
-        """Points joined in their order, as far as they are on the pixels `within` (from the top to the bottom); `run`
-        is the number by which a script knows them."""
+        """Points joined in their order, as far as they are on the pixels `within` (from the top to the bottom), with
+        gaps where one is no number; `run` is the number by which a script knows them."""
         pieces: list[str] = []
         end = None
         for before, after in pairwise(points):
@@ -158,7 +163,10 @@ def _between(
     before: tuple[float, float], after: tuple[float, float], top: float, bottom: float
 ) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """The part of a line from one point to the next that is between two heights; None where none of it is."""
-    (x, y), (to_x, to_y) = before, after
+    if not all(map(math.isfinite, (*before, *after))):
+        return None
+    # Of heights far beyond the picture no digit is left for those within.
+    (x, y), (to_x, to_y) = ((at, clipped(height, -FAR, FAR)) for at, height in (before, after))
     if y == to_y:
         return (before, after) if top <= y <= bottom else None
     shares = sorted(((top - y) / (to_y - y), (bottom - y) / (to_y - y)))

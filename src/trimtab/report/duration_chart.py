@@ -12,7 +12,7 @@ import polars
 from trimtab.findings.trends import smooth
 from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing
-from trimtab.report.scales import Linear, Logarithmic, covering, covering_wide
+from trimtab.report.scales import Linear, Logarithmic, covering, covering_powers, covering_wide
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, sentence
 
@@ -185,12 +185,14 @@ def _drawn(curves: Curves, width: float, counts: str = "epoch") -> Drawing:
 def _height(curves: Curves, bottom: float, top: float) -> Linear | Logarithmic:
     """As high as the means go, and as far down as the best fold: where a fold begins is seldom of interest."""
     whole = curves.validation_folds[numpy.isfinite(curves.validation_folds)]
-    best = whole.max() if curves.greater_is_better else whole.min()
     means = numpy.concatenate([curves.train, curves.validation])
-    values = numpy.append(means[numpy.isfinite(means)], best)
+    means = means[numpy.isfinite(means)]
     if curves.greater_is_better:
-        return covering(values.tolist(), bottom, top)
-    return covering_wide(values.tolist(), bottom, top, wide=LOG_FROM)
+        return covering([*means.tolist(), float(whole.max())], bottom, top)
+    if isinstance(covering_wide(means.tolist(), bottom, top, wide=LOG_FROM), Linear):
+        return covering([*means.tolist(), float(whole.min())], bottom, top)
+    # One fold that comes to next to nothing would leave no room for all else.
+    return covering_powers([*means.tolist(), max(float(whole.min()), float(means.min()) / 10)], bottom, top)
 
 
 def _about_right(curves: Curves) -> tuple[int, int]:

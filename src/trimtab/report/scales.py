@@ -143,7 +143,8 @@ def short(value: float) -> str:
     """A round number as briefly as can be: "0.001", "1e-7", "10,000"."""
     if abs(value) < 1 or value >= LARGEST:
         return _power(value, 0) if value >= LARGEST else f"{value:g}"
-    return number(value).rstrip("0").rstrip(".") if value < 1e4 else f"{value:,.0f}"
+    text = number(value) if value < 1e4 else f"{value:,.0f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _power(value: float, digits: int) -> str:

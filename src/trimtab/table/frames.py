@@ -55,6 +55,11 @@ def _to_polars(data: Any, prefix: str) -> pl.DataFrame:
     return _from_array(data, prefix)
 
 
+def fits_text(kind: pl.DataType) -> bool:
+    """Whether a column of this type can be written into a table of text, as CSV is."""
+    return not kind.is_nested() and kind not in (pl.Object, pl.Binary, pl.Duration)
+
+
 def column_called(name: str, columns: Sequence[str]) -> str:
     """The one of `columns` that `name` means: the one called so, else the only one called so but for blanks around,
     which readers of files keep or leave out; else `name` itself."""
