@@ -154,6 +154,23 @@ def test_a_curve_is_drawn_as_far_as_it_is_in_the_picture(points, drawn):
     assert _paths(drawing.svg(), "valid") == ([drawn] if drawn else [])
 
 
+def test_what_is_shaded_ends_where_the_mean_of_all_folds_does():
+    rows = [(0, epoch, 5 + abs(epoch - 10)) for epoch in range(1, 21)] + [
+        (1, epoch, 5 + abs(epoch - 10)) for epoch in range(1, 41)
+    ]
+    frame = polars.DataFrame(rows, schema=["fold", "epoch", "validation_metric"], orient="row").with_columns(
+        polars.lit(numpy.nan).alias("train_metric"), polars.col("validation_metric").cast(polars.Float64)
+    )
+    found = curves_by_epoch(frame, "rmse", greater_is_better=False)
+    assert found is not None
+    wide = ElementTree.fromstring(duration_chart(found).pictures[0])
+    (over,) = (each for each in wide.iter(f"{SVG}rect") if "over" in each.attrib["class"].split())
+    axis = next(each for each in wide.iter(f"{SVG}line") if "axis" in each.attrib["class"].split())
+    left, right = float(axis.attrib["x1"]), float(axis.attrib["x2"])
+    end = float(over.attrib["x"]) + float(over.attrib["width"])
+    assert end == pytest.approx(left + (right - left) * 19 / 39, abs=1)
+
+
 @pytest.mark.parametrize("best", [0.5, 0.0, 1e-9])
 def test_one_fold_that_comes_to_nothing_leaves_room_for_the_others(best):
     found = curves([1000.0, 10.0, 1.0])

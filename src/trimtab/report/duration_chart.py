@@ -149,8 +149,11 @@ def _drawn(curves: Curves, width: float, counts: str = "epoch") -> Drawing:
     low, high = _about_right(curves)
     if low > 0:
         drawing.bar(left, top, x.place(curves.epochs[low]), bottom, "area under", "underfitting: more epochs do better")
-    if high < len(curves.epochs) - 1 and numpy.isfinite(curves.validation[high + 1 :]).any():
-        drawing.bar(x.place(curves.epochs[high]), top, right, bottom, "area over", "overfitting: more epochs do worse")
+    # No further than the mean goes: where some folds had ended nothing is known of all.
+    last = int(numpy.flatnonzero(numpy.isfinite(curves.validation))[-1])
+    if high < last:
+        begin, end = (x.place(curves.epochs[place]) for place in (high, last))
+        drawing.bar(begin, top, end, bottom, "area over", "overfitting: more epochs do worse")
     several = len(curves.validation_folds) > 1
     for lines, kind in () if not several else ((curves.train_folds, "foldtrain"), (curves.validation_folds, "fold")):
         for line in lines:
