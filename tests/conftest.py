@@ -22,7 +22,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
 
-FEW_EPOCHS, FEW_TREES = 12, 5
+FEW_EPOCHS = 12
 
 # Begun first, since a file is never divided among processes: what takes long is not to be left to the last of them.
 LONGEST = (
@@ -92,12 +92,10 @@ def shared_data() -> Path:
 @pytest.fixture(scope="module")
 def few_epochs() -> Iterator[None]:
     """What is not said of a table's epochs is `FEW_EPOCHS`: the default MLP, which is one of the baselines of every
-    search, trains as long as all else of a small study; and so do the trees that it is set beside, of which there are
-    `FEW_TREES`."""
-    from trimtab.findings.data import boosted_trees
+    search, trains as long as all else of a small study; and so do the trees that it is set beside."""
+    from few_trees import grow_few_trees  # not before what the process's threads are said above
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trimtab.tuning.space.natural_epochs", lambda rows: FEW_EPOCHS)
-        for size in (boosted_trees.QUICK, boosted_trees.USUAL):
-            patch.setitem(size, "max_iter", FEW_TREES)
+        grow_few_trees(patch)
         yield

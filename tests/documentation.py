@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from few_trees import grow_few_trees
 from trimtab import cli
-from trimtab.findings.data import boosted_trees
 
 SHELL = ("sh", "console")
 NOT_RUN = "no-run"
 # What a shell block may call beside trimtab; it is left alone.
 OTHER_COMMANDS = ("git", "make", "pip", "tensorboard")
 # Searches and trainings take as long as they are given, and a page gives what a reader would.
-FEW_EPOCHS, FEW_TRIALS, FEW_TREES = 3, 1, 5
+FEW_EPOCHS, FEW_TRIALS = 3, 1
 SHORT_SEARCH = {"budget": "60s", "trials": FEW_TRIALS}
 SHORT_SEARCH_OF_NETWORKS = SHORT_SEARCH | {"trials": 2}
 SHORT_DEMO = "2s"
@@ -62,8 +62,7 @@ def run_page(page: Path, *, is_short: bool = True) -> dict:
             patch.setattr("trimtab.tuning.budget.SHORTEST", 1.0)
             patch.setattr("trimtab.tuning.space.natural_epochs", lambda rows: FEW_EPOCHS)
             patch.setattr("trimtab.networks.module_space.natural_epochs", lambda rows: FEW_EPOCHS)
-            for size in (boosted_trees.QUICK, boosted_trees.USUAL):
-                patch.setitem(size, "max_iter", FEW_TREES)
+            grow_few_trees(patch)
         return _run(page, is_short=is_short)
 
 

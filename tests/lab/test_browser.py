@@ -57,6 +57,12 @@ def opened(browser, address):
         page.close()
 
 
+def turn_to(page, number):
+    """Another chapter by its place above the page, which is there when the link says so."""
+    page.locator("#chapters a", has_text=f"{number}.").click()
+    page.wait_for_selector(f"#chapters li:nth-child({number}) a[aria-current]")
+
+
 def ended(page):
     """What is said in the end; a chapter that asks for a guess first is shown without one."""
     uncover = page.get_by_role("button", name="Show me")
@@ -178,9 +184,9 @@ def test_a_network_learns_points_of_a_table_of_my_own(opened, tmp_path):
     is_clean(page)
     again = opened(page.url.partition("#")[2])
     assert "of 16" in ended(again) and "70 rows" in again.locator(".controls").inner_text()
-    page.locator("#chapters a", has_text="1.").click()
+    turn_to(page, 1)
     ended(page)
-    page.locator("#chapters a", has_text="6.").click()
+    turn_to(page, 6)
     assert "of 16" in ended(page) and "mine.csv: 70 rows" in page.locator(".controls").inner_text()
     page.locator("text=As it was").click()
     page.wait_for_function("() => location.hash === '#network'")
@@ -204,8 +210,8 @@ def test_a_guess_is_made_by_the_keyboard_before_anything_is_shown_and_then_set_b
         "() => document.querySelector('.said').innerText.includes('Before, with Learning rate 0.1: weight')"
     )
     assert "You guessed" not in page.locator(".said").inner_text(), "it was a guess at something else"
-    page.locator("#chapters a").nth(1).click()
-    page.locator("#chapters a").first.click()
+    turn_to(page, 2)
+    turn_to(page, 1)
     assert "You guessed" not in ended(page) and not page.get_by_role("button", name="Show me").is_visible()
     shared = opened("line?rate=0.3")
     assert "0.3 is below" in ended(shared) and not shared.get_by_role("button", name="Show me").is_visible()
@@ -340,9 +346,9 @@ def test_a_table_of_my_own_is_tuned_while_one_watches(opened):
     assert download.value.suggested_filename == "concrete-predictions.csv"
     page.wait_for_selector("text=1,030 rows were predicted.")
     is_clean(page)
-    page.locator("#chapters a", has_text="1.").click()
+    turn_to(page, 1)
     ended(page)
-    page.locator("#chapters a", has_text="7.").click()
+    turn_to(page, 7)
     page.wait_for_selector("text=Try it on a row", timeout=30_000)
     assert "Predicting strength_mpa." in page.locator("main").inner_text()
     assert page.locator(".said").first.inner_text() == said

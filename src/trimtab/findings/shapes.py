@@ -80,12 +80,11 @@ def still_gains(course: Course, learning: Course | None = None, *, has_a_plan: b
     (`_LIKELY`) where they get better by `_STEEPLY`, and a plan of epochs is known to have ended it. Of a plan so short
     that its last third has fewer than `_STRETCH` entries, which hardly any order of them makes sure, that they get
     better so steeply need be no surer than `_ALSO`."""
-    learns = None if learning is None else fall_at_end(learning)
-    if learns is None and learning is not None and has_a_plan and len(course) < 3 * _STRETCH:
-        learns = fall_at_end(learning, _ALSO)
-        learns = learns if learns is not None and -learns.change >= _STEEPLY else None
+    is_short = has_a_plan and len(course) < 3 * _STRETCH
+    learns = None if learning is None else fall_at_end(learning, _ALSO if is_short else SURE)
     is_steep = has_a_plan and learns is not None and -learns.change >= _STEEPLY
-    fall = fall_at_end(course, _LIKELY if is_steep else _ALSO if learns is not None else SURE)
+    is_sure = learns is not None and learns.p <= SURE
+    fall = fall_at_end(course, _LIKELY if is_steep else _ALSO if is_sure else SURE)
     since_best = len(course) - 1 - int(numpy.argmin(smooth(course.values, 3))) if len(course) else 0
     recent = max(3, 0.15 * len(course)) if is_steep else max(2, 0.05 * len(course))
     return None if fall is None or since_best > recent else fall

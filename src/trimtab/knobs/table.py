@@ -215,6 +215,11 @@ LOGIT_LOSSES = KNOBS["loss"].names_for("two classes")
 LOSS_ALIASES = {alias: option.name for option in KNOBS["loss"].options for alias in option.aliases}
 
 
+def label_of(name: str) -> str:
+    """What stands beside the values of a knob in a picture or a table; one of a caller's own network is its name."""
+    return KNOBS[name].label if name in KNOBS else name
+
+
 def losses_for(task: Task) -> tuple[str, ...]:
     """The losses of a table of this task."""
     return KNOBS["loss"].names_for(task)

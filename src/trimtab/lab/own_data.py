@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
@@ -27,6 +27,7 @@ from trimtab.tuning.folder import StudyFolder
 if TYPE_CHECKING:
     from trimtab.lab.streams import Streams
 
+_T = TypeVar("_T")
 MOST_BYTES = 50_000_000
 # What a page asks besides tables is short.
 MOST_BYTES_ASKED = 200_000
@@ -95,43 +96,27 @@ def own_routes(own: OwnData, streams: "Streams") -> list[Route]:
 
         return answered
 
-    async def received(request: Request) -> Path:
-        """The table that was sent, under a name of our own."""
-        path = own.new_file(request.query_params.get("name", ""))
-        with path.open("wb") as file:
-            size = 0
-            async for piece in request.stream():
-                size += len(piece)
-                if size > MOST_BYTES:
-                    file.close()
-                    path.unlink()
-                    most = MOST_BYTES // 1_000_000
-                    raise RefusedError(f"The table is larger than {most} MB: use `trimtab fit` on it.", status=413)
-                file.write(piece)
-        return path
-
-    async def points(request: Request) -> Response:
-        path = await received(request)
+    async def of_table(request: Request, answer: Callable[[Path], _T]) -> _T:
+        """What is answered of a table that was sent, which is not kept."""
+        path = await _received(own, request)
         try:
-            found = await to_thread.run_sync(lambda: points_of(read_table(path).frame))
+            return await to_thread.run_sync(answer, path)
         finally:
             path.unlink()
+
+    async def points(request: Request) -> Response:
+        found = await of_table(request, lambda path: points_of(read_table(path).frame))
         return JSONResponse({"points": found.points, "said": found.said, "columns": found.columns})
 
     async def dropped(request: Request) -> Response:
-        path = await received(request)
+        path = await _received(own, request)
         study = OwnStudy(path.stem, path=path)
         columns = await to_thread.run_sync(study.columns)
         return JSONResponse({"token": own.add(study), "name": study.name, **columns})
 
     async def predicted_for(request: Request) -> Response:
         study = own.study(request.path_params["token"])
-        path = await received(request)
-        try:
-            told = await to_thread.run_sync(study.predictions_of, path)
-        finally:
-            path.unlink()
-        return JSONResponse(told)
+        return JSONResponse(await of_table(request, study.predictions_of))
 
     async def events(request: Request) -> Response:
         study = own.study(request.path_params["token"])
@@ -153,6 +138,22 @@ def own_routes(own: OwnData, streams: "Streams") -> list[Route]:
         Route("/own/{token}/predictions.csv", of_study(_predictions)),
         Route("/own/{token}/model.zip", of_study(_model)),
     ]  # fmt: skip
+
+
+async def _received(own: OwnData, request: Request) -> Path:
+    """The table that was sent, under a name of our own."""
+    path = own.new_file(request.query_params.get("name", ""))
+    with path.open("wb") as file:
+        size = 0
+        async for piece in request.stream():
+            size += len(piece)
+            if size > MOST_BYTES:
+                file.close()
+                path.unlink()
+                most = MOST_BYTES // 1_000_000
+                raise RefusedError(f"The table is larger than {most} MB: use `trimtab fit` on it.", status=413)
+            file.write(piece)
+    return path
 
 
 async def _asked(request: Request) -> dict[str, Any]:

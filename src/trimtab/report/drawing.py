@@ -14,8 +14,6 @@ from trimtab.report.scales import Names, Scale, clipped
 LETTER, LINE = 6.6, 16.0
 # Pixels that a name under an axis has at least: one that would lie over the name before it is left out.
 NAME = 130.0
-
-
 # Pixels above and below every picture, from which on it does not matter how far a curve leaves it.
 FAR = 1e6
 

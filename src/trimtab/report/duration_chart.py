@@ -42,6 +42,11 @@ class Curves:
         values = self.validation if self.greater_is_better else -self.validation
         return int(numpy.nanargmax(values))
 
+    @property
+    def last(self) -> int:
+        """Where the mean on validation rows ends."""
+        return int(numpy.flatnonzero(numpy.isfinite(self.validation))[-1])
+
 
 def curves_by_epoch(runs: polars.DataFrame, unit: str, *, greater_is_better: bool) -> Curves | None:
     """Curves from rows of epoch, fold, train_metric and validation_metric (or losses where there is no metric); None
@@ -68,9 +73,8 @@ def curves_by_epoch(runs: polars.DataFrame, unit: str, *, greater_is_better: boo
 
 def duration_chart(curves: Curves, ended: str = "", *, counts: str = "epoch") -> Chart:
     """The picture of it."""
-    best = curves.best
+    best, last = curves.best, curves.last
     epoch, score = curves.epochs[best], curves.validation[best]
-    last = int(numpy.flatnonzero(numpy.isfinite(curves.validation))[-1])
     text = f"{_capital(curves.unit)} on validation rows is best at {counts} {epoch:g}: {number(score)}"
     if numpy.isfinite(curves.train[best]):
         text += f", with {number(curves.train[best])} on training rows"
@@ -98,10 +102,9 @@ def losses_chart_of(curves: Curves) -> Chart:
     best = curves.best
     last = int(numpy.flatnonzero(numpy.isfinite(curves.validation) & numpy.isfinite(curves.train))[-1])
     apart = curves.validation[last] / curves.train[last] if curves.train[last] > 0 else math.inf
-    text, at_best = f"At the last epoch the loss on validation rows is {_times(apart)} that on training rows", ""
+    text = f"At the last epoch the loss on validation rows is {_times(apart)} that on training rows"
     if numpy.isfinite(curves.train[best]) and curves.train[best] > 0:
         at_best = _times(curves.validation[best] / curves.train[best])
-    if at_best:
         where = f"at its best epoch ({curves.epochs[best]:.0f})"
         text += f", as {where}" if at_best == _times(apart) else f", {where} {at_best}"
     return Chart(
@@ -150,9 +153,8 @@ def _drawn(curves: Curves, width: float, counts: str = "epoch") -> Drawing:
     if low > 0:
         drawing.bar(left, top, x.place(curves.epochs[low]), bottom, "area under", "underfitting: more epochs do better")
     # No further than the mean goes: where some folds had ended nothing is known of all.
-    last = int(numpy.flatnonzero(numpy.isfinite(curves.validation))[-1])
-    if high < last:
-        begin, end = (x.place(curves.epochs[place]) for place in (high, last))
+    if high < curves.last:
+        begin, end = (x.place(curves.epochs[place]) for place in (high, curves.last))
         drawing.bar(begin, top, end, bottom, "area over", "overfitting: more epochs do worse")
     several = len(curves.validation_folds) > 1
     for lines, kind in () if not several else ((curves.train_folds, "foldtrain"), (curves.validation_folds, "fold")):

@@ -10,7 +10,7 @@ import numpy
 import polars
 
 from trimtab.knobs.domains import Value
-from trimtab.knobs.table import KNOBS
+from trimtab.knobs.table import label_of
 from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing, cut, room_for
 from trimtab.report.scales import Names, Scale, clipped, covering, covering_wide
@@ -38,14 +38,14 @@ def knobs_chart(search: Search) -> Chart | None:
         [str(each.number), number(search.shown(each)), *(str(_short(each.values.get(knob))) for knob in knobs)]
         for each in _chosen(search)
     ]
-    called = [_called(knob) for knob in knobs]
-    text = f"{counted(len(knobs), 'knob')} turned by the search: {listed(called)}"
+    labels = [label_of(knob) for knob in knobs]
+    text = f"{counted(len(knobs), 'knob')} turned by the search: {listed(labels)}"
     return Chart(
         "knobs",
         "What did each knob yield?",
         sentence(text),
         lambda width: _knobs(search, knobs, width),
-        Table(["trial", search.metric, *called], rows, frozenset({0, 1})),
+        Table(["trial", search.metric, *labels], rows, frozenset({0, 1})),
         f"Each point is a trial{_shares(search)}. Drag over a stretch of a knob to see only the runs in it, "
         "also among the curves below; click to see all again.",
     )
@@ -91,13 +91,14 @@ def _knobs(search: Search, knobs: Sequence[str], width: float) -> Drawing:
         values = [each.values[knob] for each in with_it]
         x, place = _axis_of(values, left, right)
         drawing.bar(left, top - 2, right, bottom, "plate", "")
-        drawing.text(left, top - 6, cut(_called(knob), size - 18), class_="small strong")
+        label = label_of(knob)
+        drawing.text(left, top - 6, cut(label, size - 18), class_="small strong")
         drawing.axis_below(x, bottom, "")
         if i % per_row == 0:
             drawing.axis_left(y, left, "")
         for each in with_it:
             at, value = clipped(y.place(search.shown(each)), top, bottom), each.values[knob]
-            said = f"trial {each.number}: {_called(knob)} {_short(value)}: {number(search.shown(each))} {search.metric}"
+            said = f"trial {each.number}: {label} {_short(value)}: {number(search.shown(each))} {search.metric}"
             kind = "hindsight" if each.number == search.winner else "point"
             drawing.dot(place[value], at, kind, said, 4 if each.number == search.winner else 2.8, str(each.number))
     return drawing
@@ -124,11 +125,6 @@ def _turned(search: Search) -> list[str]:
             times[knob] = times.get(knob, 0) + 1
     turned = [knob for knob, values in counts.items() if len(values) > 1]
     return sorted(turned, key=lambda knob: -times[knob])[:MOST_KNOBS]
-
-
-def _called(knob: str) -> str:
-    """A knob as one speaks of it; one of a caller's own network by its name."""
-    return KNOBS[knob].label if knob in KNOBS else knob
 
 
 def _short(value: object) -> object:

@@ -195,11 +195,9 @@ class StudyReport:
 
     def worth(self) -> Section:
         account = self.account
-        charts = (
-            ()
-            if account is None
-            else _there(choices_chart(account, self.study.how_to_explain("5m")), path_chart(account))
-        )
+        charts: list[Chart] = []
+        if account is not None:
+            charts = _there(choices_chart(account, self.study.how_to_explain("5m")), path_chart(account))
         words = (
             []
             if charts or not self.is_finished

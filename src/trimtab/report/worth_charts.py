@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from trimtab.findings.worth import words
 from trimtab.findings.worth.account import AT_WINNERS_RATE, ENSEMBLE, Account, Row, Step
 from trimtab.findings.worth.intervals import ALIKE
-from trimtab.knobs.table import KNOBS
+from trimtab.knobs.table import label_of
 from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing, width_of
 from trimtab.report.scales import clipped, covering
@@ -227,6 +227,4 @@ def _choice(row: Row) -> str:
 
 
 def _knob(row: Row) -> str:
-    if row.knob == AT_WINNERS_RATE:
-        return "optimizer, same rate"
-    return KNOBS[row.knob].label if row.knob in KNOBS else row.knob
+    return "optimizer, same rate" if row.knob == AT_WINNERS_RATE else label_of(row.knob)

@@ -1,5 +1,5 @@
 // What can be turned: sliders and menus with their values beside them, and the state of all in the address.
-import { element } from "./element.js";
+import { element, tableFile } from "./element.js";
 import { short } from "./plane.js";
 import { asked } from "./stream.js";
 
@@ -91,7 +91,7 @@ export const namesOf = points => isKnown(points) ? known.columns : ["first colum
 // A table of one's own, of which the lab makes points: its menu is then set to them.
 function table(control, values, changed) {
   const id = `control-${control.name}`;
-  const file = element("input", { type: "file", id, class: "unseen", accept: ".csv,.tsv,.txt,.parquet,.xlsx", "aria-describedby": `${id}-hint` });
+  const file = tableFile(id, { "aria-describedby": `${id}-hint` });
   const rows = values[control.name];
   const told = element("p", { class: "hint", role: "status" }, isKnown(rows) ? known.said : rows.length ? `${rows.length} rows.` : "");
   file.addEventListener("change", async () => {

@@ -14,6 +14,9 @@ export const figure = (title, body, caption = "", wide = false) => element(
   "figure", { class: wide ? "wide" : null }, element("h2", {}, title), body, element("figcaption", {}, caption),
 );
 
+// A way to choose a table, of a kind that can be read, hidden behind a label of its own.
+export const tableFile = (id, given = {}) => element("input", { type: "file", id, class: "unseen", accept: ".csv,.tsv,.txt,.parquet,.xlsx", ...given });
+
 // What is drawn how: each entry is [words, colour, shape], where the shape is that of the drawing: "line" (unless another
 // is given), "dashed", "dot" or "plus".
 export const key = entries => element(

@@ -1,6 +1,6 @@
 // My data: a table that is dropped, what its columns are for, the search over it, and the model tried on a row.
 import { Curves } from "./curves.js";
-import { element, figure, key } from "./element.js";
+import { element, figure, key, tableFile } from "./element.js";
 import { colour, hue, short } from "./plane.js";
 import { asked, Stream } from "./stream.js";
 
@@ -53,7 +53,7 @@ export function ownData(place, studies, query, remember) {
   function another() { stream.close(); isWatching = false; isAnother = true; token = null; remembered(); begun(); }
 
   function welcome(problem = "") {
-    const file = element("input", { type: "file", id: "file", class: "unseen", accept: ".csv,.tsv,.txt,.parquet,.xlsx" });
+    const file = tableFile("file");
     const zone = element("div", { class: "drop" },
       element("p", {}, "Drop a table here (CSV, TSV, Parquet or Excel, up to 50 MB)."),
       element("p", {}, element("label", { for: "file", class: "button" }, "Choose a file"), file),
@@ -182,6 +182,8 @@ export function ownData(place, studies, query, remember) {
 
   const fact = (number, words) => element("li", {}, element("b", {}, number), element("span", {}, words));
 
+  const best = event => fact(short(event.best), `${event.metric} of the best trial, on validation rows`);
+
   function point(x, best) {
     if (best === null || best === undefined) return;
     if (!curve || parts.shown !== baselines.length) {
@@ -214,12 +216,12 @@ export function ownData(place, studies, query, remember) {
     } else if (event.kind === "trial") {
       metric = event.metric;
       point(event.trial, event.best);
-      parts.facts.replaceChildren(fact(String(event.trial), "trials"), fact(short(event.best), `${event.metric} of the best trial, on validation rows`));
+      parts.facts.replaceChildren(fact(String(event.trial), "trials"), best(event));
     } else if (event.kind === "progress") {
       metric = event.metric;
       parts.bar.style.width = `${Math.round(100 * event.share)}%`;
       parts.facts.replaceChildren(
-        fact(String(event.trials), "trials"), fact(String(event.lanes), "networks train now"), fact(short(event.best), `${event.metric} of the best trial, on validation rows`),
+        fact(String(event.trials), "trials"), fact(String(event.lanes), "networks train now"), best(event),
         ...(event.left === null ? [] : [fact(`${Math.round(event.left)} s`, "left")]));
       parts.said.textContent = { searching: "Searching: networks train side by side, the weak ones end early.", explaining: "The winner trains again beside copies that differ in one choice." }[event.phase] ?? `${event.phase[0].toUpperCase()}${event.phase.slice(1)}.`;
       point(event.at, event.best);
@@ -266,7 +268,7 @@ export function ownData(place, studies, query, remember) {
 
   function newTable() {
     const own = token, said = element("span", { role: "status" });
-    const file = element("input", { type: "file", id: "new-table", class: "unseen", accept: ".csv,.tsv,.txt,.parquet,.xlsx" });
+    const file = tableFile("new-table");
     file.addEventListener("change", async () => {
       const [given] = file.files;
       if (!given) return;
