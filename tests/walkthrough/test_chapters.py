@@ -23,7 +23,7 @@ CHAPTERS = range(1, source.CHAPTERS + 1)
 PROCESSOR_SECONDS = 360  # three minutes of two cores, whoever else is at work on them
 # The search of chapter 6 ends by the clock; here so many trials end it, which are the same on every machine, and its
 # baselines train no longer than they need to.
-BUDGET, BUDGET_SECONDS, TRIALS = 'budget="40s"', 40, "trials=2, epochs=40"
+BUDGET, BUDGET_SECONDS, TRIALS = 'budget="40s"', 40, "trials=2, epochs=20"
 SHORT_BASELINES = "import trimtab.tuning.space as _space\n_space.natural_epochs = lambda rows: 12\n"
 LONGEST_LINE = 78  # a terminal shows a mark before each
 # Run in the kernel after each chapter: its names, as far as they are numbers, texts and collections of them.

@@ -1,7 +1,5 @@
 """Compiled steps: the numbers of the uncompiled ones, for every lane, size and thread; and what happens without."""
 
-import threading
-import time
 from dataclasses import replace
 
 import numpy
@@ -162,22 +160,6 @@ def test_training_goes_on_while_a_step_is_compiled_and_takes_it_when_it_is_there
     assert_same_curves(train(engine, requests_of([run] * 3), lanes=3), expected)
     population = engine.populations[Structure.of(run)]
     assert 0 < population.compiled_steps < population.lane_steps
-
-
-@pytest.mark.alone
-def test_closing_ends_what_compiles_and_the_thread_that_waits_for_it(tmp_path, monkeypatch):
-    monkeypatch.setenv(libraries.CACHE_VARIABLE, str(tmp_path))
-    engine = engine_for(regression_data(), compiling="beside")
-    run = config(epochs=4)
-    population = engine.population(Structure.of(run))
-    before = set(threading.enumerate())
-    engine.admit(population, [Request(0, run, 0, 0)])
-    engine.advance(population)
-    assert set(threading.enumerate()) > before and engine.compiler.is_busy()
-    started = time.monotonic()
-    engine.close()
-    assert set(threading.enumerate()) <= before and not engine.compiler.is_busy()
-    assert time.monotonic() - started < 2
 
 
 def test_what_was_compiled_once_is_found_by_the_next_process(steps_on_disk, monkeypatch):
