@@ -9,7 +9,7 @@ import polars
 
 import trimtab
 from trimtab.errors import DataError
-from trimtab.knobs.table import KNOBS
+from trimtab.knobs.table import label_of
 from trimtab.report.chart import Chart, Table, is_narrow
 from trimtab.report.drawing import Drawing, width_of
 from trimtab.report.page.page import Answer, Page, Section
@@ -165,8 +165,7 @@ def _knobs_chart(reports: list[StudyReport], names: list[str]) -> Chart:
 
 def _shown(report: StudyReport) -> dict[str, str]:
     knobs: Mapping[str, Any] = knobs_of(report.study.winner.config)
-    found = {KNOBS[name].called if name in KNOBS else name: f"{value:g}" if isinstance(value, float) else str(value)
-             for name, value in knobs.items()}  # fmt: skip
+    found = {label_of(name): f"{value:g}" if isinstance(value, float) else str(value) for name, value in knobs.items()}
     asked = {name: report.asked.get(name) for name in ASKED}
     return found | {f"asked: {name}": str(value) for name, value in asked.items() if value not in (None, [], {})}
 

@@ -19,8 +19,9 @@ const factors = (plot, low, high) => {
 };
 
 export class Curves {
-  // `series` are [label, colour function, width, dash]; `log` is whether the vertical axis goes by factors.
-  constructor({ series, xName, yName, label, height = 300, log = true, hooks = {} }) {
+  // `series` are [label, colour function, width, dash]; `log` is whether the vertical axis goes by factors. `shown` is what
+  // an axis that does not go by factors shows of all numbers from low to high: curves are cut off at its ends.
+  constructor({ series, xName, yName, label, height = 300, log = true, shown = (low, high) => [low, high], hooks = {} }) {
     this.box = document.createElement("div");
     this.box.setAttribute("role", "img");
     this.box.setAttribute("aria-label", label);
@@ -31,7 +32,7 @@ export class Curves {
     });
     this.plot = new uPlot({
       width: 400, height, cursor: { drag: { x: false, y: false }, points: { show: false } }, legend: { show: false },
-      scales: { x: { time: false }, y: log ? { distr: 3, range: (_, low, high) => low === null ? [null, null] : uPlot.rangeLog(low, high > HIGHEST && low < HIGHEST ? HIGHEST : high, 10, false) } : {} },
+      scales: { x: { time: false }, y: log ? { distr: 3, range: (_, low, high) => low === null ? [null, null] : uPlot.rangeLog(low, high > HIGHEST && low < HIGHEST ? HIGHEST : high, 10, false) } : { range: (_, low, high) => low === null ? [null, null] : uPlot.rangeNum(...shown(low, high), 0.1, true) } },
       axes: [{ ...axis(), label: xName, size: 26 }, {
         ...axis(), ...(log ? { splits: (plot, _, low, high) => factors(plot, low, high), filter: (_, ticks) => ticks } : {}), label: yName, size: 54, values: (_, ticks) => ticks.map(tick => tick === null ? "" : short(tick).replace(/\.00e\+?/, "e")),
       }],

@@ -158,7 +158,7 @@ export function ownData(place, studies, query, remember) {
       element("p", {}, `Predicting ${target || "the target"}.`),
       parts.facts, element("div", { class: "bar", "aria-hidden": "true" }, parts.bar),
       element("div", { class: "said", role: "status" }, parts.said), parts.buttons,
-      element("div", { class: "stage" }, figure("How good is the best so far, a network or a baseline?", [parts.key, parts.curve], "Baselines are dashed. All are judged by validation rows here: by the test rows, as in the result and in the report, they have other scores.", true)),
+      element("div", { class: "stage" }, figure("How good is the best so far, a network or a baseline?", [parts.key, parts.curve], "Baselines are dashed; what always predicts the mean is cut off where it is far from all others. All are judged by validation rows here: by the test rows, as in the result and in the report, they have other scores.", true)),
       parts.end, parts.notes,
     );
     running(true);
@@ -184,12 +184,21 @@ export function ownData(place, studies, query, remember) {
 
   const best = event => fact(short(event.best), `${event.metric} of the best trial, on validation rows`);
 
+  // Who knows nothing but the mean is so far off that all others would lie on one line: it, and the best so far as long
+  // as that is it, are cut off where two others are there to be compared.
+  function shown(low, high) {
+    const others = baselines.filter(each => each.name !== "mean").map(each => each.score);
+    const best = curve?.data[1].at(-1);
+    if (others.length < 2 || !Number.isFinite(best)) return [low, high];
+    return [Math.max(low, Math.min(best, ...others)), Math.min(high, Math.max(best, ...others))];
+  }
+
   function point(x, best) {
     if (best === null || best === undefined) return;
     if (!curve || parts.shown !== baselines.length) {
       const before = curve?.data;
       const dashed = baselines.map(each => [each.name, () => colour("soft"), 1.2, [6, 5]]);
-      curve = new Curves({ series: [["best so far", () => hue(0), 2.4], ...dashed], xName: parts.isTrials ? "trial" : "seconds", yName: metric || "score", height: 250, log: false, label: "The score of the best so far" });
+      curve = new Curves({ series: [["best so far", () => hue(0), 2.4], ...dashed], xName: parts.isTrials ? "trial" : "seconds", yName: metric || "score", height: 250, log: false, shown, label: "The score of the best so far" });
       parts.key.replaceChildren(key([["best so far", hue(0)], ...baselines.map(each => [`${each.name.replaceAll("_", " ").replace("mlp", "MLP")}: ${short(each.score)}`, colour("soft")])]));
       parts.curve.replaceChildren(curve.box);
       parts.shown = baselines.length;
