@@ -15,7 +15,6 @@ from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.population import Structure
-from trimtab.training.lanes.reports import RunReports
 from trimtab.training.metrics import Metric
 from trimtab.training.run import OUT_OF_BUDGET, RunRecord
 from trimtab.tuning import baselines
@@ -26,11 +25,12 @@ from trimtab.tuning.flight import Flight, Flying
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.ledger import Ledger
+from trimtab.tuning.pace import Costs
 from trimtab.tuning.progress import Progress
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.scoring import Scoring
 from trimtab.tuning.space import SearchSpace, is_guess
-from trimtab.tuning.trainer import Trainer
+from trimtab.tuning.trainer import Trainer, Training
 from trimtab.tuning.trial import COMPLETE, ActiveTrial, TrialRecord, TrialWeights
 from trimtab.tuning.trial_queue import TrialQueue
 from trimtab.tuning.writer import TrialWriter
@@ -70,6 +70,7 @@ class Search:
         listeners: Listeners,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         on_best: Callable[[TrialRecord, TrialWeights], None] = lambda record, weights: None,
+        train: Callable[..., Training] = Trainer,
     ) -> None:
         self.data, self.metric, self.space, self.engine = data, metric, space, engine
         self.folder, self.writer, self.budget, self.seed, self.max_trials = folder, writer, budget, seed, max_trials
@@ -99,13 +100,10 @@ class Search:
             earlier, self.queue.waiting, space=space, seed=seed, lag=self.lag, first=self.queue.next_number,
             trials_at_once=self._trials_at_once, repeats=Repeats(space.domains), halving=halving,
         )  # fmt: skip
-        self.trainer = Trainer(
-            engine, halving, budget, max_trials=max_trials, epochs=space.natural_epochs, seed=seed,
-            reports=RunReports(listeners),
-        )  # fmt: skip
-        self.admission = Admission(
-            space, engine, queue=self.queue, pace=self.trainer.pace, budget=budget, max_trials=max_trials, lag=self.lag
+        self.training = train(
+            engine, halving, budget, max_trials=max_trials, epochs=space.natural_epochs, seed=seed, listeners=listeners
         )
+        self._admissions: dict[Costs, Admission] = {}
         self._favour_best()
         self._started = time.monotonic()
         self._shown = 0.0
@@ -124,15 +122,15 @@ class Search:
                 self._run_baselines()
             while not self.budget.is_over():
                 self._refill()
-                if not self.trainer.active:
+                if not self.training.active:
                     break
                 # The first trial is waited for: what goes beside it would keep it longer.
-                self._finish(self.trainer.turn(self._guessed, alone=self.tuned == 0))
+                self._finish(self.training.turn(self._guessed, alone=self.tuned == 0))
                 if self._is_due():
                     self._run_default_mlp()
             if baselines.DEFAULT_MLP in self.baseline_names and not self.budget.is_over():
                 self._run_default_mlp()
-            self._finish(self.trainer.end_all())
+            self._finish(self.training.end_all())
         return self.ledger.all
 
     def _with_cut_ones(self, earlier: Sequence[TrialRecord], cut: Mapping[int, TrialRecord]) -> list[TrialRecord]:
@@ -214,31 +212,33 @@ class Search:
         cut = [record.number for record in self.ledger.cut.values() if record.name == baselines.DEFAULT_MLP]
         number = cut[0] if cut else self.queue.take_number()
         trial = ActiveTrial(number, baselines.DEFAULT_MLP, {}, config, len(self.data.folds), may_be_pruned=False)
-        self._admit(trial)
-        population = self.engine.populations[Structure.of(config)]
         deadline = time.monotonic() + SHARE_OF_DEFAULT_MLP * self.budget.search_left
-        is_timed = self.max_trials is None
-        while trial.number in self.trainer.active and not self.budget.is_over():
-            self._finish(self.trainer.advance(self.trainer.pace.with_others(population)))
-            if is_timed and time.monotonic() > deadline:
-                self._finish(self.trainer.end(population))
+        for through in self.training.beside_all(trial, deadline if self.max_trials is None else None):
+            self._finish(through)
 
     # -- proposing
 
     def _refill(self) -> None:
-        while (trial := self.admission.next(self.trainer.active, self.tuned)) is not None:
-            self._admit(trial)
+        for trial in sorted(self.training.given_back(), key=lambda trial: -trial.number):
+            self.queue.put_back(trial.number, trial.values)
+        for place in self.training.places():
+            admission = self._admission(place.pace)
+            while (trial := admission.next(self.training.active, self.tuned)) is not None:
+                place.admit(trial)
+                self.flight.add(trial.number, trial.values)
+                if is_guess(self.space, trial.values):
+                    self._guessed.add(trial.number)
+
+    def _admission(self, pace: Costs) -> Admission:
+        if pace not in self._admissions:
+            self._admissions[pace] = Admission(
+                self.space, pace, queue=self.queue, budget=self.budget, max_trials=self.max_trials, lag=self.lag
+            )
+        return self._admissions[pace]
 
     def _trials_at_once(self, values: Mapping[str, Value]) -> int:
         """How many trials of this structure a population holds."""
         return self.engine.width(Structure.of(self.space.config(values))) // len(self.data.folds)
-
-    def _admit(self, trial: ActiveTrial) -> None:
-        self.trainer.admit(trial)
-        if not trial.name:
-            self.flight.add(trial.number, trial.values)
-            if is_guess(self.space, trial.values):
-                self._guessed.add(trial.number)
 
     # -- remembering
 
@@ -270,7 +270,7 @@ class Search:
 
     def _favour_best(self) -> None:
         best = self.ledger.best
-        self.trainer.favoured = None if best is None else Structure.of(best.config)
+        self.training.favoured = None if best is None else Structure.of(best.config)
 
     def _share_done(self) -> float:
         """How much is used up of what ends the search: time or trials, whichever is further."""
@@ -284,8 +284,8 @@ class Search:
         self._shown = now
         progress = Progress.of(
             "searching", self.budget, self.ledger.trials, self.ledger.best, metric=self.metric,
-            runs_done=self.trainer.runs_done, lanes_alive=self.trainer.lanes,
-            steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started), share=self._share_done(),
+            runs_done=self.training.runs_done, lanes_alive=self.training.lanes,
+            steps_per_second=self.training.lane_steps / max(1e-9, now - self._started), share=self._share_done(),
         )  # fmt: skip
         self.on_progress(progress)
         self.listeners.progress(progress)

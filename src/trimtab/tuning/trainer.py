@@ -5,8 +5,10 @@ Knows lanes, trials and clocks; it proposes nothing, keeps no result and opens n
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol
 
+from trimtab.listeners.listeners import Listeners
 from trimtab.training.lanes.compilation import How
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.population import Population, Structure
@@ -15,11 +17,56 @@ from trimtab.training.run import OUT_OF_BUDGET, Request, RunRecord
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.judge import Judge
-from trimtab.tuning.pace import Pace
+from trimtab.tuning.pace import Costs, Pace
 from trimtab.tuning.trial import ActiveTrial
 
 # What runs of baselines are called; others go by the numbers of their trials.
 _CALLED = {"default_mlp": "default MLP", "linear": "linear model"}
+
+
+class Place(Protocol):
+    """Where trials may be admitted; its `pace` says what there is room for, and what it costs."""
+
+    @property
+    def pace(self) -> Costs: ...
+
+    def admit(self, trial: ActiveTrial) -> None: ...
+
+
+class Training(Protocol):
+    """Where the trials of a search train: those that are `active`, by their numbers; `favoured` is the structure of the
+    best so far, `lanes` are the networks that train at present."""
+
+    active: dict[int, ActiveTrial]
+    favoured: Structure | None
+    runs_done: int
+
+    @property
+    def lanes(self) -> int: ...
+
+    @property
+    def lane_steps(self) -> int: ...
+
+    def places(self) -> Sequence[Place]:
+        """Those that can take trials now."""
+        ...
+
+    def given_back(self) -> list[ActiveTrial]:
+        """Trials that were admitted and could not be trained where they were: they are to begin anew."""
+        ...
+
+    def turn(self, in_order: Collection[int] = (), *, alone: bool = False) -> list[ActiveTrial]:
+        """Train for a while; the trials that are through. Those `in_order` come first, the first of them `alone`."""
+        ...
+
+    def beside_all(self, trial: ActiveTrial, deadline: float | None) -> Iterator[list[ActiveTrial]]:
+        """Begin a trial that goes beside all others and is cut short at the `deadline` (`time.monotonic()`); while this
+        is gone through it trains, and the trials come out that are through."""
+        ...
+
+    def end_all(self) -> list[ActiveTrial]:
+        """Cut everything short that trains."""
+        ...
 
 
 class Trainer:
@@ -31,10 +78,10 @@ class Trainer:
 
     def __init__(
         self, engine: Engine, halving: Halving, budget: Budget, *, max_trials: int | None, epochs: int, seed: int,
-        reports: RunReports | None = None,
+        listeners: Listeners | None = None,
     ) -> None:  # fmt: skip
         self.engine, self.budget, self.max_trials, self.epochs, self.seed = engine, budget, max_trials, epochs, seed
-        self.reports = reports or RunReports()
+        self.reports = RunReports(listeners)
         self.pace, self.judge = Pace(engine), Judge(halving)
         self.active: dict[int, ActiveTrial] = {}
         self.runs_done = 0
@@ -49,6 +96,12 @@ class Trainer:
         requests = [Request(trial.number, trial.config, fold, self.seed) for fold in range(trial.folds)]
         self.engine.admit(population, requests)
         self.reports.admitted(requests, _names_of_runs(trial))
+
+    def places(self) -> Sequence[Place]:
+        return [self]
+
+    def given_back(self) -> list[ActiveTrial]:
+        return []
 
     def turn(self, in_order: Collection[int] = (), *, alone: bool = False) -> list[ActiveTrial]:
         """One round of those whose turn it is (see `Pace.next_turn`); the trials that are through."""
@@ -66,18 +119,39 @@ class Trainer:
             through += self._advanced(population, seconds, so_far, is_whole=is_whole)
         return through
 
+    def beside_all(self, trial: ActiveTrial, deadline: float | None) -> Iterator[list[ActiveTrial]]:
+        """Train it whose turn this is until its end, and others beside it as far as they do not keep it waiting."""
+        self.admit(trial)
+        population = self.engine.populations[Structure.of(trial.config)]
+        while trial.number in self.active and not self.budget.is_over():
+            yield self.advance(self.pace.with_others(population))
+            if deadline is not None and time.monotonic() > deadline:
+                yield self.end(population)
+
     def end(self, population: Population) -> list[ActiveTrial]:
         """Cut all runs of a population short; the trials that are through by that."""
         return self._through(self.engine.retire(population, OUT_OF_BUDGET))
 
+    def cut(self, numbers: Collection[int]) -> list[ActiveTrial]:
+        """Cut these trials short; those that are through by that."""
+        through = []
+        for population in self.engine.populations.values():
+            for lane in population.lanes:
+                if lane.request.trial in numbers:
+                    lane.ended = lane.ended or OUT_OF_BUDGET
+            through += self._through(self.engine.retire(population))
+        return through
+
     def end_all(self) -> list[ActiveTrial]:
-        """Cut everything short that trains."""
         return [trial for population in self.engine.populations.values() for trial in self.end(population)]
 
     @property
     def lanes(self) -> int:
-        """Networks that train at present."""
         return sum(len(population.lanes) for population in self.engine.populations.values())
+
+    @property
+    def lane_steps(self) -> int:
+        return self.engine.lane_steps
 
     def _advanced(
         self, population: Population, seconds: float, steps: int, *, is_whole: bool
