@@ -6,7 +6,7 @@ A table and a caller's own networks are two subjects of it. Parses no options an
 import datetime
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from trimtab.training.lanes.engine import Engine
 from trimtab.training.metrics import Metric, greater_is_better
 from trimtab.tuning import calls
 from trimtab.tuning.baselines import FITTED_BASELINES
+from trimtab.tuning.database import held_by_one
 from trimtab.tuning.flight import Flight, in_flight
 from trimtab.tuning.folder import StudyFolder, new_study
 from trimtab.tuning.going_on import kept, words_of_a_cut, words_of_going_on
@@ -158,7 +159,10 @@ def _in_folder(
     call.listeners.study_started(folder.path)
     calls.begin(folder)
     work = begin(subject, folder, call)
-    trials, unscored = _searched(subject, call, folder, work, _earlier(subject, call, folder, asked))
+    earlier = _earlier(subject, call, folder, asked)
+    name = folder.study_name(folder.read("study.json"))
+    with nullcontext() if name is None else held_by_one(subject.storage, name):
+        trials, unscored = _searched(subject, call, folder, work, earlier)
     if call.budget.abort.is_set():
         calls.note(folder, seconds=round(call.budget.elapsed, 2))
         how = subject.how_to_resume(folder.path)

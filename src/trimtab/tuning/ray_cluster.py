@@ -11,12 +11,14 @@ import signal
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from trimtab import __version__
 from trimtab.errors import OptionError, StudyError, TrimtabError, first_line
 from trimtab.machine import cores
 from trimtab.packages import required
@@ -32,6 +34,9 @@ SECONDS_BETWEEN_LOOKS = 5.0
 # Workers that could not begin, for each that was asked for, before a search is given up: it is no node's fault then
 # (a guess).
 MOST_FAILED_STARTS = 3
+# What studies on one cluster tell each other, so that they share it: that they are there, for so many seconds (six
+# looks: a guess).
+NOTES, PREFIX, SECONDS_OF_A_NOTE = b"trimtab", b"study:", 30.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class RayCluster:
         self._looked = 0.0
         self._wanted = count
         self._recruit: Any = None
+        self._name = PREFIX + uuid.uuid4().hex.encode()
 
     def __enter__(self) -> "RayCluster":
         with _as_it_was():
@@ -103,6 +109,8 @@ class RayCluster:
                 with contextlib.suppress(Exception):
                     self.ray.kill(actor, no_restart=True)
             self._actors.clear()
+            if not self._is_local:
+                self._say_good_bye()
             if self._is_ours:
                 self.ray.shutdown()
 
@@ -116,6 +124,12 @@ class RayCluster:
         shared = self._wanted * self.threads - cores()
         crowded = f" This machine has {cores()}, which they share." if self._is_local and shared > 0 else ""
         return f"{counted(self._wanted, 'worker')} {where}, of {cores_each} each, train the trials.{crowded}"
+
+    def _say_good_bye(self) -> None:
+        from ray.experimental import internal_kv as notes
+
+        with contextlib.suppress(Exception):
+            notes._internal_kv_del(self._name, namespace=NOTES)
 
     # -- what Workers ask
 
@@ -149,6 +163,12 @@ class RayCluster:
     def stop(self, worker: int) -> None:
         with contextlib.suppress(Exception):  # it may be gone
             self._actors[worker].stop.remote()
+
+    def dismiss(self, worker: int) -> None:
+        actor = self._actors.pop(worker, None)
+        if actor is not None:
+            with contextlib.suppress(Exception):
+                self.ray.kill(actor, no_restart=True)
 
     def where(self, worker: int) -> str:
         host = self._hosts.get(worker, "")
@@ -191,12 +211,26 @@ class RayCluster:
 
     def _count_cores(self) -> None:
         """How many workers there are to be, of a cluster that is there: as many as were asked for, or one for each of
-        its cores, of which it may get more."""
-        is_there = bool(self._asked.address) or not self._is_ours
-        if is_there and self._asked.count is None:
-            resources = self.ray.cluster_resources()
-            most = resources.get("GPU", 0.0) if self._needs_gpu else resources.get("CPU", 0.0) // self.threads
-            self._wanted = max(1, int(most))
+        its cores, of which it may get more; and of these no more than a fair share, where other studies have some."""
+        if self._is_local:
+            return
+        resources = self.ray.cluster_resources()
+        most = resources.get("GPU", 0.0) if self._needs_gpu else resources.get("CPU", 0.0) // self.threads
+        share = max(1, int(most) // self._studies_there())
+        self._wanted = min(share, self._asked.count or share)
+
+    def _studies_there(self) -> int:
+        """How many studies train on the cluster, this one included: each says now and then that it is there."""
+        from ray.experimental import internal_kv as notes
+
+        now = time.time()
+        try:
+            notes._internal_kv_put(self._name, str(now).encode(), overwrite=True, namespace=NOTES)
+            names = notes._internal_kv_list(PREFIX, namespace=NOTES)
+            said = [notes._internal_kv_get(name, namespace=NOTES) for name in names]
+        except Exception:  # another Ray has other places for notes: nobody shares then
+            return 1
+        return max(1, sum(now - float(at) < SECONDS_OF_A_NOTE for at in said if at))
 
     def _grow(self) -> None:
         now = time.monotonic()
@@ -228,8 +262,13 @@ class RayCluster:
             return self._lost(worker, _why(error))
         except (ConnectionError, self.ray.exceptions.RaySystemError) as error:
             raise _is_gone(error) from None
-        if isinstance(said, str):
-            self._hosts[worker] = said
+        if isinstance(said, tuple):
+            self._hosts[worker], version = said
+            if version != __version__:
+                raise StudyError(
+                    f"{self.where(worker)} has trimtab {version}, and this is {__version__}: install one version on "
+                    "all nodes."
+                )
             return Heard(worker)
         return Heard(worker, said)
 
@@ -254,8 +293,10 @@ def _actor_of(ray: Any) -> Any:
             # A node has cores enough for its workers, and each of them no more than it was promised.
             self.worker = Worker(recruit)
 
-        def begin(self) -> str:
-            return socket.gethostname()
+        def begin(self) -> tuple[str, str]:
+            from trimtab import __version__  # as it is there
+
+            return socket.gethostname(), __version__
 
         def work(self, orders: Orders) -> Any:
             return self.worker.work(orders)

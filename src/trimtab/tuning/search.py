@@ -4,7 +4,7 @@ Knows configs, lanes and trials; it knows no tables, and nothing of how results 
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 
 import numpy
@@ -242,7 +242,7 @@ class Search:
 
     # -- remembering
 
-    def _finish(self, through: Sequence[ActiveTrial]) -> None:
+    def _finish(self, through: Iterable[ActiveTrial]) -> None:
         """Remember trials whose runs have ended, and show where the search stands."""
         for trial in through:
             self._finish_trial(trial)
@@ -286,6 +286,7 @@ class Search:
             "searching", self.budget, self.ledger.trials, self.ledger.best, metric=self.metric,
             runs_done=self.training.runs_done, lanes_alive=self.training.lanes,
             steps_per_second=self.training.lane_steps / max(1e-9, now - self._started), share=self._share_done(),
+            workers=self.training.workers,
         )  # fmt: skip
         self.on_progress(progress)
         self.listeners.progress(progress)

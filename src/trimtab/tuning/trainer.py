@@ -5,7 +5,7 @@ Knows lanes, trials and clocks; it proposes nothing, keeps no result and opens n
 """
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from trimtab.listeners.listeners import Listeners
@@ -42,6 +42,11 @@ class Training(Protocol):
     runs_done: int
 
     @property
+    def workers(self) -> tuple[str, ...]:
+        """What each worker is at, in words; empty where this process trains."""
+        ...
+
+    @property
     def lanes(self) -> int: ...
 
     @property
@@ -55,22 +60,23 @@ class Training(Protocol):
         """Trials that were admitted and could not be trained where they were: they are to begin anew."""
         ...
 
-    def turn(self, in_order: Collection[int] = (), *, alone: bool = False) -> list[ActiveTrial]:
+    def turn(self, in_order: Collection[int] = (), *, alone: bool = False) -> Iterable[ActiveTrial]:
         """Train for a while; the trials that are through. Those `in_order` come first, the first of them `alone`."""
         ...
 
-    def beside_all(self, trial: ActiveTrial, deadline: float | None) -> Iterator[list[ActiveTrial]]:
+    def beside_all(self, trial: ActiveTrial, deadline: float | None) -> Iterable[Iterable[ActiveTrial]]:
         """Begin a trial that goes beside all others and is cut short at the `deadline` (`time.monotonic()`); while this
-        is gone through it trains, and the trials come out that are through."""
+        is gone through it trains, and the trials come out that are through, round by round."""
         ...
 
-    def end_all(self) -> list[ActiveTrial]:
+    def end_all(self) -> Iterable[ActiveTrial]:
         """Cut everything short that trains."""
         ...
 
 
 class Trainer:
-    """Trains what is admitted to `engine`, and gives each trial back when all of its runs have ended.
+    """Trains what is admitted to `engine`, and gives each trial back when all of its runs have ended: what it gives is
+    to be gone through, for it is done meanwhile, one trial after the other.
 
     `budget` is the clock of the search; with `max_trials` it decides nothing. `epochs` are those that suit the data,
     by which compiling is judged where the clock does not.
@@ -85,6 +91,7 @@ class Trainer:
         self.pace, self.judge = Pace(engine), Judge(halving)
         self.active: dict[int, ActiveTrial] = {}
         self.runs_done = 0
+        self.workers: tuple[str, ...] = ()
         # The structure of the best trial so far.
         self.favoured: Structure | None = None
         engine.compilation.how = self._how_to_compile
@@ -103,23 +110,21 @@ class Trainer:
     def given_back(self) -> list[ActiveTrial]:
         return []
 
-    def turn(self, in_order: Collection[int] = (), *, alone: bool = False) -> list[ActiveTrial]:
+    def turn(self, in_order: Collection[int] = (), *, alone: bool = False) -> Iterator[ActiveTrial]:
         """One round of those whose turn it is (see `Pace.next_turn`); the trials that are through."""
-        return self.advance(self.pace.next_turn(self.favoured, in_order, alone=alone))
+        yield from self.advance(self.pace.next_turn(self.favoured, in_order, alone=alone))
 
-    def advance(self, populations: Sequence[Population]) -> list[ActiveTrial]:
+    def advance(self, populations: Sequence[Population]) -> Iterator[ActiveTrial]:
         """A round of each, at the same time; the trials that are through."""
         if not populations:
-            return []
+            return
         before, steps = time.monotonic(), [population.lane_steps for population in populations]
         are_whole = self.engine.advance_together(populations)
         seconds = (time.monotonic() - before) / len(populations)
-        through = []
         for population, is_whole, so_far in zip(populations, are_whole, steps, strict=True):
-            through += self._advanced(population, seconds, so_far, is_whole=is_whole)
-        return through
+            yield from self._advanced(population, seconds, so_far, is_whole=is_whole)
 
-    def beside_all(self, trial: ActiveTrial, deadline: float | None) -> Iterator[list[ActiveTrial]]:
+    def beside_all(self, trial: ActiveTrial, deadline: float | None) -> Iterator[Iterator[ActiveTrial]]:
         """Train it whose turn this is until its end, and others beside it as far as they do not keep it waiting."""
         self.admit(trial)
         population = self.engine.populations[Structure.of(trial.config)]
@@ -128,22 +133,21 @@ class Trainer:
             if deadline is not None and time.monotonic() > deadline:
                 yield self.end(population)
 
-    def end(self, population: Population) -> list[ActiveTrial]:
+    def end(self, population: Population) -> Iterator[ActiveTrial]:
         """Cut all runs of a population short; the trials that are through by that."""
-        return self._through(self.engine.retire(population, OUT_OF_BUDGET))
+        yield from self._through(self.engine.retire(population, OUT_OF_BUDGET))
 
-    def cut(self, numbers: Collection[int]) -> list[ActiveTrial]:
+    def cut(self, numbers: Collection[int]) -> Iterator[ActiveTrial]:
         """Cut these trials short; those that are through by that."""
-        through = []
         for population in self.engine.populations.values():
             for lane in population.lanes:
                 if lane.request.trial in numbers:
                     lane.ended = lane.ended or OUT_OF_BUDGET
-            through += self._through(self.engine.retire(population))
-        return through
+            yield from self._through(self.engine.retire(population))
 
-    def end_all(self) -> list[ActiveTrial]:
-        return [trial for population in self.engine.populations.values() for trial in self.end(population)]
+    def end_all(self) -> Iterator[ActiveTrial]:
+        for population in self.engine.populations.values():
+            yield from self.end(population)
 
     @property
     def lanes(self) -> int:
@@ -155,7 +159,7 @@ class Trainer:
 
     def _advanced(
         self, population: Population, seconds: float, steps: int, *, is_whole: bool
-    ) -> list[ActiveTrial]:  # fmt: skip
+    ) -> Iterator[ActiveTrial]:  # fmt: skip
         self.pace.note(population.structure, seconds, population.lane_steps - steps)
         for lane in population.lanes:
             if trial := self.active.get(lane.request.trial):
@@ -167,19 +171,17 @@ class Trainer:
             # Half a round says nothing that the whole one would have said, even of a lane that it ends.
             for lane in population.lanes:
                 lane.ended = OUT_OF_BUDGET
-        return self._through(self.engine.retire(population))
+        yield from self._through(self.engine.retire(population))
 
-    def _through(self, runs: Sequence[RunRecord]) -> list[ActiveTrial]:
+    def _through(self, runs: Sequence[RunRecord]) -> Iterator[ActiveTrial]:
         """The trials of which these were the last runs."""
-        through = []
         for run in runs:
             self.runs_done += 1
             self.reports.ended(run, self.engine.judging.shown(run.error))
             trial = self.active[run.request.trial]
             trial.runs.append(run)
             if trial.is_done:
-                through.append(self.active.pop(trial.number))
-        return through
+                yield self.active.pop(trial.number)
 
     # -- compiling
 

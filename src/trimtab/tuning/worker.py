@@ -6,6 +6,7 @@ rungs, which every worker is told. Knows lanes and clocks; it knows nothing of h
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +54,10 @@ class Recruit:
 
     def tensors(self) -> TrainingData:
         """The rows, on the device that is trained on."""
-        return self.data.mapped(lambda array: torch.as_tensor(array).to(self.device))
+        with warnings.catch_warnings():
+            # What several workers read cannot be written, and nobody writes into what is trained on.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
+            return self.data.mapped(lambda array: torch.as_tensor(array).to(self.device))
 
 
 @dataclass(frozen=True)

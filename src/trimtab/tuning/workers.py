@@ -5,7 +5,7 @@ trials. Knows orders and reports; how they travel, the cluster knows.
 """
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -54,7 +54,7 @@ class Cluster(Protocol):
 
     @property
     def asked_for(self) -> int:
-        """How many workers there are to be."""
+        """How many workers there are to be; fewer than there are, where others want some of them."""
         ...
 
     def begin(self, recruit: Recruit) -> None: ...
@@ -67,6 +67,10 @@ class Cluster(Protocol):
 
     def stop(self, worker: int) -> None:
         """Tell a worker that is at work to let it be."""
+        ...
+
+    def dismiss(self, worker: int) -> None:
+        """A worker that has nothing to do may go."""
         ...
 
     def where(self, worker: int) -> str:
@@ -138,7 +142,7 @@ class Seat:
         self._pace = Costs(self.elsewhere)
         self.admitted: list[ActiveTrial] = []
         self.active: dict[int, ActiveTrial] = {}
-        self.is_working = False
+        self.is_working = self.is_leaving = False
         self.sent = 0.0
         self.rungs_told = 0
         self.report = Report()
@@ -208,6 +212,14 @@ class Workers:
     # -- what a search asks
 
     @property
+    def workers(self) -> tuple[str, ...]:
+        return tuple(
+            f"{self.cluster.where(number)}: {counted(len(seat.active), 'trial')}, "
+            f"{counted(sum(len(each.lanes) for each in seat.elsewhere.populations.values()), 'network')}"
+            for number, seat in sorted(self._seats.items())
+        )
+
+    @property
     def lanes(self) -> int:
         return sum(len(each.lanes) for seat in self._seats.values() for each in seat.elsewhere.populations.values())
 
@@ -228,7 +240,7 @@ class Workers:
         """The workers that wait for orders. While nothing trains at all, the first of them is waited for."""
         while not self.active and not self._idle() and not self.budget.is_over():
             self._listen()
-        return self._idle()
+        return [seat for seat in self._idle() if not seat.is_leaving]
 
     def given_back(self) -> list[ActiveTrial]:
         given, self._given_back = self._given_back, []
@@ -239,20 +251,20 @@ class Workers:
         del alone  # nobody keeps another waiting
         self._in_order = frozenset(in_order)
         for seat in self._idle():
-            if self._waiting:
+            if self._waiting and not seat.is_leaving:
                 seat.admit(self._waiting.pop(0))
             if seat.active:
                 self._send(seat)
         self._listen()
         return self._taken()
 
-    def beside_all(self, trial: ActiveTrial, deadline: float | None) -> Iterator[list[ActiveTrial]]:
+    def beside_all(self, trial: ActiveTrial, deadline: float | None) -> Sequence[list[ActiveTrial]]:
         """It goes to the next worker that waits for orders, and others train all the while."""
         self.active[trial.number] = trial
         self._waiting.append(trial)
         if deadline is not None:
             self._deadlines[trial.number] = deadline
-        return iter(())
+        return ()
 
     def end_all(self) -> list[ActiveTrial]:
         """Cut short whatever trains, as far as workers still answer; the rest stays in flight."""
@@ -305,6 +317,7 @@ class Workers:
                 self._seats[heard.worker] = Seat(heard.worker, self.engine, self.cluster.threads, self.active)
             elif heard.worker in self._seats:
                 self._hear(self._seats[heard.worker], heard.report)
+        self._leave_to_others()
         if self._seats:
             self._without_workers_since = time.monotonic()
         elif time.monotonic() - self._without_workers_since > SECONDS_WITHOUT_WORKERS:
@@ -312,6 +325,15 @@ class Workers:
                 f"No worker has been there for {SECONDS_WITHOUT_WORKERS:.0f} s. What was finished is kept: go on with "
                 "--resume when there are some, or without --workers."
             )
+
+    def _leave_to_others(self) -> None:
+        """Where others want some of the workers, let those go that have least to do, when they are through with it."""
+        extra = len(self._seats) - self.cluster.asked_for
+        for place, seat in enumerate(sorted(self._seats.values(), key=lambda seat: len(seat.active))):
+            seat.is_leaving = place < extra
+            if seat.is_leaving and not seat.is_working and not seat.active:
+                self.cluster.dismiss(seat.worker)
+                self._gone.append(self._seats.pop(seat.worker))
 
     def _hear(self, seat: Seat, report: Report) -> None:
         self.messages += 1
