@@ -158,6 +158,24 @@ def test_what_a_caller_has_to_mend_is_raised_as_it_is(on_threads, tmp_path):
         tt.tune(table(), "price", out=tmp_path / "s", workers=2, **ASKED)
 
 
+def test_workers_that_others_want_are_let_go_when_they_are_through(on_threads, alone, tmp_path):
+    class Shared(ThreadCluster):
+        dismissed = ()
+
+        def send(self, worker, orders):
+            super().send(worker, orders)
+            if len(self.sent) == 3:
+                self.asked_for = 1
+
+        def dismiss(self, worker):
+            self.dismissed = (*self.dismissed, worker)
+            super().dismiss(worker)
+
+    cluster = on_threads(Shared(3))
+    is_alike(tt.tune(table(), "price", out=tmp_path / "s", workers=3, **ASKED), alone)
+    assert 1 <= len(cluster.dismissed) <= 2 and not {w for w, _ in cluster.sent[-1:]} & set(cluster.dismissed)
+
+
 def test_a_study_goes_on_with_other_workers_or_none(on_threads, alone, tmp_path):
     on_threads(ThreadCluster(2))
     tt.tune(table(), "price", out=tmp_path / "s", workers=2, **ASKED | {"trials": 2})

@@ -26,6 +26,7 @@ from trimtab.text.wording import counted
 from trimtab.tuning.worker import Orders, Recruit, Worker
 from trimtab.tuning.workers import Heard
 
+log = logging.getLogger(__name__)
 LOCAL = "ray"
 # Of bytes that are sent once and of what comes back, for each worker (guesses; Ray has no store below 75 MB).
 STORE, STORE_OF_A_WORKER = 200 << 20, 50 << 20
@@ -198,6 +199,7 @@ class RayCluster:
                     f"of Ray ({ray.__version__})?"
                 ) from None
             self._is_ours, self._is_local = True, not asked.address
+            _hush(ray)
         elif asked.address:
             raise OptionError("Ray is connected already in this process: leave the address out (--workers ray).")
         self._count_cores()
@@ -313,10 +315,7 @@ def _why(error: BaseException) -> str:
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException):
         return first_line(cause)
-    text = str(error)
-    if "node" in text and "died" in text:
-        return "its node is gone"
-    return "its process has ended"
+    return "its node is gone" if "node has died" in str(error) else "its process has ended"
 
 
 def _is_gone(error: BaseException) -> StudyError:
@@ -324,6 +323,13 @@ def _is_gone(error: BaseException) -> StudyError:
         f"The Ray cluster cannot be reached any more ({first_line(error)}). What was finished is kept: go on with "
         "--resume."
     )
+
+
+def _hush(ray: Any) -> None:
+    """Ray prints what its daemons have to say, of each worker that ends, into the output of whoever has begun it."""
+    worker: Any = getattr(getattr(ray, "_private", None), "worker", None)
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda told, **_: log.info("%s", told)
 
 
 @contextlib.contextmanager

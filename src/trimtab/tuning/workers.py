@@ -4,6 +4,7 @@ Whoever searches stays what it is: proposals, rungs, clock and store are here, a
 trials. Knows orders and reports; how they travel, the cluster knows.
 """
 
+import math
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -119,6 +120,11 @@ class Elsewhere:
             self.populations[structure] = Occupied(self.most.get(structure, width))
         self.populations[structure].lanes |= {(trial.number, fold) for fold in range(trial.folds)}
 
+    @property
+    def trials(self) -> int:
+        """How many it has."""
+        return len({number for occupied in self.populations.values() for number, _ in occupied.lanes})
+
     def remove(self, number: int) -> None:
         for occupied in self.populations.values():
             occupied.lanes = {lane for lane in occupied.lanes if lane[0] != number}
@@ -130,16 +136,31 @@ class Elsewhere:
         occupied.capacity = self.most[structure] = max(folds, len(occupied.lanes) // 2)
 
 
+class _Share(Costs):
+    """Those of a worker that gets no more than its share of the trials which may be in flight together."""
+
+    def __init__(self, elsewhere: Elsewhere, most: int | None) -> None:
+        super().__init__(elsewhere)
+        self._elsewhere, self._most = elsewhere, most
+
+    def work_in_flight(self) -> float:
+        has_its_share = self._most is not None and self._elsewhere.trials >= self._most
+        return math.inf if has_its_share else super().work_in_flight()
+
+
 class Seat:
     """A worker as a place for trials: what it has, and what it is to be told with its next orders.
 
-    `all_active` are the trials of all workers, among which its own are, too.
+    `all_active` are the trials of all workers, among which its own are, too, `most` so many at a time (None: as many as
+    there is work for).
     """
 
-    def __init__(self, worker: int, engine: Engine, threads: int, all_active: dict[int, ActiveTrial]) -> None:
+    def __init__(
+        self, worker: int, engine: Engine, threads: int, all_active: dict[int, ActiveTrial], most: int | None
+    ) -> None:  # fmt: skip
         self.worker, self._all_active = worker, all_active
         self.elsewhere = Elsewhere(engine, threads)
-        self._pace = Costs(self.elsewhere)
+        self._pace = _Share(self.elsewhere, most)
         self.admitted: list[ActiveTrial] = []
         self.active: dict[int, ActiveTrial] = {}
         self.is_working = self.is_leaving = False
@@ -314,7 +335,11 @@ class Workers:
             if heard.lost:
                 self._lose(heard.worker, heard.lost)
             elif heard.report is None:
-                self._seats[heard.worker] = Seat(heard.worker, self.engine, self.cluster.threads, self.active)
+                # Where few may be in flight, the first to join would have them all.
+                lag, wanted = self.halving.lag, self.cluster.asked_for
+                most = None if lag is None else -(-lag // wanted)
+                threads = self.cluster.threads
+                self._seats[heard.worker] = Seat(heard.worker, self.engine, threads, self.active, most)
             elif heard.worker in self._seats:
                 self._hear(self._seats[heard.worker], heard.report)
         self._leave_to_others()
