@@ -41,7 +41,7 @@ class Admission:
             return None
         number, values = upcoming
         config = self.space.config(values)
-        if self._is_full(Structure.of(config)):
+        if not self.pace.has_room(Structure.of(config), self.folds):
             self.queue.put_back(number, values)
             return None
         epochs = config.epochs if self.max_trials is not None else self.pace.affordable_epochs(config, self.budget)
@@ -56,10 +56,6 @@ class Admission:
             config = self.space.config({**values, "epochs": epochs}, may_shorten=True)
         # The last trials have no time for a full run: a rung would judge them by how little they had.
         return ActiveTrial(number, "", dict(values), config, self.folds, may_be_pruned=not is_short)
-
-    def _is_full(self, structure: Structure) -> bool:
-        population = self.pace.slots.populations.get(structure)
-        return population is not None and population.free < self.folds
 
     def _has_room(self, active: Mapping[int, ActiveTrial], tuned: int) -> bool:
         if self.is_too_late and self.pace.work_in_flight():

@@ -6,7 +6,7 @@ Knows populations and clocks; it proposes nothing.
 
 import math
 from collections.abc import Collection, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from trimtab.training.config import Config
@@ -85,6 +85,15 @@ class Costs:
             batch = structure.batch_size or self.slots.data.most_training_rows
             self._costs[structure] = operations_of_step(size, batch)
         return self._costs[structure]
+
+    def begin_like(self, other: "Costs") -> None:
+        """Take for a beginning what was measured elsewhere; what is measured here counts for more with each round."""
+        self._spent = {structure: replace(spent) for structure, spent in other._spent.items()}
+
+    def has_room(self, structure: Structure, lanes: int) -> bool:
+        """Whether so many more lanes of a structure have places."""
+        population = self.slots.populations.get(structure)
+        return population is None or population.free >= lanes
 
     def work_in_flight(self) -> float:
         """Operations of one step of everything that trains at present."""

@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from trimtab.machine import lanes_in_threads
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.population import Structure
+from trimtab.training.run import RunRecord
 from trimtab.tuning.budget import NO_LIMIT, Budget
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.trainer import Trainer
@@ -180,6 +181,8 @@ class Worker:
         if orders.is_last:
             report.through += trainer.end_all()
         self._note_rungs(report)
+        for trial in report.through:
+            trial.runs = [_on_the_processor(run) for run in trial.runs]
 
     def _note_rungs(self, report: Report) -> None:
         """What trials came to at rungs since it was last said."""
@@ -217,6 +220,12 @@ class _Events(Listener):
     def taken(self) -> list[tuple[str, str, Mapping[str, Any]]]:
         kept, self._kept = self._kept, []
         return kept
+
+
+def _on_the_processor(run: RunRecord) -> RunRecord:
+    """What a device holds cannot be sent."""
+    buffers = {name: value.cpu() for name, value in run.buffers.items()}
+    return replace(run, weights=run.weights.cpu(), buffers=buffers)
 
 
 def _steps_of(population: Any) -> Steps:

@@ -6,7 +6,7 @@ trials. Knows orders and reports; how they travel, the cluster knows.
 
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -137,30 +137,51 @@ class Elsewhere:
 
 
 class _Share(Costs):
-    """Those of a worker that gets no more than its share of the trials which may be in flight together."""
+    """Those of a worker that gets no more than its share of the trials which may be in flight together (`most`; None:
+    as many as there is work for), and none of a structure that others have opened and have places for: their steps are
+    compiled already."""
 
-    def __init__(self, elsewhere: Elsewhere, most: int | None) -> None:
+    def __init__(self, elsewhere: Elsewhere, most: int | None, others: Callable[[], Iterable["_Share"]]) -> None:
         super().__init__(elsewhere)
-        self._elsewhere, self._most = elsewhere, most
+        self._elsewhere, self._most, self._others = elsewhere, most, others
 
     def work_in_flight(self) -> float:
-        has_its_share = self._most is not None and self._elsewhere.trials >= self._most
-        return math.inf if has_its_share else super().work_in_flight()
+        return math.inf if self._has_its_share else super().work_in_flight()
+
+    def has_room(self, structure: Structure, lanes: int) -> bool:
+        if not super().has_room(structure, lanes):
+            return False
+        is_new = structure not in self._elsewhere.populations
+        return not (
+            is_new and self._elsewhere.trials and any(other.has_opened(structure, lanes) for other in self._others())
+        )
+
+    def has_opened(self, structure: Structure, lanes: int) -> bool:
+        """Whether the structure trains there, and so many more lanes could."""
+        occupied = self._elsewhere.populations.get(structure)
+        return occupied is not None and bool(occupied.lanes) and occupied.free >= lanes and not self._has_its_share
+
+    @property
+    def _has_its_share(self) -> bool:
+        return self._most is not None and self._elsewhere.trials >= self._most
 
 
 class Seat:
     """A worker as a place for trials: what it has, and what it is to be told with its next orders.
 
-    `all_active` are the trials of all workers, among which its own are, too, `most` so many at a time (None: as many as
-    there is work for).
+    `all_active` are the trials of all workers, among which its own are, too, `most` so many at a time; `others` are the
+    other seats.
     """
 
     def __init__(
-        self, worker: int, engine: Engine, threads: int, all_active: dict[int, ActiveTrial], most: int | None
+        self, worker: int, engine: Engine, threads: int, all_active: dict[int, ActiveTrial], most: int | None,
+        others: Callable[[], Iterable["Seat"]],
     ) -> None:  # fmt: skip
         self.worker, self._all_active = worker, all_active
         self.elsewhere = Elsewhere(engine, threads)
-        self._pace = _Share(self.elsewhere, most)
+        self._pace = _Share(
+            self.elsewhere, most, lambda: [seat._pace for seat in others() if seat is not self and not seat.is_leaving]
+        )
         self.admitted: list[ActiveTrial] = []
         self.active: dict[int, ActiveTrial] = {}
         self.is_working = self.is_leaving = False
@@ -335,11 +356,7 @@ class Workers:
             if heard.lost:
                 self._lose(heard.worker, heard.lost)
             elif heard.report is None:
-                # Where few may be in flight, the first to join would have them all.
-                lag, wanted = self.halving.lag, self.cluster.asked_for
-                most = None if lag is None else -(-lag // wanted)
-                threads = self.cluster.threads
-                self._seats[heard.worker] = Seat(heard.worker, self.engine, threads, self.active, most)
+                self._seat(heard.worker)
             elif heard.worker in self._seats:
                 self._hear(self._seats[heard.worker], heard.report)
         self._leave_to_others()
@@ -350,6 +367,17 @@ class Workers:
                 f"No worker has been there for {SECONDS_WITHOUT_WORKERS:.0f} s. What was finished is kept: go on with "
                 "--resume when there are some, or without --workers."
             )
+
+    def _seat(self, worker: int) -> None:
+        """A worker has joined."""
+        # Where few may be in flight, the first to join would have them all.
+        lag = self.halving.lag
+        most = None if lag is None else -(-lag // self.cluster.asked_for)
+        seat = Seat(worker, self.engine, self.cluster.threads, self.active, most, self._seats.values)
+        known = max(self._seats.values(), key=lambda each: each.report.worked, default=None)
+        if known is not None:
+            seat.pace.begin_like(known.pace)
+        self._seats[worker] = seat
 
     def _leave_to_others(self) -> None:
         """Where others want some of the workers, let those go that have least to do, when they are through with it."""
