@@ -12,8 +12,10 @@ import socket
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -81,6 +83,8 @@ class RayCluster:
     """Workers of `threads` each as actors of Ray. A context: what it began has ended when it is left."""
 
     def __init__(self, asked: WorkersAsked, *, threads: int | None = None, needs_gpu: bool = False) -> None:
+        if asked.address:
+            _show_token()  # which Ray reads when it is imported
         self.ray: Any = required("ray", "--workers", "'trimtab[ray]'")
         self._asked, self._needs_gpu = asked, needs_gpu
         self._is_ours = self._is_local = False
@@ -98,7 +102,8 @@ class RayCluster:
         self._name = PREFIX + uuid.uuid4().hex.encode()
 
     def __enter__(self) -> "RayCluster":
-        with _as_it_was():
+        with _as_it_was(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is said as an error in the end, or is no error
             self._connect()
         return self
 
@@ -193,10 +198,11 @@ class RayCluster:
             except TrimtabError:
                 raise
             except Exception as error:
-                where = asked.address or "on this machine"
+                where = f"at {asked.address}" if asked.address else "on this machine"
+                said = first_line(error).rstrip(".")
                 raise OptionError(
-                    f"No Ray cluster could be reached {where}: {first_line(error)} Is it running, and of this version "
-                    f"of Ray ({ray.__version__})?"
+                    f"No Ray cluster could be reached {where} ({said}). Is it running, of this version of Ray "
+                    f"({ray.__version__}), and has this machine its token (~/.ray/auth_token)?"
                 ) from None
             self._is_ours, self._is_local = True, not asked.address
             _hush(ray)
@@ -323,6 +329,13 @@ def _is_gone(error: BaseException) -> StudyError:
         f"The Ray cluster cannot be reached any more ({first_line(error)}). What was finished is kept: go on with "
         "--resume."
     )
+
+
+def _show_token() -> None:
+    """A cluster may ask for the token that lies in the user's folder; Ray shows it to those of this machine alone."""
+    given = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
+    if given or (Path.home() / ".ray" / "auth_token").exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _hush(ray: Any) -> None:
