@@ -219,9 +219,11 @@ class Search:
     # -- proposing
 
     def _refill(self) -> None:
+        places = self.training.places()
+        # After one has waited for a place: what was given back meanwhile comes before anything new.
         for trial in sorted(self.training.given_back(), key=lambda trial: -trial.number):
             self.queue.put_back(trial.number, trial.values)
-        for place in self.training.places():
+        for place in places:
             admission = self._admission(place.pace)
             while (trial := admission.next(self.training.active, self.tuned)) is not None:
                 place.admit(trial)
