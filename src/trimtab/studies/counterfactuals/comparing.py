@@ -67,12 +67,8 @@ class Comparing:
             return not row.looks
         return len(self.book.errors([WINNER, key_of(row)])) != row.pairs
 
-    def first_values(self, account: Account) -> Account:
-        """One value of each knob, in the fewest repetitions that say something."""
-        return self._trained(account, range(self.ground.fewest_repetitions), lambda each: each.place == 0)
-
     def first_round(self, account: Account) -> Account:
-        """Every alternative in the fewest repetitions that say something."""
+        """Every alternative in the fewest repetitions that say something, one value of each knob first."""
         return self._trained(account, range(self.ground.fewest_repetitions))
 
     def more_repetitions(self, account: Account) -> Account:
@@ -81,10 +77,8 @@ class Comparing:
             account = self._trained(account, range(repetition, repetition + 1))
         return account
 
-    def _trained(
-        self, account: Account, repetitions: range, is_wanted: Callable[[Alternative], bool] = lambda each: True
-    ) -> Account:
-        waiting = self._units(account, repetitions, is_wanted)
+    def _trained(self, account: Account, repetitions: range) -> Account:
+        waiting = self._units(account, repetitions)
         while chunk := self._affordable(waiting):
             waiting = [unit for unit in waiting if unit not in chunk]
             began = time.monotonic()
@@ -96,14 +90,11 @@ class Comparing:
 
     # -- what is trained
 
-    def _units(
-        self, account: Account, repetitions: range, is_wanted: Callable[[Alternative], bool]
-    ) -> list[Unit]:  # fmt: skip
+    def _units(self, account: Account, repetitions: range) -> list[Unit]:
         """What is missing of these repetitions, in order. What has none of those before them was too dear, and more of
         it would be no pair of anything."""
         looks = {row.name: row.looks for row in account.rows}
-        every = self.ground.alternatives(self.only)
-        open_ones = [each for each in every if looks.get(each.name, 0) < MOST_LOOKS and is_wanted(each)]
+        open_ones = [each for each in self.ground.alternatives(self.only) if looks.get(each.name, 0) < MOST_LOOKS]
         units = []
         for each in (None, *open_ones):
             key = key_of(each)

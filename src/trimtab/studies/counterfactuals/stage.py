@@ -59,10 +59,8 @@ class Stage:
         steps: list[tuple[bool, Callable[[Account], Account]]] = [
             (True, comparing.begun),
             (not self.only or "epochs" in self.only, self._stopping),
-            (True, comparing.first_values),
-            # Before second values of knobs: where the result comes from says more than they do.
-            (not self.only, walking.walked),
             (True, comparing.first_round),
+            (not self.only, walking.walked),
             (not self.only and self.tries_orders, walking.best_ordered),
             (True, comparing.more_repetitions),
         ]
