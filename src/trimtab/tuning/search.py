@@ -223,13 +223,16 @@ class Search:
         # After one has waited for a place: what was given back meanwhile comes before anything new.
         for trial in sorted(self.training.given_back(), key=lambda trial: -trial.number):
             self.queue.put_back(trial.number, trial.values)
+        begun = []
         for place in places:
             admission = self._admission(place.pace)
             while (trial := admission.next(self.training.active, self.tuned)) is not None:
                 place.admit(trial)
-                self.flight.add(trial.number, trial.values)
+                begun.append((trial.number, trial.values))
                 if is_guess(self.space, trial.values):
                     self._guessed.add(trial.number)
+        if begun:
+            self.flight.add_all(begun)
 
     def _admission(self, pace: Costs) -> Admission:
         if pace not in self._admissions:

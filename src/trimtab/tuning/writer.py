@@ -143,6 +143,7 @@ class TrialWriter:
                     self._queue.put(finished)
                     raise
             self.flight.stored(finished.record.number)
+        self.flight.close()
 
     def _keep_in_flight(self) -> None:
         """What no store takes any more stays in the folder, with what it had come to."""
