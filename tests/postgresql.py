@@ -10,9 +10,10 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,11 @@ PASSWORD = "swordfish-7"
 
 @dataclass(frozen=True)
 class Server:
-    """Where the server listens, and what its programs are."""
+    """Where the server listens; it is started, and may be stopped and started again."""
 
     port: int
+    start: Callable[[], None]
+    stop: Callable[[], None]
 
     def url(self, database: str = "postgres", *, password: str | None = PASSWORD) -> str:
         secret = "" if password is None else f":{password}"
@@ -56,11 +59,13 @@ def running_server() -> Iterator[Server]:
         _run([initdb, "-D", data, "--no-sync", "--encoding=UTF8", "--locale=C", *access], user, place)
         port = _free_port()
         options = f"-p {port} -h 127.0.0.1 -k {place} -c fsync=off"
-        _run([pg_ctl, "-D", data, "-w", "-l", str(place / "log"), "-o", options, "start"], user, place)
+        start = partial(_run, [pg_ctl, "-D", data, "-w", "-l", str(place / "log"), "-o", options, "start"], user, place)
+        stop = partial(_run, [pg_ctl, "-D", data, "-w", "-m", "immediate", "stop"], user, place)
+        start()
         try:
-            yield Server(port)
+            yield Server(port, start, stop)
         finally:
-            _run([pg_ctl, "-D", data, "-w", "-m", "immediate", "stop"], user, place)
+            stop()
 
 
 def _program(name: str) -> str:

@@ -213,7 +213,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "tuning.writer:TrialWriter.put",
         "tuning.writer:curve_rows",
         "tuning.search:Search.__init__",
-        "tuning.search:Pace",
+        "tuning.trainer:Pace",
         "tuning.ahead:Waves.next",
         "tuning.proposer:Proposer.propose",
         "tuning.baselines:fit_linear",

@@ -10,6 +10,7 @@ import pytest
 
 import trimtab as tt
 from trimtab.packages import required
+from trimtab.tuning.ray_cluster import RayCluster, WorkersAsked
 
 USES: dict[str, tuple[Callable[[], Any], str]] = {
     "lightning": (lambda: tt.Recorder().lightning(), r"recorder\.lightning\(\) needs lightning: pip install lightning"),
@@ -17,6 +18,7 @@ USES: dict[str, tuple[Callable[[], Any], str]] = {
     "skorch": (lambda: tt.Recorder().skorch(), r"recorder\.skorch\(\) needs skorch: pip install skorch"),
     "transformers": (lambda: tt.Recorder().transformers(), "needs transformers: pip install transformers"),
     "tensorboard": (lambda: tt.TensorBoardLogger("logs"), r'needs tensorboard: pip install "trimtab\[tensorboard\]"'),
+    "ray": (lambda: RayCluster(WorkersAsked(2)), r"workers= needs ray: pip install 'trimtab\[ray\]'"),
     "mlflow": (tt.MLflowLogger, r'tt\.MLflowLogger needs mlflow: pip install "trimtab\[mlflow\]"'),
 }
 

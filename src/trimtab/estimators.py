@@ -45,6 +45,7 @@ from trimtab.table.sample_targets import (
 )
 from trimtab.table.samples import prepare_samples, sample_weights
 from trimtab.tuning.budget import Budget, seconds_for
+from trimtab.tuning.ray_cluster import WorkersAsked
 
 # A guess: estimators are fitted often, within searches of scikit-learn too, and a minute does well on small tables.
 USUAL_BUDGET = "60s"
@@ -91,6 +92,7 @@ class _Tuned(BaseEstimator):
         label_smoothing: float | None = None,
         device: str = "auto",
         threads: int | None = None,
+        workers: int | str | None = None,
         random_state: Any = None,
     ) -> None:
         self.budget = budget
@@ -119,6 +121,7 @@ class _Tuned(BaseEstimator):
         self.label_smoothing = label_smoothing
         self.device = device
         self.threads = threads
+        self.workers = workers
         self.random_state = random_state
 
     def __sklearn_tags__(self):
@@ -192,9 +195,17 @@ class _Tuned(BaseEstimator):
         )
         trials = None if self.trials is None else int(self.trials)
         threads = cores() if self.threads is None else int(self.threads)
+        workers = None if self.workers is None else WorkersAsked.of(self.workers)
         with TemporaryDirectory(prefix="trimtab-") as folder:
             call = Call(
-                clock, device_named(self.device), threads, trials=trials, out=Path(folder) / "study", is_lasting=False
+                clock,
+                device_named(self.device),
+                threads,
+                trials=trials,
+                out=Path(folder) / "study",
+                is_lasting=False,
+                workers=workers,
+                threads_of_workers=None if self.threads is None else threads,
             )
             with call.at_work():
                 study = study_of(TableSubject.of(request, prepared, call.device), call, TableWork)
@@ -232,6 +243,8 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
         neighbours: whether the nearest training rows may predict, too, where that is better; the model then holds them.
         device: "auto", "cpu", "cuda", ...
         threads: how many to use; None: one for each core.
+        workers: train on so many workers of Ray, "ray" for one on each core, or the address of a cluster, as in
+            `trimtab.tune`; None: in this process.
         random_state: the seed, as everywhere in scikit-learn.
 
     Attributes:

@@ -56,6 +56,7 @@ def tune(
     category: str | Sequence[str] = (),
     weight: str | None = None,
     storage: str | None = None,
+    workers: int | str | None = None,
     quiet: bool = False,
     callbacks: Any = (),
     listeners: Iterable[object] = (),
@@ -113,6 +114,9 @@ def tune(
         storage: a database URL for the trials (default: a file in the study's folder), such as
             "postgresql+psycopg://user@host/database". Its password is not kept: with `resume` give the URL again, or
             the password as the database's own tools take it (PGPASSWORD, ~/.pgpass).
+        workers: train on workers of Ray instead of in this process: how many of this machine, "ray" for one on each of
+            its cores, or the address of a cluster that is there, as "ray://HOST:10001" or
+            "ray://HOST:10001?workers=32". Each has one core, or `threads` of them.
         quiet: show no progress. Otherwise a notebook has a line that says how far the search is, and a terminal the
             panel of the command line; scripts without a terminal show nothing.
         callbacks: as in `tt.fit`, told of every run, by a name such as "trial 12, fold 3"; what answers True to an
@@ -135,7 +139,7 @@ def tune(
         call = Call.checked(
             budget=budget, trials=trials, threads=threads, device=device, out=out, resume=resume,
             stop=None if ends_runs and callable(source) else stop, abort=abort, started=started, listeners=told,
-            counterfactuals=counterfactuals,
+            counterfactuals=counterfactuals, workers=workers,
         )  # fmt: skip
         if callable(source):
             rows, columns = _rows_and_columns(target, data, train)
@@ -157,14 +161,15 @@ def tune(
 
 
 def look(data: Any = None, *, budget: Any = None, trials: Any = None, threads: Any = None, device: str = "auto",
-         out: Any = None, resume: Any = None, counterfactuals: Any = None, **options: Any) -> Prepared:  # fmt: skip
+         out: Any = None, resume: Any = None, counterfactuals: Any = None, workers: Any = None,
+         **options: Any) -> Prepared:  # fmt: skip
     """The table as `tune` with these options would learn from it, every option checked; nothing is trained or written.
 
     Raises what `tune` would raise before it trains.
     """
     call = Call.checked(
         budget=budget, trials=trials, threads=threads, device=device, out=out, resume=resume, stop=None, abort=None,
-        started=None, listeners=Listeners(), counterfactuals=counterfactuals,
+        started=None, listeners=Listeners(), counterfactuals=counterfactuals, workers=workers,
     )  # fmt: skip
     named = {each.name for each in dataclasses.fields(TableOptions)}
     fixed = {name: value for name, value in options.items() if name not in named}

@@ -14,6 +14,7 @@ import pytest
 import trimtab as tt
 from postgresql import PASSWORD, running_server
 from studies.test_going_on import SPACE, examples, make
+from trimtab.tuning.database import held_by_one
 
 pytestmark = pytest.mark.slow
 
@@ -149,3 +150,51 @@ def test_a_killed_study_goes_on_to_what_it_would_have_been(url, tmp_path):
     gone_on = tune(trials=12, resume=out, storage=url)
     assert outcome(gone_on) == outcome(whole)
     assert [t.error for t in gone_on.trials] == pytest.approx([t.error for t in whole.trials], rel=1e-3)
+
+
+class StopsTheServer:
+    """After the first run that ends; and starts it again after so many seconds."""
+
+    def __init__(self, server, seconds):
+        self.server, self.seconds, self.starting = server, seconds, None
+
+    def ended(self, run, result):
+        if self.starting is None:
+            self.server.stop()
+            self.starting = threading.Timer(self.seconds, self.server.start)
+            self.starting.start()
+
+
+def test_a_search_waits_for_a_server_that_is_started_again(server, alone, tmp_path):
+    url = server.database("restarted")
+    stops = StopsTheServer(server, 2)
+    try:
+        found = tune(out=tmp_path / "s", storage=url, callbacks=[stops])
+    finally:
+        stops.starting.join()
+    assert outcome(found) == outcome(alone)
+    assert outcome(tt.load(found.out, storage=url)) == outcome(alone), "each was stored, and none twice"
+
+
+def test_where_it_stays_away_it_is_said_and_nothing_is_lost(server, alone, tmp_path, monkeypatch):
+    url = server.database("away")
+    monkeypatch.setattr("trimtab.tuning.writer.SECONDS_OF_PATIENCE", 1.5)
+    stops = StopsTheServer(server, 5)
+    try:
+        with pytest.raises(tt.StudyError, match=r"cannot be (used|opened): ") as said:
+            tune(out=tmp_path / "s", storage=url, callbacks=[stops])
+        assert "resume=" in str(said.value)
+    finally:
+        stops.starting.join()
+    waiting = json.loads((tmp_path / "s" / "inflight.json").read_text())
+    assert any(each.get("so_far") for each in waiting)
+    assert outcome(tune(resume=tmp_path / "s", storage=url)) == outcome(alone)
+
+
+def test_one_search_at_a_time_wherever_its_folder_is(url, tmp_path):
+    first = tune(trials=2, out=tmp_path / "s", storage=url)
+    shutil.copytree(first.out, tmp_path / "copy")
+    name = asked_of(first)["store"]["study"]
+    with held_by_one(url, name), pytest.raises(tt.StudyError, match="Another search is at work on the study trimtab-"):
+        tune(trials=3, resume=tmp_path / "copy", storage=url)
+    assert len(tune(trials=3, resume=first.out, storage=url).trials) == 3

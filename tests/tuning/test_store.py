@@ -6,10 +6,11 @@ import optuna
 import pytest
 
 from trimtab.errors import StudyError
+from trimtab.training.run import Curves, Request, RunRecord
 from trimtab.tuning.flight import Flight, Flying, in_flight
 from trimtab.tuning.folder import StudyFolder, locked
 from trimtab.tuning.space import space_for
-from trimtab.tuning.store import TrialStore, begun, document_of, record_of
+from trimtab.tuning.store import MOST_POINTS, TrialStore, _mean_curve, begun, document_of, record_of
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 from trimtab.tuning.writer import TrialWriter
 
@@ -107,6 +108,31 @@ def test_what_is_in_flight_is_known_until_it_is_stored(tmp_path):
     flight.stored(3)
     flight.stored(4)
     assert in_flight(folder, []) == [] and 3 not in flight
+
+
+def test_of_many_in_flight_not_each_that_is_stored_is_written_and_all_are_in_the_end(tmp_path, monkeypatch):
+    folder = StudyFolder.create(tmp_path / "s", {})
+    flight, written = Flight(folder), []
+    monkeypatch.setattr(StudyFolder, "write", lambda self, name, content: written.append(len(content)))
+    flight.add_all([(number, {"lr": 0.1}) for number in range(100)])
+    for number in range(90):
+        flight.stored(number)
+    assert written[0] == 100 and len(written) < 40
+    flight.close()
+    assert written[-1] == 10
+
+
+def test_other_tools_find_a_curve_of_few_points_from_its_first_to_its_last():
+    def run(epochs):
+        curves = Curves(
+            epoch=list(range(1, epochs + 1)), validation_metric=[1 / epoch for epoch in range(1, epochs + 1)]
+        )
+        return RunRecord(Request(0, SPACE.config(record(0).values), 0, 0), curves, "", 0.1, 1, epochs, 1, None, None)
+
+    for epochs in (0, 1, 2, 15, 16, 17, 400):
+        curve = _mean_curve([run(epochs), run(epochs + 3)])
+        assert len(curve) == min(epochs, MOST_POINTS)
+        assert not epochs or (min(curve), max(curve)) == (1, epochs)
 
 
 def test_a_lock_keeps_others_out_and_is_no_content(tmp_path):

@@ -93,6 +93,7 @@ def fit(
     trials: Annotated[int | None, _search("Stop after so many trials, earlier calls' included; repeatable.")] = None,
     seed: Annotated[int | None, _search("The seed of all that is random.", "0")] = None,
     threads: Annotated[int | None, _search("Threads to train with.", "all cores allowed")] = None,
+    workers: Annotated[Text, _search("Workers of Ray: 4, ray, ray://HOST:10001.", "this process")] = None,
     device: Annotated[Text, _search("auto, cpu or cuda.", "auto")] = None,
     precision: Annotated[Text, _search("high; or auto: bfloat16 where it is faster.", "high")] = None,
     single: Annotated[bool, _search("Save one network instead of an ensemble.", name="--single")] = False,

@@ -21,6 +21,7 @@ from trimtab.training.config import whole
 from trimtab.tuning.budget import NO_LIMIT, Budget, seconds_for
 from trimtab.tuning.folder import StudyFolder, locked
 from trimtab.tuning.going_on import trials_asked_for
+from trimtab.tuning.ray_cluster import WorkersAsked
 
 # The share of a budget that is spent on what each choice was worth, where nobody says otherwise, and the most that it
 # may be: a search that has less than half of its time finds less than there is to explain (guesses).
@@ -40,6 +41,8 @@ class Call:
         out: the folder of a new study; None for one that is named by what is studied.
         resume: the study that is gone on with, in its folder; None for a new one.
         explaining: the share of the time that is spent on what each choice was worth, when the result is there.
+        workers: which workers train in the place of this process, where any were asked for; and the threads that each
+            of them has, where somebody said so.
         is_lasting: whether the folder remains. One that is lost as soon as the call is done keeps no trial store,
             curves or signals, and no baseline is trained that only its readers would miss.
     """
@@ -53,6 +56,8 @@ class Call:
     resume: StudyFolder | None = None
     explaining: float = 0.0
     is_lasting: bool = True
+    workers: WorkersAsked | None = None
+    threads_of_workers: int | None = None
 
     @classmethod
     def checked(
@@ -69,6 +74,7 @@ class Call:
         started: float | None,
         listeners: Listeners,
         counterfactuals: str | float | None = None,
+        workers: str | int | None = None,
     ) -> "Call":
         """Of what a caller gave; raises OptionError, and StudyError where there is no study in `resume`."""
         trials, threads = (
@@ -99,6 +105,7 @@ class Call:
             clock, device_named(device), threads or cores(), listeners, trials,
             out=None if out is None else Path(out), resume=folder,
             explaining=explaining if is_worth_it or seconds >= NO_LIMIT else 0.0,
+            workers=None if workers is None else WorkersAsked.of(workers), threads_of_workers=threads,
         )  # fmt: skip
 
     @contextmanager

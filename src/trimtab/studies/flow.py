@@ -5,9 +5,10 @@ A table and a caller's own networks are two subjects of it. Parses no options an
 
 import datetime
 import itertools
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -37,14 +38,19 @@ from trimtab.training.lanes.engine import Engine
 from trimtab.training.metrics import Metric, greater_is_better
 from trimtab.tuning import calls
 from trimtab.tuning.baselines import FITTED_BASELINES
+from trimtab.tuning.database import held_by_one
 from trimtab.tuning.flight import Flight, in_flight
 from trimtab.tuning.folder import StudyFolder, new_study
 from trimtab.tuning.going_on import kept, words_of_a_cut, words_of_going_on
 from trimtab.tuning.progress import Progress
+from trimtab.tuning.ray_cluster import RayCluster
 from trimtab.tuning.search import Search
 from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.store import begun, check_opens
+from trimtab.tuning.trainer import Trainer, Training
 from trimtab.tuning.trial import TrialRecord, TrialWeights
+from trimtab.tuning.worker import EngineOf
+from trimtab.tuning.workers import Workers
 from trimtab.tuning.writer import TrialWriter
 
 # Where studies are kept that nobody has chosen a folder for.
@@ -107,8 +113,10 @@ class Work(Protocol):
     """What is done of a subject in a call beside the search: the engine is made, the search followed, a result made."""
 
     engine: Engine
+    engine_of: EngineOf
     baselines: Sequence[str]
     seconds_of_trees: float
+    trained_elsewhere: Sequence["Counted"]  # what workers have trained
 
     def progressed(self, progress: Progress) -> None: ...
 
@@ -151,7 +159,10 @@ def _in_folder(
     call.listeners.study_started(folder.path)
     calls.begin(folder)
     work = begin(subject, folder, call)
-    trials, unscored = _searched(subject, call, folder, work, _earlier(subject, call, folder, asked))
+    earlier = _earlier(subject, call, folder, asked)
+    name = folder.study_name(folder.read("study.json"))
+    with nullcontext() if name is None else held_by_one(subject.storage, name):
+        trials, unscored = _searched(subject, call, folder, work, earlier)
     if call.budget.abort.is_set():
         calls.note(folder, seconds=round(call.budget.elapsed, 2))
         how = subject.how_to_resume(folder.path)
@@ -239,23 +250,49 @@ def _searched(
             )  # fmt: skip
         work.found_better(record, weights)
 
-    with closing(work.engine), writer:
+    with closing(work.engine), writer, _training(call, subject.data, work) as train:
         search = Search(
             data=subject.data, metric=subject.metric, space=subject.space, engine=work.engine, folder=folder,
             writer=writer, budget=call.budget, seed=subject.seed, max_trials=call.trials, earlier=earlier,
             flight=flight, flying=flying, baseline_names=work.baselines, listeners=call.listeners,
-            on_progress=work.progressed, on_best=found_better,
+            on_progress=work.progressed, on_best=found_better, train=train,
         )  # fmt: skip
         trials = search.run()
+        if isinstance(search.training, Workers):
+            work.trained_elsewhere = search.training.steps
     if search.is_cut_by_time:
         place = folder.path if call.is_lasting else None
         call.listeners.notice(words_of_a_cut(search.tuned, search.max_trials, place))
     return trials, search.unscored
 
 
-def training_report(engine: Engine) -> dict[str, Any]:
+@contextmanager
+def _training(call: Call, data: TrainingData, work: Work) -> Iterator[Callable[..., Training]]:
+    """Where the search trains: on the engine of this process, or on workers, which are gone when it has ended."""
+    if call.workers is None:
+        yield Trainer
+        return
+    gpu = data.device.type != "cpu"
+    with RayCluster(call.workers, threads=call.threads_of_workers, needs_gpu=gpu) as cluster:
+        call.listeners.notice(cluster.words)
+        yield partial(Workers, cluster=cluster, engine_of=work.engine_of)
+
+
+class Counted(Protocol):
+    """The steps of a population, here or on a worker."""
+
+    @property
+    def lane_steps(self) -> int: ...
+    @property
+    def place_steps(self) -> int: ...
+    @property
+    def compiled_steps(self) -> int: ...
+    @property
+    def bfloat16_steps(self) -> int: ...
+
+
+def training_report(populations: Sequence[Counted]) -> dict[str, Any]:
     """How the training went, in lane-steps."""
-    populations = engine.populations.values()
     useful, possible = (sum(getattr(p, name) for p in populations) for name in ("lane_steps", "place_steps"))
     return {
         "lane_steps": useful,

@@ -3,8 +3,10 @@
 Knows the subject and its folder; it searches nothing itself.
 """
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,14 +16,17 @@ from trimtab.findings.data.seconds import seconds_for
 from trimtab.findings.document import keep_before, save
 from trimtab.findings.finding import Findings
 from trimtab.networks.examples import Examples
+from trimtab.networks.fitting import Fitting
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.ensemble import Ensemble
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.grounds import ground_of_networks
-from trimtab.studies.flow import SearchResult, training_report
+from trimtab.studies.flow import Counted, SearchResult, training_report
 from trimtab.studies.network_study import parts_of_network
 from trimtab.studies.network_subject import NetworkSubject
 from trimtab.text.wording import counted
+from trimtab.training.data import TrainingData
+from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
 from trimtab.training.metrics import all_scores
 from trimtab.training.programs.program import outputs_of
@@ -31,10 +36,24 @@ from trimtab.tuning import calls
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.progress import Progress
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
+from trimtab.tuning.worker import EngineOf
 
 # Guesses: seconds that storing a run takes which still trains when the search ends, on a slow disk; and the share of a
 # budget beyond which none is kept for it.
 SECONDS_TO_STORE, MOST_RESERVED = 0.015, 0.25
+
+
+@dataclass(frozen=True)
+class EngineOfNetworks:
+    """Makes the engine of a caller's own networks, here or on a worker."""
+
+    fitting: Fitting
+    judging: Judging
+
+    def __call__(self, data: TrainingData, threads: int, should_stop: Callable[[], bool]) -> Engine:
+        fitting = copy.copy(self.fitting)
+        fitting.threads = threads
+        return fitting.engine(self.judging, over=data, should_stop=should_stop)
 
 
 class NetworkWork:
@@ -47,7 +66,9 @@ class NetworkWork:
         self.subject, self.folder, self.call = subject, folder, call
         self._reserve(lanes=0)
         judging = Judging(subject.metric, by_loss=subject.fitting.judges_by_loss)
+        self.engine_of: EngineOf = EngineOfNetworks(subject.fitting, judging)
         self.engine = subject.fitting.engine(judging, should_stop=call.budget.is_over)
+        self.trained_elsewhere: Sequence[Counted] = ()
         self._findings = self._before_training()
 
     def _before_training(self) -> Findings:
@@ -70,7 +91,9 @@ class NetworkWork:
         winner = min((record for record in trials if record.state == COMPLETE), key=lambda r: r.error, default=None)
         if winner is None:
             raise StudyError(_words_of_no_winner(trials))
-        result = self._result(winner, trials) | {"engine": training_report(self.engine)}
+        result = self._result(winner, trials) | {
+            "engine": training_report([*self.engine.populations.values(), *self.trained_elsewhere])
+        }
         if self.subject.test is not None:
             calls.note(self.folder, tested=True)
         save(self.folder, self._findings)

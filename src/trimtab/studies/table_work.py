@@ -4,8 +4,9 @@ Knows the subject, its folder and the floors below; it searches nothing itself.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy
 
@@ -23,19 +24,23 @@ from trimtab.studies.choice import Chosen
 from trimtab.studies.counterfactuals.ensemble import Ensemble, ensemble_of_table
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.grounds import ground_of_table
-from trimtab.studies.flow import SearchResult, training_report
+from trimtab.studies.flow import Counted, SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.studies.remembering import Recalled, affordable, recalled
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.studies.table_findings import Searched, after_search, boosted_tree, boosted_tree_seconds, seconds_after
 from trimtab.studies.table_subject import TableSubject
+from trimtab.table.encode import Encoder
 from trimtab.table.folds import folds_frame
+from trimtab.table.target import TargetEncoder
+from trimtab.training.data import TrainingData
 from trimtab.training.lanes.compilation import Compilation
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
 from trimtab.training.lanes.modules import Modules
 from trimtab.training.lanes.precision import Precision
 from trimtab.training.lanes.signals import Signals
+from trimtab.training.metrics import Metric
 from trimtab.training.programs.step import Features
 from trimtab.tuning import calls
 from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
@@ -46,6 +51,7 @@ from trimtab.tuning.progress import Progress
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 from trimtab.tuning.verdicts import EARLIER, FOLDS, NEIGHBOURS
 from trimtab.tuning.words import cut_of
+from trimtab.tuning.worker import EngineOf
 
 # A guess: saved so often (seconds), the model in the folder is nearly the best there is, and saving takes no time.
 MODEL_EVERY = 8.0
@@ -54,6 +60,29 @@ WORDS_OF_REMEMBERED = (
     "was better out of fold. Where no row may leave this machine, search without them: --no-neighbours, or "
     "neighbours=False."
 )
+
+
+@dataclass(frozen=True)
+class EngineOfTable:
+    """Makes the engine of a table, here or on a worker: knows its columns and target, and holds none of its rows."""
+
+    encoder: Encoder
+    target: TargetEncoder
+    metric: Metric
+    precision: Literal["high", "auto"]
+    only_losses: bool
+
+    def __call__(self, data: TrainingData, threads: int, should_stop: Callable[[], bool]) -> Engine:
+        return Engine(
+            data,
+            Modules(lambda **network: build(self.encoder, self.target, network)),
+            Judging(self.metric),
+            threads=threads,
+            compilation=Compilation(always=Features(dropout=True)),
+            precision=Precision(self.precision),
+            signals=Signals(only_losses=self.only_losses),
+            should_stop=should_stop,
+        )
 
 
 class TableWork:
@@ -72,16 +101,12 @@ class TableWork:
         if call.is_lasting:
             folder.save_folds(folds_frame(self.prepared.folds, self.prepared.development_rows))
         request, finishing = subject.request, self._reserved()
-        self.engine = Engine(
-            subject.data,
-            Modules(lambda **network: build(self.prepared.encoder, self.prepared.target_encoder, network)),
-            Judging(subject.metric),
-            threads=call.threads,
-            compilation=Compilation(always=Features(dropout=True)),
-            precision=Precision(request.precision),
-            signals=Signals(only_losses=not call.is_lasting),
-            should_stop=call.budget.is_over,
-        )
+        self.engine_of: EngineOf = EngineOfTable(
+            self.prepared.encoder, self.prepared.target_encoder, subject.metric, request.precision,
+            only_losses=not call.is_lasting,
+        )  # fmt: skip
+        self.engine = self.engine_of(subject.data, call.threads, call.budget.is_over)
+        self.trained_elsewhere: Sequence[Counted] = ()
         self.all_rows = AllRows(
             self.prepared, self.engine, folder, call.budget, single=request.single, refits=request.refit,
             seed=request.seed, finishing=finishing, say=call.listeners.notice, is_timed=call.is_timed,
@@ -247,7 +272,7 @@ class TableWork:
             **judged.document(self.metric.name),
             "trials": len(trials),
             "runs": sum(len(record.ended) for record in trials),
-            "engine": training_report(self.engine),
+            "engine": training_report([*self.engine.populations.values(), *self.trained_elsewhere]),
             "config": chosen.winner.config.to_json(),
             "winner": chosen.winner.number,
             "ensemble": [

@@ -6,6 +6,7 @@ Listens to a search and shows it; it decides nothing and never raises into what 
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Group, RenderableType
@@ -17,11 +18,13 @@ from rich.text import Text
 
 from trimtab.terminal.console import quietly
 from trimtab.terminal.progress import Notices, PlainLines, Silent, progress_in_words
+from trimtab.text.wording import counted
 
 if TYPE_CHECKING:
     from trimtab.tuning.progress import Progress
 
 ON_INTERRUPT = "Ctrl-C stops here and keeps the best so far."
+MOST_WORKERS_SHOWN = 8  # lines: a terminal has 24 (a guess)
 SECONDS_BETWEEN_UPDATES = 0.5  # often enough to look alive; drawing it takes some milliseconds (a guess)
 
 
@@ -111,9 +114,16 @@ class LivePanel(PlainLines):
         bar.add_column(ratio=1)
         bar.add_column(justify="right")
         bar.add_row(when, ProgressBar(total=1.0, completed=self._latest.share), f"{self._latest.share:4.0%}")
-        lines = [bar, Text("   ".join(counts)), Text(best, style="bold")]
+        lines = [bar, Text("   ".join(counts)), *_of_workers(self._latest.workers), Text(best, style="bold")]
         return Panel(Group(*lines, *([Text(self._said, style="dim")] if self._said else [])),
                      title="trimtab", title_align="left")  # fmt: skip
+
+
+def _of_workers(workers: Sequence[str]) -> list[Text]:
+    """A line for each, and one for those beyond."""
+    beyond = len(workers) - MOST_WORKERS_SHOWN
+    lines = [Text(each, style="dim") for each in workers[:MOST_WORKERS_SHOWN]]
+    return [*lines, *([Text(f"and {counted(beyond, 'more worker')}", style="dim")] if beyond > 0 else [])]
 
 
 class NotebookLine(Notices):

@@ -3,8 +3,9 @@
 Knows no columns, files or lanes.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -95,6 +96,13 @@ class TrainingData:
             return (targets.squeeze(-1) if self.targets.dim() > 1 else targets).long()
         columns = targets.unsqueeze(-1) if self.targets.dim() == 1 else targets
         return columns.double() * self.scale + self.mean
+
+    def mapped(self, change: Callable[[Any], Any]) -> "TrainingData":
+        """The same with `change` of every tensor, such as one that moves it elsewhere."""
+        folds = tuple(Fold(change(fold.train), change(fold.validation)) for fold in self.folds)
+        several = {name: tuple(change(x) for x in getattr(self, name)) for name in ("inputs", "more_targets")}
+        others = {name: change(getattr(self, name)) for name in ("targets", "weights", "mean", "scale")}
+        return replace(self, folds=folds, **several, **others)
 
     def gather(self, rows: Int[Tensor, "lanes batch"]) -> tuple[Tensor, ...]:
         """Each input's rows as `[lanes, batch, ...]`."""

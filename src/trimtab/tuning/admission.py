@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.population import Structure
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.halving import RUNGS
-from trimtab.tuning.pace import FEWEST_EPOCHS, Pace
+from trimtab.tuning.pace import FEWEST_EPOCHS, Costs
 from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.trial import ActiveTrial
 from trimtab.tuning.trial_queue import TrialQueue
@@ -27,11 +26,11 @@ class Admission:
     """
 
     def __init__(
-        self, space: SearchSpace, engine: Engine, *, queue: TrialQueue, pace: Pace, budget: Budget,
+        self, space: SearchSpace, pace: Costs, *, queue: TrialQueue, budget: Budget,
         max_trials: int | None, lag: int | None,
     ) -> None:  # fmt: skip
-        self.space, self.engine, self.queue, self.pace, self.budget = space, engine, queue, pace, budget
-        self.max_trials, self.lag, self.folds = max_trials, lag, len(engine.data.folds)
+        self.space, self.pace, self.queue, self.budget = space, pace, queue, budget
+        self.max_trials, self.lag, self.folds = max_trials, lag, len(pace.slots.data.folds)
         self.is_too_late = False
 
     def next(self, active: Mapping[int, ActiveTrial], tuned: int) -> ActiveTrial | None:
@@ -42,7 +41,7 @@ class Admission:
             return None
         number, values = upcoming
         config = self.space.config(values)
-        if self._is_full(Structure.of(config)):
+        if not self.pace.has_room(Structure.of(config), self.folds):
             self.queue.put_back(number, values)
             return None
         epochs = config.epochs if self.max_trials is not None else self.pace.affordable_epochs(config, self.budget)
@@ -57,10 +56,6 @@ class Admission:
             config = self.space.config({**values, "epochs": epochs}, may_shorten=True)
         # The last trials have no time for a full run: a rung would judge them by how little they had.
         return ActiveTrial(number, "", dict(values), config, self.folds, may_be_pruned=not is_short)
-
-    def _is_full(self, structure: Structure) -> bool:
-        population = self.engine.populations.get(structure)
-        return population is not None and population.free < self.folds
 
     def _has_room(self, active: Mapping[int, ActiveTrial], tuned: int) -> bool:
         if self.is_too_late and self.pace.work_in_flight():

@@ -6,12 +6,14 @@ first empty one, and files whose version was found to fit are taken as they are.
 Knows addresses and Optuna's storage; it knows no studies.
 """
 
+import hashlib
 import sqlite3
 import time
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy
 
@@ -24,7 +26,11 @@ from trimtab.tuning.address import hidden_in, without_secrets
 # Two searches that begin in an empty database at once both make its tables, and one of them fails: it tries again (a
 # guess: making them takes tenths of a second).
 TRIES, SECONDS_BETWEEN = 5, 0.3
+# How often one looks whether a server is back (a guess).
+SECONDS_BETWEEN_LOOKS = 1.0
 MADE_BY_ANOTHER = ("already exists", "duplicate key", "Duplicate entry")
+
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -39,10 +45,10 @@ class _Seen:
 _seen = _Seen()
 
 
-def opened(url: str) -> Any:
-    """The RDB storage at `url`; raises StudyError where it cannot be opened."""
+def opened(url: str, *, patience: float = 0.0) -> Any:
+    """The RDB storage at `url`; raises StudyError where it cannot be opened, a server not within so many seconds."""
     file = _file_of(url)
-    storage = _of_server(url) if file is None else _of_file(url, file)
+    storage = _of_server(url, patience) if file is None else _of_file(url, file)
     if url.startswith("sqlite"):
         _write_ahead(storage)
     return storage
@@ -52,6 +58,49 @@ def closed(storage: Any) -> None:
     """Close the connections of a storage."""
     storage.remove_session()
     storage.engine.dispose()
+
+
+@contextmanager
+def held_by_one(url: str | None, name: str) -> Iterator[None]:
+    """The study `name` in the database of a server for this call alone, wherever others are at work; the server takes
+    the lock back when the connection ends. Raises StudyError where another call has it.
+
+    A folder has a lock of its own; copies of it on two machines have none in common but this.
+    """
+    if url is None or sqlalchemy.make_url(url).get_backend_name() != "postgresql":
+        yield
+        return
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+    try:
+        try:
+            connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            is_free = connection.execute(sqlalchemy.text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar()
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise _not_opened(url, error) from None
+        if not is_free:
+            connection.close()
+            raise StudyError(
+                f"Another search is at work on the study {name} in {without_secrets(url)}: wait until it has ended."
+            )
+        try:
+            yield
+        finally:
+            with suppress(sqlalchemy.exc.SQLAlchemyError):  # the server may have gone meanwhile
+                connection.close()
+    finally:
+        engine.dispose()
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether an error says that a server cannot be reached, which may be over soon."""
+    while error is not None:
+        if isinstance(error, (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)):
+            return True
+        if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
+            return True
+        error = error.__cause__
+    return False
 
 
 def said_by(error: BaseException, url: str) -> str:
@@ -74,10 +123,22 @@ def _storage(url: str, **options: Any) -> Any:
         return optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=engine, **options)
 
 
-def _of_server(url: str) -> Any:
+def patiently(act: Callable[[], Result], patience: float) -> Result:
+    """What `act` gives; while a server is away, for it may be started again, it is tried anew for so many seconds."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return act()
+        except Exception as error:
+            if not is_away(error) or time.monotonic() > until:
+                raise
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _of_server(url: str, patience: float) -> Any:
     for left in reversed(range(TRIES)):
         try:
-            return _storage(url)
+            return patiently(lambda: _storage(url), patience)
         except Exception as error:
             if not left or not any(words in str(error) for words in MADE_BY_ANOTHER):
                 raise _not_opened(url, error) from None

@@ -14,6 +14,8 @@ from trimtab.tuning.store import document_of, record_of
 from trimtab.tuning.trial import TrialRecord
 
 FILE = "inflight.json"
+# Of so many in flight each that is stored is worth writing all others anew; of more, each second, third, ... (a guess).
+FEW = 16
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,21 @@ class Flight:
         self.folder = folder
         self._flying = {flying.number: flying for flying in earlier if flying.number is not None}
         self._changing = threading.Lock()
+        self._unwritten = 0
 
     def __contains__(self, number: int) -> bool:
         return number in self._flying
 
     def add(self, number: int, values: Mapping[str, Value]) -> None:
         """Trial `number` begins; what it had come to before remains until it is through."""
+        self.add_all([(number, values)])
+
+    def add_all(self, trials: Iterable[tuple[int, Mapping[str, Value]]]) -> None:
+        """Several begin, by their numbers."""
         with self._changing:
-            before = self._flying.get(number)
-            self._flying[number] = Flying(number, values, before.so_far if before is not None else None)
+            for number, values in trials:
+                before = self._flying.get(number)
+                self._flying[number] = Flying(number, values, before.so_far if before is not None else None)
             self._write()
 
     def cut(self, record: TrialRecord) -> None:
@@ -51,12 +59,21 @@ class Flight:
             self._write()
 
     def stored(self, number: int) -> None:
-        """Trial `number` is finished and on disk."""
+        """Trial `number` is finished and on disk, so that nobody takes it for one in flight, whatever stands here."""
         with self._changing:
             self._flying.pop(number, None)
-            self._write()
+            self._unwritten += 1
+            if FEW * self._unwritten >= len(self._flying):
+                self._write()
+
+    def close(self) -> None:
+        """Write what was not worth it before."""
+        with self._changing:
+            if self._unwritten:
+                self._write()
 
     def _write(self) -> None:
+        self._unwritten = 0
         self.folder.write(FILE, [_document(flying) for flying in self._flying.values()])
 
 

@@ -1,16 +1,19 @@
-"""Pace: what a structure costs, counted before it was measured and measured after, and the epochs a trial can afford.
+"""Pace: what a structure costs, counted before it was measured and measured after, and the epochs a trial can afford;
+and whose turn it is by that.
 
 Knows populations and clocks; it proposes nothing.
 """
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence, Sized
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from trimtab.training.config import Config
-from trimtab.training.data import Fold
+from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.population import Population, Structure
+from trimtab.training.programs.program import Program
 from trimtab.tuning.budget import Budget
 
 # A trial may take this share of a search's time, so that several can follow one another. A guess.
@@ -38,11 +41,31 @@ SLOWER, OPERATIONS_OF_CALLING = 2.0, 3e7
 FAVOUR = 2.0
 
 
-class Pace:
-    """How long things take, on this machine and in this study."""
+class Slots(Protocol):
+    """An engine, or what is known of one elsewhere: how many lanes train in it, of which structure, on which rows."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    @property
+    def data(self) -> TrainingData: ...
+    @property
+    def populations(self) -> Mapping[Structure, "Occupied"]: ...
+
+    def program(self, network: tuple) -> Program: ...
+
+
+class Occupied(Protocol):
+    """A population: its lanes, and how many more it has places for."""
+
+    @property
+    def lanes(self) -> Sized: ...
+    @property
+    def free(self) -> int: ...
+
+
+class Costs:
+    """How long things take in these `slots`, on that machine and in this study."""
+
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
         self._costs: dict[Structure, float] = {}
         self._spent: dict[Structure, _Spent] = {}
 
@@ -50,17 +73,61 @@ class Pace:
         """A round of `structure` made so many lane-steps in so long."""
         self._spent.setdefault(structure, _Spent()).add(seconds, steps)
 
+    @property
+    def spent(self) -> dict[Structure, tuple[float, int]]:
+        """Seconds and lane-steps of each structure so far."""
+        return {structure: (spent.seconds, spent.steps) for structure, spent in self._spent.items()}
+
     def cost(self, structure: Structure) -> float:
         """Operations of one lane-step: products, the optimizer's passes, and the overhead of calling both."""
         if structure not in self._costs:
-            size = self.engine.program(structure.network).layout.size
-            batch = structure.batch_size or self.engine.data.most_training_rows
+            size = self.slots.program(structure.network).layout.size
+            batch = structure.batch_size or self.slots.data.most_training_rows
             self._costs[structure] = operations_of_step(size, batch)
         return self._costs[structure]
 
+    def begin_like(self, other: "Costs") -> None:
+        """Take for a beginning what was measured elsewhere; what is measured here counts for more with each round."""
+        self._spent = {structure: replace(spent) for structure, spent in other._spent.items()}
+
+    def has_room(self, structure: Structure, lanes: int) -> bool:
+        """Whether so many more lanes of a structure have places."""
+        population = self.slots.populations.get(structure)
+        return population is None or population.free >= lanes
+
     def work_in_flight(self) -> float:
         """Operations of one step of everything that trains at present."""
-        return sum(self.cost(s) * len(p.lanes) for s, p in self.engine.populations.items())
+        return sum(self.cost(s) * len(p.lanes) for s, p in self.slots.populations.items())
+
+    def affordable_epochs(self, config: Config, budget: Budget) -> int:
+        """Epochs this config may have: what a fifth of the search pays for, and what fits in the time that is left.
+
+        Half of what is in flight will be pruned before its end.
+        """
+        structure = Structure.of(config)
+        folds = self.slots.data.folds
+        # Folds that grow differ in their steps: all of a trial's together count, and what is in flight as a mean one.
+        epoch_seconds = _steps(folds, config.batch_size) * self._lane_step_seconds(structure)
+        a_share = SHARE_OF_A_TRIAL * (budget.seconds - budget.reserve) / epoch_seconds
+        in_flight = self.work_in_flight() / self.cost(structure)
+        what_is_left = budget.search_left / (epoch_seconds * (0.5 * in_flight / len(folds) + 1))
+        return int(min(config.epochs, max(a_share, FEWEST_EPOCHS), what_is_left))
+
+    def _lane_step_seconds(self, structure: Structure) -> float:
+        spent = self._spent.get(structure)
+        if spent is not None and spent.steps > STEPS_TO_TRUST:
+            return spent.seconds_per_step
+        done = sum(self.cost(s) * spent.recent_steps for s, spent in self._spent.items())
+        seconds = sum(spent.recent_seconds for spent in self._spent.values())
+        return self.cost(structure) * seconds / done if done else 1e-3
+
+
+class Pace(Costs):
+    """How long things take on an engine of this process, and whose turn it is."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.engine = engine
 
     def next_turn(
         self, favoured: Structure | None, in_order: Collection[int] = (), *, alone: bool = False
@@ -101,28 +168,6 @@ class Pace:
     def _cost_of_a_round(self, population: Population) -> float:
         steps = population.epochs_per_round * max(lane.batches for lane in population.lanes)
         return steps * (OPERATIONS_OF_CALLING + len(population.lanes) * self.cost(population.structure))
-
-    def affordable_epochs(self, config: Config, budget: Budget) -> int:
-        """Epochs this config may have: what a fifth of the search pays for, and what fits in the time that is left.
-
-        Half of what is in flight will be pruned before its end.
-        """
-        structure = Structure.of(config)
-        folds = self.engine.data.folds
-        # Folds that grow differ in their steps: all of a trial's together count, and what is in flight as a mean one.
-        epoch_seconds = _steps(folds, config.batch_size) * self._lane_step_seconds(structure)
-        a_share = SHARE_OF_A_TRIAL * (budget.seconds - budget.reserve) / epoch_seconds
-        in_flight = self.work_in_flight() / self.cost(structure)
-        what_is_left = budget.search_left / (epoch_seconds * (0.5 * in_flight / len(folds) + 1))
-        return int(min(config.epochs, max(a_share, FEWEST_EPOCHS), what_is_left))
-
-    def _lane_step_seconds(self, structure: Structure) -> float:
-        spent = self._spent.get(structure)
-        if spent is not None and spent.steps > STEPS_TO_TRUST:
-            return spent.seconds_per_step
-        done = sum(self.cost(s) * spent.recent_steps for s, spent in self._spent.items())
-        seconds = sum(spent.recent_seconds for spent in self._spent.values())
-        return self.cost(structure) * seconds / done if done else 1e-3
 
     def repays_compiling(self, structure: Structure, budget: Budget, *, is_best: bool = False) -> bool:
         """Whether a compiled step would win back, in what is left of the search, the time that compiling takes; where

@@ -4,7 +4,7 @@ Knows configs, lanes and trials; it knows no tables, and nothing of how results 
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 
 import numpy
@@ -13,12 +13,10 @@ from trimtab.knobs.domains import Value
 from trimtab.listeners.listeners import Listeners
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
-from trimtab.training.lanes.compilation import How
 from trimtab.training.lanes.engine import Engine
-from trimtab.training.lanes.population import Population, Structure
-from trimtab.training.lanes.reports import RunReports
+from trimtab.training.lanes.population import Structure
 from trimtab.training.metrics import Metric
-from trimtab.training.run import OUT_OF_BUDGET, Request, RunRecord
+from trimtab.training.run import OUT_OF_BUDGET, RunRecord
 from trimtab.tuning import baselines
 from trimtab.tuning.admission import Admission
 from trimtab.tuning.budget import Budget
@@ -26,13 +24,13 @@ from trimtab.tuning.earlier import proposals_after
 from trimtab.tuning.flight import Flight, Flying
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.halving import Halving
-from trimtab.tuning.judge import Judge
 from trimtab.tuning.ledger import Ledger
-from trimtab.tuning.pace import Pace
+from trimtab.tuning.pace import Costs
 from trimtab.tuning.progress import Progress
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.scoring import Scoring
 from trimtab.tuning.space import SearchSpace, is_guess
+from trimtab.tuning.trainer import Trainer, Training
 from trimtab.tuning.trial import COMPLETE, ActiveTrial, TrialRecord, TrialWeights
 from trimtab.tuning.trial_queue import TrialQueue
 from trimtab.tuning.writer import TrialWriter
@@ -48,9 +46,6 @@ FRAME = 0.2
 # Lanes and trials that train at once where the trials are counted: fewer know more of each other, more are quicker
 # (guesses).
 LANES_IN_FLIGHT, FEWEST_IN_FLIGHT, MOST_IN_FLIGHT = 40, 8, 16
-
-# What runs of baselines are called; others go by the numbers of their trials.
-_CALLED = {"default_mlp": "default MLP", "linear": "linear model"}
 
 
 class Search:
@@ -75,11 +70,11 @@ class Search:
         listeners: Listeners,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         on_best: Callable[[TrialRecord, TrialWeights], None] = lambda record, weights: None,
+        train: Callable[..., Training] = Trainer,
     ) -> None:
         self.data, self.metric, self.space, self.engine = data, metric, space, engine
         self.folder, self.writer, self.budget, self.seed, self.max_trials = folder, writer, budget, seed, max_trials
-        self.listeners, self.reports = listeners, RunReports(listeners)
-        self.on_progress, self.flight = on_progress, flight
+        self.listeners, self.on_progress, self.flight = listeners, on_progress, flight
         self.scoring = Scoring(data, metric)
         cut = {each.so_far.number: each.so_far for each in flying if each.so_far is not None}
         if max_trials is None:
@@ -89,7 +84,6 @@ class Search:
         # A baseline whose weights are lost could not be shown: it is made again.
         there = {r.name for r in earlier if not numpy.isfinite(r.error) or folder.has_weights(r.number)}
         self.baseline_names = set(baseline_names) - there
-        self.runs_done = 0
         numbers = [record.number for record in earlier] + [each.number for each in flying if each.number is not None]
         self.queue = TrialQueue([], 1 + max(numbers, default=-1), flight=flight)
         self.queue.waiting = [
@@ -98,21 +92,19 @@ class Search:
             if values.keys() == space.domains.keys()
         ]
         self.lag = None if max_trials is None else _trials_in_flight(len(data.folds))
-        self.active: dict[int, ActiveTrial] = {}
         # What a new search tries first is finished in the order in which it is tried, so that something good is there
         # soon; what comes later has its turns side by side.
         self._guessed: set[int] = set()
         halving = Halving(lag=self.lag)
-        self.judge = Judge(halving)
         self.queue.proposals = proposals_after(
             earlier, self.queue.waiting, space=space, seed=seed, lag=self.lag, first=self.queue.next_number,
             trials_at_once=self._trials_at_once, repeats=Repeats(space.domains), halving=halving,
         )  # fmt: skip
-        self.pace = Pace(engine)
-        self.admission = Admission(
-            space, engine, queue=self.queue, pace=self.pace, budget=budget, max_trials=max_trials, lag=self.lag
+        self.training = train(
+            engine, halving, budget, max_trials=max_trials, epochs=space.natural_epochs, seed=seed, listeners=listeners
         )
-        engine.compilation.how = self._how_to_compile
+        self._admissions: dict[Costs, Admission] = {}
+        self._favour_best()
         self._started = time.monotonic()
         self._shown = 0.0
 
@@ -130,18 +122,15 @@ class Search:
                 self._run_baselines()
             while not self.budget.is_over():
                 self._refill()
-                best = self.ledger.best
-                favoured = None if best is None else Structure.of(best.config)
-                # The first trial is waited for: what goes beside it would keep it longer.
-                populations = self.pace.next_turn(favoured, self._guessed, alone=self.tuned == 0)
-                if not populations:
+                if not self.training.active:
                     break
-                self._advance(populations)
+                # The first trial is waited for: what goes beside it would keep it longer.
+                self._finish(self.training.turn(self._guessed, alone=self.tuned == 0))
                 if self._is_due():
                     self._run_default_mlp()
             if baselines.DEFAULT_MLP in self.baseline_names and not self.budget.is_over():
                 self._run_default_mlp()
-            self._end_all()
+            self._finish(self.training.end_all())
         return self.ledger.all
 
     def _with_cut_ones(self, earlier: Sequence[TrialRecord], cut: Mapping[int, TrialRecord]) -> list[TrialRecord]:
@@ -223,101 +212,55 @@ class Search:
         cut = [record.number for record in self.ledger.cut.values() if record.name == baselines.DEFAULT_MLP]
         number = cut[0] if cut else self.queue.take_number()
         trial = ActiveTrial(number, baselines.DEFAULT_MLP, {}, config, len(self.data.folds), may_be_pruned=False)
-        self._admit(trial)
-        population = self.engine.populations[Structure.of(config)]
         deadline = time.monotonic() + SHARE_OF_DEFAULT_MLP * self.budget.search_left
-        is_timed = self.max_trials is None
-        while trial.number in self.active and not self.budget.is_over():
-            self._advance(self.pace.with_others(population))
-            if is_timed and time.monotonic() > deadline:
-                self._collect(self.engine.retire(population, OUT_OF_BUDGET))
+        for through in self.training.beside_all(trial, deadline if self.max_trials is None else None):
+            self._finish(through)
 
     # -- proposing
 
     def _refill(self) -> None:
-        while (trial := self.admission.next(self.active, self.tuned)) is not None:
-            self._admit(trial)
+        places = self.training.places()
+        # After one has waited for a place: what was given back meanwhile comes before anything new.
+        for trial in sorted(self.training.given_back(), key=lambda trial: -trial.number):
+            self.queue.put_back(trial.number, trial.values)
+        begun = []
+        for place in places:
+            admission = self._admission(place.pace)
+            while (trial := admission.next(self.training.active, self.tuned)) is not None:
+                place.admit(trial)
+                begun.append((trial.number, trial.values))
+                if is_guess(self.space, trial.values):
+                    self._guessed.add(trial.number)
+        if begun:
+            self.flight.add_all(begun)
+
+    def _admission(self, pace: Costs) -> Admission:
+        if pace not in self._admissions:
+            self._admissions[pace] = Admission(
+                self.space, pace, queue=self.queue, budget=self.budget, max_trials=self.max_trials, lag=self.lag
+            )
+        return self._admissions[pace]
 
     def _trials_at_once(self, values: Mapping[str, Value]) -> int:
         """How many trials of this structure a population holds."""
         return self.engine.width(Structure.of(self.space.config(values))) // len(self.data.folds)
 
-    # -- training
-
-    def _admit(self, trial: ActiveTrial) -> None:
-        structure = Structure.of(trial.config)
-        population = self.engine.population(structure)
-        self.active[trial.number] = trial
-        requests = [Request(trial.number, trial.config, fold, self.seed) for fold in range(trial.folds)]
-        self.engine.admit(population, requests)
-        self.reports.admitted(requests, _names_of_runs(trial))
-        if not trial.name:
-            self.flight.add(trial.number, trial.values)
-            if is_guess(self.space, trial.values):
-                self._guessed.add(trial.number)
-
-    def _how_to_compile(self, population: Population) -> How:
-        """Beside a search against the clock, where it pays; before the first step, or not at all, where the number of
-        trials is given: what a run comes to must not depend on when a compiler was ready, or on what lay on disk."""
-        pays = self._repays_compiling(population.structure)
-        if self.max_trials is None:
-            return "beside" if pays else "found"
-        return "wait" if pays else "never"
-
-    def _repays_compiling(self, structure: Structure) -> bool:
-        if self.max_trials is None:
-            best = self.ledger.best
-            is_best = best is not None and Structure.of(best.config) == structure
-            return self.pace.repays_compiling(structure, self.budget, is_best=is_best)
-        runs = self.max_trials * len(self.data.folds)
-        return self.pace.repays_compiling_planned(structure, runs, self.space.natural_epochs)
-
-    def _advance(self, populations: Sequence[Population]) -> None:
-        """A round of each, at the same time."""
-        before, steps = time.monotonic(), [population.lane_steps for population in populations]
-        are_whole = self.engine.advance_together(populations)
-        seconds = (time.monotonic() - before) / len(populations)
-        for population, is_whole, so_far in zip(populations, are_whole, steps, strict=True):
-            self._advanced(population, seconds, so_far, is_whole=is_whole)
-        self._show()
-
-    def _advanced(self, population: Population, seconds: float, steps: int, *, is_whole: bool) -> None:
-        self.pace.note(population.structure, seconds, population.lane_steps - steps)
-        for lane in population.lanes:
-            if trial := self.active.get(lane.request.trial):
-                trial.seconds += seconds / len(population.lanes)
-        self.reports.advanced(population.lanes)
-        if is_whole or self.lag is None:
-            self.judge.judge(population, self.active)
-        else:
-            # Half a round says nothing that the whole one would have said, even of a lane that it ends.
-            for lane in population.lanes:
-                lane.ended = OUT_OF_BUDGET
-        self._collect(self.engine.retire(population))
-
-    def _end_all(self) -> None:
-        for population in self.engine.populations.values():
-            self._collect(self.engine.retire(population, OUT_OF_BUDGET))
-
     # -- remembering
 
-    def _collect(self, runs: list[RunRecord]) -> None:
-        for run in runs:
-            self.runs_done += 1
-            self.reports.ended(run, self.engine.judging.shown(run.error))
-            trial = self.active[run.request.trial]
-            trial.runs.append(run)
-            if trial.is_done:
-                del self.active[trial.number]
-                self._finish(trial)
+    def _finish(self, through: Iterable[ActiveTrial]) -> None:
+        """Remember trials whose runs have ended, and show where the search stands."""
+        for trial in through:
+            self._finish_trial(trial)
+        self._show()
 
-    def _finish(self, trial: ActiveTrial) -> None:
+    def _finish_trial(self, trial: ActiveTrial) -> None:
         if self.lag is None and not trial.name and not any(run.epochs for run in trial.runs):
             return  # the time was over before its first epoch: it stays in flight, and is the first of the next call
         record, weights = self.scoring.of(trial)
         runs = sorted(trial.runs, key=lambda run: run.request.fold)
         if self.lag is not None and OUT_OF_BUDGET in record.ended:
             self.ledger.add_cut(record, weights, runs)
+            self._favour_best()
             return
         if not trial.name:
             self.queue.proposals.tell(record)
@@ -325,9 +268,14 @@ class Search:
 
     def _remember(self, record: TrialRecord, weights: TrialWeights | None, runs: list[RunRecord]) -> None:
         self.ledger.add(record, weights, runs)
+        self._favour_best()
         if record.name:
             self.listeners.baseline(record.name, self._metric_name, self.engine.judging.shown(record.error))
         self._show(at_once=bool(record.name))
+
+    def _favour_best(self) -> None:
+        best = self.ledger.best
+        self.training.favoured = None if best is None else Structure.of(best.config)
 
     def _share_done(self) -> float:
         """How much is used up of what ends the search: time or trials, whichever is further."""
@@ -341,8 +289,9 @@ class Search:
         self._shown = now
         progress = Progress.of(
             "searching", self.budget, self.ledger.trials, self.ledger.best, metric=self.metric,
-            runs_done=self.runs_done, lanes_alive=sum(len(p.lanes) for p in self.engine.populations.values()),
-            steps_per_second=self.engine.lane_steps / max(1e-9, now - self._started), share=self._share_done(),
+            runs_done=self.training.runs_done, lanes_alive=self.training.lanes,
+            steps_per_second=self.training.lane_steps / max(1e-9, now - self._started), share=self._share_done(),
+            workers=self.training.workers,
         )  # fmt: skip
         self.on_progress(progress)
         self.listeners.progress(progress)
@@ -350,11 +299,6 @@ class Search:
     @property
     def _metric_name(self) -> str:
         return "validation loss" if self.metric is None else self.metric.name
-
-
-def _names_of_runs(trial: ActiveTrial) -> list[str]:
-    called = _CALLED.get(trial.name, trial.name) or f"trial {trial.number}"
-    return [called] if trial.folds == 1 else [f"{called}, fold {fold + 1}" for fold in range(trial.folds)]
 
 
 def _trials_in_flight(folds: int) -> int:

@@ -19,27 +19,37 @@ from trimtab.tuning.folder import StudyFolder, new_study_name
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 
 _ATTRIBUTE = "trimtab"
+# Points of a trial's curve that other tools find in the store, at most: Optuna looks each of them up twice before it
+# writes it, 0.7 ms in all (benchmarks/RESULTS.md, "Workers"). The folder has whole curves.
+MOST_POINTS = 16
 
 
 class TrialStore:
     """The Optuna study that holds the finished trials: SQLite in the folder, or any RDB URL.
 
     Raises StudyError where it cannot be opened, is not there although it should be (unless `may_create` and nothing was
-    finished yet), or belongs to another study. `study` is None where there is none to read. Its connections are open
-    until it is closed.
+    finished yet), or belongs to another study. A server that is away is waited for, `patience` seconds. `study` is None
+    where there is none to read. Its connections are open until it is closed.
     """
 
     def __init__(
-        self, folder: StudyFolder, *, url: str | None, greater_is_better: bool, may_create: bool = True
-    ) -> None:
+        self, folder: StudyFolder, *, url: str | None, greater_is_better: bool, may_create: bool = True,
+        patience: float = 0.0,
+    ) -> None:  # fmt: skip
         self.folder, self.url = folder, url or file_address(folder.path / "study.db")
         self.shown = (lambda e: 1.0 - e) if greater_is_better else (lambda e: e)
         self._document = folder.read("study.json")
         self.call = folder.calls(self._document)[-1] if folder.calls(self._document) else None
         self._direction: Literal["maximize", "minimize"] = "maximize" if greater_is_better else "minimize"
-        self._storage = database.opened(self.url)
+        self.patience = patience
         try:
-            self.study: Any = self._guarded(lambda: self._found(may_create=may_create))
+            self._storage = database.opened(self.url, patience=patience)
+        except StudyError as error:
+            raise (StudyError(f"{error} {self._kept}") if patience else error) from None
+        try:
+            self.study: Any = self._guarded(
+                lambda: database.patiently(lambda: self._found(may_create=may_create), patience)
+            )
         except BaseException:
             self.close()
             raise
@@ -122,7 +132,19 @@ class TrialStore:
             user_attrs={_ATTRIBUTE: json.dumps(document_of(record) | {"call": self.call})},
             intermediate_values=_mean_curve(runs),
         )
-        self._guarded(lambda: self.study.add_trial(trial))
+        self._guarded(lambda: self._added(trial, record.number))
+
+    def _added(self, trial: Any, number: int) -> None:
+        tries = 0
+
+        def add() -> None:
+            nonlocal tries
+            tries += 1
+            # It may have been stored, and only the answer was lost.
+            if tries == 1 or all(each["number"] != number for each in self._read()):
+                self.study.add_trial(trial)
+
+        database.patiently(add, self.patience)
 
     def trials(self) -> list[TrialRecord]:
         """Every stored trial that this folder wrote, in the order of their numbers."""
@@ -135,9 +157,11 @@ class TrialStore:
     def _documents(self) -> list[dict]:
         if self.study is None:
             return []
-        trials = self._guarded(lambda: self.study.get_trials(deepcopy=False))
-        documents = [json.loads(t.user_attrs[_ATTRIBUTE]) for t in trials if _ATTRIBUTE in t.user_attrs]
-        return sorted(documents, key=lambda document: document["number"])
+        return sorted(self._guarded(self._read), key=lambda document: document["number"])
+
+    def _read(self) -> list[dict]:
+        trials = self.study.get_trials(deepcopy=False)
+        return [json.loads(t.user_attrs[_ATTRIBUTE]) for t in trials if _ATTRIBUTE in t.user_attrs]
 
     def _is_own(self, document: dict) -> bool:
         """Older trials do not say which call wrote them."""
@@ -152,9 +176,13 @@ class TrialStore:
                 return act()
         except (StorageInternalError, SQLAlchemyError) as error:
             raise StudyError(
-                f"The trial store {without_secrets(self.url)} cannot be used: {database.said_by(error, self.url)} What "
-                f"was finished is kept: go on with --resume {self.folder.path}."
+                f"The trial store {without_secrets(self.url)} cannot be used: {database.said_by(error, self.url)} "
+                f"{self._kept}"
             ) from None
+
+    @property
+    def _kept(self) -> str:
+        return f"What was finished is kept: go on with --resume {self.folder.path}."
 
 
 def begun(
@@ -204,9 +232,12 @@ def record_of(document: Mapping[str, Any]) -> TrialRecord:
 
 
 def _mean_curve(runs: Sequence[RunRecord]) -> dict[int, float]:
-    """The metric at each epoch that every fold has reached, averaged over the folds."""
+    """The metric at epochs that every fold has reached, averaged over the folds: at all of them, or at as many as are
+    told, the first and the last among them."""
     curves = [dict(zip(run.curves.epoch, run.curves.validation_metric, strict=True)) for run in runs]
     if not curves:
         return {}
-    shared = set.intersection(*(set(curve) for curve in curves))
-    return {epoch: sum(curve[epoch] for curve in curves) / len(curves) for epoch in sorted(shared)}
+    shared = sorted(set.intersection(*(set(curve) for curve in curves)))
+    places = {round(i * (len(shared) - 1) / (MOST_POINTS - 1)) for i in range(MOST_POINTS)}
+    told = [epoch for place, epoch in enumerate(shared) if place in places]
+    return {epoch: sum(curve[epoch] for curve in curves) / len(curves) for epoch in told}

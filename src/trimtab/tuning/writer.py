@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars
 
+from trimtab.errors import StudyError
 from trimtab.training.run import RunRecord
 from trimtab.tuning.curves import curves_frame
 from trimtab.tuning.flight import Flight
@@ -28,6 +29,8 @@ KEPT_TRIALS, KEPT_BYTES = 256, 2 << 30
 # Every trial's curves are a file at first; so many are laid into one, that a long search does not leave thousands (a
 # guess).
 PARTS_AT_ONCE = 64
+# How long a search that goes on waits for the server of its trials, which may be started again (a guess).
+SECONDS_OF_PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -110,10 +113,15 @@ class TrialWriter:
     def _work(self) -> None:
         try:
             if self._keeps_records:
-                with TrialStore(self.folder, url=self._url, greater_is_better=self._greater) as store:
+                with TrialStore(
+                    self.folder, url=self._url, greater_is_better=self._greater, patience=SECONDS_OF_PATIENCE
+                ) as store:
                     self._save_until_closed(store)
             else:
                 self._save_until_closed(None)
+        except StudyError as error:
+            self._error = error
+            self._keep_in_flight()
         except BaseException as error:
             self._error = error
 
@@ -129,8 +137,21 @@ class TrialWriter:
                 self.flight.cut(finished.record)
                 continue
             if store is not None:
-                store.add(finished.record, distributions, finished.runs)
+                try:
+                    store.add(finished.record, distributions, finished.runs)
+                except StudyError:
+                    self._queue.put(finished)
+                    raise
             self.flight.stored(finished.record.number)
+        self.flight.close()
+
+    def _keep_in_flight(self) -> None:
+        """What no store takes any more stays in the folder, with what it had come to."""
+        while not self._queue.empty():
+            finished = self._queue.get()
+            if finished is not None and not finished.record.name:
+                self._save_weights(finished)
+                self.flight.cut(finished.record)
 
     def _save_weights(self, finished: _Finished) -> None:
         if finished.weights is None:

@@ -1,0 +1,84 @@
+"""The command line with workers of Ray: what it says, and that nothing of it outlives it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import trimtab as tt
+from studies.test_workers import table
+from thread_cluster import within
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install trimtab[ray]")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+PATIENCE = 60
+
+
+def processes_of(place):
+    """Those of Ray that keep their files in this place."""
+    every = psutil.process_iter(["cmdline"])
+    return [each for each in every if any(str(place) in part for part in each.info["cmdline"] or ())]
+
+
+@pytest.fixture
+def command(tmp_path):
+    """The command line in a process of its own, whose Ray has a place of its own."""
+    with tempfile.TemporaryDirectory(prefix="r") as short:  # Ray's sockets lie in it, whose names are not to be long
+        yield from _begun(tmp_path, Path(short))
+
+
+def _begun(tmp_path, place):
+    table(400).write_csv(tmp_path / "rooms.csv")
+
+    def begin(*options):
+        environment = {**os.environ, "RAY_TMPDIR": str(place)}
+        asked = [sys.executable, "-m", "trimtab", "fit", "rooms.csv", "--target", "price", "--workers", "2", *options]
+        return subprocess.Popen(
+            asked, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )  # fmt: skip
+
+    begin.place = place
+    yield begin
+    for left in processes_of(place):
+        left.kill()
+
+
+def test_the_command_says_what_it_says_without_workers_and_leaves_nothing_running(command, tmp_path):
+    process = command("--trials", "2", "--epochs", "5", "--counterfactuals", "0", "--json", "--quiet", "--out", "s")
+    said, noise = process.communicate(timeout=PATIENCE * 3)
+    assert process.returncode == 0, noise
+    assert json.loads(said)["trials"] == 5 and noise == ""
+    assert within(10, lambda: not processes_of(command.place))
+    # It loads, and predicts, where nobody has heard of Ray.
+    shown = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.modules['ray'] = None; import trimtab as tt; "
+         "print(tt.load_model('s').predict(tt.load('s').predictions.head(1).select(size=0.0, kind=None)).shape)"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert shown.stdout == "(1,)\n", shown.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_whatever_ends_it_ends_the_workers_and_what_was_found_is_kept(number, command, tmp_path):
+    process = command("--budget", "10m", "--counterfactuals", "0", "--out", "s")
+    kept = tmp_path / "s" / "runs"
+    assert within(PATIENCE * 2, lambda: kept.exists() and len(list(kept.glob("*.safetensors"))) > 3)
+    began = time.monotonic()
+    process.send_signal(number)
+    _, noise = process.communicate(timeout=PATIENCE)
+    assert within(15, lambda: not processes_of(command.place))
+    assert "Traceback" not in noise and time.monotonic() - began < 45
+    if number is signal.SIGINT:
+        assert process.returncode == 0 and (tmp_path / "s" / "model" / "model.json").exists()
+    found = len(tt.load(tmp_path / "s").trials)
+    assert found > 0
+    rooms = tmp_path / "rooms.csv"
+    gone_on = tt.tune(rooms, resume=tmp_path / "s", trials=found, quiet=True, counterfactuals=0)
+    assert len(gone_on.trials) >= found
