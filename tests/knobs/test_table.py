@@ -138,7 +138,18 @@ def test_what_is_tried_of_a_knob_is_what_it_may_be() -> None:
 
 
 def test_estimators_offer_the_knobs_of_tables_and_say_which_are_whose() -> None:
-    others = {"budget", "trials", "metric", "cv", "single", "neighbours", "device", "threads", "random_state"}
+    others = {
+        "budget",
+        "trials",
+        "metric",
+        "cv",
+        "single",
+        "neighbours",
+        "device",
+        "threads",
+        "workers",
+        "random_state",
+    }
     known: set[str] = set()
     for estimator, task in ((tt.TrimtabRegressor, "regression"), (tt.TrimtabClassifier, "classification")):
         assert set(estimator().get_params()) == {*TABLE_KNOBS, *others}

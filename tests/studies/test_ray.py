@@ -12,6 +12,7 @@ import trimtab as tt
 from studies.test_workers import ASKED, is_alike, table
 from thread_cluster import within
 from trimtab.errors import OptionError
+from trimtab.tuning.ray_cluster import RayCluster, WorkersAsked
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install trimtab[ray]")
 from ray.cluster_utils import Cluster  # noqa: E402
@@ -72,7 +73,7 @@ def test_a_worker_and_a_node_that_are_killed_are_not_missed(cluster, alone, tmp_
     taking = [After(12, kill_a_worker), After(45, lambda: cluster.remove_node(cluster.nodes.pop()))]
     found = tt.tune(table(), "price", out=tmp_path / "s", workers="ray", callbacks=taking, **LONG)
     is_alike(found, alone)
-    assert any("was lost (its process has ended)" in notice for notice in found.notices)
+    assert any("its process has ended" in notice for notice in found.notices), "while it trained, or began"
     assert within(PATIENCE, lambda: not workers_there())
     assert len(cluster.nodes) == 1
 
@@ -90,3 +91,14 @@ def test_a_cluster_whose_cores_are_promised_to_others_is_not_overloaded(cluster,
         tt.tune(table(), "price", out=tmp_path / "s", workers="ray", **ASKED)
     for other in others:
         ray.kill(other)
+    assert ray.is_initialized(), "what the caller has connected stays so"
+
+
+def test_studies_on_one_cluster_share_it(cluster):
+    assert within(20, lambda: ray.available_resources().get("CPU", 0) >= 1)
+    with RayCluster(WorkersAsked(None)) as one:
+        assert one._studies_there() == 1
+        with RayCluster(WorkersAsked(None)) as other:
+            assert one._studies_there() == other._studies_there() == 2
+            assert one.asked_for >= 1 and other.asked_for >= 1, "each has a worker, however many there are"
+        assert one._studies_there() == 1

@@ -44,7 +44,7 @@ def test_durations_read_as_on_a_clock(seconds: float, text: str) -> None:
 def progress(trials: int = 1) -> Any:
     return SimpleNamespace(
         phase="searching", seconds_left=30.0, trials_done=trials, runs_done=5, lanes_alive=8, best_score=None,
-        best_trial=None, steps_per_second=1234.5, metric="rmse", share=0.25,
+        best_trial=None, steps_per_second=1234.5, metric="rmse", share=0.25, workers=(),
     )  # fmt: skip
 
 
@@ -266,7 +266,7 @@ def test_the_keyboard_is_silent_while_the_panel_is_there_and_given_back_after_it
     code = (
         "import os, sys, time; from types import SimpleNamespace; from trimtab.terminal.panel import LivePanel\n"
         "p = SimpleNamespace(phase='searching', seconds_left=9.0, trials_done=1, lanes_alive=1, best_score=None,\n"
-        "    best_trial=None, steps_per_second=1.0, metric='rmse', share=0.5)\n"
+        "    best_trial=None, steps_per_second=1.0, metric='rmse', share=0.5, workers=())\n"
         "with LivePanel(sys.stderr) as panel:\n"
         "    panel.progress(p); print('there', flush=True); sys.stdin.readline(); time.sleep(0.3)\n"
         "print('gone', flush=True)"

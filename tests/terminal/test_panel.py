@@ -14,6 +14,7 @@ from torch import nn
 import trimtab as tt
 from trimtab.terminal.panel import LivePanel, NotebookLine, view_in_python
 from trimtab.terminal.progress import Silent
+from trimtab.tuning.progress import Progress
 
 ROWS = 60
 _generator = numpy.random.default_rng(0)
@@ -217,3 +218,15 @@ def test_quiet_silences_a_search_in_a_notebook(
     captured = capsys.readouterr()
     assert (captured.out, captured.err == "") == ("", is_quiet)
     assert bool(notebook.shown) is not is_quiet
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, 0), (2, 2), (11, 9)])
+def test_the_panel_has_a_line_for_each_worker_and_one_for_those_beyond(count: int, shown: int) -> None:
+    panel = LivePanel(Terminal())
+    workers = tuple(f"Worker {number} on a node: 3 trials, 15 networks" for number in range(count))
+    panel._latest = Progress("searching", 10.0, 3, 15, 15, 0.5, None, 100.0, "rmse", 0.2, workers)
+    with panel.console.capture() as captured:
+        panel.console.print(panel._render())
+    lines = [line for line in captured.get().splitlines() if "orker" in line]
+    assert len(lines) == shown
+    assert count <= shown or "and 3 more workers" in lines[-1]

@@ -104,7 +104,11 @@ class RayCluster:
     def __enter__(self) -> "RayCluster":
         with _as_it_was(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is said as an error in the end, or is no error
-            self._connect()
+            try:
+                self._connect()
+            except BaseException:
+                self.__exit__(None, None, None)
+                raise
         return self
 
     def __exit__(
@@ -210,11 +214,12 @@ class RayCluster:
             raise OptionError("Ray is connected already in this process: leave the address out (--workers ray).")
         self._count_cores()
         free = ray.available_resources().get("CPU", 0.0)
-        if free < self.threads:
-            total = ray.cluster_resources().get("CPU", 0.0)
+        # Other studies leave it a share of what they have.
+        if free < self.threads and self._studies_there() < 2:
+            there = counted(int(ray.cluster_resources().get("CPU", 0.0)), "core")
             raise OptionError(
-                f"The Ray cluster has {total:.0f} cores, and all but {free:.0f} are promised to others: wait until "
-                "some are free, or add nodes."
+                f"The Ray cluster has {there}, and all but {free:.0f} are promised to others: wait until some are "
+                "free, or add nodes."
             )
 
     def _count_cores(self) -> None:
