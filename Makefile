@@ -6,15 +6,16 @@ STAMP := .venv/.installed
 # A process of tests, and each that a test starts, would compile all of this anew where Python is told to keep nothing.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo docs images walkthrough test test-engine test-rest check bench speed rates faults
+.PHONY: venv demo docs images walkthrough test test-engine test-rest test-cluster check bench speed rates faults
 
 venv: $(STAMP)
 
-# Compiled on all cores, where pip takes one; not the tests of others, a quarter of it all, which nothing here imports.
+# Compiled on all cores, where pip takes one; not the tests of others, a quarter of it all, and what Ray has beside its core,
+# which nothing here imports.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m compileall -q -j 0 -x '/(tests?|pip|setuptools)/|torch/testing/_internal' .venv/lib >/dev/null 2>&1 || true
+	$(BIN)/python -m compileall -q -j 0 -x '/(tests?|pip|setuptools)/|torch/testing/_internal|/ray/(air|data|llm|rllib|serve|train|tune)/' .venv/lib >/dev/null 2>&1 || true
 	touch $@
 
 demo: venv
@@ -35,6 +36,8 @@ walkthrough: venv
 IN_PROCESSES := -n auto --dist loadfile --no-loadscope-reorder
 SHAPES := --jaxtyping-packages=trimtab.training,trimtab.nets,shape_checker.check
 WITH_SHAPES := tests/nets tests/training/lanes tests/training/programs tests/training/rules $(wildcard tests/training/test_*.py)
+# The command line with Ray begins a cluster for each test, half a minute each: by itself, where workers were changed.
+CLUSTER := tests/studies/test_ray_command.py
 test: test-engine
 	$(MAKE) test-rest
 
@@ -42,7 +45,10 @@ test-engine: venv
 	$(BIN)/python -m pytest $(IN_PROCESSES) $(SHAPES) $(WITH_SHAPES)
 
 test-rest: venv
-	$(BIN)/python -m pytest $(IN_PROCESSES) $(WITH_SHAPES:%=--ignore=%)
+	$(BIN)/python -m pytest $(IN_PROCESSES) $(patsubst %,--ignore=%,$(WITH_SHAPES) $(CLUSTER))
+
+test-cluster: venv
+	$(BIN)/python -m pytest tests/studies/test_ray.py $(CLUSTER)
 
 check: venv
 	$(BIN)/ruff check .
