@@ -189,6 +189,8 @@ export function ownData(place, studies, query, remember) {
   function shown(low, high) {
     const others = baselines.filter(each => each.name !== "mean").map(each => each.score);
     const best = curve?.data[1].at(-1);
+    // Of a study that is opened the baselines are its first trials, without their names.
+    if (others.length < 2 && curve?.data[1].length > 6) others.push(curve.data[1][1], curve.data[1][2]);
     if (others.length < 2 || !Number.isFinite(best)) return [low, high];
     return [Math.max(low, Math.min(best, ...others)), Math.min(high, Math.max(best, ...others))];
   }
