@@ -153,14 +153,13 @@ def searched(count: int, seconds: int, out: Path) -> list[str | float | int]:
     busy = count * took
     return [
         count, tuned / took, 100 * workers.waited / busy, 100 * (time.process_time() - used) / took,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, workers.messages / took, tuned / took,
-        took - seconds,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, workers.messages / took, took - seconds,
     ]  # fmt: skip
 
 
 def page(counts: list[int], seconds: int, folder: Path) -> str:
     head = [
-        "clients", "trials a second", "a client waits, %", "processor of the driver, %", "memory at most, MiB",
-        "messages a second", "trials stored a second", "seconds beyond the budget",
+        "clients", "trials a second, stored too", "a client waits, %", "processor of the driver, %",
+        "memory at most, MiB", "messages a second", "seconds beyond the budget",
     ]  # fmt: skip
     return markdown(head, [searched(count, seconds, folder / f"limits-{count}") for count in counts])

@@ -258,8 +258,7 @@ def _searched(
             on_progress=work.progressed, on_best=found_better, train=train,
         )  # fmt: skip
         trials = search.run()
-        if isinstance(search.training, Workers):
-            work.trained_elsewhere = search.training.steps
+        work.trained_elsewhere = search.training.steps_elsewhere
     if search.is_cut_by_time:
         place = folder.path if call.is_lasting else None
         call.listeners.notice(words_of_a_cut(search.tuned, search.max_trials, place))

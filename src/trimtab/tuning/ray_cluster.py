@@ -115,10 +115,8 @@ class RayCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with _as_it_was():
-            for actor in self._actors.values():
-                with contextlib.suppress(Exception):
-                    self.ray.kill(actor, no_restart=True)
-            self._actors.clear()
+            for worker in list(self._actors):
+                self.dismiss(worker)
             if not self._is_local:
                 self._say_good_bye()
             if self._is_ours:
@@ -199,8 +197,6 @@ class RayCluster:
                     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
                     store = STORE + STORE_OF_A_WORKER * self._wanted
                     ray.init("local", num_cpus=self._wanted * self.threads, object_store_memory=store, **quiet)
-            except TrimtabError:
-                raise
             except Exception as error:
                 where = f"at {asked.address}" if asked.address else "on this machine"
                 said = first_line(error).rstrip(".")
@@ -286,11 +282,9 @@ class RayCluster:
         return Heard(worker, said)
 
     def _lost(self, worker: int, why: str) -> Heard | None:
-        actor = self._actors.pop(worker, None)
-        if actor is None:
+        if worker not in self._actors:
             return None
-        with contextlib.suppress(Exception):
-            self.ray.kill(actor, no_restart=True)
+        self.dismiss(worker)
         if worker not in self._hosts:
             self._failed_starts += 1
             if self._failed_starts > MOST_FAILED_STARTS * self._wanted:

@@ -13,8 +13,9 @@ from trimtab.training.lanes.population import Structure
 from trimtab.training.lanes.widths import lanes_of_a_population
 from trimtab.training.programs.program import Program
 from trimtab.tuning.pace import Costs
+from trimtab.tuning.trainer import Steps
 from trimtab.tuning.trial import ActiveTrial
-from trimtab.tuning.worker import Report, Steps
+from trimtab.tuning.worker import Report
 
 
 @dataclass
@@ -57,6 +58,11 @@ class Elsewhere:
             width = lanes_of_a_population(program, structure, self.data, self._threads)
             self.populations[structure] = Occupied(self.most.get(structure, width))
         self.populations[structure].lanes |= {(trial.number, fold) for fold in range(trial.folds)}
+
+    @property
+    def lanes(self) -> int:
+        """Networks that train there."""
+        return sum(len(occupied.lanes) for occupied in self.populations.values())
 
     @property
     def trials(self) -> int:

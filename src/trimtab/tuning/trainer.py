@@ -6,6 +6,7 @@ Knows lanes, trials and clocks; it proposes nothing, keeps no result and opens n
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from trimtab.listeners.listeners import Listeners
@@ -22,6 +23,19 @@ from trimtab.tuning.trial import ActiveTrial
 
 # What runs of baselines are called; others go by the numbers of their trials.
 _CALLED = {"default_mlp": "default MLP", "linear": "linear model"}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Those that the lanes of a structure have made, by the names that a `Population` counts them under."""
+
+    lane_steps: int = 0
+    place_steps: int = 0
+    compiled_steps: int = 0
+    bfloat16_steps: int = 0
+
+    def __add__(self, others: "Steps") -> "Steps":
+        return Steps(**{name: steps + getattr(others, name) for name, steps in vars(self).items()})
 
 
 class Place(Protocol):
@@ -51,6 +65,11 @@ class Training(Protocol):
 
     @property
     def lane_steps(self) -> int: ...
+
+    @property
+    def steps_elsewhere(self) -> Sequence[Steps]:
+        """Those that other engines than that of this process have made, of each structure."""
+        ...
 
     def places(self) -> Sequence[Place]:
         """Those that can take trials now."""
@@ -92,6 +111,7 @@ class Trainer:
         self.active: dict[int, ActiveTrial] = {}
         self.runs_done = 0
         self.workers: tuple[str, ...] = ()
+        self.steps_elsewhere: Sequence[Steps] = ()
         # The structure of the best trial so far.
         self.favoured: Structure | None = None
         engine.compilation.how = self._how_to_compile

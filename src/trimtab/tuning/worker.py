@@ -23,7 +23,7 @@ from trimtab.training.lanes.population import Structure
 from trimtab.training.run import RunRecord
 from trimtab.tuning.budget import NO_LIMIT, Budget
 from trimtab.tuning.halving import Halving
-from trimtab.tuning.trainer import Trainer
+from trimtab.tuning.trainer import Steps, Trainer
 from trimtab.tuning.trial import ActiveTrial
 
 # Who has something to tell does not tell it before so many seconds: a handful of messages in a second is enough (a
@@ -89,19 +89,6 @@ class Orders:
     in_order: frozenset[int] = frozenset()
     favoured: Structure | None = None
     is_last: bool = False
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Those that the lanes of a structure have made, by the names that a `Population` counts them under."""
-
-    lane_steps: int = 0
-    place_steps: int = 0
-    compiled_steps: int = 0
-    bfloat16_steps: int = 0
-
-    def __add__(self, others: "Steps") -> "Steps":
-        return Steps(**{name: steps + getattr(others, name) for name, steps in vars(self).items()})
 
 
 @dataclass

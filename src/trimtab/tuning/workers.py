@@ -18,8 +18,9 @@ from trimtab.training.run import NOT_FINITE, Curves, Request, RunRecord
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.halving import Halving
 from trimtab.tuning.seat import Seat
+from trimtab.tuning.trainer import Steps
 from trimtab.tuning.trial import ActiveTrial
-from trimtab.tuning.worker import EngineOf, Orders, Recruit, Report, Rung, Steps
+from trimtab.tuning.worker import EngineOf, Orders, Recruit, Report, Rung
 
 # Seconds of training between two reports of a worker: what others came to at rungs is no older, and a handful of
 # messages in a second cost nothing (a guess).
@@ -118,20 +119,20 @@ class Workers:
     def workers(self) -> tuple[str, ...]:
         return tuple(
             f"{self.cluster.where(number)}: {counted(len(seat.active), 'trial')}, "
-            f"{counted(sum(len(each.lanes) for each in seat.elsewhere.populations.values()), 'network')}"
+            f"{counted(seat.elsewhere.lanes, 'network')}"
             for number, seat in sorted(self._seats.items())
         )
 
     @property
     def lanes(self) -> int:
-        return sum(len(each.lanes) for seat in self._seats.values() for each in seat.elsewhere.populations.values())
+        return sum(seat.elsewhere.lanes for seat in self._seats.values())
 
     @property
     def lane_steps(self) -> int:
-        return sum(each.lane_steps for each in self.steps)
+        return sum(each.lane_steps for each in self.steps_elsewhere)
 
     @property
-    def steps(self) -> list[Steps]:
+    def steps_elsewhere(self) -> list[Steps]:
         """Those of each structure at all workers, of those that are gone too."""
         together: dict[Structure, Steps] = {}
         for seat in [*self._seats.values(), *self._gone]:
