@@ -188,7 +188,7 @@ def test_a_network_learns_points_of_a_table_of_my_own(opened, tmp_path):
     ended(page)
     turn_to(page, 6)
     assert "of 16" in ended(page) and "mine.csv: 70 rows" in page.locator(".controls").inner_text()
-    page.locator("text=As it was").click()
+    page.locator("text=Back to the start").click()
     page.wait_for_function("() => location.hash === '#network'")
     page.locator("#control-own").set_input_files({"name": "a.exe", "mimeType": "", "buffer": b"MZ"})
     page.wait_for_function("() => document.body.innerText.includes('is no table')")
@@ -202,7 +202,8 @@ def test_a_guess_is_made_by_the_keyboard_before_anything_is_shown_and_then_set_b
     is_clean(page)
     page.keyboard.press("Enter")
     said = ended(page)
-    assert said.startswith("You guessed 0.1 to 0.4; ") and "0.6441: more than you thought." in said
+    assert said.startswith("You guessed 0.1 to 0.4; ") and "0.6441: more than you thought. Now turn the" in said
+    assert not page.locator(".guess").is_visible(), "what was asked is answered"
     assert page.evaluate("() => document.activeElement.className") == "seen"
     page.locator("#control-rate").focus()
     page.keyboard.press("ArrowRight")
@@ -302,6 +303,12 @@ def test_the_fit_is_told_of_the_epoch_that_is_drawn(opened):
     assert page.locator("#look").get_attribute("aria-valuetext") == "epoch 6"
     assert "After 6 epochs network 1" in page.locator("figcaption").last.inner_text()
     assert "has not learnt the truth yet" in page.locator("figcaption").last.inner_text()
+    assert "(its lowest: 0.5" in page.locator("figcaption").last.inner_text()
+    page.locator("#control-shown").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(UNTIL_TOLD)
+    ended(page)
+    assert "After 6 epochs network 2" in page.locator("figcaption").last.inner_text(), "the epoch looked at remains"
     noise = page.locator("#control-noise")
     noise.focus()
     page.keyboard.press("ArrowLeft")
@@ -309,7 +316,7 @@ def test_the_fit_is_told_of_the_epoch_that_is_drawn(opened):
     page.keyboard.press("Home")
     page.wait_for_timeout(UNTIL_TOLD)
     ended(page)
-    assert "They have no noise" in page.locator("figcaption").last.inner_text()
+    assert "The rows have no noise" in page.locator("figcaption").last.inner_text()
     assert page.problems == []
 
 

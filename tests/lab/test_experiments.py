@@ -167,7 +167,12 @@ FIGURES = {"lowest": 0.49, "last": 0.61, "train_then": 0.32, "train_last": 0.08,
         # As the engine finds them after 600 epochs.
         (20, 0.4, {}, "24 % worse, while the training error went from 0.3200 to 0.08000: that is overfitting."),
         (8, 0.0, {"lowest": 0.444, "last": 0.445, "noise": 0}, "next to nothing here: there is no noise to learn"),
-        (20, 0.0, {"lowest": 0.028, "last": 0.034, "noise": 0}, "Both are small beside the spread of y, 0.7000"),
+        (
+            20,
+            0.0,
+            {"lowest": 0.028, "last": 0.034, "noise": 0},
+            "Both are small beside the spread of y (its standard deviation), 0.7000",
+        ),
         (200, 0.0, {"lowest": 0.0056, "last": 0.0058, "noise": 0}, "Both are small"),
         (200, 0.4, {"lowest": 0.4019, "last": 0.406, "train_last": 0.368}, "200 rows are too many"),
         # As they might be.

@@ -40,10 +40,9 @@ def test_the_answers_of_a_chapter_leave_no_gap():
 def test_an_answer_that_names_one_is_right_where_that_is_among_the_right_ones():
     answers = (Named("a", "the first"), Named("b", "the second"), Named("c", "the third"))
     told = among(answers, ["a", "c"], "these two came first")
-    assert [told[name].rpartition(": ")[2] for name in told] == [
-        "you were right.",
-        "it was another.",
-        "you were right.",
-    ]
-    assert told["b"] == "You guessed the second; these two came first: it was another."
+    assert told == {
+        "a": "You guessed the first, and you were right: these two came first.",
+        "b": "You guessed the second, but these two came first.",
+        "c": "You guessed the third, and you were right: these two came first.",
+    }
     assert among(answers, [], "nobody did") == {}

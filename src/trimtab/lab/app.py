@@ -79,7 +79,7 @@ async def _described(own: OwnData, request: Request) -> Response:
     chapters = [
         {
             "name": each.name, "title": each.title, "question": each.question, "guess": each.guess,
-            "choices": [{"name": choice.name, "label": choice.label} for choice in each.choices],
+            "choices": [{"name": choice.name, "label": choice.label} for choice in each.choices], "next": each.next,
             "words": list(each.words), "controls": [described(control) for control in each.controls],
         }
         for each in EXPERIMENTS.values()

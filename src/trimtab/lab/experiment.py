@@ -35,7 +35,8 @@ class Experiment(Protocol):
     """One chapter.
 
     `name` is its place in addresses, `question` what it answers, `guess` asks for a prediction before anything is seen,
-    `choices` are the answers to it (without any the chapter opens at once), `words` explain its terms in place.
+    `choices` are the answers to it (without any the chapter opens at once), `next` says what is worth turning once the
+    answer is seen, `words` explain its terms in place.
     """
 
     @property
@@ -48,6 +49,8 @@ class Experiment(Protocol):
     def guess(self) -> str: ...
     @property
     def choices(self) -> Sequence[Bracket | Named]: ...
+    @property
+    def next(self) -> str: ...
     @property
     def words(self) -> Sequence[tuple[str, str]]: ...
     @property

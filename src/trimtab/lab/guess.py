@@ -30,12 +30,12 @@ class Named:
 
 
 def among(answers: Sequence[Named], right: Collection[str], came: str) -> dict[str, str]:
-    """For the name of each answer the sentence that compares it with those that are right, which `came` tells in words;
-    none where none is."""
+    """For the name of each answer the sentence that compares it with those that are right, which `came` tells in words
+    with its reason; none where none is."""
     if not right:
         return {}
-    verdicts = {each.name: "you were right" if each.name in right else "it was another" for each in answers}
-    return {each.name: f"You guessed {each.label}; {came}: {verdicts[each.name]}." for each in answers}
+    guessed = {each.name: ", and you were right:" if each.name in right else ", but" for each in answers}
+    return {each.name: f"You guessed {each.label}{guessed[each.name]} {came}." for each in answers}
 
 
 def beside(brackets: Sequence[Bracket], number: float, came: str) -> dict[str, str]:

@@ -14,9 +14,9 @@ from trimtab.text.wording import counted
 SEEDS, EPOCHS, EVERY = 32, 600, 6
 WIDTH, DEPTH, RATE = 48, 2, 0.01
 JUDGED = 200
-# By less than this share of an error it may differ after chance alone, and errors of less than this share of the spread
-# of y leave next to nothing to be learnt: guesses, both.
-NEXT_TO_NOTHING, SMALL = 0.02, 0.1
+# By less than this share of an error it may differ after chance alone, by less than this one it is little harm, and
+# errors of less than this share of the spread of y leave next to nothing to be learnt: guesses, all three.
+NEXT_TO_NOTHING, A_LITTLE, SMALL = 0.02, 0.1, 0.1
 # Where half of the networks are best in the last tenth, training was too short: a guess.
 TOO_SHORT = 0.9
 GRID = numpy.linspace(-1.1, 1.1, 61)
@@ -50,11 +50,16 @@ class Duration:
         Bracket("late", "150 to 400", 150, 400),
         Bracket("end", "400 or more", 400),
     )
+    next = "Now drag the epoch back to where the validation error is lowest: what is drawn is the fit of that epoch."
     words = (
-        ("network", "a formula with many adjustable numbers, its weights, that are learnt from rows."),
+        (
+            "network",
+            f"a formula with many adjustable numbers, its weights, that are learnt from rows; the {SEEDS} differ in "
+            "the weights that they start from.",
+        ),
         ("epoch", "one pass over all rows that are trained on."),
         ("training error", "how wrong the network is on the rows it learns from; this is what falls in training."),
-        ("validation error", "how wrong it is on rows it has not seen: what counts."),
+        ("validation error", f"how wrong it is on {JUDGED} rows it has not seen, as noisy as the others: what counts."),
         ("rmse", "root mean squared error, how both are measured: square each miss, take the mean, then its root."),
         ("overfitting", "the training error goes on falling while the validation error rises."),
         ("patience", "for how many epochs without a lower validation error one goes on before giving up."),
@@ -71,7 +76,7 @@ class Duration:
             60,
             whole=True,
             instant=True,
-            hint="Where it would have stopped: the dashed line, and the words below the curves.",
+            hint="Who stops keeps the best network until then. Where: the dashed line, and the words below the curves.",
         ),
         Slider("shown", "Network shown", 1, SEEDS, 1, whole=True, hint="Whose fit is drawn."),
     )
@@ -143,17 +148,19 @@ class Duration:
         if figures["best_epoch"] > TOO_SHORT * EPOCHS:
             return f"Most networks were still getting better near the end: {EPOCHS} epochs are too few here."
         if last < SMALL * figures["spread"]:
-            return (
-                f"Both are small beside the spread of y, {number(figures['spread'])}: there is {there_is} to learn by "
-                "heart, and going on does next to no harm."
-            )
+            spread = f"the spread of y (its standard deviation), {number(figures['spread'])}"
+            return f"Both are small beside {spread}: there is {there_is} to learn by heart, and going on does next to no "
+                "harm."
         if worse > NEXT_TO_NOTHING:
             then, now = figures["train_then"], figures["train_last"]
             moved = f"while the training error went from {number(then)} to {number(now)}"
             if now >= then:
                 return f"It was {100 * worse:.0f} % worse in the end, {moved}: the steps are too long to settle."
             why = "" if has_noise else " to few rows, for there is no noise to learn by heart"
-            return f"Going on to the end made it {100 * worse:.0f} % worse, {moved}: that is overfitting{why}."
+            a_little = "a little " if worse < A_LITTLE else ""
+            return (
+                f"Going on to the end made it {100 * worse:.0f} % worse, {moved}: that is {a_little}overfitting{why}."
+            )
         begin = "Going on to the end cost next to nothing here"
         if not has_noise:
             return f"{begin}: there is no noise to learn by heart."

@@ -38,6 +38,7 @@ class Line:
         Bracket("high", "0.4 to 0.8", 0.4, 0.8),
         Bracket("higher", "above 0.8", 0.8),
     )
+    next = "Now turn the learning rate beyond that, and watch the steps."
     words = (
         (
             "network",

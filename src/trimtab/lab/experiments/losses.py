@@ -72,6 +72,7 @@ class Losses:
     question = "What should training minimise? A loss says how bad each miss is, and so who is listened to."
     guess = "Two of the points were measured wrongly. Which of the four lines will they pull up most?"
     choices = tuple(Named(name, f"{called(name)} most") for name in NAMES)
+    next = "Now drag one of the two back to the others, or press somewhere to add a third."
     words = (
         (
             "MSE",

@@ -27,8 +27,8 @@ LEARNT = 0.95
 BY_CHANCE = 0.05
 # What each activation of the table of knobs does, in its order.
 BENDS = (
-    "ReLU: nothing below 0", "SiLU: a smooth ReLU", "GELU: a smooth ReLU", "Mish: a smooth ReLU",
-    "SELU: keeps the scale", "tanh: from -1 to 1",
+    "ReLU: 0 for what is below 0", "SiLU: ReLU, its corner rounded", "GELU: much like SiLU", "Mish: much like SiLU",
+    "SELU: keeps sums as large as they were", "tanh: squeezed between -1 and 1",
 )  # fmt: skip
 # Drawn from these, evenly in their logarithms.
 RATES, DECAYS = (3e-4, 0.3), (1e-5, 0.1)
@@ -68,11 +68,12 @@ class Network:
     name = "network"
     title = "A network of my own"
     question = (
-        "How large must a network be, and at which learning rates does it learn? Sixty-four trainings of it at once."
+        "How large must a network be, and at which learning rates does it learn? Sixty-four trainings of it at once, "
+        "which differ in their learning rate and weight decay, drawn by chance."
     )
     guess = (
-        "Two spirals, two hidden layers of 24 units, and sixty-four learning rates drawn by chance: how many of them "
-        "will get 95 % of the points right that judge?"
+        "Two spirals and two hidden layers of 24 units: how many of the sixty-four will get 95 % of the validation "
+        "points right, which were kept apart to judge them?"
     )
     choices = (
         Bracket("none", "none", 0, 1),
@@ -80,13 +81,14 @@ class Network:
         Bracket("some", "16 to 40", 16, 41),
         Bracket("most", "more than 40", 41),
     )
+    next = "Now take the hidden layers away, then the units, and see which networks still learn it."
     words = (
         ("hidden layer", "units between input and output, each a weighted sum bent by the activation."),
         ("activation", "the bend: without it any number of layers is still a straight line."),
         ("log loss", "how little chance is given to the true class: 0 at best, 0.693 where two are as likely."),
         ("epoch", "one pass over all points that are learnt from; the learning rate is how far each step goes."),
-        ("weight decay", "each step also shrinks the weights a little, against overfitting."),
-        ("dropout", "units left out by chance while training, so that none is relied on alone."),
+        ("weight decay", "each step also shrinks the weights a little, lest they grow large to learn points by heart."),
+        ("dropout", "the share of units left out by chance in each step, so that none is relied on alone."),
         ("dead unit", "one that gives the same for all rows, and so tells the next layer nothing of them."),
     )
     controls = (
@@ -155,6 +157,7 @@ class Network:
         errors = numpy.array([record.error for record in records])
         errors[~numpy.isfinite(errors)] = numpy.inf
         rows, best = int(judges.sum()), int(errors.argmin())
+        rates = numpy.array([each.optimizer.learning_rate for each in configs])
         right = numpy.array([(record.predictions.argmax(1) == y[judges]).sum() for record in records])
         guess, loss = self.guessed(y, judges)
         winner = f"The best of {CONFIGS} by its log loss has {right[best]} of {counted(rows, 'validation point')} right"
@@ -166,7 +169,6 @@ class Network:
             ]
         else:
             epoch = records[best].best_epoch
-            rates = numpy.array([each.optimizer.learning_rate for each in configs])
             said = [
                 f"{winner}, with a log loss of {number(float(errors[best]))} after {counted(epoch, 'epoch')} at a "
                 f"learning rate of {number(rates[best])} (guessing: {guess} right, a log loss of {number(loss)})",
@@ -174,16 +176,18 @@ class Network:
             ]
         dead = [self._dead(values, record) for record in records]
         if dead[best] > 0:
-            said.append(f"{100 * dead[best]:.0f} % of its units are dead")
+            harm = ", which it can do without" if right[best] >= LEARNT * rows else ""
+            said.append(f"{100 * dead[best]:.0f} % of its units are dead{harm}")
         figures = {
             "best": best, "errors": [float(each) if numpy.isfinite(each) else None for each in errors],
             "rate": configs[best].optimizer.learning_rate, "right": (right / rows).tolist(), "dead": dead,
         }  # fmt: skip
         learnt = int((right >= LEARNT * rows).sum())
+        at = self._at(rates[right >= LEARNT * rows])
         came = f"with these points and this size {counted(learnt, 'network')} of {CONFIGS} learnt it"
         return Outcome(
             " ".join(sentence(each) for each in said), figures, live.named_weights(best),
-            brief=f"the best has {100 * right[best] / rows:.0f} % right, {learnt} of {CONFIGS} learnt it",
+            brief=f"the best has {100 * right[best] / rows:.0f} % right, {learnt} of {CONFIGS} learnt it{at}",
             compared=beside(self.choices, learnt, came),
         )  # fmt: skip
 
@@ -191,9 +195,12 @@ class Network:
     def _learnt(rates: numpy.ndarray) -> str:
         """How many learnt it, and at which learning rates, of the `rates` of those that did."""
         said = f"If learnt means {100 * LEARNT:.0f} % right, {len(rates) or 'none'} of the {CONFIGS} learnt it"
-        if len(rates) < 2:
-            return said
-        return f"{said}, at learning rates from {number(rates.min())} to {number(rates.max())}"
+        return said + Network._at(rates)
+
+    @staticmethod
+    def _at(rates: numpy.ndarray) -> str:
+        """From which learning rate to which, where there are several."""
+        return f", at learning rates from {number(rates.min())} to {number(rates.max())}" if len(rates) > 1 else ""
 
     @staticmethod
     def _dead(values: Values, record: RunRecord) -> float:

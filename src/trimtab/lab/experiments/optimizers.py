@@ -1,7 +1,7 @@
 """Optimizers: who decides on steps; six of them on one surface, and all rates at once."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,8 @@ NAMES = tuple(name for name in OPTIMIZERS if name not in ("gd", "lion") and name
 CALLED = {"momentum": "Momentum", "nesterov": "Nesterov"}
 RATES = numpy.geomspace(1e-3, 1.0, 12)
 ROWS, CELLS = 64, 45
+# Those that divide a step by the size of its gradients, and from which stretch on that is seen (a guess).
+DIVIDING, STRETCHED = frozenset(("adagrad", "rmsprop", "adam")), 1.5
 # Where a step sees some of the rows, losses jump: what counts is where they were over so many last steps, as a share.
 JUMPY = 0.1
 # A way that turns back upon itself so often is called a zigzag; steps shorter than this share of the way from the start
@@ -57,8 +59,13 @@ class Optimizers:
     choices = tuple(
         Named(name, called(name)) for name in NAMES
     )  # fmt: skip
+    next = "Now set the stretch to 1: the steepest way down then leads straight to the middle, and SGD follows it."
     words = (
-        ("gradient", "the direction in which the loss grows fastest: optimizers go against it."),
+        (
+            "loss, gradient",
+            "how wrong a network with these weights is, and the direction in which that grows fastest: optimizers go "
+            "against it, as far as the learning rate says.",
+        ),
         (
             "surface",
             "the loss of each pair of weights, as a landscape; a pass (a saddle) is lowest along one way and highest "
@@ -72,8 +79,9 @@ class Optimizers:
         ),
         (
             "RMSprop, Adam",
-            "divide each direction by how large its gradients were of late, so that all go as fast; Adagrad by all of "
-            "them since the start, and so takes ever shorter steps.",
+            "divide what a step does along each weight by how large the gradients along it were of late, so that steep "
+            "and flat ones are gone at one pace; Adam also makes some of the last step again. Adagrad divides by all "
+            "gradients since the start, and so takes ever shorter steps.",
         ),
         ("diverged", f"in the end the loss is above {DIVERGED:g} times its first value, or beyond all numbers."),
     )
@@ -104,6 +112,7 @@ class Optimizers:
             "edge": finite([edge])[0],
             "surface": {"x": surface.x, "y": surface.y, "cells": CELLS, "values": finite(numpy.log10(heights).ravel())},
             "first": [*surface.first, float(surface.value(*surface.first))], "lowest": surface.lowest,
+            "least": float(surface.value(*surface.lowest[0])),
             "rates": finite(RATES), "diverged": DIVERGED,
         }  # fmt: skip
         first = float(surface.value(*surface.first))
@@ -155,11 +164,19 @@ class Optimizers:
         }  # fmt: skip
         best = int(ends.middle.argmin())
         straight = self._straightest(ways)
-        came = f"{listed(called(name) for name in straight)} went straightest"
+        came = f"{listed(called(name) for name in straight)} went straightest{self._why(values, straight)}"
         return Outcome(
             " ".join(sentence(each) for each in said if each), figures, live.named_weights(best),
             brief=self._ranked(ends, last), compared=among(self.choices, straight, came),
         )  # fmt: skip
+
+    @staticmethod
+    def _why(values: Values, straight: Collection[str]) -> str:
+        """Why in the bowl those do that divide by the size of the gradients: known where it is stretched at all."""
+        is_stretched = values["surface"] == "bowl" and values["stretch"] > STRETCHED
+        if not is_stretched or not straight or not DIVIDING.issuperset(straight):
+            return ""
+        return ", for dividing by the size of gradients undoes the stretch"
 
     def _last(self, values: Values) -> int:
         """Over how many steps a loss in the end is the median."""
@@ -207,12 +224,13 @@ class Optimizers:
         straight, round_about = self._straightest(ways), max(ways, key=lambda name: ways[name].detour)
         least, most = ways[straight[0]].detour, ways[round_about].detour
         if round_about in straight:
-            said = f"The {len(ways)} that came to the lowest place went equally straight ({least:.2f} times the line)"
+            alike = f"equally straight ({least:.2f} times the straight line)"
+            said = f"The {len(ways)} that came to the lowest place went {alike}"
         else:
             named = listed(called(name) for name in straight)
             said = (
                 f"Of the {len(ways)} that came to the lowest place {named} went straightest ({least:.2f} times the "
-                f"line), {called(round_about)} took the longest way round ({most:.2f} times)"
+                f"straight line), {called(round_about)} took the longest way round ({most:.2f} times)"
             )
         zigzags = [f"{called(name)} ({way.turns} times)" for name, way in ways.items() if way.turns >= ZIGZAG]
         return f"{said}; back and forth went {listed(zigzags)}" if zigzags else f"{said}; none zigzagged"

@@ -40,6 +40,7 @@ class Sampling:
         Bracket("five", "two to five times as much", 2.0, 5.0),
         Bracket("more", "more than five times", 5.0),
     )
+    next = "Now paint the whole width, or let the latest rows judge: what is promised comes nearer to what there is."
     words = (
         ("network", "a formula with many adjustable numbers, its weights, that are learnt from rows."),
         ("population", "all rows that the network will meet one day."),

@@ -28,9 +28,9 @@ export const key = entries => element(
 );
 
 // The same with boxes to tick: those that are not ticked are in `hidden`, by place, and `changed` is told which was turned.
-export const ticks = (entries, hidden, changed) => element("ul", { class: "key" }, entries.map(([words, stroke], i) => {
-  const mark = element("i", { "aria-hidden": "true" }), tick = element("input", { type: "checkbox", checked: !hidden.has(i) });
-  mark.style.background = stroke;
+export const ticks = (entries, hidden, changed) => element("ul", { class: "key" }, entries.map(([words, stroke, shape = "line"], i) => {
+  const mark = element("i", { "aria-hidden": "true", class: shape }), tick = element("input", { type: "checkbox", checked: !hidden.has(i) });
+  mark.style[shape === "line" ? "background" : "color"] = stroke;
   tick.addEventListener("change", () => {
     if (tick.checked) hidden.delete(i); else hidden.add(i);
     changed(i, tick.checked);

@@ -48,16 +48,17 @@ class Chapter {
     this.details = details;
     this.seen = element("div", { class: "seen", tabindex: "-1" }, this.box, this.stage,
       element("div", { class: "buttons" },
-        element("button", { type: "button", onclick: () => this.run() }, "Run again"),
-        element("button", { type: "button", onclick: () => this.reset() }, "As it was"),
+        element("button", { type: "button", onclick: () => this.run() }, "Watch again"),
+        element("button", { type: "button", onclick: () => this.reset() }, "Back to the start"),
         element("button", { type: "button", onclick: () => { this.remember(); this.copied(location.href); } }, "Copy the link"), this.home, this.note),
       details);
     this.answers = element("div", { class: "choices", role: "group", "aria-label": "Your guess" },
       chapter.choices.map(each => element("button", { type: "button", onclick: () => this.look(each.name) }, each.label)),
       element("button", { type: "button", onclick: () => this.look("") }, "Show me"));
+    this.asking = element("div", { class: "guess" }, element("strong", {}, "Before you look: "), chapter.guess, this.answers);
     place.replaceChildren(
       element("h1", {}, chapter.title), chapter === lab.chapters[0] ? start() : "", element("p", { class: "question" }, chapter.question),
-      element("div", { class: "guess" }, element("strong", {}, "Before you look: "), chapter.guess, this.answers),
+      this.asking,
       element("div", { class: "bench" },
         this.controls.box,
         element("dl", { class: "words" }, chapter.words.flatMap(([word, words]) => [element("dt", {}, word), element("dd", {}, words)])),
@@ -65,7 +66,7 @@ class Chapter {
     );
     // A link with settings was made by who has seen it all.
     this.isCovered = chapter.choices.length > 0 && !query && !looked.has(chapter.name);
-    this.answers.hidden = !this.isCovered;
+    this.asking.hidden = !this.isCovered;
     this.seen.hidden = this.isCovered;
     if (!this.isCovered) this.run();
   }
@@ -80,7 +81,7 @@ class Chapter {
 
   uncover() {
     this.isCovered = false;
-    this.answers.hidden = true;
+    this.asking.hidden = true;
     this.seen.hidden = false;
     looked.add(this.chapter.name);
   }
@@ -118,7 +119,7 @@ class Chapter {
     this.fresh = true;
     this.asked = structuredClone(this.values);
     clearTimeout(this.slow);
-    this.slow = setTimeout(() => { this.said.textContent = "Running with these settings. What comes of them is said here in the end."; }, MILLISECONDS_TO_SAY_SO);
+    this.slow = setTimeout(() => { this.said.textContent = "Training with these settings: the result comes here when it is through."; this.before.hidden = true; }, MILLISECONDS_TO_SAY_SO);
     this.stream.open(this.address("events"));
   }
 
@@ -138,13 +139,13 @@ class Chapter {
     } else {
       this.box.classList.remove("waiting");
       clearTimeout(this.slow);
-      const lost = "The connection to the lab was lost: is it still running? Press Run again.";
+      const lost = "The connection to the lab was lost: is it still running? Press Watch again.";
       this.said.textContent = event.kind === "lost" ? lost : event.sentence;
       this.said.className = event.kind === "end" ? "" : "error";
       if (event.kind === "end") {
         this.view.end?.(event);
         this.compare(event);
-        this.home.replaceChildren(element("a", { class: "button", href: `/weights/${event.weights}`, download: "weights.safetensors" }, "Take the weights home"));
+        this.home.replaceChildren(element("a", { class: "button", href: `/weights/${event.weights}`, download: "weights.safetensors", title: "What the network has learnt, as a file that PyTorch reads (safetensors)" }, "Take the weights home"));
         this.stream.over();
       } else if (event.kind === "failed") { this.view.failed?.(event); this.stream.over(); }
     }
@@ -155,7 +156,7 @@ class Chapter {
   compare(event) {
     this.beside.hidden = true;
     if (this.guess && event.compared[this.guess]) {
-      this.beside.textContent = event.compared[this.guess];
+      this.beside.textContent = `${event.compared[this.guess]} ${this.chapter.next}`;
       this.beside.hidden = false;
       this.guess = "";
     }

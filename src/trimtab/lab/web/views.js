@@ -112,7 +112,7 @@ function line(stage, lab) {
 }
 
 function duration(stage, lab) {
-  let begun = null, frames = [], looked = -1;
+  let begun = null, frames = [], looked = -1, seen = "";
   const data = new Plane({ x: [-1.1, 1.1], y: [-3, 3], xName: "x", yName: "y", label: "The rows, the truth, and what one network has made of them" });
   let curves = null;
   const holder = element("div"), about = element("figcaption", {}, "");
@@ -141,28 +141,36 @@ function duration(stage, lab) {
   function tell() {
     if (!frames.length || !begun) return;
     const several = all(), stop = whenStopped(several), kept = middle(several.map(each => each.kept));
-    about.textContent = `Patience of ${lab.values.patience} epochs stops a network after ${stop} and keeps a validation error of ${kept === null ? "none" : kept.toPrecision(4)} (medians of the ${begun.seeds}). Networks are judged after every ${begun.every} epochs.`;
+    about.textContent = `With a patience of ${lab.values.patience} epochs a network stops after ${stop}, and is left as it was at its best until then, with a validation error of ${kept === null ? "none" : kept.toPrecision(4)} (medians of the ${begun.seeds}). They are judged after every ${begun.every} epochs.`;
     curves?.plot.redraw();
     const now = shown();
     epochs.tell(`epoch ${now.epoch}`);
     fit.textContent = fitted(now);
     data.canvas.setAttribute("aria-label", `The rows, the truth, and what network ${lab.values.shown} has made of them after ${now.epoch} epochs`);
   }
+  // How far the network in this place has come on rows it has not seen, and when.
+  function best(place) {
+    const known = frames.filter(frame => frame.valid[place] !== null);
+    if (!known.length) return "";
+    const lowest = known.reduce((one, other) => other.valid[place] < one.valid[place] ? other : one);
+    return ` (its lowest: ${lowest.valid[place].toPrecision(4)} after ${lowest.epoch})`;
+  }
   // What the network shown makes of the rows after an epoch: how far it misses them tells how much of the noise it has learnt.
   function fitted(now) {
     const misses = now.train[lab.values.shown - 1];
     if (misses === null) return "";
-    const begin = `After ${now.epoch} epochs network ${lab.values.shown} misses the rows it learns from by ${misses.toPrecision(4)} (rmse)`;
-    if (!begun.noise) return `${begin}. They have no noise: each lies on the truth.`;
-    const noise = `the noise in them is ${begun.noise.toPrecision(4)}`;
-    if (misses < begun.noise / 2) return `${begin}; ${noise}: it has learnt most of that by heart.`;
-    if (misses < begun.noise) return `${begin}; ${noise}: it has begun to learn that too.`;
-    return `${begin}; ${noise}: it has not learnt the truth yet.`;
+    const place = lab.values.shown - 1, unseen = now.valid[place];
+    const begin = `After ${now.epoch} epochs network ${lab.values.shown} misses the rows it learns from by ${misses.toPrecision(4)} (rmse), and those it has not seen by ${unseen === null ? "more than can be told" : unseen.toPrecision(4)}${best(place)}`;
+    if (!begun.noise) return `${begin}. The rows have no noise: each lies on the truth.`;
+    const noise = `The noise in the rows is ${begun.noise.toPrecision(4)}`;
+    if (misses < begun.noise / 2) return `${begin}. ${noise}: it has learnt most of that by heart.`;
+    if (misses < begun.noise) return `${begin}. ${noise}: it has learnt some of that, too.`;
+    return `${begin}. ${noise}: it has not learnt the truth yet.`;
   }
   slider.addEventListener("input", () => { looked = Number(slider.value); tell(); data.redraw(); });
   stage.append(
-    figure("How wrong are 32 networks after each epoch?", [holder, ...epochs.box], "", true),
-    figure("What has one of them learnt?", [key([["the network", hue(0)], ["the truth, known here since the rows are made up", colour("soft"), "dashed"], ["rows it learns from", colour("ink"), "dot"]]), data.canvas], "", true),
+    figure("How wrong are 32 networks after each epoch?", [holder, ...epochs.box]),
+    figure("What has one of them learnt?", [key([["the network", hue(0)], ["the truth", colour("soft"), "dashed"], ["rows it learns from", colour("ink"), "dot"]]), data.canvas]),
   );
   stage.firstChild.querySelector("figcaption").replaceWith(about);
   stage.lastChild.querySelector("figcaption").replaceWith(fit);
@@ -186,13 +194,17 @@ function duration(stage, lab) {
   }
   return {
     begin(event) {
-      begun = event; frames = []; looked = -1;
+      // Another of the same networks is looked at where the one before it was.
+      const rows = JSON.stringify(event.x) + JSON.stringify(event.y);
+      begun = event; frames = [];
+      if (rows !== seen) looked = -1;
+      seen = rows;
       if (!curves) {
         const series = [
           ...Array.from({ length: event.seeds }, (_, i) => [`validation ${i + 1}`, () => `${colour("bad")}66`, 1]),
           ...Array.from({ length: event.seeds }, (_, i) => [`training ${i + 1}`, () => `${colour("soft")}44`, 1]),
         ];
-        curves = new Curves({ series, xName: "epoch", yName: "error (rmse)", height: 280, hooks: { draw: [marks] },
+        curves = new Curves({ series, xName: "epoch", yName: "error (rmse), by factors", height: 280, hooks: { draw: [marks] },
           label: "Training and validation error of 32 networks by epoch, with the lowest validation error of each" });
         holder.append(key([["validation", colour("bad")], ["training", colour("soft")], ["each network's lowest validation error", colour("bad"), "dot"], ["where patience stops", colour("gold"), "dashed"], ["epoch drawn below", hue(0)]]), curves.box);
       }
@@ -202,11 +214,11 @@ function duration(stage, lab) {
     frame(event) {
       frames.push(event);
       slider.max = frames.length - 1;
-      slider.value = looked < 0 ? frames.length - 1 : looked;
+      slider.value = looked < 0 ? frames.length - 1 : Math.min(looked, frames.length - 1);
       curves.add(event.epoch, [...event.valid, ...event.train]);
       tell(); data.redraw();
     },
-    instant(name) { if (name === "shown") looked = -1; tell(); },
+    instant() { tell(); },
   };
 }
 
@@ -346,7 +358,7 @@ function optimizers(stage) {
     pen.font = "11.5px system-ui, sans-serif";
     pen.fillStyle = colour("soft");
     pen.textAlign = "center";
-    begun.rates.forEach((rate, column) => { if (column % 3 === 0 || column === begun.rates.length - 1) pen.fillText(short(Number(rate.toPrecision(1))), LEFT + (column + 0.5) * wide, box.bottom + 14); });
+    begun.rates.forEach((rate, column) => { if (column % 2 === 0 || column === begun.rates.length - 1) pen.fillText(short(Number(rate.toPrecision(2))), LEFT + (column + 0.5) * wide, box.bottom + 14); });
     pen.fillText("learning rate", (LEFT + box.right) / 2, box.bottom + 29);
   };
   map.draw = plane => {
@@ -382,9 +394,9 @@ function optimizers(stage) {
       begun = event; paths = event.names.map(() => [event.first]); cells = null;
       shares = spread(event.surface.values);
       surface.x = event.surface.x; surface.y = event.surface.y;
-      if (!legend.firstChild) legend.append(ticks(event.names.map((name, i) => [name, hue(i)]), hidden, turned));
+      if (!legend.firstChild) legend.append(ticks(event.names.map((name, i) => [name, hue(i), dashes[i].length ? "dashed" : "line"]), hidden, turned));
       const places = event.lowest.length > 1 ? "the + are the lowest places" : "+ is the lowest place";
-      about.textContent = `Blue is low; ${places}.`;
+      about.textContent = `Blue is low; ${places}, with a loss of ${short(Number(event.least.toPrecision(2)))}. A way ends where its optimizer has diverged.`;
       beyond.textContent = `A loss above ${short(event.diverged * event.first[2])}, ${event.diverged} times the first, is not drawn.`;
       if (!curves) {
         curves = new Curves({ series: event.names.map((name, i) => [name, () => hue(i), 2, dashes[i % dashes.length]]), xName: "step", yName: "loss", height: 220, label: "The loss of each optimizer after each step" });
@@ -398,7 +410,7 @@ function optimizers(stage) {
     frame(event) {
       if (event.map) { cells = event.map; suited.textContent = `${CELL}${begun.edge === null ? "" : " The bar is the edge beyond which SGD diverges."} ${event.suited ?? ""}`; map.redraw(); return; }
       curves.add(event.step, begun.names.map((_, i) => (event.at[i]?.[2] ?? Infinity) <= begun.diverged * begun.first[2] ? event.at[i][2] : null));
-      for (const [place, at] of Object.entries(event.at)) paths[place].push(at);
+      for (const [place, at] of Object.entries(event.at)) paths[place].push((at[2] ?? Infinity) <= begun.diverged * begun.first[2] ? at : [null, null, null]);
       surface.redraw();
     },
   };
@@ -453,7 +465,7 @@ function network(stage, lab) {
   });
   stage.append(
     figure("What does it say of every place?", [sides, data.canvas], ""),
-    figure("Which of the 64 learnt it?", [key([["picked", colour("gold")], ["the others", hue(0)], ["guessing", colour("soft")]]), tries.canvas, element("label", { for: "pick", class: "hint" }, "Press on one, or drag from the lowest rate to the highest, to see its surface"), pick], "Low is good. The dashed line is guessing by how many points each class has."),
+    figure("Which of the 64 learnt it?", [key([["picked", colour("gold")], ["the others", hue(0)], ["guessing", colour("soft")]]), tries.canvas, element("label", { for: "pick", class: "hint" }, "Press on one, or drag from the lowest rate to the highest, to see its surface"), pick], "Low is good: each network as it was at its best epoch. The dashed line is who knows no more than how many points each class has."),
     figure("How do they get there?", [key([["picked", colour("gold")], ["the others", hue(0)]]), holder], "", true),
   );
   stage.children[0].querySelector("figcaption").replaceWith(about);
@@ -463,7 +475,7 @@ function network(stage, lab) {
       begun = event; valid = null; chosen = null; surfaces = null; live = null; dead = null; right = null;
       const [across, up] = event.isOwn ? namesOf(lab.values.own) : ["first input", "second input"];
       data.xName = across; data.yName = up;
-      sides.replaceChildren(key([["class 0", SIDES[0]], ["class 1", SIDES[1]]]), element("p", { class: "hint" }, "Large points are learnt from, small ones judge."));
+      sides.replaceChildren(key([["class 0", SIDES[0]], ["class 1", SIDES[1]]]), element("p", { class: "hint" }, "Large points are learnt from; small ones, the validation points, judge."));
       if (!curves) {
         curves = new Curves({ series: [...event.rates.map((_, i) => [`network ${i + 1}`, () => `${hue(0)}66`, 1]), ["picked", () => colour("gold"), 2.6]], xName: "epoch", yName: "validation log loss", height: 220, label: "The validation loss of 64 networks by epoch" });
         holder.append(curves.box);
