@@ -149,8 +149,8 @@ class Duration:
             return f"Most networks were still getting better near the end: {EPOCHS} epochs are too few here."
         if last < SMALL * figures["spread"]:
             spread = f"the spread of y (its standard deviation), {number(figures['spread'])}"
-            return f"Both are small beside {spread}: there is {there_is} to learn by heart, and going on does next to no "
-                "harm."
+            why = f"there is {there_is} to learn by heart, and going on does next to no harm"
+            return f"Both are small beside {spread}: {why}."
         if worse > NEXT_TO_NOTHING:
             then, now = figures["train_then"], figures["train_last"]
             moved = f"while the training error went from {number(then)} to {number(now)}"
