@@ -69,7 +69,7 @@ def choose(
     units: numpy.ndarray | None = None,
     seed: int = 0,
 ) -> Chosen:
-    """The best trial, or the ensemble of the best where it is better by more than noise (never with `single`).
+    """The best trial, or the ensemble of the best where that is more likely than not better (never with `single`).
 
     `recall` gives what training rows say as the best of the candidates remember them. `units` int64 [rows]: rows of one
     number are no evidence of their own.
@@ -96,7 +96,7 @@ def choose(
     ensemble = select(
         predictions, truth, weights, metric, units=units, rounds=rounds, alone=len(records), seed=seed
     )  # fmt: skip
-    if single or not ensemble.gain_is_beyond_noise:
+    if single or not ensemble.pays:
         alone = [replace(half, members=((half.single, 1.0),)) for half in ensemble.halves]
         return Chosen(winner, ((winner, 1.0),), predictions[0], _nested(predictions, alone))
     number = len(records)
