@@ -107,7 +107,7 @@ def measure(table: Table, folder: Path) -> None:
         for structure, places in by_structure.items():
             requests = [Request(place, configs[place], fold, 0) for place in places for fold in folds]
             population = engine.population(structure, min(len(requests), max(2, engine.width(structure))))
-            for run in engine.whole_runs(population, requests):
+            for run in engine.whole_runs([(population, requests)]):
                 runs.setdefault(run.request.trial, []).append(run)
     engine.close()
     valid, tests, costs = [], [], []

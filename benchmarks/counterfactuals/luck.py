@@ -142,7 +142,7 @@ def _errors(ground: Ground, alternatives: Sequence[Alternative]) -> numpy.ndarra
         )
     found: dict[int, list[tuple[float, float]]] = {}
     for structure, group in requests.items():
-        for record in engine.whole_runs(engine.population(structure, 5 * len(configs)), group):
+        for record in engine.whole_runs([(engine.population(structure, 5 * len(configs)), group)]):
             found.setdefault(record.request.trial, []).append((record.error, _on_fresh_rows(record)))
     engine.close()
     return numpy.array([numpy.mean(found[number], axis=0) for number in range(len(configs))])

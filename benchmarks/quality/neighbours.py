@@ -35,7 +35,7 @@ def errors_of(table: Table, inputs: str) -> tuple[float, float, float, float]:
     config = config_with(prepared, "inputs", inputs)
     with lanes_in_threads():
         engine = engine_for(prepared, data)
-        (run,) = engine.whole_runs(engine.population(Structure.of(config), 2), [Request(0, config, 0, 0)])
+        (run,) = engine.whole_runs([(engine.population(Structure.of(config), 2), [Request(0, config, 0, 0)])])
         program = engine.program(config.network)
         engine.close()
     fold, frames = data.folds[0], (prepared.development[data.folds[0].validation.numpy()], test)

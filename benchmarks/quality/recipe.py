@@ -41,7 +41,7 @@ def errors_of(table: Table, knob: str, values: list[str], seeds: int) -> dict[st
             engine = engine_for(prepared, data)
             config = config_with(prepared, knob, value)
             requests = [Request(0, config, 0, seed) for seed in range(seeds)]
-            runs = engine.whole_runs(engine.population(Structure.of(config), seeds), requests)
+            runs = engine.whole_runs([(engine.population(Structure.of(config), seeds), requests)])
             engine.close()
             found[value] = float(numpy.mean([_test_error(prepared, config, run.weights) for run in runs]))
     return found

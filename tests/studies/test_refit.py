@@ -64,8 +64,8 @@ def runs(monkeypatch):
     """Every run that a training on all rows makes."""
     made, real = [], Refit._trained
 
-    def noted(self, structure, requests):
-        made.extend(found := real(self, structure, requests))
+    def noted(self, by_structure):
+        made.extend(found := real(self, by_structure))
         return found
 
     monkeypatch.setattr(Refit, "_trained", noted)
@@ -140,8 +140,8 @@ def test_of_several_networks_those_that_went_well_remain(tmp_path, monkeypatch):
     engine, data, folder, record, _ = scored(config(stopping=Stopping("none")), tmp_path)
     trainer, real = Refit(engine, data, folder, seed=0, networks=4), Refit._trained
 
-    def spoilt(self, structure, requests):
-        first, second, third, fourth = real(self, structure, requests)
+    def spoilt(self, by_structure):
+        first, second, third, fourth = real(self, by_structure)
         second, third = (replace(run, weights=run.weights * by) for run, by in ((second, 1e3), (third, torch.nan)))
         return [first, second, third, fourth]
 
@@ -204,7 +204,7 @@ def test_what_predicts_after_a_refit_is_said_of_all_members():
 
 
 def test_without_time_the_model_is_the_one_that_was_scored(tmp_path, monkeypatch):
-    monkeypatch.setattr(Refit, "_trained", lambda self, structure, requests: [])
+    monkeypatch.setattr(Refit, "_trained", lambda self, by_structure: [])
     study = tune(table(), tmp_path, refit=True)
     assert torch.equal(
         study.model.members[0].parameters, StudyFolder(study.out).load_weights(study.winner.number).parameters
@@ -245,8 +245,9 @@ def test_where_one_part_has_judged_the_model_has_learnt_from_it_too(tmp_path, mo
     study = tune(frame, tmp_path, epochs=40, lr=0.02, neighbours=False)
     weights = StudyFolder(study.out).load_weights(study.winner.number)
     (member,) = study.model.members
-    assert member.parameters.shape == weights.parameters.shape
-    assert not torch.equal(member.parameters, weights.parameters)
+    scored, of_all_rows = member.parameters
+    assert torch.equal(scored, weights.parameters[0]) and not torch.equal(of_all_rows, scored)
+    assert study.result["of_all_rows"] == [study.winner.number]
     assert study.result["figures_of"] == "model" and not any("all rows" in notice for notice in study.notices)
     # What was tested is what is saved; the validation score and the predictions are of the network that was scored.
     prepared = prepare(frame, target="y")
@@ -379,8 +380,8 @@ def forward(tmp_path_factory):
     """A study of a time split, and the runs of its training on all rows."""
     made, real = [], Refit._trained
 
-    def noted(self, structure, requests):
-        made.extend(found := real(self, structure, requests))
+    def noted(self, by_structure):
+        made.extend(found := real(self, by_structure))
         return found
 
     with pytest.MonkeyPatch.context() as patch:
@@ -439,7 +440,7 @@ def test_the_rows_of_growing_folds_are_those_of_the_largest(forward):
 
 @pytest.mark.parametrize("single", [False, True])
 def test_without_time_for_it_the_latest_window_is_kept(single, tmp_path, monkeypatch, without_baselines):
-    monkeypatch.setattr(Refit, "_trained", lambda self, structure, requests: [])
+    monkeypatch.setattr(Refit, "_trained", lambda self, by_structure: [])
     study = tune(table(), tmp_path, split="time:t", single=single)
     kept = StudyFolder(study.out).load_weights(study.winner.number).parameters
     assert torch.equal(study.model.members[0].parameters, kept[-1:]) and study.model.networks == 1

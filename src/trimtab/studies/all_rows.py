@@ -103,7 +103,10 @@ class AllRows:
 
     def _train_unasked(self, chosen: choice.Chosen) -> None:
         """Train those of the chosen trials once more on the rows that have judged, too, for which there is time: the
-        heaviest first. The others stay as they were scored, as all do where somebody waits for the end."""
+        heaviest first. The others stay as they were scored, as all do where somebody waits for the end.
+
+        Such a network stands beside the one that was scored, and not in its place: it has seen more rows, and nothing
+        says where it should have stopped (RESULTS.md, "One part and all rows")."""
         if self.budget.is_told_to_end():
             return
         left = self.budget.left - self.finishing if self.budget.is_limited else float("inf")
@@ -115,6 +118,11 @@ class AllRows:
                 left -= seconds
         if affordable:
             self._trained(affordable, self.data, networks=1, until=self.finishing)
+        for number in self.trained:
+            weights = self.folder.load_weights(number)
+            assert weights is not None  # it was chosen by what they predict
+            made = self.members[number]
+            self.members[number] = replace(made, parameters=torch.cat([weights.parameters, made.parameters]))
 
     def refit(self, chosen: choice.Chosen, data: TrainingData) -> bool:
         """Train the model once more on all rows of `data` and save it; whether anything came of it."""

@@ -5,7 +5,7 @@ Knows trials, folds and engines; it saves nothing and tells nobody.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -90,7 +90,7 @@ class Refit:
     # -- training
 
     def _runs(self, records: Iterable[TrialRecord]) -> dict[int, list[RunRecord]]:
-        """The runs of all trials that are trained and not solved, those of one structure side by side."""
+        """The runs of all trials that are trained and not solved, side by side where that is quicker."""
         by_structure: dict[Structure, list[Request]] = {}
         for record in records:
             if record.name in baselines.FITTED or not is_replayable(record):
@@ -98,9 +98,8 @@ class Refit:
             requests = [self._request(record, self.seed + place) for place in range(self.networks)]
             by_structure.setdefault(Structure.of(record.config), []).extend(requests)
         runs: dict[int, list[RunRecord]] = {}
-        for structure, requests in by_structure.items():
-            for run in self._trained(structure, requests):
-                runs.setdefault(run.request.trial, []).append(run)
+        for run in self._trained(by_structure):
+            runs.setdefault(run.request.trial, []).append(run)
         return runs
 
     def _request(self, record: TrialRecord, seed: int) -> Request:
@@ -109,10 +108,13 @@ class Refit:
         config = replace(record.config, stopping=Stopping("none"))
         return Request(record.number, config, 0, seed, until(record, rows), factors(record, rows))
 
-    def _trained(self, structure: Structure, requests: list[Request]) -> list[RunRecord]:
+    def _trained(self, by_structure: Mapping[Structure, list[Request]]) -> list[RunRecord]:
         """Their runs, as many at once as a search would have; those alone that ended before the engine was stopped."""
-        lanes = min(len(requests), self.engine.width(structure))
-        return self.engine.whole_runs(self.engine.population(structure, lanes), requests)
+        several = []
+        for structure, requests in by_structure.items():
+            lanes = min(len(requests), self.engine.width(structure))
+            several.append((self.engine.population(structure, lanes), requests))
+        return self.engine.whole_runs(several)
 
     # -- judging
 

@@ -143,6 +143,29 @@ def test_whatever_comes_and_goes_each_run_gets_exactly_its_own_epochs(lengths, l
         assert record.steps == record.epochs * batches
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_whole_runs_of_several_structures_are_those_of_each_by_itself(threads):
+    """Longer and shorter ones side by side, more of them than places; told to stop, those are left out that go on."""
+    data = regression_data()
+    requests = [Request(k, config(epochs=n, batch_size=8 * (1 + k % 3)), k % 3, k) for k, n in enumerate((3, 9, 2, 5))]
+    alone = [run for one in requests for run in train(engine_for(data), [one]).values()]
+    engine = engine_for(data, threads=threads)
+    several = {structure: [] for structure in map(Structure.of, (one.config for one in requests))}
+    for one in requests:
+        several[Structure.of(one.config)].append(one)
+    runs = engine.whole_runs([(engine.population(structure, 1), some) for structure, some in several.items()])
+    assert sorted(run.request.trial for run in runs) == [0, 1, 2, 3]
+    for run in runs:
+        assert run.curves.train_loss == pytest.approx(alone[run.request.trial].curves.train_loss, rel=1e-4)
+        assert run.epochs == alone[run.request.trial].epochs and run.ended == ALL_EPOCHS
+    stopped = engine_for(data, threads=threads)
+    steps = iter(range(60))
+    stopped.should_stop = lambda: next(steps, None) is None
+    left = stopped.whole_runs([(stopped.population(structure, 1), some) for structure, some in several.items()])
+    assert len(left) < 4 and all(run.ended == ALL_EPOCHS for run in left)
+    assert not any(population.lanes for population in stopped.populations.values())
+
+
 def rows_of(population, epochs):
     """The row numbers [lanes, steps, batch] of the next epochs, those that pad a batch included."""
     lanes = population.lanes

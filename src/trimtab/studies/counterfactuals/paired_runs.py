@@ -142,21 +142,18 @@ class PairedRuns:
         return "beside" if is_winners and is_worth_it else "found"
 
     def _run(self, requests: Sequence[Request], preparation: str = "") -> list[RunRecord]:
-        """Every run that ended by itself; one structure after the other, as they are asked for."""
-        records: list[RunRecord] = []
-        alike: dict[Structure, list[Request]] = {}
+        """Every run that ended by itself: those of one structure as many at once as a search would have, the structures
+        in the order in which they are asked for, and several of them side by side where that is quicker."""
+        engine, alike = self._engine_of(preparation), {}
         for request in requests:
             alike.setdefault(Structure.of(request.config), []).append(request)
-        for structure, group in alike.items():
-            if self.is_over():
-                break
-            records += self._run_alike(self._engine_of(preparation), structure, group)
-        return records
+        if self.is_over():
+            return []
+        return engine.whole_runs([(self._population(engine, structure), group) for structure, group in alike.items()])
 
-    def _run_alike(self, engine: Engine, structure: Structure, requests: list[Request]) -> list[RunRecord]:
-        """Those of one structure, as many at once as a search would have."""
+    def _population(self, engine: Engine, structure: Structure) -> Population:
         lanes = lanes_of_a_population(engine.program(structure.network), structure, self.ground.data, engine.threads)
-        return engine.whole_runs(engine.population(structure, lanes), requests)
+        return engine.population(structure, lanes)
 
     def _kept(self, wanted: Wanted, fold: int, record: RunRecord) -> Trained:
         predictions = record.predictions if self.ground.folds == 1 else None

@@ -42,7 +42,7 @@ def stops_of(ground: Ground, folds: int, is_over: Callable[[], bool]) -> tuple[S
     try:
         population = engine.population(Structure.of(config), folds)
         requests = [Request(0, config, fold, ground.seed_of(0)) for fold in range(folds)]
-        records = engine.whole_runs(population, requests)
+        records = engine.whole_runs([(population, requests)])
     finally:
         engine.close()
     if len(records) < folds:

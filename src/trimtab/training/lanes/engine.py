@@ -143,17 +143,26 @@ class Engine:
             self._evaluate(population)
         return is_whole
 
-    def whole_runs(self, population: Population, requests: Iterable[Request]) -> list[RunRecord]:
-        """The runs of `requests`, as many at once as the population has places; what had not ended by itself when the
-        engine was told to stop is left out."""
-        waiting, records = deque(requests), []
-        while waiting or population.lanes:
-            self.admit(population, [waiting.popleft() for _ in range(min(population.free, len(waiting)))])
-            if not self.advance(population):
+    def whole_runs(self, several: Sequence[tuple[Population, Iterable[Request]]]) -> list[RunRecord]:
+        """The runs of all requests, as many at once as each population has places, and narrow populations side by side,
+        the first ones first; what had not ended by itself when the engine was told to stop is left out."""
+        at_work, records = [(population, deque(requests)) for population, requests in several], []
+        while at_work:
+            first = at_work[: self.threads]
+            for population, waiting in first:
+                self.admit(population, [waiting.popleft() for _ in range(min(population.free, len(waiting)))])
+            narrow = [population for population, _ in first if self.is_narrow(population)]
+            now = narrow if first[0][0] in narrow else [first[0][0]]
+            are_whole = self.advance_together(now)
+            for population, is_whole in zip(now, are_whole, strict=True):
+                if is_whole:
+                    records += self.retire(population)
+            if not all(are_whole):
                 # A first round that was cut off may look like the end of a short run.
-                self.retire(population, OUT_OF_BUDGET)
+                for population, _ in at_work:
+                    self.retire(population, OUT_OF_BUDGET)
                 break
-            records += self.retire(population)
+            at_work = [(population, waiting) for population, waiting in at_work if waiting or population.lanes]
         return records
 
     def retire(self, population: Population, reason: str = "") -> list[RunRecord]:
