@@ -78,6 +78,22 @@ def test_folds_that_grow_cost_what_they_cost_together():
     assert planned[0] == planned[1]
 
 
+def test_near_the_end_of_a_search_all_that_trains_takes_its_part_of_the_time():
+    """At first half of it will be pruned; what begins last is planned so that it ends, and is not cut."""
+    pace = pace_of()
+    pace.note(STRUCTURE, 1.0, steps=1_000)
+    ours = config(epochs=10_000)
+    population = pace.engine.population(STRUCTURE, lanes=12)
+    budget = Budget(100, reserve=0.0)
+    alone = pace.affordable_epochs(ours, Budget(100, started=budget.started - 90, reserve=0.0))
+    pace.engine.admit(population, [Request(trial, ours, fold, 0) for trial in range(4) for fold in range(3)])
+    last = Budget(100, started=budget.started - 90, reserve=0.0)
+    assert pace.affordable_epochs(ours, last) == pytest.approx(alone / (1 + 0.95 * 4), rel=0.05)
+    middle = Budget(100, started=budget.started - 20, reserve=0.0)
+    fifth = 0.2 * 100 / 10
+    assert pace.affordable_epochs(ours, middle) == pytest.approx(min(fifth, 8 / (1 + 0.6 * 4)) * alone, rel=0.05)
+
+
 def test_trials_in_order_have_their_turns_before_others_and_the_first_of_them_first():
     pace = pace_of()
     ours, others = (pace.engine.population(structure, lanes=4) for structure in (STRUCTURE, OTHER))

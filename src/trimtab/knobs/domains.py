@@ -80,6 +80,15 @@ class Range:
             value = math.exp(rng.normal(math.log(center), self.spread))
         else:
             value = rng.uniform(self.low, self.high)
+        return self._within(value)
+
+    def beside(self, value: float, shares: float) -> Value:
+        """The number that lies so many shares of the range above `value`, on the range's own scale."""
+        is_by_factors = self.log and value > 0
+        moved = value * (self.high / self.low) ** shares if is_by_factors else value + shares * (self.high - self.low)
+        return self._within(moved)
+
+    def _within(self, value: float) -> Value:
         value = min(self.high, max(self.low, value))
         return round(value) if self.integer else float(value)
 

@@ -15,6 +15,8 @@ from trimtab.tuning.trial_queue import TrialQueue
 WORK_IN_FLIGHT = 4e8
 # A trial with less than this share of its epochs is not judged at rungs: the second of them is the last that says much.
 FULL_ENOUGH = RUNGS[-1]
+# Beside so many others, which keep two cores at work, none of these begins (a guess).
+FEW = 2
 # In the last tenth of a search nothing begins that cannot train for a few epochs (a guess).
 LAST_SHARE = 0.1
 
@@ -52,6 +54,10 @@ class Admission:
                 return None
             epochs = max(1, epochs)
         is_short = epochs < FULL_ENOUGH * config.epochs
+        if is_short and self.max_trials is None and len(active) >= FEW:
+            # Beside others it would be too short to tell anything: those end sooner without it.
+            self.queue.put_back(number, values)
+            return None
         if epochs < config.epochs:
             config = self.space.config({**values, "epochs": epochs}, may_shorten=True)
         # The last trials have no time for a full run: a rung would judge them by how little they had.

@@ -21,6 +21,7 @@ from trimtab.tuning.pace import STRUCTURES_OF_A_SEARCH
 from trimtab.tuning.proposer import Proposer
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.trial import TrialRecord
+from trimtab.tuning.variants import Variants
 
 # Proposals that are ready at most: more would be older than what has been told since (a guess).
 READY = 6
@@ -53,7 +54,8 @@ class Waves:
 
     The guesses of the space come first, one after the other as they stand: whoever put them in their order has seen to
     which of them train side by side. Waves that `grow` are short at first, so that of few trials, too, several
-    structures get their share, however many are to come. Nothing that is in `repeats` is proposed again.
+    structures get their share, however many are to come. Between waves come `variants` of the best trials. Nothing that
+    is in `repeats` is proposed again.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class Waves:
         *,
         grow: bool = False,
         repeats: Repeats | None = None,
+        variants: Variants | None = None,
     ) -> None:
-        self.proposer, self.trials_at_once = proposer, trials_at_once
+        self.proposer, self.trials_at_once, self.variants = proposer, trials_at_once, variants
         self.repeats = repeats or Repeats(proposer.space.domains)
         self.grow, self._waves = grow, 0
         self._structure: Mapping[str, Value] = {}
@@ -80,6 +83,9 @@ class Waves:
             self._note(guess, is_guess=True)
             return guess
         is_within = self._left > 0
+        if self._is_variants_turn(number) and (variant := self._untried_variant(self.proposer.rng)) is not None:
+            self.repeats.note(variant)
+            return self.proposer.propose(number, exactly=variant)
         new = None if is_within else self._new_structure()
         if new is not None:
             values = self.proposer.propose(number, exactly=new)
@@ -91,9 +97,13 @@ class Waves:
     def again(self, number: int, values: Mapping[str, Value]) -> None:
         """Take `values` as those of trial `number`, which an earlier call has proposed."""
         if self.proposer.fits(values):
-            guesses = len(self.proposer.guesses)
+            guesses, is_variant = len(self.proposer.guesses), self._is_variants_turn(number)
             self.proposer.again(number, values)
-            self._note(values, is_guess=len(self.proposer.guesses) < guesses)
+            is_guess = len(self.proposer.guesses) < guesses
+            if is_variant and not is_guess:
+                self.repeats.note(values)
+            else:
+                self._note(values, is_guess=is_guess)
 
     @property
     def has_guesses(self) -> bool:
@@ -148,6 +158,15 @@ class Waves:
                 return values
         return None
 
+    def _is_variants_turn(self, number: int) -> bool:
+        """Between waves, once the guesses have been tried."""
+        return self.variants is not None and self._left == 0 and not self.has_guesses and self.variants.is_due(number)
+
+    def _untried_variant(self, rng: numpy.random.Generator) -> dict[str, Value] | None:
+        assert self.variants is not None
+        drawn = (self.variants.draw(rng) for _ in range(TRIES))
+        return next((values for values in drawn if values not in self.repeats), None)
+
     def _untried(self, number: int, structure: Mapping[str, Value] | None) -> dict[str, Value]:
         for _ in range(TRIES):
             values = self.proposer.propose(number, structure)
@@ -166,12 +185,17 @@ class Waves:
     def drawn(self, rng: numpy.random.Generator) -> dict[str, Value]:
         """Values from the prior, within the structure of the wave; asked for beside the thread that proposes."""
         structure = self._structure if self._left > 0 else {}
-        values = self._fresh(rng, structure) or {**self.proposer.space.draw(rng), **structure}
+        variant = None
+        if self._left == 0 and self.variants is not None and self.variants.are_known:
+            variant = self._untried_variant(rng)
+        values = variant or self._fresh(rng, structure) or {**self.proposer.space.draw(rng), **structure}
         self.repeats.note(values)
         return values
 
     def tell(self, record: TrialRecord) -> None:
         self.proposer.tell(record)
+        if self.variants is not None:
+            self.variants.tell(record)
 
     def forget(self, number: int) -> None:
         values = self.proposer.forget(number)

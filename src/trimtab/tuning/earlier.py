@@ -14,6 +14,7 @@ from trimtab.tuning.proposer import REMEMBERED_BEST, REMEMBERED_LATEST, Proposer
 from trimtab.tuning.repeats import Repeats
 from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.trial import TrialRecord
+from trimtab.tuning.variants import Variants
 
 
 def proposals_after(
@@ -33,7 +34,11 @@ def proposals_after(
     With a `lag` they come in the order of the trials, else ahead of them from number `first` on. `repeats` and
     `halving` are told of the trials too.
     """
-    waves = Waves(Proposer(space, seed=seed), trials_at_once, grow=lag is not None, repeats=repeats)
+    # Where nothing is known beforehand of what is good, the first trials do not tell either.
+    variants = Variants(space, seed=seed) if space.guesses else None
+    waves = Waves(
+        Proposer(space, seed=seed), trials_at_once, grow=lag is not None, repeats=repeats, variants=variants
+    )  # fmt: skip
     proposals = waves if lag is None else InOrder(waves, lag=lag)
     records = {record.number: record for record in earlier if not record.name and is_of(space, record)}
     proposed = {number: record.values for number, record in records.items()} | dict(waiting)

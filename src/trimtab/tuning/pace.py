@@ -100,9 +100,9 @@ class Costs:
         return sum(self.cost(s) * len(p.lanes) for s, p in self.slots.populations.items())
 
     def affordable_epochs(self, config: Config, budget: Budget) -> int:
-        """Epochs this config may have: what a fifth of the search pays for, and what fits in the time that is left.
-
-        Half of what is in flight will be pruned before its end.
+        """Epochs this config may have: what a fifth of the search pays for, and what fits in the time that is left, so
+        that a plan ends at a rate of zero and is not cut. What is in flight takes an equal part of it: half of it, at
+        first, for half of that will be pruned before its end, and all of it near the end, where nothing is.
         """
         structure = Structure.of(config)
         folds = self.slots.data.folds
@@ -110,7 +110,8 @@ class Costs:
         epoch_seconds = _steps(folds, config.batch_size) * self._lane_step_seconds(structure)
         a_share = SHARE_OF_A_TRIAL * (budget.seconds - budget.reserve) / epoch_seconds
         in_flight = self.work_in_flight() / self.cost(structure)
-        what_is_left = budget.search_left / (epoch_seconds * (0.5 * in_flight / len(folds) + 1))
+        staying = 1.0 - 0.5 * max(0.0, budget.search_left) / (budget.seconds - budget.reserve)
+        what_is_left = budget.search_left / (epoch_seconds * (staying * in_flight / len(folds) + 1))
         return int(min(config.epochs, max(a_share, FEWEST_EPOCHS), what_is_left))
 
     def _lane_step_seconds(self, structure: Structure) -> float:

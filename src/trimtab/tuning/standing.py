@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 import torch
 
-from trimtab.training.metrics import Metric, all_scores, bootstrap_all, metrics_for, middle
+from trimtab.training.metrics import OF_DECISIONS, Metric, all_scores, bootstrap_all, metrics_for, middle
 
 BETTER, WORSE, ALIKE, UNKNOWN = "better", "worse", "alike", "unknown"
 
@@ -55,9 +55,29 @@ class Standing:
     intervals: dict[str, tuple[float, float] | None]
     gains: dict[str, dict[str, Gain]]
 
+    def with_decisions_of(self, other: "Standing") -> "Standing":
+        """This one, with the other's figures for metrics of decisions."""
 
-def scores_of(predictions: numpy.ndarray, rows: JudgedRows, metric: Metric) -> dict[str, float]:
-    """All figures of `predictions` [rows, outputs]; rows without a prediction are left out."""
+        def joined(mine: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: others[name] if name in OF_DECISIONS else value for name, value in mine.items()}
+
+        gains = {name: joined(each, other.gains[name]) for name, each in self.gains.items()}
+        return Standing(joined(self.scores, other.scores), joined(self.intervals, other.intervals), gains)
+
+
+def scores_of(
+    predictions: numpy.ndarray, rows: JudgedRows, metric: Metric, *, decisive: numpy.ndarray | None = None
+) -> dict[str, float]:
+    """All figures of `predictions` [rows, outputs]; rows without a prediction are left out.
+
+    `decisive` [rows, classes]: what decides on the class that is predicted, where that is not the predictions.
+    """
+    if decisive is not None:
+        of_decisions = scores_of(decisive, rows, metric)
+        return {
+            name: of_decisions[name] if name in OF_DECISIONS else score
+            for name, score in scores_of(predictions, rows, metric).items()
+        }
     known = numpy.asarray(~numpy.isnan(predictions).any(axis=1))
     judged = rows.where(known)
     scores = all_scores(predictions[known].astype(numpy.float64), judged.truth, judged.weights, task=metric.task)
@@ -74,6 +94,7 @@ def standing(
     metric: Metric,
     *,
     seed: int,
+    decisive: Sequence[numpy.ndarray] = (),
 ) -> Standing:
     """How a model stands on `rows`, beside `others`.
 
@@ -82,7 +103,12 @@ def standing(
             figure is the mean of theirs.
         others: predictions to compare it with, by name.
         metric: the study's; all others of the task are told as well.
+        decisive: of each of the model's predictions what decides on the class, where that is not the predictions.
     """
+    if decisive:
+        plain = standing(model, others, rows, metric, seed=seed)
+        of_decisions = standing(decisive, others, rows, metric, seed=seed)
+        return plain.with_decisions_of(of_decisions)
     known = numpy.logical_and.reduce([~numpy.isnan(each).any(axis=1) for each in (*model, *others.values())])
     judged = rows.where(known)
     lanes = torch.from_numpy(numpy.stack([each[known] for each in (*model, *others.values())]).astype(numpy.float64))
