@@ -81,7 +81,7 @@ def evaluate(
         threshold=chosen, slices=(), slice_metric=metric_of_slices(own.name).name, is_weighted=weight is not None,
         notices=(*said, *left_out, *notices),
     )  # fmt: skip
-    decided = _decisions(raw, chosen) if encoder.task == "classification" else raw
+    decided = _decisions(raw, chosen, encoder) if encoder.task == "classification" else raw
     found = replace(found, figures=_figures(own, raw, decided, truth, weights, seed))
     if encoder.task == "classification":
         found = _with_classes(found, encoder.labels, decided, truth, weights, seed)
@@ -179,10 +179,10 @@ def _of(rows: numpy.ndarray) -> str:
 # -- figures
 
 
-def _decisions(raw: numpy.ndarray, threshold: Threshold | None) -> numpy.ndarray:
+def _decisions(raw: numpy.ndarray, threshold: Threshold | None, target: TargetEncoder) -> numpy.ndarray:
     """Probability 1 for what is predicted and 0 for all else, [rows, classes]."""
     if threshold is None:
-        return numpy.eye(raw.shape[1])[raw.argmax(1)]
+        return numpy.eye(raw.shape[1])[target.decided(raw)]
     return numpy.eye(2)[(raw[:, 1] >= threshold.value).astype(int)]
 
 

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from trimtab.machine import lanes_in_threads
+from trimtab.training.metrics import OF_DECISIONS as SEARCHED_BY_DECISIONS
 from trimtab.training.metrics import Metric, Reweighted, bootstrap_errors, metrics_for
 
 # What is read off decisions, which a threshold may change, and not off probabilities.
-OF_DECISIONS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
+OF_DECISIONS = (*SEARCHED_BY_DECISIONS, "precision", "recall")
 
 
 @dataclass(frozen=True)

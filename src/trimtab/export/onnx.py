@@ -48,7 +48,7 @@ def as_onnx(model: Model, interval: float | None = None) -> bytes:
     raw = _predicted(graph, model, numbers, codes)
     _hand_out(graph, model, raw, names)
     if calibration is not None and interval is not None:
-        _hand_out_interval(graph, calibration, raw, calibration.level(interval), names, model.target.outputs)
+        _hand_out_interval(graph, calibration, raw, calibration.level(interval), names, model.target)
     notes = {"trimtab": json.dumps(vocabulary(model), ensure_ascii=False)}
     return graph.model("trimtab", _ABOUT, notes).SerializeToString()
 
@@ -191,11 +191,21 @@ def _hand_out(graph: Graph, model: Model, raw: Value, names: tuple[str, ...]) ->
     name = _free(PREDICTION, names)
     if model.task == "classification":
         classes, element = _classes(model.target)
-        best = graph.node("ArgMax", raw, axis=1, keepdims=0)
+        best = graph.node("ArgMax", _weighed(graph, model.target, raw), axis=1, keepdims=0)
         graph.output(graph.node("Gather", graph.constant(classes), best, axis=0), name, element)
         graph.output(raw, _free(PROBABILITIES, names), "DOUBLE", len(model.target.classes))
     else:
         _hand_out_numbers(graph, raw, name, len(model.target.names))
+
+
+def _weighed(graph: Graph, target: TargetEncoder, raw: Value) -> Value:
+    """What decides which class is predicted."""
+    return raw * graph.constant(numpy.array(target.factors, dtype=numpy.float64)) if target.factors else raw
+
+
+def _is_greatest(graph: Graph, values: Value) -> Value:
+    """Of each row, the greatest value."""
+    return graph.node("Equal", values, graph.node("ReduceMax", values, graph.constant([1], numpy.int64), keepdims=1))
 
 
 def _hand_out_numbers(graph: Graph, values: Value, name: str, targets: int) -> None:
@@ -207,14 +217,15 @@ def _hand_out_numbers(graph: Graph, values: Value, name: str, targets: int) -> N
 
 
 def _hand_out_interval(
-    graph: Graph, calibration: Calibration, raw: Value, level: float, names: tuple[str, ...], outputs: int
+    graph: Graph, calibration: Calibration, raw: Value, level: float, names: tuple[str, ...], target: TargetEncoder
 ) -> None:
     if calibration.classes is not None:
         least = 1 - calibration.classes.above(level) - TIE
         is_likely = graph.node("GreaterOrEqual", raw, graph.constant(least, numpy.float64))
-        best = graph.node("ReduceMax", raw, graph.constant([1], numpy.int64), keepdims=1)
-        belongs = graph.node("Or", is_likely, graph.node("Equal", raw, best))
-        graph.output(belongs, _free(IN_SET, names), "BOOL", outputs)
+        belongs = graph.node("Or", is_likely, _is_greatest(graph, raw))
+        if target.factors:
+            belongs = graph.node("Or", belongs, _is_greatest(graph, _weighed(graph, target, raw)))
+        graph.output(belongs, _free(IN_SET, names), "BOOL", target.outputs)
         return
     lows, highs = [], []
     for place, errors in enumerate(calibration.targets):
@@ -223,7 +234,7 @@ def _hand_out_interval(
         lows.append(value + size * errors.scores.below(level))
         highs.append(value + size * errors.scores.above(level))
     for name, ends in ((LOW, lows), (HIGH, highs)):
-        _hand_out_numbers(graph, concatenated(ends, axis=1), _free(name, names), outputs)
+        _hand_out_numbers(graph, concatenated(ends, axis=1), _free(name, names), target.outputs)
 
 
 def _size_of_errors(graph: Graph, errors: TargetErrors, value: Value) -> Value:

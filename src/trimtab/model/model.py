@@ -37,8 +37,8 @@ from trimtab.training.programs.program import outputs_of
 if TYPE_CHECKING:
     from trimtab.evaluation.result import Evaluation
 
-# 2: columns have the edges of their bins. 3: members may ask neighbours.
-FORMAT = 3
+# 2: columns have the edges of their bins. 3: members may ask neighbours. 4: probabilities may have factors.
+FORMAT = 4
 _KIND = "trimtab model"
 # That are predicted: what passes between layers stays in the cache, and the calls cost next to nothing. A guess.
 ROWS_AT_ONCE = 4_096
@@ -108,7 +108,7 @@ class Model:
         if interval is None or known is None:
             return self.target.decode(raw)
         if self.task == "classification":
-            return ClassSet(self.target.decode(raw), known.sets(raw, interval))
+            return ClassSet(self.target.decode(raw), self._sets(known, raw, interval))
         return Interval(*(self.target.decode(values) for values in (raw, *known.bounds(raw, interval))))
 
     def calibrated(self, interval: float) -> Calibration:
@@ -166,9 +166,15 @@ class Model:
             told = told.hstack(self._interval_frame(known, raw, interval))
         return told, notices
 
+    def _sets(self, calibration: Calibration, raw: numpy.ndarray, interval: float) -> numpy.ndarray:
+        """bool [rows, classes]: the classes among which the truth is, the one that is predicted always being one."""
+        sets = calibration.sets(raw, interval)
+        sets[numpy.arange(len(sets)), self.target.decided(raw)] = True
+        return sets
+
     def _interval_frame(self, calibration: Calibration, raw: numpy.ndarray, interval: float) -> polars.DataFrame:
         if self.task == "classification":
-            sets = calibration.sets(raw, interval)
+            sets = self._sets(calibration, raw, interval)
             return polars.DataFrame({f"in_set_{label}": sets[:, i] for i, label in enumerate(self.target.classes)})
         ends = dict(zip(("low", "high"), calibration.bounds(raw, interval), strict=True))
         if len(self.target.names) == 1:

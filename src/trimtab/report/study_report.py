@@ -352,7 +352,7 @@ class StudyReport:
             return None
         truth = model.target.truth(frame)
         measure = metric_of_slices(metric_for(self.result.get("metric"), model.target.task, model.target.outputs).name)
-        raw = numpy.eye(raw.shape[1])[raw.argmax(1)] if measure.name == METRICS["accuracy"].name else raw
+        raw = numpy.eye(raw.shape[1])[model.target.decided(raw)] if measure.name == METRICS["accuracy"].name else raw
         found = slices_of(frame, model.encoder.features, raw, truth, weights.astype(numpy.float64), measure, seed=0)
         (whole,) = figures(measure, [raw], [truth], weights.astype(numpy.float64), seed=0, repetitions=50)
         return slices_chart(found, whole.value, measure.name)

@@ -137,7 +137,8 @@ class AllRows:
         """The model of what was chosen, which knows how far it is off."""
         known = choice.calibration_of(self.prepared, chosen.unseen)
         remembering = [self._remembering(each, share) for each, share in chosen.recalled]
-        return choice.as_model(self.prepared, self.folder, chosen.members, self.members, known, remembering)
+        model = choice.as_model(self.prepared, self.folder, chosen.members, self.members, known, remembering)
+        return replace(model, target=model.target.model_copy(update={"factors": chosen.decision.factors}))
 
     def _remembering(self, recalled: Recalled, share: float) -> Member:
         """The networks that predict by the rows that they were trained on."""

@@ -13,6 +13,7 @@ import torch
 from trimtab.errors import DataError
 from trimtab.model.calibration import Calibration
 from trimtab.model.model import Member, Model
+from trimtab.studies.deciding import UNDECIDED, Decision, decision_for
 from trimtab.studies.remembering import Recalled
 from trimtab.table.prepare import Prepared
 from trimtab.training.data import TrainingData
@@ -34,7 +35,7 @@ class Chosen:
     with their shares is what training rows say that some of them remember.
 
     `nested` are predictions of what would have been chosen without the rows predicted, once for each division of the
-    rows in halves; empty where there was nothing to choose from.
+    rows in halves; empty where there was nothing to choose from. `decision`: which class they predict.
     """
 
     winner: TrialRecord
@@ -42,6 +43,7 @@ class Chosen:
     predictions: numpy.ndarray
     nested: tuple[numpy.ndarray, ...] = ()
     recalled: tuple[tuple[Recalled, float], ...] = ()
+    decision: Decision = UNDECIDED
 
     @property
     def trials(self) -> tuple[tuple[TrialRecord, float], ...]:
@@ -98,27 +100,36 @@ def choose(
     )  # fmt: skip
     if single or not ensemble.pays:
         alone = [replace(half, members=((half.single, 1.0),)) for half in ensemble.halves]
-        return Chosen(winner, ((winner, 1.0),), predictions[0], _nested(predictions, alone))
+        nested, decision = _nested(predictions, alone, metric, truth, weights)
+        return Chosen(winner, ((winner, 1.0),), predictions[0], nested, decision=decision)
     number = len(records)
     members = tuple((records[i], share) for i, share in ensemble.members if i < number)
     asked = tuple((remembering[i - number], share) for i, share in ensemble.members if i >= number)
     mixed = _mixed(predictions, ensemble.members)
-    return Chosen(winner, members, mixed, _nested(predictions, ensemble.halves), asked)
+    nested, decision = _nested(predictions, ensemble.halves, metric, truth, weights)
+    return Chosen(winner, members, mixed, nested, asked, decision)
 
 
 def _mixed(predictions: Sequence[numpy.ndarray], members: Sequence[tuple[int, float]]) -> numpy.ndarray:
     return numpy.sum([share * predictions[i].astype(numpy.float64) for i, share in members], axis=0)
 
 
-def _nested(predictions: Sequence[numpy.ndarray], halves: Sequence[Half]) -> tuple[numpy.ndarray, ...]:
-    """What the choices made on one half of the rows predict for the other, put together for each division."""
+def _nested(
+    predictions: Sequence[numpy.ndarray], halves: Sequence[Half], metric: Metric, truth: numpy.ndarray,
+    weights: numpy.ndarray,
+) -> tuple[tuple[numpy.ndarray, ...], Decision]:  # fmt: skip
+    """What the choices made on one half of the rows predict for the other, put together for each division; and what is
+    decided by that."""
     result = []
     for pair in zip(halves[::2], halves[1::2], strict=True):
         whole = numpy.full(predictions[0].shape, numpy.nan)
         for half in pair:
             whole[half.rows] = _mixed([each[half.rows] for each in predictions], half.members)
         result.append(whole)
-    return tuple(result)
+    decision = decision_for(
+        metric, halves, result, lambda half: _mixed(predictions, half.members), truth, weights
+    )  # fmt: skip
+    return tuple(result), decision
 
 
 def calibration_of(prepared: Prepared, unseen: numpy.ndarray) -> Calibration | None:

@@ -73,28 +73,35 @@ def judge(
     nested: Sequence[numpy.ndarray],
     yardsticks: Mapping[str, Yardstick],
     seed: int,
+    decisive: Sequence[numpy.ndarray] = (),
 ) -> Judged:
     """The figures of `model` and of the `yardsticks` on the test rows; without any on the rows out of fold.
 
     `nested` are predictions [rows, outputs] of what was chosen without the rows predicted, once for each division of
-    the rows; empty where there was nothing to choose from.
+    the rows; empty where there was nothing to choose from. `decisive` are the same by which classes are decided on,
+    where probabilities have factors.
     """
-    target = prepared.target_encoder
+    target = model.target
     development = JudgedRows(target.truth(prepared.development), prepared.weights, prepared.units)
-    validation = scores_of(out_of_fold, development, metric)
+
+    def scored(raw: numpy.ndarray, rows: JudgedRows) -> dict[str, float]:
+        return scores_of(raw, rows, metric, decisive=target.weighed(raw) if target.factors else None)
+
+    validation = scored(out_of_fold, development)
     if prepared.test is None:
         others = {name: each.predictions for name, each in yardsticks.items()}
         rows, raw, compared = development, None, tuple(nested) or (out_of_fold,)
+        deciding = tuple(decisive)
     else:
         encoded = prepared.encoder.encode(prepared.test)
         others = {name: each.model.raw_of(encoded) for name, each in yardsticks.items()}
         raw = model.raw_of(encoded)
         rows = JudgedRows(target.truth(prepared.test), prepared.test_weights, prepared.test_units)
-        compared = (raw,)
-    found = standing(compared, others, rows, metric, seed=seed)
+        compared, deciding = (raw,), ((target.weighed(raw),) if target.factors else ())
+    found = standing(compared, others, rows, metric, seed=seed, decisive=deciding)
     judged = ~numpy.isnan(compared[0]).any(axis=1)
     return Judged(
-        test=None if raw is None else scores_of(raw, rows, metric),
+        test=None if raw is None else scored(raw, rows),
         validation=validation,
         nested=found.scores if raw is None and nested else None,
         baselines={name: scores_of(each, rows, metric) for name, each in others.items()},

@@ -24,6 +24,7 @@ from trimtab.studies.choice import Chosen
 from trimtab.studies.counterfactuals.ensemble import Ensemble, ensemble_of_table
 from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.grounds import ground_of_table
+from trimtab.studies.deciding import words_of_factors
 from trimtab.studies.flow import Counted, SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
 from trimtab.studies.remembering import Recalled, affordable, recalled
@@ -247,6 +248,8 @@ class TableWork:
         texts = words_of_better(yardsticks, self.held, self.metric, score)
         if chosen.recalled:
             texts.append(WORDS_OF_REMEMBERED)
+        if chosen.decision.factors:
+            texts.append(words_of_factors(self.prepared.target_encoder.labels, chosen.decision.factors, self.metric))
         for text in [*texts, *words_of_less_than_held(members, self.held)]:
             self.call.listeners.notice(text)
 
@@ -259,7 +262,7 @@ class TableWork:
         }
         return judge(
             self.prepared, self.metric, model, out_of_fold=chosen.predictions, nested=chosen.nested,
-            yardsticks=yardsticks, seed=self.subject.request.seed,
+            decisive=chosen.decision.nested, yardsticks=yardsticks, seed=self.subject.request.seed,
         )  # fmt: skip
 
     def _result(self, chosen: Chosen, trials: list[TrialRecord], model: Model, judged: Judged) -> dict[str, Any]:

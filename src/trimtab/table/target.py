@@ -26,7 +26,8 @@ class TargetEncoder(Document):
 
     `classes` are of the type they had in the table; `labels` are the same as text. Those of a text file are what it
     says ("007", "1e3", "True"), and numbers only where these are written as they stand there. `precision` is that of
-    the target's column, where classes are numbers.
+    the target's column, where classes are numbers. `factors` are what the probabilities of the classes are multiplied
+    by before the greatest is predicted, where the metric of a search gained by that; empty elsewhere.
     """
 
     task: Literal["regression", "classification"]
@@ -36,6 +37,7 @@ class TargetEncoder(Document):
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     precision: FloatKind = "double"
+    factors: tuple[float, ...] = ()
 
     @classmethod
     def fit(
@@ -149,14 +151,22 @@ class TargetEncoder(Document):
         """What `raw` [rows, outputs], probabilities or values in original units, predicts: labels [rows] in their
         original type, or values [rows] (several targets: [rows, targets])."""
         if self.task == "classification":
-            return array_of(self.classes, self.precision)[raw.argmax(axis=1)]
+            return array_of(self.classes, self.precision)[self.decided(raw)]
         return raw[:, 0] if len(self.names) == 1 else raw
 
     def written(self, raw: np.ndarray) -> np.ndarray:
         """As `decode`, for a file: labels of half precision, of which text has other digits, in single."""
         if self.task == "classification" and self.precision == "half":
-            return array_of(self.classes, "single")[raw.argmax(axis=1)]
+            return array_of(self.classes, "single")[self.decided(raw)]
         return self.decode(raw)
+
+    def weighed(self, raw: np.ndarray) -> np.ndarray:
+        """Of `raw` [rows, classes], probabilities, what decides: of each row the greatest is predicted."""
+        return raw * np.array(self.factors) if self.factors else raw
+
+    def decided(self, raw: np.ndarray) -> np.ndarray:
+        """int64 [rows]: the numbers of the classes that these probabilities [rows, classes] predict."""
+        return self.weighed(raw).argmax(axis=1)
 
     def _class_numbers(self, frame: pl.DataFrame) -> np.ndarray:
         return find_labels(frame[self.names[0]], self.labels, self.precision)[0]

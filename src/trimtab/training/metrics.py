@@ -212,6 +212,8 @@ METRICS: dict[str, Metric] = {
         Metric("roc_auc", "classification", True, _ranking, is_binary_only=True),
     )
 }
+# Those that look at which class is predicted, and not at how probable it is.
+OF_DECISIONS = ("accuracy", "balanced_accuracy", "f1")
 # What others call them; letters alone count, so that "R2", "roc-auc" and "Log loss" are found too.
 ALIASES = {
     "auc": "roc_auc", "auroc": "roc_auc", "acc": "accuracy", "balancedacc": "balanced_accuracy", "f1score": "f1",

@@ -9,6 +9,7 @@ import numpy
 import torch
 from torch import nn
 
+from trimtab.knobs.effects import is_read
 from trimtab.knobs.table import KNOBS, OPTIMIZERS
 from trimtab.lab.controls import Menu, Slider, Values
 from trimtab.lab.experiment import Event, Outcome, Stop
@@ -29,8 +30,9 @@ NAMES = tuple(name for name in OPTIMIZERS if name not in ("gd", "lion") and name
 CALLED = {"momentum": "Momentum", "nesterov": "Nesterov"}
 RATES = numpy.geomspace(1e-3, 1.0, 12)
 ROWS, CELLS = 64, 45
-# Those that divide a step by the size of its gradients, and from which stretch on that is seen (a guess).
-DIVIDING, STRETCHED = frozenset(("adagrad", "rmsprop", "adam")), 1.5
+# From which stretch on it is seen who divides a step by the size of its gradients (those that have an epsilon, lest that
+# be 0): a guess.
+STRETCHED = 1.5
 # Where a step sees some of the rows, losses jump: what counts is where they were over so many last steps, as a share.
 JUMPY = 0.1
 # A way that turns back upon itself so often is called a zigzag; steps shorter than this share of the way from the start
@@ -174,7 +176,8 @@ class Optimizers:
     def _why(values: Values, straight: Collection[str]) -> str:
         """Why in the bowl those do that divide by the size of the gradients: known where it is stretched at all."""
         is_stretched = values["surface"] == "bowl" and values["stretch"] > STRETCHED
-        if not is_stretched or not straight or not DIVIDING.issuperset(straight):
+        divide = all(is_read("epsilon", {"optimizer": name}) for name in straight)
+        if not is_stretched or not straight or not divide:
             return ""
         return ", for dividing by the size of gradients undoes the stretch"
 
