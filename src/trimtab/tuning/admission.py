@@ -54,7 +54,7 @@ class Admission:
                 return None
             epochs = max(1, epochs)
         is_short = epochs < FULL_ENOUGH * config.epochs
-        if is_short and self.max_trials is None and len(active) >= FEW:
+        if is_short and self._trials_here >= FEW:
             # Beside others it would be too short to tell anything: those end sooner without it.
             self.queue.put_back(number, values)
             return None
@@ -62,6 +62,10 @@ class Admission:
             config = self.space.config({**values, "epochs": epochs}, may_shorten=True)
         # The last trials have no time for a full run: a rung would judge them by how little they had.
         return ActiveTrial(number, "", dict(values), config, self.folds, may_be_pruned=not is_short)
+
+    @property
+    def _trials_here(self) -> int:
+        return sum(len(each.lanes) for each in self.pace.slots.populations.values()) // self.folds
 
     def _has_room(self, active: Mapping[int, ActiveTrial], tuned: int) -> bool:
         if self.is_too_late and self.pace.work_in_flight():

@@ -30,8 +30,8 @@ NAMES = tuple(name for name in OPTIMIZERS if name not in ("gd", "lion") and name
 CALLED = {"momentum": "Momentum", "nesterov": "Nesterov"}
 RATES = numpy.geomspace(1e-3, 1.0, 12)
 ROWS, CELLS = 64, 45
-# From which stretch on it is seen who divides a step by the size of its gradients (those that have an epsilon, lest that
-# be 0): a guess.
+# From which stretch on it is seen who divides a step by the size of its gradients (who has an epsilon, lest that be 0):
+# a guess.
 STRETCHED = 1.5
 # Where a step sees some of the rows, losses jump: what counts is where they were over so many last steps, as a share.
 JUMPY = 0.1
