@@ -18,7 +18,8 @@ Pace = Callable[[float], float]
 class Terms:
     """How long and how often everything is measured, and what the engine is given.
 
-    `lanes` is a number, "own" (the engine's choice) or "search" (those of each shape are tried first).
+    `lanes` is a number, "own" (the engine's choice) or "search" (those of each shape are tried first); `device` is
+    where the table of shapes is measured.
     """
 
     is_quick: bool = False
@@ -26,6 +27,7 @@ class Terms:
     lanes: int | str = "search"
     compiling: Literal["wait", "never", "beside"] = "wait"
     compiles_the_loop: bool = False
+    device: str = "cpu"
 
     @property
     def repetitions(self) -> int:
@@ -46,6 +48,12 @@ def in_turns(contestants: Mapping[str, Pace], terms: Terms) -> dict[str, float]:
         for name, pace in contestants.items():
             measured[name].append(pace(terms.seconds))
     return {name: median(paces) for name, paces in measured.items()}
+
+
+def finished(device: str) -> None:
+    """Wait until all that was asked of the device is done: it is only asked for, and works on by itself."""
+    if device != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 @contextmanager

@@ -4,6 +4,7 @@
     python -m benchmarks.engine --json engine.json
     python -m benchmarks.engine --parts batching,memory
     python -m benchmarks.engine --parts all --compile-loop
+    python -m benchmarks.engine --device cuda
 
 Prints Markdown as it stands in RESULTS.md. The parts: shapes (the table; the only one by default), batching, by-hand,
 usual-tool, scaling (plots under benchmarks/figures), start, signals, memory, idle, processes (populations of several
@@ -14,6 +15,8 @@ import argparse
 import json
 from importlib import import_module
 from pathlib import Path
+
+import torch
 
 from benchmarks.engine import table as shapes_table
 from benchmarks.engine.shapes import SHAPES
@@ -37,6 +40,10 @@ def main() -> None:
         parser.error(f"--shapes takes a list of: {', '.join(shape.name for shape in SHAPES)}")
     if not set(parts) <= {TABLE, *PARTS}:
         parser.error(f"--parts takes all, or a list of: {', '.join([TABLE, *PARTS])}")
+    if options.device != "cpu" and parts != [TABLE]:
+        parser.error(f'--device is for the part "{TABLE}" alone')
+    if options.device != "cpu" and not torch.accelerator.is_available():
+        parser.error(f"there is no {options.device} here, or a torch that has none: leave --device out")
     if options.json and TABLE not in parts:
         parser.error(f'--json holds the table: it needs the part "{TABLE}"')
     terms = Terms(
@@ -45,9 +52,12 @@ def main() -> None:
         lanes=int(options.lanes) if options.lanes.isdigit() else options.lanes,
         compiling=options.compiling,
         compiles_the_loop=options.compile_loop,
+        device=options.device,
     )
     keep_freed_memory()
     print(machine(terms.threads), flush=True)
+    if options.device != "cpu":
+        print(f"On {torch.cuda.get_device_name(options.device)}.", flush=True)
     if TABLE in parts:
         entries = shapes_table.entries_of(shapes, terms)
         _show(TABLE, shapes_table.page(entries))
@@ -72,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=cores(), help="for the engine; the most for the loop")
     parser.add_argument("--lanes", default="search", help='a number, "own" or "search" (default)')
     parser.add_argument("--compiling", choices=("wait", "never", "beside"), default="wait")
+    parser.add_argument("--device", default="cpu", help="where the table is measured: cpu (default), cuda")
     parser.add_argument("--compile-loop", action="store_true", help="also torch.compile on the plain loop (minutes)")
     return parser
 

@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy
 
 from benchmarks.engine.shapes import EPOCHS, Shape
-from benchmarks.turns import Terms
+from benchmarks.turns import Terms, finished
 from trimtab.machine import lanes_in_threads
 from trimtab.training.lanes.compilation import Compilation, How
 from trimtab.training.lanes.engine import Engine
@@ -38,10 +38,11 @@ class Lanes:
         precision: Products = "high",
         compiling: How = "wait",
         keeps_signals: bool = True,
+        device: str = "cpu",
     ) -> None:
-        self.shape = shape
+        self.shape, self.device = shape, device
         self.engine = Engine(
-            shape.training_data(),
+            shape.training_data(device),
             Modules(shape.module),
             Judging(METRICS["rmse"]),
             threads=threads,
@@ -62,6 +63,8 @@ class Lanes:
             while self.population.lane_steps == before or spent < seconds:
                 self.round()
                 spent = perf_counter() - started
+            finished(self.device)
+            spent = perf_counter() - started
         return spent / (self.population.lane_steps - before) * 1e6
 
     def round(self) -> list[RunRecord]:
@@ -90,7 +93,10 @@ def lanes_for(shape: Shape, terms: Terms, precision: Products = "high") -> int |
         return shape.lanes[0]
     paces = {}
     for lanes in reversed(shape.lanes):
-        tried = Lanes(shape, lanes=lanes, threads=terms.threads, precision=precision, compiling=terms.compiling)
+        tried = Lanes(
+            shape, lanes=lanes, threads=terms.threads, precision=precision, compiling=terms.compiling,
+            device=terms.device,
+        )  # fmt: skip
         tried.pace(0)
         paces[lanes] = tried.pace(terms.seconds / 2)
     return min(paces, key=paces.__getitem__, default=None)
@@ -105,4 +111,5 @@ def lanes_of(shape: Shape, terms: Terms, *, precision: Products = "high", keeps_
         precision=precision,
         compiling=terms.compiling,
         keeps_signals=keeps_signals,
+        device=terms.device,
     )

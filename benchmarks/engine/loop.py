@@ -15,17 +15,17 @@ import torch
 from torch import nn
 
 from benchmarks.engine.shapes import Shape, rows_of
-from benchmarks.turns import torch_set_to
+from benchmarks.turns import finished, torch_set_to
 
 
-def network(shape: Shape) -> nn.Sequential:
+def network(shape: Shape, device: str = "cpu") -> nn.Sequential:
     """Linear and ReLU in turns, as anyone writes it."""
     layers: list[nn.Module] = []
     features = shape.inputs
     for _ in range(shape.depth):
         layers += [nn.Linear(features, shape.width), nn.ReLU()]
         features = shape.width
-    return nn.Sequential(*layers, nn.Linear(features, 1))
+    return nn.Sequential(*layers, nn.Linear(features, 1)).to(device)
 
 
 class PlainLoop:
@@ -40,20 +40,21 @@ class PlainLoop:
         is_validated: bool = False,
         is_compiled: bool = False,
         is_fused: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.shape, self.threads, self.precision, self.is_validated = shape, threads, precision, is_validated
-        self.module = network(shape)
+        self.device, self.module = device, network(shape, device)
         self.model = torch.compile(self.module) if is_compiled else self.module
         self.optimizer = torch.optim.Adam(self.module.parameters(), lr=1e-3, fused=is_fused or None)
         self._steps = self._train()
 
     def _train(self) -> Iterator[None]:
         """Epoch after epoch; gives way after each step."""
-        x, y = rows_of(self.shape)
+        x, y = rows_of(self.shape, self.device)
         rows, batch = self.shape.rows, self.shape.batch
         loss = nn.MSELoss()
         while True:
-            order = torch.randperm(rows)
+            order = torch.randperm(rows, device=self.device)
             for start in range(0, rows, batch):
                 index = order[start : start + batch]
                 error = loss(self.model(x[index]), y[index])
@@ -68,11 +69,14 @@ class PlainLoop:
     def pace(self, seconds: float) -> float:
         """Microseconds per step over `seconds`, but at least one step."""
         with torch_set_to(threads=self.threads, precision=self.precision):
+            finished(self.device)
             started = perf_counter()
             steps, spent = 0, 0.0
             while steps == 0 or spent < seconds:
                 next(self._steps)
                 steps, spent = steps + 1, perf_counter() - started
+            finished(self.device)
+            spent = perf_counter() - started
         return spent / steps * 1e6
 
 

@@ -77,30 +77,31 @@ class Shape:
         """The engine's factory."""
         return MLP(continuous=self.inputs, numbers=self.inputs, cardinalities=(), outputs=1, **network)  # type: ignore[arg-type]
 
-    def training_data(self) -> TrainingData:
+    def training_data(self, device: str = "cpu") -> TrainingData:
         """The rows of `rows_of` as the engine reads them: training rows first, the validation part behind them."""
-        x, y = rows_of(self)
-        return TrainingData(
-            task="regression",
-            inputs=(x, torch.zeros(len(x), 0, dtype=torch.int64)),
-            targets=y,
-            weights=torch.ones(len(x)),
-            folds=(Fold(torch.arange(self.rows), torch.arange(self.rows, len(x))),),
-            outputs=1,
-            mean=torch.zeros(1, dtype=torch.float64),
-            scale=torch.ones(1, dtype=torch.float64),
-        )
+        x, y = rows_of(self, device)
+        with torch.device(device):
+            return TrainingData(
+                task="regression",
+                inputs=(x, torch.zeros(len(x), 0, dtype=torch.int64)),
+                targets=y,
+                weights=torch.ones(len(x)),
+                folds=(Fold(torch.arange(self.rows), torch.arange(self.rows, len(x))),),
+                outputs=1,
+                mean=torch.zeros(1, dtype=torch.float64),
+                scale=torch.ones(1, dtype=torch.float64),
+            )
 
 
 @lru_cache(maxsize=1)
-def rows_of(shape: Shape) -> tuple[Tensor, Tensor]:
+def rows_of(shape: Shape, device: str = "cpu") -> tuple[Tensor, Tensor]:
     """Columns `[rows, inputs]` and a noisy smooth target `[rows, 1]`: training rows, then validation rows."""
     generator = torch.Generator().manual_seed(0)
     rows = shape.rows + shape.rows // TRAINING_ROWS_PER_VALIDATION_ROW
     x = torch.randn(rows, shape.inputs, generator=generator)
     direction = torch.randn(shape.inputs, 1, generator=generator) / shape.inputs**0.5
     y = torch.sin(2 * (x @ direction)) + 0.2 * torch.randn(rows, 1, generator=generator)
-    return x, y
+    return x.to(device), y.to(device)
 
 
 SHAPES = (
