@@ -77,6 +77,15 @@ def test_ctrl_c_ends_it_with_the_best_so_far_in_the_words_of_a_search_without_wo
     assert shown.stdout == "(1,)\n", shown.stderr
 
 
+def test_sigterm_stops_it_at_once_says_how_to_go_on_and_leaves_no_worker(command, tmp_path):
+    process = command("--budget", "10m", "--counterfactuals", "0", "--quiet", "--out", "s")
+    said, noise = ended_by(signal.SIGTERM, process, tmp_path)
+    assert process.returncode == 1 and not said.strip()
+    assert "Stopped at once" in noise and "trimtab fit --resume s" in noise
+    assert within(15, lambda: not processes_of(command.place)), "nothing of Ray outlives it"
+    assert len(tt.load(tmp_path / "s").trials) > 3
+
+
 def test_a_search_that_is_killed_takes_its_workers_with_it_and_goes_on_without_them(command, tmp_path):
     ended_by(signal.SIGKILL, command("--budget", "10m", "--counterfactuals", "0", "--out", "s"), tmp_path)
     assert within(15, lambda: not processes_of(command.place))
