@@ -30,6 +30,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import trimtab as tt
 from trimtab.knobs.table import TABLE_KNOBS
+from trimtab.model.model import FORMAT
 
 pytestmark = pytest.mark.slow
 SMALL = {"trials": 2, "epochs": 12, "width": 16, "random_state": 0}
@@ -399,7 +400,7 @@ def test_weights_are_routed_where_they_are_asked_for():
 def test_a_pickle_holds_the_saved_form_and_works_in_another_process(fitted, tmp_path):
     model, x, _ = fitted
     content = pickle.dumps(model)
-    assert b"torch" not in content and b'"format": 3' in content
+    assert b"torch" not in content and f'"format": {FORMAT}'.encode() in content
     (tmp_path / "model.pickle").write_bytes(content)
     numpy.save(tmp_path / "x.npy", x)
     code = (

@@ -18,7 +18,7 @@ import psutil
 from benchmarks.tables import Table
 
 SECONDS_BETWEEN_LOOKS = 0.2
-BASELINES = 3  # a study's first weights are those of its baselines
+BASELINES = 2  # a study's first weights are those of the mean and the linear model, then of the first searched trial
 TRIMTAB = (sys.executable, "-m", "trimtab")
 
 

@@ -1,10 +1,12 @@
 """What is found about a table and the search over it is kept with the study, and read from there."""
 
 import json
+import time
 
 import numpy
 import polars
 import pytest
+import torch
 
 import trimtab as tt
 from trimtab.findings.data.before_training import before_training
@@ -25,10 +27,12 @@ from trimtab.studies.table_findings import (
 from trimtab.studies.table_subject import TableSubject
 from trimtab.studies.table_work import TableWork
 from trimtab.table.prepare import prepare
+from trimtab.training.config import Config
 from trimtab.training.metrics import metric_for
 from trimtab.tuning.baselines import LINEAR
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.standing import WORSE
+from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +102,7 @@ def test_at_a_minute_trees_are_grown_on_tables_of_some_thousand_rows():
     assert boosted_tree_seconds(prepare(frame, target="y")) < seconds_after(60.0, 30.0, None, explaining=0.15)
 
 
-def test_trees_are_grown_before_the_search_where_its_counterfactuals_pay_for_them(table, tmp_path):
+def test_trees_are_grown_when_the_first_network_is_there_where_counterfactuals_pay_for_them(table, tmp_path):
     def work_of(place, **options):
         call = Call.checked(
             trials=None, threads=1, device="cpu", out=None, resume=None, stop=None, abort=None, started=None,
@@ -107,6 +111,13 @@ def test_trees_are_grown_before_the_search_where_its_counterfactuals_pay_for_the
         subject = TableSubject.of(TableRequest(table, "y"), prepare(table, target="y"), call.device)
         work = TableWork(subject, StudyFolder.create(tmp_path / place, {"data": None}), call)
         work.engine.close()
+        work._model_saved = time.monotonic()  # nothing is to be saved
+        weights = TrialWeights(torch.zeros(1, 1), numpy.zeros((len(subject.prepared.targets), 1)))
+        for name in ("linear", "", ""):
+            before = work.seconds_of_trees
+            record = TrialRecord(0, name, {}, Config(), COMPLETE, 1.0, best_epochs=(1,), epochs=(2,), ended=("",))
+            work.found_better(record, weights)
+            assert (work.seconds_of_trees > before) == (call.explaining > 0 and name == "" and not before)
         kept = time_to_explain(call, Price(0.1, 0.08), folds=5)
         return kept, time_to_explain(call, Price(0.1, 0.08), folds=5, spent=work.seconds_of_trees)
 

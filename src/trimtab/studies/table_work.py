@@ -96,9 +96,8 @@ class TableWork:
         self._model_saved: float | None = None
         self._members: Sequence[Mapping[str, Any]] = ()
         self._findings = self._before_training()
-        began = time.monotonic()
-        self._trees = self._trees_before_training()
-        self.seconds_of_trees = time.monotonic() - began
+        self._trees: numpy.ndarray | None = None
+        self.seconds_of_trees, self._are_trees_due = 0.0, True
         if call.is_lasting:
             folder.save_folds(folds_frame(self.prepared.folds, self.prepared.development_rows))
         request, finishing = subject.request, self._reserved()
@@ -142,16 +141,18 @@ class TableWork:
         )  # fmt: skip
         save(self.folder, found)
 
-    def _trees_before_training(self) -> numpy.ndarray | None:
-        """What boosted trees predict out of fold, where the time for counterfactuals is to pay for them. They are grown
-        before the search: what is left at the end of a budget is often nothing."""
-        call, budget = self.call, self.call.budget
+    def _grow_trees(self) -> None:
+        """Note what boosted trees predict out of fold, where the time for counterfactuals is to pay for them. They are
+        grown when the first network is there, which is what somebody waits for: what is left at the end of a budget is
+        often nothing."""
+        call, budget, began = self.call, self.call.budget, time.monotonic()
+        self._are_trees_due = False
         if not (call.is_lasting and call.explaining and budget.is_limited):
-            return None
+            return
         most = seconds_after(budget.seconds, budget.left, None, explaining=call.explaining)
-        if boosted_tree_seconds(self.prepared) > most:
-            return None
-        return boosted_tree(self.prepared, self.metric, seed=self.subject.request.seed)
+        if boosted_tree_seconds(self.prepared) <= most:
+            self._trees = boosted_tree(self.prepared, self.metric, seed=self.subject.request.seed)
+            self.seconds_of_trees = time.monotonic() - began
 
     def _reserved(self) -> float:
         """Keep enough time for the ensemble, the test and saving, and give how many seconds that is."""
@@ -169,6 +170,8 @@ class TableWork:
     def found_better(self, record: TrialRecord, weights: TrialWeights) -> None:
         """Keep a usable model in the folder while the search runs, so that a killed study can predict."""
         self.all_rows.reserve_for(record)
+        if not record.name and self._are_trees_due:
+            self._grow_trees()
         if self._model_saved is not None and time.monotonic() - self._model_saved < MODEL_EVERY:
             return
         member = choice.scored_member(self.prepared, record, weights)
