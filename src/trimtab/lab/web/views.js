@@ -206,7 +206,7 @@ function duration(stage, lab) {
         ];
         curves = new Curves({ series, xName: "epoch", yName: "error (rmse), by factors", height: 280, hooks: { draw: [marks] },
           label: "Training and validation error of 32 networks by epoch, with the lowest validation error of each" });
-        holder.append(key([["validation", colour("bad")], ["training", colour("soft")], ["each network's lowest validation error", colour("bad"), "dot"], ["where patience stops", colour("gold"), "dashed"], ["epoch drawn below", hue(0)]]), curves.box);
+        holder.append(key([["validation", colour("bad")], ["training", colour("soft")], ["each network's lowest validation error", colour("bad"), "dot"], ["where patience stops", colour("gold"), "dashed"], ["epoch that is drawn", hue(0)]]), curves.box);
       }
       curves.clear();
       data.redraw();
