@@ -1,5 +1,6 @@
 """Which class is predicted where the metric counts decisions: factors that help on rows that did not choose them."""
 
+import shutil
 from dataclasses import replace
 
 import numpy
@@ -11,6 +12,8 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 import trimtab as tt
 from trimtab.export.onnx import as_onnx
 from trimtab.model.model import Model
+from trimtab.report.studies_report import _gain
+from trimtab.report.study_report import StudyReport
 from trimtab.studies.deciding import Decision, decision_for, log_factors, words_of_factors
 from trimtab.training.metrics import METRICS
 from trimtab.tuning.ensemble import Half
@@ -159,3 +162,14 @@ def test_an_estimator_predicts_by_them():
     factors = estimator.model_.target.factors
     expected = (probabilities * numpy.array(factors) if factors else probabilities).argmax(1)
     assert (estimator.predict(frame.select("a", "b").to_numpy()) == estimator.classes_[expected]).all()
+
+
+def test_two_studies_are_set_side_by_side_by_what_their_models_decide(study, tmp_path):
+    shutil.copytree(study.out, tmp_path / "plain")
+    model = replace(study.model, target=study.model.target.model_copy(update={"factors": ()}))
+    model.save(tmp_path / "plain" / "model")
+    gain, rows = _gain([StudyReport(tt.load(place)) for place in (study.out, tmp_path / "plain")])
+    judged = study.predictions.filter(polars.col("part") == "test")
+    plain = numpy.where(judged["probability_rare"] > 0.5, "rare", "common")
+    expected = f1_score(judged["truth"], plain, pos_label="rare") - study.result["test"]["f1"]
+    assert rows == judged.height and expected < 0 and gain.better_by == pytest.approx(expected)

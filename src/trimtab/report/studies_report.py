@@ -19,7 +19,7 @@ from trimtab.report.study_report import StudyReport
 from trimtab.studies.study import Study
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, sentence
-from trimtab.training.metrics import metric_for
+from trimtab.training.metrics import OF_DECISIONS, metric_for
 from trimtab.tuning.space import knobs_of
 from trimtab.tuning.standing import ALIKE, BETTER, Gain, JudgedRows, standing
 
@@ -105,6 +105,8 @@ def _gain(reports: list[StudyReport]) -> tuple[Gain, int] | None:
     first, second = (
         both.select([f"{name}{end}" for name in columns]).to_numpy().astype(float) for end in ("", "_other")
     )
+    if metric.name in OF_DECISIONS:
+        first, second = one.target.weighed(first), other.target.weighed(second)
     rows = JudgedRows(truth, numpy.ones(both.height), numpy.arange(both.height))
     gain = standing([second], {FIRST: first}, rows, metric, seed=0).gains[FIRST][metric.name]
     return None if gain.interval is None else (gain, both.height)

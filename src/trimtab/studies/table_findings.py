@@ -53,12 +53,14 @@ def seconds_after(budget: float | None, left: float, trials: int | None, *, expl
 @dataclass(frozen=True)
 class Searched:
     """What a search came to, as the rules need it: `result` is the study's, `predictions` [rows, outputs] are the
-    model's out of fold, `nested` those of models chosen without the rows predicted, where there are such."""
+    model's out of fold, `nested` those of models chosen without the rows predicted, where there are such, and
+    `decisive` the same by which classes are decided on, where probabilities have factors."""
 
     result: Mapping[str, Any]
     predictions: numpy.ndarray
     nested: Sequence[numpy.ndarray]
     edges: Sequence[Edge]
+    decisive: Sequence[numpy.ndarray] = ()
 
 
 def after_search(
@@ -129,7 +131,8 @@ def _beside_trees(prepared: Prepared, metric: Metric, searched: Searched, trees:
     target = prepared.target_encoder
     rows = JudgedRows(target.truth(prepared.development), prepared.weights, prepared.units)
     models = tuple(searched.nested) or (searched.predictions,)
-    found = standing(models, {BOOSTED_TREE: trees}, rows, metric, seed=seed)
+    decisive = tuple(searched.decisive)
+    found = standing(models, {BOOSTED_TREE: trees}, rows, metric, seed=seed, decisive=decisive)
     figure = found.scores[metric.name]
     judged = int((~numpy.isnan(searched.predictions).any(axis=1)).sum())
     error = 1 - figure if metric.greater_is_better else figure

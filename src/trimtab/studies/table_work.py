@@ -134,7 +134,7 @@ class TableWork:
         )  # fmt: skip
         if budget.stop.is_set():
             seconds = 0.0  # somebody waits for the end
-        searched = Searched(result, chosen.predictions, chosen.nested, found_edges)
+        searched = Searched(result, chosen.predictions, chosen.nested, found_edges, chosen.decision.nested)
         found = after_search(
             self.prepared, self.metric, searched, self._findings, seconds=seconds, seed=self.subject.request.seed,
             trees=self._trees,
