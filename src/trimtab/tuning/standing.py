@@ -55,15 +55,6 @@ class Standing:
     intervals: dict[str, tuple[float, float] | None]
     gains: dict[str, dict[str, Gain]]
 
-    def with_decisions_of(self, other: "Standing") -> "Standing":
-        """This one, with the other's figures for metrics of decisions."""
-
-        def joined(mine: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: others[name] if name in OF_DECISIONS else value for name, value in mine.items()}
-
-        gains = {name: joined(each, other.gains[name]) for name, each in self.gains.items()}
-        return Standing(joined(self.scores, other.scores), joined(self.intervals, other.intervals), gains)
-
 
 def scores_of(
     predictions: numpy.ndarray, rows: JudgedRows, metric: Metric, *, decisive: numpy.ndarray | None = None
@@ -105,20 +96,23 @@ def standing(
         metric: the study's; all others of the task are told as well.
         decisive: of each of the model's predictions what decides on the class, where that is not the predictions.
     """
-    if decisive:
-        plain = standing(model, others, rows, metric, seed=seed)
-        of_decisions = standing(decisive, others, rows, metric, seed=seed)
-        return plain.with_decisions_of(of_decisions)
     known = numpy.logical_and.reduce([~numpy.isnan(each).any(axis=1) for each in (*model, *others.values())])
     judged = rows.where(known)
-    lanes = torch.from_numpy(numpy.stack([each[known] for each in (*model, *others.values())]).astype(numpy.float64))
-    metrics = {each.name: each for each in (*metrics_for(metric.task, lanes.shape[2]), metric)}
+    metrics = {each.name: each for each in (*metrics_for(metric.task, model[0].shape[1]), metric)}
+    by_decisions = {name for name in metrics if decisive and name in OF_DECISIONS}
     truth, weights = torch.as_tensor(judged.truth), torch.as_tensor(judged.weights)
-    arguments = lanes, truth.expand(len(lanes), *truth.shape), weights.expand(len(lanes), -1)
-    drawn = bootstrap_all(list(metrics.values()), *arguments, seed=seed, units=judged.units)
+    # Each metric is drawn once: those of decisions by what decides, all others by the predictions.
+    arguments, drawn = {}, {}
+    for made, names in ((model, metrics.keys() - by_decisions), (decisive, by_decisions)):
+        if names:
+            lanes = torch.from_numpy(numpy.stack([each[known] for each in (*made, *others.values())]).astype(float))
+            given = lanes, truth.expand(len(lanes), *truth.shape), weights.expand(len(lanes), -1)
+            arguments |= dict.fromkeys(names, given)
+            some = [each for name, each in metrics.items() if name in names]
+            drawn |= bootstrap_all(some, *given, seed=seed, units=judged.units)
     result = Standing({}, {}, {name: {} for name in others})
     for name, each in metrics.items():
-        errors, draws = each.error(*arguments), drawn[name]
+        errors, draws = each.error(*arguments[name]), drawn[name]
         error, draw = errors[: len(model)].mean(), draws[: len(model)].mean(0)
         result.scores[name] = each.shown(float(error))
         low, high = sorted(each.shown(end) for end in middle(draw))
