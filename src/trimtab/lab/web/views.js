@@ -148,12 +148,11 @@ function duration(stage, lab) {
     fit.textContent = fitted(now);
     data.canvas.setAttribute("aria-label", `The rows, the truth, and what network ${lab.values.shown} has made of them after ${now.epoch} epochs`);
   }
-  // How far the network in this place has come on rows it has not seen, and when.
+  // When the network in this place did best on rows it has not seen.
+  const lowest = place => frames.reduce((one, other) => other.valid[place] !== null && (one === null || other.valid[place] < one.valid[place]) ? other : one, null);
   function best(place) {
-    const known = frames.filter(frame => frame.valid[place] !== null);
-    if (!known.length) return "";
-    const lowest = known.reduce((one, other) => other.valid[place] < one.valid[place] ? other : one);
-    return ` (its lowest: ${lowest.valid[place].toPrecision(4)} after ${lowest.epoch})`;
+    const frame = lowest(place);
+    return frame ? ` (its lowest: ${frame.valid[place].toPrecision(4)} after ${frame.epoch})` : "";
   }
   // What the network shown makes of the rows after an epoch: how far it misses them tells how much of the noise it has learnt.
   function fitted(now) {
@@ -179,12 +178,11 @@ function duration(stage, lab) {
     if (!frames.length || !begun) return;
     pen.save();
     for (let place = 0; place < begun.seeds; place += 1) {
-      let best = null;
-      for (const frame of frames) if (frame.valid[place] !== null && (best === null || frame.valid[place] < best[1])) best = [frame.epoch, frame.valid[place]];
-      if (!best) continue;
+      const frame = lowest(place);
+      if (!frame) continue;
       pen.fillStyle = colour("bad");
       pen.beginPath();
-      pen.arc(plot.valToPos(best[0], "x", true), plot.valToPos(best[1], "y", true), 3 * devicePixelRatio, 0, 7);
+      pen.arc(plot.valToPos(frame.epoch, "x", true), plot.valToPos(frame.valid[place], "y", true), 3 * devicePixelRatio, 0, 7);
       pen.fill();
     }
     pen.restore();
@@ -409,8 +407,9 @@ function optimizers(stage) {
     },
     frame(event) {
       if (event.map) { cells = event.map; suited.textContent = `${CELL}${begun.edge === null ? "" : " The bar is the edge beyond which SGD diverges."} ${event.suited ?? ""}`; map.redraw(); return; }
-      curves.add(event.step, begun.names.map((_, i) => (event.at[i]?.[2] ?? Infinity) <= begun.diverged * begun.first[2] ? event.at[i][2] : null));
-      for (const [place, at] of Object.entries(event.at)) paths[place].push((at[2] ?? Infinity) <= begun.diverged * begun.first[2] ? at : [null, null, null]);
+      const isDrawn = at => (at?.[2] ?? Infinity) <= begun.diverged * begun.first[2];
+      curves.add(event.step, begun.names.map((_, i) => isDrawn(event.at[i]) ? event.at[i][2] : null));
+      for (const [place, at] of Object.entries(event.at)) paths[place].push(isDrawn(at) ? at : [null, null, null]);
       surface.redraw();
     },
   };
