@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("training.own_metric", "training.unscored", "training.rules"),
     ("training.data",),
     ("training.programs",),
-    ("training.untrained", "training.compiling"),
+    ("training.untrained", "training.compiling", "training.nca"),
     ("training.lanes",),
     ("evaluation",),
     ("model",),

@@ -79,9 +79,10 @@ def one_torch_thread() -> Iterator[None]:
         _set_torch_threads(before)
 
 
-def be_a_thread_of_lanes() -> None:
-    """Set the calling thread, which is ours alone, up for stepping lanes."""
-    _set_torch_threads(1)
+def be_a_thread_of_lanes(threads: int = 1) -> None:
+    """Set the calling thread, which is ours alone, up for stepping lanes; where they are fewer than the cores, each of
+    its products is made by so many `threads`."""
+    _set_torch_threads(threads)
     torch.set_flush_denormal(True)
 
 

@@ -147,7 +147,7 @@ def test_a_model_that_asks_the_nearest_training_rows(kind, is_alone):
     first, data = model.members[0], training_data(prepared, torch.device("cpu"))
     program = MLPProgram(build(model.encoder, model.target, first.network))
     rows = torch.arange(data.rows)
-    own = member_that_remembers(replace(first, share=0.4), data, program, (rows[::2], rows[1::2]), 0.1)
+    own = member_that_remembers(replace(first, share=0.4), data, program, (rows[::2], rows[1::2]), (0.1, 0.1))
     others = () if is_alone else tuple(replace(member, share=0.3) for member in model.members)
     model = replace(model, members=(*others, replace(own, share=1.0) if is_alone else own))
     assert_parity(model, spoiled(frame, model), saved=kind == "number")

@@ -10,7 +10,7 @@ import torch
 
 from exported import LINEAR, PLAIN, WAVES, trained
 from trimtab.model.model import Model
-from trimtab.model.neighbours import NEAREST, ROWS_AT_ONCE, Neighbours, nearest, spread
+from trimtab.model.neighbours import NEAREST, NEAREST_OF_CLASSES, ROWS_AT_ONCE, Neighbours, nearest, spread
 from trimtab.model.tensors import training_data
 from trimtab.studies.remembering import member_that_remembers
 from trimtab.table.prepare import prepare
@@ -49,8 +49,18 @@ def test_a_row_that_is_remembered_is_its_own_nearest_neighbour_however_far_from_
     far = Neighbours(remembered.hidden + 300, remembered.targets, remembered.weights, remembered.reach)
     for each in (remembered, far):
         numpy.testing.assert_allclose(each.predict(each.hidden).numpy(), each.targets.numpy(), rtol=1e-5)
-    distances, places = nearest(far.hidden, far.hidden)
+    distances, places = nearest(far.hidden, far.hidden, NEAREST)
     assert bool((distances[:, 0] == 0).all()) and places[:, 0].tolist() == list(range(60))
+
+
+def test_so_many_rows_are_asked_as_are_said_of_them():
+    remembered, row = kept(), torch.zeros(1, 5)
+    few, every = replace(remembered, nearest=1).predict(row), replace(remembered, nearest=60).predict(row)
+    closest = remembered.hidden.norm(dim=1).argmin()
+    numpy.testing.assert_allclose(few[0].numpy(), remembered.targets[closest].numpy(), rtol=1e-5)
+    shares = remembered.weights.double() * (-remembered.hidden.double().norm(dim=1) / remembered.reach).exp()
+    expected = (shares[:, None] * remembered.targets).sum(0) / shares.sum()
+    numpy.testing.assert_allclose(every[0].numpy(), expected.numpy(), rtol=1e-5)
 
 
 def test_the_spread_of_rows_is_their_distance_from_the_middle():
@@ -76,7 +86,7 @@ def remembering(kind, networks=(WAVES, PLAIN), weight=None):
     data, first = training_data(prepared, torch.device("cpu")), model.members[0]
     rows = torch.arange(data.rows)
     program = MLPProgram(trained_module(model, first))
-    own = member_that_remembers(first, data, program, (rows[::2], rows[1::2]), 0.05)
+    own = member_that_remembers(first, data, program, (rows[::2], rows[1::2]), (0.05, 0.05))
     return frame, prepared, Model(model.encoder, model.target, (*model.members, own))
 
 
@@ -108,14 +118,22 @@ def test_rows_that_count_for_nothing_are_not_remembered():
 
 def test_a_model_that_remembers_is_saved_with_its_rows_and_an_older_one_loads(tmp_path):
     frame, _, model = remembering("numbers")
+    assert remembering("classes")[2].members[-1].neighbours[0].nearest == NEAREST_OF_CLASSES
     model.save(tmp_path / "model")
     loaded = Model.load(tmp_path / "model")
     assert numpy.array_equal(loaded.predict(frame), model.predict(frame))
     document = json.loads((tmp_path / "model" / "model.json").read_text())
-    assert document["format"] == 4 and [len(each["reaches"]) for each in document["members"]] == [0, 0, 2]
+    assert document["format"] == 5 and [len(each["reaches"]) for each in document["members"]] == [0, 0, 2]
+    assert [each.get("nearest") for each in document["members"]] == [None, None, NEAREST]
+    from trimtab.model.model import _digest
+
+    document["format"] = 4
+    del document["members"][2]["nearest"]
+    document["digest"] = _digest(document)
+    (tmp_path / "model" / "model.json").write_text(json.dumps(document))
+    assert numpy.array_equal(Model.load(tmp_path / "model").predict(frame), model.predict(frame))
     plain = Model(model.encoder, model.target, model.members[:2])
     plain.save(tmp_path / "plain")
-    from trimtab.model.model import _digest
 
     body = json.loads((tmp_path / "plain" / "model.json").read_text())
     for member in body["members"]:

@@ -10,7 +10,7 @@ import numpy
 from torch import Tensor
 
 from trimtab.export.onnx_graph import Graph, Value, concatenated
-from trimtab.model.neighbours import NEAREST, Neighbours
+from trimtab.model.neighbours import Neighbours
 from trimtab.nets.mlp import MLP
 from trimtab.training.programs.program import Layout
 
@@ -47,7 +47,7 @@ def _by_neighbours(graph: Graph, remembered: Neighbours, hidden: Value) -> Value
     rows = graph.constant(kept)
     product = graph.node("MatMul", hidden, graph.constant(numpy.ascontiguousarray(-2 * kept.T)))
     beyond = product + graph.constant((kept**2).sum(1)[None])
-    number = graph.constant([min(NEAREST, len(kept))], numpy.int64)
+    number = graph.constant([min(remembered.nearest, len(kept))], numpy.int64)
     places = graph.node("TopK", beyond, number, outputs=2, axis=1, largest=0, sorted=1)
     apart = graph.node("Gather", rows, places, axis=0) - hidden.unsqueezed(1)
     distances = graph.node("ReduceL2", apart, graph.constant([2], numpy.int64), keepdims=0).as_type("DOUBLE")

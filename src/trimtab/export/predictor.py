@@ -130,13 +130,13 @@ class _Remembered(nn.Module):
 
     def __init__(self, remembered: Neighbours) -> None:
         super().__init__()
-        self.reach = remembered.reach
+        self.reach, self.nearest = remembered.reach, remembered.nearest
         for name in ("hidden", "targets", "weights"):
             self.register_buffer(name, getattr(remembered, name))
 
     def forward(self, hidden: Tensor) -> Tensor:
         kept = Neighbours(*(self.get_buffer(name) for name in ("hidden", "targets", "weights")), reach=self.reach)
-        return kept.mean(*nearest(hidden, kept.hidden), self.reach)
+        return kept.mean(*nearest(hidden, kept.hidden, self.nearest), self.reach)
 
 
 def _keep(module: nn.Module, name: str, value: Tensor) -> None:

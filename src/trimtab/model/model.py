@@ -24,7 +24,7 @@ from torch import Tensor
 
 from trimtab.errors import ModelError
 from trimtab.model.calibration import Calibration, ClassSet, Interval, check_share
-from trimtab.model.neighbours import Neighbours, of_tensors, to_tensors
+from trimtab.model.neighbours import NEAREST, Neighbours, of_tensors, to_tensors
 from trimtab.nets.mlp import MLP
 from trimtab.table.encode import Encoded, Encoder
 from trimtab.table.frames import to_frame
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from trimtab.evaluation.result import Evaluation
 
 # 2: columns have the edges of their bins. 3: members may ask neighbours. 4: probabilities may have factors.
-FORMAT = 4
+# 5: how many neighbours are asked.
+FORMAT = 5
 _KIND = "trimtab model"
 # That are predicted: what passes between layers stays in the cache, and the calls cost next to nothing. A guess.
 ROWS_AT_ONCE = 4_096
@@ -257,7 +258,12 @@ class Model:
             "encoder": self.encoder.to_json(),
             "target": self.target.to_json(),
             "members": [
-                {"network": dict(m.network), "share": m.share, "reaches": [each.reach for each in m.neighbours]}
+                {
+                    "network": dict(m.network),
+                    "share": m.share,
+                    "reaches": [each.reach for each in m.neighbours],
+                    **({"nearest": m.neighbours[0].nearest} if m.neighbours else {}),
+                }
                 for m in self.members
             ],
             **({} if self.calibration is None else {"calibration": self.calibration.model_dump(mode="json")}),
@@ -316,7 +322,7 @@ def _assembled(body: dict, weights: bytes, path: str) -> Model:
                 entry["network"],
                 tensors[f"member.{i}"],
                 float(entry["share"]),
-                of_tensors(tensors, entry.get("reaches", ()), f"member.{i}.neighbours"),
+                of_tensors(tensors, entry.get("reaches", ()), entry.get("nearest", NEAREST), f"member.{i}.neighbours"),
             )
             for i, entry in enumerate(body["members"])
         )

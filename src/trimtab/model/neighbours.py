@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-# That are asked: more change nothing, for they are far away (RESULTS.md, "Neighbours").
-NEAREST = 20
+# That are asked, where nothing else is said: of numbers more change nothing, for they are far away. Of classes what
+# none of the nearest is has no probability, and among a hundred few are missing (RESULTS.md, "Neighbours").
+NEAREST, NEAREST_OF_CLASSES = 20, 100
 # Rows that are predicted at once: their distances to some ten thousand rows take tens of megabytes (a guess).
 ROWS_AT_ONCE = 512
 
@@ -26,16 +27,18 @@ class Neighbours:
         targets: float32 [rows, outputs], in original units, or 1 for the row's class.
         weights: float32 [rows], above 0.
         reach: the distance at which a row counts e times less than at none.
+        nearest: how many rows are asked.
     """
 
     hidden: Tensor
     targets: Tensor
     weights: Tensor
     reach: float
+    nearest: int = NEAREST
 
     def predict(self, hidden: Float[Tensor, "batch units"]) -> Float[Tensor, "batch outputs"]:
         """Values in original units or probabilities, float64, of rows with these activations."""
-        return self.mean(*nearest_in_pieces(hidden, self.hidden.to(hidden.dtype)), self.reach)
+        return self.mean(*nearest_in_pieces(hidden, self.hidden.to(hidden.dtype), self.nearest), self.reach)
 
     def mean(
         self, distances: Float[Tensor, "batch nearest"], places: Int[Tensor, "batch nearest"], reach: float
@@ -46,21 +49,21 @@ class Neighbours:
 
 
 def nearest(
-    hidden: Float[Tensor, "batch units"], kept: Float[Tensor, "rows units"]
+    hidden: Float[Tensor, "batch units"], kept: Float[Tensor, "rows units"], count: int
 ) -> tuple[Float[Tensor, "batch nearest"], Int[Tensor, "batch nearest"]]:
-    """The distances to the nearest of the rows `kept`, and their places."""
+    """The distances to the `count` nearest of the rows `kept`, and their places."""
     # The square of the distance, less what is the same for all of them.
     beyond = kept.square().sum(1) - 2 * hidden @ kept.T
-    places = beyond.topk(min(NEAREST, len(kept)), largest=False).indices
+    places = beyond.topk(min(count, len(kept)), largest=False).indices
     # Of rows that are close together the difference of squares has lost its digits.
     return (kept[places] - hidden.unsqueeze(1)).norm(dim=2), places
 
 
 def nearest_in_pieces(
-    hidden: Float[Tensor, "batch units"], kept: Float[Tensor, "rows units"]
+    hidden: Float[Tensor, "batch units"], kept: Float[Tensor, "rows units"], count: int
 ) -> tuple[Float[Tensor, "batch nearest"], Int[Tensor, "batch nearest"]]:
     """The same of any number of rows."""
-    distances, places = zip(*(nearest(piece, kept) for piece in hidden.split(ROWS_AT_ONCE)), strict=True)
+    distances, places = zip(*(nearest(piece, kept, count) for piece in hidden.split(ROWS_AT_ONCE)), strict=True)
     return torch.cat(distances), torch.cat(places)
 
 
@@ -79,14 +82,15 @@ def to_tensors(remembered: Sequence[Neighbours], prefix: str) -> dict[str, Tenso
     }
 
 
-def of_tensors(tensors: dict[str, Tensor], reaches: Sequence[float], prefix: str) -> tuple[Neighbours, ...]:
-    """What `to_tensors` wrote, of as many networks as there are `reaches`."""
+def of_tensors(tensors: dict[str, Tensor], reaches: Sequence[float], count: int, prefix: str) -> tuple[Neighbours, ...]:
+    """What `to_tensors` wrote, of as many networks as there are `reaches`; each asks `count` rows."""
     return tuple(
         Neighbours(
             hidden=tensors[f"{prefix}.{place}.hidden"],
             targets=tensors[f"{prefix}.{place}.targets"],
             weights=tensors[f"{prefix}.{place}.weights"],
             reach=float(reach),
+            nearest=count,
         )
         for place, reach in enumerate(reaches)
     )

@@ -38,7 +38,8 @@ class AllRows:
     """The networks of trials that were trained once more on all rows, and the time they take.
 
     `single`, `refits`: what was asked for; `is_timed`: time may decide how many networks there are; `say` is told what
-    a user ought to know. `finishing` are the seconds that the end of the study takes beside.
+    a user ought to know. `finishing` are the seconds that the end of the study takes beside, and `before` those that
+    what comes before these networks takes.
     """
 
     def __init__(
@@ -53,11 +54,12 @@ class AllRows:
         seed: int,
         is_timed: bool,
         finishing: float,
+        before: float,
         say: Callable[[str], None],
     ) -> None:
         self.prepared, self.engine, self.folder, self.budget = prepared, engine, folder, budget
         self.single, self.refits, self.seed, self.is_timed = single, refits, seed, is_timed
-        self.finishing, self.say = finishing, say
+        self.finishing, self.before, self.say = finishing, before, say
         self.data = engine.data
         self.goes_forward = prepared.split.latest is not None
         # One part that chance drew has judged, and not one that a caller keeps apart.
@@ -66,6 +68,8 @@ class AllRows:
         self.members: dict[int, Member] = {}
         self.trained: set[int] = set()
         self.trained_on = self.data
+        # The rows that those remember which learnt nothing but whom to ask; None: each its fold's.
+        self.remembered: TrainingData | None = None
 
     def reserve_for(self, best: TrialRecord) -> None:
         """Keep time for training the best once more on all rows, and what the model is compared with."""
@@ -79,7 +83,8 @@ class AllRows:
         if self.is_of_one_part and not trainings and trials * seconds <= MOST_UNASKED * self.budget.seconds:
             trainings = trials
         wanted = self.finishing + trainings * seconds
-        self.budget.reserve = min(wanted, max(self.finishing, MOST_RESERVED * self.budget.seconds))
+        most = max(self.finishing, MOST_RESERVED * self.budget.seconds)
+        self.budget.reserve = self.before + min(wanted, most)
 
     def _training_seconds(self, record: TrialRecord) -> float:
         population = self.engine.populations.get(Structure.of(record.config))
@@ -127,10 +132,17 @@ class AllRows:
     def refit(self, chosen: choice.Chosen, data: TrainingData) -> bool:
         """Train the model once more on all rows of `data` and save it; whether anything came of it."""
         made = self._train(chosen, data, "what was scored is kept")
-        if not made:
+        learnt = [each for each, _ in chosen.recalled if each.record is None]
+        if not made and not learnt:
             return False
+        # Those that learnt whom to ask are not trained again: they ask all rows.
+        self.remembered = data
         self.chosen_model(chosen).save(self.folder.model)
-        self.say(refit.words_of_all_rows(made, chosen.trials, is_tested=self.prepared.test is not None))
+        is_tested = self.prepared.test is not None
+        if made:
+            self.say(refit.words_of_all_rows(made, chosen.trials, is_tested=is_tested))
+        if learnt:
+            self.say(refit.words_of_all_asked(len(learnt), is_tested=is_tested))
         return True
 
     def chosen_model(self, chosen: choice.Chosen) -> Model:
@@ -142,19 +154,21 @@ class AllRows:
 
     def _remembering(self, recalled: Recalled, share: float) -> Member:
         """The networks that predict by the rows that they were trained on."""
-        record = recalled.record
-        program = self.engine.program(record.config.network)
-        if record.number in self.members:
+        record, reaches, data = recalled.record, recalled.reaches, self.data
+        if record is not None and record.number in self.members:
             member, data = replace(self.members[record.number], share=share), self.trained_on
-            rows = [torch.arange(data.rows, device=data.device)] * len(member.parameters)
+            reaches = (reaches[0],) * len(member.parameters)
+            rows = [torch.arange(data.rows, device=data.device)] * len(reaches)
+        elif record is None and self.remembered is not None:
+            member, data = Member(recalled.network, recalled.parameters, share), self.remembered
+            rows = [torch.arange(data.rows, device=data.device)] * len(reaches)
         else:
-            weights, data = self.folder.load_weights(record.number), self.data
-            assert weights is not None  # it was chosen by what they predict
-            member = choice.scored_member(self.prepared, record, weights, share)
+            member = Member(recalled.network, recalled.parameters, share)
             # Rows that chance has put among those that judge teach no network, and are remembered all the same.
             is_drawn = self.prepared.split.kind in DRAWN
             rows = [torch.cat([fold.train, fold.validation]) if is_drawn else fold.train for fold in data.folds]
-        return member_that_remembers(member, data, program, rows, recalled.reach)
+        program = self.engine.program(tuple(recalled.network.items()) if record is None else record.config.network)
+        return member_that_remembers(member, data, program, rows, reaches)
 
     def model_of(self, members: Sequence[tuple[TrialRecord, float]]) -> Model:
         """The model of these trials, each with its share."""

@@ -32,7 +32,7 @@ CANDIDATE_BYTES = 512 << 20
 @dataclass(frozen=True)
 class Chosen:
     """What will predict: trials with their shares, the best single one, and their out-of-fold predictions; `recalled`
-    with their shares is what training rows say that some of them remember.
+    with their shares is what training rows say that some of them, or networks of no trial, remember.
 
     `nested` are predictions of what would have been chosen without the rows predicted, once for each division of the
     rows in halves; empty where there was nothing to choose from. `decision`: which class they predict.
@@ -49,7 +49,8 @@ class Chosen:
     def trials(self) -> tuple[tuple[TrialRecord, float], ...]:
         """Every trial that has a part in it, with all of its share; the heaviest first."""
         shares: dict[int, tuple[TrialRecord, float]] = {}
-        for record, share in (*self.members, *((each.record, share) for each, share in self.recalled)):
+        recalled = [(each.record, share) for each, share in self.recalled if each.record is not None]
+        for record, share in (*self.members, *recalled):
             _, before = shares.get(record.number, (record, 0.0))
             shares[record.number] = (record, before + share)
         return tuple(sorted(shares.values(), key=lambda one: -one[1]))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trimtab.model.model import Member
-from trimtab.text.wording import sentence
+from trimtab.text.wording import counted, sentence
 from trimtab.training.config import Stopping
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes.engine import Engine
@@ -190,6 +190,12 @@ def words_of_all_rows(made: int, members: Sequence[object], *, is_tested: bool) 
     when = "the test score" if is_tested else "its validation score"
     rest = "" if made == len(members) else ", and of the others as they were scored"
     return f"After {when} {who(made, members)} once more, on all rows; the model is made of that{rest}."
+
+
+def words_of_all_asked(networks: int, *, is_tested: bool) -> str:
+    """That so many networks, which learnt nothing but whom to ask, now ask all rows."""
+    when = "the test score" if is_tested else "its validation score"
+    return sentence(f"After {when} {counted(networks, 'network')} that learnt which rows to ask were given all of them")
 
 
 def failures(outcomes: Sequence[Refitted], kept: str) -> list[str]:

@@ -1,10 +1,10 @@
-"""Remembering: what the nearest training rows say, in the last hidden layer of a study's best networks; as candidates
-for its model, and as members of it.
+"""Remembering: what the nearest training rows say, in the last hidden layer of networks; as candidates for a study's
+model, and as members of it.
 
 Knows trials, programs and rows; it chooses nothing but how far a network looks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trimtab.model.model import Member
-from trimtab.model.neighbours import Neighbours, nearest_in_pieces, spread
+from trimtab.model.neighbours import NEAREST, NEAREST_OF_CLASSES, Neighbours, nearest_in_pieces, spread
 from trimtab.table.prepare import Prepared
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.precision import multiplying
@@ -26,9 +26,9 @@ from trimtab.tuning.trial import TrialRecord, TrialWeights, out_of_fold
 NETWORKS = 2
 # Beyond as many rows a model is large and slow, and networks alone have learnt what rows can tell (guesses).
 MOST_ROWS = 40_000
-# What the distance between two rows takes of 128 units (8 to 10 ns measured on two cores); and the share of a budget
-# that all of them may take, in which a search would find little more (a guess).
-SECONDS_OF_A_PAIR, SHARE_OF_BUDGET = 1e-8, 0.05
+# What the distance between two rows takes of so many units (8 to 10 ns measured on two cores); and the share of a
+# budget that all of them may take, in which a search would find little more (a guess).
+SECONDS_OF_A_PAIR, UNITS_OF_A_PAIR, SHARE_OF_BUDGET = 1e-8, 128, 0.05
 # How far a network looks, in the spread of the rows as it sees them.
 REACHES = (0.02, 0.05, 0.1, 0.2)
 # Rows that go through a network at once.
@@ -39,12 +39,29 @@ ProgramOf = Callable[[TrialRecord], Program]
 
 @dataclass(frozen=True)
 class Recalled:
-    """What the neighbours of validation rows say, as a network of `record` sees them: float64 [rows, outputs], out of
-    fold. `reach` is in the spread of its rows."""
+    """What the neighbours of validation rows say, as the networks of one structure see them, one for each fold.
 
-    record: TrialRecord
-    reach: float
+    `network` are what its knobs make it of, `parameters` float32 [folds, parameters]; `reaches`, one for each fold, are
+    in the spread of the rows there. `predictions` float64 [rows, outputs] are out of fold. The networks are those of
+    the trial `record`; without one they learnt nothing but whom to ask, and are the study's network number `place`.
+    """
+
+    network: Mapping[str, str | int | float]
+    parameters: Tensor
+    reaches: tuple[float, ...]
     predictions: numpy.ndarray
+    record: TrialRecord | None = None
+    place: int = 0
+
+    @property
+    def key(self) -> str:
+        """What tells it from the others that are kept."""
+        return key_of(None if self.record is None else self.record.number, self.place)
+
+
+def key_of(trial: int | None, place: int) -> str:
+    """The key of what a trial's networks remember, or of network number `place` of those that learnt whom to ask."""
+    return f"learnt-{place}" if trial is None else str(trial)
 
 
 def recalled(
@@ -84,25 +101,30 @@ def affordable(prepared: Prepared, budget: float) -> int:
 
 
 def member_that_remembers(
-    member: Member, data: TrainingData, program: Program, rows: Sequence[Tensor], reach: float
+    member: Member, data: TrainingData, program: Program, rows: Sequence[Tensor], reaches: Sequence[float]
 ) -> Member:
     """The networks of `member` as they remember the rows that each of them trained on."""
     assert isinstance(program, MLPProgram)
     remembered = [
-        _remembered(program, flat, data, own, reach) for flat, own in zip(member.parameters, rows, strict=True)
+        remembered_by(program, flat, data, own, reach)
+        for flat, own, reach in zip(member.parameters, rows, reaches, strict=True)
     ]
     return replace(member, neighbours=tuple(remembered))
 
 
-def _remembered(program: MLPProgram, flat: Tensor, data: TrainingData, rows: Tensor, reach: float) -> Neighbours:
+def remembered_by(program: MLPProgram, flat: Tensor, data: TrainingData, rows: Tensor, reach: float) -> Neighbours:
+    """What a network remembers of `rows`, of many of some that are evenly chosen; `reach` is in their spread."""
     rows = rows[data.weights[rows] > 0]
-    hidden, truth = _seen(program, flat, data, rows), data.truth(rows)
+    if len(rows) > MOST_ROWS:
+        rows = rows[torch.linspace(0, len(rows) - 1, MOST_ROWS, device=rows.device).long()]
+    hidden, truth = activations(program, flat, data, rows), data.truth(rows)
     is_classes = data.task == "classification"
     targets = torch.nn.functional.one_hot(truth, data.outputs) if is_classes else truth.reshape(len(rows), -1)
-    return Neighbours(hidden, targets.float().cpu(), data.weights[rows].float().cpu(), reach * spread(hidden))
+    weights, count = data.weights[rows].float().cpu(), NEAREST_OF_CLASSES if is_classes else NEAREST
+    return Neighbours(hidden, targets.float().cpu(), weights, reach * spread(hidden), count)
 
 
-def _seen(program: MLPProgram, flat: Tensor, data: TrainingData, rows: Tensor) -> Tensor:
+def activations(program: MLPProgram, flat: Tensor, data: TrainingData, rows: Tensor) -> Tensor:
     """float32 [rows, units]: the activations of the last hidden layer, on the processor."""
     parameters = program.layout.views(flat.to(data.device).unsqueeze(0))
     with multiplying("high"):
@@ -118,9 +140,9 @@ def _with_best_reach(
 ) -> Recalled:
     by_reach: list[list[numpy.ndarray]] = [[] for _ in REACHES]
     for flat, fold in zip(weights.parameters, data.folds, strict=True):
-        kept = _remembered(program, flat, data, fold.train, 1.0)
-        hidden = _seen(program, flat, data, fold.validation)
-        distances, places = nearest_in_pieces(hidden, kept.hidden)
+        kept = remembered_by(program, flat, data, fold.train, 1.0)
+        hidden = activations(program, flat, data, fold.validation)
+        distances, places = nearest_in_pieces(hidden, kept.hidden, kept.nearest)
         for own, reach in zip(by_reach, REACHES, strict=True):
             own.append(kept.mean(distances, places, reach * kept.reach).numpy())
     every = [out_of_fold(data, own) for own in by_reach]
@@ -128,4 +150,5 @@ def _with_best_reach(
     scoring = Scoring(data, metric)
     errors = [scoring.pooled_error((each + weights.predictions) / 2) for each in every]
     best = int(numpy.nan_to_num(errors, nan=numpy.inf).argmin())
-    return Recalled(record, REACHES[best], every[best])
+    reaches = (REACHES[best],) * len(data.folds)
+    return Recalled(record.config.module_arguments, weights.parameters, reaches, every[best], record)

@@ -10,6 +10,7 @@ import numpy
 import torch
 
 from trimtab.studies.choice import CANDIDATES, ROUNDS
+from trimtab.studies.learnt_neighbours import seconds_to_ask
 from trimtab.studies.remembering import affordable, seconds_to_recall
 from trimtab.table.prepare import Prepared
 from trimtab.training.metrics import Metric, bootstrap_all, metrics_for, repetitions_for
@@ -35,9 +36,9 @@ ALONE, ALONE_NOT_COMPILED = 1.5, 2.25
 MOST_OF_FINISH = 0.25
 
 
-def finishing_seconds(prepared: Prepared, metric: Metric, *, budget: float, single: bool) -> float:
-    """What choosing, judging and saving take after a search of `budget` seconds; the intervals and the choice by trying
-    how quick this machine is."""
+def finishing_seconds(prepared: Prepared, metric: Metric, *, budget: float, single: bool, lessons: int = 0) -> float:
+    """What choosing, judging and saving take after a search of `budget` seconds, with networks of so many `lessons` of
+    whom to ask; the intervals and the choice by trying how quick this machine is."""
     rows, outputs = len(prepared.targets), prepared.target_encoder.outputs
     judged = rows if prepared.test is None else prepared.test.height
     candidates = min(CANDIDATES, 4 + int(budget / SECONDS_OF_A_TRIAL))
@@ -53,6 +54,7 @@ def finishing_seconds(prepared: Prepared, metric: Metric, *, budget: float, sing
         # Each half of a division holds half of the rows.
         chosen = ROUNDS * (1 + halves) * pool * _seconds_of_a_choice(metric, looked_at)
         chosen += affordable(prepared, budget) * seconds_to_recall(prepared)
+        chosen += lessons * seconds_to_ask(prepared)
     cells = (rows + judged) * max(8, prepared.encoder.n_numbers)
     return BESIDE + SHARE_BESIDE * budget + SECONDS_PER_CELL * cells + intervals + chosen
 

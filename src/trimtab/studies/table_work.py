@@ -6,6 +6,7 @@ Knows the subject, its folder and the floors below; it searches nothing itself.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy
@@ -17,7 +18,7 @@ from trimtab.findings.document import keep_before, save
 from trimtab.findings.finding import Findings
 from trimtab.model.model import Model, build
 from trimtab.model.tensors import with_test_rows
-from trimtab.studies import choice
+from trimtab.studies import choice, learnt_neighbours
 from trimtab.studies.all_rows import AllRows
 from trimtab.studies.call import Call
 from trimtab.studies.choice import Chosen
@@ -27,6 +28,7 @@ from trimtab.studies.counterfactuals.grounds import ground_of_table
 from trimtab.studies.deciding import words_of_factors
 from trimtab.studies.flow import Counted, SearchResult, training_report
 from trimtab.studies.judged import Judged, Yardstick, judge, predictions_frame
+from trimtab.studies.learnt_neighbours import Allowance, Lesson
 from trimtab.studies.remembering import Recalled, affordable, recalled
 from trimtab.studies.reserve import MOST_OF_FINISH, finishing_seconds
 from trimtab.studies.table_findings import Searched, after_search, boosted_tree, boosted_tree_seconds, seconds_after
@@ -50,7 +52,7 @@ from trimtab.tuning.held import best_of, may_be_model, words_of_better, words_of
 from trimtab.tuning.notices import Edge, edges
 from trimtab.tuning.progress import Progress
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
-from trimtab.tuning.verdicts import EARLIER, FOLDS, NEIGHBOURS
+from trimtab.tuning.verdicts import EARLIER, FOLDS, LEARNT, NEIGHBOURS
 from trimtab.tuning.words import cut_of
 from trimtab.tuning.worker import EngineOf
 
@@ -61,6 +63,13 @@ WORDS_OF_REMEMBERED = (
     "was better out of fold. Where no row may leave this machine, search without them: --no-neighbours, or "
     "neighbours=False."
 )
+
+
+def _entry_of(recalled: Recalled, share: float) -> dict[str, Any]:
+    """That of a result's ensemble."""
+    if recalled.record is None:
+        return {"trial": None, "name": LEARNT, "place": recalled.place, "share": share}
+    return {"trial": recalled.record.number, "name": NEIGHBOURS, "share": share}
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,10 @@ class TableWork:
         self.seconds_of_trees, self._are_trees_due = 0.0, True
         if call.is_lasting:
             folder.save_folds(folds_frame(self.prepared.folds, self.prepared.development_rows))
-        request, finishing = subject.request, self._reserved()
+        request = subject.request
+        self.build = partial(build, self.prepared.encoder, self.prepared.target_encoder)
+        self.lessons, self.seconds_to_learn = self._planned_lessons()
+        finishing = self._reserved()
         self.engine_of: EngineOf = EngineOfTable(
             self.prepared.encoder, self.prepared.target_encoder, subject.metric, request.precision,
             only_losses=not call.is_lasting,
@@ -109,7 +121,8 @@ class TableWork:
         self.trained_elsewhere: Sequence[Counted] = ()
         self.all_rows = AllRows(
             self.prepared, self.engine, folder, call.budget, single=request.single, refits=request.refit,
-            seed=request.seed, finishing=finishing, say=call.listeners.notice, is_timed=call.is_timed,
+            seed=request.seed, finishing=finishing, before=self.seconds_to_learn, say=call.listeners.notice,
+            is_timed=call.is_timed,
         )  # fmt: skip
 
     def _before_training(self) -> Findings:
@@ -158,9 +171,33 @@ class TableWork:
         """Keep enough time for the ensemble, the test and saving, and give how many seconds that is."""
         budget, single = self.call.budget, self.subject.request.single
         if budget.is_limited:
-            wanted = finishing_seconds(self.prepared, self.metric, budget=budget.seconds, single=single)
-            budget.reserve = min(MOST_OF_FINISH * budget.seconds, wanted)
+            wanted = finishing_seconds(
+                self.prepared, self.metric, budget=budget.seconds, single=single, lessons=len(self.lessons)
+            )  # fmt: skip
+            finishing = min(MOST_OF_FINISH * budget.seconds, wanted)
+            budget.reserve = finishing + self.seconds_to_learn
+            return finishing
         return budget.reserve
+
+    def _planned_lessons(self) -> tuple[Sequence[Lesson], float]:
+        """What networks are to learn of whom to ask, and the seconds of a budget that are kept for it."""
+        budget = self.call.budget
+        if self.subject.request.single or not self._may_remember:
+            return (), 0.0
+        known = learnt_neighbours.lessons_for(self.subject.data.task, self.held)
+        lessons = learnt_neighbours.affordable(known, self.prepared, budget.seconds)
+        if not budget.is_limited:
+            return lessons, 0.0
+        wanted = learnt_neighbours.seconds_wanted(
+            lessons, self.subject.data, self.build, self.metric, threads=self.call.threads
+        )  # fmt: skip
+        return lessons, min(learnt_neighbours.SHARE_OF_BUDGET * budget.seconds, wanted)
+
+    @property
+    def _may_remember(self) -> bool:
+        """Not where it is to be left out, or where the rows to come are later ones, to which no row that is remembered
+        is near in time."""
+        return self.subject.request.neighbours and self.prepared.split.latest is None
 
     # -- while the search runs
 
@@ -189,7 +226,7 @@ class TableWork:
             self._candidates(trials), folder, subject.data, self.metric, single=request.single, recall=self._recalled,
             units=self.prepared.units, seed=request.seed,
         )  # fmt: skip
-        folder.save_recalled({each.record.number: each.predictions for each, _ in chosen.recalled})
+        folder.save_recalled({each.key: each.predictions for each, _ in chosen.recalled})
         model = self.all_rows.scored_model(chosen, trials)
         model.save(folder.model)
         model = Model.load(folder.model)
@@ -219,15 +256,25 @@ class TableWork:
         return ensemble_of_table(self.subject, self.folder, winner, self._members)
 
     def _recalled(self, candidates: Sequence[tuple[TrialRecord, TrialWeights]]) -> list[Recalled]:
-        """What training rows say as the best networks remember them; nothing where it is to be left out, or where the
-        rows to come are later ones, to which no row that is remembered is near in time."""
-        if not self.subject.request.neighbours or self.prepared.split.latest is not None:
+        """What training rows say as the best networks remember them, and as those do that learn whom to ask."""
+        if not self._may_remember:
             return []
-        budget = self.call.budget
-        return recalled(
-            candidates, self.subject.data, lambda record: self.engine.program(record.config.network), self.metric,
-            networks=affordable(self.prepared, budget.seconds),
-            is_over=lambda: budget.is_limited and budget.left < 0,
+        budget, data = self.call.budget, self.subject.data
+
+        def is_over() -> bool:
+            return budget.is_told_to_end() or (budget.is_limited and budget.left < 0)
+
+        known = recalled(
+            candidates, data, lambda record: self.engine.program(record.config.network), self.metric,
+            networks=affordable(self.prepared, budget.seconds), is_over=is_over,
+        )  # fmt: skip
+        if self.call.is_timed:
+            allowance = Allowance(seconds=min(self.seconds_to_learn, budget.left - self.all_rows.finishing))
+        else:
+            allowance = Allowance.beside([record for record, _ in candidates], data)
+        return known + learnt_neighbours.learnt(
+            self.lessons, data, self.build, self.metric, allowance, threads=self.call.threads,
+            seed=self.subject.request.seed, is_over=is_over,
         )  # fmt: skip
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
@@ -283,7 +330,7 @@ class TableWork:
             "winner": chosen.winner.number,
             "ensemble": [
                 *({"trial": each.number, "name": each.name, "share": share} for each, share in chosen.members),
-                *({"trial": each.record.number, "name": NEIGHBOURS, "share": share} for each, share in chosen.recalled),
+                *(_entry_of(each, share) for each, share in chosen.recalled),
             ],
             "rows_remembered": model.rows_remembered,
             "networks": model.networks,

@@ -136,24 +136,24 @@ class StudyFolder:
     def drop_weights(self, number: int) -> None:
         (self.runs / f"{number}.safetensors").unlink(missing_ok=True)
 
-    def save_recalled(self, predictions: Mapping[int, numpy.ndarray]) -> None:
-        """Write what the neighbours of rows out of fold say, as the networks of these trials remember them; nothing is
+    def save_recalled(self, predictions: Mapping[str, numpy.ndarray]) -> None:
+        """Write what the neighbours of rows out of fold say, as the networks of these keys remember them; nothing is
         kept of others."""
         for earlier in self.runs.glob("neighbours-*.safetensors"):
             earlier.unlink()
-        for number, each in predictions.items():
-            with replacing(self._recalled(number)) as part:
+        for key, each in predictions.items():
+            with replacing(self._recalled(key)) as part:
                 save_file({"predictions": torch.from_numpy(numpy.ascontiguousarray(each))}, part)
 
-    def load_recalled(self, number: int) -> numpy.ndarray | None:
-        """The same of one trial, or None where it was not kept or cannot be read."""
+    def load_recalled(self, key: str) -> numpy.ndarray | None:
+        """The same of one of them, or None where it was not kept or cannot be read."""
         try:
-            return load_file(self._recalled(number))["predictions"].numpy()
+            return load_file(self._recalled(key))["predictions"].numpy()
         except (OSError, SafetensorError):
             return None
 
-    def _recalled(self, number: int) -> Path:
-        return self.runs / f"neighbours-{number}.safetensors"
+    def _recalled(self, key: str) -> Path:
+        return self.runs / f"neighbours-{key}.safetensors"
 
     def save_curves(self, rows: polars.DataFrame) -> Path:
         """Add a numbered part to the curves; what it holds of a trial counts instead of earlier parts."""

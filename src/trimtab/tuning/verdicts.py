@@ -3,7 +3,7 @@
 Knows a study's result, the plain dict, and nothing else: every sentence says what stands there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trimtab.text.layout import number
@@ -14,8 +14,9 @@ BASELINES = {"mean": "the mean", "linear": "the linear model", "default_mlp": "t
 # Whose figures a result's are, where they are not those of the model as it is saved.
 WITHOUT_FIGURE, _FEW = "without figure", "<few>"
 FOLDS, EARLIER = "folds", "before refit"
-# What an entry of a result's ensemble is called that is no network, but what one remembers of its training rows.
-NEIGHBOURS = "neighbours"
+# What an entry of a result's ensemble is called that is what a trial's network remembers of its training rows; and what
+# one does that learnt nothing else, and is no trial's.
+NEIGHBOURS, LEARNT = "neighbours", "learnt neighbours"
 _SINGULAR = {"groups": "group", "stretches": "stretch"}
 Gains = Mapping[str, Mapping[str, Any]]
 
@@ -28,16 +29,26 @@ def verdicts(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def trials_of(ensemble: Sequence[Mapping[str, Any]]) -> set[int]:
+    """The numbers of the trials that have a part in a result's ensemble."""
+    return {member["trial"] for member in ensemble if member["trial"] is not None}
+
+
+def remembers(ensemble: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether training rows predict."""
+    return any(member.get("name") in (NEIGHBOURS, LEARNT) for member in ensemble)
+
+
 def ensemble_in_words(result: Mapping[str, Any]) -> str:
     """Who is in the ensemble, and with which weight; "" where the model is one trial alone."""
     members = result.get("ensemble", ())
-    by_neighbours = [member for member in members if member.get("name") == NEIGHBOURS]
-    if len(members) < 2 and not by_neighbours:
+    if len(members) < 2 and not remembers(members):
         return ""
     named = [f"{_named(member)} ({member['share']:.0%})".replace("%", " %") for member in members]
-    who = counted(len({member["trial"] for member in members}), "trial")
-    also = " and of the training rows that are nearest to a row" if by_neighbours else ""
-    text = f"The model is a weighted mean of {who}{also}: {listed(named)}."
+    trials = trials_of(members)
+    who = [counted(len(trials), "trial")] if trials else []
+    also = ["the training rows that are nearest to a row"] if remembers(members) else []
+    text = f"The model is a weighted mean of {' and of '.join([*who, *also])}: {listed(named)}."
     best = next((member for member in members if member["trial"] == result["winner"]), None)
     if best is None:
         return f"{text} The best config, trial {result['winner']}, is not among them."
@@ -88,6 +99,8 @@ def effort_in_words(result: Mapping[str, Any]) -> str:
 
 
 def _named(member: Mapping[str, Any]) -> str:
+    if member.get("name") == LEARNT:
+        return f"the neighbours that network {member['place'] + 1} learnt to ask"
     trial = _trial_named(member)
     return f"the neighbours in the last hidden layer of {trial}" if member.get("name") == NEIGHBOURS else trial
 

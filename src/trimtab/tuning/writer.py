@@ -22,6 +22,7 @@ from trimtab.tuning.held import best_of
 from trimtab.tuning.space import SearchSpace
 from trimtab.tuning.store import TrialStore
 from trimtab.tuning.trial import TrialRecord, TrialWeights
+from trimtab.tuning.verdicts import trials_of
 
 # The best trials whose weights and predictions are kept on disk, and their bytes in all: an ensemble takes few of them,
 # and hardly ever one beyond the best two hundred (guesses).
@@ -199,7 +200,7 @@ def _referred_to(folder: StudyFolder) -> set[int]:
     result = folder.read("study.json").get("result") if (folder.path / "study.json").exists() else None
     if not result:
         return set()
-    return {result["winner"], *(member["trial"] for member in result.get("ensemble", ()))}
+    return {result["winner"], *trials_of(result.get("ensemble", ()))}
 
 
 def _size(folder: StudyFolder, number: int) -> int | None:

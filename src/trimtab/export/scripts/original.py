@@ -23,7 +23,7 @@ from trimtab.training.metrics import Metric, metric_for
 from trimtab.tuning.course import is_replayable
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
-from trimtab.tuning.verdicts import NEIGHBOURS
+from trimtab.tuning.verdicts import remembers, trials_of
 
 _PREPARED = ("task", "split", "drop", "number", "category", "weight", "seed")
 
@@ -89,8 +89,8 @@ class Original:
             seed=asked["seed"],
             weight=asked["weight"],
             every=_epochs_between_evaluations(folder, trial),
-            ensemble=len({member["trial"] for member in ensemble}),
-            has_neighbours=any(member.get("name") == NEIGHBOURS for member in ensemble),
+            ensemble=len(trials_of(ensemble)),
+            has_neighbours=remembers(ensemble),
             ensemble_score=(result.get("validation") or {}).get(metric.name) if len(ensemble) > 1 else None,
             has_changed=prepared is not None and prepared.fingerprint != asked.get("fingerprint"),
             fold_rows=tuple(folds.filter(part="train").group_by("fold").len().sort("fold")["len"]),

@@ -72,10 +72,11 @@ def _about(original: Original) -> str:
     paragraphs, metric = [f"{found}: {words}."], original.metric.name
     if original.ensemble > 1 or original.has_neighbours:
         scores = f" ({metric} {_shown(original.ensemble_score)} on validation rows)" if original.ensemble_score else ""
-        also = " and of the nearest training rows" if original.has_neighbours else ""
+        parts = [counted(original.ensemble, "configuration")] if original.ensemble else []
+        parts += ["the nearest training rows"] if original.has_neighbours else []
         paragraphs.append(
-            f"The study's model is an ensemble of {counted(original.ensemble, 'configuration')}{also}{scores}; this "
-            f"script trains the best one alone ({metric} {_shown(original.score)})."
+            f"The study's model is an ensemble of {' and of '.join(parts)}{scores}; this script trains the best "
+            f"configuration alone ({metric} {_shown(original.score)})."
         )
     paragraphs.append(
         f"Needs torch, polars and numpy, no trimtab. Prints the {metric} on validation rows beside the study's."

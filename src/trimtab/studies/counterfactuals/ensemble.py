@@ -8,24 +8,28 @@ import numpy
 import torch
 
 from trimtab.findings.worth.intervals import OnRows
+from trimtab.studies.remembering import key_of
 from trimtab.studies.table_subject import TableSubject
 from trimtab.training.metrics import bootstrap_errors
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord
-from trimtab.tuning.verdicts import NEIGHBOURS
+from trimtab.tuning.verdicts import remembers, trials_of
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """How many trials it is the mean of, and by how much the winner's error alone is larger, on the same rows out of
-    fold; of a single trial the mean of its networks and of what they remember."""
+    """How many trials it is the mean of, and whether also of what the nearest training rows say; and by how much the
+    winner's error alone is larger, on the same rows out of fold."""
 
     trials: int
+    remembers: bool
     beside: OnRows
 
     @property
     def words(self) -> str:
-        return f"{self.trials} trials" if self.trials > 1 else "a trial and its nearest training rows"
+        trials = {0: "", 1: "a trial"}.get(self.trials, f"{self.trials} trials")
+        nearest = "nearest training rows" if self.remembers else ""
+        return " and ".join(part for part in (trials, nearest) if part)
 
 
 def ensemble_of_table(
@@ -38,7 +42,7 @@ def ensemble_of_table(
     kept = [_predictions(folder, member) for member in members]
     shares = [member["share"] for member in members]
     known_ones = [predictions for predictions in kept if predictions is not None]
-    if len(members) < 2 or alone is None or len(known_ones) < len(kept):
+    if (len(members) < 2 and not remembers(members)) or alone is None or len(known_ones) < len(kept):
         return None
     mixed = numpy.sum([s * p.astype(numpy.float64) for s, p in zip(shares, known_ones, strict=True)], axis=0)
     known = ~numpy.isnan(mixed).any(1) & ~numpy.isnan(alone.predictions).any(1)
@@ -51,13 +55,14 @@ def ensemble_of_table(
     drawn = bootstrap_errors(metric, lanes, *many, seed=subject.seed, units=units)
     gains = (drawn[1] - drawn[0])[~(drawn[1] - drawn[0]).isnan()]
     variance = float(gains.var(correction=1)) if len(gains) > 1 else numpy.nan
-    trials = len({member["trial"] for member in members})
-    return Ensemble(trials, OnRows(single - mean, variance, len(numpy.unique(units))))
+    return Ensemble(
+        len(trials_of(members)), remembers(members), OnRows(single - mean, variance, len(numpy.unique(units)))
+    )
 
 
 def _predictions(folder: StudyFolder, member: Mapping[str, Any]) -> numpy.ndarray | None:
     """What one entry of the result's ensemble predicts out of fold; None where it was not kept."""
-    if member.get("name") == NEIGHBOURS:
-        return folder.load_recalled(member["trial"])
+    if remembers([member]):
+        return folder.load_recalled(key_of(member["trial"], member.get("place", 0)))
     weights = folder.load_weights(member["trial"])
     return None if weights is None else weights.predictions

@@ -1,0 +1,210 @@
+"""Networks that learn nothing but whom to ask: what they find, what they take, and what becomes of them in a study."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import numpy
+import polars
+import pytest
+import torch
+
+import trimtab as tt
+from trimtab.model.model import build
+from trimtab.model.tensors import training_data
+from trimtab.studies import learnt_neighbours
+from trimtab.studies.counterfactuals.ensemble import ensemble_of_table
+from trimtab.studies.learnt_neighbours import (
+    LESSONS,
+    SHARE_OF_ASKING,
+    SHARE_OF_BUDGET,
+    Allowance,
+    affordable,
+    learnt,
+    lessons_for,
+    seconds_to_ask,
+    seconds_wanted,
+)
+from trimtab.studies.request import TableOptions
+from trimtab.studies.table_subject import TableSubject
+from trimtab.studies.table_work import TableWork
+from trimtab.table.prepare import prepare
+from trimtab.training.metrics import METRICS
+from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.trial import TrialRecord
+from trimtab.tuning.verdicts import LEARNT, ensemble_in_words
+
+pytestmark = pytest.mark.usefixtures("few_epochs")
+ROWS = 240
+TINY = {"width": 16, "depth": 1, "activation": "relu"}
+
+
+def table(kind="numbers"):
+    """What a row is worth jumps along one of its columns; the others, as wide, say nothing."""
+    rng = numpy.random.default_rng(3)
+    x = rng.normal(size=(ROWS, 5))
+    level = numpy.sin(5 * x[:, 0])
+    y = 10 * level if kind == "numbers" else numpy.array(["low", "high"])[(level > 0).astype(int)]
+    return polars.DataFrame({f"x{i}": x[:, i] for i in range(5)} | {"y": y})
+
+
+def material(kind="numbers"):
+    prepared = prepare(table(kind), target="y", test="none")
+    return training_data(prepared, torch.device("cpu")), partial(build, prepared.encoder, prepared.target_encoder)
+
+
+def taught(kind="numbers", allowance=None, lessons=None, **options):
+    data, make = material(kind)
+    allowance = Allowance(rows=1_000_000) if allowance is None else allowance
+    metric = METRICS["rmse" if kind == "numbers" else "log_loss"]
+    lessons = LESSONS[data.task][:lessons]
+    return data, learnt(lessons, data, make, metric, allowance, **{"threads": 1, "seed": 0, **options})
+
+
+@pytest.fixture
+def shorter(monkeypatch):
+    monkeypatch.setattr(learnt_neighbours, "USUAL_STEPS", 80)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "classes"])
+def test_each_lesson_gives_a_candidate_judged_on_rows_that_taught_it_nothing(kind, shorter):
+    data, found = taught(kind)
+    assert [each.place for each in found] == list(range(len(LESSONS[data.task])))
+    for each in found:
+        assert each.record is None and each.predictions.shape == (ROWS, data.outputs)
+        assert numpy.isfinite(each.predictions).all() and len(each.reaches) == len(each.parameters) == len(data.folds)
+    truth = data.truth(torch.arange(ROWS)).numpy()
+    if kind == "numbers":
+        errors = [numpy.sqrt(((each.predictions - truth) ** 2).mean()) for each in found]
+        assert min(errors) < 0.6 * truth.std()
+    else:
+        assert max((each.predictions.argmax(1) == truth).mean() for each in found) > 0.8
+
+
+def test_what_is_counted_in_rows_depends_on_neither_clock_nor_threads(shorter):
+    _, alone = taught(threads=1)
+    _, beside = taught(threads=2)
+    for one, other in zip(alone, beside, strict=True):
+        assert torch.equal(one.parameters, other.parameters) and (one.predictions == other.predictions).all()
+    assert not torch.equal(taught(seed=1)[1][0].parameters, alone[0].parameters)
+
+
+def test_too_little_time_and_too_few_rows_teach_nothing(shorter):
+    assert taught(allowance=Allowance(seconds=0.0))[1] == []
+    assert taught(allowance=Allowance(rows=100))[1] == []
+    assert taught(is_over=lambda: True)[1] == [] and taught(lessons=0)[1] == []
+    data, make = material()
+    lonely = replace(data, folds=(replace(data.folds[0], train=data.folds[0].train[:1]),))
+    assert learnt(LESSONS["regression"], lonely, make, METRICS["rmse"], Allowance(), threads=1, seed=0) == []
+
+
+def test_who_is_told_to_end_keeps_what_was_found(shorter):
+    calls = iter(range(10_000))
+    _, found = taught(is_over=lambda: next(calls) > 40, lessons=1)
+    assert len(found) == 1, "a look had been taken by then"
+
+
+def test_counted_trials_allow_a_share_of_what_they_saw():
+    data, _ = material()
+    records = [SimpleNamespace(epochs=(3, 4)), SimpleNamespace(epochs=())]
+    some = replace(data, folds=data.folds[:2])
+    rows = [len(fold.train) for fold in some.folds]
+    assert Allowance.beside(records, some) == Allowance(rows=0.25 * (3 * rows[0] + 4 * rows[1]))
+    assert TrialRecord.__dataclass_fields__.keys() >= {"epochs"}
+
+
+def test_the_time_that_is_kept_is_what_they_take_or_a_share(shorter):
+    data, make = material()
+    lessons = LESSONS["regression"]
+    assert seconds_wanted((), data, make, METRICS["rmse"], threads=1) == 0
+    assert 0 < seconds_wanted(lessons[:1], data, make, METRICS["rmse"], threads=1) < 60
+    prepared = prepare(table(), target="y")
+    assert affordable(lessons, prepared, 60.0) == lessons and affordable(lessons, prepared, 0.0) == ()
+    large = SimpleNamespace(
+        folds=[(range(40_000), range(10_000))], targets=range(50_000), test=SimpleNamespace(height=10_000),
+        schema=SimpleNamespace(task="regression"),
+    )  # fmt: skip
+    assert affordable(lessons, large, 1.5 * seconds_to_ask(large) / SHARE_OF_ASKING) == lessons[:1]
+
+
+def test_what_is_held_still_holds_for_them_too():
+    lessons = lessons_for("regression", {"width": 16, "inputs": "scaled"})
+    assert [dict(each.network) for each in lessons] == [
+        {"width": 16, "depth": depth, "activation": "silu", "inputs": "scaled"} for depth in (1, 2)
+    ]
+    assert lessons_for("classification", {}) == LESSONS["classification"]
+    for held in ({"loss": "mae"}, {"depth": 0}, {"width": 16, "epochs": 4}):
+        assert lessons_for("regression", held) == ()
+
+
+# -- in a study
+
+
+def tune(out, **options):
+    return tt.tune(table(), "y", out=out, **{"trials": 2, "threads": 1, "quiet": True, **TINY, **options})
+
+
+@pytest.fixture
+def long_lessons(monkeypatch, shorter):
+    monkeypatch.setattr(learnt_neighbours, "SHARE_OF_ROWS", 1e3)
+
+
+def test_they_predict_where_they_are_better_and_the_study_says_so(tmp_path, long_lessons):
+    study = tune(tmp_path / "study")
+    own = [each for each in study.result["ensemble"] if each["name"] == LEARNT]
+    assert own and all(each["trial"] is None for each in own)
+    assert sum(each["share"] for each in study.result["ensemble"]) == pytest.approx(1)
+    assert "learnt to ask" in ensemble_in_words(study.result) and "None" not in ensemble_in_words(study.result)
+    assert study.model.rows_remembered == study.result["rows_remembered"] > 0
+    assert any("--no-neighbours" in notice for notice in study.notices)
+    plain = tune(tmp_path / "plain", neighbours=False)
+    assert study.result["test"]["rmse"] < 0.8 * plain.result["test"]["rmse"]
+    assert plain.model.rows_remembered == 0
+    # What the mean is worth is told of all that is in it.
+    folder, request = StudyFolder(study.out), TableOptions(data=table(), target="y").request(None)[0]
+    subject = TableSubject.of(request, request.prepared(), torch.device("cpu"))
+    found = ensemble_of_table(subject, folder, study.winner, study.result["ensemble"])
+    assert study.winner.error - found.beside.value == pytest.approx(study.result["validation"]["rmse"], rel=1e-3)
+    assert "nearest training rows" in found.words
+    # What is written down of it is read again: by a call that goes on, and by whoever writes the winner as a script.
+    assert json.loads((study.out / "study.json").read_text())["result"]["ensemble"] == study.result["ensemble"]
+    again = tt.tune(table(), resume=study.out, trials=3, threads=1, quiet=True)
+    assert any(each["name"] == LEARNT for each in again.result["ensemble"])
+    study.export(python=tmp_path / "script.py")
+    assert "nearest training rows" in (tmp_path / "script.py").read_text()
+
+
+@pytest.mark.parametrize("options", [{"single": True}, {"neighbours": False}, {"split": "time:x0"}])
+def test_where_nothing_is_remembered_nothing_is_learnt(options, tmp_path, long_lessons, monkeypatch):
+    monkeypatch.setattr(learnt_neighbours, "learnt", lambda *a, **k: pytest.fail("nobody asked for it"))
+    monkeypatch.setattr(learnt_neighbours, "seconds_wanted", lambda *a, **k: pytest.fail("nobody asked for it"))
+    if "neighbours" in options:
+        tune(tmp_path / "study", **options)
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            learnt_neighbours, "learnt", lambda *a, networks, **k: [] if not networks else pytest.fail("asked")
+        )
+        tune(tmp_path / "study", **options)
+
+
+def test_a_budget_keeps_time_for_them(tmp_path, shorter, monkeypatch):
+    kept, given = [], []
+    reserved = TableWork._reserved
+
+    def noted(work):
+        finishing = reserved(work)
+        kept.append((work.seconds_to_learn, work.call.budget.reserve - finishing))
+        return finishing
+
+    def heard(lessons, data, make, metric, allowance, **options):
+        given.append(allowance.seconds)
+        return []
+
+    monkeypatch.setattr(TableWork, "_reserved", noted)
+    monkeypatch.setattr(learnt_neighbours, "learnt", heard)
+    monkeypatch.setattr(learnt_neighbours, "seconds_wanted", lambda *a, **k: 100.0)
+    tune(tmp_path / "study", trials=None, budget=6, counterfactuals=0)
+    assert kept == [(pytest.approx(SHARE_OF_BUDGET * 6), pytest.approx(SHARE_OF_BUDGET * 6))]
+    assert given and given[0] <= SHARE_OF_BUDGET * 6
