@@ -40,6 +40,10 @@ LONGEST = (
 )
 
 
+# Begun last: no other test runs beside these, and then there is none left that would have to wait.
+LAST = ("training/compiling/test_closing.py", "test_in_time.py")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[object]:
     """What is imported for the tests stays to the end: nothing of it is garbage, and looking through all of it for some
@@ -54,8 +58,9 @@ def pytest_collection() -> Iterator[object]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
-    places = [here / name for name in LONGEST]
-    items.sort(key=lambda item: places.index(item.path) if item.path in places else len(places))
+    places = {here / name: place - len(LONGEST) for place, name in enumerate(LONGEST)}
+    places |= {here / name: place + 1 for place, name in enumerate(LAST)}
+    items.sort(key=lambda item: places.get(item.path, 0))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

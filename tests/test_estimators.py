@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import warnings
 from datetime import date
 from decimal import Decimal
@@ -341,17 +340,6 @@ def test_what_was_found_is_told():
     assert model.result_["metric"] == "mae" and model.result_["validation"]["mae"] > 0
     assert "out" not in model.result_ and set(model.result_["baselines"]) == {"mean", "linear"}
     assert isinstance(model.words_, str) and any('"text" is left out' in notice for notice in model.notices_)
-
-
-@pytest.mark.alone
-def test_a_budget_of_five_seconds_is_kept(monkeypatch, tmp_path):
-    monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path))
-    x, y = load_diabetes(return_X_y=True)
-    model = tt.TrimtabRegressor(budget="5s", random_state=0)
-    started = time.monotonic()
-    model.fit(x, y)
-    assert 2 < time.monotonic() - started < 1.1 * 5 + 3
-    assert model.result_["trials"] > 2 and model.score(x, y) > 0.3
 
 
 def test_trials_end_a_fit_before_its_budget_does():

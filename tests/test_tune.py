@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 
 import numpy
@@ -13,7 +12,6 @@ import torch
 from sklearn.datasets import load_diabetes, load_iris
 
 import trimtab as tt
-from trimtab.studies.reserve import MOST_OF_FINISH
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_epochs")]
 BUDGET = 60  # the number of trials ends these studies, long before the time does
@@ -301,29 +299,6 @@ def test_a_full_disk_is_an_error_that_leaves_what_was_found(diabetes, tmp_path, 
     with pytest.raises(OSError, match="No space left"):
         tune(diabetes, tmp_path / "s", trials=8)
     assert 3 <= len(tt.load(tmp_path / "s").trials) <= 5
-
-
-@pytest.mark.alone
-def test_the_budget_is_kept_and_used(diabetes, tmp_path):
-    started = time.monotonic()
-    found = tt.tune(diabetes, "target", out=tmp_path / "s", budget=6)
-    seconds = time.monotonic() - started
-    # What is kept for the end is guessed, never more than this share, and a quick end leaves of it.
-    assert 6 * (1 - MOST_OF_FINISH) <= seconds <= 9.6 and found.summary()["trials"] > 3
-    # What had not begun is no trial: it waits for a call that goes on, and is the first of it.
-    assert all(each.name or max(each.epochs) > 0 for each in found.trials)
-    waiting = {each["number"] for each in json.loads((found.out / "inflight.json").read_text())}
-    assert waiting.isdisjoint(each.number for each in found.trials)
-
-
-@pytest.mark.alone
-def test_a_very_wide_table_ends_with_some_model_in_time(tmp_path):
-    rng = numpy.random.default_rng(0)
-    x = rng.normal(size=(300, 2_000)).astype(numpy.float32)
-    frame = polars.DataFrame(x, schema=[f"c{i}" for i in range(2_000)]).with_columns(y=polars.Series(x[:, 0] * 2))
-    started = time.monotonic()
-    found = tt.tune(frame, "y", out=tmp_path / "s", budget=6)
-    assert time.monotonic() - started <= 9.6 and found.model.predict(frame).shape == (300,)
 
 
 @pytest.mark.parametrize(

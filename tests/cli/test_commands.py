@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ import typer.main
 
 from trimtab import cli
 from trimtab.cli import commands
-from trimtab.data import path as data_path
 from trimtab.errors import StudyError
 from trimtab.knobs.table import TABLE_KNOBS
 
@@ -674,67 +672,3 @@ def test_a_class_with_a_single_row_is_said_and_words_come_at_the_end(run: Run) -
     probabilities = polars.read_csv(run("predict", "study", "houses.csv").out.encode())
     assert probabilities.columns[0] == "prediction"
     assert all(name.startswith("probability_") for name in probabilities.columns[1:])
-
-
-TOLD = {
-    "Ctrl-C once": ((signal.SIGINT,), 0, "Finishing with the best so far"),
-    "Ctrl-C twice": ((signal.SIGINT, signal.SIGINT), 1, "trimtab fit --resume study"),
-    "SIGTERM": ((signal.SIGTERM,), 1, "trimtab fit --resume study"),
-}
-
-
-@dataclass(frozen=True)
-class Searching:
-    """A search in a process of its own, and the file of what it says."""
-
-    folder: Path
-    process: subprocess.Popen
-
-    @property
-    def said(self) -> str:
-        return (self.folder / "errors.txt").read_text()
-
-    def waits(self, seconds: float, until: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + seconds
-        while not until() and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-
-@pytest.fixture(scope="module")
-def searching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Searching]]:
-    """Searches that have found something, each held where it is until it is its turn."""
-    asked = ("fit", data_path("concrete"), "--target", "strength_mpa", "--budget", "2m", "--out", "study")
-    searches = {}
-    for name in TOLD:
-        folder = tmp_path_factory.mktemp("searching")
-        with (folder / "errors.txt").open("w") as err:
-            process = subprocess.Popen(command(*asked), cwd=folder, stdout=subprocess.DEVNULL, stderr=err)
-        searches[name] = Searching(folder, process)
-    for search in searches.values():
-        search.waits(60, lambda search=search: bool(list(search.folder.glob("study/runs/*.safetensors"))))
-        search.process.send_signal(signal.SIGSTOP)
-    yield searches
-    for search in searches.values():
-        search.process.kill()
-        search.process.wait()
-
-
-@pytest.mark.alone
-@pytest.mark.slow
-@pytest.mark.parametrize("name", TOLD)
-def test_a_search_leaves_within_five_seconds_of_being_told(searching: dict[str, Searching], name: str) -> None:
-    search, (signals, status, words) = searching[name], TOLD[name]
-    search.process.send_signal(signal.SIGCONT)
-    told = time.monotonic()
-    for number in signals:
-        search.process.send_signal(number)
-        if number is signal.SIGINT:
-            search.waits(10, lambda: "Finishing" in search.said)
-    search.process.wait(timeout=60)
-    took = time.monotonic() - told
-    assert search.process.returncode == status, search.said
-    assert words in search.said
-    assert "Traceback" not in search.said
-    if signal.SIGTERM in signals or len(signals) == 2:
-        assert took < 5.5
-    assert (search.folder / "study" / "model" / "model.json").exists(), "what was found so far predicts"

@@ -19,8 +19,10 @@ from trimtab.studies.learnt_neighbours import (
     LESSONS,
     SHARE_OF_ASKING,
     SHARE_OF_BUDGET,
+    SHARE_OF_TRYING,
     Allowance,
     affordable,
+    is_promising,
     learnt,
     lessons_for,
     seconds_to_ask,
@@ -69,7 +71,7 @@ def shorter(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["numbers", "classes"])
 def test_each_lesson_gives_a_candidate_judged_on_rows_that_taught_it_nothing(kind, shorter):
-    data, found = taught(kind)
+    data, found = taught(kind, allowance=Allowance(rows=1e9))
     assert [each.place for each in found] == list(range(len(LESSONS[data.task])))
     for each in found:
         assert each.record is None and each.predictions.shape == (ROWS, data.outputs)
@@ -83,11 +85,18 @@ def test_each_lesson_gives_a_candidate_judged_on_rows_that_taught_it_nothing(kin
 
 
 def test_what_is_counted_in_rows_depends_on_neither_clock_nor_threads(shorter):
-    _, alone = taught(threads=1)
-    _, beside = taught(threads=2)
+    _, alone = taught(threads=1, lessons=2)
+    _, beside = taught(threads=2, lessons=2)
     for one, other in zip(alone, beside, strict=True):
         assert torch.equal(one.parameters, other.parameters) and (one.predictions == other.predictions).all()
-    assert not torch.equal(taught(seed=1)[1][0].parameters, alone[0].parameters)
+    assert not torch.equal(taught(seed=1, lessons=1)[1][0].parameters, alone[0].parameters)
+
+
+def test_the_first_lessons_have_the_rows_that_are_allowed(shorter):
+    data, make = material()
+    pupil = learnt_neighbours._Pupil(0, LESSONS["regression"][0], data, make, METRICS["rmse"], 0)
+    _, found = taught(allowance=Allowance(rows=1.9 * pupil.rows_wanted))
+    assert [each.place for each in found] == [0, 1]
 
 
 def test_too_little_time_and_too_few_rows_teach_nothing(shorter):
@@ -131,7 +140,7 @@ def test_the_time_that_is_kept_is_what_they_take_or_a_share(shorter):
 def test_what_is_held_still_holds_for_them_too():
     lessons = lessons_for("regression", {"width": 16, "inputs": "scaled"})
     assert [dict(each.network) for each in lessons] == [
-        {"width": 16, "depth": depth, "activation": "silu", "inputs": "scaled"} for depth in (1, 2)
+        {"width": 16, "depth": depth, "activation": "silu", "inputs": "scaled"} for depth in (1, 1, 2, 1, 1, 2)
     ]
     assert lessons_for("classification", {}) == LESSONS["classification"]
     for held in ({"loss": "mae"}, {"depth": 0}, {"width": 16, "epochs": 4}):
@@ -189,8 +198,26 @@ def test_where_nothing_is_remembered_nothing_is_learnt(options, tmp_path, long_l
         tune(tmp_path / "study", **options)
 
 
-def test_a_budget_keeps_time_for_them(tmp_path, shorter, monkeypatch):
-    kept, given = [], []
+def test_a_first_lesson_tells_whether_they_are_worth_their_time(shorter):
+    data, make = material()
+    truth = data.truth(torch.arange(ROWS)).numpy()
+    noise = numpy.random.default_rng(0).normal(size=(3, ROWS, 1))
+    options = {"threads": 1, "seed": 0}
+
+    def asked(*found, seconds=60.0):
+        return is_promising(LESSONS["regression"], data, make, METRICS["rmse"], found, seconds=seconds, **options)
+
+    mean = numpy.full_like(truth, truth.mean())
+    assert asked(mean, mean + noise[0])
+    assert not asked(truth + 0.1 * noise[0], truth + 0.1 * noise[1]), "what is nearly right already gains nothing by it"
+    assert asked(truth, truth, seconds=0.0), "nothing was seen that speaks against it"
+
+
+@pytest.mark.parametrize("is_worth_it", [True, False])
+def test_a_budget_keeps_time_for_them_and_the_search_has_what_they_are_not_worth(
+    tmp_path, shorter, monkeypatch, is_worth_it
+):
+    kept, tried, taught = [], [], []
     reserved = TableWork._reserved
 
     def noted(work):
@@ -198,13 +225,21 @@ def test_a_budget_keeps_time_for_them(tmp_path, shorter, monkeypatch):
         kept.append((work.seconds_to_learn, work.call.budget.reserve - finishing))
         return finishing
 
+    def promising(lessons, data, make, metric, found, **options):
+        tried.append((len(found), options["seconds"]))
+        return is_worth_it
+
     def heard(lessons, data, make, metric, allowance, **options):
-        given.append(allowance.seconds)
+        taught.append((len(lessons), allowance.seconds))
         return []
 
     monkeypatch.setattr(TableWork, "_reserved", noted)
+    monkeypatch.setattr(learnt_neighbours, "is_promising", promising)
     monkeypatch.setattr(learnt_neighbours, "learnt", heard)
     monkeypatch.setattr(learnt_neighbours, "seconds_wanted", lambda *a, **k: 100.0)
-    tune(tmp_path / "study", trials=None, budget=6, counterfactuals=0)
-    assert kept == [(pytest.approx(SHARE_OF_BUDGET * 6), pytest.approx(SHARE_OF_BUDGET * 6))]
-    assert given and given[0] <= SHARE_OF_BUDGET * 6
+    monkeypatch.setattr("trimtab.studies.table_work.LESSON_TRIED_AT", 0.0)
+    tune(tmp_path / "study", trials=None, budget=5, counterfactuals=0)
+    assert kept == [(pytest.approx(SHARE_OF_BUDGET * 5), pytest.approx(SHARE_OF_BUDGET * 5))]
+    assert tried == [(tried[0][0], SHARE_OF_TRYING * 5)] and tried[0][0] >= 3
+    assert [lessons for lessons, _ in taught] == [len(LESSONS["regression"]) if is_worth_it else 0]
+    assert taught[0][1] <= (SHARE_OF_BUDGET * 5 if is_worth_it else 0)

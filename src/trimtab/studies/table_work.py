@@ -58,6 +58,9 @@ from trimtab.tuning.worker import EngineOf
 
 # A guess: saved so often (seconds), the model in the folder is nearly the best there is, and saving takes no time.
 MODEL_EVERY = 8.0
+# When a first lesson of whom to ask is tried, in shares of the budget, and beside how many trials, of which three are
+# baselines (guesses).
+LESSON_TRIED_AT, TRIED_BESIDE = 0.3, 5
 WORDS_OF_REMEMBERED = (
     "The model holds training rows, as a network sees them, with their targets, and asks those that are nearest: that "
     "was better out of fold. Where no row may leave this machine, search without them: --no-neighbours, or "
@@ -107,6 +110,7 @@ class TableWork:
         self._findings = self._before_training()
         self._trees: numpy.ndarray | None = None
         self.seconds_of_trees, self._are_trees_due = 0.0, True
+        self._is_lesson_tried = not call.is_timed
         if call.is_lasting:
             folder.save_folds(folds_frame(self.prepared.folds, self.prepared.development_rows))
         request = subject.request
@@ -202,7 +206,22 @@ class TableWork:
     # -- while the search runs
 
     def progressed(self, progress: Progress) -> None:
-        """The time that is kept for the end depends on the best trial alone."""
+        """See early whether it is worth its time that networks learn whom to ask; the search has what is not."""
+        budget = self.call.budget
+        is_due = progress.share >= LESSON_TRIED_AT and progress.trials_done >= TRIED_BESIDE
+        if self._is_lesson_tried or not is_due or not self.seconds_to_learn or self.call.workers is not None:
+            return
+        self._is_lesson_tried = True
+        found = [
+            weights.predictions for weights in map(self.folder.load_weights, self.folder.kept_weights()) if weights
+        ]
+        if not learnt_neighbours.is_promising(
+            self.lessons, self.subject.data, self.build, self.metric, found, threads=self.call.threads,
+            seconds=learnt_neighbours.SHARE_OF_TRYING * budget.seconds, seed=self.subject.request.seed,
+            is_over=budget.is_told_to_end,
+        ):  # fmt: skip
+            budget.reserve = max(self.all_rows.finishing, budget.reserve - self.seconds_to_learn)
+            self.lessons, self.seconds_to_learn, self.all_rows.before = (), 0.0, 0.0
 
     def found_better(self, record: TrialRecord, weights: TrialWeights) -> None:
         """Keep a usable model in the folder while the search runs, so that a killed study can predict."""

@@ -133,6 +133,10 @@ class StudyFolder:
     def has_weights(self, number: int) -> bool:
         return (self.runs / f"{number}.safetensors").exists()
 
+    def kept_weights(self) -> list[int]:
+        """The numbers of the trials whose weights are kept."""
+        return sorted(int(path.stem) for path in self.runs.glob("[0-9]*.safetensors"))
+
     def drop_weights(self, number: int) -> None:
         (self.runs / f"{number}.safetensors").unlink(missing_ok=True)
 
