@@ -21,6 +21,7 @@ from trimtab.studies.table_findings import (
     boosted_tree,
     boosted_tree_seconds,
     joined,
+    search_record,
     seconds_after,
     without,
 )
@@ -33,6 +34,7 @@ from trimtab.tuning.baselines import LINEAR
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.standing import WORSE
 from trimtab.tuning.trial import COMPLETE, TrialRecord, TrialWeights
+from trimtab.tuning.verdicts import LEARNT, NEIGHBOURS
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,14 @@ def test_a_study_keeps_what_was_found_before_and_after_training(study):
     assert [each.statement for each in tt.load(study.out).findings] == [each.statement for each in study.findings]
     checked_not = {each.id for each in study.findings.not_checked}
     assert "not_representative" in checked_not, "two trials leave no time for growing trees"
+
+
+@pytest.mark.parametrize(("name", "itself"), [("linear", "linear"), ("", ""), (NEIGHBOURS, ""), (LEARNT, "")])
+def test_a_model_of_one_part_is_a_baseline_only_where_that_is_one(study, table, name, itself):
+    result = {**study.result, "ensemble": [{"trial": 1, "name": name, "share": 1.0}]}
+    searched = Searched(result, numpy.zeros((240, 1)), (), ())
+    record = search_record(prepare(table, target="y"), metric_for("rmse", "regression", 1), searched, None)
+    assert record.is_itself == itself
 
 
 def test_a_folder_without_findings_has_none(study, tmp_path):

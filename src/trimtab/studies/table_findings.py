@@ -32,6 +32,7 @@ from trimtab.training.metrics import Metric
 from trimtab.tuning.baselines import BASELINES
 from trimtab.tuning.notices import Edge
 from trimtab.tuning.standing import Gain, JudgedRows, standing
+from trimtab.tuning.verdicts import remembers
 
 # Trees of 31 leaves take twice as long as quick ones (measured), whose time is estimated on the high side.
 LARGER = 1.5
@@ -119,7 +120,7 @@ def search_record(
     if trees is not None:
         compared[BOOSTED_TREE] = _beside_trees(prepared, metric, searched, trees, seed)
     members = result["ensemble"]
-    alone = members[0]["name"] if len(members) == 1 else ""
+    alone = members[0]["name"] if len(members) == 1 and not remembers(members) else ""
     return SearchRecord(
         metric.name, greater, compared, trials=result["finished"], edges=tuple(searched.edges), task=metric.task,
         is_itself=alone or "",
