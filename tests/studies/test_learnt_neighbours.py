@@ -1,6 +1,7 @@
 """Networks that learn nothing but whom to ask: what they find, what they take, and what becomes of them in a study."""
 
 import json
+import time
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -11,9 +12,11 @@ import pytest
 import torch
 
 import trimtab as tt
+from trimtab.listeners.listeners import Listeners
 from trimtab.model.model import build
 from trimtab.model.tensors import training_data
 from trimtab.studies import learnt_neighbours
+from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.ensemble import ensemble_of_table
 from trimtab.studies.learnt_neighbours import (
     LESSONS,
@@ -126,8 +129,9 @@ def test_counted_trials_allow_a_share_of_what_they_saw():
 def test_the_time_that_is_kept_is_what_they_take_or_a_share(shorter):
     data, make = material()
     lessons = LESSONS["regression"]
-    assert seconds_wanted((), data, make, METRICS["rmse"], threads=1) == 0
-    assert 0 < seconds_wanted(lessons[:1], data, make, METRICS["rmse"], threads=1) < 60
+    assert seconds_wanted((), data, make, METRICS["rmse"], threads=1) == (0, 0)
+    least, wanted = seconds_wanted(lessons[:1], data, make, METRICS["rmse"], threads=1)
+    assert 0 < least < wanted < 60
     prepared = prepare(table(), target="y")
     assert affordable(lessons, prepared, 60.0) == lessons and affordable(lessons, prepared, 0.0) == ()
     large = SimpleNamespace(
@@ -213,6 +217,19 @@ def test_a_first_lesson_tells_whether_they_are_worth_their_time(shorter):
     assert asked(truth, truth, seconds=0.0), "nothing was seen that speaks against it"
 
 
+def test_where_a_share_of_the_budget_teaches_nothing_no_time_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(learnt_neighbours, "seconds_wanted", lambda *a, **k: (1.1, 9.0))
+    call = Call.checked(
+        budget=5, trials=None, threads=1, device="cpu", out=tmp_path / "s", resume=None, stop=None, abort=None,
+        started=time.monotonic(), listeners=Listeners(), counterfactuals=0,
+    )  # fmt: skip
+    request = TableOptions(data=table(), target="y").request(None)[0]
+    subject = TableSubject.of(request, request.prepared(), torch.device("cpu"))
+    (tmp_path / "s").mkdir()
+    work = TableWork(subject, StudyFolder(tmp_path / "s"), call)
+    assert (work.lessons, work.seconds_to_learn) == ((), 0.0)
+
+
 @pytest.mark.parametrize("is_worth_it", [True, False])
 def test_a_budget_keeps_time_for_them_and_the_search_has_what_they_are_not_worth(
     tmp_path, shorter, monkeypatch, is_worth_it
@@ -236,7 +253,7 @@ def test_a_budget_keeps_time_for_them_and_the_search_has_what_they_are_not_worth
     monkeypatch.setattr(TableWork, "_reserved", noted)
     monkeypatch.setattr(learnt_neighbours, "is_promising", promising)
     monkeypatch.setattr(learnt_neighbours, "learnt", heard)
-    monkeypatch.setattr(learnt_neighbours, "seconds_wanted", lambda *a, **k: 100.0)
+    monkeypatch.setattr(learnt_neighbours, "seconds_wanted", lambda *a, **k: (0.1, 100.0))
     monkeypatch.setattr("trimtab.studies.table_work.LESSON_TRIED_AT", 0.0)
     tune(tmp_path / "study", trials=None, budget=5, counterfactuals=0)
     assert kept == [(pytest.approx(SHARE_OF_BUDGET * 5), pytest.approx(SHARE_OF_BUDGET * 5))]

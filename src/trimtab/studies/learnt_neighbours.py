@@ -40,9 +40,8 @@ from trimtab.tuning.trial import TrialRecord, out_of_fold
 # The shares of a budget that are kept for them at most: to learn, and to ask about the rows that judge (half of that:
 # guesses).
 SHARE_OF_BUDGET, SHARE_OF_ASKING = 0.2, 0.1
-# The share of a budget in which one is tried first: where that adds less to the best trial than another trial does, the
-# search has the rest. On 16 of 16 tables it told those where whole lessons were to become a part of the model, and by
-# what shares of its say (RESULTS.md, "Neighbours").
+# The share of a budget in which one is tried first, and the shares of its say: where it adds less to the best trial
+# than another trial does, whole lessons had hardly a part in the model (RESULTS.md, "Networks that learn whom to ask").
 SHARE_OF_TRYING, SAYS = 0.05, (0.25, 0.5, 0.75)
 # So many passes over the rows are enough on large tables, and so many steps on small ones; beyond the most of them
 # there is little to gain. In fewer than the fewest nothing is learnt (RESULTS.md, "Neighbours").
@@ -194,15 +193,18 @@ def is_promising(
 
 def seconds_wanted(
     lessons: Sequence[Lesson], data: TrainingData, build: Build, metric: Metric, *, threads: int
-) -> float:
-    """What these `lessons` take, by the first steps of the very first."""
+) -> tuple[float, float]:
+    """In how many seconds anything is learnt of these `lessons`, and what all of them take; by the first steps of the
+    very first."""
     if not lessons or _fewest_rows(data) < 2:
-        return 0.0
+        return 0.0, 0.0
     with multiplying("high"), _threads(threads, len(lessons)) as pool:
         pupil = pool.submit(_Pupil, 0, lessons[0], data, build, metric, 0).result()
         each = pool.submit(pupil.seconds_of_a_step).result()
-    seconds = each * pupil.steps_wanted + pupil.seconds_of_looking()
-    return seconds * -(-len(lessons) // threads) / SAFETY
+    fewest, all_steps = (
+        each * steps / SAFETY + pupil.seconds_of_looking() for steps in (FEWEST_STEPS, pupil.steps_wanted)
+    )
+    return fewest, all_steps * -(-len(lessons) // threads)
 
 
 def _fewest_rows(data: TrainingData) -> int:

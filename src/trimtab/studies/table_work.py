@@ -192,10 +192,11 @@ class TableWork:
         lessons = learnt_neighbours.affordable(known, self.prepared, budget.seconds)
         if not budget.is_limited:
             return lessons, 0.0
-        wanted = learnt_neighbours.seconds_wanted(
+        least, wanted = learnt_neighbours.seconds_wanted(
             lessons, self.subject.data, self.build, self.metric, threads=self.call.threads
         )  # fmt: skip
-        return lessons, min(learnt_neighbours.SHARE_OF_BUDGET * budget.seconds, wanted)
+        most = learnt_neighbours.SHARE_OF_BUDGET * budget.seconds
+        return (lessons, min(most, wanted)) if least <= most else ((), 0.0)
 
     @property
     def _may_remember(self) -> bool:
