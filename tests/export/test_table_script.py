@@ -31,6 +31,7 @@ from trimtab.training.metrics import default_metric
 from trimtab.training.programs.program import Layout
 from trimtab.tuning.baselines import FITTED, LINEAR_NETWORK
 from trimtab.tuning.folder import StudyFolder
+from trimtab.tuning.verdicts import LEARNT
 
 ROWS = 300
 NETWORK_STARTS, COLUMNS_START = "class Network", "# -- columns"
@@ -342,7 +343,10 @@ def test_the_first_comment_says_that_an_ensemble_won(tmp_path, table):
     result = {"ensemble": [{"trial": i, "share": 0.5} for i in (7, 9)], "validation": {"rmse": 0.25}, "winner": 7}
     head = written(tmp_path / "study", table, "price", result=result).script.split("\n\n")[0].replace("\n# ", " ")
     assert "an ensemble of 2 configurations (rmse 0.25 on validation rows)" in head
-    assert "trains the best one alone (rmse 0.5)" in head
+    assert "trains the best configuration alone (rmse 0.5)" in head
+    asking = {**result, "ensemble": [{"trial": None, "name": LEARNT, "place": 0, "share": 1.0}]}
+    head = written(tmp_path / "asking", table, "price", result=asking).script.split("\n\n")[0].replace("\n# ", " ")
+    assert "is an ensemble of the nearest training rows" in head
     single = {**result, "ensemble": result["ensemble"][:1]}
     assert "ensemble" not in written(tmp_path / "single", table, "price", result=single).script
 

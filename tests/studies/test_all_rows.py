@@ -18,12 +18,13 @@ def record(number=3, name="", seconds=2.0):
     return TrialRecord(number, name, {}, Config(), COMPLETE, 1.0, seconds=seconds, **ended)
 
 
-def all_rows(budget, *, latest=4, finishing=2.0, kind="time", folds=5, **options):
+def all_rows(budget, *, latest=4, finishing=2.0, before=0.0, kind="time", folds=5, **options):
     data = SimpleNamespace(rows=100, folds=[SimpleNamespace(train=range(100))])
     engine = SimpleNamespace(data=data, populations={})
     prepared = SimpleNamespace(split=SimpleNamespace(latest=latest, kind=kind), folds=[None] * folds)
     options = {"single": False, "refits": False, "is_timed": True, **options}
-    return AllRows(prepared, engine, None, budget, seed=0, finishing=finishing, say=print, **options)  # type: ignore[arg-type]
+    options |= {"seed": 0, "finishing": finishing, "before": before, "say": print}
+    return AllRows(prepared, engine, None, budget, **options)  # type: ignore[arg-type]
 
 
 ONE_PART = {"latest": None, "kind": "random", "folds": 1}
@@ -60,6 +61,15 @@ def test_the_time_for_it_is_kept_while_the_search_runs(options, trial, seconds):
     budget = Budget(60, started=time.monotonic())
     all_rows(budget, **options).reserve_for(trial)
     assert budget.reserve == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("trial", "seconds"), [(record(), 24.0), (record(seconds=100), 24.0)])
+def test_what_comes_before_it_has_its_time_beside(trial, seconds):
+    """However much is kept for trainings on all rows: the most is two fifths of the budget."""
+    alone, beside = (Budget(60, started=time.monotonic()) for _ in range(2))
+    all_rows(alone).reserve_for(trial)
+    all_rows(beside, before=6.0).reserve_for(trial)
+    assert beside.reserve == pytest.approx(alone.reserve + 6.0) and alone.reserve <= seconds
 
 
 def test_without_a_limit_nothing_is_kept():

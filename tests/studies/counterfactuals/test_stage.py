@@ -314,7 +314,7 @@ def test_an_ensemble_is_judged_by_the_rows_out_of_fold(study):
 
 def test_the_ensemble_is_compared_with_its_best_network(study):
     ground, winner, _ = ground_of(study)
-    ensemble = Ensemble(3, OnRows(0.2, 0.01**2, 100))
+    ensemble = Ensemble(3, False, OnRows(0.2, 0.01**2, 100))
     with lanes_in_threads():
         who = words_of_winner(winner, winner)
         told = Stage(ground, StudyFolder(study.out), Purse(None, 6.0), who, ensemble=ensemble).account()
@@ -323,6 +323,18 @@ def test_the_ensemble_is_compared_with_its_best_network(study):
     # Its interval is as wide as all others taken together ask for.
     assert row.high - row.low > 2 * 2.5 * 0.01
     assert row.looks == 1
+
+
+@pytest.mark.parametrize(
+    ("trials", "remembers", "words"),
+    [
+        (3, False, "3 trials"), (1, True, "a trial and the nearest training rows"),
+        (0, True, "the nearest training rows"),
+        (2, True, "2 trials and the nearest training rows"),
+    ],
+)  # fmt: skip
+def test_an_ensemble_is_called_by_its_parts(trials, remembers, words):
+    assert Ensemble(trials, remembers, OnRows(0.2, 1e-4, 100)).words == words
 
 
 def test_who_is_stopped_keeps_what_was_finished(study):

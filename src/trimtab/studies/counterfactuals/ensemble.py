@@ -28,7 +28,7 @@ class Ensemble:
     @property
     def words(self) -> str:
         trials = {0: "", 1: "a trial"}.get(self.trials, f"{self.trials} trials")
-        nearest = "nearest training rows" if self.remembers else ""
+        nearest = "the nearest training rows" if self.remembers else ""
         return " and ".join(part for part in (trials, nearest) if part)
 
 
