@@ -195,8 +195,13 @@ class TableWork:
         least, wanted = learnt_neighbours.seconds_wanted(
             lessons, self.subject.data, self.build, self.metric, threads=self.call.threads
         )  # fmt: skip
-        most = learnt_neighbours.SHARE_OF_BUDGET * budget.seconds
+        most = learnt_neighbours.SHARE_OF_BUDGET * self._seconds_to_search
         return (lessons, min(most, wanted)) if least <= most else ((), 0.0)
+
+    @property
+    def _seconds_to_search(self) -> float:
+        """Those of the budget without what is kept for counterfactuals."""
+        return (1 - self.call.explaining) * self.call.budget.seconds
 
     @property
     def _may_remember(self) -> bool:
@@ -218,7 +223,7 @@ class TableWork:
         ]
         if not learnt_neighbours.is_promising(
             self.lessons, self.subject.data, self.build, self.metric, found, threads=self.call.threads,
-            seconds=learnt_neighbours.SHARE_OF_TRYING * budget.seconds, seed=self.subject.request.seed,
+            seconds=learnt_neighbours.SHARE_OF_TRYING * self._seconds_to_search, seed=self.subject.request.seed,
             is_over=budget.is_told_to_end,
         ):  # fmt: skip
             budget.reserve = max(self.all_rows.finishing, budget.reserve - self.seconds_to_learn)
