@@ -33,15 +33,17 @@ from trimtab.studies.learnt_neighbours import (
 )
 from trimtab.studies.request import TableOptions
 from trimtab.studies.table_subject import TableSubject
-from trimtab.studies.table_work import TableWork
+from trimtab.studies.table_work import LESSON_TRIED_AT, TRIED_BESIDE, TableWork
 from trimtab.table.prepare import prepare
 from trimtab.training.metrics import METRICS
 from trimtab.tuning.folder import StudyFolder
-from trimtab.tuning.trial import TrialRecord
+from trimtab.tuning.progress import Progress
+from trimtab.tuning.trial import TrialRecord, TrialWeights
 from trimtab.tuning.verdicts import LEARNT, ensemble_in_words
 
 pytestmark = pytest.mark.usefixtures("few_epochs")
 ROWS = 240
+PROGRESS = Progress("searching", 1.0, 0, 0, 0, None, None, 0.0)
 TINY = {"width": 16, "depth": 1, "activation": "relu"}
 
 
@@ -217,46 +219,47 @@ def test_a_first_lesson_tells_whether_they_are_worth_their_time(shorter):
     assert asked(truth, truth, seconds=0.0), "nothing was seen that speaks against it"
 
 
-def test_where_a_share_of_the_budget_teaches_nothing_no_time_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(learnt_neighbours, "seconds_wanted", lambda *a, **k: (1.1, 9.0))
+def work_on(folder, monkeypatch, wanted=(0.1, 100.0)):
+    """The work of a call of 5 s that has found a few trials."""
+    monkeypatch.setattr(learnt_neighbours, "seconds_wanted", lambda *a, **k: wanted)
     call = Call.checked(
-        budget=5, trials=None, threads=1, device="cpu", out=tmp_path / "s", resume=None, stop=None, abort=None,
+        budget=5, trials=None, threads=1, device="cpu", out=folder, resume=None, stop=None, abort=None,
         started=time.monotonic(), listeners=Listeners(), counterfactuals=0,
     )  # fmt: skip
     request = TableOptions(data=table(), target="y").request(None)[0]
     subject = TableSubject.of(request, request.prepared(), torch.device("cpu"))
-    (tmp_path / "s").mkdir()
-    work = TableWork(subject, StudyFolder(tmp_path / "s"), call)
+    kept = StudyFolder(folder)
+    kept.runs.mkdir(parents=True)
+    for number in range(4):
+        kept.save_weights(
+            number, TrialWeights(torch.zeros(5, 2), numpy.full((len(subject.data.targets), 1), number / 8))
+        )
+    return TableWork(subject, kept, call)
+
+
+def test_where_a_share_of_the_budget_teaches_nothing_no_time_is_kept(tmp_path, monkeypatch):
+    work = work_on(tmp_path / "s", monkeypatch, (1.1, 9.0))
     assert (work.lessons, work.seconds_to_learn) == ((), 0.0)
+    assert work.call.budget.reserve == work.all_rows.finishing
 
 
 @pytest.mark.parametrize("is_worth_it", [True, False])
-def test_a_budget_keeps_time_for_them_and_the_search_has_what_they_are_not_worth(
-    tmp_path, shorter, monkeypatch, is_worth_it
-):
-    kept, tried, taught = [], [], []
-    reserved = TableWork._reserved
-
-    def noted(work):
-        finishing = reserved(work)
-        kept.append((work.seconds_to_learn, work.call.budget.reserve - finishing))
-        return finishing
+def test_a_budget_keeps_time_for_them_and_the_search_has_what_they_are_not_worth(tmp_path, monkeypatch, is_worth_it):
+    tried = []
 
     def promising(lessons, data, make, metric, found, **options):
         tried.append((len(found), options["seconds"]))
         return is_worth_it
 
-    def heard(lessons, data, make, metric, allowance, **options):
-        taught.append((len(lessons), allowance.seconds))
-        return []
-
-    monkeypatch.setattr(TableWork, "_reserved", noted)
     monkeypatch.setattr(learnt_neighbours, "is_promising", promising)
-    monkeypatch.setattr(learnt_neighbours, "learnt", heard)
-    monkeypatch.setattr(learnt_neighbours, "seconds_wanted", lambda *a, **k: (0.1, 100.0))
-    monkeypatch.setattr("trimtab.studies.table_work.LESSON_TRIED_AT", 0.0)
-    tune(tmp_path / "study", trials=None, budget=5, counterfactuals=0)
-    assert kept == [(pytest.approx(SHARE_OF_BUDGET * 5), pytest.approx(SHARE_OF_BUDGET * 5))]
-    assert tried == [(tried[0][0], SHARE_OF_TRYING * 5)] and tried[0][0] >= 3
-    assert [lessons for lessons, _ in taught] == [len(LESSONS["regression"]) if is_worth_it else 0]
-    assert taught[0][1] <= (SHARE_OF_BUDGET * 5 if is_worth_it else 0)
+    work = work_on(tmp_path / "s", monkeypatch)
+    budget, finishing = work.call.budget, work.all_rows.finishing
+    assert work.seconds_to_learn == work.all_rows.before == pytest.approx(SHARE_OF_BUDGET * 5)
+    assert budget.reserve == pytest.approx(finishing + SHARE_OF_BUDGET * 5)
+    for share, done in ((0.1, 9), (0.4, 2), (0.4, 9), (0.5, 12)):
+        work.progressed(replace(PROGRESS, share=share, trials_done=done))
+        assert len(tried) == (share >= LESSON_TRIED_AT and done >= TRIED_BESIDE), "once, and beside something"
+    assert tried == [(4, SHARE_OF_TRYING * 5)]
+    assert len(work.lessons) == (len(LESSONS["regression"]) if is_worth_it else 0)
+    assert budget.reserve == pytest.approx(finishing + (SHARE_OF_BUDGET * 5 if is_worth_it else 0))
+    assert work.all_rows.before == work.seconds_to_learn == (pytest.approx(SHARE_OF_BUDGET * 5) if is_worth_it else 0)
