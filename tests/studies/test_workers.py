@@ -160,9 +160,11 @@ def test_what_a_caller_has_to_mend_is_raised_as_it_is(on_threads, tmp_path):
 
 def test_workers_that_others_want_are_let_go_when_they_are_through(on_threads, alone, tmp_path):
     class Shared(ThreadCluster):
-        dismissed = ()
+        dismissed, late = (), ()
 
         def send(self, worker, orders):
+            if worker in self.dismissed:
+                self.late = (*self.late, worker)
             super().send(worker, orders)
             if len(self.sent) == 3:
                 self.asked_for = 1
@@ -173,7 +175,8 @@ def test_workers_that_others_want_are_let_go_when_they_are_through(on_threads, a
 
     cluster = on_threads(Shared(3))
     is_alike(tt.tune(table(), "price", out=tmp_path / "s", workers=3, **ASKED), alone)
-    assert 1 <= len(cluster.dismissed) <= 2 and not {w for w, _ in cluster.sent[-1:]} & set(cluster.dismissed)
+    # Who had the last orders may be let go too, when it is through and another one still trains.
+    assert 1 <= len(cluster.dismissed) <= 2 and not cluster.late
 
 
 def test_a_study_goes_on_with_other_workers_or_none(on_threads, alone, tmp_path):
