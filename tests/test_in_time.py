@@ -21,7 +21,7 @@ from trimtab.data import path as data_path
 from trimtab.studies.reserve import MOST_OF_FINISH
 
 TRIMTAB = (sys.executable, "-m", "trimtab")
-pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.usefixtures("few_epochs")]
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 
 def test_a_budget_of_five_seconds_is_kept(monkeypatch, tmp_path):
@@ -34,8 +34,10 @@ def test_a_budget_of_five_seconds_is_kept(monkeypatch, tmp_path):
     assert model.result_["trials"] > 2 and model.score(x, y) > 0.3
 
 
+@pytest.mark.usefixtures("few_epochs")
 def test_the_budget_is_kept_and_used(tmp_path):
-    diabetes = polars.DataFrame(load_diabetes(as_frame=True).frame.to_dict("list"))
+    diabetes = tmp_path / "diabetes.csv"
+    polars.DataFrame(load_diabetes(as_frame=True, scaled=False).frame.to_dict("list")).write_csv(diabetes)
     started = time.monotonic()
     found = tt.tune(diabetes, "target", out=tmp_path / "s", budget=6)
     seconds = time.monotonic() - started
@@ -47,6 +49,7 @@ def test_the_budget_is_kept_and_used(tmp_path):
     assert waiting.isdisjoint(each.number for each in found.trials)
 
 
+@pytest.mark.usefixtures("few_epochs")
 def test_a_very_wide_table_ends_with_some_model_in_time(tmp_path):
     rng = numpy.random.default_rng(0)
     x = rng.normal(size=(300, 2_000)).astype(numpy.float32)
