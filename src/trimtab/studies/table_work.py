@@ -287,7 +287,7 @@ class TableWork:
         budget, data = self.call.budget, self.subject.data
 
         def is_over() -> bool:
-            return budget.is_told_to_end() or (budget.is_limited and budget.left < 0)
+            return budget.is_limited and budget.left < 0
 
         known = recalled(
             candidates, data, lambda record: self.engine.program(record.config.network), self.metric,
@@ -299,7 +299,7 @@ class TableWork:
             allowance = Allowance.beside([record for record, _ in candidates], data)
         return known + learnt_neighbours.learnt(
             self.lessons, data, self.build, self.metric, allowance, threads=self.call.threads,
-            seed=self.subject.request.seed, is_over=is_over,
+            seed=self.subject.request.seed, is_over=lambda: budget.is_told_to_end() or is_over(),
         )  # fmt: skip
 
     def _candidates(self, trials: list[TrialRecord]) -> list[TrialRecord]:
