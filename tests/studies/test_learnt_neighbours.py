@@ -38,6 +38,7 @@ from trimtab.table.prepare import prepare
 from trimtab.training.metrics import METRICS
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.progress import Progress
+from trimtab.tuning.scoring import Scoring
 from trimtab.tuning.trial import TrialRecord, TrialWeights
 from trimtab.tuning.verdicts import LEARNT, ensemble_in_words
 
@@ -99,7 +100,7 @@ def test_what_is_counted_in_rows_depends_on_neither_clock_nor_threads(shorter):
 
 def test_the_first_lessons_have_the_rows_that_are_allowed(shorter):
     data, make = material()
-    pupil = learnt_neighbours._Pupil(0, LESSONS["regression"][0], data, make, METRICS["rmse"], 0)
+    pupil = learnt_neighbours._Pupil(0, LESSONS["regression"][0], make, Scoring(data, METRICS["rmse"]), 0)
     _, found = taught(allowance=Allowance(rows=1.9 * pupil.rows_wanted))
     assert [each.place for each in found] == [0, 1]
 

@@ -135,8 +135,9 @@ class _Remembered(nn.Module):
             self.register_buffer(name, getattr(remembered, name))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        kept = Neighbours(*(self.get_buffer(name) for name in ("hidden", "targets", "weights")), reach=self.reach)
-        return kept.mean(*nearest(hidden, kept.hidden, self.nearest), self.reach)
+        buffers = (self.get_buffer(name) for name in ("hidden", "targets", "weights"))
+        kept = Neighbours(*buffers, reach=self.reach, nearest=self.nearest)
+        return kept.mean(*nearest(hidden, kept.hidden, kept.nearest), kept.reach)
 
 
 def _keep(module: nn.Module, name: str, value: Tensor) -> None:

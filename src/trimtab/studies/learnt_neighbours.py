@@ -17,14 +17,12 @@ from torch import Tensor
 from trimtab.knobs.domains import Value
 from trimtab.knobs.knob import Task
 from trimtab.machine import be_a_thread_of_lanes
-from trimtab.model.neighbours import nearest_in_pieces
 from trimtab.nets.mlp import MLP
 from trimtab.studies.remembering import (
     SECONDS_OF_A_PAIR,
     UNITS_OF_A_PAIR,
     Recalled,
-    activations,
-    remembered_by,
+    nearest_of_fold,
     seconds_to_recall,
 )
 from trimtab.table.prepare import Prepared
@@ -148,10 +146,10 @@ def learnt(
     """
     if not lessons or _fewest_rows(data) < 2:
         return []
-    began, rows = time.monotonic(), allowance.rows
+    began, rows, scoring = time.monotonic(), allowance.rows, Scoring(data, metric)
     pupils: list[tuple[_Pupil, float]] = []
     for place, lesson in enumerate(lessons):
-        pupils.append((_Pupil(place, lesson, data, build, metric, seed), rows))
+        pupils.append((_Pupil(place, lesson, build, scoring, seed), rows))
         rows -= pupils[-1][0].rows_wanted
 
     def taught(one: tuple[_Pupil, float]) -> Recalled | None:
@@ -199,7 +197,7 @@ def seconds_wanted(
     if not lessons or _fewest_rows(data) < 2:
         return 0.0, 0.0
     with multiplying("high"), _threads(threads, len(lessons)) as pool:
-        pupil = pool.submit(_Pupil, 0, lessons[0], data, build, metric, 0).result()
+        pupil = pool.submit(_Pupil, 0, lessons[0], build, Scoring(data, metric), 0).result()
         each = pool.submit(pupil.seconds_of_a_step).result()
     fewest, all_steps = (
         each * steps / SAFETY + pupil.seconds_of_looking() for steps in (FEWEST_STEPS, pupil.steps_wanted)
@@ -221,8 +219,9 @@ def _threads(threads: int, networks: int) -> ThreadPoolExecutor:
 class _Pupil:
     """The networks of all folds that follow one lesson."""
 
-    def __init__(self, place: int, lesson: Lesson, data: TrainingData, build: Build, metric: Metric, seed: int) -> None:
-        self.place, self.lesson, self.data, self.scoring = place, lesson, data, Scoring(data, metric)
+    def __init__(self, place: int, lesson: Lesson, build: Build, scoring: Scoring, seed: int) -> None:
+        self.place, self.lesson, self.data, self.scoring = place, lesson, scoring.data, scoring
+        data = self.data
         self.seed = number_from("lesson", seed, place)
         modules = [
             initialised(partial(build, lesson.network), number_from("fold", self.seed, fold))
@@ -231,9 +230,10 @@ class _Pupil:
         self.program = MLPProgram(modules[0].to(data.device))
         self.start = torch.stack([self.program.layout.flatten(dict(each.named_parameters())) for each in modules])
         self.rows = [fold.train for fold in data.folds]
-        passes, untaught = PASSES * max(len(own) for own in self.rows), self._learning(1)
-        self.steps_wanted = int(min(MOST_STEPS, max(USUAL_STEPS, passes / untaught.predicted)))
-        self.rows_of_a_step = untaught.rows_of_a_step * len(self.rows)
+        predicted, asked = lesson.course.batch(_fewest_rows(data))
+        passes = PASSES * max(len(own) for own in self.rows)
+        self.steps_wanted = int(min(MOST_STEPS, max(USUAL_STEPS, passes / predicted)))
+        self.rows_of_a_step = (predicted + asked) * len(self.rows)
         self.rows_wanted = self.steps_wanted * self.rows_of_a_step
 
     def _learning(self, steps: int) -> NeighbourhoodComponents:
@@ -304,14 +304,13 @@ class _Pupil:
         and the reaches in the spread of the rows that are asked."""
         said, relative = [], []
         for flat, reach, fold in zip(parameters, reaches, self.data.folds, strict=True):
-            kept = remembered_by(self.program, flat, self.data, fold.train, 1.0)
-            relative.append(reach / kept.reach)
             own = numpy.full((len(fold.validation), self.data.outputs), numpy.nan)
             chosen = torch.arange(len(own))
             if rows is not None and len(own) > rows:
                 chosen = torch.linspace(0, len(own) - 1, rows).long()
-            hidden = activations(self.program, flat, self.data, fold.validation[chosen.to(fold.validation.device)])
-            distances, places = nearest_in_pieces(hidden, kept.hidden, kept.nearest)
+            asking = fold.validation[chosen.to(fold.validation.device)]
+            kept, distances, places = nearest_of_fold(self.program, flat, self.data, fold, asking)
+            relative.append(reach / kept.reach)
             own[chosen.numpy()] = kept.mean(distances, places, reach).numpy()
             said.append(own)
         return out_of_fold(self.data, said), tuple(relative)

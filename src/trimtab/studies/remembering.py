@@ -14,7 +14,7 @@ from torch import Tensor
 from trimtab.model.model import Member
 from trimtab.model.neighbours import NEAREST, NEAREST_OF_CLASSES, Neighbours, nearest_in_pieces, spread
 from trimtab.table.prepare import Prepared
-from trimtab.training.data import TrainingData
+from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes.precision import multiplying
 from trimtab.training.metrics import Metric
 from trimtab.training.programs.mlp_program import MLPProgram
@@ -106,25 +106,34 @@ def member_that_remembers(
     """The networks of `member` as they remember the rows that each of them trained on."""
     assert isinstance(program, MLPProgram)
     remembered = [
-        remembered_by(program, flat, data, own, reach)
+        _remembered(program, flat, data, own, reach)
         for flat, own, reach in zip(member.parameters, rows, reaches, strict=True)
     ]
     return replace(member, neighbours=tuple(remembered))
 
 
-def remembered_by(program: MLPProgram, flat: Tensor, data: TrainingData, rows: Tensor, reach: float) -> Neighbours:
+def _remembered(program: MLPProgram, flat: Tensor, data: TrainingData, rows: Tensor, reach: float) -> Neighbours:
     """What a network remembers of `rows`, of many of some that are evenly chosen; `reach` is in their spread."""
     rows = rows[data.weights[rows] > 0]
     if len(rows) > MOST_ROWS:
         rows = rows[torch.linspace(0, len(rows) - 1, MOST_ROWS, device=rows.device).long()]
-    hidden, truth = activations(program, flat, data, rows), data.truth(rows)
+    hidden, truth = _activations(program, flat, data, rows), data.truth(rows)
     is_classes = data.task == "classification"
     targets = torch.nn.functional.one_hot(truth, data.outputs) if is_classes else truth.reshape(len(rows), -1)
     weights, count = data.weights[rows].float().cpu(), NEAREST_OF_CLASSES if is_classes else NEAREST
     return Neighbours(hidden, targets.float().cpu(), weights, reach * spread(hidden), count)
 
 
-def activations(program: MLPProgram, flat: Tensor, data: TrainingData, rows: Tensor) -> Tensor:
+def nearest_of_fold(
+    program: MLPProgram, flat: Tensor, data: TrainingData, fold: Fold, rows: Tensor
+) -> tuple[Neighbours, Tensor, Tensor]:
+    """What a network remembers of a fold's training rows, with their spread for its reach; how far the nearest of them
+    are from each of other `rows`, and their places."""
+    kept = _remembered(program, flat, data, fold.train, 1.0)
+    return kept, *nearest_in_pieces(_activations(program, flat, data, rows), kept.hidden, kept.nearest)
+
+
+def _activations(program: MLPProgram, flat: Tensor, data: TrainingData, rows: Tensor) -> Tensor:
     """float32 [rows, units]: the activations of the last hidden layer, on the processor."""
     parameters = program.layout.views(flat.to(data.device).unsqueeze(0))
     with multiplying("high"):
@@ -140,9 +149,7 @@ def _with_best_reach(
 ) -> Recalled:
     by_reach: list[list[numpy.ndarray]] = [[] for _ in REACHES]
     for flat, fold in zip(weights.parameters, data.folds, strict=True):
-        kept = remembered_by(program, flat, data, fold.train, 1.0)
-        hidden = activations(program, flat, data, fold.validation)
-        distances, places = nearest_in_pieces(hidden, kept.hidden, kept.nearest)
+        kept, distances, places = nearest_of_fold(program, flat, data, fold, fold.validation)
         for own, reach in zip(by_reach, REACHES, strict=True):
             own.append(kept.mean(distances, places, reach * kept.reach).numpy())
     every = [out_of_fold(data, own) for own in by_reach]

@@ -46,6 +46,11 @@ class Course:
     weight_decay: float = 0.0
     dropout: float = 0.0
 
+    def batch(self, rows: int) -> tuple[int, int]:
+        """Of so many rows, those that are predicted in a step and those that are asked; 0 where there are too few."""
+        predicted = min(PREDICTED, max(1, int(SHARE_PREDICTED * rows)))
+        return predicted, max(0, min(self.asked, round(self.share_asked * rows), rows - predicted))
+
 
 class NeighbourhoodComponents:
     """Networks of one structure side by side, each with `rows` of its own, row numbers of `data`.
@@ -61,10 +66,8 @@ class NeighbourhoodComponents:
     ) -> None:  # fmt: skip
         self.program, self.data, self.course, self.steps = program, data, course, 0
         self.rows = [own[data.weights[own] > 0] for own in rows]
-        fewest = min(len(own) for own in self.rows)
-        self.predicted = min(PREDICTED, max(1, int(SHARE_PREDICTED * fewest)))
-        self.asked = min(course.asked, round(course.share_asked * fewest), fewest - self.predicted)
-        if self.asked < 1:
+        self.predicted, self.asked = course.batch(min(len(own) for own in self.rows))
+        if not self.asked:
             raise ValueError("A row is predicted by others: two rows are needed.")
         self._generators = [
             torch.Generator().manual_seed(number_from("neighbours", seed, place)) for place in range(len(rows))
@@ -143,11 +146,7 @@ class NeighbourhoodComponents:
         return (draws >= rate).to(hidden) / (1 - rate)
 
     def _hidden(self, parameters: Tensor, rows: Int[Tensor, "networks batch"]) -> Float[Tensor, "networks batch units"]:
-        layers: list[Tensor] = []
-        self.program.forward(
-            self.program.layout.views(parameters), self.data.gather(rows), None, {}, layers.append
-        )  # fmt: skip
-        return layers[-1].transpose(1, 2)
+        return self.program.last_hidden(self.program.layout.views(parameters), self.data.gather(rows))
 
     def _first_reach(self, start: Tensor) -> Tensor:
         some = min(ROWS_OF_SPREAD, *(len(own) for own in self.rows))

@@ -76,7 +76,6 @@ class MLPProgram:
 
         return self.forward(parameters, inputs, None, buffers, note), tuple(layers)
 
-    @torch.no_grad()
     def last_hidden(self, parameters: Buffers, inputs: tuple[Tensor, ...]) -> Float[Tensor, "lanes batch units"]:
         """What the output layer is given; of networks with a hidden layer."""
         layers: list[Tensor] = []
