@@ -168,6 +168,30 @@ def test_what_is_bad_is_told_beside_a_constant_where_that_is_known():
     assert found(duration.underfitting, dataclasses.replace(judged, facts={"constant_error": 1.0, "usual_miss": 0.6}))
 
 
+def test_where_one_epoch_is_most_of_what_is_learnt_it_is_told_beside_a_constant_for_validation_rows():
+    flat = {"validation_metric": noisy(learning(**FLAT), seed=1), "greater_is_better": False, "metric": "rmse"}
+    many = record(noisy(learning(**FLAT)), noisy(learning(**FLAT), seed=2), **flat)
+    assert "training rows is still" in found(duration.underfitting, many).statement
+    assert duration.underfitting(dataclasses.replace(many, facts={"constant_error": 5.0})) is None
+    finding = found(duration.underfitting, dataclasses.replace(many, facts={"constant_error": 1.2}))
+    assert "error on validation rows is still 67 % of that of a constant prediction" in finding.statement
+
+
+@pytest.mark.parametrize(
+    ("knobs", "change"),
+    [
+        ({}, {"width": 128, "depth": 2}),
+        ({"width": 16, "depth": 1}, {"width": 128, "depth": 2}),
+        ({"width": 128, "depth": 2}, {"width": 256, "depth": 3}),
+    ],
+)
+def test_a_larger_network_is_larger_than_the_one_there_is(knobs, change):
+    curves = record(noisy(learning(**FLAT)), noisy(learning(**FLAT), seed=1), knobs=knobs)
+    small = dataclasses.replace(curves, facts={"parameters": 40, "train_rows": 1000})
+    for rule in (duration.capacity_too_small, duration.underfitting):
+        assert found(rule, small).remedy.change == change
+
+
 def test_capacity_needs_the_size_of_the_network():
     curves = record(noisy(learning(**FLAT)), noisy(learning(**FLAT), seed=1))
     assert isinstance(duration.capacity_too_small(curves), NotChecked)

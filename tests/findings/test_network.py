@@ -92,3 +92,12 @@ def test_gradients_that_add_up():
 )  # fmt: skip
 def test_without_signals_nothing_is_judged(rule):
     assert isinstance(rule(healthy()), NotChecked)
+
+
+def test_a_remedy_is_not_what_the_network_has_already():
+    dead = dataclasses.replace(layers("dead_by_layer", 0.1, 0.97), knobs={"activation": "silu", "lr": 0.03})
+    assert found(network.dead_units, dead).remedy.change == {"lr": pytest.approx(0.01)}
+    norms = numpy.where(epochs(40) == 20, 1e4, 1.0)
+    for knobs, bound in (({}, 1.0), ({"gradient_clip": 1.0}, 0.1), ({"gradient_clip": 0.0}, 1.0)):
+        exploding = record(learning(40), signals={"gradient_norm": norms}, knobs=knobs)
+        assert found(network.exploding_gradients, exploding).remedy.change == {"gradient_clip": bound}

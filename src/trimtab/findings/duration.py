@@ -6,13 +6,13 @@ Each looks at the curves and at what is known of the network. Thresholds were se
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy
 
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Severity
 from trimtab.findings.judged import Course, Pair, course_of, error_of, errors_of, measure_of, pair_of
-from trimtab.findings.remedies import by_knobs
+from trimtab.findings.remedies import by_knobs, larger_network
 from trimtab.findings.shapes import (
     FEWEST,
     Rise,
@@ -220,12 +220,12 @@ def underfitting(record: TrainingRecord) -> Outcome:
     return Finding(
         "underfitting",
         "high" if misfit.share > 0.8 else "medium",
-        f"The network fits neither training rows nor validation rows well: its error on training rows is still "
+        f"The network fits neither training rows nor validation rows well: its error on {misfit.of} rows is still "
         f"{percent(misfit.share)} of {misfit.beside}, and it does not fall any more.",
         {"share": misfit.share, "gap": misfit.gap},
         Effect("A larger network tells whether this one is too weak or the inputs tell no more: curves alone cannot."),
         by_knobs("Let the network fit more: a larger one, a larger learning rate, less dropout and weight decay.",
-                 width=128, depth=2),
+                 **larger_network(record)),
     )  # fmt: skip
 
 
@@ -244,11 +244,11 @@ def capacity_too_small(record: TrainingRecord) -> Outcome:
     return Finding(
         "capacity_too_small",
         "high" if misfit.share > 0.8 else "medium",
-        f"The network is too small for these rows: with {counted(int(parameters), 'parameter')} its error on training "
-        f"rows stays at {percent(misfit.share)} of {misfit.beside}.",
+        f"The network is too small for these rows: with {counted(int(parameters), 'parameter')} its error on "
+        f"{misfit.of} rows stays at {percent(misfit.share)} of {misfit.beside}.",
         {"parameters": int(parameters), "train_rows": int(rows), "share": misfit.share},
         Effect("A larger network tells whether this one is too weak or the inputs tell no more: curves alone cannot."),
-        by_knobs("Take a wider and deeper network.", width=128, depth=2),
+        by_knobs("Take a wider and deeper network.", **larger_network(record)),
     )
 
 
@@ -291,8 +291,8 @@ def regularised_too_strongly(record: TrainingRecord) -> Outcome:
     return Finding(
         "regularised_too_strongly",
         "high" if misfit.share > 0.8 else "medium",
-        f"The network is held back too strongly, by {words}: its error on training rows stays at "
-        f"{percent(misfit.share)} of {misfit.beside}, about that on validation rows.",
+        f"The network is held back too strongly, by {words}: its error on {misfit.of} rows stays at "
+        f"{percent(misfit.share)} of {misfit.beside}, about that on {misfit.others} rows.",
         {"share": misfit.share, "gap": misfit.gap},
         Effect("What less of it gains is not known from the curves alone."),
         by_knobs("Take less of it.", **_less(record)),
@@ -304,18 +304,24 @@ def regularised_too_strongly(record: TrainingRecord) -> Outcome:
 _PER_ROW, _FEW_PARAMETERS, _FEW_UNITS, _TOO_MANY = 0.25, 60, 4, 30.0
 # The median miss, beside the error: of normal misses 1, of Laplace's 0.73, each as a share of a normal target's.
 _USUAL = 0.5
+_OF_CONSTANT = "that of a constant prediction"
 # Shares; decoupled, and what a step then takes off the weights; an L2 term of rules that adapt the rate.
 _STRONG_DROPOUT, _STRONG_SMOOTHING, _STRONG_DECAY, _TAKES_OFF, _STRONG_L2 = 0.6, 0.3, 0.9, 5e-4, 0.03
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Misfit:
-    """Training rows that are fitted no better than validation rows, and how badly: their error as a `share` of what is
-    named `beside` it; `gap` is the validation error beside the training error."""
+    """Training rows that are fitted no better than validation rows, and how badly: the error on the rows `of` training
+    or validation as a `share` of what is named `beside` it; `gap` is the validation error beside the training error."""
 
     share: float
     gap: float
     beside: str
+    of: Literal["training", "validation"] = "training"
+
+    @property
+    def others(self) -> str:
+        return "validation" if self.of == "training" else "training"
 
 
 def _of_few_units(record: TrainingRecord) -> float:
@@ -352,18 +358,19 @@ def _misfit(record: TrainingRecord, *, needs_rest: bool = True, gap: float | Non
     pair, why = _pair(record)
     if pair is None:
         return why
-    constant = constant_of(record, "train")
-    start = constant if constant and pair.is_evaluated else float(max(pair.train[0], pair.validation[0]))
+    constant = constant_of(record, "train") if pair.is_evaluated else None
+    start = constant or float(max(pair.train[0], pair.validation[0]))
     own_gap, gap = gap_of(pair), _gap_by_chance(record) if gap is None else gap
     fall = fall_at_end(Course(pair.epochs, pair.train))
     rests = fall is None or -fall.change < _RESTS or rate_is_spent(record)
     if start <= 0 or own_gap > gap or (needs_rest and not rests):
         return None
-    share = level_at_end(pair.train) / start
-    if record.facts.get("usual_miss", share) < _USUAL * share:
-        return None
-    beside = "that of a constant prediction" if constant and pair.is_evaluated else "what it began with"
-    return Misfit(share, own_gap, beside)
+    misfit = Misfit(level_at_end(pair.train) / start, own_gap, _OF_CONSTANT if constant else "what it began with")
+    validation, errors = constant_of(record), course_of(record, errors_of(record))
+    if constant is None and validation and len(errors):
+        # The first epoch of many rows is hundreds of steps long: what it came to is no beginning.
+        misfit = min(misfit, Misfit(level_at_end(errors.values) / validation, own_gap, _OF_CONSTANT, "validation"))
+    return None if record.facts.get("usual_miss", misfit.share) < _USUAL * misfit.share else misfit
 
 
 def _keeps_best(record: TrainingRecord, rise: Rise) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome
 from trimtab.findings.judged import course_of, errors_of, has_numbers, is_scored_by_metric, pair_of
 from trimtab.findings.remedies import by_knobs
-from trimtab.findings.shapes import SURE, learning_of, pace_of
+from trimtab.findings.shapes import SURE, learning_of, pace_of, rate_of
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.trends import level_at_end, smooth, trend
 from trimtab.findings.words import epochs_of, percent
@@ -125,7 +125,8 @@ def collapsed_to_constant(record: TrainingRecord) -> Outcome:
         is_no_better = constant is None or not error < _NO_BETTER * constant
         if spread >= _ALIKE or not is_no_better or pace_of(learning_of(record)) > _UNDER_WAY:
             return None
-        return _collapsed(f"they differ by {percent(spread)} of what the truth does", {"prediction_spread": spread})
+        words = f"they differ by {percent(spread)} of what the truth does"
+        return _collapsed(record, words, {"prediction_spread": spread})
     course = course_of(record, record.train_loss)
     if not len(course):
         return NotChecked("collapsed_to_constant", "neither predictions nor a training loss")
@@ -136,6 +137,7 @@ def collapsed_to_constant(record: TrainingRecord) -> Outcome:
     if moved > _LEFT or trend(course.epochs, course.values).p < SURE:
         return None
     return _collapsed(
+        record,
         f"in {epochs_of(course.epochs[-1])} the training loss never moved by more than {percent(moved)}",
         {"moved": moved, "epochs": float(course.epochs[-1])},
     )
@@ -186,15 +188,15 @@ def _mismatch(record: TrainingRecord, words: str, evidence: dict[str, Any]) -> F
     )
 
 
-def _collapsed(words: str, evidence: dict[str, Any]) -> Finding:
+def _collapsed(record: TrainingRecord, words: str, evidence: dict[str, Any]) -> Finding:
     return Finding(
         "collapsed_to_constant",
         "high",
         f"The network gives every row nearly the same prediction: {words}.",
         evidence,
         Effect("It is no better than the mean of the training rows, whatever the inputs say."),
-        by_knobs("Scale inputs, lower the learning rate, and take ReLU or SiLU units and less weight decay.", lr=1e-3,
-                 weight_decay=0.0),
+        by_knobs("Scale inputs, lower the learning rate, and take ReLU or SiLU units and less weight decay.",
+                 lr=1e-4 if rate_of(record) == 1e-3 else 1e-3, weight_decay=0.0),
     )  # fmt: skip
 
 

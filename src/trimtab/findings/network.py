@@ -9,7 +9,7 @@ import numpy
 
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Remedy
 from trimtab.findings.judged import course_of, has_numbers, pair_of
-from trimtab.findings.remedies import by_knobs
+from trimtab.findings.remedies import by_knobs, lower_rate, tighter_clip
 from trimtab.findings.shapes import SURE, first_loss_beside_constant, start_beside_constant
 from trimtab.findings.training_record import Curve, TrainingRecord
 from trimtab.findings.trends import level_at_end, trend
@@ -36,6 +36,8 @@ def dead_units(record: TrainingRecord) -> Outcome:
         "same, and no gradient passes through them.",
         {"layer": worst + 1, "share": float(layers[worst]), "by_layer": [float(share) for share in layers]},
         Effect("The network is as good as one without these units."),
+        by_knobs("Lower the rate, scale the inputs, and start from smaller weights.", **lower_rate(record, 3))
+        if record.knobs.get("activation") == "silu" else
         by_knobs("Take SiLU units, which do not die; or scale the inputs, start from smaller weights, lower the rate.",
                  activation="silu"),
     )  # fmt: skip
@@ -112,7 +114,8 @@ def exploding_gradients(record: TrainingRecord) -> Outcome:
         f"The network starts with {_far_off(start, at_first)} that of a constant: its first gradients are enormous.",
         {"grown": grown, "start": start, "first_loss": at_first, "largest": float(course.values.max())},
         Effect("A single such step undoes what was learnt before."),
-        by_knobs("Bound the gradient, scale inputs and target, and start from smaller weights.", gradient_clip=1.0),
+        by_knobs("Bound the gradient, scale inputs and target, and start from smaller weights.",
+                 gradient_clip=tighter_clip(record)),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy
 
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Severity
 from trimtab.findings.judged import Course, course_of, errors_of, has_numbers, pair_of
-from trimtab.findings.remedies import by_knobs, lower_rate
+from trimtab.findings.remedies import by_knobs, lower_rate, tighter_clip
 from trimtab.findings.shapes import (
     FEWEST,
     NOTHING,
@@ -353,8 +353,8 @@ def _lost(record: TrainingRecord, statement: str, evidence: dict[str, Any]) -> F
     return Finding(
         "diverged", "high", statement, evidence,
         Effect("The training is worth nothing, or no more than its best epoch was."),
-        by_knobs("Lower the learning rate tenfold, or to what is usual, and bound the gradient.", gradient_clip=1.0,
-                 **lower_rate(record, 10)),
+        by_knobs("Lower the learning rate tenfold, or to what is usual, and bound the gradient.",
+                 gradient_clip=tighter_clip(record), **lower_rate(record, 10)),
     )  # fmt: skip
 
 

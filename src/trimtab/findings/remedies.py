@@ -33,6 +33,21 @@ def lower_rate(record: TrainingRecord, by: float) -> dict[str, float]:
     return {"lr": min(rate / by, float(usual))}
 
 
+def larger_network(record: TrainingRecord) -> dict[str, int]:
+    """Twice the units and a layer more than it has, no fewer than 128 in two layers; those where nothing is known."""
+    width, depth = (record.knobs.get(name) for name in ("width", "depth"))
+    return {
+        "width": max(128, 2 * width) if isinstance(width, int) else 128,
+        "depth": max(2, depth + 1) if isinstance(depth, int) else 2,
+    }
+
+
+def tighter_clip(record: TrainingRecord) -> float:
+    """A bound of the gradient's norm of 1, or a tenth of one that is there and did not help."""
+    bound = record.knobs.get("gradient_clip")
+    return min(1.0, bound / 10) if isinstance(bound, int | float) and bound else 1.0
+
+
 def without(*columns: str) -> str:
     """The flags that leave columns out, each name as `--drop` and a shell read it."""
     return " ".join(f"--drop {in_shell(_in_csv(column))}" for column in columns)
