@@ -100,6 +100,19 @@ def test_numbers_far_from_zero_and_near_each_other_are_scaled_in_all_their_digit
     assert_same_columns(made, names)
 
 
+@pytest.mark.parametrize(
+    "kept", [["at", "until"], ["at", "until", "size", "place"]], ids=["moments alone", "all kinds"]
+)
+def test_the_time_between_two_moments_is_a_column(tmp_path, kept):
+    hours = numpy.random.default_rng(1).exponential(3, rooms().height)
+    ends = [datetime.fromisoformat(at) + timedelta(hours=more) for at, more in zip(rooms()["at"], hours, strict=True)]
+    frame = rooms().with_columns(until=polars.Series(ends).dt.to_string("%Y-%m-%d %H:%M")).select(*kept, "price")
+    frame.write_csv(tmp_path / "rooms.csv")
+    made = written(tmp_path / "study", tmp_path / "rooms.csv", "price")
+    assert [(span.earlier, span.later) for span in made.prepared.encoder.spans] == [("at", "until")]
+    assert_same_columns(made, made.run_until(NETWORK_STARTS))
+
+
 def test_one_validation_part_for_many_rows(tmp_path):
     table = tmp_path / "rooms.csv"
     rooms(7_000).write_csv(table)

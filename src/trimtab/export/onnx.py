@@ -65,6 +65,7 @@ class _Encoding:
     def __init__(self, graph: Graph, encoder: Encoder) -> None:
         self.graph, self.encoder = graph, encoder
         self.values: list[Value] = []
+        self.times: dict[str, Value] = {}
         self.others: list[Value] = []
         self.embedded: list[Value] = []
 
@@ -77,17 +78,18 @@ class _Encoding:
             if feature.moments is None:
                 cells = self.graph.input(feature.name, _ELEMENTS[cell_type(feature)])
                 is_missing = self._is_missing(cells, cell_type(feature))
-                value = cells.as_type("DOUBLE")
+                value = self._unless(is_missing, cells.as_type("DOUBLE"), float("nan"))
             else:
                 moment = self.graph.input(feature.name, "INT64")
                 is_missing = self._is_missing(moment, "integer")
                 value = moment.as_type("DOUBLE")
                 for part in feature.moments.parts:
                     self._waves(2 * math.pi, share_of_cycle(part, value, self._floor), is_missing)
-                value = value / DAY_SECONDS
-            self.values.append(self._unless(is_missing, value, float("nan")))
+                value = self.times[feature.name] = self._unless(is_missing, value / DAY_SECONDS, float("nan"))
+            self.values.append(value)
             if feature.has_indicator:
                 self.others.append(is_missing.as_type("FLOAT").unsqueezed(1))
+        self.values += [self.times[span.later] - self.times[span.earlier] for span in self.encoder.spans]
         pieces = ([self._scaled()] if self.values else []) + self.others
         return concatenated(pieces, axis=1) if pieces else self._no_numbers(), self.embedded
 

@@ -126,7 +126,7 @@ def vocabulary(model: Model) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Scalings:
-    """The scalings of all columns of numbers and times side by side, float64 [columns] each."""
+    """The scalings of all columns of numbers, times and spans side by side, float64 [columns] each."""
 
     center: numpy.ndarray
     scale: numpy.ndarray
@@ -137,6 +137,7 @@ class Scalings:
     @classmethod
     def of(cls, encoder: Encoder) -> "Scalings":
         scalings = [_scaling(feature) for feature in encoder.features if feature.is_continuous]
+        scalings += [span.scaling for span in encoder.spans]
 
         def column(name: str) -> numpy.ndarray:
             return numpy.array([getattr(scaling, name) for scaling in scalings], dtype=numpy.float64)

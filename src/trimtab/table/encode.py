@@ -18,6 +18,7 @@ from trimtab.table.frames import called_as, to_frame
 from trimtab.table.moments import Moments, days
 from trimtab.table.numbers import Document, Scaling
 from trimtab.table.schema import Column, Schema
+from trimtab.table.spans import Span, spans_between
 from trimtab.table.spelling import as_labels
 from trimtab.text.wording import counted
 
@@ -67,14 +68,17 @@ class Feature(Document):
 
 
 class Encoder(Document):
-    """The encodings of all features, in the order of the training table."""
+    """The encodings of all features, in the order of the training table, and the spans between its moments."""
 
     features: tuple[Feature, ...]
+    spans: tuple[Span, ...] = ()
 
     @classmethod
     def fit(cls, frame: pl.DataFrame, schema: Schema, weights: np.ndarray | None = None) -> "Encoder":
         """From the training rows in `frame`; `weights` [rows] count like repeated rows, 0 for nothing."""
-        return cls(features=tuple(_fit_feature(frame[column.name], column, weights) for column in schema.features))
+        features = tuple(_fit_feature(frame[column.name], column, weights) for column in schema.features)
+        times = {f.name: days(_moments(f, frame[f.name])[0]) for f in features if f.moments is not None}
+        return cls(features=features, spans=spans_between(times, weights))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,19 +87,21 @@ class Encoder(Document):
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """A name for each column of `Encoded.numbers`: the continuous ones first, then all others."""
+        """A name for each column of `Encoded.numbers`: the continuous ones first, spans their last, then all others."""
         continuous = tuple(feature.name for feature in self.features if feature.is_continuous)
-        return continuous + tuple(name for feature in self.features for name in feature.other_names)
+        spans = tuple(span.name for span in self.spans)
+        return (*continuous, *spans, *(name for feature in self.features for name in feature.other_names))
 
     @property
     def n_continuous(self) -> int:
-        """How many columns of `Encoded.numbers`, its first, are scaled numbers and times."""
-        return sum(feature.is_continuous for feature in self.features)
+        """How many columns of `Encoded.numbers`, its first, are scaled numbers, times and spans."""
+        return sum(feature.is_continuous for feature in self.features) + len(self.spans)
 
     @property
     def edges(self) -> tuple[tuple[float, ...], ...]:
         """Those of the bins of each continuous column; none where the encoder is of an older trimtab."""
-        return tuple(feature.edges for feature in self.features if feature.is_continuous and feature.edges)
+        of_features = (feature.edges for feature in self.features if feature.is_continuous and feature.edges)
+        return (*of_features, *(span.edges for span in self.spans))
 
     @property
     def n_numbers(self) -> int:
@@ -117,13 +123,14 @@ class Encoder(Document):
         numbers = np.empty((self.n_numbers, frame.height), dtype=np.float32)
         codes = np.empty((len(self.cardinalities), frame.height), dtype=np.int64)
         notices: list[str] = []
+        times: dict[str, np.ndarray] = {}
         continuous, other, code = 0, self.n_continuous, 0
         for feature in self.features:
             column = frame[feature.name]
             width = len(feature.other_names)
             others = numbers[other : other + width]
             if feature.labels is None:
-                numbers[continuous] = _encode_values(feature, column, others, notices)
+                numbers[continuous] = _encode_values(feature, column, others, times, notices)
                 continuous += 1
             elif feature.is_embedded:
                 codes[code] = _entries(feature.name, feature.labels, column, notices)
@@ -132,6 +139,9 @@ class Encoder(Document):
                 entries = _entries(feature.name, feature.labels, column, notices)
                 others[:] = feature.labels.rows_of_entries().T[:, entries]
             other += width
+        for span in self.spans:
+            numbers[continuous] = span.apply(times)
+            continuous += 1
         return Encoded(np.ascontiguousarray(numbers.T), np.ascontiguousarray(codes.T), tuple(notices))
 
     def _require_columns(self, frame: pl.DataFrame) -> None:
@@ -219,12 +229,20 @@ def _entries(name: str, labels: Labels, column: pl.Series, notices: list[str]) -
     return entries
 
 
-def _encode_values(feature: Feature, column: pl.Series, others: np.ndarray, notices: list[str]) -> np.ndarray:
-    """The continuous column; the rest of what the feature becomes is written into `others`."""
+def _moments(feature: Feature, column: pl.Series) -> tuple[pl.Series, int]:
+    """The moments of a column, and how many cells are none."""
+    return as_moments(column, feature.format, feature.time_zone)
+
+
+def _encode_values(
+    feature: Feature, column: pl.Series, others: np.ndarray, times: dict[str, np.ndarray], notices: list[str]
+) -> np.ndarray:
+    """The continuous column; the rest of what the feature becomes is written into `others`, its days into `times`."""
     infinite = 0
     if feature.moments is not None:
-        moments, unreadable = as_moments(column, feature.format, feature.time_zone)
+        moments, unreadable = _moments(feature, column)
         absent = moments.is_null().to_numpy()
+        times[feature.name] = days(moments)
         values, parts = feature.moments.apply(moments)
         others[: len(parts)] = parts
     else:

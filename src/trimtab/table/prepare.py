@@ -308,6 +308,7 @@ def _assemble(
     encoded = fitted.encoder.encode(frame)
     place = np.zeros(observed.frame.height, dtype=np.int64)
     place[development] = np.arange(len(development))
+    spans = (f'The time from "{span.earlier}" to "{span.later}" is an input too.' for span in fitted.encoder.spans)
     notices = (*source.notices, *observed.notices, *schema.notices, *plan.notices, *part.notices, *encoded.notices)
     return Prepared(
         schema=schema,
@@ -326,7 +327,7 @@ def _assemble(
         test_rows=test_rows,
         units=plan.units[development],
         test_units=test_units,
-        notices=notices,
+        notices=(*notices, *spans),
         fingerprint=digest,
         source_name=source.name,
         counts=Counts(

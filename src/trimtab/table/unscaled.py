@@ -22,15 +22,16 @@ def has_scaling(encoder: Encoder) -> bool:
 
 def numbers_unscaled(encoder: Encoder, frame: pl.DataFrame, encoded: np.ndarray) -> np.ndarray:
     """float32 [rows, numbers]: `encoded`, what `encoder` makes of `frame`, with the continuous columns in their own
-    units: numbers as they are, moments in days since 1970, the median where one is missing. A column that did not vary
-    remains 0."""
+    units: numbers as they are, moments in days since 1970, spans in days, the median where one is missing. A column
+    that did not vary remains 0."""
     numbers = encoded.copy()
     continuous = [feature for feature in encoder.features if feature.is_continuous]
-    for place, feature in enumerate(continuous):
-        scaling = _scaling(feature)
+    values = {feature.name: _values(feature, frame[feature.name]) for feature in continuous}
+    columns = [(_scaling(feature), values[feature.name]) for feature in continuous]
+    columns += [(span.scaling, span.days(values)) for span in encoder.spans]
+    for place, (scaling, column) in enumerate(columns):
         if scaling.scale:
-            values = _values(feature, frame[feature.name])
-            known = np.where(np.isfinite(values), values, scaling.center)
+            known = np.where(np.isfinite(column), column, scaling.center)
             numbers[:, place] = np.clip(known, -_LARGEST, _LARGEST)
     return numbers
 

@@ -12,6 +12,7 @@ from trimtab.export.scripts.reading import Reading, moment_statements
 from trimtab.table.encode import Encoder, Feature
 from trimtab.table.moments import Cycle
 from trimtab.table.numbers import Scaling
+from trimtab.table.spans import Span
 
 _CYCLES: dict[Cycle, str] = {
     "hour of day": '(when.dt.epoch("us") % 86_400_000_000) / 86_400_000_000',
@@ -21,15 +22,20 @@ _CYCLES: dict[Cycle, str] = {
 }
 
 
+# A column, or the two that a span is between, the earlier one first.
+Name = str | tuple[str, str]
+
+
 @dataclass(frozen=True)
 class Columns:
-    """The features of an encoder by kind, those of numbers that never vary left out."""
+    """The features of an encoder by kind, and its spans, which are called by their columns (earlier, later)."""
 
     numbers: tuple[Feature, ...]
     moments: tuple[Feature, ...]
     pairs: tuple[Feature, ...]
     one_hot: tuple[Feature, ...]
     embedded: tuple[Feature, ...]
+    spans: tuple[Span, ...]
 
     @classmethod
     def of(cls, encoder: Encoder) -> "Columns":
@@ -44,19 +50,22 @@ class Columns:
             pairs=by_kind["binary"],
             one_hot=by_kind["one-hot"],
             embedded=by_kind["embedding"],
+            spans=encoder.spans,
         )
 
     @property
-    def scalings(self) -> dict[str, Scaling]:
-        """The scaling of each continuous column that varies."""
-        found = {f.name: f.scaling or Scaling() for f in self.numbers}
+    def scalings(self) -> dict[Name, Scaling]:
+        """The scaling of each continuous column that varies; those that never do are left out."""
+        found: dict[Name, Scaling] = {f.name: f.scaling or Scaling() for f in self.numbers}
         found |= {f.name: f.moments.elapsed for f in self.moments if f.moments is not None}
+        found |= {_columns_of(span): span.scaling for span in self.spans}
         return {name: scaling for name, scaling in found.items() if scaling.scale}
 
     @property
-    def edges(self) -> dict[str, list[float]]:
+    def edges(self) -> dict[Name, list[float]]:
         """Those of the bins of each of these, in as many digits as float32 has."""
-        found = {feature.name: feature.edges for feature in (*self.numbers, *self.moments)}
+        found: dict[Name, tuple[float, ...]] = {f.name: f.edges for f in (*self.numbers, *self.moments)}
+        found |= {_columns_of(span): span.edges for span in self.spans}
         return {name: [float(f"{edge:.7g}") for edge in found[name]] for name in self.scalings}
 
     @property
@@ -77,6 +86,10 @@ class Columns:
             continuous=len(scalings),
             cardinalities=tuple(f.labels.entries for f in self.embedded if f.labels is not None),
         )
+
+
+def _columns_of(span: Span) -> tuple[str, str]:
+    return span.earlier, span.later
 
 
 def columns_code(columns: Columns, reading: Reading, *, has_weights: bool) -> str:
@@ -109,12 +122,15 @@ def _scaled(columns: Columns) -> list[str]:
     """Statements that fill `columns` with the continuous ones."""
     scalings = columns.scalings
     tails = {name: (center_of(s.log_center, s.log_scale), s.log_scale) for name, s in scalings.items() if s.is_log}
-    value = "number(name)"
+    value, lines = "number(name)", []
     if columns.moments:
-        days = '(MOMENTS[name].dt.epoch("us") / 86_400e6).to_numpy()'
-        value = f"{days} if name in MOMENTS else number(name)" if columns.numbers else days
+        lines = ["def days(name):", '    return (MOMENTS[name].dt.epoch("us") / 86_400e6).to_numpy()', "", ""]
+        value = "days(name) if name in MOMENTS else number(name)" if columns.numbers else "days(name)"
+    if columns.spans:
+        value = f"days(name[1]) - days(name[0]) if isinstance(name, tuple) else {value}"
     unit = "; times in days since 1970." if columns.moments else "."
-    lines = [f"# The middle and the spread of each column of numbers, as the study found them{unit}"]
+    unit = f"{unit[:-1]}, and the days between two of them." if columns.spans else unit
+    lines += [f"# The middle and the spread of each column of numbers, as the study found them{unit}"]
     lines.append(table("NUMBERS", {name: (center_of(s.center, s.scale), s.scale) for name, s in scalings.items()}))
     if tails:
         lines += ["# Long tails: asinh of that, with a middle and a spread of its own.", table("LONG_TAILS", tails)]
