@@ -183,6 +183,7 @@ def test_where_one_epoch_is_most_of_what_is_learnt_it_is_told_beside_a_constant_
         ({}, {"width": 128, "depth": 2}),
         ({"width": 16, "depth": 1}, {"width": 128, "depth": 2}),
         ({"width": 128, "depth": 2}, {"width": 256, "depth": 3}),
+        ({"width": 512.0, "depth": 0}, {"width": 1024, "depth": 2}),
     ],
 )
 def test_a_larger_network_is_larger_than_the_one_there_is(knobs, change):
@@ -210,6 +211,8 @@ def test_a_large_network_is_one_that_overfits():
     assert (
         duration.capacity_too_large(dataclasses.replace(curves, facts={"parameters": 500, "train_rows": 100})) is None
     )
+    narrow = dataclasses.replace(curves, knobs={"width": 16})
+    assert found(duration.capacity_too_large, narrow).remedy.change == {"width": 8, "stop": 20}
     fine = dataclasses.replace(healthy(), facts=curves.facts)
     assert duration.capacity_too_large(fine) is None
 

@@ -76,6 +76,9 @@ def test_predictions_that_are_all_alike():
 
 
 def test_a_loss_that_never_moves():
-    assert found(loss.collapsed_to_constant, record(noisy(numpy.ones(60), 0.001)))
+    still = record(noisy(numpy.ones(60), 0.001))
+    assert found(loss.collapsed_to_constant, still).remedy.change == {"lr": 1e-3, "weight_decay": 0.0}
+    lower = dataclasses.replace(still, knobs={"lr": 1e-4, "weight_decay": 0.0})
+    assert found(loss.collapsed_to_constant, lower).remedy.change == {"lr": 1e-4 / 10}
     assert loss.collapsed_to_constant(healthy()) is None
     assert loss.collapsed_to_constant(record(1 - 1e-4 * epochs(60))) is None  # slow, but under way

@@ -263,8 +263,9 @@ def capacity_too_large(record: TrainingRecord) -> Outcome:
         return None if found is None else NotChecked("capacity_too_large", found.why)
     if parameters < _TOO_MANY * rows:
         return None
-    width = record.knobs.get("width")
-    change: dict[str, Any] = {"width": max(16, width // 4)} if isinstance(width, int) else {"width": 32}
+    width = number_of(record, "width")
+    # A quarter of the units, but no fewer than 16 where half of them are as many.
+    change: dict[str, Any] = {"width": int(max(width // 4, min(16, width // 2), 1)) if width else 32}
     return Finding(
         "capacity_too_large",
         "medium",

@@ -188,6 +188,13 @@ def _mismatch(record: TrainingRecord, words: str, evidence: dict[str, Any]) -> F
     )
 
 
+def _usual_or_lower(record: TrainingRecord) -> dict[str, float]:
+    """A usual rate, or a lower one than that, and no weight decay where there may be some."""
+    rate = rate_of(record)
+    change = {"lr": rate / 10 if rate is not None and rate <= 1e-3 else 1e-3}
+    return change if record.knobs.get("weight_decay") == 0 else {**change, "weight_decay": 0.0}
+
+
 def _collapsed(record: TrainingRecord, words: str, evidence: dict[str, Any]) -> Finding:
     return Finding(
         "collapsed_to_constant",
@@ -196,7 +203,7 @@ def _collapsed(record: TrainingRecord, words: str, evidence: dict[str, Any]) -> 
         evidence,
         Effect("It is no better than the mean of the training rows, whatever the inputs say."),
         by_knobs("Scale inputs, lower the learning rate, and take ReLU or SiLU units and less weight decay.",
-                 lr=1e-4 if rate_of(record) == 1e-3 else 1e-3, weight_decay=0.0),
+                 **_usual_or_lower(record)),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy
 from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Remedy
 from trimtab.findings.judged import course_of, has_numbers, pair_of
 from trimtab.findings.remedies import by_knobs, lower_rate, tighter_clip
-from trimtab.findings.shapes import SURE, first_loss_beside_constant, start_beside_constant
+from trimtab.findings.shapes import SURE, first_loss_beside_constant, number_of, start_beside_constant
 from trimtab.findings.training_record import Curve, TrainingRecord
 from trimtab.findings.trends import level_at_end, trend
 from trimtab.findings.words import percent, times
@@ -89,7 +89,11 @@ def vanishing_gradients(record: TrainingRecord) -> Outcome:
         "than at the last one, so that the first layers do not learn.",
         {"ratio": share, "tensors": len(level)},
         Effect("The network learns as if it had only its last layers."),
-        by_knobs("Take ReLU or SiLU units instead of sigmoid or tanh, and fewer layers.", activation="silu", depth=2),
+        by_knobs(
+            "Take ReLU or SiLU units instead of sigmoid or tanh, and fewer layers.",
+            activation="silu",
+            depth=2 if (number_of(record, "depth") or 3) > 2 else 1,
+        ),
     )
 
 

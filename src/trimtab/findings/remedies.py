@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trimtab.findings.finding import Remedy
-from trimtab.findings.shapes import rate_of
+from trimtab.findings.shapes import number_of, rate_of
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.knobs.table import KNOBS, OPTIMIZERS, TABLE_KNOBS
 
@@ -35,11 +35,8 @@ def lower_rate(record: TrainingRecord, by: float) -> dict[str, float]:
 
 def larger_network(record: TrainingRecord) -> dict[str, int]:
     """Twice the units and a layer more than it has, no fewer than 128 in two layers; those where nothing is known."""
-    width, depth = (record.knobs.get(name) for name in ("width", "depth"))
-    return {
-        "width": max(128, 2 * width) if isinstance(width, int) else 128,
-        "depth": max(2, depth + 1) if isinstance(depth, int) else 2,
-    }
+    width, depth = (number_of(record, name) for name in ("width", "depth"))
+    return {"width": max(128, 2 * int(width or 0)), "depth": max(2, 1 + int(depth or 0))}
 
 
 def tighter_clip(record: TrainingRecord) -> float:
