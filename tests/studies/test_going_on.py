@@ -474,3 +474,23 @@ def test_a_configuration_of_other_held_knobs_is_another_one(table, tmp_path):
     for trials, lr in ((2, 0.01), (3, 0.02)):
         study = tt.tune(resume=tmp_path / "s", trials=trials, threads=1, **held, lr=lr)
         assert study.trials[-1].config.optimizer.learning_rate == lr and len(study.trials) == 3 + trials
+
+
+def test_a_study_from_before_times_between_moments_were_inputs_goes_on_without(tmp_path):
+    rng = numpy.random.default_rng(0)
+    start = polars.Series(1_700_000_000_000_000 + rng.integers(0, 10**13, 120)).cast(polars.Datetime("us"))
+    took = rng.integers(60, 3_600, 120)
+    end = start + polars.Series(took * 1_000_000).cast(polars.Duration("us"))
+    frame = polars.DataFrame({"start": start, "end": end, "fare": took / 60})
+    options = {"out": tmp_path / "study", "epochs": 3, "width": 16, "depth": 1, "batch_size": 64, "test": "none"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trimtab.table.encode.spans_between", lambda *_: ())
+        before = tt.tune(frame, target="fare", trials=1, **options)
+    about = tmp_path / "study" / "study.json"
+    document = json.loads(about.read_text())
+    assert document["asked"].pop("spans") is True
+    about.write_text(json.dumps(document))
+    after = tt.tune(frame, resume=tmp_path / "study", trials=2)
+    assert after.model.encoder == before.model.encoder and after.result["trials"] > before.result["trials"]
+    new = tt.tune(frame, target="fare", trials=1, **{**options, "out": tmp_path / "new"})
+    assert tt.tune(frame, resume=tmp_path / "new", trials=2).model.encoder.spans == new.model.encoder.spans != ()

@@ -17,7 +17,7 @@ SECONDS = rng.integers(60, 3_600, ROWS)
 
 
 def at(seconds):
-    return pl.Series([datetime(2024, 1, 1) + timedelta(seconds=int(second)) for second in seconds])
+    return pl.Series([datetime(2024, 1, 1) + timedelta(seconds=float(second)) for second in seconds])
 
 
 STARTS = rng.integers(0, 90 * 86_400, ROWS)
@@ -64,10 +64,12 @@ def test_where_one_of_the_two_is_missing_the_middle_stands_in():
     "others",
     [
         STARTS + 86_400,
+        STARTS + 600,
+        STARTS + rng.exponential(0.05, ROWS),
         rng.permutation(STARTS),
         STARTS * 3,
     ],
-    ids=["always the same", "as wide as the moments", "seen without help"],
+    ids=["always a day", "always ten minutes", "parts of a second", "as wide as the moments", "seen without help"],
 )
 def test_other_spans_are_none(others):
     assert prepared_of(RIDES.with_columns(end=at(others))).encoder.spans == ()
@@ -79,6 +81,30 @@ def test_rows_without_weight_have_no_say():
     weighed = prepared_of(RIDES.with_columns(end=at(STARTS + far), w=weights), weight="w")
     (span,) = weighed.encoder.spans
     assert span.scaling.center < 1 / 24
+
+
+def test_weights_count_like_repeated_rows():
+    backwards = np.arange(ROWS) < 40
+    ends = STARTS + np.where(backwards, -SECONDS, SECONDS)
+    frame = RIDES.with_columns(end=at(ends), w=np.where(backwards, 100.0, 1.0))
+    (weighed,) = prepared_of(frame, weight="w").encoder.spans
+    assert (weighed.earlier, weighed.later) == ("end", "start")
+    (plain,) = prepared_of(frame.drop("w")).encoder.spans
+    assert (plain.earlier, plain.later) == ("start", "end")
+
+
+def test_one_value_that_most_rows_have_leaves_the_others_apart():
+    seconds = np.where(np.arange(ROWS) % 5 > 0, 1_800, SECONDS)
+    prepared = prepared_of(RIDES.with_columns(end=at(STARTS + seconds)))
+    column = prepared.numbers[:, prepared.encoder.column_names.index("end minus start")]
+    assert len(np.unique(column[seconds == 1_800])) == 1 and len(np.unique(column)) > 50
+
+
+def test_moments_on_the_clocks_of_two_zones_have_none():
+    frame = RIDES.with_columns(
+        pl.col("start").dt.replace_time_zone("UTC"), pl.col("end").dt.replace_time_zone("Europe/Paris")
+    )
+    assert prepared_of(frame).encoder.spans == ()
 
 
 def test_of_many_moments_the_first_few_are_looked_at():

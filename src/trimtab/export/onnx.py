@@ -85,11 +85,13 @@ class _Encoding:
                 value = moment.as_type("DOUBLE")
                 for part in feature.moments.parts:
                     self._waves(2 * math.pi, share_of_cycle(part, value, self._floor), is_missing)
-                value = self.times[feature.name] = self._unless(is_missing, value / DAY_SECONDS, float("nan"))
+                seconds = self.times[feature.name] = self._unless(is_missing, value, float("nan"))
+                value = seconds / DAY_SECONDS
             self.values.append(value)
             if feature.has_indicator:
                 self.others.append(is_missing.as_type("FLOAT").unsqueezed(1))
-        self.values += [self.times[span.later] - self.times[span.earlier] for span in self.encoder.spans]
+        for span in self.encoder.spans:
+            self.values.append((self.times[span.later] - self.times[span.earlier]) / DAY_SECONDS)
         pieces = ([self._scaled()] if self.values else []) + self.others
         return concatenated(pieces, axis=1) if pieces else self._no_numbers(), self.embedded
 

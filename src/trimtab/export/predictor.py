@@ -69,7 +69,7 @@ class _Encode(nn.Module):
             else:
                 others.append(self.get_buffer(f"entries_{place}")[codes[:, code]])
             code += 1
-        scaled = self._scaled(*self._with_spans(self._in_days(values), is_known)) if number else numbers.float()
+        scaled = self._scaled(*self._with_spans(values, is_known)) if number else numbers.float()
         return torch.cat([scaled, *others], dim=1), torch.cat(embedded, dim=1)
 
     @staticmethod
@@ -89,13 +89,13 @@ class _Encode(nn.Module):
         return values / torch.tensor([DAY_SECONDS if is_time else 1.0 for is_time in times], dtype=torch.float64)
 
     def _with_spans(self, values: Tensor, is_known: Tensor) -> tuple[Tensor, Tensor]:
-        """Both with a column for each span between two moments."""
+        """Both with moments in days, and with a column for each span between two of them."""
         if not self.spans:
-            return values, is_known
+            return self._in_days(values), is_known
         later, earlier = (list(places) for places in zip(*self.spans, strict=True))
-        between = values[:, later] - values[:, earlier]
+        between = (values[:, later].floor() - values[:, earlier].floor()) / DAY_SECONDS
         are_known = is_known[:, later] & is_known[:, earlier]
-        return torch.cat([values, between], dim=1), torch.cat([is_known, are_known], dim=1)
+        return torch.cat([self._in_days(values), between], dim=1), torch.cat([is_known, are_known], dim=1)
 
     def _scaled(self, values: Tensor, is_known: Tensor) -> Tensor:
         center, scale = self.get_buffer("center"), self.get_buffer("scale")

@@ -76,7 +76,7 @@ class TableOptions:
         for name in TEXTS:
             if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
                 raise OptionError(f"--{name} is {getattr(self, name)!r}: it must be a text.")
-        said = {each.name: getattr(self, each.name) for each in fields(TableRequest)}
+        said = {each.name: getattr(self, each.name) for each in fields(TableRequest) if each.name != "spans"}
         said = {name: value for name, value in said.items() if value is not None}
         if is_usual(self.test):
             del said["test"]
@@ -88,7 +88,8 @@ class TableRequest:
     """What is asked of the study of a table, nothing left open; the arguments of `tt.tune` say what each field is.
 
     `data` is whatever a table can be read from, `test` a share, a file or frame of rows, or "none"; `fixed` are the
-    knobs that are held still.
+    knobs that are held still. `spans`: whether the time between two moments may be an input, as in every study but
+    those that began before it could be.
     """
 
     data: Any = None
@@ -108,6 +109,7 @@ class TableRequest:
     single: bool = False
     neighbours: bool = True
     precision: Literal["high", "auto"] = "high"
+    spans: bool = True
 
     @classmethod
     def going_on(cls, folder: StudyFolder, said: Mapping[str, Any]) -> tuple["TableRequest", list[str]]:
@@ -137,7 +139,7 @@ class TableRequest:
             **{name: before[name] for name in KEPT if name in before and name != "test"},
             storage=address_of(folder, before.get("storage"), said.get("storage")),
             refit=said["refit"] or before["refit"], single=said["single"] or before["single"],
-            neighbours=said["neighbours"] and before.get("neighbours", True),
+            neighbours=said["neighbours"] and before.get("neighbours", True), spans=before.get("spans", False),
         )  # fmt: skip
         return request, words_of_held_knobs(before["fixed"], fixed) + words_of_precision(earlier, precision)
 
@@ -145,14 +147,14 @@ class TableRequest:
         """The table that is asked for, ready to train on; raises DataError and OptionError."""
         return prepare(
             self.data, target=self.target, task=self.task, split=self.split, test=self.test, drop=self.drop,
-            number=self.number, category=self.category, weight=self.weight, seed=self.seed,
+            number=self.number, category=self.category, weight=self.weight, seed=self.seed, spans=self.spans,
         )  # fmt: skip
 
     def document(self) -> dict[str, Any]:
         """All of it as it stands in the study's document; data and test rows by their paths, where they have one."""
         of_data = {"data": _reference(self.data), "test": _reference(self.test), "target": self.target}
         listed = {name: _listed(getattr(self, name)) for name in ("drop", "number", "category")}
-        named = {name: getattr(self, name) for name in ("task", "split", "weight", "seed", "metric")}
+        named = {name: getattr(self, name) for name in ("task", "split", "weight", "seed", "metric", "spans")}
         return of_data | listed | named | self.changes()
 
     def changes(self) -> dict[str, Any]:

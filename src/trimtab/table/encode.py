@@ -15,7 +15,7 @@ from trimtab.table.bins import edges_of, looked_at
 from trimtab.table.categories import Labels
 from trimtab.table.cells import as_moments, as_numbers, precision_of
 from trimtab.table.frames import called_as, to_frame
-from trimtab.table.moments import Moments, days
+from trimtab.table.moments import Moments, days, whole_seconds
 from trimtab.table.numbers import Document, Scaling
 from trimtab.table.schema import Column, Schema
 from trimtab.table.spans import Span, spans_between
@@ -74,11 +74,16 @@ class Encoder(Document):
     spans: tuple[Span, ...] = ()
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, schema: Schema, weights: np.ndarray | None = None) -> "Encoder":
-        """From the training rows in `frame`; `weights` [rows] count like repeated rows, 0 for nothing."""
+    def fit(
+        cls, frame: pl.DataFrame, schema: Schema, weights: np.ndarray | None = None, *, spans: bool = True
+    ) -> "Encoder":
+        """From the training rows in `frame`; `weights` [rows] count like repeated rows, 0 for nothing. `spans`: whether
+        the time between two moments may be a column."""
         features = tuple(_fit_feature(frame[column.name], column, weights) for column in schema.features)
-        times = {f.name: days(_moments(f, frame[f.name])[0]) for f in features if f.moments is not None}
-        return cls(features=features, spans=spans_between(times, weights))
+        dated = [feature for feature in features if feature.moments is not None] if spans else []
+        times = {feature.name: whole_seconds(_moments(feature, frame[feature.name])[0]) for feature in dated}
+        zones = {feature.name: feature.time_zone for feature in dated}
+        return cls(features=features, spans=spans_between(times, zones, weights))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -237,12 +242,12 @@ def _moments(feature: Feature, column: pl.Series) -> tuple[pl.Series, int]:
 def _encode_values(
     feature: Feature, column: pl.Series, others: np.ndarray, times: dict[str, np.ndarray], notices: list[str]
 ) -> np.ndarray:
-    """The continuous column; the rest of what the feature becomes is written into `others`, its days into `times`."""
+    """The continuous column; what else the feature becomes is written into `others`, its whole seconds into `times`."""
     infinite = 0
     if feature.moments is not None:
         moments, unreadable = _moments(feature, column)
         absent = moments.is_null().to_numpy()
-        times[feature.name] = days(moments)
+        times[feature.name] = whole_seconds(moments)
         values, parts = feature.moments.apply(moments)
         others[: len(parts)] = parts
     else:

@@ -60,6 +60,11 @@ class Moments(Document):
         return self.elapsed.apply(days(moments)), waves
 
 
+def whole_seconds(moments: pl.Series) -> np.ndarray:
+    """Whole seconds since 1970 as float64, which has them exactly; NaN where missing."""
+    return moments.dt.epoch("s").cast(pl.Float64).to_numpy()
+
+
 def days(moments: pl.Series) -> np.ndarray:
     """Days since 1970 as float64, NaN where missing."""
     return moments.dt.epoch("us").cast(pl.Float64).to_numpy() / _MICROSECONDS_PER_DAY

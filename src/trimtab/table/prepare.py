@@ -122,6 +122,7 @@ def prepare(
     seed: int = 0,
     minimum_rows: int = 10,
     may_be_constant: bool = False,
+    spans: bool = True,
 ) -> Prepared:
     """Read, judge, split and encode a table.
 
@@ -138,6 +139,7 @@ def prepare(
             the same data, options and seed give the same folds.
         minimum_rows: fewer usable rows than these are an error.
         may_be_constant: a regression target with one value in all rows is no error.
+        spans: whether the time between two columns of date-times may be an input.
 
     Raises DataError for a table, OptionError for an option that cannot be used, in one or two sentences.
     """
@@ -172,7 +174,7 @@ def prepare(
     classes, said = _classes(observed, schema, source)
     plan = _planned(observed, schema, rule, share, seed, classes)
     observed = replace(_with_labels_as_written(observed, schema, source, classes), notices=(*observed.notices, *said))
-    fitted = _fit(observed, schema, plan, may_be_constant=may_be_constant)
+    fitted = _fit(observed, schema, plan, may_be_constant=may_be_constant, spans=spans)
     if has_test_table:
         part = _separate_test(test, source, observed, schema, fitted, weight)
         test_rows, test_units = part.places, units_of(part.frame, schema, rule)
@@ -270,12 +272,12 @@ def _within(rule: SplitRule, observed: Observations) -> SplitRule:
     return replace(rule, folds=folds)
 
 
-def _fit(observed: Observations, schema: Schema, plan: Split, *, may_be_constant: bool) -> _Fitted:
+def _fit(observed: Observations, schema: Schema, plan: Split, *, may_be_constant: bool, spans: bool) -> _Fitted:
     """Encoders of the rows that train in at least one fold; classes are those of all rows but the test's."""
     trained = _distinct([train for train, _ in plan.folds], observed.frame.height)
     judged = _distinct([valid for _, valid in plan.folds], observed.frame.height)
     weights = observed.weights[trained] if schema.weight else None
-    encoder = Encoder.fit(observed.frame[trained], schema, weights)
+    encoder = Encoder.fit(observed.frame[trained], schema, weights, spans=spans)
     seen = trained if schema.task == "regression" else _distinct([trained, judged], observed.frame.height)
     target_encoder = TargetEncoder.fit(
         observed.frame[seen], schema.targets, schema.task, weights=weights, may_be_constant=may_be_constant
@@ -308,7 +310,7 @@ def _assemble(
     encoded = fitted.encoder.encode(frame)
     place = np.zeros(observed.frame.height, dtype=np.int64)
     place[development] = np.arange(len(development))
-    spans = (f'The time from "{span.earlier}" to "{span.later}" is an input too.' for span in fitted.encoder.spans)
+    said = (f'The time from "{span.earlier}" to "{span.later}" is an input too.' for span in fitted.encoder.spans)
     notices = (*source.notices, *observed.notices, *schema.notices, *plan.notices, *part.notices, *encoded.notices)
     return Prepared(
         schema=schema,
@@ -327,7 +329,7 @@ def _assemble(
         test_rows=test_rows,
         units=plan.units[development],
         test_units=test_units,
-        notices=(*notices, *spans),
+        notices=(*notices, *said),
         fingerprint=digest,
         source_name=source.name,
         counts=Counts(

@@ -1,7 +1,8 @@
 """Spans: the time between two moments of a row, such as how long a ride took, where neither shows it.
 
 A network sees moments scaled by how far rows lie apart; where those of one row lie much nearer to each other, what is
-between them is lost in that. Knows days since 1970 as arrays.
+between them is lost in that. Whole seconds, as exported models take moments: exact in float64, so that a span that
+never varies is none. Knows moments as arrays.
 """
 
 from collections.abc import Mapping
@@ -14,8 +15,10 @@ from trimtab.table.numbers import Document, Scaling
 
 # Moments of which every two are looked at: four of them have six spans. The first of a table with more.
 MOST_MOMENTS = 4
-# A span that spreads by more than this share of both its moments is seen without help (a guess).
-_NARROW = 0.5
+# A span that spreads by more than this share of both its moments is seen without help, and one that spreads by less
+# than so many seconds is lost in whole ones (guesses).
+_NARROW, _FEWEST_SECONDS = 0.5, 10.0
+_DAY_SECONDS = 86_400.0
 
 
 class Span(Document):
@@ -31,35 +34,34 @@ class Span(Document):
         return f"{self.later} minus {self.earlier}"
 
     def days(self, times: Mapping[str, np.ndarray]) -> np.ndarray:
-        """float64 [rows] from the `times` of each column of moments (days since 1970), NaN where one is missing."""
-        return times[self.later] - times[self.earlier]
+        """float64 [rows] from the `times` of each column (whole seconds since 1970), NaN where one is missing."""
+        return (times[self.later] - times[self.earlier]) / _DAY_SECONDS
 
     def apply(self, times: Mapping[str, np.ndarray]) -> np.ndarray:
         """float32 [rows], 0 where one is missing."""
         return self.scaling.apply(self.days(times))
 
 
-def spans_between(times: Mapping[str, np.ndarray], weights: np.ndarray | None = None) -> tuple[Span, ...]:
-    """The spans that are narrow beside their moments and not always the same, from the `times` of training rows; the
-    later column of a pair is the one that is later in most rows."""
+def spans_between(
+    times: Mapping[str, np.ndarray], zones: Mapping[str, str | None], weights: np.ndarray | None = None
+) -> tuple[Span, ...]:
+    """The spans between moments on the clock of one zone that vary, and are narrow beside both their moments, from the
+    `times` of training rows (whole seconds since 1970, NaN where missing); weights count like repeated rows. The later
+    column of a pair is the one that is later in the median."""
     found = []
     for one, other in combinations(list(times)[:MOST_MOMENTS], 2):
-        between = times[other] - times[one]
-        known = np.isfinite(between) if weights is None else np.isfinite(between) & (weights > 0)
-        if not known.any() or np.ptp(between[known]) == 0:
+        seconds = times[other] - times[one]
+        known = np.isfinite(seconds) if weights is None else np.isfinite(seconds) & (weights > 0)
+        if zones[one] != zones[other] or not known.any():
             continue
-        if _spread(between[known]) > _NARROW * min(_spread(times[name][known]) for name in (one, other)):
+        own = None if weights is None else weights[known]
+        between, *moments = (Scaling.fit(values[known], own) for values in (seconds, times[one], times[other]))
+        if not _FEWEST_SECONDS <= between.scale <= _NARROW * min(moment.scale for moment in moments):
             continue
-        if np.median(between[known]) < 0:
-            one, other, between = other, one, -between
-        scaling = Scaling.fit(between, weights)
+        if between.center < 0:
+            one, other, seconds = other, one, -seconds
+        span = Span(earlier=one, later=other, scaling=Scaling.fit(seconds / _DAY_SECONDS, weights), edges=())
         rows = looked_at(np.flatnonzero(known))
-        edges = edges_of(scaling.apply(between[rows]), None if weights is None else weights[rows])
-        found.append(Span(earlier=one, later=other, scaling=scaling, edges=edges))
+        edges = edges_of(span.apply(times)[rows], None if weights is None else weights[rows])
+        found.append(span.model_copy(update={"edges": edges}))
     return tuple(found)
-
-
-def _spread(values: np.ndarray) -> float:
-    """The range of the middle nine tenths, which a few rows far out have no part in."""
-    low, high = np.quantile(values, (0.05, 0.95))
-    return float(high - low)

@@ -8,7 +8,7 @@ import polars as pl
 
 from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.encode import Encoder, Feature
-from trimtab.table.moments import days
+from trimtab.table.moments import days, whole_seconds
 from trimtab.table.numbers import Scaling
 
 # What float32 holds, with room for a network's first layer.
@@ -26,9 +26,10 @@ def numbers_unscaled(encoder: Encoder, frame: pl.DataFrame, encoded: np.ndarray)
     that did not vary remains 0."""
     numbers = encoded.copy()
     continuous = [feature for feature in encoder.features if feature.is_continuous]
-    values = {feature.name: _values(feature, frame[feature.name]) for feature in continuous}
-    columns = [(_scaling(feature), values[feature.name]) for feature in continuous]
-    columns += [(span.scaling, span.days(values)) for span in encoder.spans]
+    columns = [(_scaling(feature), _values(feature, frame[feature.name])) for feature in continuous]
+    moments = {f.name: _moments(f, frame[f.name]) for f in continuous if f.moments is not None and encoder.spans}
+    times = {name: whole_seconds(column) for name, column in moments.items()}
+    columns += [(span.scaling, span.days(times)) for span in encoder.spans]
     for place, (scaling, column) in enumerate(columns):
         if scaling.scale:
             known = np.where(np.isfinite(column), column, scaling.center)
@@ -44,4 +45,8 @@ def _values(feature: Feature, column: pl.Series) -> np.ndarray:
     """float64 [rows], NaN where there is none."""
     if feature.moments is None:
         return as_numbers(column)[0]
-    return days(as_moments(column, feature.format, feature.time_zone)[0])
+    return days(_moments(feature, column))
+
+
+def _moments(feature: Feature, column: pl.Series) -> pl.Series:
+    return as_moments(column, feature.format, feature.time_zone)[0]

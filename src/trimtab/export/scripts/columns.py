@@ -127,7 +127,14 @@ def _scaled(columns: Columns) -> list[str]:
         lines = ["def days(name):", '    return (MOMENTS[name].dt.epoch("us") / 86_400e6).to_numpy()', "", ""]
         value = "days(name) if name in MOMENTS else number(name)" if columns.numbers else "days(name)"
     if columns.spans:
-        value = f"days(name[1]) - days(name[0]) if isinstance(name, tuple) else {value}"
+        seconds = (f'MOMENTS[{which}].dt.epoch("s")' for which in ("later", "earlier"))
+        lines += [
+            "def days_between(earlier, later):",
+            f"    return (({' - '.join(seconds)}) / 86_400).to_numpy()",
+            "",
+            "",
+        ]
+        value = f"days_between(*name) if isinstance(name, tuple) else {value}"
     unit = "; times in days since 1970." if columns.moments else "."
     unit = f"{unit[:-1]}, and the days between two of them." if columns.spans else unit
     lines += [f"# The middle and the spread of each column of numbers, as the study found them{unit}"]
