@@ -9,7 +9,7 @@ from trimtab.tuning.ahead import Ahead, InOrder, Waves
 from trimtab.tuning.proposer import MOST_REMEMBERED, Proposer
 from trimtab.tuning.space import space_for
 from trimtab.tuning.trial import COMPLETE, PRUNED, TrialRecord
-from trimtab.tuning.variants import Variants
+from trimtab.tuning.variants import FEWEST, SHARE_WITHIN, Variants
 
 SPACE = space_for("regression", "rmse", rows=500, columns=8, fixed={})
 # Where nothing is known of what is good, everything is drawn or learnt.
@@ -172,6 +172,18 @@ def test_after_the_guesses_come_variants_of_the_best_between_waves():
         waves.tell(record(number, values, error))
         rates.append(error)
     assert sum(error < 1.8 for error in rates[6:]) > 20
+
+
+def test_most_trials_of_a_wave_are_variants_within_its_structure():
+    waves = Waves(Proposer(UNKNOWN, seed=0), lambda values: 40, variants=Variants(UNKNOWN, seed=0))
+    best = {**UNKNOWN.draw(numpy.random.default_rng(1)), "lr": 0.004, "optimizer": "adamw", "dropout": 0.0}
+    for number in range(FEWEST):
+        waves.tell(record(number, {**best, "epochs": 100 + number}, 1.0))
+    waves._structure, waves._left = {name: best[name] for name in UNKNOWN.structural if name in best}, 60
+    proposed = [waves.next(number) for number in range(FEWEST, 44)]
+    assert all(waves._structure.items() <= values.items() for values in proposed)
+    alike = [values for values in proposed if values["dropout"] < 0.1 and values["sigma"] != best["sigma"]]
+    assert len(alike) / 40 == pytest.approx(SHARE_WITHIN, abs=0.15)
 
 
 def test_guesses_are_tried_once_in_however_many_calls():

@@ -6,9 +6,9 @@ import numpy
 import pytest
 
 from trimtab.knobs.domains import Choice, Range, holds
-from trimtab.tuning.space import space_for
+from trimtab.tuning.space import constants_of, space_for
 from trimtab.tuning.trial import COMPLETE, PRUNED, TrialRecord
-from trimtab.tuning.variants import BEST, FEWEST, SHARE, STEP, Variants
+from trimtab.tuning.variants import BEST, FEWEST, RATE_STEP, SHARE, STEP, Variants
 
 SPACE = space_for("regression", "rmse", rows=500, columns=8, fixed={})
 
@@ -56,6 +56,32 @@ def test_a_variant_lies_beside_one_of_the_best():
     counts = numpy.bincount(parents, minlength=BEST)
     assert counts[0] > counts[1] > counts[2] and counts[4] > 0, "the better, the oftener"
     assert 40 < restructured < 200
+
+
+def test_a_rate_moves_little_and_goes_with_its_optimizer():
+    variants, every = told([1.0] * FEWEST)
+    for values in every:
+        values |= {"optimizer": "adamw", "lr": constants_of("adamw")["lr"]}
+    variants, rng = Variants(SPACE, seed=0), numpy.random.default_rng(0)
+    for number, values in enumerate(every):
+        variants.tell(record(number, values, 1.0))
+    drawn = [variants.draw(rng) for _ in range(600)]
+    assert {values["optimizer"] for values in drawn} == set(SPACE.domains["optimizer"].values)
+    away = [math.log(values["lr"] / constants_of(values["optimizer"])["lr"]) for values in drawn]
+    assert numpy.std(away) == pytest.approx(RATE_STEP, rel=0.15) and abs(numpy.mean(away)) < 0.1
+
+
+def test_within_a_structure_the_best_that_have_it_have_variants():
+    variants, every = told([1.0, 2.0, 3.0, 4.0, 5.0])
+    structure = {name: every[4][name] for name in SPACE.structural if name in SPACE.domains}
+    rng = numpy.random.default_rng(0)
+    for _ in range(50):
+        values = variants.draw(rng, structure)
+        assert structure.items() <= values.items()
+        assert shares(SPACE.domains["epochs"], values["epochs"], every[4]["epochs"]) < 5 * STEP
+    nobodys = structure | {"depth": 4, "width": 32}
+    assert not any(nobodys.items() <= values.items() for values in every)
+    assert nobodys.items() <= variants.draw(rng, nobodys).items()
 
 
 def test_what_was_cut_or_failed_has_none():

@@ -117,7 +117,7 @@ _ALL = (
              Option("rmsprop", "RMSprop", defaults=(("second_decay", 0.99),), in_tables=(("lr", 1e-3),)),
              Option("adam", "Adam", in_tables=(("lr", 3e-3), ("second_decay", 0.98))),
              Option("adamw", "AdamW", in_tables=(("lr", 3e-3), ("second_decay", 0.98))),
-             Option("lion", "Lion", defaults=(("second_decay", 0.99),), in_tables=(("lr", 3e-4),)),
+             Option("lion", "Lion", defaults=(("second_decay", 0.99),), in_tables=(("lr", 1e-3),)),
          ),
          prior=Choice(("adamw", "adam", "nesterov", "lion", "rmsprop"), (0.6, 0.15, 0.1, 0.1, 0.05))),
     Knob("lr",

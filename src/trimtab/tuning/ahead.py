@@ -86,6 +86,11 @@ class Waves:
         if self._is_variants_turn(number) and (variant := self._untried_variant(self.proposer.rng)) is not None:
             self.repeats.note(variant)
             return self.proposer.propose(number, exactly=variant)
+        if is_within and self.variants is not None and self.variants.is_due_within(number):
+            variant = self._untried_variant(self.proposer.rng, self._structure)
+            if variant is not None:
+                self._note(variant)
+                return self.proposer.propose(number, exactly=variant)
         new = None if is_within else self._new_structure()
         if new is not None:
             values = self.proposer.propose(number, exactly=new)
@@ -162,9 +167,11 @@ class Waves:
         """Between waves, once the guesses have been tried."""
         return self.variants is not None and self._left == 0 and not self.has_guesses and self.variants.is_due(number)
 
-    def _untried_variant(self, rng: numpy.random.Generator) -> dict[str, Value] | None:
+    def _untried_variant(
+        self, rng: numpy.random.Generator, structure: Mapping[str, Value] | None = None
+    ) -> dict[str, Value] | None:
         assert self.variants is not None
-        drawn = (self.variants.draw(rng) for _ in range(TRIES))
+        drawn = (self.variants.draw(rng, structure) for _ in range(TRIES))
         return next((values for values in drawn if values not in self.repeats), None)
 
     def _untried(self, number: int, structure: Mapping[str, Value] | None) -> dict[str, Value]:

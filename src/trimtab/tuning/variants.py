@@ -3,21 +3,25 @@ arXiv:1802.01548]. In a search of a minute some ten trials follow what is tried 
 then, and one of a good trial's neighbours is seldom bad. Knows values and records; it trains nothing.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy
 
-from trimtab.knobs.domains import Choice, Value
+from trimtab.knobs.domains import Choice, Range, Value
 from trimtab.training.randomness import number_from
-from trimtab.tuning.space import SearchSpace
+from trimtab.tuning.space import SearchSpace, constants_of
 from trimtab.tuning.trial import COMPLETE, TrialRecord
 
 # Guesses: so many trials have to have finished, so many of the best have variants, each half as often as the one before
 # it; of ten proposals that are not within a wave nine are variants: about as many as waves have.
 FEWEST, BEST, SHARE = 4, 5, 0.9
-# How far a number moves, as the standard deviation in shares of its range; how often one of the knobs that decide on
-# the structure is drawn anew, and how often each other choice is (guesses).
-STEP, RESTRUCTURED, REDRAWN = 0.07, 1 / 3, 0.1
+# Of the trials of a wave, whose structure is settled, so many are variants within it (a guess).
+SHARE_WITHIN = 0.75
+# How far a number moves, as the standard deviation in shares of its range, and a rate, whose range is of five powers of
+# ten, in that of its logarithm: two in three by a factor of 1.5 at most; how often one of the knobs that decide on the
+# structure is drawn anew, and how often each other choice is (guesses).
+STEP, RATE_STEP, RESTRUCTURED, REDRAWN = 0.07, 0.4, 1 / 3, 0.1
 
 
 class Variants:
@@ -41,17 +45,26 @@ class Variants:
         """Whether trial `number` is to be one, as chance decides by seed and number alone."""
         return self.are_known and number_from("variant", self.seed, number) % 1000 < 1000 * SHARE
 
-    def draw(self, rng: numpy.random.Generator) -> dict[str, Value]:
-        """Values beside those of one of the best."""
-        weights = 0.5 ** numpy.arange(min(BEST, len(self._best)))
-        values = dict(self._best[rng.choice(len(weights), p=weights / weights.sum())][2])
+    def is_due_within(self, number: int) -> bool:
+        """The same for a trial of a wave, whose structure is settled."""
+        return self.are_known and number_from("variant within", self.seed, number) % 1000 < 1000 * SHARE_WITHIN
+
+    def draw(self, rng: numpy.random.Generator, structure: Mapping[str, Value] | None = None) -> dict[str, Value]:
+        """Values beside those of one of the best; within a `structure`, of the best that have it, if there are any."""
         fresh, domains = self.space.draw(rng), self.space.domains
+        values = {**self._parent(rng, structure or {}), **(structure or {})}
         structural = [name for name in self.space.structural if name in domains]
         moved = self._moved(values, fresh, rng)
-        if structural and rng.random() < RESTRUCTURED:
+        if structural and not structure and rng.random() < RESTRUCTURED:
             name = structural[rng.integers(len(structural))]
             moved[name] = fresh[name]
         return moved
+
+    def _parent(self, rng: numpy.random.Generator, structure: Mapping[str, Value]) -> dict[str, Value]:
+        alike = [best for _, _, best in self._best if structure.items() <= best.items()]
+        parents = (alike or [best for _, _, best in self._best])[:BEST]
+        weights = 0.5 ** numpy.arange(len(parents))
+        return parents[rng.choice(len(weights), p=weights / weights.sum())]
 
     def _moved(
         self, values: Mapping[str, Value], fresh: Mapping[str, Value], rng: numpy.random.Generator
@@ -59,7 +72,17 @@ class Variants:
         moved = dict(values)
         for name, domain in self.space.domains.items():
             if not isinstance(domain, Choice):
-                moved[name] = domain.beside(float(values[name]), STEP * rng.normal())
+                is_rate = name == "lr" and domain.log and domain.low < domain.high
+                step = RATE_STEP / math.log(domain.high / domain.low) if is_rate else STEP
+                moved[name] = domain.beside(float(values[name]), step * rng.normal())
             elif name not in self.space.structural and rng.random() < REDRAWN:
                 moved[name] = fresh[name]
-        return moved
+        return self._at_its_rate(values, moved)
+
+    def _at_its_rate(self, values: Mapping[str, Value], moved: dict[str, Value]) -> dict[str, Value]:
+        """Of another optimizer, as far from the rate that is typical of it as the other's was."""
+        domain, one, other = (self.space.domains.get("lr"), *(each.get("optimizer") for each in (values, moved)))
+        if not isinstance(domain, Range) or one == other:
+            return moved
+        times = constants_of(str(other))["lr"] / constants_of(str(one))["lr"]
+        return moved | {"lr": domain.beside(times * float(moved["lr"]), 0.0)}
