@@ -9,6 +9,8 @@ python -m benchmarks.learn_portfolio --write src/trimtab/tuning/portfolio.toml
 
 import argparse
 import json
+import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,26 +23,27 @@ import torch
 from benchmarks.page import table as markdown
 from benchmarks.quality.networks import engine_for
 from benchmarks.tables import SHARED, Table, read_tables
-from trimtab.knobs.knob import Case
-from trimtab.knobs.table import MANY_ROWS
+from trimtab.knobs.knob import Case, Task
 from trimtab.machine import lanes_in_threads
 from trimtab.model.model import Member, Model
 from trimtab.model.tensors import training_data
 from trimtab.table.folds import MOST_ROWS_FOR_FOLDS
 from trimtab.table.prepare import Prepared, prepare
+from trimtab.text.wording import listed
 from trimtab.training.config import Config
 from trimtab.training.lanes.population import Structure
 from trimtab.training.metrics import default_metric
 from trimtab.training.run import Request, RunRecord
 from trimtab.tuning.pace import operations_of_step
-from trimtab.tuning.portfolio import of_case
+from trimtab.tuning.portfolio import KINDS, Kind, kind_of, of_case, portfolio
 from trimtab.tuning.space import natural_epochs, space_for
 
 CACHE = Path("~/.cache/trimtab-benchmarks/portfolio").expanduser()
 # Of tables whose folds are five, so many are trained: they tell configs apart, and the rest would take time.
 FOLDS = 2
-# Rounds in which an ensemble grows; what tables of the other size count for; how much more what is dear has to gain.
-ROUNDS, OTHERS, COST_POWER = 15, 0.25, 1.0
+# Rounds in which an ensemble grows; what tables of the other size, and of the other task, count for; how much more what
+# is dear has to gain.
+ROUNDS, OTHERS, OF_ANOTHER_TASK, COST_POWER = 15, 0.25, 0.25, 1.0
 # Configs in a list, and the places within which those of one structure are brought together (guesses).
 LENGTH, WINDOW = 20, 8
 # Trainings of the first candidate after which lists are compared, and orders of chance that they are compared with.
@@ -60,6 +63,23 @@ STRUCTURES = (
     (("periodic", 256, 3, "silu", "middle"), 4),
 )
 
+# By hand: Lion at 1e-3, and at 2e-3 with twice the epochs and a loss in which few errors count squared, which was found
+# far ahead on smooth numbers; and AdamW like that.
+LION_STRUCTURES = (
+    ("periodic", 64, 2, "silu", "small"),
+    ("piecewise", 128, 2, "silu", "middle"),
+    ("periodic", 128, 2, "silu", "middle"),
+    ("piecewise", 128, 3, "silu", "small"),
+    ("scaled", 128, 2, "relu", "middle"),
+)
+_SQUARED_BELOW: dict[str, Any] = {"loss": "huber", "delta": 0.12, "epochs": 2.0}
+BY_HAND = ({"optimizer": "lion", "lr": 1e-3}, {"optimizer": "lion", "lr": 2e-3} | _SQUARED_BELOW)
+ADAMW_STRUCTURES, LIKE_IT = LION_STRUCTURES[:2], {"lr": 8e-3} | _SQUARED_BELOW
+_MIDDLE: dict[str, Any] = {
+    "lr": 4e-3, "schedule": "cosine", "sigma": 0.15, "dropout": 0.0, "weight_decay": 0.02, "loss": "mse", "delta": 0.8,
+    "label_smoothing": 0.0, "epochs": 1.0, "optimizer": "adamw", "gamma": 1.0,
+}  # fmt: skip
+
 # What calling a step of any population takes (2.5 ms), in operations of those that the lanes themselves make.
 OPERATIONS_OF_A_CALL = 1.9e8
 # Candidates that were dear and never among the best of the first four tables: the others were spared them.
@@ -70,7 +90,7 @@ def candidates() -> list[dict[str, Any]]:
     """What is measured, as it stands in the file: the first variant of a structure is in the middle, the others are
     drawn."""
     rng, found = numpy.random.default_rng(20261129), []
-    for (inputs, width, depth, activation, batch), variants in STRUCTURES:
+    for structure, variants in STRUCTURES:
         for place in range(variants):
             drawn = {
                 "lr": float(numpy.exp(rng.uniform(numpy.log(1.5e-3), numpy.log(1e-2)))),
@@ -83,12 +103,16 @@ def candidates() -> list[dict[str, Any]]:
                 "label_smoothing": float(rng.choice([0.0, 0.05, 0.1])),
                 "epochs": float(rng.choice([0.6, 1.0, 1.0, 2.0])),
             }
-            middle = {"lr": 4e-3, "schedule": "cosine", "sigma": 0.15, "dropout": 0.0, "weight_decay": 0.02,
-                      "loss": "mse", "delta": 0.8, "label_smoothing": 0.0, "epochs": 1.0}  # fmt: skip
-            values = middle if place == 0 else drawn
-            structure = {"inputs": inputs, "width": width, "depth": depth, "activation": activation, "batch": batch}
-            found.append({**structure, **values, "optimizer": "adamw", "gamma": 1.0})
-    return [values for place, values in enumerate(found) if place not in LEFT_OUT]
+            found.append(_candidate(structure, {} if place == 0 else drawn))
+    kept = [values for place, values in enumerate(found) if place not in LEFT_OUT]
+    kept += [_candidate(structure, values) for structure in LION_STRUCTURES for values in BY_HAND]
+    return [*kept, *(_candidate(structure, LIKE_IT) for structure in ADAMW_STRUCTURES)]
+
+
+def _candidate(structure: tuple, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a structure: those given, and the middle of all others."""
+    names = ("inputs", "width", "depth", "activation", "batch")
+    return dict(zip(names, structure, strict=True)) | _MIDDLE | dict(values)
 
 
 def measure(table: Table, folder: Path) -> None:
@@ -179,6 +203,7 @@ class Measured:
     """
 
     name: str
+    task: Task
     rows: int
     cost: numpy.ndarray
     parts: tuple[tuple[Errors, Errors], ...]
@@ -198,7 +223,12 @@ class Measured:
         )
         parts = (first, second), (second, first), (whole, last)
         cost = kept["cost"] + _overheads(int(kept["rows"]))
-        return cls(path.stem, int(kept["rows"]), cost / cost[0], parts)
+        task: Task = "regression" if is_regression else "classification"
+        return cls(path.stem, task, int(kept["rows"]), cost / cost[0], parts)
+
+    @property
+    def kind(self) -> Kind:
+        return kind_of(self.task, self.rows)
 
     def learning_error(self, chosen: Sequence[int]) -> float:
         """Of ensembles of these, on rows that did not choose them."""
@@ -229,10 +259,14 @@ def _probabilities(predictions: numpy.ndarray, truth: numpy.ndarray) -> numpy.nd
     return predictions[:, numpy.arange(len(truth)), truth]
 
 
-def learnt(tables: Sequence[Measured], *, is_large: bool, length: int) -> list[int]:
-    """Candidates in the order in which each adds most to those before it for its cost, over the tables; those of the
-    other size count less."""
-    weights = [1.0 if (table.rows >= MANY_ROWS) == is_large else OTHERS for table in tables]
+def learnt(tables: Sequence[Measured], kind: Kind, *, length: int) -> list[int]:
+    """Candidates in the order in which each adds most to those before it for its cost, over the tables; those of
+    another size, or task, count less."""
+    weights = [
+        (1.0 if table.kind.has_many_rows == kind.has_many_rows else OTHERS)
+        * (1.0 if table.kind.task == kind.task else OF_ANOTHER_TASK)
+        for table in tables
+    ]
     chosen: list[int] = []
     # The first is to be there soon: it is compared with the worst there is.
     errors = [max(table.learning_error([place]) for place in range(len(table.cost))) for table in tables]
@@ -270,7 +304,7 @@ def held_out(tables: Sequence[Measured]) -> list[list[str | float]]:
     lines: list[list[str | float]] = []
     for table in tables:
         others = [other for other in tables if other is not table]
-        order = by_structure(learnt(others, is_large=table.rows >= MANY_ROWS, length=LENGTH))
+        order = by_structure(learnt(others, table.kind, length=LENGTH))
         rng = numpy.random.default_rng(0)
         chance = [rng.permutation(len(table.cost)).tolist() for _ in range(CHANCES)]
         line: list[str | float] = [table.name, table.test_error([0])]
@@ -287,22 +321,30 @@ def _after(table: Measured, order: Sequence[int], spent: float) -> float:
     return table.test_error(list(order)[: max(1, int(paid.sum()))])
 
 
-def as_toml(lists: Mapping[str, Sequence[int]], tables: Sequence[Measured]) -> str:
-    """The file that searches read."""
+def as_toml(
+    lists: Mapping[str, Sequence[int]], tables: Sequence[Measured], kept: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> str:
+    """The file that searches read: the lists that were learnt, and those that are kept as they were."""
     every = candidates()
     text = [
-        "# What a search of a table tries first, in this order; a table of fewer training rows than the knobs'",
-        "# MANY_ROWS is one of few. Epochs count in those that suit the rows, batches are one of three sizes that do.",
+        "# What a search of a table tries first, in this order, by what it predicts and by the rows that train: less",
+        "# than the knobs' MANY_ROWS are few. Epochs count in those that suit the rows, batches are one of three sizes",
+        "# that do.",
         "#",
-        f"# Learnt on {len(tables)} tables: {', '.join(table.name for table in tables)}.",
-        f"# {len(every)} configs were trained on each, and of those that one is taken next whose ensemble with those",
-        "# before it gains most for its cost. Made again by",
+        *textwrap.wrap(
+            f"{len(every)} configs were trained on each of {len(tables)} tables ({', '.join(t.name for t in tables)}), "
+            f"and of those that one is taken next whose ensemble with those before it gains most for its cost: "
+            f"{listed(lists)}."
+            + (f" As they were learnt before: {listed(kept)}." if kept else ""),
+            118, initial_indent="# ", subsequent_indent="# ",
+        ),
         "#",
-        "#     python -m benchmarks.learn_portfolio --measure --write src/trimtab/tuning/portfolio.toml",
-    ]
-    for name, chosen in lists.items():
-        for place in chosen:
-            text += ["", f"[[{name}]]", *(f"{knob} = {_written(value)}" for knob, value in every[place].items())]
+        f"#     python {' '.join(sys.orig_argv[1:])}",
+    ]  # fmt: skip
+    entries = {name: [every[place] for place in chosen] for name, chosen in lists.items()} | dict(kept)
+    for name in (kind.name for kind in KINDS):
+        for values in entries[name]:
+            text += ["", f"[[{name}]]", *(f"{knob} = {_written(value)}" for knob, value in values.items())]
     return "\n".join([*text, ""])
 
 
@@ -316,6 +358,7 @@ def main() -> None:
     parser.add_argument("--tables", help="only these, as a,b")
     parser.add_argument("--measure", action="store_true", help="train what was not trained yet")
     parser.add_argument("--write", type=Path, help="the file to write what was learnt on all tables to")
+    parser.add_argument("--tasks", default="regression,classification", help="learn the lists of these alone")
     asked = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
     named = read_tables(asked.data, asked.tables.split(",") if asked.tables else None)
@@ -326,11 +369,10 @@ def main() -> None:
             print(f"{table.name}: {time.monotonic() - started:.0f} s", flush=True)
     tables = [Measured.read(path) for table in named if (path := CACHE / f"{table.name}.npz").exists()]
     if asked.write:
-        lists = {
-            name: by_structure(learnt(tables, is_large=is_large, length=LENGTH))
-            for name, is_large in (("few_rows", False), ("many_rows", True))
-        }
-        asked.write.write_text(as_toml(lists, tables))
+        wanted = [kind for kind in KINDS if kind.task in asked.tasks]
+        lists = {kind.name: by_structure(learnt(tables, kind, length=LENGTH)) for kind in wanted}
+        kept = {name: entries for name, entries in portfolio().items() if name not in lists}
+        asked.write.write_text(as_toml(lists, tables, kept))
     elif not asked.measure:
         spent = [head for cost in SPENT for head in (f"learnt, {cost}", f"by chance, {cost}")]
         print(markdown(["table", "the first alone", *spent, "all"], held_out(tables)))

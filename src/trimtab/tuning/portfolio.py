@@ -5,12 +5,13 @@ Knows names and values alone.
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from trimtab.knobs.domains import Choice, Value
-from trimtab.knobs.knob import Case
+from trimtab.knobs.knob import Case, Task
 from trimtab.knobs.table import FEW_COLUMNS, KNOBS, MANY_ROWS
 
 # What stands in the file for another table's own: which of the usual batch sizes, and a share of the usual epochs.
@@ -20,16 +21,37 @@ BATCHES = ("small", "middle", "large")
 WAITED_FOR = 3
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What tables share a list: they predict the same, and have few rows or many."""
+
+    task: Task
+    has_many_rows: bool
+
+    @property
+    def name(self) -> str:
+        """That of its list in the file."""
+        return f"{self.task}_of_{'many' if self.has_many_rows else 'few'}_rows"
+
+
+KINDS = tuple(Kind(task, has_many) for task in ("regression", "classification") for has_many in (False, True))
+
+
+def kind_of(task: Task, rows: int) -> Kind:
+    """That of a table with so many training rows."""
+    return Kind(task, rows >= MANY_ROWS)
+
+
 @cache
 def portfolio() -> Mapping[str, tuple[Mapping[str, Any], ...]]:
-    """The lists of the file, "few_rows" and "many_rows", in the order in which they are tried."""
+    """The lists of the file, one for each of `KINDS`, in the order in which they are tried."""
     lists = tomllib.loads(files("trimtab.tuning").joinpath("portfolio.toml").read_text(encoding="utf-8"))
     return {name: tuple(entries) for name, entries in lists.items()}
 
 
 def first_guesses(case: Case) -> tuple[dict[str, Value], ...]:
     """What a search of such a table tries first, in order."""
-    entries = portfolio()["few_rows" if case.rows < MANY_ROWS else "many_rows"]
+    entries = portfolio()[kind_of(case.task, case.rows).name]
     quickest = min(entries[:WAITED_FOR], key=lambda entry: entry["epochs"] * entry["depth"] * entry["width"] ** 2)
     ordered = [quickest, *(entry for entry in entries if entry is not quickest)]
     return tuple(of_case(entry, case) for entry in ordered)
