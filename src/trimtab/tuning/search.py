@@ -226,13 +226,21 @@ class Search:
         begun = []
         for place in places:
             admission = self._admission(place.pace)
-            while (trial := admission.next(self.training.active, self.tuned)) is not None:
+            while (
+                not (len(places) == 1 and self._waits_for_first)
+                and (trial := admission.next(self.training.active, self.tuned)) is not None
+            ):
                 place.admit(trial)
                 begun.append((trial.number, trial.values))
                 if is_guess(self.space, trial.values):
                     self._guessed.add(trial.number)
         if begun:
             self.flight.add_all(begun)
+
+    @property
+    def _waits_for_first(self) -> bool:
+        """Whether the first trial is on its way, against the clock: those of its structure would slow its steps."""
+        return self.max_trials is None and self.tuned == 0 and bool(self.training.active)
 
     def _admission(self, pace: Costs) -> Admission:
         if pace not in self._admissions:
