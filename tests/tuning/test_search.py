@@ -11,10 +11,14 @@ ROOM = 4
 
 
 class Training:
-    """Places with room for so many trials each."""
+    """Places with room for so many trials each: those that wait, of workers or of this process."""
 
-    def __init__(self, places):
-        self.active, self._places = {}, [SimpleNamespace(pace=place, admit=self._admit) for place in range(places)]
+    def __init__(self, places, workers):
+        self.workers, self.active, self._places = (
+            workers,
+            {},
+            [SimpleNamespace(pace=place, admit=self._admit) for place in range(places)],
+        )
 
     def places(self):
         return self._places
@@ -26,9 +30,9 @@ class Training:
         self.active[trial.number] = trial
 
 
-def begun(*, places=1, tuned=0, max_trials=None):
-    """How many trials train after a search has filled its places."""
-    search, numbers = Search.__new__(Search), count()
+def begun(*, places=1, workers=(), active=0, tuned=0, max_trials=None):
+    """How many trials begin when a search fills its places beside those that train."""
+    search, numbers = Search.__new__(Search), count(active)
 
     class Admission:
         def __init__(self):
@@ -38,12 +42,13 @@ def begun(*, places=1, tuned=0, max_trials=None):
             self.left -= 1
             return SimpleNamespace(number=next(numbers), values={}) if self.left >= 0 else None
 
-    search.training, search.max_trials = Training(places), max_trials
+    search.training, search.max_trials = Training(places, workers), max_trials
+    search.training.active.update(dict.fromkeys(range(active)))
     search.ledger, search.flight = SimpleNamespace(tuned=tuned), SimpleNamespace(add_all=lambda begun: None)
     search.space, search._guessed = SimpleNamespace(guesses=(), domains={}), set()
     search._admissions = {place: Admission() for place in range(places)}
     search._refill()
-    return len(search.training.active)
+    return len(search.training.active) - active
 
 
 @pytest.mark.parametrize(
@@ -52,9 +57,10 @@ def begun(*, places=1, tuned=0, max_trials=None):
         ({}, 1),
         ({"tuned": 1}, ROOM),
         ({"max_trials": 10}, ROOM),
-        ({"places": 2}, 2 * ROOM),
+        ({"places": 2, "workers": ("a", "b")}, 2 * ROOM),
+        ({"workers": ("a", "b"), "active": 3}, ROOM),
     ],
-    ids=["the first", "the others", "counted ones", "workers, of which none waits for another"],
+    ids=["the first", "the others", "counted ones", "workers, of which none waits for another", "one that comes later"],
 )
 def test_the_first_trial_has_its_population_for_itself(asked, trials):
     assert begun(**asked) == trials

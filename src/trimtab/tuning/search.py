@@ -226,10 +226,10 @@ class Search:
         begun = []
         for place in places:
             admission = self._admission(place.pace)
-            while (
-                not (len(places) == 1 and self._waits_for_first)
-                and (trial := admission.next(self.training.active, self.tuned)) is not None
-            ):
+            while not self._waits_for_first:
+                trial = admission.next(self.training.active, self.tuned)
+                if trial is None:
+                    break
                 place.admit(trial)
                 begun.append((trial.number, trial.values))
                 if is_guess(self.space, trial.values):
@@ -239,8 +239,10 @@ class Search:
 
     @property
     def _waits_for_first(self) -> bool:
-        """Whether the first trial is on its way, against the clock: those of its structure would slow its steps."""
-        return self.max_trials is None and self.tuned == 0 and bool(self.training.active)
+        """Whether the first trial is on its way, against the clock: those of its structure would slow its steps. Not
+        where there are workers, of which none is to wait for another."""
+        is_alone = self.max_trials is None and not self.training.workers
+        return is_alone and self.tuned == 0 and bool(self.training.active)
 
     def _admission(self, pace: Costs) -> Admission:
         if pace not in self._admissions:
