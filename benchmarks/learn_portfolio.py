@@ -327,7 +327,7 @@ def as_toml(
     """The file that searches read: the lists that were learnt, and those that are kept as they were."""
     every = candidates()
     text = [
-        "# What a search of a table tries first, in this order, by what it predicts and by the rows that train: less",
+        "# What a search of a table tries first, in this order, by what it predicts and by the rows that train: fewer",
         "# than the knobs' MANY_ROWS are few. Epochs count in those that suit the rows, batches are one of three sizes",
         "# that do.",
         "#",
@@ -358,7 +358,8 @@ def main() -> None:
     parser.add_argument("--tables", help="only these, as a,b")
     parser.add_argument("--measure", action="store_true", help="train what was not trained yet")
     parser.add_argument("--write", type=Path, help="the file to write what was learnt on all tables to")
-    parser.add_argument("--tasks", default="regression,classification", help="learn the lists of these alone")
+    tasks = ["regression", "classification"]
+    parser.add_argument("--tasks", nargs="+", choices=tasks, default=tasks, help="learn the lists of these alone")
     asked = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
     named = read_tables(asked.data, asked.tables.split(",") if asked.tables else None)

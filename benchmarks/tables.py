@@ -26,6 +26,10 @@ class Table:
     def metric(self) -> str:
         return "rmse" if self.is_regression else "logloss"
 
+    def labels(self, train: polars.DataFrame) -> list[str] | None:
+        """The classes that training rows hold, in order; None where numbers are predicted."""
+        return None if self.is_regression else sorted(train[self.target].unique())
+
     @property
     def splits(self) -> range:
         """The splits that count."""

@@ -7,14 +7,13 @@ Each split that finishes is appended to the JSON file, so a benchmark that was i
 """
 
 import argparse
-import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.measure import Fit, fit, outputs_of
+from benchmarks.kept import add_line, read_lines
+from benchmarks.quality.measure import Fit, tested
 from benchmarks.quality.peers import REFITTED, predict_as, read_peers
 from benchmarks.quality.scores import losses, relative_difference, scores
 from benchmarks.quality.verdict import markdown, standings
@@ -23,31 +22,29 @@ from benchmarks.tables import SHARED, Table, read_tables
 
 def measure_split(table: Table, split: int, options: argparse.Namespace) -> dict:
     """One line: what trimtab reaches on a split, what it took, and how it stands to the refitted peers."""
-    train, test = table.split(split)
     flags = ["--budget", f"{options.budget:g}s", *(["--threads", str(options.threads)] if options.threads else [])]
-    with tempfile.TemporaryDirectory() as folder:
-        fitted = fit(table, train, test, Path(folder), [*flags, *options.fit_options.split()])
-    labels = None if table.is_regression else sorted(train[table.target].unique())
-    truth = test[table.target].to_numpy()
-    outputs = outputs_of(fitted.predictions, labels)
-    ours = losses(outputs, truth, labels)
+    found = tested(table, split, [*flags, *options.fit_options.split()])
+    ours = losses(found.outputs, found.truth, found.labels)
     line: dict[str, Any] = {
         "ds": table.name,
         "split": split,
         "model": "trimtab",
-        "sec": round(fitted.seconds, 2),
+        "sec": round(found.fitted.seconds, 2),
         "threads": options.threads or len(os.sched_getaffinity(0)),
-        **scores(outputs, truth, labels),
+        **found.scores,
         "budget": options.budget,
-        **_figures_of(fitted),
+        **_figures_of(found.fitted),
         "versus": {},
         "refitted": {},
     }
+    train, test = table.split(split)
     for peer in REFITTED:
         theirs = predict_as(peer, table, train, test)
-        interval = relative_difference(ours, losses(theirs, truth, labels), is_regression=table.is_regression)
+        interval = relative_difference(
+            ours, losses(theirs, found.truth, found.labels), is_regression=table.is_regression
+        )
         line["versus"][peer] = [round(bound, 4) for bound in interval]
-        line["refitted"][peer] = scores(theirs, truth, labels)[table.metric]
+        line["refitted"][peer] = scores(theirs, found.truth, found.labels)[table.metric]
     return line
 
 
@@ -63,13 +60,6 @@ def _figures_of(fitted: Fit) -> dict:
         "validation": summary["validation"],
         "config": summary["config"],
     }
-
-
-def read_lines(file: Path | None, budget: float) -> list[dict]:
-    """What was measured before with the same budget."""
-    if file is None or not file.exists():
-        return []
-    return [line for text in file.read_text().splitlines() if (line := json.loads(text))["budget"] == budget]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -94,7 +84,7 @@ def _numbers(text: str) -> range:
 def main() -> int:
     options = parse_arguments()
     tables = read_tables(options.data, options.names)
-    lines = read_lines(options.json, options.budget)
+    lines = [line for line in read_lines(options.json) if line["budget"] == options.budget]
     done = set() if options.again else {(line["ds"], line["split"]) for line in lines}
     failures = []
     for table in tables:
@@ -109,9 +99,7 @@ def main() -> int:
                 continue
             lines.append(line)
             print(f"{table.name} {split}: {table.metric} {line[table.metric]:.4g} in {line['sec']:.0f} s", flush=True)
-            if options.json is not None:
-                with options.json.open("a") as file:
-                    file.write(json.dumps(line) + "\n")
+            add_line(options.json, line)
     page = markdown(standings(tables, lines, read_peers(options.data / "peers.jsonl")))
     print(page)
     if options.markdown is not None:

@@ -8,17 +8,15 @@ splits within them, with and without in pairs. Whatever finished is appended to 
 """
 
 import argparse
-import json
-import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy
 
+from benchmarks.kept import add_line, read_lines
 from benchmarks.page import table as markdown
-from benchmarks.quality.measure import fit, outputs_of
-from benchmarks.quality.scores import scores
+from benchmarks.quality.measure import tested
 from benchmarks.tables import SHARED, SMALL, Table, read_tables
 
 WITH = "everything"
@@ -37,12 +35,7 @@ RESAMPLES = 10_000
 
 
 def measured(table: Table, split: int, part: str, budget: float) -> dict:
-    train, test = table.split(split)
-    options = PARTS[part][0].split()
-    with tempfile.TemporaryDirectory() as folder:
-        fitted = fit(table, train, test, Path(folder), ["--budget", f"{budget:g}s", *options])
-    labels = None if table.is_regression else sorted(train[table.target].unique())
-    found = scores(outputs_of(fitted.predictions, labels), test[table.target].to_numpy(), labels)
+    found = tested(table, split, ["--budget", f"{budget:g}s", *PARTS[part][0].split()]).scores
     return {"ds": table.name, "split": split, "part": part, "budget": budget, "error": found[table.metric]}
 
 
@@ -89,8 +82,7 @@ def main() -> None:
     asked = parser.parse_args()
     tables = read_tables(asked.data, asked.names)
     tables = tables if asked.names else [table for table in tables if table.frame.height < SMALL]
-    lines = [json.loads(text) for text in asked.json.read_text().splitlines()] if asked.json.exists() else []
-    lines = [line for line in lines if line["budget"] == asked.budget]
+    lines = [line for line in read_lines(asked.json) if line["budget"] == asked.budget]
     done = {(line["ds"], line["split"], line["part"]) for line in lines}
     for split in range(asked.splits):
         for table in tables:
@@ -100,9 +92,11 @@ def main() -> None:
                     continue
                 line = measured(table, split, part, asked.budget)
                 lines.append(line)
-                with asked.json.open("a") as file:
-                    file.write(json.dumps(line) + "\n")
-                print(f"{table.name} {split}, without {part}: {line['error']:.4g}", flush=True)
+                add_line(asked.json, line)
+                print(
+                    f"{table.name} {split}, {'with' if part == WITH else 'without'} {part}: {line['error']:.4g}",
+                    flush=True,
+                )
     print(page(lines))
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy
 import polars
 import psutil
 
+from benchmarks.quality.scores import scores
 from benchmarks.tables import Table
 
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -65,6 +67,29 @@ def fit(table: Table, train: polars.DataFrame, test: polars.DataFrame, folder: P
         first_trial=min((when for count, when in first.items() if count > BASELINES), default=None),
         predictions=_predict(folder),
     )
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A fit on the training rows of a split, its predictions for the test rows (see `outputs_of`), and their truth."""
+
+    fitted: Fit
+    outputs: numpy.ndarray
+    truth: numpy.ndarray
+    labels: list[str] | None
+
+    @property
+    def scores(self) -> dict[str, float]:
+        return scores(self.outputs, self.truth, self.labels)
+
+
+def tested(table: Table, split: int, options: list[str]) -> Tested:
+    """Fit with these options of the command, and predict; raises RuntimeError when one fails."""
+    train, test = table.split(split)
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = fit(table, train, test, Path(folder), options)
+    labels = table.labels(train)
+    return Tested(fitted, outputs_of(fitted.predictions, labels), test[table.target].to_numpy(), labels)
 
 
 def _predict(folder: Path) -> polars.DataFrame:

@@ -22,7 +22,7 @@ from torch import nn
 
 from benchmarks.quality.peers import encoded
 from benchmarks.quality.scores import scores
-from benchmarks.tables import SHARED, Table, read_tables
+from benchmarks.tables import Table, read_tables
 
 MOST_EPOCHS, PATIENCE, JUDGED, PROCESSES = 300, 30, 0.2, 2
 FEWEST_EPOCHS, REDUCTION = 5, 3
@@ -42,7 +42,7 @@ class Rows:
     @classmethod
     def of(cls, table: Table, split: int) -> "Rows":
         train, test = table.split(split)
-        labels = None if table.is_regression else sorted(train[table.target].unique())
+        labels = table.labels(train)
         raw = train[table.target].to_numpy()
         y = raw.astype(float) if labels is None else numpy.array([labels.index(label) for label in raw])
         places = numpy.arange(train.height)
@@ -102,7 +102,7 @@ def _work(data: Path, name: str, split: int, seconds: float, started: float, fol
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    rows = Rows.of(read_tables(data or SHARED, [name])[0], split)
+    rows = Rows.of(read_tables(data, [name])[0], split)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(Path(folder) / "journal.log")))
     study = optuna.create_study(
         study_name="mlp", storage=storage, load_if_exists=True, direction="minimize",

@@ -8,7 +8,6 @@ of both to `benchmarks/figures/over_time.png`.
 """
 
 import argparse
-import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,10 +20,10 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 from benchmarks.engine.figures import COLOURS, FOLDER
+from benchmarks.kept import add_line, read_lines
 from benchmarks.page import table as markdown
-from benchmarks.quality.measure import fit, outputs_of
+from benchmarks.quality.measure import tested
 from benchmarks.quality.optuna_mlp import best_so_far, search
-from benchmarks.quality.scores import scores
 from benchmarks.tables import SHARED, Table, read_tables
 
 SMALLEST = 8
@@ -35,12 +34,9 @@ Line = dict
 
 
 def ours(table: Table, budget: int) -> Line:
-    train, test = table.split(0)
-    with tempfile.TemporaryDirectory() as folder:
-        fitted = fit(table, train, test, Path(folder), ["--budget", f"{budget}s"])
-    labels = None if table.is_regression else sorted(train[table.target].unique())
-    score = scores(outputs_of(fitted.predictions, labels), test[table.target].to_numpy(), labels)[table.metric]
-    return {"ds": table.name, "model": "trimtab", "budget": budget, "curve": [[fitted.seconds, score]]}
+    found = tested(table, 0, ["--budget", f"{budget}s"])
+    point = [found.fitted.seconds, found.scores[table.metric]]
+    return {"ds": table.name, "model": "trimtab", "budget": budget, "curve": [point]}
 
 
 def theirs(table: Table, seconds: int) -> Line:
@@ -130,7 +126,7 @@ def main() -> None:
     asked = parser.parse_args()
     tables = sorted(read_tables(asked.data, asked.names), key=lambda table: table.frame.height)
     tables = tables if asked.names else tables[:SMALLEST]
-    lines = [json.loads(text) for text in asked.json.read_text().splitlines()] if asked.json.exists() else []
+    lines = read_lines(asked.json)
     done = {(line["ds"], line["model"], line["budget"]) for line in lines}
     todo = [(table, "trimtab", budget) for table in tables for budget in BUDGETS]
     todo += [(table, "optuna", MINUTES) for table in tables]
@@ -139,8 +135,7 @@ def main() -> None:
             continue
         line = ours(table, budget) if model == "trimtab" else theirs(table, budget)
         lines.append(line)
-        with asked.json.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        add_line(asked.json, line)
         print(f"{table.name}, {model}, {budget} s: {line['curve'][-1][1]:.4g}", flush=True)
     print(page(lines))
     print(draw(lines))

@@ -14,7 +14,7 @@ from polars.exceptions import PolarsError
 
 from trimtab.evaluation.metrics import Figure, figures
 from trimtab.table.categories import Labels
-from trimtab.table.cells import as_moments, as_numbers, shortest, text_of_reals
+from trimtab.table.cells import as_numbers, shortest, text_of_reals
 from trimtab.table.encode import Feature
 from trimtab.table.spelling import as_labels, find_labels
 from trimtab.text.wording import counted
@@ -114,7 +114,7 @@ def _parts(column: polars.Series, feature: Feature) -> Iterator[tuple[str, numpy
         yield from _by_label(_as_known(column, feature.labels))
         return
     if feature.moments is not None:
-        moments, _ = as_moments(column, feature.format, feature.time_zone)
+        moments, _ = feature.moments_of(column)
         numbers = moments.dt.epoch("us").cast(polars.Float64).fill_null(float("nan")).to_numpy()
     else:
         numbers, _ = as_numbers(shortest(column))

@@ -18,7 +18,6 @@ from trimtab.table.categories import Labels
 from trimtab.table.cells import MISSING_MARKS, rounded
 from trimtab.table.clocks import texts_of_moments
 from trimtab.table.encode import CellType, Encoder, Feature
-from trimtab.table.numbers import Scaling
 from trimtab.table.spelling import as_values
 
 FORMAT = 1
@@ -136,15 +135,8 @@ class Scalings:
 
     @classmethod
     def of(cls, encoder: Encoder) -> "Scalings":
-        scalings = [_scaling(feature) for feature in encoder.features if feature.is_continuous]
-        scalings += [span.scaling for span in encoder.spans]
-
         def column(name: str) -> numpy.ndarray:
-            return numpy.array([getattr(scaling, name) for scaling in scalings], dtype=numpy.float64)
+            return numpy.array([getattr(scaling, name) for scaling in encoder.scalings], dtype=numpy.float64)
 
         is_log = column("is_log").astype(bool)
         return cls(column("center"), column("scale"), is_log, column("log_center"), column("log_scale"))
-
-
-def _scaling(feature: Feature) -> Scaling:
-    return (feature.scaling or Scaling()) if feature.moments is None else feature.moments.elapsed

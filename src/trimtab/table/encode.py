@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from trimtab.errors import DataError, ModelError
-from trimtab.table.bins import edges_of, looked_at
+from trimtab.table.bins import edges_as_encoded
 from trimtab.table.categories import Labels
 from trimtab.table.cells import as_moments, as_numbers, precision_of
 from trimtab.table.frames import called_as, to_frame
@@ -59,6 +59,15 @@ class Feature(Document):
         return self.labels is not None and self.labels.kind == "embedding"
 
     @property
+    def encoded_by(self) -> Scaling:
+        """The scaling of its continuous column."""
+        return (self.scaling if self.moments is None else self.moments.elapsed) or Scaling()
+
+    def moments_of(self, column: pl.Series) -> tuple[pl.Series, int]:
+        """The moments of a column of them, and how many cells are none."""
+        return as_moments(column, self.format, self.time_zone)
+
+    @property
     def other_names(self) -> tuple[str, ...]:
         """The columns of numbers beside the continuous one: one-hot, parts of the date, what was missing."""
         if self.labels is not None:
@@ -80,8 +89,10 @@ class Encoder(Document):
         """From the training rows in `frame`; `weights` [rows] count like repeated rows, 0 for nothing. `spans`: whether
         the time between two moments may be a column."""
         features = tuple(_fit_feature(frame[column.name], column, weights) for column in schema.features)
-        dated = [feature for feature in features if feature.moments is not None] if spans else []
-        times = {feature.name: whole_seconds(_moments(feature, frame[feature.name])[0]) for feature in dated}
+        dated = [feature for feature in features if feature.moments is not None]
+        if not spans or len(dated) < 2:
+            return cls(features=features)
+        times = {feature.name: whole_seconds(feature.moments_of(frame[feature.name])[0]) for feature in dated}
         zones = {feature.name: feature.time_zone for feature in dated}
         return cls(features=features, spans=spans_between(times, zones, weights))
 
@@ -101,6 +112,12 @@ class Encoder(Document):
     def n_continuous(self) -> int:
         """How many columns of `Encoded.numbers`, its first, are scaled numbers, times and spans."""
         return sum(feature.is_continuous for feature in self.features) + len(self.spans)
+
+    @property
+    def scalings(self) -> tuple[Scaling, ...]:
+        """Those of the continuous columns, in their order."""
+        of_features = (feature.encoded_by for feature in self.features if feature.is_continuous)
+        return (*of_features, *(span.scaling for span in self.spans))
 
     @property
     def edges(self) -> tuple[tuple[float, ...], ...]:
@@ -128,14 +145,14 @@ class Encoder(Document):
         numbers = np.empty((self.n_numbers, frame.height), dtype=np.float32)
         codes = np.empty((len(self.cardinalities), frame.height), dtype=np.int64)
         notices: list[str] = []
-        times: dict[str, np.ndarray] = {}
+        read: dict[str, pl.Series] = {}
         continuous, other, code = 0, self.n_continuous, 0
         for feature in self.features:
             column = frame[feature.name]
             width = len(feature.other_names)
             others = numbers[other : other + width]
             if feature.labels is None:
-                numbers[continuous] = _encode_values(feature, column, others, times, notices)
+                numbers[continuous] = _encode_values(feature, column, others, read, notices)
                 continuous += 1
             elif feature.is_embedded:
                 codes[code] = _entries(feature.name, feature.labels, column, notices)
@@ -144,9 +161,9 @@ class Encoder(Document):
                 entries = _entries(feature.name, feature.labels, column, notices)
                 others[:] = feature.labels.rows_of_entries().T[:, entries]
             other += width
-        for span in self.spans:
-            numbers[continuous] = span.apply(times)
-            continuous += 1
+        if self.spans:
+            times = {name: whole_seconds(moments) for name, moments in read.items()}
+            numbers[continuous : self.n_continuous] = [span.apply(times) for span in self.spans]
         return Encoded(np.ascontiguousarray(numbers.T), np.ascontiguousarray(codes.T), tuple(notices))
 
     def _require_columns(self, frame: pl.DataFrame) -> None:
@@ -181,7 +198,7 @@ def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -
         fitted = Moments.fit(moments, weights)
         return Feature(
             name=about.name, moments=fitted, format=about.format, time_zone=zone,
-            has_indicator=_counts(absent, weights), edges=_edges(fitted.elapsed, days(moments), weights),
+            has_indicator=_counts(absent, weights), edges=edges_as_encoded(fitted.elapsed, days(moments), weights),
         )  # fmt: skip
     numbers, _ = as_numbers(column)
     absent, scaling = ~np.isfinite(numbers), Scaling.fit(numbers, weights)
@@ -191,14 +208,8 @@ def _fit_feature(column: pl.Series, about: Column, weights: np.ndarray | None) -
         type="integer" if _cell_type(about.dtype) == "integer" else "number",
         scaling=scaling,
         has_indicator=_counts(absent, weights),
-        edges=_edges(scaling, numbers, weights),
+        edges=edges_as_encoded(scaling, numbers, weights),
     )
-
-
-def _edges(scaling: Scaling, values: np.ndarray, weights: np.ndarray | None) -> tuple[float, ...]:
-    """Those of the bins of `values` [rows] as they are encoded; NaN and infinities are missing."""
-    rows = looked_at(np.flatnonzero(np.isfinite(values)))
-    return edges_of(scaling.apply(values[rows]), None if weights is None else weights[rows])
 
 
 def _cell_type_of_labels(dtype: str, column: pl.Series) -> CellType:
@@ -234,26 +245,22 @@ def _entries(name: str, labels: Labels, column: pl.Series, notices: list[str]) -
     return entries
 
 
-def _moments(feature: Feature, column: pl.Series) -> tuple[pl.Series, int]:
-    """The moments of a column, and how many cells are none."""
-    return as_moments(column, feature.format, feature.time_zone)
-
-
 def _encode_values(
-    feature: Feature, column: pl.Series, others: np.ndarray, times: dict[str, np.ndarray], notices: list[str]
+    feature: Feature, column: pl.Series, others: np.ndarray, read: dict[str, pl.Series], notices: list[str]
 ) -> np.ndarray:
-    """The continuous column; what else the feature becomes is written into `others`, its whole seconds into `times`."""
+    """The continuous column; what else the feature becomes is written into `others`, moments as they are into
+    `read`."""
     infinite = 0
     if feature.moments is not None:
-        moments, unreadable = _moments(feature, column)
+        moments, unreadable = feature.moments_of(column)
         absent = moments.is_null().to_numpy()
-        times[feature.name] = whole_seconds(moments)
+        read[feature.name] = moments
         values, parts = feature.moments.apply(moments)
         others[: len(parts)] = parts
     else:
         numbers, unreadable = as_numbers(column)
         absent, infinite = ~np.isfinite(numbers), int(np.isinf(numbers).sum())
-        values = (feature.scaling or Scaling()).apply(numbers)
+        values = feature.encoded_by.apply(numbers)
     if feature.has_indicator:
         others[-1] = absent
     if unreadable:

@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from trimtab.table.bins import edges_of, looked_at
+from trimtab.table.bins import edges_as_encoded
 from trimtab.table.numbers import Document, Scaling
 
 # Moments of which every two are looked at: four of them have six spans. The first of a table with more.
@@ -60,8 +60,8 @@ def spans_between(
             continue
         if between.center < 0:
             one, other, seconds = other, one, -seconds
-        span = Span(earlier=one, later=other, scaling=Scaling.fit(seconds / _DAY_SECONDS, weights), edges=())
-        rows = looked_at(np.flatnonzero(known))
-        edges = edges_of(span.apply(times)[rows], None if weights is None else weights[rows])
-        found.append(span.model_copy(update={"edges": edges}))
+        days = seconds / _DAY_SECONDS
+        scaling = Scaling.fit(days, weights)
+        edges = edges_as_encoded(scaling, days, weights)
+        found.append(Span(earlier=one, later=other, scaling=scaling, edges=edges))
     return tuple(found)

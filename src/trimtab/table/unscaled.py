@@ -6,10 +6,9 @@ Knows prepared tables; what becomes of them stands elsewhere.
 import numpy as np
 import polars as pl
 
-from trimtab.table.cells import as_moments, as_numbers
-from trimtab.table.encode import Encoder, Feature
+from trimtab.table.cells import as_numbers
+from trimtab.table.encode import Encoder
 from trimtab.table.moments import days, whole_seconds
-from trimtab.table.numbers import Scaling
 
 # What float32 holds, with room for a network's first layer.
 _LARGEST = 1e30
@@ -17,7 +16,7 @@ _LARGEST = 1e30
 
 def has_scaling(encoder: Encoder) -> bool:
     """Whether any column is moved and scaled."""
-    return any(_scaling(feature).scale for feature in encoder.features if feature.is_continuous)
+    return any(scaling.scale for scaling in encoder.scalings)
 
 
 def numbers_unscaled(encoder: Encoder, frame: pl.DataFrame, encoded: np.ndarray) -> np.ndarray:
@@ -26,27 +25,12 @@ def numbers_unscaled(encoder: Encoder, frame: pl.DataFrame, encoded: np.ndarray)
     that did not vary remains 0."""
     numbers = encoded.copy()
     continuous = [feature for feature in encoder.features if feature.is_continuous]
-    columns = [(_scaling(feature), _values(feature, frame[feature.name])) for feature in continuous]
-    moments = {f.name: _moments(f, frame[f.name]) for f in continuous if f.moments is not None and encoder.spans}
+    moments = {f.name: f.moments_of(frame[f.name])[0] for f in continuous if f.moments is not None}
+    columns = [days(moments[f.name]) if f.name in moments else as_numbers(frame[f.name])[0] for f in continuous]
     times = {name: whole_seconds(column) for name, column in moments.items()}
-    columns += [(span.scaling, span.days(times)) for span in encoder.spans]
-    for place, (scaling, column) in enumerate(columns):
+    columns += [span.days(times) for span in encoder.spans]
+    for place, (scaling, column) in enumerate(zip(encoder.scalings, columns, strict=True)):
         if scaling.scale:
             known = np.where(np.isfinite(column), column, scaling.center)
             numbers[:, place] = np.clip(known, -_LARGEST, _LARGEST)
     return numbers
-
-
-def _scaling(feature: Feature) -> Scaling:
-    return (feature.scaling if feature.moments is None else feature.moments.elapsed) or Scaling()
-
-
-def _values(feature: Feature, column: pl.Series) -> np.ndarray:
-    """float64 [rows], NaN where there is none."""
-    if feature.moments is None:
-        return as_numbers(column)[0]
-    return days(_moments(feature, column))
-
-
-def _moments(feature: Feature, column: pl.Series) -> pl.Series:
-    return as_moments(column, feature.format, feature.time_zone)[0]

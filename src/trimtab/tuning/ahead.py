@@ -83,14 +83,11 @@ class Waves:
             self._note(guess, is_guess=True)
             return guess
         is_within = self._left > 0
-        if self._is_variants_turn(number) and (variant := self._untried_variant(self.proposer.rng)) is not None:
-            self.repeats.note(variant)
+        structure = self._structure if is_within else {}
+        is_due = self._is_variants_turn(number)
+        if is_due and (variant := self._untried_variant(self.proposer.rng, structure)) is not None:
+            self._note_variant(variant)
             return self.proposer.propose(number, exactly=variant)
-        if is_within and self.variants is not None and self.variants.is_due_within(number):
-            variant = self._untried_variant(self.proposer.rng, self._structure)
-            if variant is not None:
-                self._note(variant)
-                return self.proposer.propose(number, exactly=variant)
         new = None if is_within else self._new_structure()
         if new is not None:
             values = self.proposer.propose(number, exactly=new)
@@ -106,7 +103,7 @@ class Waves:
             self.proposer.again(number, values)
             is_guess = len(self.proposer.guesses) < guesses
             if is_variant and not is_guess:
-                self.repeats.note(values)
+                self._note_variant(values)
             else:
                 self._note(values, is_guess=is_guess)
 
@@ -136,6 +133,13 @@ class Waves:
             self._waves += 1
         self.repeats.note(values)
 
+    def _note_variant(self, values: Mapping[str, Value]) -> None:
+        """Of a wave it is one more; between waves it begins none."""
+        if self._left > 0:
+            self._note(values)
+        else:
+            self.repeats.note(values)
+
     def _wave(self, values: Mapping[str, Value]) -> int:
         """How many trials the structure of `values`, which begins a wave, gets in a row."""
         at_once = self.trials_at_once(values)
@@ -164,12 +168,12 @@ class Waves:
         return None
 
     def _is_variants_turn(self, number: int) -> bool:
-        """Between waves, once the guesses have been tried."""
-        return self.variants is not None and self._left == 0 and not self.has_guesses and self.variants.is_due(number)
+        """Once the guesses have been tried, mostly."""
+        if self.variants is None or self.has_guesses:
+            return False
+        return self.variants.is_due(number, is_within=self._left > 0)
 
-    def _untried_variant(
-        self, rng: numpy.random.Generator, structure: Mapping[str, Value] | None = None
-    ) -> dict[str, Value] | None:
+    def _untried_variant(self, rng: numpy.random.Generator, structure: Mapping[str, Value]) -> dict[str, Value] | None:
         assert self.variants is not None
         drawn = (self.variants.draw(rng, structure) for _ in range(TRIES))
         return next((values for values in drawn if values not in self.repeats), None)
@@ -194,7 +198,7 @@ class Waves:
         structure = self._structure if self._left > 0 else {}
         variant = None
         if self._left == 0 and self.variants is not None and self.variants.are_known:
-            variant = self._untried_variant(rng)
+            variant = self._untried_variant(rng, structure)
         values = variant or self._fresh(rng, structure) or {**self.proposer.space.draw(rng), **structure}
         self.repeats.note(values)
         return values

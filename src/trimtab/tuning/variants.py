@@ -5,6 +5,7 @@ then, and one of a good trial's neighbours is seldom bad. Knows values and recor
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy
 
@@ -41,18 +42,18 @@ class Variants:
     def are_known(self) -> bool:
         return len(self._best) >= FEWEST
 
-    def is_due(self, number: int) -> bool:
-        """Whether trial `number` is to be one, as chance decides by seed and number alone."""
-        return self.are_known and number_from("variant", self.seed, number) % 1000 < 1000 * SHARE
+    def is_due(self, number: int, *, is_within: bool = False) -> bool:
+        """Whether trial `number`, of a wave or between waves, is to be one, as chance decides by seed and number
+        alone."""
+        name, share = ("variant within", SHARE_WITHIN) if is_within else ("variant", SHARE)
+        return self.are_known and number_from(name, self.seed, number) % 1000 < 1000 * share
 
-    def is_due_within(self, number: int) -> bool:
-        """The same for a trial of a wave, whose structure is settled."""
-        return self.are_known and number_from("variant within", self.seed, number) % 1000 < 1000 * SHARE_WITHIN
-
-    def draw(self, rng: numpy.random.Generator, structure: Mapping[str, Value] | None = None) -> dict[str, Value]:
+    def draw(
+        self, rng: numpy.random.Generator, structure: Mapping[str, Value] = MappingProxyType({})
+    ) -> dict[str, Value]:
         """Values beside those of one of the best; within a `structure`, of the best that have it, if there are any."""
         fresh, domains = self.space.draw(rng), self.space.domains
-        values = {**self._parent(rng, structure or {}), **(structure or {})}
+        values = {**self._parent(rng, structure), **structure}
         structural = [name for name in self.space.structural if name in domains]
         moved = self._moved(values, fresh, rng)
         if structural and not structure and rng.random() < RESTRUCTURED:

@@ -56,8 +56,7 @@ class Columns:
     @property
     def scalings(self) -> dict[Name, Scaling]:
         """The scaling of each continuous column that varies; those that never do are left out."""
-        found: dict[Name, Scaling] = {f.name: f.scaling or Scaling() for f in self.numbers}
-        found |= {f.name: f.moments.elapsed for f in self.moments if f.moments is not None}
+        found: dict[Name, Scaling] = {f.name: f.encoded_by for f in (*self.numbers, *self.moments)}
         found |= {_columns_of(span): span.scaling for span in self.spans}
         return {name: scaling for name, scaling in found.items() if scaling.scale}
 
