@@ -53,7 +53,7 @@ def errors_of(table: Table, inputs: str) -> Errors:
     prepared = prepare(train, target=table.target, test=test, seed=0)
     data, metric = training_data(prepared, torch.device("cpu")), default_metric(prepared.schema.task)  # type: ignore[arg-type]
     data = replace(data, folds=data.folds[:1])
-    config = config_with(prepared, "inputs", inputs)
+    config = config_with(prepared, inputs=inputs)
     make = partial(build, prepared.encoder, prepared.target_encoder)
     with lanes_in_threads():
         engine = engine_for(prepared, data)
