@@ -237,8 +237,9 @@ class TrimtabRegressor(RegressorMixin, _Tuned):
             `trials` is given.
         trials: how many configurations to try; the same seed then gives the same model.
         metric: what is optimised: rmse (None), mae or r2.
-        cv: what configurations are compared on. None: five folds, or one validation part of a fifth above 5,000 rows;
-            a number of folds; a splitter of scikit-learn or pairs (train, valid) of row numbers, for rows as given.
+        cv: what configurations are compared on. None: five folds (ten of fewer than 300 rows), or one validation part
+            of a fifth above 5,000 rows; a number of folds; a splitter of scikit-learn or pairs (train, valid) of row
+            numbers, for rows as given.
         single: one network, trained on all rows, instead of an ensemble.
         neighbours: whether the nearest training rows may predict, too, where that is better; the model then holds them.
         device: "auto", "cpu", "cuda", ...

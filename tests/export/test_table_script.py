@@ -384,7 +384,7 @@ def test_what_was_trained_on_all_rows_is_so_in_the_script(tmp_path, table, optio
     made = written(tmp_path / "study", table, "price", config=config, cuts=(1, 2), best_epoch=4, **options)
     names = made.run_until("# the end")
     if rows is None:
-        assert len(names["networks"]) == 5 and "trained_on_all" not in names
+        assert len(names["networks"]) == 10 and "trained_on_all" not in names
         return
     assert len(names["networks"]) == 1 and "for epoch in range(1, 5):" in made.script
     assert "factors = [1.0, 0.3, 0.09, 0.09]" in made.script

@@ -16,6 +16,7 @@ import pytest
 from torch import nn
 
 import trimtab as tt
+from trimtab.table.prepare import prepare
 from trimtab.training.compiling import compiler
 from trimtab.training.lanes.engine import Engine
 from trimtab.tuning.folder import StudyFolder
@@ -494,3 +495,18 @@ def test_a_study_from_before_times_between_moments_were_inputs_goes_on_without(t
     assert after.model.encoder == before.model.encoder and after.result["trials"] > before.result["trials"]
     new = tt.tune(frame, target="fare", trials=1, **{**options, "out": tmp_path / "new"})
     assert tt.tune(frame, resume=tmp_path / "new", trials=2).model.encoder.spans == new.model.encoder.spans != ()
+
+
+def test_a_study_of_few_rows_from_before_there_were_ten_folds_goes_on_with_five(tmp_path):
+    frame = polars.DataFrame({"x": range(120), "y": [(i % 17) ** 1.5 for i in range(120)]})
+    options = {"out": tmp_path / "study", "epochs": 3, "width": 16, "depth": 1, "batch_size": 64, "neighbours": False}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trimtab.studies.request.prepare", lambda *a, **k: prepare(*a, **{**k, "folds_of_few": 5}))
+        tt.tune(frame, target="y", trials=1, **options)
+    about = tmp_path / "study" / "study.json"
+    document = json.loads(about.read_text())
+    assert document["asked"].pop("folds_of_few") == 10
+    about.write_text(json.dumps(document))
+    after = tt.tune(frame, resume=tmp_path / "study", trials=2)
+    new = tt.tune(frame, target="y", trials=1, **{**options, "out": tmp_path / "new"})
+    assert [len(trial.epochs) for trial in after.trials[-2:]] == [5, 5] and len(new.trials[-1].epochs) == 10

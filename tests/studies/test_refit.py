@@ -356,7 +356,7 @@ def test_a_resumed_study_still_knows_when_a_plateau_cut_its_rates(tmp_path, runs
     options = {**TINY, "epochs": 150, "patience": 150, "lr": 0.3, "schedule": "plateau"}
     first = tune(frame, tmp_path, **options)
     trial = next(record for record in first.trials if not record.name)
-    assert len(trial.cuts) == 5 and any(trial.cuts)
+    assert len(trial.cuts) == 10 and any(trial.cuts)
     assert tt.load(first.out).trials == first.trials
     # Curves may be lost in a crash; what a training on all rows needs is not.
     (first.out / "curves.parquet").unlink()

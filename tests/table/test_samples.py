@@ -25,7 +25,7 @@ def numbers(rows=ROWS):
 
 def test_all_rows_train_and_are_judged_once():
     prepared = ready(features(), numbers())
-    assert prepared.test is None and prepared.numbers.shape == (ROWS, 1) and len(prepared.folds) == 5
+    assert prepared.test is None and prepared.numbers.shape == (ROWS, 1) and len(prepared.folds) == 10
     assert sorted(np.concatenate([valid for _, valid in prepared.folds]).tolist()) == list(range(ROWS))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trimtab.errors import OptionError, StudyError, unknown_choice
+from trimtab.table.folds import FOLDS, FOLDS_OF_FEW
 from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, Prepared, is_usual, prepare, refuse_second_split
 from trimtab.training.config import whole
 from trimtab.training.own_metric import Metric as OwnMetric
@@ -21,6 +22,8 @@ from trimtab.tuning.going_on import address_of, words_of_held_knobs, words_of_pr
 KEPT = ("target", "task", "split", "test", "weight", "seed", "drop", "number", "category", "metric")
 TEXTS = ("task", "split", "weight", "storage")
 PRECISIONS = ("high", "auto")
+# What nobody says: how studies are today, and what those that began before are to be as they were.
+ITS_OWN = ("spans", "folds_of_few")
 # The share of the rows that judge networks where nobody says which: as in tt.fit.
 USUAL_VALID_SHARE = 0.2
 
@@ -76,7 +79,7 @@ class TableOptions:
         for name in TEXTS:
             if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
                 raise OptionError(f"--{name} is {getattr(self, name)!r}: it must be a text.")
-        said = {each.name: getattr(self, each.name) for each in fields(TableRequest) if each.name != "spans"}
+        said = {each.name: getattr(self, each.name) for each in fields(TableRequest) if each.name not in ITS_OWN}
         said = {name: value for name, value in said.items() if value is not None}
         if is_usual(self.test):
             del said["test"]
@@ -89,7 +92,7 @@ class TableRequest:
 
     `data` is whatever a table can be read from, `test` a share, a file or frame of rows, or "none"; `fixed` are the
     knobs that are held still. `spans`: whether the time between two moments may be an input, as in every study but
-    those that began before it could be.
+    those that began before it could be; `folds_of_few`: how many folds few rows have, which were five before.
     """
 
     data: Any = None
@@ -110,6 +113,7 @@ class TableRequest:
     neighbours: bool = True
     precision: Literal["high", "auto"] = "high"
     spans: bool = True
+    folds_of_few: int = FOLDS_OF_FEW
 
     @classmethod
     def going_on(cls, folder: StudyFolder, said: Mapping[str, Any]) -> tuple["TableRequest", list[str]]:
@@ -140,6 +144,7 @@ class TableRequest:
             storage=address_of(folder, before.get("storage"), said.get("storage")),
             refit=said["refit"] or before["refit"], single=said["single"] or before["single"],
             neighbours=said["neighbours"] and before.get("neighbours", True), spans=before.get("spans", False),
+            folds_of_few=before.get("folds_of_few", FOLDS),
         )  # fmt: skip
         return request, words_of_held_knobs(before["fixed"], fixed) + words_of_precision(earlier, precision)
 
@@ -148,13 +153,14 @@ class TableRequest:
         return prepare(
             self.data, target=self.target, task=self.task, split=self.split, test=self.test, drop=self.drop,
             number=self.number, category=self.category, weight=self.weight, seed=self.seed, spans=self.spans,
+            folds_of_few=self.folds_of_few,
         )  # fmt: skip
 
     def document(self) -> dict[str, Any]:
         """All of it as it stands in the study's document; data and test rows by their paths, where they have one."""
         of_data = {"data": _reference(self.data), "test": _reference(self.test), "target": self.target}
         listed = {name: _listed(getattr(self, name)) for name in ("drop", "number", "category")}
-        named = {name: getattr(self, name) for name in ("task", "split", "weight", "seed", "metric", "spans")}
+        named = {name: getattr(self, name) for name in ("task", "split", "weight", "seed", "metric", *ITS_OWN)}
         return of_data | listed | named | self.changes()
 
     def changes(self) -> dict[str, Any]:

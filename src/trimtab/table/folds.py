@@ -21,8 +21,10 @@ PARTS = ("train", "valid")
 # Rows up to which each configuration trains in folds: there a single part of them would choose by luck, and trainings
 # are short enough to be made five times. A guess.
 MOST_ROWS_FOR_FOLDS = 5_000
-# The usual number: four fifths of the rows train in each, which costs little of what all of them would reach.
+# The usual number: four fifths of the rows train in each, which costs little of what all of them would reach. Of so few
+# rows a tenth less costs more than twice the trainings do (benchmarks/RESULTS.md, "Folds of small tables").
 FOLDS = 5
+FOLDS_OF_FEW, FEW_ROWS = 10, 300
 # Of a larger table, what is judged by; and the rows from which on an error is known to a hundredth of its spread, so
 # that more would only be missing where they train.
 VALIDATION_SHARE = 0.2
@@ -113,9 +115,16 @@ def _chances(units: Units, share: float) -> np.ndarray:
 
 
 def random_folds(
-    units: Units, rows: np.ndarray, generator: np.random.Generator, notices: list[str], number: int | None = None
+    units: Units,
+    rows: np.ndarray,
+    generator: np.random.Generator,
+    notices: list[str],
+    number: int | None = None,
+    *,
+    of_few: int = FOLDS_OF_FEW,
 ) -> list[FoldRows]:
-    """`number` folds over `rows`; if none is given, up to 5,000 rows as cross-validation, above one validation part."""
+    """`number` folds over `rows`; if none is given, `of_few` of fewer than 300, five up to 5,000, above that one
+    validation part."""
     part = units.within(rows)
     alone = part.is_alone()
     _say_single_rows(alone, notices)
@@ -126,7 +135,7 @@ def random_folds(
     order = order[~alone[order]]
     if len(order) < 2:
         raise _none_to_hold_out(alone, "different row to train on")
-    number = min(number or FOLDS, len(order))
+    number = min(number or (of_few if len(rows) < FEW_ROWS else FOLDS), len(order))
     _say_rare_classes(part, order, number, notices)
     fold_of_unit = np.full(len(alone), -1)
     # A class has its units next to each other: those of a rare one are valid in as many folds as it has.

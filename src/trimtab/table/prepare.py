@@ -13,7 +13,7 @@ import polars as pl
 from trimtab.errors import DataError, OptionError, did_you_mean
 from trimtab.table.digest import table_digest
 from trimtab.table.encode import Encoder
-from trimtab.table.folds import FoldRows
+from trimtab.table.folds import FOLDS_OF_FEW, FoldRows
 from trimtab.table.frames import column_called
 from trimtab.table.observations import (
     Observations,
@@ -123,6 +123,7 @@ def prepare(
     minimum_rows: int = 10,
     may_be_constant: bool = False,
     spans: bool = True,
+    folds_of_few: int = FOLDS_OF_FEW,
 ) -> Prepared:
     """Read, judge, split and encode a table.
 
@@ -140,6 +141,7 @@ def prepare(
         minimum_rows: fewer usable rows than these are an error.
         may_be_constant: a regression target with one value in all rows is no error.
         spans: whether the time between two columns of date-times may be an input.
+        folds_of_few: how many random folds few rows have where nobody says how many.
 
     Raises DataError for a table, OptionError for an option that cannot be used, in one or two sentences.
     """
@@ -154,6 +156,7 @@ def prepare(
             "it out, or give one table."
         )
     rule = SplitRule("column", source.parts) if source.parts else SplitRule.of(split).of_table(source.frame.columns)
+    rule = replace(rule, of_few=folds_of_few)
     weight = None if weight is None else column_called(weight, source.frame.columns)
     has_test_table, share = _kind_of_test(test, rule, source)
     _require_columns(source, rule, weight)
@@ -280,8 +283,8 @@ def _fit(observed: Observations, schema: Schema, plan: Split, *, may_be_constant
     encoder = Encoder.fit(observed.frame[trained], schema, weights, spans=spans)
     seen = trained if schema.task == "regression" else _distinct([trained, judged], observed.frame.height)
     target_encoder = TargetEncoder.fit(
-        observed.frame[seen], schema.targets, schema.task, weights=weights, may_be_constant=may_be_constant
-    )
+        observed.frame[seen], schema.targets, schema.task, weights=weights, may_be_constant=may_be_constant,
+    )  # fmt: skip
     return _Fitted(encoder, target_encoder, trained, judged)
 
 

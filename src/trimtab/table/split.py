@@ -16,7 +16,7 @@ import polars as pl
 from trimtab.errors import DataError, OptionError
 from trimtab.table import folds
 from trimtab.table.cells import as_numbers
-from trimtab.table.folds import FoldRows, Units
+from trimtab.table.folds import FOLDS_OF_FEW, FoldRows, Units
 from trimtab.table.frames import column_called
 from trimtab.table.roles import collect_facts, role_of
 from trimtab.table.schema import Schema, orders_target, require_column
@@ -66,12 +66,14 @@ class Split:
 class SplitRule:
     """How to split, as asked for: `random`, `time` or `group` by a column, a `column` that names the parts, or `given`.
 
-    `number` is that of random folds, where the caller chose it; `folds` are those that were given.
+    `number` is that of random folds, where the caller chose it, and `of_few` that of few rows where not; `folds` are
+    those that were given.
     """
 
     kind: str
     column: str = ""
     number: int | None = None
+    of_few: int = FOLDS_OF_FEW
     folds: tuple[FoldRows, ...] = ()
 
     @classmethod
@@ -140,7 +142,7 @@ def plan_split(
             # Rows without a time are one of the times that are counted there.
             raise DataError(" ".join([str(error), *notices])) from None
     elif rule.kind == "column":
-        test, pairs = _by_parts(frame, schema, units, rule.column, share, counts, classes, generator, notices)
+        test, pairs = _by_parts(frame, schema, units, rule, share, counts, classes, generator, notices)
     else:
         test, pairs = _drawn(frame, schema, units, rule, share, counts, classes, generator, notices)
         notices += _notices_of_dates(schema) if rule.kind == "random" else []
@@ -197,7 +199,7 @@ def _drawn(
     units = units_and_strata(frame, schema, together, classes)
     if rule.kind == "group":
         return test, folds.group_folds(units, rest, generator, notices)
-    return test, folds.random_folds(units, rest, generator, notices, rule.number)
+    return test, folds.random_folds(units, rest, generator, notices, rule.number, of_few=rule.of_few)
 
 
 def _by_time(
@@ -303,13 +305,14 @@ def _by_parts(
     frame: pl.DataFrame,
     schema: Schema,
     copies: np.ndarray,
-    column: str,
+    rule: SplitRule,
     share: float | None,
     counts: np.ndarray,
     classes: pl.Series | None,
     generator: np.random.Generator,
     notices: list[str],
 ) -> tuple[np.ndarray, list[FoldRows]]:
+    column = rule.column
     parts = parts_of(frame[column])
     train, valid, test = (np.flatnonzero((parts == part) & counts) for part in ("train", "valid", "test"))
     if len(train) == 0:
@@ -330,7 +333,8 @@ def _by_parts(
             )
     if len(valid):
         return test, [(train, valid)]
-    return test, folds.random_folds(units_and_strata(frame, schema, copies, classes), train, generator, notices)
+    units = units_and_strata(frame, schema, copies, classes)
+    return test, folds.random_folds(units, train, generator, notices, of_few=rule.of_few)
 
 
 def _notices_of_dates(schema: Schema) -> list[str]:

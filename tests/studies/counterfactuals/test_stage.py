@@ -26,6 +26,7 @@ from trimtab.studies.counterfactuals.paired_runs import PairedRuns
 from trimtab.studies.counterfactuals.purse import Purse
 from trimtab.studies.counterfactuals.run_book import RunBook
 from trimtab.studies.counterfactuals.stage import Stage, words_of_winner
+from trimtab.studies.counterfactuals.stopping import folds_to_read
 from trimtab.studies.counterfactuals.walking import Walking, key_of_way
 from trimtab.studies.request import TableOptions
 from trimtab.studies.table_subject import TableSubject
@@ -126,12 +127,24 @@ def test_stopping_rules_are_read_off_one_training(study):
 
 
 def test_stopping_rules_are_read_off_fewer_folds_where_time_is_short_and_off_all_later(study):
-    few = stage(study, Purse(None, 0.5), only=("epochs",))
+    few = stage(study, Purse(None, 0.2), only=("epochs",))
     assert few.stopping and few.stopping_folds == 2
-    again = stage(study, Purse(None, 0.5), only=("epochs",))
+    again = stage(study, Purse(None, 0.2), only=("epochs",))
     assert again.stopping == few.stopping
     every = stage(study, Purse(None, 5.0), only=("epochs",))
     assert every.stopping_folds == 5 and every.stopping != few.stopping
+
+
+def test_two_folds_of_few_rows_are_read_as_one(study):
+    ground, _, _ = ground_of(study)
+    read = folds_to_read(ground)
+    assert len(ground.data.folds) == 10 and len(read) == 5
+    for fold in read:
+        assert not torch.isin(fold.train, fold.validation).any() and len(fold.train) + len(fold.validation) == 120
+    assert torch.cat([fold.validation for fold in read]).sort().values.tolist() == list(range(120))
+    small = replace(ground, data=replace(ground.data, folds=ground.data.folds[:9]))
+    assert folds_to_read(small) == ()  # four of two folds each would be too few
+    assert folds_to_read(replace(ground, metric=None)) == ()
 
 
 def test_a_later_call_goes_on_and_looks_once_more(study):
@@ -148,7 +161,7 @@ def test_a_later_call_goes_on_and_looks_once_more(study):
 def test_what_was_begun_is_repeated_as_often_as_it_pays(study):
     stage(study, Purse(None, 40.0), only=("lr",))
     runs = polars.read_parquet(study.out / "counterfactuals.parquet").filter(polars.col("knob").is_in(["lr", "winner"]))
-    assert set(runs.group_by("knob", "value").len()["len"]) == {MOST_OF_FOLDS * 5}
+    assert set(runs.group_by("knob", "value").len()["len"]) == {MOST_OF_FOLDS * 10}
     assert not runs.select("knob", "value", "seed", "fold").is_duplicated().any()
 
 

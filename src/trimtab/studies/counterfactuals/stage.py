@@ -16,7 +16,7 @@ from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.paired_runs import PairedRuns
 from trimtab.studies.counterfactuals.purse import Purse, fewest_to_replay, replay_cost
 from trimtab.studies.counterfactuals.run_book import COUNTERFACTUAL, Key, RunBook
-from trimtab.studies.counterfactuals.stopping import stops_of
+from trimtab.studies.counterfactuals.stopping import folds_to_read, stops_of
 from trimtab.studies.counterfactuals.walking import Walking
 from trimtab.training.metrics import greater_is_better
 from trimtab.tuning.baselines import FITTED_BASELINES
@@ -94,13 +94,13 @@ class Stage:
         return {Key(COUNTERFACTUAL, ENSEMBLE, SINGLE): self.ensemble.beside}
 
     def _stopping(self, account: Account) -> Account:
-        ground = self.ground
+        ground, there = self.ground, folds_to_read(self.ground)
         each = replay_cost(1, ground.folds, ground.longer)
-        folds = min(ground.folds, int(self.purse.left / each))
-        if folds < fewest_to_replay(ground.folds) or (account.stopping and folds <= account.stopping_folds):
+        folds = min(len(there), int(self.purse.left / each))
+        if not there or folds < fewest_to_replay(len(there)) or (account.stopping and folds <= account.stopping_folds):
             return account
         began = time.monotonic()
-        stops = stops_of(ground, folds, self.purse.is_over)
+        stops = stops_of(ground, there[:folds], self.purse.is_over)
         self.purse.spent(folds * each, time.monotonic() - began)
         return replace(account, stopping=stops, stopping_folds=folds) if stops else account
 

@@ -12,7 +12,7 @@ import torch
 from trimtab.findings.replays import Replay, replayed_between
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.worth.account import Stop
-from trimtab.studies.counterfactuals.ground import Ground
+from trimtab.studies.counterfactuals.ground import FOLDS_ENOUGH, Ground
 from trimtab.training.config import Stopping
 from trimtab.training.data import Fold
 from trimtab.training.lanes.judging import Judging
@@ -24,15 +24,22 @@ from trimtab.training.run import Curves, Request
 FEWEST_ROWS = 10
 
 
-def stops_of(ground: Ground, folds: int, is_over: Callable[[], bool]) -> tuple[Stop, ...]:
-    """What every rule would have done, the mean over the first so many folds; nothing where there is no metric, where
-    validation rows are too few, or where the time was over first.
+def folds_to_read(ground: Ground) -> tuple[Fold, ...]:
+    """Folds with validation rows enough in both halves: the ground's, two of them as one where it has enough of them
+    and of less; none where rows are too few, or where there is no metric."""
+    folds = ground.data.folds if ground.metric is not None else ()
+    while any(len(fold.validation) < 2 * FEWEST_ROWS for fold in folds):
+        pairs = list(zip(folds[::2], folds[1::2], strict=False))
+        folds = tuple(_as_one(*pair) for pair in pairs) if len(pairs) >= FOLDS_ENOUGH else ()
+    return folds
+
+
+def stops_of(ground: Ground, chosen: Sequence[Fold], is_over: Callable[[], bool]) -> tuple[Stop, ...]:
+    """What every rule would have done, the mean over some of the folds to read; nothing where the time was over first.
 
     All of it is under the winner's own schedule: whether a shorter or longer plan were better, a replay cannot say.
     """
-    if ground.metric is None or any(len(fold.validation) < 2 * FEWEST_ROWS for fold in ground.data.folds):
-        return ()
-    chosen = ground.data.folds[:folds]
+    folds = len(chosen)
     halves = [_halves(ground, fold, place) for place, fold in enumerate(chosen)]
     parts = tuple(Fold(fold.train, first) for fold, (first, _) in zip(chosen, halves, strict=True))
     judging = Judging(ground.metric, every=1, beside=tuple(second for _, second in halves))
@@ -50,6 +57,12 @@ def stops_of(ground: Ground, folds: int, is_over: Callable[[], bool]) -> tuple[S
     greater = greater_is_better(ground.metric)
     replays = [replayed_between(*_records(record.curves, greater)) for record in records]
     return _means(replays)
+
+
+def _as_one(fold: Fold, other: Fold) -> Fold:
+    """What judges in either judges, and what trains in both trains."""
+    train = fold.train[torch.isin(fold.train, other.train)]
+    return Fold(train, torch.cat([fold.validation, other.validation]).unique())
 
 
 def _halves(ground: Ground, fold: Fold, place: int) -> tuple[torch.Tensor, torch.Tensor]:
