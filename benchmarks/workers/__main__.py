@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--budget", default="45s", help="of each search, in efficiency")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--clients", default="1,2,4,8,16,100,1000", help="how many, in limits")
+    parser.add_argument("--of-ray", default="1,2,4,8,16", help="how many that are actors of Ray, in limits")
     parser.add_argument("--seconds", type=int, default=40, help="of each search, in limits")
     asked = parser.parse_args()
     parts = asked.parts.split(",")
@@ -33,7 +34,8 @@ def main() -> None:
             tables = read_tables(asked.data, asked.tables.split(","))
             print(efficiency.page(tables, asked.budget, asked.repeats, Path(folder)), "\n")
         if "limits" in parts:
-            print(limits.page([int(each) for each in asked.clients.split(",")], asked.seconds, Path(folder)), "\n")
+            counts, of_ray = ([int(each) for each in text.split(",") if each] for text in (asked.clients, asked.of_ray))
+            print(limits.page(counts, of_ray, asked.seconds, Path(folder)), "\n")
         if "start" in parts:
             print(start.page(asked.repeats, Path(folder)), "\n")
 

@@ -1,25 +1,31 @@
 """How many workers one process keeps busy: clients that sleep for what a trial takes, in the place of workers.
 
-They have no torch and no Ray; everything else is a search as it is: proposals, rungs, store, files.
+They have no torch and no Ray, or are actors of Ray that sleep; everything else is a search as it is: proposals, rungs,
+store, files.
 """
 
 import contextlib
 import heapq
+import os
 import queue
 import resource
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy
 import polars
+import psutil
 import torch
 
 import trimtab as tt
 from benchmarks.page import table as markdown
 from trimtab.studies import flow
 from trimtab.training.run import ALL_EPOCHS, CURVES, PARTS, Curves, Request, RunRecord
+from trimtab.tuning import ray_cluster
+from trimtab.tuning.ray_cluster import RayCluster, WorkersAsked
 from trimtab.tuning.trial import ActiveTrial
 from trimtab.tuning.worker import Orders, Recruit, Report
 from trimtab.tuning.workers import Heard, Workers
@@ -31,12 +37,16 @@ EPOCHS_TOLD = 20
 # Four trials at a time in each worker.
 FIXED = {"width": 256, "depth": 2, "batch_size": 256, "epochs": 100}
 ROWS = 6_000
+# Ray's own processes, beside its workers.
+DAEMONS = ("gcs_server", "raylet")
+# Seconds that a worker of Ray may take until it is there: on two cores, one after the other.
+SECONDS_TO_JOIN = 5
 
 
 class Client:
     """Works through orders by sleeping; a trial is through when its time is over."""
 
-    def __init__(self, recruit: Recruit, seed: int) -> None:
+    def __init__(self, recruit: Recruit, seed: int | None = None) -> None:
         self.recruit, self.random = recruit, numpy.random.default_rng(seed)
         self.ends: list[tuple[float, int]] = []
         self.trials: dict[int, ActiveTrial] = {}
@@ -82,7 +92,6 @@ class Clients:
     threads: int = 1
     words: str = "simulated"
     sent: int = 0
-    workers: list[Workers] = field(default_factory=list)
 
     def begin(self, recruit: Recruit) -> None:
         self._heard: queue.Queue[Heard] = queue.Queue()
@@ -126,40 +135,94 @@ class Clients:
             orders.put(None)
 
 
-def searched(count: int, seconds: int, out: Path) -> list[str | float | int]:
-    """What a search with so many clients came to."""
+@dataclass(frozen=True)
+class Marks:
+    """What had been used at a moment: seconds of the clock, of processors (this process, and Ray's daemons) and of
+    waiting; runs that were over, and messages."""
+
+    when: float
+    processor: float
+    of_ray: float
+    waited: float
+    runs: int
+    messages: int
+
+    @classmethod
+    def of(cls, workers: Workers) -> "Marks":
+        daemons = [each for each in psutil.Process().children(recursive=True) if each.name() in DAEMONS]
+        used = sum(sum(each.cpu_times()[:2]) for each in daemons)
+        return cls(
+            time.monotonic(), time.process_time(), used, workers.waited, workers.runs_done, workers.messages
+        )  # fmt: skip
+
+
+class Watched(Workers):
+    """Knows how it stood when all that were asked for were there, and when the time was over."""
+
+    latest: ClassVar["Watched"]
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.at_first: Marks | None = None
+        self.at_last: Marks | None = None
+        Watched.latest = self
+
+    def _seat(self, worker: int) -> None:
+        super()._seat(worker)
+        if len(self._seats) == self.cluster.asked_for and self.at_first is None:
+            self.at_first = Marks.of(self)
+
+    def end_all(self) -> list[ActiveTrial]:
+        self.at_last = Marks.of(self)
+        return super().end_all()
+
+
+def sleeping_in_ray(count: int) -> RayCluster:
+    """As many actors of Ray, whose workers sleep."""
+    ray_cluster.Worker = Client  # type: ignore[misc,assignment]
+    # Where actors find this module.
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+    )
+    return RayCluster(WorkersAsked(count), threads=1)
+
+
+def searched(count: int, seconds: int, out: Path, *, in_ray: bool = False) -> list[str | float | int]:
+    """What a search with so many clients came to, from when all of them were there."""
     random = numpy.random.default_rng(0)
     frame = polars.DataFrame({"x": random.normal(size=ROWS), "y": random.normal(size=ROWS)})
-    clients, before = Clients(count), flow.RayCluster
-    made: list[Workers] = []
-
-    class Watched(Workers):
-        def __init__(self, *given: object, **named: object) -> None:
-            super().__init__(*given, **named)  # type: ignore[arg-type]
-            made.append(self)
-
-    began, used = time.monotonic(), time.process_time()
-    flow.RayCluster, flow.Workers = (lambda *_, **__: clients), Watched  # type: ignore[assignment,misc]
+    began, before = time.monotonic(), (flow.RayCluster, flow.Workers, ray_cluster.Worker)
+    cluster: Any = sleeping_in_ray(count) if in_ray else Clients(count)
+    flow.RayCluster, flow.Workers = (lambda *_, **__: cluster), Watched  # type: ignore[assignment,misc]
     try:
         study = tt.tune(
             frame, "y", test="none", budget=seconds, counterfactuals=0, out=out, workers=count, quiet=True, threads=1,
             neighbours=False, **FIXED,
         )  # fmt: skip
     finally:
-        flow.RayCluster, flow.Workers = before, Workers
-    took = time.monotonic() - began
-    (workers,) = made
-    tuned = sum(not trial.name for trial in study.trials)
-    busy = count * took
+        flow.RayCluster, flow.Workers, ray_cluster.Worker = before  # type: ignore[misc]
+    ended, workers = time.monotonic(), Watched.latest
+    first, last = workers.at_first, workers.at_last
+    assert first is not None and last is not None, "not all of them were there before the time was over"
+    took, tuned = last.when - first.when, sum(not trial.name for trial in study.trials)
     return [
-        count, tuned / took, 100 * workers.waited / busy, 100 * (time.process_time() - used) / took,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, workers.messages / took, took - seconds,
+        f"{count} of Ray" if in_ray else count, (tuned - first.runs) / (ended - first.when),
+        100 * (last.waited - first.waited) / (count * took), 100 * (last.processor - first.processor) / took,
+        100 * (last.of_ray - first.of_ray) / took if in_ray else "",
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, (last.messages - first.messages) / took,
+        first.when - began, ended - began - seconds,
     ]  # fmt: skip
 
 
-def page(counts: list[int], seconds: int, folder: Path) -> str:
+def page(counts: list[int], counts_of_ray: list[int], seconds: int, folder: Path) -> str:
     head = [
         "clients", "trials a second, stored too", "a client waits, %", "processor of the driver, %",
-        "memory at most, MiB", "messages a second", "seconds beyond the budget",
+        "of Ray's daemons, %", "memory at most, MiB", "messages a second", "all there after, s",
+        "seconds beyond the budget",
     ]  # fmt: skip
-    return markdown(head, [searched(count, seconds, folder / f"limits-{count}") for count in counts])
+    rows = [searched(count, seconds, folder / f"limits-{count}") for count in counts]
+    of_ray = [
+        searched(count, seconds + SECONDS_TO_JOIN * count, folder / f"limits-ray-{count}", in_ray=True)
+        for count in counts_of_ray
+    ]
+    return markdown(head, [*rows, *of_ray])
