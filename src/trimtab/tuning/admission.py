@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from trimtab.knobs.table import MANY_ROWS
 from trimtab.training.lanes.population import Structure
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.halving import RUNGS
@@ -19,6 +20,9 @@ FULL_ENOUGH = RUNGS[-1]
 FEW = 2
 # In the last tenth of a search nothing begins that cannot train for a few epochs (a guess).
 LAST_SHARE = 0.1
+# Of few rows the first trial has at most so many seconds, as far as can be told before anything was trained: something
+# is to be there soon, and of so many trials one that is shorter is no loss (a guess).
+SOON = 1.25
 
 
 class Admission:
@@ -47,6 +51,8 @@ class Admission:
             self.queue.put_back(number, values)
             return None
         epochs = config.epochs if self.max_trials is not None else self.pace.affordable_epochs(config, self.budget)
+        if not (active or tuned) and self._is_soon_to_have_one:
+            epochs = min(epochs, max(FEWEST_EPOCHS, int(SOON / self.pace.epoch_seconds(config))))
         if epochs < min(FEWEST_EPOCHS, config.epochs):
             if self.pace.work_in_flight() or self.budget.search_left < LAST_SHARE * self.budget.seconds:
                 self.queue.leave(number, values)
@@ -62,6 +68,10 @@ class Admission:
             config = self.space.config({**values, "epochs": epochs}, may_shorten=True)
         # The last trials have no time for a full run: a rung would judge them by how little they had.
         return ActiveTrial(number, "", dict(values), config, self.folds, may_be_pruned=not is_short)
+
+    @property
+    def _is_soon_to_have_one(self) -> bool:
+        return self.max_trials is None and self.pace.slots.data.most_training_rows < MANY_ROWS
 
     @property
     def _trials_here(self) -> int:

@@ -104,15 +104,17 @@ class Costs:
         that a plan ends at a rate of zero and is not cut. What is in flight takes an equal part of it: half of it, at
         first, for half of that will be pruned before its end, and all of it near the end, where nothing is.
         """
-        structure = Structure.of(config)
-        folds = self.slots.data.folds
-        # Folds that grow differ in their steps: all of a trial's together count, and what is in flight as a mean one.
-        epoch_seconds = _steps(folds, config.batch_size) * self._lane_step_seconds(structure)
+        structure, epoch_seconds = Structure.of(config), self.epoch_seconds(config)
         a_share = SHARE_OF_A_TRIAL * (budget.seconds - budget.reserve) / epoch_seconds
         in_flight = self.work_in_flight() / self.cost(structure)
         staying = 1.0 - 0.5 * max(0.0, budget.search_left) / (budget.seconds - budget.reserve)
-        what_is_left = budget.search_left / (epoch_seconds * (staying * in_flight / len(folds) + 1))
+        what_is_left = budget.search_left / (epoch_seconds * (staying * in_flight / len(self.slots.data.folds) + 1))
         return int(min(config.epochs, max(a_share, FEWEST_EPOCHS), what_is_left))
+
+    def epoch_seconds(self, config: Config) -> float:
+        """What an epoch of all folds takes by itself."""
+        # Folds that grow differ in their steps: all of a trial's together count, and what is in flight as a mean one.
+        return _steps(self.slots.data.folds, config.batch_size) * self._lane_step_seconds(Structure.of(config))
 
     def _lane_step_seconds(self, structure: Structure) -> float:
         spent = self._spent.get(structure)
