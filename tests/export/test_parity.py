@@ -153,6 +153,19 @@ def test_a_model_that_asks_the_nearest_training_rows(kind, is_alone):
     assert_parity(model, spoiled(frame, model), saved=kind == "number")
 
 
+@pytest.mark.parametrize("kind", ["number", "two numbers"])
+def test_predictions_have_bounds(kind):
+    frame, target = with_target(everything(), kind)
+    model = model_of(frame, target)
+    assert len(model.target.low) == len(model.target.names)
+    raw = model.raw(frame)[0]
+    middle = tuple(numpy.median(raw, axis=0).tolist())
+    bounded = replace(model, target=model.target.model_copy(update={"high": middle}))
+    said = bounded.raw(frame)[0]
+    assert (said <= numpy.array(middle) * (1 + 1e-12)).all() and (said < raw - 1e-9).any()
+    assert_parity(bounded, frame, saved=kind == "number")
+
+
 def test_the_time_between_two_moments():
     frame, target = with_target(everything(), "number")
     seconds = polars.Series(numpy.random.default_rng(1).integers(0, 90_000, frame.height))

@@ -123,7 +123,7 @@ def test_a_model_that_remembers_is_saved_with_its_rows_and_an_older_one_loads(tm
     loaded = Model.load(tmp_path / "model")
     assert numpy.array_equal(loaded.predict(frame), model.predict(frame))
     document = json.loads((tmp_path / "model" / "model.json").read_text())
-    assert document["format"] == 5 and [len(each["reaches"]) for each in document["members"]] == [0, 0, 2]
+    assert document["format"] == 6 and [len(each["reaches"]) for each in document["members"]] == [0, 0, 2]
     assert [each.get("nearest") for each in document["members"]] == [None, None, NEAREST]
     from trimtab.model.model import _digest
 

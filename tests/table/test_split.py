@@ -39,7 +39,9 @@ def check(split, rows):
     assert set().union(*(set(train.tolist()) | set(valid.tolist()) for train, valid in split.folds)) == development
 
 
-@pytest.mark.parametrize(("rows", "folds"), [(10, 5), (57, 5), (1000, 5), (6250, 5), (6260, 1), (20_000, 1)])
+@pytest.mark.parametrize(
+    ("rows", "folds"), [(10, 8), (57, 10), (370, 10), (380, 5), (1000, 5), (6250, 5), (6260, 1), (20_000, 1)]
+)
 def test_random_splits_have_folds_up_to_5000_rows_and_one_validation_part_above(rows, folds):
     split = plan(frame_of(rows))
     check(split, rows)
@@ -85,9 +87,9 @@ def test_a_class_with_a_single_row_always_trains_and_is_said():
 @pytest.mark.parametrize("rare", [2, 3, 4])
 @pytest.mark.parametrize("others", [["a"], ["a", "b"], ["a", "b", "also rare"]])
 def test_a_class_with_fewer_rows_than_folds_takes_no_fold_from_the_others(rare, others):
-    labels = np.array(([*others[:2]] * 200)[: 200 - 2 * rare] + ["rare"] * rare + [others[-1]] * rare)
-    split = plan(frame_of(200).with_columns(y=pl.Series(labels)), share=None)
-    check(split, 200)
+    labels = np.array(([*others[:2]] * 400)[: 400 - 2 * rare] + ["rare"] * rare + [others[-1]] * rare)
+    split = plan(frame_of(400).with_columns(y=pl.Series(labels)), share=None)
+    check(split, 400)
     assert len(split.folds) == 5
     for label in set(labels):
         assert all(label in labels[train] for train, _ in split.folds)
@@ -216,7 +218,7 @@ def test_a_column_of_parts_is_followed():
 
 def test_a_column_of_parts_without_valid_rows_is_cross_validated_within_train():
     prepared = prepare(frame_of(100, part=["train"] * 80 + ["test"] * 20), target="y", split="part")
-    assert len(prepared.folds) == 5
+    assert len(prepared.folds) == 10
     assert prepared.counts.test == 20
 
 
@@ -414,3 +416,10 @@ def test_folds_are_told_row_by_row_in_the_rows_of_the_table():
     told = folds_frame(folds, np.array([3, 5, 8]))
     assert told.rows() == [(3, 1, "train"), (5, 1, "train"), (8, 1, "valid"), (5, 2, "train"), (8, 2, "train"),
                            (3, 2, "valid")]  # fmt: skip
+
+
+def test_predictions_have_bounds_but_where_later_rows_are_to_be_predicted():
+    frame = frame_of(100, when=list(range(100)))
+    for split, is_bounded in (("random", True), ("time:when", False), (5, True)):
+        target = prepare(frame, target="y", split=split, test="none").target_encoder
+        assert bool(target.low) == bool(target.high) == is_bounded

@@ -49,6 +49,19 @@ def test_a_weight_is_a_repeated_row():
     assert weighted.scale == pytest.approx(repeated.scale)
 
 
+def test_bounds_are_the_range_of_rows_that_count_and_a_tenth_of_it_beyond():
+    frame = pl.DataFrame({"a": [0.0, 10.0, 5.0, 1e9], "b": [-1.7e308, 1.7e308, 0.0, 0.0]})
+    weights = np.array([1.0, 2.0, 1.0, 0.0])
+    bounded = TargetEncoder.fit(frame, ("a", "b"), "regression", weights=weights, is_bounded=True)
+    assert (bounded.low[0], bounded.high[0]) == (-1, 11)
+    assert np.isfinite([*bounded.low, *bounded.high]).all() and bounded.high[1] > 1.7e308
+    assert TargetEncoder.from_json(bounded.to_json()) == bounded
+    free = TargetEncoder.fit(frame, ("a",), "regression")
+    assert free.low == free.high == ()
+    before = {name: value for name, value in free.to_json().items() if name not in ("low", "high")}
+    assert TargetEncoder.from_json(before) == free
+
+
 @pytest.mark.parametrize(
     ("values", "classes"),
     [

@@ -168,27 +168,28 @@ def _predicted(graph: Graph, model: Model, numbers: Value, codes: list[Value]) -
     """Probabilities or values in original units, float64 [rows, outputs]."""
     axis = graph.constant([0], numpy.int64)
     parts: list[Value] = []
-    remembered: list[Value] = []
     for member in model.members:
         module = initialised(partial(build, model.encoder, model.target, member.network), seed=0)
         if member.neighbours:
             said = neighbours_outputs(graph, module, member.parameters, member.neighbours, numbers, codes)
-            remembered += [value * (member.share / len(said)) for value in said]
+            parts += [value * (member.share / len(said)) for value in said]
             continue
         outputs = network_outputs(graph, module, member.parameters, numbers, codes).as_type("DOUBLE")
-        if model.task == "classification":
-            outputs = graph.node("Softmax", outputs, axis=-1)
-        parts.append(graph.node("ReduceMean", outputs, axis, keepdims=0) * member.share)
-    if model.task == "classification":
-        return _sum(graph, [*parts, *remembered])
-    shares = sum(member.share for member in model.members if not member.neighbours)
-    mean, scale = (numpy.array(values, dtype=numpy.float64) for values in (model.target.mean, model.target.scale))
-    in_units = [_sum(graph, parts) * graph.constant(scale) + graph.constant(shares * mean)] if parts else []
-    return _sum(graph, [*in_units, *remembered])
-
-
-def _sum(graph: Graph, parts: list[Value]) -> Value:
+        values = _in_units(graph, model.target, outputs)
+        parts.append(graph.node("ReduceMean", values, axis, keepdims=0) * member.share)
     return parts[0] if len(parts) == 1 else graph.node("Sum", *parts)
+
+
+def _in_units(graph: Graph, target: TargetEncoder, outputs: Value) -> Value:
+    """What networks say, [networks, rows, outputs]: probabilities, or values in original units within their bounds."""
+    if target.task == "classification":
+        return graph.node("Softmax", outputs, axis=-1)
+    mean, scale, low, high = (
+        graph.constant(numpy.array(each, dtype=numpy.float64))
+        for each in (target.mean, target.scale, target.low, target.high)
+    )
+    values = outputs * scale + mean
+    return graph.node("Min", graph.node("Max", values, low), high) if target.low else values
 
 
 def _hand_out(graph: Graph, model: Model, raw: Value, names: tuple[str, ...]) -> None:

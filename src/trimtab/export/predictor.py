@@ -121,6 +121,9 @@ class _Member(nn.Module):
         self.remembered = nn.ModuleList(_Remembered(each) for each in member.neighbours)
         _keep(self, "scale", torch.tensor(model.target.scale, dtype=torch.float64))
         _keep(self, "mean", torch.tensor(model.target.mean, dtype=torch.float64))
+        self.is_bounded = bool(model.target.low)
+        _keep(self, "low", torch.tensor(model.target.low, dtype=torch.float64))
+        _keep(self, "high", torch.tensor(model.target.high, dtype=torch.float64))
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         (program,) = self.program
@@ -133,7 +136,10 @@ class _Member(nn.Module):
         outputs = program.forward(program.layout.views(flat), inputs, None, {}).double()
         if self.is_classification:
             return self.share * outputs.softmax(-1).mean(0)
-        return self.share * (outputs.mean(0) * self.get_buffer("scale") + self.get_buffer("mean"))
+        values = outputs * self.get_buffer("scale") + self.get_buffer("mean")
+        if self.is_bounded:
+            values = values.clamp(self.get_buffer("low"), self.get_buffer("high"))
+        return self.share * values.mean(0)
 
 
 class _Remembered(nn.Module):

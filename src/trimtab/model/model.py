@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from trimtab.evaluation.result import Evaluation
 
 # 2: columns have the edges of their bins. 3: members may ask neighbours. 4: probabilities may have factors.
-# 5: how many neighbours are asked.
-FORMAT = 5
+# 5: how many neighbours are asked. 6: predictions may have bounds.
+FORMAT = 6
 _KIND = "trimtab model"
 # That are predicted: what passes between layers stays in the cache, and the calls cost next to nothing. A guess.
 ROWS_AT_ONCE = 4_096
@@ -241,9 +241,12 @@ class Model:
         outputs = outputs_of(program, parameters, inputs).double()
         if self.task == "classification":
             return outputs.softmax(-1).mean(0)
-        return outputs.mean(0) * torch.tensor(self.target.scale, dtype=torch.float64) + torch.tensor(
-            self.target.mean, dtype=torch.float64
+        target = self.target
+        mean, scale, *bounds = (
+            torch.tensor(each, dtype=torch.float64) for each in (target.mean, target.scale, target.low, target.high)
         )
+        values = outputs * scale + mean
+        return (values.clamp(*bounds) if target.low else values).mean(0)
 
     def pack(self) -> tuple[str, bytes]:
         """The model as it is saved: the text of `model.json` and the bytes of `weights.safetensors`."""

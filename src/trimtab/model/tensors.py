@@ -25,6 +25,7 @@ def training_data(prepared: Prepared, device: torch.device) -> TrainingData:
         mean=torch.tensor(target.mean if is_regression else ones, dtype=torch.float64, device=device),
         scale=torch.tensor(target.scale if is_regression else ones, dtype=torch.float64, device=device),
         cardinalities=tuple(prepared.encoder.cardinalities),
+        bounds=torch.tensor([target.low, target.high], dtype=torch.float64, device=device) if target.low else None,
     )
 
 

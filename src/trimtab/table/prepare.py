@@ -284,6 +284,7 @@ def _fit(observed: Observations, schema: Schema, plan: Split, *, may_be_constant
     seen = trained if schema.task == "regression" else _distinct([trained, judged], observed.frame.height)
     target_encoder = TargetEncoder.fit(
         observed.frame[seen], schema.targets, schema.task, weights=weights, may_be_constant=may_be_constant,
+        is_bounded=plan.latest is None,  # later rows may lie higher than all before
     )  # fmt: skip
     return _Fitted(encoder, target_encoder, trained, judged)
 

@@ -4,6 +4,7 @@ Knows neither features nor splits.
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -19,6 +20,9 @@ from trimtab.table.spelling import are_numbers, as_labels, as_values, find_label
 from trimtab.text.wording import counted
 
 Label = bool | int | float | str
+# Of the range of a target, what predictions may lie beyond it: a network far from what it has seen says anything, and a
+# row of which that is so may weigh more than all others (a guess; RealMLP's end at the range itself).
+BEYOND, LARGEST = 0.1, sys.float_info.max
 
 
 class TargetEncoder(Document):
@@ -27,7 +31,8 @@ class TargetEncoder(Document):
     `classes` are of the type they had in the table; `labels` are the same as text. Those of a text file are what it
     says ("007", "1e3", "True"), and numbers only where these are written as they stand there. `precision` is that of
     the target's column, where classes are numbers. `factors` are what the probabilities of the classes are multiplied
-    by before the greatest is predicted, where the metric of a search gained by that; empty elsewhere.
+    by before the greatest is predicted, where the metric of a search gained by that; empty elsewhere. `low` and `high`
+    are between what each network's predictions lie; empty where they may be anything.
     """
 
     task: Literal["regression", "classification"]
@@ -38,6 +43,8 @@ class TargetEncoder(Document):
     scale: tuple[float, ...] = ()
     precision: FloatKind = "double"
     factors: tuple[float, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
     @classmethod
     def fit(
@@ -48,21 +55,29 @@ class TargetEncoder(Document):
         *,
         weights: np.ndarray | None = None,
         may_be_constant: bool = False,
+        is_bounded: bool = False,
     ) -> "TargetEncoder":
         """From training rows whose targets are all there; `weights` [rows] count like repeated rows.
 
-        Numbers that are all one and the same raise DataError, unless they `may_be_constant`.
+        Numbers that are all one and the same raise DataError, unless they `may_be_constant`. `is_bounded`: predictions
+        are to lie within the range of these rows, and a tenth of it beyond.
         """
         if task == "classification":
             return cls._fit_classes(frame[names[0]])
-        means, scales = [], []
+        means, scales, lows, highs = [], [], [], []
         for name in names:
-            mean, scale = _mean_and_scale(_finite(frame[name])[0], weights)
+            values = _finite(frame[name])[0]
+            mean, scale = _mean_and_scale(values, weights)
             if scale == 0 and not may_be_constant:
                 raise DataError(f'The target "{name}" has one and the same value in every row: nothing can be learnt.')
             means.append(mean)
             scales.append(scale or 1.0)
-        return cls(task="regression", names=names, mean=tuple(means), scale=tuple(scales))
+            if is_bounded:
+                low, high = _bounds(values if weights is None else values[weights > 0])
+                lows.append(low)
+                highs.append(high)
+        told = {"mean": tuple(means), "scale": tuple(scales), "low": tuple(lows), "high": tuple(highs)}
+        return cls(task="regression", names=names, **told)
 
     @classmethod
     def _fit_classes(cls, column: pl.Series) -> "TargetEncoder":
@@ -216,6 +231,13 @@ def _finite(column: pl.Series) -> tuple[np.ndarray, int]:
     numbers, _ = as_numbers(column)
     infinite = np.isinf(numbers)
     return np.where(infinite, np.nan, numbers), int(infinite.sum())
+
+
+def _bounds(values: np.ndarray) -> tuple[float, float]:
+    """Between what predictions are to lie: the range of the values, and a part of it beyond."""
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+    beyond = BEYOND * high - BEYOND * low
+    return max(low - beyond, -LARGEST), min(high + beyond, LARGEST)
 
 
 def _mean_and_scale(values: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:

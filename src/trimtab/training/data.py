@@ -34,7 +34,8 @@ class TrainingData:
     (scaled) or int64 `[rows]` class numbers, `weights` floats in the precision that losses are computed in; where a
     loss of the caller's own reads them, targets are what they gave. `outputs` are the columns of a prediction: where
     two classes are told by one output of the network, `one_output` says what it is. `mean` and `scale` `[outputs]` lead
-    from scaled targets to original units. `cardinalities` are the entries of each column of category codes, where there
+    from scaled targets to original units, `bounds` `[2, outputs]` are between what predictions lie there (None:
+    anywhere). `cardinalities` are the entries of each column of category codes, where there
     are such columns. `loss` is a loss of the caller's own, in the place of those that configs name; only it reads
     `more_targets`, and with it `outputs` is 0 where the network's outputs are no predictions.
     """
@@ -51,6 +52,7 @@ class TrainingData:
     loss: Objective | None = None
     more_targets: tuple[Tensor, ...] = ()
     one_output: OneOutput | None = None
+    bounds: Float[Tensor, "2 outputs"] | None = None
 
     @property
     def objective(self) -> Objective:
@@ -83,7 +85,11 @@ class TrainingData:
             return torch.cat([(-outputs).sigmoid(), outputs.sigmoid()], dim=-1)
         if self.one_output == "probability":
             return torch.cat([1 - outputs, outputs], dim=-1)
-        return outputs.softmax(-1) if self.task == "classification" else outputs * self.scale + self.mean
+        if self.task == "classification":
+            return outputs.softmax(-1)
+        values = outputs * self.scale + self.mean
+        # What is infinite is told as that: a training has diverged.
+        return values if self.bounds is None else torch.where(values.isinf(), values, values.clamp(*self.bounds))
 
     def truth(self, rows: Tensor) -> Tensor:
         """Targets of `rows` as the metric reads them: class numbers, or original units in float64."""
@@ -102,7 +108,8 @@ class TrainingData:
         folds = tuple(Fold(change(fold.train), change(fold.validation)) for fold in self.folds)
         several = {name: tuple(change(x) for x in getattr(self, name)) for name in ("inputs", "more_targets")}
         others = {name: change(getattr(self, name)) for name in ("targets", "weights", "mean", "scale")}
-        return replace(self, folds=folds, **several, **others)
+        bounds = None if self.bounds is None else change(self.bounds)
+        return replace(self, folds=folds, bounds=bounds, **several, **others)
 
     def gather(self, rows: Int[Tensor, "lanes batch"]) -> tuple[Tensor, ...]:
         """Each input's rows as `[lanes, batch, ...]`."""

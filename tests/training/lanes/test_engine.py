@@ -79,6 +79,16 @@ def train(engine, requests, *, lanes=None):
     return {(r.request.trial, r.request.fold): r for r in records}
 
 
+def test_predictions_stay_within_bounds_and_what_is_infinite_is_told():
+    data = regression_data()
+    bounds = torch.tensor([[-1.0], [2.0]], dtype=torch.float64)
+    bounded = replace(data, mean=torch.tensor([1.0]), scale=torch.tensor([2.0]), bounds=bounds)
+    said = bounded.predictions(torch.tensor([[0.25], [5.0], [-5.0], [torch.inf]]))
+    assert said.flatten().tolist() == [1.5, 2.0, -1.0, torch.inf]
+    moved = bounded.mapped(lambda tensor: tensor.clone())
+    assert moved.bounds is not bounds and torch.equal(moved.bounds, bounds)
+
+
 def test_a_run_is_the_same_in_any_lane_beside_any_neighbour_and_whenever_admitted():
     data = regression_data()
     ours = config(epochs=20, dropout=0.2)

@@ -29,6 +29,7 @@ from trimtab.tuning.words import trial_in_words
 
 # Multiplications of a layer and batch below which a second thread costs more than it brings (a guess: 0.1 ms of one).
 SMALL = 1 << 23
+WITHIN = ".clip(LOW, HIGH)"
 ONE_THREAD = "torch.set_num_threads(1)  # products this small are fastest on one thread"
 
 
@@ -176,7 +177,7 @@ def _network(original: Original) -> str:
 
 def _training(original: Original) -> str:
     config, inputs, has_weights = original.trial.config, original.columns.inputs, original.weight is not None
-    unscaled = ".softmax(dim=1).numpy()" if original.is_classification else ".numpy() * SPREAD + MEAN"
+    said = f"{inputs.call(KEPT, 'valid')}.double()"
     batch = inputs.call("network", "rows"), "targets[rows]", "weights[rows]" if has_weights else ""
     loop = Loop(
         config,
@@ -186,7 +187,7 @@ def _training(original: Original) -> str:
         judge=(
             f"{KEPT}.eval()",
             "with torch.no_grad():",
-            f"    found = {inputs.call(KEPT, 'valid')}.double(){unscaled}",
+            f"    found = {_in_units(original, said)}",
             f"score = error(found, target[valid]{', weight[valid]' if has_weights else ''})",
         ),
         keep=("best_found = found",),
@@ -210,6 +211,14 @@ def trained(train, valid, seed):
 {_trained_on_all_rows(original, loop)}'''
     pieces = ["# -- training\n", *_threads(original), constants(config), *_targets(original), ""]
     return "\n".join([*pieces, *(f"\n{function}\n" for function in functions if function), trained])
+
+
+def _in_units(original: Original, said: str) -> str:
+    """What a network has `said`, as probabilities or in original units."""
+    if original.is_classification:
+        return f"{said}.softmax(dim=1).numpy()"
+    values = f"{said}.numpy() * SPREAD + MEAN"
+    return f"({values}){WITHIN}" if original.target.low else values
 
 
 def _trained_on_all_rows(original: Original, loop: Loop) -> str:
@@ -245,9 +254,18 @@ def _targets(original: Original) -> list[str]:
         "# Networks learn targets of mean 0 and standard deviation 1.",
         table("MEAN", list(map(center_of, original.target.mean, original.target.scale))),
         table("SPREAD", list(original.target.scale)),
+        *_bounds(original),
         "targets = torch.tensor((target - MEAN) / SPREAD, dtype=torch.float32)",
         *weights,
     ]
+
+
+def _bounds(original: Original) -> list[str]:
+    target = original.target
+    if not target.low:
+        return []
+    low, high = table("LOW", list(target.low)), table("HIGH", list(target.high))
+    return ["# Predictions lie within the range of what was learnt, and a tenth of it beyond.", low, high]
 
 
 # -- baselines that are solved
@@ -267,7 +285,8 @@ def _linear(original: Original) -> str:
         function = fitted.ridge_function(has_weights=has_weights)
     design = fitted.design(has_numbers=bool(inputs.numbers), has_codes=bool(inputs.cardinalities))
     error = error_function(original.metric.name, has_weights=has_weights)
-    return "\n".join(["# -- a linear model\n", ONE_THREAD, design, "", function, "", error, ""])
+    bounds = _bounds(original)
+    return "\n".join(["# -- a linear model\n", ONE_THREAD, *bounds, design, "", function, "", error, ""])
 
 
 # -- the score
@@ -293,7 +312,8 @@ def _score(original: Original) -> str:
         ]
         score = "best"
     elif original.trial.name in (MEAN, LINEAR):
-        lines += ["for train, valid in folds:", "    out_of_fold[valid] = fitted(train)[valid]", judged]
+        within = WITHIN if original.trial.name == LINEAR and original.target.low else ""
+        lines += ["for train, valid in folds:", f"    out_of_fold[valid] = fitted(train)[valid]{within}", judged]
     else:
         keep = ["    networks.append(network)  # the study's model predicts the mean of these"]
         lines += [

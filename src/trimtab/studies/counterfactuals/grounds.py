@@ -79,7 +79,9 @@ def _with_inputs_unscaled(prepared: Prepared, data: TrainingData) -> TrainingDat
 
 def _with_target_unscaled(data: TrainingData) -> TrainingData:
     targets = (data.targets.double() * data.scale + data.mean).to(data.targets.dtype)
-    return replace(data, targets=targets, mean=torch.zeros_like(data.mean), scale=torch.ones_like(data.scale))
+    mean, scale = torch.zeros_like(data.mean), torch.ones_like(data.scale)
+    # Without bounds: they would hide how far from the target such a network begins.
+    return replace(data, targets=targets, mean=mean, scale=scale, bounds=None)
 
 
 def ground_of_networks(subject: NetworkSubject, winner: TrialRecord) -> Ground:
