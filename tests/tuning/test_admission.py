@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import numpy
 import pytest
 
-from trimtab.tuning.admission import FEW, WORK_IN_FLIGHT, Admission
+from trimtab.knobs.table import MANY_ROWS
+from trimtab.tuning.admission import FEW, SOON, WORK_IN_FLIGHT, Admission
 from trimtab.tuning.budget import Budget
+from trimtab.tuning.pace import FEWEST_EPOCHS
 from trimtab.tuning.space import space_for
 
 SPACE = space_for("regression", "rmse", rows=500, columns=8, fixed={})
@@ -31,14 +33,15 @@ class Queue:
         self.left.append(number)
 
 
-def admission(epochs, trials, *, max_trials=None, work=1.0, elapsed=0.0):
+def admission(epochs, trials, *, max_trials=None, work=1.0, elapsed=0.0, rows=10_000, of_an_epoch=0.01):
     """Of a place in which so many trials train and a config may have so many epochs, and its queue."""
     slots = SimpleNamespace(
-        data=SimpleNamespace(folds=[None] * FOLDS), populations={"one": SimpleNamespace(lanes=[None] * FOLDS * trials)}
+        data=SimpleNamespace(folds=[None] * FOLDS, most_training_rows=rows),
+        populations={"one": SimpleNamespace(lanes=[None] * FOLDS * trials)},
     )
     pace = SimpleNamespace(
         slots=slots, has_room=lambda structure, lanes: True, affordable_epochs=lambda config, budget: epochs,
-        work_in_flight=lambda: work * trials,
+        work_in_flight=lambda: work * trials, epoch_seconds=lambda config: of_an_epoch,
     )  # fmt: skip
     budget, queue = Budget(100, reserve=0.0), Queue()
     budget.started -= elapsed
@@ -75,6 +78,23 @@ def test_what_has_no_time_for_a_few_epochs_is_left_and_nothing_begins_beside_oth
     assert made.next({}, 0).config.epochs == 2, "alone it may, while there is time for more than the end"
     made, queue = admission(2, 0, elapsed=95.0)
     assert made.next({}, 0) is None and queue.left == [1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds", "max_trials", "first"),
+    [
+        (500, SOON / 20, None, 20),
+        (500, SOON / 300, None, 100),
+        (500, SOON, None, FEWEST_EPOCHS),
+        (MANY_ROWS, SOON / 20, None, 100),
+        (500, SOON / 20, 9, 100),
+    ],
+)
+def test_the_first_trial_of_few_rows_is_there_soon(rows, seconds, max_trials, first):
+    made, _ = admission(100, 0, rows=rows, of_an_epoch=seconds, max_trials=max_trials)
+    trial = made.next({}, 0)
+    assert trial.config.epochs == first
+    assert made.next({1: trial}, 0).config.epochs == made.next({}, 1).config.epochs == 100
 
 
 def test_there_is_room_for_so_much_work():
