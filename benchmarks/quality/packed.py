@@ -23,6 +23,7 @@ from trimtab.model.model import build
 from trimtab.nets.mlp import MLP
 from trimtab.table.prepare import Prepared
 from trimtab.training.config import Config
+from trimtab.training.data import TrainingData
 from trimtab.training.metrics import default_metric
 
 
@@ -40,7 +41,7 @@ class Packed(nn.Module):
         self.bias = nn.Parameter((torch.rand(members, 1, outputs) * 2 - 1) * bound)
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        features = _features(self.network, numbers, codes).unsqueeze(0) * self.factors
+        features = self.network.features(numbers, codes).unsqueeze(0) * self.factors
         for layer in self.network.hidden:
             features = self.network.activation(layer(features))
         return torch.baddbmm(self.bias, features, self.weight)
@@ -57,83 +58,64 @@ class Alone(nn.Module):
         return self.network(numbers, codes).unsqueeze(0)
 
 
-def _features(network: MLP, numbers: Tensor, codes: Tensor) -> Tensor:
-    """What the first hidden layer is given [batch, features]."""
-    embedding = network.periodic or network.piecewise
-    if embedding is not None:
-        own, others = numbers[:, : network.continuous], numbers[:, network.continuous :]
-        numbers = torch.cat([embedding(own), others], dim=1)
-    features = network.scale(numbers) if network.scale is not None else numbers
-    return features if network.categories is None else torch.cat([features, network.categories(codes)], dim=1)
-
-
 class Rows:
     """A prepared table: its first fold's rows, and those of the test part."""
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: Prepared, data: TrainingData) -> None:
         assert prepared.test is not None
-        self.prepared, self.is_classes = prepared, prepared.schema.task == "classification"
-        self.numbers, self.codes = torch.tensor(prepared.numbers), torch.tensor(prepared.codes)
-        self.targets = torch.tensor(prepared.targets)
-        self.train, self.validation = (torch.tensor(part) for part in prepared.folds[0])
+        self.data, self.fold, self.metric = data, data.folds[0], default_metric(data.task)
         encoded = prepared.encoder.encode(prepared.test)
         self.test = torch.tensor(encoded.numbers), torch.tensor(encoded.codes)
-        self.metric = default_metric(prepared.schema.task)  # type: ignore[arg-type]
         self.truth = prepared.target_encoder.truth(prepared.test)
 
-    def loss(self, outputs: Tensor, rows: Tensor) -> Tensor:
+    def of(self, places: Tensor) -> list[Tensor]:
+        return [inputs[places] for inputs in self.data.inputs]
+
+    def loss(self, outputs: Tensor, places: Tensor) -> Tensor:
         """The mean of the members' losses."""
-        targets = self.targets[rows]
-        if self.is_classes:
+        targets = self.data.targets[places]
+        if self.data.task == "classification":
             return nn.functional.cross_entropy(outputs.flatten(0, 1), targets.repeat(len(outputs)))
         return nn.functional.mse_loss(outputs, targets.expand_as(outputs))
 
-    def mean(self, outputs: Tensor) -> Tensor:
-        """What all members predict together, as a target or a probability."""
-        return (outputs.softmax(-1) if self.is_classes else outputs).mean(0)
+    def said(self, outputs: Tensor) -> numpy.ndarray:
+        """What all members predict together."""
+        return self.data.predictions(outputs).mean(0).numpy()
 
-    def judged(self, predicted: Tensor, targets: Tensor) -> float:
-        if self.is_classes:
-            return float(nn.functional.nll_loss(predicted.clamp(1e-6).log(), targets))
-        return float(nn.functional.mse_loss(predicted, targets))
-
-    def error(self, predicted: Tensor) -> float:
+    def error(self, said: numpy.ndarray) -> float:
         """The metric's on test rows."""
-        encoder = self.prepared.target_encoder
-        if self.is_classes:
-            return error_of(self.metric, predicted.double().numpy(), self.truth)
-        return error_of(self.metric, predicted.double().numpy() * encoder.scale + encoder.mean, self.truth)
+        return error_of(self.metric, said, self.truth)
 
 
-def trained(model: nn.Module, rows: Rows, config: Config, seed: int) -> Tensor:
+def trained(model: nn.Module, rows: Rows, config: Config, seed: int) -> numpy.ndarray:
     """What it predicts for the test rows, as it was at its best epoch on the validation rows."""
-    draw = torch.Generator().manual_seed(seed)
+    draw, fold = torch.Generator().manual_seed(seed), rows.fold
     optimizer = torch.optim.AdamW(
         model.parameters(), config.optimizer.learning_rate, weight_decay=config.optimizer.weight_decay
     )
-    per_epoch = max(1, len(rows.train) // config.batch_size)
+    per_epoch = max(1, len(fold.train) // config.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * per_epoch)
-    lowest, best = float("inf"), torch.empty(0)
+    truth = rows.data.truth(fold.validation).numpy()
+    lowest, best = float("inf"), numpy.empty(0)
     for _ in range(config.epochs):
-        order = rows.train[torch.randperm(len(rows.train), generator=draw)]
+        order = fold.train[torch.randperm(len(fold.train), generator=draw)]
         for step in range(per_epoch):
             batch = order[step * config.batch_size : (step + 1) * config.batch_size]
             optimizer.zero_grad()
-            rows.loss(model(rows.numbers[batch], rows.codes[batch]), batch).backward()
+            rows.loss(model(*rows.of(batch)), batch).backward()
             optimizer.step()
             schedule.step()
         with torch.no_grad():
-            said = rows.mean(model(rows.numbers[rows.validation], rows.codes[rows.validation]))
-            error = rows.judged(said, rows.targets[rows.validation])
+            error = error_of(rows.metric, rows.said(model(*rows.of(fold.validation))), truth)
             if error < lowest:
-                lowest, best = error, rows.mean(model(*rows.test))
+                lowest, best = error, rows.said(model(*rows.test))
     return best
 
 
 def compared(table: Table, members: int) -> list[float]:
     """Test errors of one network (the mean of all), their mean and TabM-mini, and seconds of both trainings."""
-    prepared, _ = laid_out(table, *table.typed_split(0))
-    rows, config = Rows(prepared), config_with(prepared, dropout=0.0)
+    prepared, data = laid_out(table, *table.typed_split(0))
+    rows, config = Rows(prepared, data), config_with(prepared, dropout=0.0)
 
     def network(seed: int) -> MLP:
         torch.manual_seed(seed)
@@ -145,7 +127,7 @@ def compared(table: Table, members: int) -> list[float]:
     packed = trained(Packed(network(0), members), rows, config, 0)
     ended = time.monotonic()
     one = float(numpy.mean([rows.error(each) for each in alone]))
-    return [one, rows.error(torch.stack(alone).mean(0)), rows.error(packed), between - started, ended - between]
+    return [one, rows.error(numpy.mean(alone, axis=0)), rows.error(packed), between - started, ended - between]
 
 
 def main() -> None:

@@ -103,15 +103,20 @@ class MLP(nn.Module):
     ) -> Float[Tensor, "batch outputs"]:
         if self.depth == 0:
             return self._linear(numbers, codes)
+        features = self.features(numbers, codes)
+        for layer, dropout in zip(self.hidden, self.dropout, strict=True):
+            features = dropout(self.activation(layer(features)))
+        return self.output(features)
+
+    def features(
+        self, numbers: Float[Tensor, "batch numbers"], codes: Int[Tensor, "batch categories"]
+    ) -> Float[Tensor, "batch features"]:
+        """What the first hidden layer is given, of a network that has one."""
         embedding = self.periodic or self.piecewise
         if embedding is not None:
             numbers = torch.cat([embedding(numbers[:, : self.continuous]), numbers[:, self.continuous :]], dim=1)
         features = self.scale(numbers) if self.scale is not None else numbers
-        if self.categories is not None:
-            features = torch.cat([features, self.categories(codes)], dim=1)
-        for layer, dropout in zip(self.hidden, self.dropout, strict=True):
-            features = dropout(self.activation(layer(features)))
-        return self.output(features)
+        return features if self.categories is None else torch.cat([features, self.categories(codes)], dim=1)
 
     def _linear(self, numbers: Tensor, codes: Tensor) -> Tensor:
         result = self.output(numbers)

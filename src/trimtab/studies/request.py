@@ -22,8 +22,8 @@ from trimtab.tuning.going_on import address_of, words_of_held_knobs, words_of_pr
 KEPT = ("target", "task", "split", "test", "weight", "seed", "drop", "number", "category", "metric")
 TEXTS = ("task", "split", "weight", "storage")
 PRECISIONS = ("high", "auto")
-# What nobody says: how studies are today, and what those that began before are to be as they were.
-ITS_OWN = ("spans", "folds_of_few")
+# What nobody says, and what it is in studies that began before there was a choice.
+ITS_OWN: Mapping[str, Any] = {"spans": False, "folds_of_few": FOLDS}
 # The share of the rows that judge networks where nobody says which: as in tt.fit.
 USUAL_VALID_SHARE = 0.2
 
@@ -143,8 +143,8 @@ class TableRequest:
             **{name: before[name] for name in KEPT if name in before and name != "test"},
             storage=address_of(folder, before.get("storage"), said.get("storage")),
             refit=said["refit"] or before["refit"], single=said["single"] or before["single"],
-            neighbours=said["neighbours"] and before.get("neighbours", True), spans=before.get("spans", False),
-            folds_of_few=before.get("folds_of_few", FOLDS),
+            neighbours=said["neighbours"] and before.get("neighbours", True),
+            **{name: before.get(name, earlier) for name, earlier in ITS_OWN.items()},
         )  # fmt: skip
         return request, words_of_held_knobs(before["fixed"], fixed) + words_of_precision(earlier, precision)
 

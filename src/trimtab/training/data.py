@@ -35,9 +35,9 @@ class TrainingData:
     loss of the caller's own reads them, targets are what they gave. `outputs` are the columns of a prediction: where
     two classes are told by one output of the network, `one_output` says what it is. `mean` and `scale` `[outputs]` lead
     from scaled targets to original units, `bounds` `[2, outputs]` are between what predictions lie there (None:
-    anywhere). `cardinalities` are the entries of each column of category codes, where there
-    are such columns. `loss` is a loss of the caller's own, in the place of those that configs name; only it reads
-    `more_targets`, and with it `outputs` is 0 where the network's outputs are no predictions.
+    anywhere). `cardinalities` are the entries of each column of category codes, where there are such columns. `loss` is
+    a loss of the caller's own, in the place of those that configs name; only it reads `more_targets`, and with it
+    `outputs` is 0 where the network's outputs are no predictions.
     """
 
     task: Task
