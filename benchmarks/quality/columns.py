@@ -39,8 +39,8 @@ def target_means(table: Table, train: polars.DataFrame, test: polars.DataFrame) 
 def crosses(table: Table, train: polars.DataFrame, test: polars.DataFrame) -> Frames:
     """The same of the pairs of categories that tell most beyond the better of both."""
     pairs = {f"{a} x {b}": [a, b] for a, b in combinations(_categories(table, train), 2)}
-    told = {name: _told(table, train, name, columns) for name, columns in pairs.items()}
-    alone = {column: _told(table, train, column, [column]) for column in _categories(table, train)}
+    told = {name: _told(table, train, columns) for name, columns in pairs.items()}
+    alone = {column: _told(table, train, [column]) for column in _categories(table, train)}
     gain = {name: told[name] - max(alone[each] for each in columns) for name, columns in pairs.items()}
     best = sorted((name for name in pairs if gain[name] > 0), key=gain.__getitem__, reverse=True)[:CROSSES]
     return _with_means(table, train, test, {name: pairs[name] for name in best})
@@ -96,7 +96,7 @@ def _encoder(table: Table) -> TargetEncoder:
     return TargetEncoder(cv=StratifiedKFold(5, shuffle=True, random_state=0))
 
 
-def _told(table: Table, train: polars.DataFrame, name: str, columns: list[str]) -> float:
+def _told(table: Table, train: polars.DataFrame, columns: list[str]) -> float:
     """The share of the target's variance (of several classes the first one's) that out-of-fold means tell."""
     truth = train[table.target].to_numpy()
     means = _encoder(table).fit_transform(_joined(train, columns), truth)[:, 0]
