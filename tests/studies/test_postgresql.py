@@ -153,25 +153,34 @@ def test_a_killed_study_goes_on_to_what_it_would_have_been(url, tmp_path):
 
 
 class StopsTheServer:
-    """After the first run that ends; and starts it again after so many seconds."""
+    """After the first run that ends."""
 
-    def __init__(self, server, seconds):
-        self.server, self.seconds, self.starting = server, seconds, None
+    def __init__(self, server):
+        self.server, self.has_stopped = server, False
 
     def ended(self, run, result):
-        if self.starting is None:
+        if not self.has_stopped:
+            self.has_stopped = True
             self.server.stop()
-            self.starting = threading.Timer(self.seconds, self.server.start)
+
+
+class RestartsTheServer(StopsTheServer):
+    """And starts it again two seconds later."""
+
+    def ended(self, run, result):
+        if not self.has_stopped:
+            super().ended(run, result)
+            self.starting = threading.Timer(2, self.server.start)
             self.starting.start()
 
 
 def test_a_search_waits_for_a_server_that_is_started_again(server, alone, tmp_path):
     url = server.database("restarted")
-    stops = StopsTheServer(server, 2)
+    restarts = RestartsTheServer(server)
     try:
-        found = tune(out=tmp_path / "s", storage=url, callbacks=[stops])
+        found = tune(out=tmp_path / "s", storage=url, callbacks=[restarts])
     finally:
-        stops.starting.join()
+        restarts.starting.join()
     assert outcome(found) == outcome(alone)
     assert outcome(tt.load(found.out, storage=url)) == outcome(alone), "each was stored, and none twice"
 
@@ -179,13 +188,12 @@ def test_a_search_waits_for_a_server_that_is_started_again(server, alone, tmp_pa
 def test_where_it_stays_away_it_is_said_and_nothing_is_lost(server, alone, tmp_path, monkeypatch):
     url = server.database("away")
     monkeypatch.setattr("trimtab.tuning.writer.SECONDS_OF_PATIENCE", 1.5)
-    stops = StopsTheServer(server, 5)
     try:
         with pytest.raises(tt.StudyError, match=r"cannot be (used|opened): ") as said:
-            tune(out=tmp_path / "s", storage=url, callbacks=[stops])
+            tune(out=tmp_path / "s", storage=url, callbacks=[StopsTheServer(server)])
         assert "resume=" in str(said.value)
     finally:
-        stops.starting.join()
+        server.start()
     waiting = json.loads((tmp_path / "s" / "inflight.json").read_text())
     assert any(each.get("so_far") for each in waiting)
     assert outcome(tune(resume=tmp_path / "s", storage=url)) == outcome(alone)
