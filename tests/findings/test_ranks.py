@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from trimtab.findings.ranks import kendall_p, sign_p, theil_sen
+from trimtab.findings.ranks import average_ranks, kendall_p, sign_p, theil_sen
 
 some = st.one_of(st.integers(0, 4).map(float), st.floats(-10, 10).map(lambda x: round(x, 3)))
 
@@ -41,3 +41,8 @@ def test_large_samples() -> None:
     assert kendall_p(rising, rising=True) == pytest.approx(expected)
     expected = stats.binomtest(5100, 10_000, alternative="greater").pvalue
     assert sign_p(5100, 10_000) == pytest.approx(expected, rel=1e-6)
+
+
+@given(numbers=st.lists(some, min_size=1, max_size=40))
+def test_ranks_where_equal_ones_share_theirs(numbers: list[float]) -> None:
+    assert average_ranks(numpy.array(numbers)).tolist() == stats.rankdata(numbers).tolist()

@@ -47,6 +47,12 @@ def test_a_saved_and_loaded_model_predicts_the_same_bits(model, frame, tmp_path)
     assert {p.name for p in (tmp_path / "model").iterdir()} == {"model.json", "weights.safetensors"}
 
 
+def test_rows_of_a_file_are_predicted_as_those_of_a_frame(model, frame, tmp_path):
+    frame.write_csv(tmp_path / "rows.csv")
+    for path in (tmp_path / "rows.csv", str(tmp_path / "rows.csv")):
+        assert numpy.array_equal(model.predict(path), model.predict(frame))
+
+
 def test_a_prediction_is_the_weighted_mean_of_the_members_networks(model, frame):
     def alone(member, i):
         single = Member(member.network, member.parameters[i : i + 1], 1.0)

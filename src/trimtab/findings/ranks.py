@@ -1,6 +1,7 @@
 """Ranks: tests by the order of numbers alone, and a slope that outliers do not bend.
 
-scipy.stats has them all, and takes longer to load than a log takes to be read. Knows numbers alone, all of them finite.
+scipy.stats has them all, and takes longer to load than a log takes to be read, or a table to be checked. Knows numbers
+alone, all of them finite.
 """
 
 import math
@@ -11,6 +12,18 @@ from numpy.typing import NDArray
 Numbers = NDArray[numpy.float64]
 # As scipy has it: of larger samples without ties the normal approximation is used, whose error is small by then.
 _MOST_EXACT = 33
+
+
+def average_ranks(numbers: Numbers) -> Numbers:
+    """The place of each among all of them, from 1; equal ones share the mean of theirs."""
+    _, place, counts = numpy.unique(numbers, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[place]
+
+
+def rank_shares(columns: Numbers) -> Numbers:
+    """The ranks in each of the `columns` [numbers, columns], between 0 and 1: a few huge numbers would drown all others
+    in a sum of squares."""
+    return numpy.stack([average_ranks(column) / len(column) for column in columns.T], axis=1)
 
 
 def theil_sen(x: Numbers, y: Numbers) -> float:

@@ -28,11 +28,13 @@ from trimtab.model.neighbours import NEAREST, Neighbours, of_tensors, to_tensors
 from trimtab.nets.mlp import MLP
 from trimtab.table.encode import Encoded, Encoder
 from trimtab.table.frames import to_frame
+from trimtab.table.read import read_table
 from trimtab.table.target import TargetEncoder
 from trimtab.text.wording import counted, listed, sentence
 from trimtab.training.lanes.precision import multiplying
 from trimtab.training.programs.mlp_program import MLPProgram
 from trimtab.training.programs.program import outputs_of
+from trimtab.training.randomness import initialised
 
 if TYPE_CHECKING:
     from trimtab.evaluation.result import Evaluation
@@ -97,7 +99,8 @@ class Model:
     def predict(self, data: object, interval: float) -> Interval | ClassSet: ...
 
     def predict(self, data: object, interval: float | None = None) -> numpy.ndarray | Interval | ClassSet:
-        """Predictions for a frame or array of rows: values in original units [rows] or [rows, targets], or labels.
+        """Predictions for the rows of a frame, an array or a file: values in original units [rows] or [rows, targets],
+        or labels.
 
         With `interval`, say 0.9: also the bounds between which the truth lies in that share of rows like those of
         training (`prediction, low, high`), or the classes among which it is (`prediction, classes`). They come from the
@@ -105,7 +108,7 @@ class Model:
         that does not know them, OptionError where they are too few.
         """
         known = None if interval is None else self.calibrated(interval)
-        raw = self.raw(to_frame(data))[0]
+        raw = self.raw(_rows_of(data))[0]
         if interval is None or known is None:
             return self.target.decode(raw)
         if self.task == "classification":
@@ -125,10 +128,11 @@ class Model:
         return self.calibration
 
     def predict_proba(self, data: object) -> numpy.ndarray:
-        """Class probabilities `[rows, classes]` in the order of `model.target.classes`; raises ModelError otherwise."""
+        """Class probabilities `[rows, classes]` of the same in the order of `model.target.classes`; raises ModelError
+        where numbers are predicted."""
         if self.task != "classification":
             raise ModelError("This model predicts numbers: it has no probabilities. Use predict instead.")
-        return self.raw(to_frame(data))[0]
+        return self.raw(_rows_of(data))[0]
 
     def raw(self, frame: polars.DataFrame) -> tuple[numpy.ndarray, tuple[str, ...]]:
         """Probabilities or values in original units, float64 [rows, outputs], and notices about the rows."""
@@ -223,9 +227,10 @@ class Model:
     def _program(self, member: Member, dtype: torch.dtype) -> MLPProgram:
         key = (tuple(sorted(member.network.items())), dtype)
         if key not in self._programs:
-            # Without storage: its weights come from elsewhere, and none are drawn from the caller's generator.
-            with torch.device("meta"):
-                self._programs[key] = MLPProgram(build(self.encoder, self.target, member.network).to(dtype))
+            # Its weights come from elsewhere. Not on the device meta, for which torch would import its compiler, but
+            # without a draw from the caller's generator all the same.
+            module = initialised(lambda: build(self.encoder, self.target, member.network), seed=0)
+            self._programs[key] = MLPProgram(module.to(dtype))
         return self._programs[key]
 
     def _mean_of(
@@ -335,6 +340,10 @@ def _assembled(body: dict, weights: bytes, path: str) -> Model:
         return Model(encoder, target, members, calibration)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(sentence(f"{path} and its model.json cannot be read as a model: {error}")) from None
+
+
+def _rows_of(data: object) -> polars.DataFrame:
+    return read_table(data).frame if isinstance(data, str | Path) else to_frame(data)
 
 
 def build(encoder: Encoder, target: TargetEncoder, network: Mapping[str, str | int | float]) -> MLP:

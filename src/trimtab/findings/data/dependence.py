@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from trimtab.findings.checked import Checked
 from trimtab.findings.data.boosted_trees import (
@@ -25,6 +25,7 @@ from trimtab.findings.data.boosted_trees import (
 from trimtab.findings.data.relation import most_telling
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, Remedy
+from trimtab.findings.ranks import rank_shares
 from trimtab.findings.remedies import in_shell
 
 # Rows that the trees look at, and the parts that are held out in turn.
@@ -152,7 +153,7 @@ def _growths(
     p-value."""
     targets, classes = record.targets[rows], 0 if record.task == "regression" else len(record.labels)
     # Ranks: a few huge values would make errors of whole stretches of time.
-    truth = numpy.eye(classes)[targets] if classes else stats.rankdata(targets, axis=0) / len(targets)
+    truth = numpy.eye(classes)[targets] if classes else rank_shares(targets)
     design, generator = design_of([column.at(rows) for column in _columns(record)]), numpy.random.default_rng(seed)
 
     def predicted(folds: Any) -> Floats:
@@ -169,7 +170,7 @@ def _growths(
         counts = numpy.bincount(belonging.units)
         each = numpy.bincount(belonging.units, after - before)[counts > 0] / counts[counts > 0]
         spread = each.std(ddof=1) / numpy.sqrt(len(each))
-        chance = float(stats.t.sf(each.mean() / spread, len(each) - 1)) if spread > 0 else 1.0
+        chance = float(special.stdtr(len(each) - 1, -each.mean() / spread)) if spread > 0 else 1.0
         result.append((belonging, float(after.mean() / max(1e-300, before.mean()) - 1), chance))
     return result
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import special
 
 from trimtab.findings.checked import Checked
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy, Severity
+from trimtab.findings.ranks import average_ranks
 from trimtab.text.wording import counted, listed
 
 Floats = NDArray[numpy.float64]
@@ -94,8 +95,10 @@ def _floor(sorted_probabilities: Floats, wrong: NDArray[numpy.bool_]) -> tuple[f
     if len(wrong) > MOST_ROWS:
         taken = numpy.random.default_rng(0).choice(len(wrong), MOST_ROWS, replace=False)
         sorted_probabilities, wrong = sorted_probabilities[taken], wrong[taken]
+    from scipy import optimize  # takes longer to import than most tables to be checked
+
     margin = sorted_probabilities[:, -1] - sorted_probabilities[:, -2]
-    rank = numpy.log((stats.rankdata(margin) - 0.5) / len(margin))
+    rank = numpy.log((average_ranks(margin) - 0.5) / len(margin))
     y = wrong.astype(numpy.float64)
     if y.sum() < 5:
         return 0.0, 1.0
@@ -122,7 +125,7 @@ def _floor(sorted_probabilities: Floats, wrong: NDArray[numpy.bool_]) -> tuple[f
     tried = [(floor, fitted(floor, start).fun) for floor in most * numpy.linspace(0.1, 1.2, 12) if floor > 0]
     floor, best = min([(0.0, without.fun), *tried], key=lambda pair: pair[1])
     # The floor is at its lower end without wrong labels: half of the time the ratio is 0.
-    return float(floor), 0.5 * float(stats.chi2.sf(2 * max(0.0, without.fun - best), 1))
+    return float(floor), 0.5 * float(special.chdtrc(1, 2 * max(0.0, without.fun - best)))
 
 
 def _least_likely(labels: NDArray[Any], predicted: Floats) -> NDArray[numpy.int64]:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import stats
 
 from trimtab.findings.checked import Checked
 from trimtab.findings.data.boosted_trees import Floats, design_of, in_own_thread, out_of_fold, random_folds
 from trimtab.findings.data.relation import BINS, chance_of, most_telling, parts_of
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
+from trimtab.findings.ranks import rank_shares
 from trimtab.findings.remedies import without
 from trimtab.table.roles import NEAR_UNIQUE_SHARE
 from trimtab.text.wording import counted
@@ -111,7 +111,7 @@ def _roughly(column: Column, truth: Floats) -> float:
 def _as_numbers(targets: NDArray[Any], classes: int) -> Floats:
     """Ranks, so that no few huge values decide; classes as ones among zeros (of two one column says all)."""
     if targets.dtype.kind == "f":
-        return numpy.stack([stats.rankdata(column) / len(column) for column in targets.T], axis=1)
+        return rank_shares(targets)
     ones = numpy.eye(classes)[targets]
     return ones[:, 1:] if classes == 2 else ones
 

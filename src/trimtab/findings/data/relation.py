@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from trimtab.findings.checked import Checked
 from trimtab.findings.data.boosted_trees import (
@@ -24,6 +24,7 @@ from trimtab.findings.data.boosted_trees import (
 )
 from trimtab.findings.data.table_record import MISSING, Column, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy
+from trimtab.findings.ranks import average_ranks, rank_shares
 from trimtab.text.wording import counted
 
 # Parts of equal size that a number is cut into: enough for a relation that rises and falls again.
@@ -83,7 +84,7 @@ def _targets(record: TableRecord) -> str:
 
 def _smallest_seen(rows: int, columns: int) -> float:
     """The correlation that is found in nine of ten such tables, by Fisher's approximation."""
-    z = stats.norm.isf(LEVEL / (2 * columns)) + stats.norm.isf(0.1)
+    z = -special.ndtri(LEVEL / (2 * columns)) - special.ndtri(0.1)
     return float(numpy.tanh(z / numpy.sqrt(max(1, rows - 3))))
 
 
@@ -135,14 +136,14 @@ def parts_of(column: Column) -> NDArray[numpy.int64]:
 
 
 def _kruskal(parts: NDArray[numpy.int64], target: Floats) -> float:
-    ranks = stats.rankdata(target)
+    ranks = average_ranks(target)
     _, place, counts = numpy.unique(parts, return_inverse=True, return_counts=True)
     means = numpy.bincount(place, ranks) / counts
     spread = ranks.var(ddof=1)
     if spread == 0:
         return 1.0
     statistic = float((counts * (means - ranks.mean()) ** 2).sum() / spread)
-    return float(stats.chi2.sf(statistic, len(counts) - 1))
+    return float(special.chdtrc(len(counts) - 1, statistic))
 
 
 def _chi_squared(parts: NDArray[numpy.int64], classes: NDArray[numpy.int64]) -> float:
@@ -163,7 +164,7 @@ def chi_squared(table: NDArray[numpy.int64]) -> float:
     """The p-value of no relation between what the rows and the columns of a table of counts stand for."""
     expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / table.sum()
     statistic = float(((table - expected) ** 2 / expected).sum())
-    return float(stats.chi2.sf(statistic, (table.shape[0] - 1) * (table.shape[1] - 1)))
+    return float(special.chdtrc((table.shape[0] - 1) * (table.shape[1] - 1), statistic))
 
 
 def contingency(one: NDArray[numpy.int64], other: NDArray[numpy.int64]) -> NDArray[numpy.int64]:
@@ -182,7 +183,7 @@ def _gain_of_models(record: TableRecord, seed: int) -> tuple[float, float]:
     features = [column.at(rows) for column in most_telling(record.features, record.targets)]
     design, targets = design_of(features), record.targets[rows]
     classes = 0 if targets.dtype.kind == "f" else len(record.labels)
-    truth = numpy.eye(classes)[targets] if classes else _scaled(targets)
+    truth = numpy.eye(classes)[targets] if classes else rank_shares(targets)
     folds = random_folds(len(rows), 5, generator)
     usual = numpy.empty_like(truth)
     for train, valid in folds:
@@ -192,18 +193,13 @@ def _gain_of_models(record: TableRecord, seed: int) -> tuple[float, float]:
     return max((_gain(truth, usual, each) for each in found), key=lambda pair: -pair[1])
 
 
-def _scaled(targets: Floats) -> Floats:
-    """Ranks between 0 and 1: a few huge values would drown all others in a sum of squares."""
-    return numpy.stack([stats.rankdata(column) / len(column) for column in targets.T], axis=1)
-
-
 def _linear(features: Sequence[Column], design: Design, truth: Floats, folds: Any) -> Floats:
     from sklearn.linear_model import RidgeCV
 
     pieces = []
     for i, column in enumerate(features):
         if column.is_ordered:
-            ranks = stats.rankdata(numpy.nan_to_num(design.cells[:, i], nan=numpy.nanmedian(design.cells[:, i])))
+            ranks = average_ranks(numpy.nan_to_num(design.cells[:, i], nan=numpy.nanmedian(design.cells[:, i])))
             pieces.append((ranks / len(ranks) - 0.5)[:, None])
         else:
             labels = numpy.where(column.values == MISSING, 0, numpy.nan_to_num(design.cells[:, i]) + 1).astype(int)
@@ -221,4 +217,4 @@ def _gain(truth: Floats, usual: Floats, predicted: Floats) -> tuple[float, float
     each = (before - after).sum(1)
     spread = each.std(ddof=1) / numpy.sqrt(len(each))
     share = float(each.sum() / max(1e-300, before.sum()))
-    return share, float(stats.norm.sf(each.mean() / spread)) if spread > 0 else 1.0
+    return share, float(special.ndtr(-each.mean() / spread)) if spread > 0 else 1.0

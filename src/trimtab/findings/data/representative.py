@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from trimtab.findings.checked import Checked
 from trimtab.findings.data.boosted_trees import MOST_COLUMNS, Floats, design_of, in_own_thread, out_of_fold, seconds_of
 from trimtab.findings.data.relation import adjusted, chi_squared, contingency
 from trimtab.findings.data.table_record import Column, Rows, TableRecord
 from trimtab.findings.finding import Effect, Finding, NotChecked, Remedy, Severity
+from trimtab.findings.ranks import average_ranks
 from trimtab.findings.remedies import without
 from trimtab.text.wording import counted, listed
 
@@ -146,11 +147,11 @@ def _told_apart(here: Sequence[Column], there: Sequence[Column], seed: int) -> t
     areas, spreads = [], []
     for _, valid in folds:
         ones, zeros = (side[valid] == 1).sum(), (side[valid] == 0).sum()
-        ranks = stats.rankdata(guessed[valid])
+        ranks = average_ranks(guessed[valid])
         areas.append((ranks[side[valid] == 1].sum() - ones * (ones + 1) / 2) / (ones * zeros))
         spreads.append((ones + zeros + 1) / (12 * ones * zeros))
     z = (numpy.mean(areas) - 0.5) * len(areas) / numpy.sqrt(numpy.sum(spreads))
-    return float(numpy.mean(areas)), float(stats.norm.sf(z))
+    return float(numpy.mean(areas)), float(special.ndtr(-z))
 
 
 def _both_in_each(side: NDArray[numpy.int64], generator: numpy.random.Generator) -> Any:
@@ -184,7 +185,7 @@ def _of_numbers(here: Floats, there: Floats) -> tuple[float, float]:
     shares = [numpy.searchsorted(numpy.sort(side), every, side="right") / len(side) for side in (here, there)]
     distance = float(abs(shares[0] - shares[1]).max())
     root = numpy.sqrt(len(here) * len(there) / (len(here) + len(there)))
-    return float(stats.kstwobign.sf(root * distance)), distance
+    return float(special.kolmogorov(root * distance)), distance
 
 
 def _of_labels(here: NDArray[numpy.int64], there: NDArray[numpy.int64]) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trimtab.training.programs.program import Buffers, Masks
+from trimtab.training.programs.slopes import derivatives
 from trimtab.training.randomness import another_key, keep_mask, place_numbers, threshold_of
 
 Units = Float[Tensor, "lanes units batch"]
@@ -108,7 +109,9 @@ class LaneActivation:
 
     def derived(self, slope: Units, parameters: Buffers, gradient: Buffers) -> Units:
         assert self._x is not None and self._y is not None
-        return torch.autograd.grad(self._y, self._x, slope)[0]
+        (derived,) = derivatives([self._y], [self._x], [slope])
+        assert derived is not None
+        return derived
 
 
 class LaneDropout:

@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from trimtab.training.config import Config
 from trimtab.training.programs.program import Buffers, DerivingProgram, Layout, LossOf, Masks, Program
+from trimtab.training.programs.slopes import derivatives
 from trimtab.training.rules.coefficients import Coefficients
 from trimtab.training.rules.groups import GroupCoefficients
 from trimtab.training.rules.losses import LossCoefficients
@@ -261,14 +262,12 @@ def backward(
     if isinstance(outputs, Tensor):
         loss, slope = loss_of(outputs.detach())
         # The loss may be computed in a wider dtype than the network.
-        gradients = torch.autograd.grad(outputs, list(leaves.values()), slope.to(outputs.dtype), allow_unused=True)
+        gradients = derivatives([outputs], list(leaves.values()), [slope.to(outputs.dtype)])
     else:
         loss, slopes = loss_of(pytree.tree_map(torch.detach, outputs))
         reached = [(o, s) for o, s in zip(pytree.tree_leaves(outputs), pytree.tree_leaves(slopes), strict=True)
                    if o.requires_grad]  # fmt: skip
-        gradients = torch.autograd.grad(
-            [o for o, _ in reached], list(leaves.values()), [s for _, s in reached], allow_unused=True
-        )
+        gradients = derivatives([o for o, _ in reached], list(leaves.values()), [s for _, s in reached])
     pieces = [
         # Not len(loss), which would fix the number of lanes while a compiler watches; not -1, which empty tensors lack.
         (g if g is not None else torch.zeros_like(leaf)).reshape(loss.shape[0], size).to(layout.dtype)
