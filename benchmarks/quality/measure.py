@@ -20,7 +20,6 @@ from benchmarks.quality.scores import scores
 from benchmarks.tables import Table
 
 SECONDS_BETWEEN_LOOKS = 0.2
-BASELINES = 2  # a study's first weights are those of the mean and the linear model, then of the first searched trial
 TRIMTAB = (sys.executable, "-m", "trimtab")
 
 
@@ -43,7 +42,7 @@ def fit(table: Table, train: polars.DataFrame, test: polars.DataFrame, folder: P
     study = folder / "study"
     asked = ["fit", "train.csv", "--target", table.target, "--test", "test.csv", "--out", "study", "--json", *options]
     started = time.monotonic()
-    first: dict[int, float] = {}
+    first: dict[int, float] = {}  # when the weights of each trial were there
     peak = 0.0
     with (folder / "stderr.txt").open("w") as errors, (folder / "stdout.txt").open("w") as printed:
         process = subprocess.Popen([*TRIMTAB, *asked], cwd=folder, stdout=printed, stderr=errors)
@@ -54,7 +53,8 @@ def fit(table: Table, train: polars.DataFrame, test: polars.DataFrame, folder: P
                 process.returncode = os.waitstatus_to_exitcode(status)
                 break
             peak = max(peak, _memory_of_tree(process.pid))
-            first.setdefault(len(list(study.glob("runs/[0-9]*.safetensors"))), time.monotonic() - started)
+            for path in study.glob("runs/[0-9]*.safetensors"):
+                first.setdefault(int(path.stem), time.monotonic() - started)
             time.sleep(SECONDS_BETWEEN_LOOKS)
     seconds = time.monotonic() - started
     if process.returncode != 0:
@@ -63,8 +63,8 @@ def fit(table: Table, train: polars.DataFrame, test: polars.DataFrame, folder: P
         summary=json.loads((folder / "stdout.txt").read_text()),
         seconds=seconds,
         peak_memory=peak,
-        first_weights=min((when for count, when in first.items() if count), default=None),
-        first_trial=min((when for count, when in first.items() if count > BASELINES), default=None),
+        first_weights=min(first.values(), default=None),
+        first_trial=min((first[number] for number in _trained(study) & first.keys()), default=None),
         predictions=_predict(folder),
     )
 
@@ -124,6 +124,11 @@ def _plain(label: str) -> str:
         return f"{float(label):g}"
     except ValueError:
         return label.strip().lower()
+
+
+def _trained(study: Path) -> set[int]:
+    """The numbers of the trials that were trained and not solved; of these the default MLP is not the first."""
+    return set(polars.read_parquet(study / "curves.parquet")["trial"])
 
 
 def _memory_of_tree(pid: int) -> float:

@@ -37,8 +37,10 @@ from trimtab.tuning.writer import TrialWriter
 
 # The share of the search that the default MLP may take: it is a yardstick, and seldom the model (a guess).
 SHARE_OF_DEFAULT_MLP = 0.12
-# The share of a budget for which it waits for the first trial that is searched (a guess).
-SHARE_BEFORE_DEFAULT_MLP = 0.3
+# The share of a budget for which it, and a linear baseline, wait for the first trial that is searched (a guess).
+SHARE_OF_WAITING = 0.3
+# Below so many rows a first trial takes no longer than a linear baseline with all that it imports (two seconds).
+ROWS_OF_A_SHORT_TRIAL = 2_000
 # The share of the search that a linear baseline may be expected to take (a guess).
 SHARE_OF_LINEAR = 0.25
 # Seconds between two frames of what is shown.
@@ -126,9 +128,9 @@ class Search:
                     break
                 # The first trial is waited for: what goes beside it would keep it longer.
                 self._finish(self.training.turn(self._guessed, alone=self.tuned == 0))
-                if self._is_due():
-                    self._run_default_mlp()
-            if baselines.DEFAULT_MLP in self.baseline_names and not self.budget.is_over():
+                self._run_waiting_baselines()
+            if not self.budget.is_over():
+                self._run_linear()
                 self._run_default_mlp()
             self._finish(self.training.end_all())
         return self.ledger.all
@@ -172,23 +174,34 @@ class Search:
         config = baselines.linear_config(self.data.task)
         if baselines.MEAN in self.baseline_names:
             self._keep_baseline(baselines.MEAN, config, baselines.fit_mean(self.data, layout))
-        if baselines.LINEAR in self.baseline_names and self._has_time_for(baselines.linear_seconds(self.data)):
-            baselines.get_ready()
-            started = time.monotonic()
-            weights = baselines.fit_linear(self.data, layout, seed=self.seed)
-            self._keep_baseline(baselines.LINEAR, config, weights, time.monotonic() - started)
-        if baselines.DEFAULT_MLP in self.baseline_names and self.max_trials is not None:
+        if self.max_trials is not None or self.data.rows >= ROWS_OF_A_SHORT_TRIAL:
+            self._run_linear()
+        if self.max_trials is not None:
             self._run_default_mlp()
 
-    def _is_due(self) -> bool:
-        """Whether it is the default MLP's turn: against the clock it waits for the first trial, which is what somebody
-        waits for, but not for long; and never trains in the place of others."""
-        if baselines.DEFAULT_MLP not in self.baseline_names or self.budget.is_over():
-            return False
-        structure = Structure.of(self._default_mlp_config())
-        others = self.engine.populations.get(structure)
-        is_waited_for = self.tuned == 0 and self._share_done() < SHARE_BEFORE_DEFAULT_MLP
-        return not is_waited_for and not (others is not None and others.lanes)
+    def _run_waiting_baselines(self) -> None:
+        """Those whose turn it is: against the clock they wait for the first trial, which is what somebody waits for,
+        but not for long. The default MLP never trains in the place of others."""
+        is_waited_for = self.tuned == 0 and self._share_done() < SHARE_OF_WAITING
+        if is_waited_for or self.budget.is_over():
+            return
+        self._run_linear()
+        others = self.engine.populations.get(Structure.of(self._default_mlp_config()))
+        if others is None or not others.lanes:
+            self._run_default_mlp()
+
+    def _run_linear(self) -> None:
+        """Once, where there is time for it."""
+        if baselines.LINEAR not in self.baseline_names:
+            return
+        self.baseline_names.discard(baselines.LINEAR)
+        if not self._has_time_for(baselines.linear_seconds(self.data)):
+            return
+        baselines.get_ready()
+        started = time.monotonic()
+        layout, config = self.engine.program(baselines.LINEAR_NETWORK).layout, baselines.linear_config(self.data.task)
+        weights = baselines.fit_linear(self.data, layout, seed=self.seed)
+        self._keep_baseline(baselines.LINEAR, config, weights, time.monotonic() - started)
 
     def _default_mlp_config(self) -> Config:
         rows, epochs = self.data.most_training_rows, self.space.natural_epochs
@@ -207,6 +220,9 @@ class Search:
         self._remember(record, weights, [])
 
     def _run_default_mlp(self) -> None:
+        """Once."""
+        if baselines.DEFAULT_MLP not in self.baseline_names:
+            return
         self.baseline_names.discard(baselines.DEFAULT_MLP)
         config = self._default_mlp_config()
         cut = [record.number for record in self.ledger.cut.values() if record.name == baselines.DEFAULT_MLP]
