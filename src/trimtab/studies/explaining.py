@@ -97,7 +97,7 @@ def _explained(
     folder, clock = StudyFolder(study.out), call.budget
     with call.at_work():
         ground, ensemble = ground_in(call, folder)
-        purse = purse_within(clock, Price.of(winner.config, ground.data.most_training_rows, winner.seconds))
+        purse = purse_within(clock, Price.of_trial(winner, ground.data))
         found, before = read(folder), Account.load(folder)
         ground = replace(ground, remedies=tuple(remedies(found, winner.config)))
         who, only = words_of_winner(winner, study.winner), () if knob is None else (knob,)
@@ -125,7 +125,7 @@ def explained_run(
         check_knob(knob, dict(run.config.network))
     clock = Budget(seconds_for(budget, None))
     ground = ground_of_fitting(
-        fitting, run.config, seed=run.seed, domains={}, has_dropout=not run.given.has_own_dropout, seconds=seconds
+        fitting, run.config, seed=run.seed, domains={}, has_dropout=not run.given.has_own_dropout
     )
     ground = replace(ground, remedies=tuple(remedies(run.findings, run.config)))
     who = {"trial": None, "words": config_in_words(run.config), "config": run.config.to_json()}

@@ -20,7 +20,7 @@ from trimtab.findings.worth.account import UNEXPLAINED
 from trimtab.listeners.listeners import Listeners
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.ensemble import Ensemble
-from trimtab.studies.counterfactuals.ground import Ground
+from trimtab.studies.counterfactuals.ground import Ground, folds_compared
 from trimtab.studies.counterfactuals.purse import (
     Price,
     fewest_to_replay,
@@ -200,10 +200,10 @@ def _is_explained(
         found = findings_of_training(folder, winner, subject.data, subject.metric)
         save(folder, joined(read(folder), found))
     tuned = sum(not record.name for record in trials)
-    price = Price.of(network.config, subject.data.most_training_rows, network.seconds)
+    price = Price.of_trial(network, subject.data)
     purse = purse_of(call, price, trials=tuned, spent=work.seconds_of_trees)
     # A training of it says how long was right; where trials are counted, that alone is not worth a longer call.
-    folds = len(subject.data.folds)
+    folds = folds_compared(len(subject.data.folds))
     replay = replay_cost(fewest_to_replay(folds), folds, longer_to_its_end(network))
     if purse.left < (replay if call.budget.is_limited else fewest_trainings(folds)):
         # Where nothing was kept for it (few trials, a short budget, a share of 0) nobody expects it.
@@ -245,8 +245,8 @@ def _searched(
     def found_better(record: TrialRecord, weights: TrialWeights) -> None:
         if record.name not in FITTED_BASELINES:
             call.budget.afterwards = time_to_explain(
-                call, Price.of(record.config, subject.data.most_training_rows, record.seconds),
-                folds=len(subject.data.folds), longer=longer_to_its_end(record), spent=work.seconds_of_trees,
+                call, Price.of_trial(record, subject.data), folds=folds_compared(len(subject.data.folds)),
+                longer=longer_to_its_end(record), spent=work.seconds_of_trees,
             )  # fmt: skip
         work.found_better(record, weights)
 

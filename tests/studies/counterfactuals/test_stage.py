@@ -20,7 +20,7 @@ from trimtab.listeners.listeners import Listeners
 from trimtab.machine import lanes_in_threads
 from trimtab.studies.call import Call
 from trimtab.studies.counterfactuals.ensemble import Ensemble, ensemble_of_table
-from trimtab.studies.counterfactuals.ground import MOST_OF_FOLDS
+from trimtab.studies.counterfactuals.ground import FOLDS_ENOUGH, MOST_OF_FOLDS
 from trimtab.studies.counterfactuals.grounds import ground_of_table
 from trimtab.studies.counterfactuals.paired_runs import PairedRuns
 from trimtab.studies.counterfactuals.purse import Purse
@@ -127,9 +127,9 @@ def test_stopping_rules_are_read_off_one_training(study):
 
 
 def test_stopping_rules_are_read_off_fewer_folds_where_time_is_short_and_off_all_later(study):
-    few = stage(study, Purse(None, 0.2), only=("epochs",))
+    few = stage(study, Purse(None, 0.4), only=("epochs",))
     assert few.stopping and few.stopping_folds == 2
-    again = stage(study, Purse(None, 0.2), only=("epochs",))
+    again = stage(study, Purse(None, 0.4), only=("epochs",))
     assert again.stopping == few.stopping
     every = stage(study, Purse(None, 5.0), only=("epochs",))
     assert every.stopping_folds == 5 and every.stopping != few.stopping
@@ -161,7 +161,7 @@ def test_a_later_call_goes_on_and_looks_once_more(study):
 def test_what_was_begun_is_repeated_as_often_as_it_pays(study):
     stage(study, Purse(None, 40.0), only=("lr",))
     runs = polars.read_parquet(study.out / "counterfactuals.parquet").filter(polars.col("knob").is_in(["lr", "winner"]))
-    assert set(runs.group_by("knob", "value").len()["len"]) == {MOST_OF_FOLDS * 10}
+    assert set(runs.group_by("knob", "value").len()["len"]) == {MOST_OF_FOLDS * FOLDS_ENOUGH}, "of five of the ten folds"
     assert not runs.select("knob", "value", "seed", "fold").is_duplicated().any()
 
 

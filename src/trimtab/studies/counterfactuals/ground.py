@@ -20,13 +20,19 @@ from trimtab.training.metrics import Metric
 # Repetitions at most. Of overlapping folds, more than four narrow an interval by a few per cent: what is left of its
 # width is the overlap of training parts. Seeds on one part are narrowed by each (a guess where they no longer pay).
 MOST_OF_FOLDS, MOST_SEEDS = 4, 10
-# Of so many folds one repetition tells how much a difference varies (measured: 5 pairs).
+# Of so many folds one repetition tells how much a difference varies (measured: 5 pairs). Where a study has more, as
+# many of them are compared on: more choices are, and each of them more often, in the same time.
 FOLDS_ENOUGH = 5
 # Seeds of repetitions lie this far from the study's own, whose weights and orders chose the winner.
 FIRST_SEED = 1_000
 # Folds whose training parts tell the rate of an optimizer (a guess: rates differ by factors of three, which two show),
 # and the share of such a part that judges.
 FOLDS_FOR_RATES, SHARE_FOR_RATES = 2, 0.2
+
+
+def folds_compared(folds: int) -> int:
+    """On how many of a study's folds its winner and others are compared."""
+    return min(folds, FOLDS_ENOUGH)
 
 
 def fewest_repetitions(folds: int) -> int:
@@ -52,7 +58,7 @@ class Ground:
         otherwise: the same rows, prepared in other ways, by what is done otherwise.
         remedies: configs that mend what was found about the winner, which are tried first.
         by_loss: whether the validation loss tells the best epoch all the same.
-        seconds: what one training of the winner on all folds took; without stopping it takes `longer` times as long.
+        longer: how many times as long as with stopping a training of the winner takes without.
     """
 
     data: TrainingData
@@ -64,7 +70,6 @@ class Ground:
     redrawn: Callable[[int], Sequence[Fold] | None]
     beginner: Config | None = None
     units: numpy.ndarray | None = None
-    seconds: float = 0.0
     longer: float = 1.0
     by_loss: bool = False
     otherwise: Mapping[str, Callable[[], TrainingData]] = field(default_factory=dict)
@@ -72,7 +77,8 @@ class Ground:
 
     @property
     def folds(self) -> int:
-        return len(self.data.folds)
+        """How many of the study's folds a repetition has."""
+        return folds_compared(len(self.data.folds))
 
     @property
     def judged_per_trained(self) -> float:
@@ -137,11 +143,9 @@ class Ground:
         return 1 if self.redrawn(0) is None else self.most_repetitions
 
     def _folds_of(self, repetition: int) -> Sequence[Fold]:
-        if self._drawings == 1:
-            return self.data.folds
-        drawn = self.redrawn(self.seed_of(repetition))
+        drawn = self.data.folds if self._drawings == 1 else self.redrawn(self.seed_of(repetition))
         assert drawn is not None
-        return drawn
+        return drawn[: self.folds]
 
     def _with_share(self, fold: Fold, share: float, repetition: int) -> Fold:
         """The fold with a share of its training rows; the rows of a smaller share are among those of a larger one."""

@@ -58,7 +58,7 @@ def ground_of_table(subject: TableSubject, winner: TrialRecord, call: Call) -> G
         data, winner.config, subject.metric, subject.seed,
         Variable(task, constants_of, is_table=True, preparations=tuple(otherwise)), engine_for, drawn_again,
         beginner=default_mlp_config(task, rows=data.most_training_rows, epochs=subject.space.natural_epochs),
-        units=prepared.units, seconds=winner.seconds, longer=longer_to_its_end(winner), otherwise=otherwise,
+        units=prepared.units, longer=longer_to_its_end(winner), otherwise=otherwise,
     )  # fmt: skip
 
 
@@ -90,12 +90,12 @@ def ground_of_networks(subject: NetworkSubject, winner: TrialRecord) -> Ground:
     is_knob = "dropout" in {*space.domains, *space.fixed} - {*dict(winner.config.network)}
     return ground_of_fitting(
         subject.fitting, winner.config, seed=subject.seed, domains=space.domains, has_dropout=is_knob,
-        seconds=winner.seconds, longer=longer_to_its_end(winner),
+        longer=longer_to_its_end(winner),
     )  # fmt: skip
 
 
 def ground_of_fitting(
-    fitting: Fitting, config: Config, *, seed: int, domains: Mapping[str, Domain], has_dropout: bool, seconds: float,
+    fitting: Fitting, config: Config, *, seed: int, domains: Mapping[str, Domain], has_dropout: bool,
     longer: float = 1.0,
 ) -> Ground:  # fmt: skip
     """The same of any network of the caller's own that was trained by `config`."""
@@ -108,7 +108,7 @@ def ground_of_fitting(
     return Ground(
         fitting.training_data, config, fitting.metric, seed, variable,
         lambda data, judging: fitting.engine(judging, over=data), lambda seed: None,
-        by_loss=fitting.judges_by_loss, seconds=seconds, longer=longer,
+        by_loss=fitting.judges_by_loss, longer=longer,
     )  # fmt: skip
 
 

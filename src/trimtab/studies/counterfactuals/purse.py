@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from trimtab.studies.call import Call
-from trimtab.studies.counterfactuals.ground import fewest_repetitions
+from trimtab.studies.counterfactuals.ground import fewest_repetitions, folds_compared
 from trimtab.training.config import Config
+from trimtab.training.data import TrainingData
 from trimtab.tuning.budget import Budget
 from trimtab.tuning.trial import TrialRecord
 
@@ -32,7 +33,8 @@ SECONDS_TO_SAVE = 0.3
 
 @dataclass(frozen=True)
 class Price:
-    """Seconds of training a winner on all folds: `each` beside others in one pass, which takes `of_pass` besides."""
+    """Seconds of training a winner on all folds that are compared on: `each` beside others in one pass, which takes
+    `of_pass` besides."""
 
     each: float = 0.0
     of_pass: float = 0.0
@@ -46,6 +48,12 @@ class Price:
         """
         of_pass = SECONDS_OF_A_STEP * config.epochs * -(-rows // (config.batch_size or rows))
         return cls(SHARE_OF_SEARCH * max(seconds - of_pass / 2, LEAST_OF_A_TRAINING * seconds), of_pass)
+
+    @classmethod
+    def of_trial(cls, record: TrialRecord, data: TrainingData) -> "Price":
+        """That of a trial on those folds that are compared on."""
+        share = folds_compared(len(data.folds)) / len(data.folds)
+        return cls.of(record.config, data.most_training_rows, share * record.seconds)
 
     def seconds(self, trainings: float, passes: int = 1) -> float:
         """What so many trainings in so many passes are to be given."""

@@ -25,13 +25,13 @@ FEWEST_ROWS = 10
 
 
 def folds_to_read(ground: Ground) -> tuple[Fold, ...]:
-    """Folds with validation rows enough in both halves: the ground's, two of them as one where it has enough of them
-    and of less; none where rows are too few, or where there is no metric."""
+    """Folds with validation rows enough in both halves, as many as are compared on: the study's, two of them as one
+    where it has enough of them and of less; none where rows are too few, or where there is no metric."""
     folds = ground.data.folds if ground.metric is not None else ()
     while any(len(fold.validation) < 2 * FEWEST_ROWS for fold in folds):
         pairs = list(zip(folds[::2], folds[1::2], strict=False))
         folds = tuple(_as_one(*pair) for pair in pairs) if len(pairs) >= FOLDS_ENOUGH else ()
-    return folds
+    return tuple(folds[: ground.folds])
 
 
 def stops_of(ground: Ground, chosen: Sequence[Fold], is_over: Callable[[], bool]) -> tuple[Stop, ...]:
