@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How quick this machine is tells nothing of what is tested.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("default")
 
 # Read by scipy when it is imported first; without it scikit-learn skips some of its checks of estimators.
 os.environ["SCIPY_ARRAY_API"] = "1"
