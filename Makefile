@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # A process of tests, and each that a test starts, would compile all of this anew where Python is told to keep nothing.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo docs images walkthrough test test-engine test-rest test-cluster check bench speed rates faults
+.PHONY: venv demo docs images walkthrough test test-engine test-rest test-long check bench speed rates faults
 
 venv: $(STAMP)
 
@@ -36,8 +36,6 @@ walkthrough: venv
 IN_PROCESSES := -n auto --dist loadfile --no-loadscope-reorder
 SHAPES := --jaxtyping-packages=trimtab.training,trimtab.nets,shape_checker.check
 WITH_SHAPES := tests/nets tests/training/lanes tests/training/programs tests/training/rules $(wildcard tests/training/test_*.py)
-# The command line with Ray begins a cluster for each test, half a minute each: by itself, where workers were changed.
-CLUSTER := tests/studies/test_ray_command.py
 test: test-engine
 	$(MAKE) test-rest
 
@@ -45,10 +43,11 @@ test-engine: venv
 	$(BIN)/python -m pytest $(IN_PROCESSES) $(SHAPES) $(WITH_SHAPES)
 
 test-rest: venv
-	$(BIN)/python -m pytest $(IN_PROCESSES) $(patsubst %,--ignore=%,$(WITH_SHAPES) $(CLUSTER))
+	$(BIN)/python -m pytest $(IN_PROCESSES) -m "not long" $(patsubst %,--ignore=%,$(WITH_SHAPES))
 
-test-cluster: venv
-	$(BIN)/python -m pytest tests/studies/test_ray.py $(CLUSTER)
+# Clusters for single commands, the notebook, searches by scripts and in processes of others: half a minute and more each.
+test-long: venv
+	$(BIN)/python -m pytest -m long
 
 check: venv
 	$(BIN)/ruff check .

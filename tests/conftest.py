@@ -31,7 +31,6 @@ FEW_EPOCHS = 12
 
 # Begun first, since a file is never divided among processes: what takes long is not to be left to the last of them.
 LONGEST = (
-    "walkthrough/test_chapters.py",
     "training/compiling/test_compiled.py",
     "training/compiling/test_own_modules.py",
     "test_docs.py",

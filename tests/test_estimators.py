@@ -362,6 +362,7 @@ def test_in_a_pipeline_frames_pass_through_set_output():
     weighted.fit(frame, y, trimtabregressor__sample_weight=numpy.ones(ROWS))
 
 
+@pytest.mark.long
 def test_a_search_over_knobs_runs_in_processes_of_their_own():
     x, y = load_iris(return_X_y=True)
     search = GridSearchCV(

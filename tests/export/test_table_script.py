@@ -503,7 +503,7 @@ def test_folds_and_columns_of_the_real_tables(name, shared_data, index, tmp_path
     assert_same_columns(made, names)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "knobs", "tolerance"),
     [

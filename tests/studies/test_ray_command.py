@@ -17,7 +17,7 @@ from studies.test_workers import table
 from thread_cluster import within
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install trimtab[ray]")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 PATIENCE = 60
 
 

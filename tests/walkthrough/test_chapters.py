@@ -16,7 +16,7 @@ from trimtab.walkthrough.build import PAGE
 from trimtab.walkthrough.notebook import execute, notebook
 from trimtab.walkthrough.page import FOLDER, Page, page_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = range(1, source.CHAPTERS + 1)

@@ -81,7 +81,13 @@ def test_what_was_not_reached_is_said():
     assert text.endswith(
         "not reached yet: 1 choice, and the path from the default MLP. Explain with a --budget goes on."
     )
-    assert words.reach_in_words(account(LOSS)) == "1 choice was tried beside the winner, 1 of them decided."
+    assert (
+        words.reach_in_words(account(LOSS))
+        == "1 other choice was tried beside the winner, 1 of them told apart from it."
+    )
+    alike = Row("loss", "huber", 0.1, -0.2, 0.4, "alike", 10)
+    said = words.reach_in_words(account(alike, HALF))
+    assert said == "1 other choice was tried beside the winner, none of them told apart from it, besides fewer rows."
 
 
 def test_where_nothing_was_measured_it_is_said_what_time_it_takes():

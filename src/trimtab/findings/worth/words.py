@@ -35,7 +35,11 @@ FEWEST_FOLDS = 5
 
 # Another optimizer at a rate that is not its own says how far rates lie apart, and little of the choice; nobody chooses
 # to have fewer rows; and an ensemble is judged by the rows that chose it.
-_UNFAIR = (AT_WINNERS_RATE, ROWS, ENSEMBLE)
+_UNFAIR = {
+    AT_WINNERS_RATE: "another optimizer at the winner's rate",
+    ROWS: "fewer rows",
+    ENSEMBLE: "one trial in the ensemble's place",
+}
 _PARTS_OF_ROWS = {HALF_OF_THE_ROWS: "half", QUARTER_OF_THE_ROWS: "a quarter"}
 _UNPREPARED = {INPUTS_UNSCALED: "inputs as they stand in the table", TARGET_UNSCALED: "the target in its own units"}
 _NO_EMBEDDING = "scaled"
@@ -95,7 +99,7 @@ def mattered_most(account: Account) -> str:
             "Only the ensemble was measured, for which nothing has to be trained: "
             f"{named(single.knob, single.value)} {told}"
         )
-    fair = [row for row in reached if row.knob not in _UNFAIR] or list(reached)
+    fair = _fair(reached)
     surely = [row for row in fair if row.verdict in (BETTER, WORSE) and row.difference is not None]
     lost = [row for row in fair if row.verdict == WORSE and row.difference is None]
     better = [row for row in surely if row.verdict == BETTER]
@@ -117,6 +121,11 @@ def mattered_most(account: Account) -> str:
         len(surely) > 1
     )
     return sentence(f"What mattered most: {named(worst.knob, worst.value)} would cost {by(account, worst)}{others}")
+
+
+def _fair(reached: Sequence[Row]) -> list[Row]:
+    """Those that somebody might have chosen instead; all where there are none."""
+    return [row for row in reached if row.knob not in _UNFAIR] or list(reached)
 
 
 def _how(row: Row) -> str:
@@ -175,8 +184,13 @@ def _is_as_good(account: Account, stop: Stop, whole: Stop) -> bool:
 def reach_in_words(account: Account) -> str:
     """How many comparisons there were, how many could be decided, and what was not reached."""
     reached, left = account.reached, account.not_reached
-    decided = sum(row.verdict != ALIKE for row in reached)
-    text = f"{counted(len(reached), 'choice was', 'choices were')} tried beside the winner, {decided} of them decided"
+    fair = _fair(reached)
+    decided = sum(row.verdict != ALIKE for row in fair)
+    others = [words for knob, words in _UNFAIR.items() if any(row.knob == knob and row not in fair for row in reached)]
+    text = (
+        f"{counted(len(fair), 'other choice was', 'other choices were')} tried beside the winner, "
+        f"{decided or 'none'} of them told apart from it" + (f", besides {listed(others)}" if others else "")
+    )
     missing = [counted(len(left), "choice")] if left else []
     if account.lacks_path:
         missing.append("the path from the default MLP")
