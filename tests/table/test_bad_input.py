@@ -45,6 +45,11 @@ def test_a_missing_file_names_the_nearest(tmp_path):
     refuses(r"no file .*house\.csv.*Did you mean .*houses\.csv", tmp_path / "house.csv")
 
 
+@pytest.mark.parametrize("target", [None, "", ",", " , ", [], [""]])
+def test_no_name_of_a_target(target):
+    refuses("Which column is to be predicted", table(), OptionError, target=target)
+
+
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)])
 def test_an_empty_file(tmp_path, content):
     refuses("data.csv is empty", file(tmp_path, content))

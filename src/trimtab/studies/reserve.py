@@ -19,8 +19,8 @@ from trimtab.tuning.halves import divisions
 from trimtab.tuning.trial import TrialRecord
 
 # Storing what still trains, saving, writing the result: seconds, and a share of the budget, for there is more to store
-# after a longer search (1.2 to 1.6 s of budgets of 20 s on two tables; guesses beyond).
-BESIDE, SHARE_BESIDE = 1.0, 0.02
+# after a longer search (0.3 to 0.7 s of budgets of 11 to 30 s on a slow machine; guesses beyond).
+BESIDE, SHARE_BESIDE = 0.6, 0.012
 # Encoding rows, and predicting them by all networks: for each number, on a slow machine.
 SECONDS_PER_CELL = 1e-6
 # So many numbers are looked at, so often, to see how long the intervals will take.

@@ -71,10 +71,10 @@ def open_source(data: Any, target: str | Sequence[str] | None, labels: Sequence[
         frame = to_frame(data)
     _require_some_rows(frame, name)
     _refuse_patterns(frame.columns)
+    targets = tuple(column_names(targets, frame, "--target"))
     if not targets:
         listed = ", ".join(frame.columns[:12]) + (", ..." if frame.width > 12 else "")
         raise OptionError(f"Which column is to be predicted? Name it with --target. The columns are: {listed}.")
-    targets = tuple(column_names(targets, frame, "--target"))
     labels = column_names(labels, frame, "--category")
     settled, formats = settle_types(frame)
     came = frame if written is None else written
