@@ -4,11 +4,10 @@ be told. Knows which findings are sides of one fact; it trains nothing."""
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from trimtab.findings import duration, loss, network, rate
-from trimtab.findings.duration import TOO_SHORT
+from trimtab.findings import capacity, duration, loss, network, rate
 from trimtab.findings.finding import IDS, Finding, Findings, NotChecked, Outcome
 from trimtab.findings.judged import course_of, errors_of, pair_of
-from trimtab.findings.shapes import FEWEST
+from trimtab.findings.shapes import FEWEST, TOO_SHORT
 from trimtab.findings.training_record import TrainingRecord
 from trimtab.findings.words import in_steps
 
@@ -17,9 +16,9 @@ Rule = Callable[[TrainingRecord], Outcome]
 RULES: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
-        duration.underfitting, duration.overfitting, duration.stopped_too_early, duration.trained_too_long,
-        duration.best_weights_not_restored, duration.capacity_too_small, duration.capacity_too_large,
-        duration.regularised_too_strongly,
+        capacity.underfitting, duration.overfitting, duration.stopped_too_early, duration.trained_too_long,
+        duration.best_weights_not_restored, capacity.capacity_too_small, capacity.capacity_too_large,
+        capacity.regularised_too_strongly,
         rate.learning_rate_too_large, rate.learning_rate_too_small, rate.diverged, rate.oscillating, rate.plateau,
         rate.batch_noise_too_high, rate.slow_optimizer,
         loss.loss_does_not_match_metric, loss.collapsed_to_constant,

@@ -1,6 +1,7 @@
 """The shapes of a training's curves that rules look for: a rise after the best epoch, a fall at the end, jumps, pace.
 
-Each is a measure with its own test; what is too much of it, the rules decide. Knows no findings.
+Each is a measure with its own test; what is too much of it, the rules decide. And what rules ask of a record besides:
+its knobs, a constant's error, what holds the network back. Knows no findings.
 """
 
 import math
@@ -13,18 +14,26 @@ from trimtab.findings.judged import Course, Pair, course_of, errors_of, has_numb
 from trimtab.findings.ranks import sign_p
 from trimtab.findings.training_record import Curve, TrainingRecord
 from trimtab.findings.trends import Trend, level_at_end, noise, smooth, trend
+from trimtab.findings.words import percent
+from trimtab.knobs.effects import is_read
 from trimtab.training.run import STOPPED_EARLY
 
 # A trend counts below this p; rules look at some tens of stretches, so that 0.05 would find one in many healthy runs.
 SURE = 0.01
 # Evaluations below which no shape is told: of five, one order alone is as sure as that (1 of 120).
 FEWEST = 5
+# Why a rule cannot look.
+NO_VALIDATION = "no validation column"
+NO_PAIR = "no training column in the measure of the validation rows"
+TOO_SHORT = f"fewer than {FEWEST} evaluated epochs"
 # The same of a curve beside another that is sure of it.
 _ALSO = 0.05
 # And beside one that falls by so much of its level over the last third of training, as one does that has just begun.
 _LIKELY, _STEEPLY = 0.2, 0.1
 # Of where a loss began: below, it has come to next to nothing, and what it jumps by is no matter.
 NOTHING = 0.1
+# Shares; decoupled, and what a step then takes off the weights; an L2 term of rules that adapt the rate.
+_STRONG_DROPOUT, _STRONG_SMOOTHING, _STRONG_DECAY, _TAKES_OFF, _STRONG_L2 = 0.6, 0.3, 0.9, 5e-4, 0.03
 _BEYOND_NOISE, _END, _STEPS, _NOISE_TOLD, _STRETCH = 3.0, 7, 8.0, 12, 8
 
 
@@ -302,3 +311,25 @@ def was_stopped_early(record: TrainingRecord, course: Course) -> bool:
 
 
 _PATIENCES, _ROUND = (5, 10, 15, 20, 25, 30, 50, 100), 10
+
+
+def held_back_by(record: TrainingRecord) -> str | None:
+    """What strong regularisation there is, in words; None where there is none."""
+    dropout, smoothing = number_of(record, "dropout") or 0.0, number_of(record, "label_smoothing") or 0.0
+    decay, rate = number_of(record, "weight_decay") or 0.0, rate_of(record) or 0.0
+    optimizer = record.knobs.get("optimizer")
+    # In these the decay is a part of the gradient, and divided with it.
+    adapts = optimizer is not None and optimizer != "adamw" and is_read("epsilon", {"optimizer": optimizer})
+    if dropout >= _STRONG_DROPOUT:
+        return f"dropout of {percent(dropout)}"
+    if decay >= (_STRONG_L2 if adapts else _STRONG_DECAY) and (adapts or rate * decay >= _TAKES_OFF):
+        return "weight decay"
+    return f"label smoothing of {percent(smoothing)}" if smoothing >= _STRONG_SMOOTHING else None
+
+
+def comparable(record: TrainingRecord) -> tuple[Pair | None, str]:
+    """Training and validation curves that can be compared, or why there are none."""
+    pair = pair_of(record)
+    if pair is None:
+        return None, NO_PAIR if errors_of(record) is not None else NO_VALIDATION
+    return (pair, "") if len(pair.epochs) >= FEWEST else (None, TOO_SHORT)
