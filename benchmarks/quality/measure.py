@@ -5,10 +5,12 @@ Knows the command line and the study folder's layout; it imports nothing of trim
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +66,7 @@ def fit(table: Table, train: polars.DataFrame, test: polars.DataFrame, folder: P
         seconds=seconds,
         peak_memory=peak,
         first_weights=min(first.values(), default=None),
-        first_trial=min((first[number] for number in _trained(study) & first.keys()), default=None),
+        first_trial=min((first[number] for number in _searched(study) & first.keys()), default=None),
         predictions=_predict(folder),
     )
 
@@ -126,9 +128,12 @@ def _plain(label: str) -> str:
         return label.strip().lower()
 
 
-def _trained(study: Path) -> set[int]:
-    """The numbers of the trials that were trained and not solved; of these the default MLP is not the first."""
-    return set(polars.read_parquet(study / "curves.parquet")["trial"])
+def _searched(study: Path) -> set[int]:
+    """The numbers of the trials that are no baselines."""
+    with closing(sqlite3.connect(study / "study.db")) as store:
+        found = store.execute("SELECT value_json FROM trial_user_attributes WHERE key = 'trimtab'").fetchall()
+    trials = [json.loads(json.loads(text)) for (text,) in found]
+    return {trial["number"] for trial in trials if not trial["name"]}
 
 
 def _memory_of_tree(pid: int) -> float:

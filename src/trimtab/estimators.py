@@ -15,7 +15,6 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import polars as pl
 import torch
-import torch.fx.experimental.symbolic_shapes  # autograd imports it at its first call: not within the first fit, please
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_array, check_consistent_length, check_random_state, column_or_1d

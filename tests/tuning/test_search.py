@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from trimtab.tuning.baselines import default_mlp_config
 from trimtab.tuning.search import Search
 
 ROOM = 4
@@ -64,3 +65,34 @@ def begun(*, places=1, workers=(), active=0, tuned=0, max_trials=None):
 )
 def test_the_first_trial_has_its_population_for_itself(asked, trials):
     assert begun(**asked) == trials
+
+
+@pytest.mark.parametrize(
+    ("tuned", "elapsed", "made"),
+    [
+        (0, 2.0, []),
+        (1, 2.0, ["linear", "default_mlp"]),
+        (0, 8.0, ["linear", "default_mlp"]),
+        (1, 16.0, []),
+    ],
+    ids=["the first trial is waited for", "it is there", "but not for long", "too late"],
+)
+def test_baselines_follow_the_first_trial(tuned, elapsed, made, monkeypatch):
+    search, found = Search.__new__(Search), []
+    search.max_trials, search.baseline_names = None, {"linear", "default_mlp"}
+    search.ledger = SimpleNamespace(tuned=tuned)
+    search.budget = SimpleNamespace(seconds=15.0, elapsed=elapsed, is_over=lambda: elapsed > 15.0)
+    search.engine = SimpleNamespace(populations={})
+    monkeypatch.setattr(Search, "_default_mlp_config", lambda self: default_mlp_config("regression", rows=9, epochs=9))
+    for name in ("linear", "default_mlp"):
+        monkeypatch.setattr(Search, f"_run_{name}", lambda self, name=name: found.append(name))
+    search._run_waiting_baselines()
+    assert found == made
+
+
+def test_a_default_mlp_that_comes_too_late_stays_for_the_next_call():
+    search = Search.__new__(Search)
+    search.max_trials, search.baseline_names = None, {"default_mlp"}
+    search.budget = SimpleNamespace(is_over=lambda: True)
+    search._run_default_mlp()
+    assert search.baseline_names == {"default_mlp"}

@@ -199,11 +199,13 @@ def _is_explained(
     if is_winner:
         found = findings_of_training(folder, winner, subject.data, subject.metric)
         save(folder, joined(read(folder), found))
-    tuned = sum(not record.name for record in trials)
+    all_folds = len(subject.data.folds)
+    folds = folds_compared(all_folds)
+    # Each on as many folds as are compared on.
+    tuned = sum(not record.name for record in trials) * all_folds / folds
     price = Price.of_trial(network, subject.data)
     purse = purse_of(call, price, trials=tuned, spent=work.seconds_of_trees)
     # A training of it says how long was right; where trials are counted, that alone is not worth a longer call.
-    folds = folds_compared(len(subject.data.folds))
     replay = replay_cost(fewest_to_replay(folds), folds, longer_to_its_end(network))
     if purse.left < (replay if call.budget.is_limited else fewest_trainings(folds)):
         # Where nothing was kept for it (few trials, a short budget, a share of 0) nobody expects it.

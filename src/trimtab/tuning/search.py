@@ -37,8 +37,9 @@ from trimtab.tuning.writer import TrialWriter
 
 # The share of the search that the default MLP may take: it is a yardstick, and seldom the model (a guess).
 SHARE_OF_DEFAULT_MLP = 0.12
-# The share of a budget for which it, and a linear baseline, wait for the first trial that is searched (a guess).
-SHARE_OF_WAITING = 0.3
+# The share of a budget for which it, and a linear baseline, wait for the first trial that is searched (a guess: of 15 s
+# a first trial is stored after 4 to 7).
+SHARE_OF_WAITING = 0.5
 # Below so many rows a first trial takes no longer than a linear baseline with all that it imports (two seconds).
 ROWS_OF_A_SHORT_TRIAL = 2_000
 # The share of the search that a linear baseline may be expected to take (a guess).
@@ -131,6 +132,7 @@ class Search:
                 self._run_waiting_baselines()
             if not self.budget.is_over():
                 self._run_linear()
+            if not self.budget.is_over():
                 self._run_default_mlp()
             self._finish(self.training.end_all())
         return self.ledger.all
@@ -186,6 +188,8 @@ class Search:
         if is_waited_for or self.budget.is_over():
             return
         self._run_linear()
+        if baselines.DEFAULT_MLP not in self.baseline_names:
+            return
         others = self.engine.populations.get(Structure.of(self._default_mlp_config()))
         if others is None or not others.lanes:
             self._run_default_mlp()
@@ -220,8 +224,9 @@ class Search:
         self._remember(record, weights, [])
 
     def _run_default_mlp(self) -> None:
-        """Once."""
-        if baselines.DEFAULT_MLP not in self.baseline_names:
+        """Once, and where there is still time for an epoch of it."""
+        is_late = self.max_trials is None and self.budget.is_over()
+        if baselines.DEFAULT_MLP not in self.baseline_names or is_late:
             return
         self.baseline_names.discard(baselines.DEFAULT_MLP)
         config = self._default_mlp_config()

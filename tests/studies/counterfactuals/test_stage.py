@@ -135,6 +135,16 @@ def test_stopping_rules_are_read_off_fewer_folds_where_time_is_short_and_off_all
     assert every.stopping_folds == 5 and every.stopping != few.stopping
 
 
+def test_five_of_ten_folds_are_chosen_by_chance_in_each_repetition(study):
+    """Those that a rare class is dealt into have the same numbers in every drawing."""
+    ground, _, _ = ground_of(study)
+    folds = ground.data.folds
+    places = {id(fold): place for place, fold in enumerate(folds)}
+    chosen = [[places[id(fold)] for fold in ground.some(folds, repetition)] for repetition in range(MOST_OF_FOLDS)]
+    assert all(len(set(each)) == ground.folds == FOLDS_ENOUGH for each in chosen)
+    assert len({tuple(each) for each in chosen}) == MOST_OF_FOLDS
+
+
 def test_two_folds_of_few_rows_are_read_as_one(study):
     ground, _, _ = ground_of(study)
     read = folds_to_read(ground)

@@ -119,6 +119,13 @@ class Ground:
         drawing = repetition if self._drawings > 1 else 0
         return (len(SHARES) * drawing + list(SHARES).index(rows)) * self.folds + number
 
+    def some(self, folds: Sequence[Fold], repetition: int = 0) -> Sequence[Fold]:
+        """As many as are compared on, by chance: a rare class judges in the same few places of every drawing."""
+        if len(folds) <= self.folds:
+            return folds
+        order = numpy.random.default_rng([self.seed_of(repetition), 0x50]).permutation(len(folds))
+        return [folds[place] for place in sorted(order[: self.folds])]
+
     def rows_trained(self, rows: Rows = "all") -> int:
         """How many rows train in a fold, the mean over folds."""
         folds = self.laid_out.folds
@@ -145,7 +152,7 @@ class Ground:
     def _folds_of(self, repetition: int) -> Sequence[Fold]:
         drawn = self.data.folds if self._drawings == 1 else self.redrawn(self.seed_of(repetition))
         assert drawn is not None
-        return drawn[: self.folds]
+        return self.some(drawn, repetition)
 
     def _with_share(self, fold: Fold, share: float, repetition: int) -> Fold:
         """The fold with a share of its training rows; the rows of a smaller share are among those of a larger one."""

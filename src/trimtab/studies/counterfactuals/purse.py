@@ -178,11 +178,11 @@ def purse_within(clock: Budget, price: Price) -> Purse:
     return Purse(max(0.0, clock.left - SECONDS_TO_SAVE), None, price, clock.is_told_to_end)
 
 
-def purse_of(call: Call, price: Price, *, trials: int, spent: float = 0.0) -> Purse:
+def purse_of(call: Call, price: Price, *, trials: float, spent: float = 0.0) -> Purse:
     """What a call may spend when its result is there, on trainings of this price.
 
     The share of its time, where that is left (what the end did not need is), and where trials are counted no more than
-    that share of as many trainings.
+    that share of as many trainings as those `trials` were.
     """
     budget = call.budget
     seconds = max(0.0, budget.left + budget.afterwards - SECONDS_TO_SAVE) if budget.is_limited else None

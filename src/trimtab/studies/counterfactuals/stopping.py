@@ -31,7 +31,7 @@ def folds_to_read(ground: Ground) -> tuple[Fold, ...]:
     while any(len(fold.validation) < 2 * FEWEST_ROWS for fold in folds):
         pairs = list(zip(folds[::2], folds[1::2], strict=False))
         folds = tuple(_as_one(*pair) for pair in pairs) if len(pairs) >= FOLDS_ENOUGH else ()
-    return tuple(folds[: ground.folds])
+    return tuple(ground.some(folds))
 
 
 def stops_of(ground: Ground, chosen: Sequence[Fold], is_over: Callable[[], bool]) -> tuple[Stop, ...]:
