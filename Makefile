@@ -45,7 +45,8 @@ test-engine: venv
 test-rest: venv
 	$(BIN)/python -m pytest $(IN_PROCESSES) -m "not long" $(patsubst %,--ignore=%,$(WITH_SHAPES))
 
-# Clusters for single commands, the notebook, searches by scripts and in processes of others: half a minute and more each.
+# What takes long and changes seldom: clusters for single commands, the notebook, the pages' code, the lab's chapters,
+# searches by scripts and in processes of others.
 test-long: venv
 	$(BIN)/python -m pytest -m long
 

@@ -46,8 +46,15 @@ def _houses(rows: int) -> polars.DataFrame:
     return polars.DataFrame({"size": size, "kind": kind, "price": price})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in RUN_ELSEWHERE], ids=_name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page.name == "README.md" else pytest.mark.long)
+        for page in PAGES
+        if page.name not in RUN_ELSEWHERE
+    ],
+    ids=_name,
+)
 def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # Two seconds are over before anything is compiled: the attempt would cost more than the page.

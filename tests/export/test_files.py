@@ -166,7 +166,7 @@ def test_a_script_needs_someone_to_write_it(tmp_path):
         export_files(None)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_pages_code_runs_as_it_stands(tmp_path, monkeypatch):
     page = Path(__file__).resolve().parents[2] / "docs" / "export.md"
     monkeypatch.chdir(tmp_path)

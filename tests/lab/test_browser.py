@@ -91,7 +91,9 @@ def is_as_wide_as_its_window(page):
     page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth", timeout=10_000)
 
 
-@pytest.mark.parametrize("chapter", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "chapter", [pytest.param(chapter, marks=() if chapter == "line" else pytest.mark.long) for chapter in EXPERIMENTS]
+)
 def test_a_chapter_is_clean_and_what_was_moved_in_it_is_found_again_by_its_address(opened, chapter):
     """In light on a wide screen and a tablet, and then, by the link, in the dark on a phone."""
     page = opened(f"{chapter}?{FEW_STEPS.get(chapter, '')}")
