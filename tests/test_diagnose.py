@@ -130,7 +130,7 @@ words = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.one_of(st.text(max_size=80), st.lists(words, max_size=30).map("".join)))
 def test_any_text_gives_a_diagnosis_or_says_that_it_is_no_log(text: str, tmp_path: Path) -> None:
     path = tmp_path / "any.log"
@@ -153,7 +153,7 @@ documents = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=documents, indent=st.sampled_from([None, 1]))
 def test_any_json_too(document: object, indent: int | None, tmp_path: Path) -> None:
     path = tmp_path / "any.json"
@@ -168,7 +168,7 @@ def test_any_json_too(document: object, indent: int | None, tmp_path: Path) -> N
 MARKS = (b":W&B\xe1\xbe\x00", b"\x18\0\0\0\0\0\0\0\0\0\0\0\tbrain.Event:2", b"PAR1", b"\x1f\x8b\x08", b"")
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mark=st.sampled_from(MARKS), rest=st.binary(max_size=200))
 def test_any_bytes_too(mark: bytes, rest: bytes, tmp_path: Path) -> None:
     path = tmp_path / "any.log"

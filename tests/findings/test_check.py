@@ -39,7 +39,7 @@ def records(draw) -> TrainingRecord:
 FAR = numpy.full(12, 8.98846567431158e307)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @example(TrainingRecord(numpy.arange(1.0, 13), FAR, FAR, FAR, numpy.zeros(12), greater_is_better=True))
 @example(TrainingRecord(numpy.arange(1.0, 13), numpy.full(12, 5e-324), FAR, rate=numpy.full(12, 5e-324)))
 @given(records())

@@ -134,7 +134,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), knob=st.sampled_from(["lr", "loss", "dropout", "batch_size", "own"]), size=st.integers(1, 6))
 def test_any_sweep_gives_findings_or_none_and_never_an_error(data, knob, size):
     chosen = data.draw(st.lists(values, min_size=size, max_size=size))

@@ -37,7 +37,7 @@ def test_names_stand_in_the_middle_of_their_bands():
     assert [(scale.place(at), name) for at, name in scale.ticks()] == [(25.0, "adam"), (75.0, "sgd")]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-1e12, 1e12), max_size=6))
 def test_whatever_is_covered_lies_on_the_axis_and_its_ticks_are_few(values):
     scale = covering(values, 0.0, 400.0)
@@ -46,7 +46,7 @@ def test_whatever_is_covered_lies_on_the_axis_and_its_ticks_are_few(values):
     assert len(ticks) <= 12 and ticks == sorted(ticks) and all(math.isfinite(at) for at in ticks)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(1e-12, 1e12), max_size=6))
 def test_positive_numbers_are_covered_by_powers(values):
     scale = covering_powers(values, 0.0, 400.0)

@@ -10,9 +10,7 @@ from trimtab.errors import TrimtabError
 from trimtab.table.prepare import Prepared, prepare
 from trimtab.table.read import read_batches, read_table
 
-SETTINGS = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+SETTINGS = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 WORDS = [
     "",
     "NA",

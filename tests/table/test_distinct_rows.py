@@ -26,7 +26,7 @@ def same(one, other):
 
 
 @given(cells=st.lists(CELLS, min_size=1, max_size=12), data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_row_of_weight_n_is_the_row_n_times_in_any_order_within_its_part(cells, data):
     rows = len(cells)
     times = np.array(data.draw(st.lists(st.integers(0, 3), min_size=rows, max_size=rows)))

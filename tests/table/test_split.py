@@ -251,7 +251,7 @@ def test_a_time_under_a_random_split_is_said():
     assert not any("--split" in notice for notice in prepare(frame, target="y", split="time:when").notices)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 4), min_size=8, max_size=60),
     st.lists(st.integers(0, 3), min_size=60, max_size=60),

@@ -9,7 +9,7 @@ from trimtab.text.layout import number, paragraph, table_in_text
 CELL = st.text("abc 0,.-", min_size=0, max_size=30).map(lambda text: " ".join(text.split()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=4), width=st.integers(20, 90))
 def test_every_word_of_every_cell_is_there_whole_and_lines_fit_where_words_do(
     rows: list[tuple[str, str, str]], width: int

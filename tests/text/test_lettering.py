@@ -14,7 +14,7 @@ ROWS = st.lists(st.tuples(st.floats(), st.floats()), min_size=1, max_size=8)
 
 
 @pytest.mark.parametrize("log", ["", "y", "xy"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows=ROWS)
 @example(rows=[(0.0, 9007199254740996.0), (1.0, 9007199254740996.0)])
 @example(rows=[(0.0, 1.0), (1.0, 1.0000000000000002)])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trimtab.findings.duration import overfitting
-from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome
+from trimtab.findings.finding import Effect, Finding, NotChecked, Outcome, Severity
 from trimtab.findings.judged import Course, course_of, errors_of
 from trimtab.findings.remedies import by_knobs, larger_network
 from trimtab.findings.shapes import (
@@ -37,6 +37,9 @@ _PER_ROW, _FEW_PARAMETERS, _FEW_UNITS, _TOO_MANY = 0.25, 60, 4, 30.0
 _USUAL = 0.5
 _OF_CONSTANT = "that of a constant prediction"
 _FAR_FEWER = 0.7
+_NOT_TOLD = Effect(
+    "A larger network tells whether this one is too weak or the inputs tell no more: curves alone cannot."
+)
 
 
 def underfitting(record: TrainingRecord) -> Outcome:
@@ -55,11 +58,11 @@ def underfitting(record: TrainingRecord) -> Outcome:
         return None
     return Finding(
         "underfitting",
-        "high" if misfit.share > 0.8 else "medium",
+        misfit.severity,
         f"The network fits neither training rows nor validation rows well: its error on {misfit.of} rows is still "
         f"{percent(misfit.share)} of {misfit.beside}, and it does not fall any more.",
         {"share": misfit.share, "gap": misfit.gap},
-        Effect("A larger network tells whether this one is too weak or the inputs tell no more: curves alone cannot."),
+        _NOT_TOLD,
         by_knobs("Let the network fit more: a larger one, a larger learning rate, less dropout and weight decay.",
                  **larger_network(record)),
     )  # fmt: skip
@@ -79,11 +82,11 @@ def capacity_too_small(record: TrainingRecord) -> Outcome:
         return None
     return Finding(
         "capacity_too_small",
-        "high" if misfit.share > 0.8 else "medium",
+        misfit.severity,
         f"The network is too small for these rows: with {counted(int(parameters), 'parameter')} its error on "
         f"{misfit.of} rows stays at {percent(misfit.share)} of {misfit.beside}.",
         {"parameters": int(parameters), "train_rows": int(rows), "share": misfit.share},
-        Effect("A larger network tells whether this one is too weak or the inputs tell no more: curves alone cannot."),
+        _NOT_TOLD,
         by_knobs("Take a wider and deeper network.", **larger_network(record)),
     )
 
@@ -127,7 +130,7 @@ def regularised_too_strongly(record: TrainingRecord) -> Outcome:
         return None
     return Finding(
         "regularised_too_strongly",
-        "high" if misfit.share > 0.8 else "medium",
+        misfit.severity,
         f"The network is held back too strongly, by {words}: its error on {misfit.of} rows stays at "
         f"{percent(misfit.share)} of {misfit.beside}, about that on {misfit.others} rows.",
         {"share": misfit.share, "gap": misfit.gap},
@@ -148,6 +151,10 @@ class Misfit:
     gap: float
     beside: str
     of: Literal["training", "validation"] = "training"
+
+    @property
+    def severity(self) -> Severity:
+        return "high" if self.share > 0.8 else "medium"
 
     @property
     def others(self) -> str:

@@ -22,17 +22,17 @@ from trimtab.training.run import STOPPED_EARLY
 SURE = 0.01
 # Evaluations below which no shape is told: of five, one order alone is as sure as that (1 of 120).
 FEWEST = 5
-# Why a rule cannot look.
-NO_VALIDATION = "no validation column"
-NO_PAIR = "no training column in the measure of the validation rows"
-TOO_SHORT = f"fewer than {FEWEST} evaluated epochs"
 # The same of a curve beside another that is sure of it.
 _ALSO = 0.05
 # And beside one that falls by so much of its level over the last third of training, as one does that has just begun.
 _LIKELY, _STEEPLY = 0.2, 0.1
 # Of where a loss began: below, it has come to next to nothing, and what it jumps by is no matter.
 NOTHING = 0.1
-# Shares; decoupled, and what a step then takes off the weights; an L2 term of rules that adapt the rate.
+# Why a rule cannot look.
+NO_VALIDATION = "no validation column"
+NO_PAIR = "no training column in the measure of the validation rows"
+TOO_SHORT = f"fewer than {FEWEST} evaluated epochs"
+# What is strong: shares; decoupled, and what a step then takes off the weights; an L2 term where rates adapt.
 _STRONG_DROPOUT, _STRONG_SMOOTHING, _STRONG_DECAY, _TAKES_OFF, _STRONG_L2 = 0.6, 0.3, 0.9, 5e-4, 0.03
 _BEYOND_NOISE, _END, _STEPS, _NOISE_TOLD, _STRETCH = 3.0, 7, 8.0, 12, 8
 

@@ -84,7 +84,6 @@ class PiecewiseEmbedding(ColumnEmbedding):
         for column, own in enumerate(edges):
             starts[column, : len(own) - 1] = own[:-1]
             slopes[column, : len(own) - 1] = 1 / numpy.diff(own)
-        # From numpy: they are numbers also where parameters are laid out without storage.
         self.register_buffer("start", torch.from_numpy(starts))
         self.register_buffer("slope", torch.from_numpy(slopes))
         self._mix(len(edges), bins, size - 1)

@@ -16,6 +16,7 @@ from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.population import Structure
 from trimtab.training.metrics import Metric
+from trimtab.training.programs.program import Layout
 from trimtab.training.run import OUT_OF_BUDGET, RunRecord
 from trimtab.tuning import baselines
 from trimtab.tuning.admission import Admission
@@ -132,8 +133,7 @@ class Search:
                 self._run_waiting_baselines()
             if not self.budget.is_over():
                 self._run_linear()
-            if not self.budget.is_over():
-                self._run_default_mlp()
+            self._run_default_mlp()
             self._finish(self.training.end_all())
         return self.ledger.all
 
@@ -172,10 +172,8 @@ class Search:
     # -- baselines
 
     def _run_baselines(self) -> None:
-        layout = self.engine.program(baselines.LINEAR_NETWORK).layout
-        config = baselines.linear_config(self.data.task)
         if baselines.MEAN in self.baseline_names:
-            self._keep_baseline(baselines.MEAN, config, baselines.fit_mean(self.data, layout))
+            self._keep_fitted(baselines.MEAN, baselines.fit_mean(self.data, self._linear_layout))
         if self.max_trials is not None or self.data.rows >= ROWS_OF_A_SHORT_TRIAL:
             self._run_linear()
         if self.max_trials is not None:
@@ -203,9 +201,12 @@ class Search:
             return
         baselines.get_ready()
         started = time.monotonic()
-        layout, config = self.engine.program(baselines.LINEAR_NETWORK).layout, baselines.linear_config(self.data.task)
-        weights = baselines.fit_linear(self.data, layout, seed=self.seed)
-        self._keep_baseline(baselines.LINEAR, config, weights, time.monotonic() - started)
+        weights = baselines.fit_linear(self.data, self._linear_layout, seed=self.seed)
+        self._keep_fitted(baselines.LINEAR, weights, time.monotonic() - started)
+
+    @property
+    def _linear_layout(self) -> Layout:
+        return self.engine.program(baselines.LINEAR_NETWORK).layout
 
     def _default_mlp_config(self) -> Config:
         rows, epochs = self.data.most_training_rows, self.space.natural_epochs
@@ -215,8 +216,8 @@ class Search:
         """With a given number of trials time decides nothing."""
         return self.max_trials is not None or seconds < SHARE_OF_LINEAR * self.budget.search_left
 
-    def _keep_baseline(self, name: str, config: Config, weights: TrialWeights, seconds: float = 0.0) -> None:
-        folds = len(self.data.folds)
+    def _keep_fitted(self, name: str, weights: TrialWeights, seconds: float = 0.0) -> None:
+        folds, config = len(self.data.folds), baselines.linear_config(self.data.task)
         record = TrialRecord(
             self.queue.take_number(), name, {}, config, COMPLETE, self.scoring.pooled_error(weights.predictions),
             best_epochs=(0,) * folds, ended=("fitted",) * folds, seconds=seconds,

@@ -283,7 +283,7 @@ def test_a_short_budget_leaves_out_what_takes_long_and_says_so():
     assert {each.id for each in findings.not_checked} >= {"leakage", "not_representative"}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     rows=st.integers(10, 60),
     columns=st.integers(1, 4),

@@ -188,7 +188,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     shapes=st.lists(st.lists(PIECES, max_size=8).map("".join), min_size=1, max_size=3),
     order=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["", "0", "7", "nan", "-1"])), max_size=20),

@@ -125,7 +125,7 @@ def test_a_diverging_lane_ends_as_not_finite_and_changes_no_bit_beside_it():
         assert torch.equal(beside[k, k].weights, without[k, k].weights)
 
 
-@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.settings(max_examples=25)
 @hypothesis.given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=12),
     lanes=st.integers(1, 5),

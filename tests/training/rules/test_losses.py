@@ -67,7 +67,7 @@ def autograd(function, output):
 
 @pytest.mark.parametrize("losses", [REGRESSION, *[(loss,) for loss in REGRESSION]], ids=lambda losses: losses[-1].name)
 @hypothesis.given(data=st.data())
-@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.settings(max_examples=25)
 def test_regression_losses_equal_autograd_of_torch(losses, data):
     shape = (len(losses), 3, 2)
     output, target = (torch.from_numpy(data.draw(arrays.arrays(numpy.float32, shape, elements=FINITE))) for _ in "ab")
@@ -85,7 +85,7 @@ def test_regression_losses_equal_autograd_of_torch(losses, data):
 
 @pytest.mark.parametrize("losses", [CLASSIFICATION[:1], CLASSIFICATION[:2], CLASSIFICATION[:4]], ids=len)
 @hypothesis.given(data=st.data())
-@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.settings(max_examples=25)
 def test_cross_entropy_equals_torch_with_smoothing_and_class_weights(losses, data):
     shape = (len(losses), 5, 4)
     logits = torch.from_numpy(data.draw(arrays.arrays(numpy.float32, shape, elements=st.floats(-30, 30, width=32))))

@@ -92,11 +92,11 @@ def _of_classes(record: TableRecord, known: NDArray[numpy.int64], labels: NDArra
 
 def _floor(sorted_probabilities: Floats, wrong: NDArray[numpy.bool_]) -> tuple[float, float]:
     """The share of wrong labels among the rows that are surest, and the chance of such data without any."""
+    from scipy import optimize  # takes longer to import than most tables to be checked
+
     if len(wrong) > MOST_ROWS:
         taken = numpy.random.default_rng(0).choice(len(wrong), MOST_ROWS, replace=False)
         sorted_probabilities, wrong = sorted_probabilities[taken], wrong[taken]
-    from scipy import optimize  # takes longer to import than most tables to be checked
-
     margin = sorted_probabilities[:, -1] - sorted_probabilities[:, -2]
     rank = numpy.log((average_ranks(margin) - 0.5) / len(margin))
     y = wrong.astype(numpy.float64)

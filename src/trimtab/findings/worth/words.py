@@ -186,7 +186,8 @@ def reach_in_words(account: Account) -> str:
     reached, left = account.reached, account.not_reached
     fair = _fair(reached)
     decided = sum(row.verdict != ALIKE for row in fair)
-    others = [words for knob, words in _UNFAIR.items() if any(row.knob == knob and row not in fair for row in reached)]
+    aside = {row.knob for row in reached if row not in fair}
+    others = [words for knob, words in _UNFAIR.items() if knob in aside]
     text = (
         f"{counted(len(fair), 'other choice was', 'other choices were')} tried beside the winner, "
         f"{decided or 'none'} of them told apart from it" + (f", besides {listed(others)}" if others else "")
