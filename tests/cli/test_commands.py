@@ -182,7 +182,7 @@ def test_a_log_is_drawn_as_a_page_where_that_is_asked_for(run: Run, tmp_path: Pa
     (None, None, True), ("30s", None, True), ("2m", 10, True), ("20s", None, False), (None, 10, False),
 ])  # fmt: skip
 def test_a_fit_with_time_for_it_ends_with_a_page(budget: str | None, trials: int | None, is_written: bool) -> None:
-    assert commands._has_time_for_a_page(budget, trials) == is_written
+    assert commands.searches._has_time_for_a_page(budget, trials) == is_written
 
 
 def test_the_report_of_no_study_is_refused(run: Run, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from trimtab.cli.commands import _columns
+from trimtab.cli.commands.app import columns_in
 from trimtab.findings.remedies import in_shell, without
 
 ODD = [
@@ -25,7 +25,7 @@ ODD = [
 @pytest.mark.parametrize("name", ODD)
 def test_any_column_is_left_out_by_its_flag(name):
     option, text = shlex.split(without(name))
-    assert option == "--drop" and _columns([text]) == ([name] if name else [])
+    assert option == "--drop" and columns_in([text]) == ([name] if name else [])
 
 
 def test_several_columns_have_a_flag_each():
