@@ -13,7 +13,7 @@ from trimtab.model.model import Member, Model, build
 from trimtab.model.tensors import training_data
 from trimtab.table.cells import as_moments, as_numbers
 from trimtab.table.encode import Feature
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.config import Config, Loss, Optimizer
 from trimtab.training.data import Fold
 from trimtab.training.lanes.engine import Engine

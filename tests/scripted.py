@@ -10,7 +10,8 @@ import torch
 from trimtab.export.scripts.table_script import study_script
 from trimtab.model.model import Model
 from trimtab.table.folds import folds_frame
-from trimtab.table.prepare import Prepared, prepare
+from trimtab.table.prepare import prepare
+from trimtab.table.prepared import Prepared
 from trimtab.training.config import Config, Loss
 from trimtab.tuning.folder import StudyFolder
 from trimtab.tuning.trial import TrialRecord

@@ -285,7 +285,11 @@ PLACES: dict[str, tuple[str, ...]] = {
         "training.lanes.engine:Engine.admit",
         "tuning.writer:TrialStore.add",
     ),
-    "command_sweep": ("training.lanes.engine:Engine.admit", "cli.commands.trainings:save_figure", "whole_file:os.replace"),
+    "command_sweep": (
+        "training.lanes.engine:Engine.admit",
+        "cli.commands.trainings:save_figure",
+        "whole_file:os.replace",
+    ),
     "command_predict": ("model.predictions:polars.scan_parquet", "model.model:Model.raw_of"),
     "record": (
         "recording.recorder:Recorder.epoch",

@@ -34,7 +34,7 @@ from trimtab.studies.table_subject import TableSubject
 from trimtab.studies.table_work import TableWork
 from trimtab.table.folds import FoldRows
 from trimtab.table.frames import label_columns, to_frame
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.table.sample_targets import (
     are_said_to_be_labels,
     numbered,

@@ -23,7 +23,8 @@ from trimtab.studies.request import NetworksRequest, TableOptions, TableRequest
 from trimtab.studies.study import Study
 from trimtab.studies.table_subject import TableSubject
 from trimtab.studies.table_work import TableWork
-from trimtab.table.prepare import USUAL, Prepared
+from trimtab.table.asked import USUAL
+from trimtab.table.prepared import Prepared
 from trimtab.training.own_metric import Metric as OwnMetric
 
 

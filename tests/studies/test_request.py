@@ -8,7 +8,7 @@ import pytest
 
 import trimtab as tt
 from trimtab.studies.request import NetworksRequest, TableOptions, TableRequest
-from trimtab.table.prepare import USUAL_TEST_SHARE
+from trimtab.table.asked import USUAL_TEST_SHARE
 from trimtab.tuning.folder import StudyFolder
 
 FRAME = polars.DataFrame({"a": [1.0], "y": [2.0]})

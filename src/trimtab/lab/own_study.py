@@ -28,7 +28,7 @@ from trimtab.report.study_report import study_page
 from trimtab.studies.flow import RUNS
 from trimtab.studies.loading import load
 from trimtab.studies.study import Study
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.table.read import read_table
 from trimtab.text.wording import sentence
 from trimtab.tune import look, tune

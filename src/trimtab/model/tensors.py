@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.data import Fold, TrainingData
 
 

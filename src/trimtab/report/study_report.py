@@ -37,7 +37,7 @@ from trimtab.studies.rebuilt_findings import metric_of
 from trimtab.studies.request import TableOptions
 from trimtab.studies.study import Study
 from trimtab.studies.table_study import TableStudy
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.text.layout import number
 from trimtab.text.wording import counted, listed, sentence
 from trimtab.training.metrics import METRICS, metric_for

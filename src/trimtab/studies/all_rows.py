@@ -13,7 +13,7 @@ from trimtab.studies import choice, refit
 from trimtab.studies.refit import Refitted
 from trimtab.studies.remembering import Recalled, member_that_remembers
 from trimtab.studies.reserve import training_seconds
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.table.redrawing import DRAWN
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine

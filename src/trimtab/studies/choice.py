@@ -15,7 +15,7 @@ from trimtab.model.calibration import Calibration
 from trimtab.model.model import Member, Model
 from trimtab.studies.deciding import UNDECIDED, Decision, decision_for
 from trimtab.studies.remembering import Recalled
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.data import TrainingData
 from trimtab.training.metrics import Metric
 from trimtab.tuning.ensemble import Half, select

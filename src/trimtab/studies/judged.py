@@ -12,7 +12,7 @@ import numpy
 import polars
 
 from trimtab.model.model import Model
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.metrics import Metric
 from trimtab.tuning.standing import JudgedRows, Standing, scores_of, standing
 

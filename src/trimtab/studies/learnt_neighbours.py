@@ -25,7 +25,7 @@ from trimtab.studies.remembering import (
     nearest_of_fold,
     seconds_to_recall,
 )
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.precision import multiplying
 from trimtab.training.metrics import Metric

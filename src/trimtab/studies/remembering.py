@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trimtab.model.model import Member
 from trimtab.model.neighbours import NEAREST, NEAREST_OF_CLASSES, Neighbours, nearest_in_pieces, spread
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes.precision import multiplying
 from trimtab.training.metrics import Metric

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trimtab.errors import OptionError, StudyError, unknown_choice
+from trimtab.table.asked import USUAL, USUAL_TEST_SHARE, is_usual, refuse_second_split
 from trimtab.table.folds import FOLDS, FOLDS_OF_FEW
-from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, Prepared, is_usual, prepare, refuse_second_split
+from trimtab.table.prepare import prepare
+from trimtab.table.prepared import Prepared
 from trimtab.training.config import whole
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.tuning.address import checked_address

@@ -12,7 +12,7 @@ import torch
 from trimtab.studies.choice import CANDIDATES, ROUNDS
 from trimtab.studies.learnt_neighbours import seconds_to_ask
 from trimtab.studies.remembering import affordable, seconds_to_recall
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.metrics import Metric, bootstrap_all, metrics_for, repetitions_for
 from trimtab.tuning.baselines import BASELINES, FITTED_BASELINES
 from trimtab.tuning.halves import divisions

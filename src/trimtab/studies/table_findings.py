@@ -27,7 +27,7 @@ from trimtab.findings.data.seconds import FEW_SECONDS, MANY_TRIALS
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Findings, NotChecked
 from trimtab.findings.search import BOOSTED_TREE, Compared, SearchRecord, checks
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.metrics import Metric
 from trimtab.tuning.baselines import BASELINES
 from trimtab.tuning.notices import Edge

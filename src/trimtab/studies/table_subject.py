@@ -19,7 +19,7 @@ from trimtab.model.tensors import training_data
 from trimtab.studies.call import Call
 from trimtab.studies.request import TableRequest
 from trimtab.studies.table_study import TableStudy
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.data import TrainingData
 from trimtab.training.metrics import Metric, metric_for
 from trimtab.tuning.folder import StudyFolder

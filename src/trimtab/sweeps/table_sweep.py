@@ -30,7 +30,8 @@ from trimtab.networks.divergence import has_diverged
 from trimtab.networks.fitting import TRAINING_ROWS_JUDGED
 from trimtab.networks.runs import in_lanes
 from trimtab.sweeps.result import Outcome, Sweep, cell, summarised
-from trimtab.table.prepare import USUAL, USUAL_TEST_SHARE, is_usual, prepare, refuse_second_split
+from trimtab.table.asked import USUAL, USUAL_TEST_SHARE, is_usual, refuse_second_split
+from trimtab.table.prepare import prepare
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine

@@ -4,13 +4,14 @@ The one place where reading, roles, splitting and encoding meet. Knows nothing o
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from trimtab.errors import DataError, OptionError, did_you_mean
+from trimtab.errors import DataError, OptionError
+from trimtab.table.asked import USUAL_TEST_SHARE, kind_of_test, require_columns
 from trimtab.table.digest import table_digest
 from trimtab.table.encode import Encoder
 from trimtab.table.folds import FOLDS_OF_FEW, FoldRows
@@ -23,89 +24,13 @@ from trimtab.table.observations import (
     keep_scorable,
     row_weights,
 )
-from trimtab.table.schema import Schema, infer_schema, require_column
-from trimtab.table.sources import Source, column_names, open_source, open_test, test_share
+from trimtab.table.prepared import Counts, Prepared
+from trimtab.table.schema import Schema, infer_schema
+from trimtab.table.sources import Source, column_names, open_source, open_test
 from trimtab.table.spelling import as_labels, other_spellings
-from trimtab.table.split import Split, SplitRule, parts_of, plan_split, units_of
+from trimtab.table.split import Split, SplitRule, plan_split, units_of
 from trimtab.table.target import TargetEncoder
 from trimtab.text.wording import counted, listed
-
-USUAL_TEST_SHARE = 0.2  # as in most of the field: a fifth of the rows
-# What stands for an option that nobody gave, so that one without effect can be refused.
-USUAL = "auto"
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Rows as the user hears of them. A row that trains in one fold and is valid in another counts in both."""
-
-    source: int
-    train: int
-    valid: int
-    test: int
-    without_target: int
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A table ready to train on. "Rows" are the development rows: observed, and not put aside for the test.
-
-    `numbers` float32 [rows, n], `codes` int64 [rows, embedded columns], `targets` float32 [rows, outputs]
-    (standardised) or int64 [rows] (class numbers), `weights` float32 [rows]. `folds` are pairs of places in these rows,
-    `development_rows` their row numbers in the source (three frames count on from one to the next). `test` is the raw
-    frame of test rows, every one with a usable target, or None; `test_rows` are their row numbers in the source, or in
-    the test table where they have one of their own.
-
-    `units` and `test_units` (int64) number what is evidence of its own: rows of one number are copies, a group, or near
-    each other in time.
-    """
-
-    schema: Schema
-    split: Split
-    encoder: Encoder
-    target_encoder: TargetEncoder
-    numbers: np.ndarray
-    codes: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray
-    folds: tuple[FoldRows, ...]
-    development: pl.DataFrame
-    development_rows: np.ndarray
-    test: pl.DataFrame | None
-    test_weights: np.ndarray
-    test_rows: np.ndarray
-    units: np.ndarray
-    test_units: np.ndarray
-    notices: tuple[str, ...]
-    fingerprint: str
-    source_name: str
-    counts: Counts
-
-    def class_counts(self) -> dict[str, int]:
-        """Rows of each class, those put aside for the test among them, the most frequent first; {} for numbers."""
-        if self.target_encoder.task != "classification":
-            return {}
-        truth = [self.target_encoder.truth(frame) for frame in (self.development, self.test) if frame is not None]
-        counts = np.bincount(np.concatenate(truth), minlength=len(self.target_encoder.labels))
-        order = np.argsort(-counts, kind="stable")
-        return {self.target_encoder.labels[i]: int(counts[i]) for i in order}
-
-    def summary(self) -> dict[str, Any]:
-        """What each column is for, how many rows there are of what, and what should be said: one plain dict."""
-        schema = self.schema
-        return {
-            "task": schema.task, "task_reason": schema.task_reason, "targets": list(schema.targets),
-            "columns": [
-                {name: getattr(column, name) for name in ("name", "role", "dtype", "missing", "distinct", "reason")}
-                for column in schema.columns
-            ],
-            "rows": asdict(self.counts), "classes": self.class_counts(), "split": self.split.kind,
-            "folds": len(self.folds), "notices": list(self.notices),
-        }  # fmt: skip
-
-    def estimated_bytes(self) -> int:
-        """The size of the tensors."""
-        return sum(array.nbytes for array in (self.numbers, self.codes, self.targets, self.weights))
 
 
 def prepare(
@@ -158,8 +83,8 @@ def prepare(
     rule = SplitRule("column", source.parts) if source.parts else SplitRule.of(split).of_table(source.frame.columns)
     rule = replace(rule, of_few=folds_of_few)
     weight = None if weight is None else column_called(weight, source.frame.columns)
-    has_test_table, share = _kind_of_test(test, rule, source)
-    _require_columns(source, rule, weight)
+    has_test_table, share = kind_of_test(test, rule, source)
+    require_columns(source, rule, weight)
     observed = keep_observed(source, task=task, weight=weight, minimum_rows=minimum_rows)
     schema = infer_schema(
         observed.frame,
@@ -344,57 +269,6 @@ def _assemble(
             without_target=observed.without_target,
         ),
     )
-
-
-def is_usual(option: Any) -> bool:
-    """Whether nobody said anything else."""
-    return isinstance(option, str) and option == USUAL
-
-
-def refuse_second_split(data: Any, split: Any, test: Any) -> None:
-    """Raise where a share to test on was given beside parts that say themselves which rows those are."""
-    if is_usual(test) or test is None or test_share(test) is None:
-        return
-    says_parts = isinstance(data, tuple) and len(data) == 3
-    if says_parts or (split is not None and SplitRule.of(split).kind == "column"):
-        what = "(train, valid, test) frames" if says_parts else f"--split {split}"
-        raise OptionError(
-            f"--test {test} has no effect on {what}, which says itself which rows are tested on: leave it out."
-        )
-
-
-def _kind_of_test(test: Any, rule: SplitRule, source: Source) -> tuple[bool, float | None]:
-    """Whether the test rows are a table of their own, and else the share to put aside (None: no test)."""
-    if test is None or (isinstance(test, str) and test.strip().lower() == "none"):
-        return False, None
-    share = test_share(test)
-    if share is not None and rule.kind == "given":
-        raise OptionError(
-            f"No share of {share:g} can be put aside as test where the folds are given: give test rows, or test none."
-        )
-    if share is not None:
-        return False, share
-    has_parts = rule.kind == "column" and rule.column in source.frame.columns
-    if has_parts and "test" in parts_of(source.frame[rule.column]):
-        what = "the third frame" if source.parts else f'the rows of "{rule.column}" that say test'
-        raise OptionError(f"There are two test parts, {what} and --test: give one of them.")
-    return True, None
-
-
-def _require_columns(source: Source, rule: SplitRule, weight: str | None) -> None:
-    for name in source.targets:
-        require_column(source.frame, name, "the target")
-    if weight is not None:
-        require_column(source.frame, weight, "--weight")
-    if rule.column:
-        if rule.kind == "column" and rule.column not in source.frame.columns:
-            raise OptionError(
-                f'--split "{rule.column}" is neither random, time:COL, group:COL nor a column'
-                f" of the table.{did_you_mean(rule.column, ['random', *source.frame.columns])}"
-            )
-        require_column(source.frame, rule.column, "--split")
-        if rule.column in source.targets:
-            raise OptionError(f'"{rule.column}" cannot be the target and the column of --split at the same time.')
 
 
 def _separate_test(

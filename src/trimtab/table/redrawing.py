@@ -4,7 +4,7 @@ import numpy as np
 
 from trimtab.table import folds
 from trimtab.table.folds import FoldRows
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.table.split import units_and_strata
 
 # Kinds of split in which chance decides which rows judge.

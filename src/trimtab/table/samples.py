@@ -17,7 +17,8 @@ from trimtab.table.cells import as_numbers, settle_types
 from trimtab.table.distinct_rows import distinct_rows
 from trimtab.table.folds import FoldRows
 from trimtab.table.frames import to_frame
-from trimtab.table.prepare import Prepared, prepare
+from trimtab.table.prepare import prepare
+from trimtab.table.prepared import Prepared
 from trimtab.text.wording import counted
 
 

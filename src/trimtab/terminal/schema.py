@@ -12,7 +12,7 @@ from trimtab.text.wording import counted, listed
 
 if TYPE_CHECKING:
     from trimtab.findings.finding import Findings
-    from trimtab.table.prepare import Prepared
+    from trimtab.table.prepared import Prepared
     from trimtab.table.schema import Schema
 
 COLUMNS_SHOWN, CLASSES_SHOWN = 40, 30  # about a screen (guesses)

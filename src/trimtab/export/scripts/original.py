@@ -16,7 +16,8 @@ from trimtab.export.scripts.reading import Reading
 from trimtab.model.model import Model
 from trimtab.table.encode import Encoder
 from trimtab.table.folds import folds_frame
-from trimtab.table.prepare import Prepared, prepare
+from trimtab.table.prepare import prepare
+from trimtab.table.prepared import Prepared
 from trimtab.table.split import SplitRule
 from trimtab.table.target import TargetEncoder
 from trimtab.training.metrics import Metric, metric_for

@@ -16,7 +16,7 @@ from trimtab.findings.data.relation import features_carry_nothing
 from trimtab.findings.data.seconds import MOST_SECONDS
 from trimtab.findings.data.table_record import TableRecord
 from trimtab.findings.finding import Findings, NotChecked
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 
 # What a test of each column takes on a slow machine (half of it was measured).
 SECONDS_PER_COLUMN, SECONDS_PER_CELL = 1e-3, 2e-7

@@ -16,7 +16,7 @@ from trimtab.table.folds import FoldRows
 from trimtab.table.spelling import as_labels
 
 if TYPE_CHECKING:  # whoever has arrays alone reads no table
-    from trimtab.table.prepare import Prepared
+    from trimtab.table.prepared import Prepared
     from trimtab.table.schema import Column as SchemaColumn
 
 Kind = Literal["number", "category", "date", "text", "identifier"]

@@ -20,7 +20,7 @@ from trimtab.studies.counterfactuals.ground import Ground
 from trimtab.studies.counterfactuals.purse import longer_to_its_end
 from trimtab.studies.network_subject import NetworkSubject
 from trimtab.studies.table_subject import TableSubject
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.table.redrawing import redrawn
 from trimtab.table.unscaled import has_scaling, numbers_unscaled
 from trimtab.training.config import Config
