@@ -20,8 +20,9 @@ from trimtab.machine import cores, device_named, lanes_in_threads
 from trimtab.networks.comparison import Predicted, metric_of_loss
 from trimtab.networks.datasets import Datasets
 from trimtab.networks.divergence import has_diverged, is_unscored
-from trimtab.networks.fitting import BY_TASK, Fitting
+from trimtab.networks.fitting import Fitting
 from trimtab.networks.networks import Networks
+from trimtab.networks.reading import BY_TASK
 from trimtab.networks.recipe import LOSS_KNOBS, Recipe, plain, refuse_idle, split_knobs
 from trimtab.networks.runs import NamedRecipe, Runs, for_training, require_scores
 from trimtab.networks.several import is_one_after_all, is_sequence, several, takes_sequence

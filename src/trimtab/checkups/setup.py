@@ -16,8 +16,9 @@ from torch.nn import functional
 from trimtab.machine import cores
 from trimtab.networks.datasets import Datasets
 from trimtab.networks.examples import Examples
-from trimtab.networks.fitting import BY_TASK, Fitting
+from trimtab.networks.fitting import Fitting
 from trimtab.networks.networks import Networks, copied
+from trimtab.networks.reading import BY_TASK
 from trimtab.networks.recipe import Recipe
 from trimtab.training.randomness import SeededGenerators
 

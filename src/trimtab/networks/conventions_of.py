@@ -8,7 +8,8 @@ from trimtab.export.scripts.conventions import Conventions
 from trimtab.export.scripts.forms import Form, cast
 from trimtab.networks.examples import Examples
 from trimtab.networks.fitting import Fitting
-from trimtab.networks.probe import Tried, is_one_hot
+from trimtab.networks.probe import Tried
+from trimtab.networks.targets import is_one_hot
 
 
 def conventions_of(fitting: Fitting) -> Conventions:

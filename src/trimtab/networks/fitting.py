@@ -21,30 +21,23 @@ from trimtab.findings.data.seconds import MOST_SECONDS
 from trimtab.findings.finding import Findings, Outcome
 from trimtab.findings.loss import outliers_dominate_loss
 from trimtab.findings.of_run import facts_of
-from trimtab.knobs.knob import Task
 from trimtab.networks.datasets import Datasets, joined
 from trimtab.networks.examples import Examples
 from trimtab.networks.found_in_rows import found_in_rows
 from trimtab.networks.networks import Networks
-from trimtab.networks.own_loss import OwnLoss, own_loss, reads_logits
-from trimtab.networks.probe import (
-    Tried,
-    are_two_classes,
-    arranged_targets,
-    check_for_metric,
-    classes_told,
-    task_of,
-    tried,
-)
+from trimtab.networks.own_loss import OwnLoss, own_loss
+from trimtab.networks.probe import Tried, tried
+from trimtab.networks.reading import Reading
 from trimtab.networks.recipe import Recipe, check_against
 from trimtab.networks.streams import Stream
+from trimtab.networks.targets import arranged_targets, check_for_metric, classes_told
 from trimtab.text.wording import counted, listed
 from trimtab.training.config import Config
-from trimtab.training.data import Fold, OneOutput, TrainingData
+from trimtab.training.data import Fold, TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
 from trimtab.training.lanes.modules import Modules
-from trimtab.training.metrics import Metric, default_metric, greater_is_better, known_metric, metric_for
+from trimtab.training.metrics import greater_is_better
 from trimtab.training.own_metric import Metric as OwnMetric
 from trimtab.training.programs.layers import counts_rows
 from trimtab.training.programs.mlp_program import program_for
@@ -59,14 +52,13 @@ from trimtab.training.warning import say_once
 log = logging.getLogger(__name__)
 # Training rows, evenly chosen, that show over- and underfitting: their mean error is known to 2 % of its spread.
 TRAINING_ROWS_JUDGED = 2_000
-BY_TASK = "by task"
 
 
 class Fitting:
     """Runs of networks of one kind on the same datasets, with one loss family: named losses of a task, or one function.
 
     `first` is a recipe of that family. `metric` is a name, a metric of the caller's own, None for the validation loss,
-    or BY_TASK for the task's default. Everything that cannot work is said here, before a run begins.
+    or `reading.BY_TASK` for the task's default. Everything that cannot work is said here, before a run begins.
     """
 
     def __init__(
@@ -91,7 +83,7 @@ class Fitting:
         self._untrained: dict[tuple, tuple[float, float]] = {}
         self._found_in_rows: Findings | None = None
         self.named = first.config.module_arguments
-        module, some = networks.made(self.named, seed), datasets.first
+        module = networks.made(self.named, seed)
         self.tried = self._tried_out(module, first)
         self.own: OwnLoss | None = None
         if first.function is not None:
@@ -99,19 +91,12 @@ class Fitting:
         self.objective = None if self.own is None else self.own.objective
         self.dtype = self._dtype(module)
         named = first.config.loss.name if "loss" in first.given and self.own is None else None
-        self.task: Task = self._task(named, some, metric)
-        columns = self.tried.outputs.shape[1:] if isinstance(self.tried.outputs, Tensor) else (0, 0)
-        self.metric = self._metric(metric, columns)
-        self.outputs = 0
-        self.one_output: OneOutput | None = None
-        if self.own is None or self.metric is not None:
-            self.outputs = columns[0] if columns else 1
-            self.one_output = self._one_output()
-        if self.one_output is not None:
-            self.outputs = 2
+        self.reading = Reading(self.tried, datasets.first, self.own, named=named, metric=metric)
+        self.task, self.metric = self.reading.task, self.reading.metric
+        self.outputs, self.one_output = self.reading.outputs, self.reading.one_output
         self.loss_name = self.complete(first).config.loss.name
-        if named is None and self.own is None:
-            self._say_two_classes(some)
+        if text := self.reading.words_of_two_classes:
+            say_once(log, networks.told, text)
         self.draws = self.tried.draws or (self.objective is not None and self.objective.draws)
         if self.tried.draws:
             say_once(log, networks.told, OWN_DRAWS)
@@ -143,42 +128,6 @@ class Fitting:
                 f"in {kept}, so that small updates are not lost.",
             )  # fmt: skip
 
-    def _one_output(self) -> OneOutput | None:
-        """What a single output says of two classes; None where each class has one, and where numbers are predicted."""
-        if self.task == "regression" or self.outputs > 1:
-            return None
-        if self.own is None:
-            return "logit"
-        part = self.own.form.applied(self.tried.rows)
-        targets = part.targets[0]
-        return "logit" if reads_logits(self.own.objective.function, self.tried.outputs, targets) else "probability"
-
-    def _task(self, named: str | None, some: Examples, metric: str | OwnMetric | None) -> Task:
-        known = known_metric(metric) if isinstance(metric, str) and metric != BY_TASK else None
-        if self.own is not None and known is not None:
-            return known.task
-        if known is not None and known.task == "classification" and named is None and self._is_one_column:
-            return "classification" if are_two_classes(some.targets) else "regression"
-        return task_of(self.tried.outputs, some.targets, named)
-
-    @property
-    def _is_one_column(self) -> bool:
-        outputs = self.tried.outputs
-        return isinstance(outputs, Tensor) and outputs.shape[1:] in ((), (1,))
-
-    def _say_two_classes(self, some: Examples) -> None:
-        """Say what the loss is where nobody named one and targets and outputs may be meant as two classes."""
-        if not self._is_one_column or some.targets[0].is_floating_point() or not are_two_classes(some.targets):
-            return
-        if self.task == "classification":
-            sentence = "The network has one output, which is read as the logit of class 1: the loss is bce."
-        else:
-            sentence = (
-                "y holds 0 and 1 alone and the network has one output: the loss is mse, which takes them for numbers. "
-                'With loss="bce" the output is the logit of class 1.'
-            )
-        say_once(log, self.networks.told, sentence)
-
     def complete(self, recipe: Recipe) -> Recipe:
         """A recipe with the loss that it has where none was named."""
         return recipe.for_task(self.task, is_of_logit=self.one_output == "logit")
@@ -188,35 +137,6 @@ class Fitting:
         outputs = self.tried.outputs
         if self.own is None and self.task == "classification" and isinstance(outputs, Tensor) and outputs.dim() <= 2:
             classes_told(outputs.shape[1] if outputs.dim() == 2 else 1, self.complete(recipe).config.loss.name)
-
-    def _metric(self, name: str | OwnMetric | None, columns: tuple[int, ...]) -> Metric | None:
-        if name is None:
-            return None
-        if isinstance(name, OwnMetric):
-            if not isinstance(self.tried.outputs, Tensor) or len(columns) > 1:
-                raise OptionError(
-                    f'metric="{name.name}" reads one number per row and output; the network returns more.'
-                )
-            return name.for_task(self.task)
-        if self.own is not None and name == BY_TASK:
-            return self._comparable_metric(columns)
-        if self.own is not None and len(columns) > 1:
-            raise OptionError(f"metric={name!r} reads one number per row and output; the network returns more.")
-        if name == BY_TASK:
-            return default_metric(self.task)
-        classes = columns[0] if columns else 1
-        return metric_for(name, self.task, max(2, classes) if self.task == "classification" else classes)
-
-    def _comparable_metric(self, columns: tuple[int, ...]) -> Metric | None:
-        """The task's default metric, where it can read what a loss of the caller's own reads."""
-        metric = default_metric(self.task)
-        if len(columns) > 1:
-            return None
-        try:
-            check_for_metric(self.tried.outputs, self.datasets.first, metric)
-        except (DataError, OptionError):
-            return None
-        return metric
 
     def check(self, recipe: Recipe) -> None:
         """Raise where a run of this recipe, of the same family as the first, cannot work."""

@@ -22,10 +22,11 @@ from trimtab.networks.conventions_of import conventions_of
 from trimtab.networks.datasets import Datasets
 from trimtab.networks.differences import Parts, differences, differing
 from trimtab.networks.examples import Examples, check_finite
-from trimtab.networks.fitting import BY_TASK, Fitting
+from trimtab.networks.fitting import Fitting
 from trimtab.networks.identity import identity_of_study
 from trimtab.networks.module_space import ModuleSpace, domains_of
 from trimtab.networks.networks import Networks
+from trimtab.networks.reading import BY_TASK
 from trimtab.networks.streams import Stream, examples
 from trimtab.studies.call import Call
 from trimtab.studies.network_study import KIND, NetworkStudy
