@@ -28,7 +28,8 @@ from trimtab.machine import lanes_in_threads
 from trimtab.model.model import Member, Model
 from trimtab.model.tensors import training_data
 from trimtab.table.folds import MOST_ROWS_FOR_FOLDS
-from trimtab.table.prepare import Prepared, prepare
+from trimtab.table.prepare import prepare
+from trimtab.table.prepared import Prepared
 from trimtab.text.wording import listed
 from trimtab.training.config import Config
 from trimtab.training.lanes.population import Structure

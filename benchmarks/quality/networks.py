@@ -5,7 +5,7 @@ import torch
 
 from trimtab.machine import cores
 from trimtab.model.model import build
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging

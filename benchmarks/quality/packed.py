@@ -21,7 +21,7 @@ from benchmarks.quality.recipe import config_with, laid_out
 from benchmarks.tables import SHARED, Table, read_tables
 from trimtab.model.model import build
 from trimtab.nets.mlp import MLP
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.metrics import default_metric

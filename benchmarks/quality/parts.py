@@ -26,7 +26,7 @@ from benchmarks.tables import SHARED, Table, read_tables
 from trimtab.machine import cores, lanes_in_threads
 from trimtab.model.model import build
 from trimtab.nets.mlp import MLP
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.config import Config, Group
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.engine import Engine

@@ -20,7 +20,8 @@ from trimtab.knobs.knob import Task
 from trimtab.machine import cores, keep_freed_memory, lanes_in_threads
 from trimtab.model.model import build
 from trimtab.model.tensors import training_data
-from trimtab.table.prepare import Prepared, prepare
+from trimtab.table.prepare import prepare
+from trimtab.table.prepared import Prepared
 from trimtab.training.config import Config, Loss, Optimizer, Schedule, Stopping
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.compilation import Compilation

@@ -22,7 +22,8 @@ from benchmarks.tables import SHARED, Table, read_tables
 from trimtab.machine import lanes_in_threads
 from trimtab.model.model import Member, Model
 from trimtab.model.tensors import training_data
-from trimtab.table.prepare import Prepared, prepare
+from trimtab.table.prepare import prepare
+from trimtab.table.prepared import Prepared
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.lanes.population import Structure

@@ -1,4 +1,4 @@
-"""AdamW without a schedule, which averages where it was [Defazio et al. 2024, 2405.15682], beside AdamW with cosine decay.
+"""AdamW without a schedule, which averages where it was [Defazio et al. 2024, 2405.15682], beside cosine decay.
 
 y = (1 - b1) z + b1 x, where the gradient g is taken; z = z - rate (g / (sqrt(v / (1 - b2^t)) + epsilon) + decay y);
 x = (1 - c) x + c z with c = rate^2 / (sum of all rate^2), which predicts. No search and no ensemble: a network of the
@@ -22,7 +22,7 @@ from benchmarks.quality.networks import error_of
 from benchmarks.quality.recipe import config_with, laid_out
 from benchmarks.tables import SHARED, Table, read_tables
 from trimtab.model.model import build
-from trimtab.table.prepare import Prepared
+from trimtab.table.prepared import Prepared
 from trimtab.training.config import Config
 from trimtab.training.data import TrainingData
 from trimtab.training.metrics import default_metric

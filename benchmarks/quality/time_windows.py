@@ -24,7 +24,8 @@ from benchmarks.tables import SHARED
 from trimtab.model.model import Member, Model, build
 from trimtab.model.tensors import training_data
 from trimtab.studies.refit import Refit
-from trimtab.table.prepare import Prepared, prepare
+from trimtab.table.prepare import prepare
+from trimtab.table.prepared import Prepared
 from trimtab.training.lanes.engine import Engine
 from trimtab.training.lanes.judging import Judging
 from trimtab.training.lanes.modules import Modules
